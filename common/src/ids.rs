@@ -1,0 +1,47 @@
+//! Newtypes for the numbers that must not be mixed up: steps, leaves, ranks, incarnations.
+//!
+//! They decide nothing; they exist so that a leaf can't be passed where a step is meant.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident($inner:ty)) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub $inner);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+id!(
+    /// An optimizer step, counted from 0 over the whole run.
+    Step(u64)
+);
+id!(
+    /// A pass over the training samples, counted from 0.
+    Epoch(u64)
+);
+id!(
+    /// A leaf (micro-batch) of a round, counted from 0.
+    Leaf(u32)
+);
+id!(
+    /// A unit of distributed work (one optimizer step, or one evaluation pass), counted from 0 within one life of
+    /// the coordinator.
+    Round(u64)
+);
+id!(
+    /// A worker's slot, from 0; free slots are filled lowest first. Nothing numeric depends on it.
+    Rank(u32)
+);
+id!(
+    /// The number that a worker gets each time it joins; never given twice by one coordinator.
+    Incarnation(u64)
+);

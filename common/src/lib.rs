@@ -1,0 +1,15 @@
+//! The numbers and the rules of Lockstep, and nothing that touches the outside.
+//!
+//! This crate knows no runtime, no network, no tensor library, no file, no clock and no environment: what it
+//! computes depends on its arguments alone. That is what makes the promise of equal bits checkable, and what
+//! lets the two protocol machines run in a simulation.
+//!
+//! Reading order: [`ids`] names things, [`rng`] is where every random choice comes from, [`sample`] and [`idx`]
+//! are the data, [`digits`] draws a data set, [`model`] and [`params`] say what is trained, [`leaf`] cuts epochs
+//! into leaves and [`tree`] says in which order their gradients are added.
+
+pub mod ids;
+pub mod model;
+pub mod params;
+pub mod rng;
+pub mod sample;
