@@ -9,7 +9,10 @@
 //! into leaves and [`tree`] says in which order their gradients are added.
 
 pub mod ids;
+pub mod leaf;
 pub mod model;
 pub mod params;
+pub mod protocol;
 pub mod rng;
 pub mod sample;
+pub mod tree;

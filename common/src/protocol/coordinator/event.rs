@@ -1,0 +1,158 @@
+//! What goes into the coordinator's machine and what comes out. Decides nothing.
+
+use crate::ids::{Incarnation, Rank, Round};
+use crate::tree::Node;
+
+/// What a finished piece was worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every number is finite.
+    Finite,
+    /// Some number is not; with the checksum of the answer.
+    NonFinite {
+        /// CRC-32 of the answer's bytes.
+        checksum: u32,
+    },
+}
+
+/// What the shell tells the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A worker introduced itself.
+    Join {
+        /// The shell's number for the connection.
+        connection: u64,
+        /// The worker's name; a second connection under it replaces the first.
+        name: String,
+        /// Leaves that it computes at once, at least 1.
+        threads: u32,
+    },
+    /// Anything valid arrived from a member.
+    Heard(Incarnation),
+    /// A member answered a piece.
+    Result {
+        /// Who.
+        from: Incarnation,
+        /// The round that it was computed for.
+        round: Round,
+        /// The piece.
+        node: Node,
+        /// Whether the numbers are usable.
+        verdict: Verdict,
+    },
+    /// A member sent something that can't be.
+    Invalid(Incarnation, String),
+    /// A member's stream broke.
+    Gone(Incarnation, String),
+    /// A member takes its leave: it hands back what it holds.
+    Leave(Incarnation),
+    /// The shell has parameters and leaves for the next round; the one before is complete.
+    Begin {
+        /// Its number, higher than all before.
+        round: Round,
+        /// Its leaves, at least 1.
+        leaves: u32,
+    },
+    /// A deadline may have passed.
+    Tick,
+}
+
+/// Why a member is one no longer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Cause {
+    /// Nothing was heard of it for too long.
+    #[error("nothing heard for {} ms", silent_us / 1000)]
+    Silent {
+        /// For how long, in microseconds.
+        silent_us: u64,
+    },
+    /// It sent something that can't be.
+    #[error("sent something invalid: {0}")]
+    Invalid(String),
+    /// It answered with NaN or infinity.
+    #[error("answered round {round} piece {node} with a non-finite number")]
+    NonFinite {
+        /// The round.
+        round: Round,
+        /// The piece.
+        node: Node,
+    },
+    /// Its stream broke.
+    #[error("connection lost: {0}")]
+    Gone(String),
+    /// It said goodbye.
+    #[error("left")]
+    Left,
+    /// The same worker connected anew.
+    #[error("replaced by a new connection of the same worker")]
+    Replaced,
+}
+
+/// What the shell must do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Admit the connection as this member.
+    Welcome {
+        /// The connection.
+        connection: u64,
+        /// The member's number.
+        incarnation: Incarnation,
+        /// Its slot.
+        rank: Rank,
+    },
+    /// Tell the connection that all places are taken, and close it.
+    Full {
+        /// The connection.
+        connection: u64,
+        /// How many places there are.
+        max: u32,
+    },
+    /// Send the piece's samples, after the round's parameters.
+    Grant {
+        /// To whom.
+        to: Incarnation,
+        /// The round.
+        round: Round,
+        /// The piece.
+        node: Node,
+        /// Whether another member computes some of it already.
+        copy: bool,
+    },
+    /// Add this answer to the reduction.
+    Accept {
+        /// Whose answer.
+        from: Incarnation,
+        /// The piece.
+        node: Node,
+    },
+    /// Forget this answer: it is late or a copy's.
+    Discard {
+        /// Whose answer.
+        from: Incarnation,
+    },
+    /// Close the member's stream if it is still open, and say why.
+    Removed {
+        /// Who.
+        member: Incarnation,
+        /// Why.
+        cause: Cause,
+        /// Pieces that went back to the queue.
+        returned: Vec<Node>,
+    },
+    /// Every leaf of the round has been accepted.
+    Complete(Round),
+    /// Say that the run waits for members.
+    Waiting {
+        /// Members there are.
+        live: u32,
+        /// Members needed.
+        needed: u32,
+    },
+    /// Stop: two computations agree that this leaf's loss or gradient is not finite.
+    NonFinite {
+        /// The round.
+        round: Round,
+        /// The leaf.
+        leaf: u32,
+    },
+}

@@ -1,0 +1,156 @@
+use super::*;
+
+const LIMITS: Limits = Limits { start: 1, min: 1, max: 3, heartbeat_timeout_us: 10_000_000 };
+
+fn join(machine: &mut Coordinator, now_us: u64, name: &str) -> Vec<Action> {
+    machine.on_event(now_us, Event::Join { connection: 1, name: name.into(), threads: 1 })
+}
+
+fn result(machine: &mut Coordinator, now_us: u64, from: u64, node: Node) -> Vec<Action> {
+    let from = Incarnation(from);
+    machine.on_event(now_us, Event::Result { from, round: Round(0), node, verdict: Verdict::Finite })
+}
+
+fn grants(actions: &[Action]) -> Vec<(u64, Node)> {
+    let pick = |a: &Action| match a {
+        Action::Grant { to, node, .. } => Some((to.0, *node)),
+        _ => None,
+    };
+    actions.iter().filter_map(pick).collect()
+}
+
+fn two_members(leaves: u32) -> (Coordinator, Vec<(u64, Node)>) {
+    let mut machine = Coordinator::new(LIMITS);
+    join(&mut machine, 0, "a");
+    join(&mut machine, 0, "b");
+    let actions = machine.on_event(0, Event::Begin { round: Round(0), leaves });
+    (machine, grants(&actions))
+}
+
+const LEFT: Node = Node { level: 1, index: 0 };
+const RIGHT: Node = Node { level: 1, index: 1 };
+
+#[test]
+fn equal_members_get_equal_pieces_and_the_last_answer_completes_the_round() {
+    let (mut machine, dealt) = two_members(4);
+    assert_eq!(dealt, [(1, LEFT), (2, RIGHT)]);
+    assert_eq!(result(&mut machine, 10, 2, RIGHT), [Action::Accept { from: Incarnation(2), node: RIGHT }]);
+    assert_eq!(
+        result(&mut machine, 11, 1, LEFT),
+        [Action::Accept { from: Incarnation(1), node: LEFT }, Action::Complete(Round(0))]
+    );
+}
+
+#[test]
+fn a_dead_members_pieces_go_to_the_others_at_once() {
+    let (mut machine, _) = two_members(4);
+    result(&mut machine, 10, 1, LEFT);
+    let actions = machine.on_event(20, Event::Gone(Incarnation(2), "reset".into()));
+    assert!(matches!(&actions[0], Action::Removed { returned, .. } if returned == &[RIGHT]));
+    assert_eq!(grants(&actions), [(1, RIGHT)]);
+}
+
+#[test]
+fn silence_past_the_deadline_drops_a_member() {
+    let (mut machine, _) = two_members(4);
+    machine.on_event(9_000_000, Event::Heard(Incarnation(1)));
+    assert_eq!(machine.next_deadline_us(), Some(10_000_000));
+    let actions = machine.on_event(10_000_000, Event::Tick);
+    let cause = Cause::Silent { silent_us: 10_000_000 };
+    assert_eq!(actions[0], Action::Removed { member: Incarnation(2), cause, returned: vec![RIGHT] });
+}
+
+#[test]
+fn a_late_answer_of_a_dropped_member_is_discarded() {
+    let (mut machine, _) = two_members(4);
+    machine.on_event(20, Event::Gone(Incarnation(2), "reset".into()));
+    assert_eq!(result(&mut machine, 30, 2, RIGHT), [Action::Discard { from: Incarnation(2) }]);
+}
+
+#[test]
+fn an_answer_that_was_not_asked_for_drops_the_member() {
+    for node in [RIGHT, Node::leaf(0), Node { level: 9, index: 9 }] {
+        let (mut machine, _) = two_members(4);
+        let actions = result(&mut machine, 30, 1, node);
+        assert!(
+            matches!(&actions[0], Action::Removed { cause: Cause::Invalid(_), .. }),
+            "{node}: {actions:?}"
+        );
+    }
+}
+
+#[test]
+fn a_slow_members_leaf_is_copied_and_the_first_answer_wins() {
+    let (mut machine, _) = two_members(2);
+    let actions = result(&mut machine, 1_000, 1, Node::leaf(0));
+    assert_eq!(grants(&actions), []);
+    let due = machine.next_deadline_us().unwrap();
+    assert_eq!(due, COPY_AFTER_US_MIN);
+    let actions = machine.on_event(due, Event::Tick);
+    let (to, round, node) = (Incarnation(1), Round(0), Node::leaf(1));
+    assert_eq!(actions, [Action::Grant { to, round, node, copy: true }]);
+    let actions = result(&mut machine, due + 9, 1, node);
+    assert_eq!(actions, [Action::Accept { from: to, node }, Action::Complete(round)]);
+    machine.on_event(due + 10, Event::Begin { round: Round(1), leaves: 2 });
+    assert_eq!(result(&mut machine, due + 11, 2, node), [Action::Discard { from: Incarnation(2) }]);
+}
+
+#[test]
+fn a_faster_member_gets_more() {
+    let (mut machine, dealt) = two_members(16);
+    assert_eq!(dealt.len(), 2);
+    for (from, node) in dealt {
+        let actions = result(&mut machine, if from == 1 { 1_000 } else { 9_000 }, from, node);
+        assert!(matches!(actions[0], Action::Accept { .. }));
+    }
+    let actions = machine.on_event(9_001, Event::Begin { round: Round(1), leaves: 16 });
+    let sizes: Vec<u8> = grants(&actions).iter().map(|(_, node)| node.level).collect();
+    assert!(sizes[0] > sizes[1], "{sizes:?}");
+}
+
+#[test]
+fn below_the_minimum_the_run_waits_says_so_and_goes_on() {
+    let limits = Limits { start: 2, min: 2, ..LIMITS };
+    let mut machine = Coordinator::new(limits);
+    join(&mut machine, 0, "a");
+    let actions = machine.on_event(5, Event::Begin { round: Round(0), leaves: 4 });
+    assert_eq!(actions, [Action::Waiting { live: 1, needed: 2 }]);
+    machine.on_event(9_000_000, Event::Heard(Incarnation(1)));
+    assert_eq!(machine.next_deadline_us(), Some(5 + WAITING_NOTICE_US));
+    let actions = machine.on_event(5 + WAITING_NOTICE_US, Event::Tick);
+    assert_eq!(actions, [Action::Waiting { live: 1, needed: 2 }]);
+    assert_eq!(grants(&join(&mut machine, 11_000_000, "b")).len(), 2);
+    let actions = machine.on_event(11_000_001, Event::Leave(Incarnation(2)));
+    assert!(actions.contains(&Action::Waiting { live: 1, needed: 2 }) && grants(&actions).is_empty());
+    assert_eq!(grants(&join(&mut machine, 12_000_000, "c")).len(), 1);
+}
+
+#[test]
+fn a_newcomer_above_the_maximum_is_told_so_and_a_name_joins_once() {
+    let mut machine = Coordinator::new(LIMITS);
+    for name in ["a", "b", "c"] {
+        assert!(matches!(join(&mut machine, 0, name)[0], Action::Welcome { .. }));
+    }
+    assert_eq!(join(&mut machine, 0, "d"), [Action::Full { connection: 1, max: 3 }]);
+    let actions = join(&mut machine, 0, "b");
+    let (cause, returned) = (Cause::Replaced, vec![]);
+    assert_eq!(actions[0], Action::Removed { member: Incarnation(2), cause, returned });
+    let (incarnation, rank) = (Incarnation(4), Rank(1));
+    assert_eq!(actions[1], Action::Welcome { connection: 1, incarnation, rank });
+}
+
+#[test]
+fn a_non_finite_leaf_is_the_runs_fault_only_when_two_computations_agree() {
+    let (mut machine, _) = two_members(1);
+    let poison = |from| Event::Result {
+        from: Incarnation(from),
+        round: Round(0),
+        node: Node::leaf(0),
+        verdict: Verdict::NonFinite { checksum: 77 },
+    };
+    let actions = machine.on_event(1, poison(1));
+    assert!(matches!(&actions[1], Action::Removed { cause: Cause::NonFinite { .. }, .. }));
+    assert_eq!(grants(&actions), [(2, Node::leaf(0))]);
+    let actions = machine.on_event(2, poison(2));
+    assert!(actions.contains(&Action::NonFinite { round: Round(0), leaf: 0 }));
+}

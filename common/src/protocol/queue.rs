@@ -1,0 +1,172 @@
+//! A round's leaves: which are done, which are out at a worker, and which piece to hand out next.
+//!
+//! A *piece* is a node of the reduction tree: a worker computes all leaves below it and answers with their sum.
+//! Decides sizes and who may copy what; knows nothing of connections or deadlines.
+
+use crate::tree::{Node, Tree};
+
+/// The state of a round's leaves.
+#[derive(Debug)]
+pub(super) struct Queue {
+    tree: Tree,
+    /// Per leaf: its value has been accepted.
+    done: Vec<bool>,
+    /// Per leaf: how many workers compute it now.
+    out: Vec<u8>,
+    /// Per leaf: a computation of it came back non-finite, so it travels alone; with that answer's checksum.
+    suspect: Vec<Option<u32>>,
+    undone: u32,
+    waiting: u32,
+}
+
+impl Queue {
+    pub(super) fn new(leaves: u32) -> Self {
+        let n = leaves as usize;
+        Self {
+            tree: Tree::new(leaves),
+            done: vec![false; n],
+            out: vec![0; n],
+            suspect: vec![None; n],
+            undone: leaves,
+            waiting: leaves,
+        }
+    }
+
+    /// Leaves that nobody computes and that are not done.
+    pub(super) fn waiting(&self) -> u32 {
+        self.waiting
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.undone == 0
+    }
+
+    pub(super) fn leaves_below(&self, node: Node) -> u32 {
+        self.tree.leaves_below(node).len() as u32
+    }
+
+    /// The next piece of at most `most` leaves, now out once more. `None` when no leaf waits.
+    pub(super) fn take(&mut self, most: u32) -> Option<Node> {
+        let is_waiting = |leaf: usize| !self.done[leaf] && self.out[leaf] == 0;
+        let first = (0..self.done.len()).find(|&leaf| is_waiting(leaf))?;
+        let piece = if self.suspect[first].is_some() {
+            Node::leaf(first as u32)
+        } else {
+            let free = |leaf: u32| is_waiting(leaf as usize) && self.suspect[leaf as usize].is_none();
+            self.tree.largest_node(first as u32, most, free)
+        };
+        self.lend(piece);
+        Some(piece)
+    }
+
+    /// Whether some leaf of `piece` is not done and computed by one member only.
+    pub(super) fn can_copy(&self, piece: Node) -> bool {
+        self.tree.leaves_below(piece).any(|leaf| self.is_single(leaf))
+    }
+
+    fn is_single(&self, leaf: u32) -> bool {
+        !self.done[leaf as usize] && self.out[leaf as usize] == 1
+    }
+
+    /// A second copy of some of `piece`'s leaves, at most `most`, for an idle worker. `None` when all are done or copied.
+    pub(super) fn copy(&mut self, piece: Node, most: u32) -> Option<Node> {
+        let below = self.tree.leaves_below(piece);
+        let first = below.clone().find(|&leaf| self.is_single(leaf))?;
+        let copy = self.tree.largest_node(first, most, |leaf| below.contains(&leaf) && self.is_single(leaf));
+        self.lend(copy);
+        Some(copy)
+    }
+
+    fn lend(&mut self, piece: Node) {
+        for leaf in self.tree.leaves_below(piece) {
+            let leaf = leaf as usize;
+            self.waiting -= u32::from(self.out[leaf] == 0 && !self.done[leaf]);
+            self.out[leaf] += 1;
+        }
+    }
+
+    /// A worker no longer computes `piece`.
+    pub(super) fn give_back(&mut self, piece: Node) {
+        for leaf in self.tree.leaves_below(piece) {
+            let leaf = leaf as usize;
+            self.out[leaf] -= 1;
+            self.waiting += u32::from(self.out[leaf] == 0 && !self.done[leaf]);
+        }
+    }
+
+    /// Whether a value of `piece` is still of use; if so its leaves are done. Comes before `give_back`.
+    pub(super) fn accept(&mut self, piece: Node) -> bool {
+        let mut news = false;
+        for leaf in self.tree.leaves_below(piece) {
+            let leaf = leaf as usize;
+            if !self.done[leaf] {
+                news = true;
+                self.undone -= 1;
+                self.waiting -= u32::from(self.out[leaf] == 0);
+                self.done[leaf] = true;
+            }
+        }
+        news
+    }
+
+    /// Notes that `piece` came back non-finite. Returns the leaf that two computations agree is non-finite.
+    pub(super) fn non_finite(&mut self, piece: Node, checksum: u32) -> Option<u32> {
+        for leaf in self.tree.leaves_below(piece) {
+            let known = &mut self.suspect[leaf as usize];
+            if piece.level == 0 && *known == Some(checksum) {
+                return Some(leaf);
+            }
+            *known = Some(if piece.level == 0 { checksum } else { known.unwrap_or(0) });
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leaves_come_back_and_go_out_again_until_done() {
+        let mut queue = Queue::new(6);
+        let first = queue.take(4).unwrap();
+        assert_eq!((first, queue.waiting()), (Node { level: 2, index: 0 }, 2));
+        queue.give_back(first);
+        assert_eq!(queue.waiting(), 6);
+        let pieces = [queue.take(2).unwrap(), queue.take(2).unwrap(), queue.take(2).unwrap()];
+        assert_eq!(queue.take(1), None);
+        for piece in pieces {
+            assert!(queue.accept(piece));
+            queue.give_back(piece);
+        }
+        assert!(queue.is_complete());
+    }
+
+    #[test]
+    fn a_copy_holds_leaves_that_one_other_computes() {
+        let mut queue = Queue::new(4);
+        let piece = queue.take(4).unwrap();
+        let copy = queue.copy(piece, 2).unwrap();
+        assert_eq!(copy, Node { level: 1, index: 0 });
+        assert_eq!(queue.copy(piece, 1), Some(Node::leaf(2)));
+        assert_eq!(queue.copy(piece, 1), Some(Node::leaf(3)));
+        assert_eq!(queue.copy(piece, 1), None);
+        assert!(queue.accept(copy));
+        queue.give_back(copy);
+        assert!(!queue.accept(copy), "its leaves are done already");
+        assert!(queue.accept(piece), "the larger piece still brings leaves 2 and 3");
+        assert!(queue.is_complete());
+    }
+
+    #[test]
+    fn a_suspect_leaf_travels_alone_and_needs_two_equal_answers() {
+        let mut queue = Queue::new(4);
+        let piece = queue.take(4).unwrap();
+        assert_eq!(queue.non_finite(piece, 7), None);
+        queue.give_back(piece);
+        assert_eq!(queue.take(4), Some(Node::leaf(0)));
+        assert_eq!(queue.non_finite(Node::leaf(0), 8), None);
+        assert_eq!(queue.non_finite(Node::leaf(0), 9), None);
+        assert_eq!(queue.non_finite(Node::leaf(0), 9), Some(0));
+    }
+}

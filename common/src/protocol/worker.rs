@@ -1,0 +1,344 @@
+//! The worker's rules: when to dial, when to give up on a silent coordinator, which answers are still worth sending.
+//!
+//! A worker holds nothing that the run can't do without: when its stream breaks it forgets its pieces, dials again
+//! with growing pauses, and is a new incarnation. This machine never sees samples, parameters or gradients.
+
+use crate::ids::{Incarnation, Round};
+use crate::rng::Stream;
+use crate::tree::Node;
+
+/// The first pause before dialling again; each further one is twice as long.
+const BACKOFF_US_FIRST: u64 = 100_000;
+/// The longest pause.
+const BACKOFF_US_MAX: u64 = 3_000_000;
+
+/// What the shell chose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// From dialling to the coordinator's welcome, at most, in microseconds.
+    pub join_timeout_us: u64,
+    /// Without a membership for longer than this the worker gives up.
+    pub give_up_us: u64,
+    /// Seed of the pauses' jitter; any number that differs between workers.
+    pub jitter_seed: u64,
+}
+
+/// What a coordinator tells a new member about time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pulse {
+    /// A heartbeat at least this often, both ways, in microseconds.
+    pub heartbeat_us: u64,
+    /// Silence after which the other side is taken for dead.
+    pub timeout_us: u64,
+}
+
+/// What the shell tells the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The coordinator admitted this worker.
+    Welcome(Incarnation, Pulse),
+    /// The coordinator has no use for this worker ever (another version, another model).
+    Refused(String),
+    /// Anything arrived from the coordinator.
+    Heard,
+    /// The dial failed, the stream broke, the coordinator asked to redial, or sent what can't be.
+    Lost(String),
+    /// A piece to compute.
+    Grant(Round, Node),
+    /// A piece has been computed.
+    Computed(Incarnation, Round, Node),
+    /// The run is over.
+    Finished,
+    /// An operator asks this worker to leave.
+    Leave,
+    /// A deadline may have passed.
+    Tick,
+}
+
+/// What the shell must do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Open a stream and introduce yourself.
+    Dial,
+    /// Send a heartbeat.
+    Heartbeat,
+    /// Compute this piece.
+    Compute(Incarnation, Round, Node),
+    /// Forget pieces of rounds before this one.
+    Forget(Round),
+    /// Forget every piece and close the stream.
+    Reset(String),
+    /// Send the value of this piece.
+    Send(Round, Node),
+    /// Forget this piece's value: its round or its stream is over.
+    Drop(Round, Node),
+    /// Say goodbye on the stream.
+    Goodbye,
+    /// Stop working.
+    Exit(Exit),
+}
+
+/// Why a worker ends.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Exit {
+    /// The run is complete.
+    #[error("the run is over")]
+    Finished,
+    /// An operator asked for it.
+    #[error("asked to leave")]
+    Left,
+    /// The coordinator will never take this worker.
+    #[error("the coordinator refused this worker: {0}")]
+    Refused(String),
+    /// No coordinator for too long.
+    #[error("no coordinator for {} s; the last try ended with: {last}", waited_us / 1_000_000)]
+    GaveUp {
+        /// How long, in microseconds.
+        waited_us: u64,
+        /// What the last try ended with.
+        last: String,
+    },
+}
+
+impl Exit {
+    /// Whether the worker did all that was asked of it.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        matches!(self, Self::Finished | Self::Left)
+    }
+}
+
+#[derive(Debug)]
+enum State {
+    Paused { until_us: u64 },
+    Joining { until_us: u64 },
+    Member { incarnation: Incarnation, pulse: Pulse, round: Option<Round>, heard_us: u64, beat_due_us: u64 },
+    Over,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Worker {
+    timing: Timing,
+    state: State,
+    attempt: u32,
+    alone_since_us: u64,
+    last_loss: String,
+    jitter: Stream,
+}
+
+impl Worker {
+    /// A worker that dials at its first `Tick`.
+    #[must_use]
+    pub fn new(now_us: u64, timing: Timing) -> Self {
+        Self {
+            timing,
+            state: State::Paused { until_us: now_us },
+            attempt: 0,
+            alone_since_us: now_us,
+            last_loss: String::new(),
+            jitter: Stream::new(timing.jitter_seed, "redial", &[]),
+        }
+    }
+
+    /// Its number, while it is a member.
+    #[must_use]
+    pub fn incarnation(&self) -> Option<Incarnation> {
+        match self.state {
+            State::Member { incarnation, .. } => Some(incarnation),
+            _ => None,
+        }
+    }
+
+    /// Takes one event in; returns what must be done, in order.
+    pub fn on_event(&mut self, now_us: u64, event: Event) -> Vec<Action> {
+        if matches!(self.state, State::Over) {
+            return Vec::new();
+        }
+        if let State::Member { heard_us, .. } = &mut self.state
+            && !matches!(event, Event::Tick | Event::Computed(..) | Event::Leave)
+        {
+            *heard_us = now_us;
+        }
+        match event {
+            Event::Welcome(incarnation, pulse) => self.welcome(now_us, incarnation, pulse),
+            Event::Refused(why) => self.exit(Exit::Refused(why)),
+            Event::Heard => Vec::new(),
+            Event::Lost(why) => self.lost(now_us, why),
+            Event::Grant(round, node) => self.grant(now_us, round, node),
+            Event::Computed(incarnation, round, node) => vec![self.computed(incarnation, round, node)],
+            Event::Finished => self.exit(Exit::Finished),
+            Event::Leave => {
+                let goodbye = self.incarnation().map(|_| Action::Goodbye);
+                goodbye.into_iter().chain(self.exit(Exit::Left)).collect()
+            }
+            Event::Tick => self.tick(now_us),
+        }
+    }
+
+    /// When `Tick` must come at the latest.
+    #[must_use]
+    pub fn next_deadline_us(&self) -> Option<u64> {
+        match self.state {
+            State::Paused { until_us } | State::Joining { until_us } => Some(until_us),
+            State::Member { pulse, heard_us, beat_due_us, .. } => {
+                Some(beat_due_us.min(heard_us + pulse.timeout_us))
+            }
+            State::Over => None,
+        }
+    }
+
+    fn welcome(&mut self, now_us: u64, incarnation: Incarnation, pulse: Pulse) -> Vec<Action> {
+        if !matches!(self.state, State::Joining { .. }) {
+            return self.lost(now_us, "a welcome that was not asked for".into());
+        }
+        self.attempt = 0;
+        let beat_due_us = now_us + pulse.heartbeat_us;
+        self.state = State::Member { incarnation, pulse, round: None, heard_us: now_us, beat_due_us };
+        Vec::new()
+    }
+
+    fn grant(&mut self, now_us: u64, new: Round, node: Node) -> Vec<Action> {
+        let State::Member { incarnation, round, .. } = &mut self.state else {
+            return self.lost(now_us, format!("piece {node} of round {new} before a welcome"));
+        };
+        let mut actions = Vec::new();
+        match *round {
+            Some(current) if current > new => {
+                return self.lost(now_us, format!("piece {node} of round {new} after round {current}"));
+            }
+            Some(current) if current == new => {}
+            _ => actions.push(Action::Forget(new)),
+        }
+        *round = Some(new);
+        actions.push(Action::Compute(*incarnation, new, node));
+        actions
+    }
+
+    fn computed(&self, by: Incarnation, at: Round, node: Node) -> Action {
+        match self.state {
+            State::Member { incarnation, round, .. } if incarnation == by && round == Some(at) => {
+                Action::Send(at, node)
+            }
+            _ => Action::Drop(at, node),
+        }
+    }
+
+    fn lost(&mut self, now_us: u64, why: String) -> Vec<Action> {
+        match self.state {
+            State::Member { .. } => self.alone_since_us = now_us,
+            State::Joining { .. } => {}
+            // A second report of the same loss.
+            State::Paused { .. } | State::Over => return Vec::new(),
+        }
+        let waited_us = now_us.saturating_sub(self.alone_since_us);
+        if waited_us >= self.timing.give_up_us {
+            return self.exit(Exit::GaveUp { waited_us, last: why });
+        }
+        let pause = BACKOFF_US_FIRST.saturating_mul(1 << self.attempt.min(16)).min(BACKOFF_US_MAX);
+        self.attempt += 1;
+        // Half fixed, half random: workers that lost the same coordinator don't come back in one wave.
+        let pause = pause / 2 + u64::from(self.jitter.below(pause as u32 / 2));
+        self.state = State::Paused { until_us: now_us + pause };
+        self.last_loss.clone_from(&why);
+        vec![Action::Reset(why)]
+    }
+
+    fn tick(&mut self, now_us: u64) -> Vec<Action> {
+        match &mut self.state {
+            State::Paused { until_us } if *until_us <= now_us => {
+                self.state = State::Joining { until_us: now_us + self.timing.join_timeout_us };
+                vec![Action::Dial]
+            }
+            State::Joining { until_us } if *until_us <= now_us => {
+                self.lost(now_us, "no answer from the coordinator in time".into())
+            }
+            State::Member { pulse, heard_us, .. } if *heard_us + pulse.timeout_us <= now_us => {
+                let silent_ms = (now_us - *heard_us) / 1000;
+                self.lost(now_us, format!("nothing heard from the coordinator for {silent_ms} ms"))
+            }
+            State::Member { pulse, beat_due_us, .. } if *beat_due_us <= now_us => {
+                *beat_due_us = now_us + pulse.heartbeat_us;
+                vec![Action::Heartbeat]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn exit(&mut self, exit: Exit) -> Vec<Action> {
+        self.state = State::Over;
+        vec![Action::Exit(exit)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PULSE: Pulse = Pulse { heartbeat_us: 1_000_000, timeout_us: 5_000_000 };
+    const TIMING: Timing = Timing { join_timeout_us: 5_000_000, give_up_us: 60_000_000, jitter_seed: 1 };
+    const ME: Incarnation = Incarnation(4);
+    const NODE: Node = Node { level: 1, index: 2 };
+
+    fn member() -> Worker {
+        let mut worker = Worker::new(0, TIMING);
+        assert_eq!(worker.on_event(0, Event::Tick), [Action::Dial]);
+        assert_eq!(worker.on_event(1, Event::Welcome(ME, PULSE)), []);
+        worker
+    }
+
+    #[test]
+    fn only_answers_of_this_stream_and_this_round_are_sent() {
+        let mut worker = member();
+        let (old, new) = (Round(3), Round(4));
+        assert_eq!(worker.on_event(2, Event::Grant(old, NODE))[1], Action::Compute(ME, old, NODE));
+        assert_eq!(worker.on_event(3, Event::Computed(ME, old, NODE)), [Action::Send(old, NODE)]);
+        assert_eq!(worker.on_event(4, Event::Grant(new, NODE))[0], Action::Forget(new));
+        assert_eq!(worker.on_event(5, Event::Computed(ME, old, NODE)), [Action::Drop(old, NODE)]);
+        let stale = Event::Computed(Incarnation(3), new, NODE);
+        assert_eq!(worker.on_event(6, stale), [Action::Drop(new, NODE)]);
+    }
+
+    #[test]
+    fn heartbeats_go_out_while_a_silent_coordinator_is_given_up() {
+        let mut worker = member();
+        assert_eq!(worker.on_event(1_000_001, Event::Tick), [Action::Heartbeat]);
+        worker.on_event(3_000_000, Event::Heard);
+        let actions = worker.on_event(8_000_000, Event::Tick);
+        assert!(matches!(&actions[..], [Action::Reset(why)] if why.contains("5000 ms")), "{actions:?}");
+    }
+
+    #[test]
+    fn pauses_grow_to_a_limit_and_a_lost_cause_ends() {
+        let mut worker = Worker::new(0, TIMING);
+        let (mut now, mut pauses) = (0, Vec::new());
+        let exit = loop {
+            assert_eq!(worker.on_event(now, Event::Tick), [Action::Dial]);
+            match worker.on_event(now, Event::Lost("refused".into())).remove(0) {
+                Action::Exit(exit) => break exit,
+                _ => pauses.push(worker.next_deadline_us().unwrap() - now),
+            }
+            now = worker.next_deadline_us().unwrap();
+        };
+        assert!(matches!(&exit, Exit::GaveUp { last, .. } if last == "refused"));
+        assert!(pauses[0] <= BACKOFF_US_FIRST && pauses.iter().all(|&p| p <= BACKOFF_US_MAX));
+        assert!(pauses.last() > pauses.first() && now >= TIMING.give_up_us);
+    }
+
+    #[test]
+    fn a_coordinator_that_breaks_the_rules_is_dialled_anew() {
+        let mut worker = member();
+        worker.on_event(2, Event::Grant(Round(4), NODE));
+        assert!(matches!(&worker.on_event(3, Event::Grant(Round(3), NODE))[..], [Action::Reset(_)]));
+        assert_eq!(worker.incarnation(), None);
+        assert!(matches!(&member().on_event(2, Event::Welcome(ME, PULSE))[..], [Action::Reset(_)]));
+    }
+
+    #[test]
+    fn a_leaving_worker_says_goodbye_and_does_nothing_more() {
+        let mut worker = member();
+        assert_eq!(worker.on_event(2, Event::Leave), [Action::Goodbye, Action::Exit(Exit::Left)]);
+        assert_eq!(worker.on_event(3, Event::Grant(Round(0), NODE)), []);
+        assert_eq!(worker.next_deadline_us(), None);
+    }
+}
