@@ -18,6 +18,8 @@ const LEAF_US_UNKNOWN: u64 = 2_000_000;
 const COPY_AFTER_US_MIN: u64 = 50_000;
 /// A piece that takes this many times what it should is copied to an idle worker.
 const COPY_AFTER_TIMES: u64 = 3;
+/// Most leaves of a piece: bounds what one death costs and what a worker must hold at once.
+pub const PIECE_LEAVES_MAX: u32 = 64;
 /// How often a waiting coordinator says so.
 const WAITING_NOTICE_US: u64 = 10_000_000;
 
@@ -238,7 +240,10 @@ impl Coordinator {
         for to in hungry {
             let weight = self.weight(&self.members[&to]);
             // Rounded to the nearest: equal members whose measurements differ slightly get equal shares.
-            let share = |leaves: u32| ((u64::from(leaves) * weight + total / 2) / total).max(1) as u32;
+            let share = |leaves: u32| {
+                ((u64::from(leaves) * weight + total / 2) / total).clamp(1, u64::from(PIECE_LEAVES_MAX))
+                    as u32
+            };
             self.grant(now_us, to, share(waiting), share, actions);
         }
     }
