@@ -74,6 +74,12 @@ impl Samples {
         &self.labels
     }
 
+    /// Pixels and labels, as [`new`](Self::new) takes them.
+    #[must_use]
+    pub fn into_parts(self) -> (Vec<u8>, Vec<u8>) {
+        (self.pixels, self.labels)
+    }
+
     /// The pixels of one sample, `[28, 28]`.
     ///
     /// # Panics

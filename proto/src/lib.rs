@@ -1,1 +1,29 @@
-//! placeholder
+//! The wire: generated messages, and the only conversions between them and the types of `common`.
+//!
+//! Reading order: [`message`] holds what each side means to say, [`outbound`] turns that into wire messages,
+//! [`inbound`] turns hostile wire messages back into it or into a [`WireError`], [`tensor`] cuts f32 values into
+//! chunks and puts them together. Nothing behind this crate has to distrust a message again.
+
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    reason = "generated from cluster.proto, which is documented"
+)]
+pub mod wire {
+    tonic::include_proto!("lockstep.v1");
+}
+
+mod error;
+pub mod inbound;
+pub mod message;
+pub mod outbound;
+pub mod tensor;
+
+pub use error::WireError;
+
+/// Both sides must speak the same version; a worker of another one is refused.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// Largest encoded message that either side accepts: a chunk or a leaf and some room for the fields around it.
+pub const MESSAGE_BYTES_MAX: usize = tensor::CHUNK_BYTES_MAX + 64 * 1024;

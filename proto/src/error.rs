@@ -1,0 +1,90 @@
+//! Everything that can be wrong with a message from the wire.
+
+use common::model::ModelError;
+use common::sample::SamplesError;
+use common::tree::Node;
+
+/// Why a message is refused. The peer that sent it is to be dropped.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum WireError {
+    /// A message or a required part of it is missing.
+    #[error("a message without {0}")]
+    Missing(&'static str),
+    /// A message came where another was due.
+    #[error("{got} where {expected} was due")]
+    Order {
+        /// What was due.
+        expected: &'static str,
+        /// What came.
+        got: &'static str,
+    },
+    /// Another version of the protocol.
+    #[error("protocol version {got}, this build speaks version {expected}: use the same build on both sides")]
+    Version {
+        /// Ours.
+        expected: u32,
+        /// The peer's.
+        got: u32,
+    },
+    /// A name that is empty, too long, or not printable.
+    #[error("a worker's name has 1 to {max} printable characters")]
+    Name {
+        /// The longest name.
+        max: usize,
+    },
+    /// A number out of its range.
+    #[error("{field} is {got}, which is not in {min}..={max}")]
+    Range {
+        /// The field.
+        field: &'static str,
+        /// The value.
+        got: u64,
+        /// Lowest allowed.
+        min: u64,
+        /// Highest allowed.
+        max: u64,
+    },
+    /// An architecture that can't be.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Samples that can't be.
+    #[error(transparent)]
+    Samples(#[from] SamplesError),
+    /// A node outside its round's tree.
+    #[error("piece {node} is not in a tree of {leaves} leaves")]
+    Node {
+        /// The node.
+        node: Node,
+        /// Leaves of the tree.
+        leaves: u32,
+    },
+    /// A tensor of another size than the model's.
+    #[error("a tensor of {got} elements where the model has {expected}")]
+    Elements {
+        /// The model's.
+        expected: usize,
+        /// The announced.
+        got: u64,
+    },
+    /// A chunk that is empty, cuts a number in two, or goes past the announced end.
+    #[error("a chunk of {bytes} bytes where {left} bytes are left (at most {max} a chunk, in whole numbers)")]
+    Chunk {
+        /// Its size.
+        bytes: usize,
+        /// Bytes still due.
+        left: usize,
+        /// The largest chunk.
+        max: usize,
+    },
+    /// A tensor that was changed on its way.
+    #[error("checksum {got:08x} where {expected:08x} was announced")]
+    Checksum {
+        /// Announced.
+        expected: u32,
+        /// Of the bytes received.
+        got: u32,
+    },
+    /// Evaluation counts that do not agree with each other.
+    #[error("the confusion matrix does not hold 10 x 10 counts that add up to the answer's totals")]
+    Confusion,
+}

@@ -1,0 +1,260 @@
+//! From hostile wire messages to checked ones, one decoder for each direction of a stream.
+//!
+//! A decoder remembers what must come next (a head is followed by its chunks, a piece by its leaves). After an error
+//! the stream is not to be read further.
+
+use crate::message::{
+    Answer, AnswerBody, CoordinatorMessage, Hello, NAME_BYTES_MAX, Piece, REASON_BYTES_MAX, THREADS_MAX,
+    Task, Welcome, WorkerMessage,
+};
+use crate::tensor::Assembly;
+use crate::wire::{self, from_coordinator, from_worker};
+use crate::{PROTOCOL_VERSION, WireError};
+use common::ids::{Incarnation, Rank, Round};
+use common::metrics::{Confusion, Totals};
+use common::model::ModelSpec;
+use common::protocol::coordinator::PIECE_LEAVES_MAX;
+use common::sample::Samples;
+use common::tree::{LEAVES_MAX, Node, Tree};
+
+/// Longest time between heartbeats or to a timeout that a coordinator may ask for: an hour.
+const PULSE_MS_MAX: u64 = 3_600_000;
+
+/// What a worker sends.
+#[derive(Debug)]
+pub struct WorkerDecoder {
+    /// Parameters of the model: the size of a gradient.
+    elements: usize,
+    pending: Option<(Answer, Assembly)>,
+}
+
+impl WorkerDecoder {
+    /// A decoder for gradients of `elements` values.
+    #[must_use]
+    pub fn new(elements: usize) -> Self {
+        Self { elements, pending: None }
+    }
+
+    /// Takes one wire message; returns the message that it completes, if any.
+    ///
+    /// # Errors
+    /// When the message is not one that our own worker would send now.
+    pub fn decode(&mut self, message: wire::FromWorker) -> Result<Option<WorkerMessage>, WireError> {
+        use from_worker::Message;
+        let message = message.message.ok_or(WireError::Missing("content"))?;
+        if self.pending.is_some() && !matches!(message, Message::Chunk(_) | Message::Heartbeat(_)) {
+            return Err(WireError::Order { expected: "a chunk of the gradient", got: "another message" });
+        }
+        match message {
+            Message::Hello(hello) => check_hello(hello).map(|hello| Some(WorkerMessage::Hello(hello))),
+            Message::Heartbeat(_) => Ok(Some(WorkerMessage::Heartbeat)),
+            Message::Leave(_) => Ok(Some(WorkerMessage::Leave)),
+            Message::Answer(answer) => self.answer(answer),
+            Message::Chunk(chunk) => self.chunk(&chunk.data),
+        }
+    }
+
+    fn answer(&mut self, answer: wire::Answer) -> Result<Option<WorkerMessage>, WireError> {
+        let totals = Totals { samples: answer.samples, correct: answer.correct, loss_sum: answer.loss_sum };
+        in_range("correct", totals.correct, 0, totals.samples)?;
+        let checked = Answer {
+            incarnation: Incarnation(answer.incarnation),
+            round: Round(answer.round),
+            node: check_node(answer.node)?,
+            totals,
+            body: AnswerBody::Gradient(Vec::new()),
+            checksum: 0,
+        };
+        match answer.body.ok_or(WireError::Missing("a gradient or counts"))? {
+            wire::answer::Body::Gradient(head) => {
+                let assembly = Assembly::new(&head, self.elements)?;
+                self.pending = Some((Answer { checksum: head.crc32, ..checked }, assembly));
+                Ok(None)
+            }
+            wire::answer::Body::Confusion(counts) => {
+                let confusion = Confusion::from_flat(&counts.counts).ok_or(WireError::Confusion)?;
+                let sum = counts.counts.iter().try_fold(0u64, |sum, &n| sum.checked_add(n));
+                if sum != Some(totals.samples) || confusion.correct() != totals.correct {
+                    return Err(WireError::Confusion);
+                }
+                let body = AnswerBody::Confusion(Box::new(confusion));
+                Ok(Some(WorkerMessage::Answer(Answer { body, ..checked })))
+            }
+        }
+    }
+
+    fn chunk(&mut self, data: &[u8]) -> Result<Option<WorkerMessage>, WireError> {
+        let (answer, mut assembly) =
+            self.pending.take().ok_or(WireError::Order { expected: "an answer", got: "a chunk" })?;
+        assembly.push(data)?;
+        if !assembly.is_complete() {
+            self.pending = Some((answer, assembly));
+            return Ok(None);
+        }
+        let body = AnswerBody::Gradient(assembly.finish()?);
+        Ok(Some(WorkerMessage::Answer(Answer { body, ..answer })))
+    }
+}
+
+/// What the coordinator sends.
+#[derive(Debug, Default)]
+pub struct CoordinatorDecoder {
+    /// Known from the welcome on: the size of the parameters.
+    elements: Option<usize>,
+    pending: Option<Pending>,
+}
+
+#[derive(Debug)]
+enum Pending {
+    Parameters { version: u64, assembly: Assembly },
+    Piece { piece: Piece, leaves: usize },
+}
+
+impl CoordinatorDecoder {
+    /// Takes one wire message; returns the message that it completes, if any.
+    ///
+    /// # Errors
+    /// When the message is not one that our own coordinator would send now.
+    pub fn decode(
+        &mut self,
+        message: wire::FromCoordinator,
+    ) -> Result<Option<CoordinatorMessage>, WireError> {
+        use from_coordinator::Message;
+        match (self.pending.take(), message.message.ok_or(WireError::Missing("content"))?) {
+            (pending, Message::Heartbeat(_)) => {
+                self.pending = pending;
+                Ok(Some(CoordinatorMessage::Heartbeat))
+            }
+            (Some(Pending::Parameters { version, mut assembly }), Message::Chunk(chunk)) => {
+                assembly.push(&chunk.data)?;
+                if assembly.is_complete() {
+                    let values = assembly.finish()?;
+                    return Ok(Some(CoordinatorMessage::Parameters { version, values }));
+                }
+                self.pending = Some(Pending::Parameters { version, assembly });
+                Ok(None)
+            }
+            (Some(Pending::Piece { mut piece, leaves }), Message::Leaf(leaf)) => {
+                piece.leaves.push(check_leaf(leaf)?);
+                if piece.leaves.len() == leaves {
+                    return Ok(Some(CoordinatorMessage::Piece(piece)));
+                }
+                self.pending = Some(Pending::Piece { piece, leaves });
+                Ok(None)
+            }
+            (Some(_), _) => Err(WireError::Order { expected: "a chunk or a leaf", got: "another message" }),
+            (None, message) => self.first(message),
+        }
+    }
+
+    fn first(&mut self, message: from_coordinator::Message) -> Result<Option<CoordinatorMessage>, WireError> {
+        use from_coordinator::Message;
+        let whole = match message {
+            Message::Welcome(welcome) => {
+                let welcome = check_welcome(welcome)?;
+                self.elements = Some(welcome.model.layout().len());
+                CoordinatorMessage::Welcome(welcome)
+            }
+            Message::Refused(refused) => {
+                CoordinatorMessage::Refused { reason: check_reason(refused.reason)?, retry: refused.retry }
+            }
+            Message::Dropped(dropped) => CoordinatorMessage::Dropped(check_reason(dropped.reason)?),
+            Message::Finished(_) => CoordinatorMessage::Finished,
+            Message::Heartbeat(_) => CoordinatorMessage::Heartbeat,
+            Message::Parameters(head) => {
+                let tensor = head.tensor.ok_or(WireError::Missing("a tensor head"))?;
+                let expected =
+                    self.elements.ok_or(WireError::Order { expected: "a welcome", got: "parameters" })?;
+                let assembly = Assembly::new(&tensor, expected)?;
+                self.pending = Some(Pending::Parameters { version: head.version, assembly });
+                return Ok(None);
+            }
+            Message::Piece(piece) => {
+                let (piece, leaves) = check_piece(piece)?;
+                self.pending = Some(Pending::Piece { piece, leaves });
+                return Ok(None);
+            }
+            Message::Chunk(_) => return Err(WireError::Order { expected: "parameters", got: "a chunk" }),
+            Message::Leaf(_) => return Err(WireError::Order { expected: "a piece", got: "a leaf" }),
+        };
+        Ok(Some(whole))
+    }
+}
+
+fn in_range(field: &'static str, got: u64, min: u64, max: u64) -> Result<(), WireError> {
+    if (min..=max).contains(&got) { Ok(()) } else { Err(WireError::Range { field, got, min, max }) }
+}
+
+fn check_hello(hello: wire::Hello) -> Result<Hello, WireError> {
+    if hello.protocol_version != PROTOCOL_VERSION {
+        return Err(WireError::Version { expected: PROTOCOL_VERSION, got: hello.protocol_version });
+    }
+    let printable = !hello.name.is_empty() && !hello.name.chars().any(char::is_control);
+    if !printable || hello.name.len() > NAME_BYTES_MAX {
+        return Err(WireError::Name { max: NAME_BYTES_MAX });
+    }
+    in_range("threads", hello.threads.into(), 1, THREADS_MAX.into())?;
+    Ok(Hello { name: hello.name, threads: hello.threads })
+}
+
+fn check_node(node: Option<wire::Node>) -> Result<Node, WireError> {
+    let node = node.ok_or(WireError::Missing("a node"))?;
+    let level = u8::try_from(node.level).ok().filter(|&level| level <= Tree::new(LEAVES_MAX).root().level);
+    let max = Tree::new(LEAVES_MAX).root().level.into();
+    let level = level.ok_or(WireError::Range { field: "level", got: node.level.into(), min: 0, max })?;
+    Ok(Node { level, index: node.index })
+}
+
+fn check_reason(reason: String) -> Result<String, WireError> {
+    in_range("bytes of a reason", reason.len() as u64, 0, REASON_BYTES_MAX as u64)?;
+    Ok(reason.replace(char::is_control, " "))
+}
+
+fn check_welcome(welcome: wire::Welcome) -> Result<Welcome, WireError> {
+    use wire::model::Kind;
+    let kind = welcome.model.and_then(|model| model.kind).ok_or(WireError::Missing("a model"))?;
+    let model = match kind {
+        Kind::Cnn(_) => ModelSpec::Cnn,
+        Kind::Linear(_) => ModelSpec::Linear,
+        Kind::Mlp(mlp) => ModelSpec::Mlp { hidden: mlp.hidden.into_iter().map(|w| w as usize).collect() },
+    };
+    model.validate()?;
+    in_range("heartbeat_ms", welcome.heartbeat_ms.into(), 1, PULSE_MS_MAX)?;
+    in_range("timeout_ms", welcome.timeout_ms.into(), 1, PULSE_MS_MAX)?;
+    Ok(Welcome {
+        incarnation: Incarnation(welcome.incarnation),
+        rank: Rank(welcome.rank),
+        run_id: check_reason(welcome.run_id)?,
+        heartbeat_ms: welcome.heartbeat_ms,
+        timeout_ms: welcome.timeout_ms,
+        model,
+    })
+}
+
+fn check_piece(piece: wire::Piece) -> Result<(Piece, usize), WireError> {
+    let task = match piece.task() {
+        wire::Task::Train => Task::Train,
+        wire::Task::Evaluate => Task::Evaluate,
+        wire::Task::Unspecified => return Err(WireError::Missing("a task")),
+    };
+    in_range("tree_leaves", piece.tree_leaves.into(), 1, LEAVES_MAX.into())?;
+    let tree = Tree::new(piece.tree_leaves);
+    let node = check_node(piece.node)?;
+    let leaves = tree.leaves_below(node).len();
+    if leaves == 0 {
+        return Err(WireError::Node { node, leaves: tree.leaves() });
+    }
+    in_range("leaves of a piece", leaves as u64, 1, PIECE_LEAVES_MAX.into())?;
+    let (round, version) = (Round(piece.round), piece.version);
+    Ok((Piece { round, task, version, tree, node, leaves: Vec::with_capacity(leaves) }, leaves))
+}
+
+fn check_leaf(leaf: wire::LeafSamples) -> Result<Samples, WireError> {
+    if leaf.labels.is_empty() {
+        return Err(WireError::Missing("samples in a leaf"));
+    }
+    Ok(Samples::new(leaf.pixels.into(), leaf.labels.into())?)
+}
+
+#[cfg(test)]
+mod tests;

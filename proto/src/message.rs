@@ -1,0 +1,160 @@
+//! What the two sides mean to say, in `common`'s types: complete, checked, and free of wire details.
+
+use bytes::Bytes;
+use common::ids::{Incarnation, Rank, Round};
+use common::metrics::{Confusion, Totals};
+use common::model::ModelSpec;
+use common::sample::Samples;
+use common::tree::{Node, Tree};
+
+/// Longest name of a worker, in bytes.
+pub const NAME_BYTES_MAX: usize = 128;
+/// Most threads that a worker may announce.
+pub const THREADS_MAX: u32 = 4096;
+/// Longest reason in a refusal, in bytes; longer ones are cut.
+pub const REASON_BYTES_MAX: usize = 1024;
+
+/// From a worker.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WorkerMessage {
+    /// The first message of a stream.
+    Hello(Hello),
+    /// Alive.
+    Heartbeat,
+    /// A piece's sum.
+    Answer(Answer),
+    /// Goodbye.
+    Leave,
+}
+
+/// A worker's introduction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hello {
+    /// Its name, unique among the run's workers.
+    pub name: String,
+    /// Leaves that it computes at once.
+    pub threads: u32,
+}
+
+/// The sum over a piece's samples.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The membership under which it was computed.
+    pub incarnation: Incarnation,
+    /// The round.
+    pub round: Round,
+    /// The piece.
+    pub node: Node,
+    /// Samples, right answers, loss.
+    pub totals: Totals,
+    /// What the round is for.
+    pub body: AnswerBody,
+    /// CRC-32 of the gradient's bytes, 0 for an evaluation.
+    pub checksum: u32,
+}
+
+/// What a round is for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AnswerBody {
+    /// The gradient of the summed loss, flat, in layout order.
+    Gradient(Vec<f32>),
+    /// Counts.
+    Confusion(Box<Confusion>),
+}
+
+impl Answer {
+    /// Whether every number in it is finite.
+    #[must_use]
+    pub fn is_finite(&self) -> bool {
+        let gradient = match &self.body {
+            AnswerBody::Gradient(values) => values.iter().all(|v| v.is_finite()),
+            AnswerBody::Confusion(_) => true,
+        };
+        gradient && self.totals.loss_sum.is_finite()
+    }
+}
+
+/// From the coordinator.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CoordinatorMessage {
+    /// Admission.
+    Welcome(Welcome),
+    /// No admission.
+    Refused {
+        /// Why.
+        reason: String,
+        /// Whether dialling again may help.
+        retry: bool,
+    },
+    /// Alive.
+    Heartbeat,
+    /// New parameters.
+    Parameters {
+        /// Optimizer steps that made them.
+        version: u64,
+        /// Flat, in layout order.
+        values: Vec<f32>,
+    },
+    /// Work.
+    Piece(Piece),
+    /// The run is over.
+    Finished,
+    /// The stream ends here.
+    Dropped(String),
+}
+
+/// Admission to the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Welcome {
+    /// This membership's number.
+    pub incarnation: Incarnation,
+    /// The worker's slot.
+    pub rank: Rank,
+    /// The run's name.
+    pub run_id: String,
+    /// A heartbeat at least this often.
+    pub heartbeat_ms: u32,
+    /// Silence after which the other side is taken for dead.
+    pub timeout_ms: u32,
+    /// What is trained.
+    pub model: ModelSpec,
+}
+
+/// What to do with the samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Gradient, loss, right answers.
+    Train,
+    /// Confusion matrix and loss.
+    Evaluate,
+}
+
+/// A node of the reduction tree, with everything that its leaves need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// The round.
+    pub round: Round,
+    /// What to do.
+    pub task: Task,
+    /// The parameters to use.
+    pub version: u64,
+    /// The round's tree.
+    pub tree: Tree,
+    /// The node to compute.
+    pub node: Node,
+    /// One per leaf below the node.
+    pub leaves: Vec<Samples>,
+}
+
+/// Values that are sent to several workers, encoded once.
+#[derive(Clone, Debug)]
+pub struct EncodedParameters {
+    /// Optimizer steps that made them.
+    pub version: u64,
+    /// Number of values.
+    pub elements: usize,
+    /// CRC-32 of all chunks.
+    pub crc32: u32,
+    /// Little-endian f32.
+    pub chunks: Vec<Bytes>,
+}

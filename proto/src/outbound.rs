@@ -1,0 +1,144 @@
+//! From meaning to wire messages. Nothing here can fail: our own messages are right or a bug.
+
+use crate::message::{
+    Answer, AnswerBody, CoordinatorMessage, EncodedParameters, Hello, Piece, REASON_BYTES_MAX, Task, Welcome,
+    WorkerMessage,
+};
+use crate::wire::{self, from_coordinator, from_worker};
+use crate::{PROTOCOL_VERSION, tensor};
+use bytes::Bytes;
+use common::model::ModelSpec;
+use common::tree::Node;
+
+/// Encodes parameters once, for any number of workers.
+#[must_use]
+pub fn encode_parameters(version: u64, values: &[f32]) -> EncodedParameters {
+    let (head, chunks) = tensor::encode(values);
+    EncodedParameters { version, elements: values.len(), crc32: head.crc32, chunks }
+}
+
+/// The messages that carry `parameters`; chunks are shared, not copied.
+#[must_use]
+pub fn parameters(parameters: &EncodedParameters) -> Vec<wire::FromCoordinator> {
+    let tensor = Some(wire::TensorHead { elements: parameters.elements as u64, crc32: parameters.crc32 });
+    let head = wire::Parameters { version: parameters.version, tensor };
+    let chunk = |data: &Bytes| from_coordinator::Message::Chunk(wire::Chunk { data: data.clone() });
+    let chunks = parameters.chunks.iter().map(chunk);
+    std::iter::once(from_coordinator::Message::Parameters(head)).chain(chunks).map(to_worker).collect()
+}
+
+/// The wire messages of one message to a worker.
+#[must_use]
+pub fn from_coordinator(message: CoordinatorMessage) -> Vec<wire::FromCoordinator> {
+    use from_coordinator::Message;
+    let one = match message {
+        CoordinatorMessage::Welcome(welcome) => Message::Welcome(to_welcome(welcome)),
+        CoordinatorMessage::Refused { reason, retry } => {
+            Message::Refused(wire::Refused { reason: cut(reason), retry })
+        }
+        CoordinatorMessage::Heartbeat => Message::Heartbeat(wire::Heartbeat {}),
+        CoordinatorMessage::Parameters { version, values } => {
+            return parameters(&encode_parameters(version, &values));
+        }
+        CoordinatorMessage::Piece(piece) => return to_piece(piece),
+        CoordinatorMessage::Finished => Message::Finished(wire::Finished {}),
+        CoordinatorMessage::Dropped(reason) => Message::Dropped(wire::Dropped { reason: cut(reason) }),
+    };
+    vec![to_worker(one)]
+}
+
+/// The wire messages of one message to the coordinator.
+#[must_use]
+pub fn from_worker(message: WorkerMessage) -> Vec<wire::FromWorker> {
+    use from_worker::Message;
+    let one = match message {
+        WorkerMessage::Hello(Hello { name, threads }) => {
+            Message::Hello(wire::Hello { protocol_version: PROTOCOL_VERSION, name, threads })
+        }
+        WorkerMessage::Heartbeat => Message::Heartbeat(wire::Heartbeat {}),
+        WorkerMessage::Leave => Message::Leave(wire::Leave {}),
+        WorkerMessage::Answer(answer) => return to_answer(answer),
+    };
+    vec![to_coordinator(one)]
+}
+
+fn to_worker(message: from_coordinator::Message) -> wire::FromCoordinator {
+    wire::FromCoordinator { message: Some(message) }
+}
+
+fn to_coordinator(message: from_worker::Message) -> wire::FromWorker {
+    wire::FromWorker { message: Some(message) }
+}
+
+fn to_node(node: Node) -> wire::Node {
+    wire::Node { level: node.level.into(), index: node.index }
+}
+
+fn to_welcome(welcome: Welcome) -> wire::Welcome {
+    use wire::model::{Cnn, Kind, Linear, Mlp};
+    let kind = match welcome.model {
+        ModelSpec::Cnn => Kind::Cnn(Cnn {}),
+        ModelSpec::Mlp { hidden } => {
+            Kind::Mlp(Mlp { hidden: hidden.into_iter().map(|w| w as u32).collect() })
+        }
+        ModelSpec::Linear => Kind::Linear(Linear {}),
+    };
+    wire::Welcome {
+        incarnation: welcome.incarnation.0,
+        rank: welcome.rank.0,
+        run_id: welcome.run_id,
+        heartbeat_ms: welcome.heartbeat_ms,
+        timeout_ms: welcome.timeout_ms,
+        model: Some(wire::Model { kind: Some(kind) }),
+    }
+}
+
+fn to_piece(piece: Piece) -> Vec<wire::FromCoordinator> {
+    let task = match piece.task {
+        Task::Train => wire::Task::Train,
+        Task::Evaluate => wire::Task::Evaluate,
+    };
+    let head = wire::Piece {
+        round: piece.round.0,
+        task: task.into(),
+        version: piece.version,
+        tree_leaves: piece.tree.leaves(),
+        node: Some(to_node(piece.node)),
+    };
+    let leaf = |samples: common::sample::Samples| {
+        let (pixels, labels) = samples.into_parts();
+        from_coordinator::Message::Leaf(wire::LeafSamples { pixels: pixels.into(), labels: labels.into() })
+    };
+    let leaves = piece.leaves.into_iter().map(leaf);
+    std::iter::once(from_coordinator::Message::Piece(head)).chain(leaves).map(to_worker).collect()
+}
+
+fn to_answer(answer: Answer) -> Vec<wire::FromWorker> {
+    use wire::answer::Body;
+    let (body, chunks) = match answer.body {
+        AnswerBody::Gradient(values) => {
+            let (head, chunks) = tensor::encode(&values);
+            (Body::Gradient(head), chunks)
+        }
+        AnswerBody::Confusion(confusion) => {
+            (Body::Confusion(wire::Confusion { counts: confusion.flat() }), Vec::new())
+        }
+    };
+    let head = wire::Answer {
+        incarnation: answer.incarnation.0,
+        round: answer.round.0,
+        node: Some(to_node(answer.node)),
+        samples: answer.totals.samples,
+        correct: answer.totals.correct,
+        loss_sum: answer.totals.loss_sum,
+        body: Some(body),
+    };
+    let chunks = chunks.into_iter().map(|data| from_worker::Message::Chunk(wire::Chunk { data }));
+    std::iter::once(from_worker::Message::Answer(head)).chain(chunks).map(to_coordinator).collect()
+}
+
+/// Cuts a reason to what the other side accepts.
+fn cut(mut reason: String) -> String {
+    reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
+    reason
+}
