@@ -1,0 +1,170 @@
+//! Convolution without padding, stride 1, with bias, ReLU and, if asked, 2x2 max pooling in one operator.
+//!
+//! x `[n, h, w, in]`, weights `[out, in, kh, kw]`, bias `[out]` → `[n, h-kh+1, w-kw+1, out]`, halved (rounded down) by
+//! the pooling. Shapes and the choice of a path stand here; the arithmetic is in [`plain`].
+//!
+//! Gradients: ReLU passes none at 0; of equal maxima in a window the first in row-major order takes it all, as in
+//! PyTorch. What the forward pass found is kept as one code a value ([`CLOSED`] or the place in the window), so the
+//! backward pass need not look at activations again.
+
+pub mod plain;
+
+use super::values;
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+use std::sync::Mutex;
+
+/// Code of an output that ReLU closed: no gradient goes through it.
+pub const CLOSED: u32 = 4;
+
+/// The sizes of one convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    /// Images.
+    pub n: usize,
+    /// Input rows.
+    pub height: usize,
+    /// Input columns.
+    pub width: usize,
+    /// Input channels.
+    pub inputs: usize,
+    /// Output channels.
+    pub outputs: usize,
+    /// Kernel rows.
+    pub kernel_h: usize,
+    /// Kernel columns.
+    pub kernel_w: usize,
+    /// Whether 2x2 max pooling follows.
+    pub pool: bool,
+}
+
+impl Geometry {
+    /// Rows and columns of the map before pooling.
+    #[must_use]
+    pub fn map(&self) -> (usize, usize) {
+        (self.height - self.kernel_h + 1, self.width - self.kernel_w + 1)
+    }
+
+    /// Rows and columns of the output.
+    #[must_use]
+    pub fn out(&self) -> (usize, usize) {
+        let (rows, columns) = self.map();
+        if self.pool { (rows / 2, columns / 2) } else { (rows, columns) }
+    }
+
+    /// Inputs of one output value: rows of the weight matrix.
+    #[must_use]
+    pub fn patch(&self) -> usize {
+        self.kernel_h * self.kernel_w * self.inputs
+    }
+
+    fn of(x: &Shape, w: &Shape, b: &Shape, pool: bool) -> Result<Self> {
+        let (n, height, width, inputs) = x.dims4()?;
+        let (outputs, w_inputs, kernel_h, kernel_w) = w.dims4()?;
+        let geometry = Self { n, height, width, inputs, outputs, kernel_h, kernel_w, pool };
+        let fits = w_inputs == inputs && b.dims1()? == outputs && kernel_h > 0 && kernel_w > 0;
+        if !fits || height < kernel_h || width < kernel_w || geometry.out().0 * geometry.out().1 == 0 {
+            candle_core::bail!("convolution: x {x:?} does not fit weights {w:?}, pooling {pool}");
+        }
+        Ok(geometry)
+    }
+}
+
+/// Convolution, bias, ReLU. `input_gradient` says whether x needs a gradient.
+///
+/// # Errors
+/// When the shapes do not fit.
+pub fn conv_relu(x: &Tensor, w: &Tensor, b: &Tensor, input_gradient: bool) -> Result<Tensor> {
+    apply(x, w, b, false, input_gradient)
+}
+
+/// Convolution, bias, ReLU, 2x2 max pooling. `input_gradient` says whether x needs a gradient.
+///
+/// # Errors
+/// When the shapes do not fit.
+pub fn conv_relu_pool(x: &Tensor, w: &Tensor, b: &Tensor, input_gradient: bool) -> Result<Tensor> {
+    apply(x, w, b, true, input_gradient)
+}
+
+fn apply(x: &Tensor, w: &Tensor, b: &Tensor, pool: bool, input_gradient: bool) -> Result<Tensor> {
+    x.contiguous()?.apply_op3(w, b, Conv { pool, input_gradient, codes: Mutex::new(Vec::new()) })
+}
+
+struct Conv {
+    pool: bool,
+    /// Whether x itself needs a gradient: the first layer's input is data.
+    input_gradient: bool,
+    /// Written by the forward pass, one code an output value.
+    codes: Mutex<Vec<u32>>,
+}
+
+impl CustomOp3 for Conv {
+    fn name(&self) -> &'static str {
+        if self.pool { "conv-relu-pool" } else { "conv-relu" }
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        w: &CpuStorage,
+        w_layout: &Layout,
+        b: &CpuStorage,
+        b_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let geometry = Geometry::of(x_layout.shape(), w_layout.shape(), b_layout.shape(), self.pool)?;
+        let matrix = to_matrix(&geometry, values(w, w_layout)?);
+        let (y, codes) = plain::forward(&geometry, values(x, x_layout)?, &matrix, values(b, b_layout)?);
+        *self.codes.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = codes;
+        let (rows, columns) = geometry.out();
+        Ok((CpuStorage::F32(y), (geometry.n, rows, columns, geometry.outputs).into()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        b: &Tensor,
+        _y: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let geometry = Geometry::of(x.shape(), w.shape(), b.shape(), self.pool)?;
+        let matrix = to_matrix(&geometry, &super::to_vec(w)?);
+        let codes = self.codes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (x_values, grad) = (super::to_vec(x)?, super::to_vec(grad)?);
+        let gradients = plain::backward(&geometry, &x_values, &matrix, &codes, &grad, self.input_gradient);
+        let dx = gradients.x.map(|dx| Tensor::from_vec(dx, x.shape(), x.device())).transpose()?;
+        let dw = from_matrix(&geometry, &gradients.matrix);
+        let dw = Tensor::from_vec(dw, w.shape(), w.device())?;
+        Ok((dx, Some(dw), Some(Tensor::from_vec(gradients.bias, b.shape(), b.device())?)))
+    }
+}
+
+/// Weights `[out, in, kh, kw]` as the matrix `[kh · kw · in, out]` that a patch of x is multiplied with.
+fn to_matrix(geometry: &Geometry, weights: &[f32]) -> Vec<f32> {
+    let mut matrix = vec![0.0; weights.len()];
+    for_each_weight(geometry, |in_weights, in_matrix| matrix[in_matrix] = weights[in_weights]);
+    matrix
+}
+
+/// The inverse of [`to_matrix`].
+fn from_matrix(geometry: &Geometry, matrix: &[f32]) -> Vec<f32> {
+    let mut weights = vec![0.0; matrix.len()];
+    for_each_weight(geometry, |in_weights, in_matrix| weights[in_weights] = matrix[in_matrix]);
+    weights
+}
+
+fn for_each_weight(geometry: &Geometry, mut visit: impl FnMut(usize, usize)) {
+    let Geometry { inputs, outputs, kernel_h, kernel_w, .. } = *geometry;
+    let window = kernel_h * kernel_w;
+    for output in 0..outputs {
+        for input in 0..inputs {
+            for place in 0..window {
+                let in_weights = (output * inputs + input) * window + place;
+                visit(in_weights, (place * inputs + input) * outputs + output);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
