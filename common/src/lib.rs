@@ -5,15 +5,18 @@
 //! lets the two protocol machines run in a simulation.
 //!
 //! Reading order: [`ids`] names things, [`rng`] is where every random choice comes from, [`sample`] is the data,
-//! [`model`] and [`params`] say what is trained, [`leaf`] cuts epochs into leaves, [`tree`] says in which order their
+//! [`model`] and [`params`] say what is trained, [`optim`] and [`schedule`] how, [`config`] is all that a run depends on, [`leaf`] cuts epochs into leaves, [`tree`] says in which order their
 //! gradients are added, [`metrics`] counts what came out, and [`protocol`] holds the rules of the cluster.
 
+pub mod config;
 pub mod ids;
 pub mod leaf;
 pub mod metrics;
 pub mod model;
+pub mod optim;
 pub mod params;
 pub mod protocol;
 pub mod rng;
 pub mod sample;
+pub mod schedule;
 pub mod tree;
