@@ -1,0 +1,29 @@
+//! Time for the protocol machines: microseconds since the program began, never backwards, blind to the wall clock.
+
+use std::time::{Duration, Instant};
+
+/// A monotonic clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    origin: Instant,
+}
+
+impl Clock {
+    /// A clock that shows 0 now.
+    #[must_use]
+    pub fn start() -> Self {
+        Self { origin: Instant::now() }
+    }
+
+    /// Microseconds since it was started.
+    #[must_use]
+    pub fn now_us(&self) -> u64 {
+        u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// The instant at which it shows `us`.
+    #[must_use]
+    pub fn instant(&self, us: u64) -> Instant {
+        self.origin + Duration::from_micros(us)
+    }
+}

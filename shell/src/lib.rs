@@ -1,0 +1,29 @@
+//! What both programs share on their outside: flags that may come from a file, logs, exit codes, the clock.
+//!
+//! Nothing here knows of training.
+
+pub mod args;
+pub mod clock;
+pub mod logging;
+pub mod stop;
+
+use std::process::ExitCode;
+
+/// Turns a program's end into its exit code: 0 for success, 1 for failure with one line that says why.
+///
+/// The error's whole chain goes onto that line; a backtrace never does.
+pub fn exit_code(program: &str, result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&format!("{program}: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes one line to standard error; there is nobody to tell if that fails.
+pub fn report(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
