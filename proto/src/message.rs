@@ -158,3 +158,20 @@ pub struct EncodedParameters {
     /// Little-endian f32.
     pub chunks: Vec<Bytes>,
 }
+
+impl AnswerBody {
+    /// Adds `right` to the right of this, element by element: one node of the reduction tree.
+    ///
+    /// # Panics
+    /// When one is a gradient and the other counts, or the gradients differ in length: within a round neither can be.
+    pub fn add(&mut self, right: Self) {
+        match (self, right) {
+            (Self::Gradient(left), Self::Gradient(right)) => {
+                assert_eq!(left.len(), right.len(), "gradients of one model have one length");
+                left.iter_mut().zip(right).for_each(|(l, r)| *l += r);
+            }
+            (Self::Confusion(left), Self::Confusion(right)) => left.add(&right),
+            _ => unreachable!("a round is either for training or for evaluation"),
+        }
+    }
+}

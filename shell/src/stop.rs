@@ -1,26 +1,57 @@
-//! Asking a program to stop: SIGTERM and SIGINT, counted.
+//! Asking a program to stop: SIGTERM, SIGINT and, if wanted, the end of standard input, counted.
 
 use tokio::sync::watch;
 
 /// How often a stop has been asked for; grows with every signal.
 pub type StopRequests = watch::Receiver<u32>;
 
-/// Starts to count SIGTERM and SIGINT. The counting task ends with the runtime or when nobody listens any more.
+/// Starts to count SIGTERM and SIGINT and, with `until_stdin_closes`, the end of standard input. The counting task
+/// ends with the runtime or when nobody listens any more.
 ///
 /// # Errors
 /// When the system refuses the handlers.
-pub fn on_signals() -> std::io::Result<StopRequests> {
+pub fn on_signals(until_stdin_closes: bool) -> std::io::Result<StopRequests> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (count, requests) = watch::channel(0);
+    let closed = stdin_closed(until_stdin_closes)?;
     tokio::spawn(async move {
+        tokio::pin!(closed);
+        let mut open = true;
         loop {
             tokio::select! {
                 _ = terminate.recv() => count.send_modify(|n| *n += 1),
                 _ = interrupt.recv() => count.send_modify(|n| *n += 1),
+                () = &mut closed, if open => {
+                    open = false;
+                    count.send_modify(|n| *n += 1);
+                }
                 () = count.closed() => return,
             }
         }
     });
     Ok(requests)
+}
+
+/// Ends when standard input does; never when nobody asked.
+///
+/// A thread of its own waits in the read: it can't be interrupted, and must not keep the runtime from ending.
+fn stdin_closed(wanted: bool) -> std::io::Result<impl Future<Output = ()>> {
+    let (alive, mut end) = watch::channel(());
+    if wanted {
+        let wait = move || {
+            let _alive = alive;
+            // Whatever is written is no message: only the end counts, or an error, which is one too.
+            let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        };
+        std::thread::Builder::new().name("stdin".into()).spawn(wait)?;
+    }
+    Ok(async move {
+        if wanted {
+            // The value never changes; the error says that the reader has ended.
+            let _ = end.changed().await;
+        } else {
+            std::future::pending::<()>().await;
+        }
+    })
 }

@@ -1,6 +1,13 @@
 //! The worker: joins a coordinator, computes gradients of the leaves that it is given, and holds nothing else.
 //!
-//! Reading order: [`model`] and [`op`] are the arithmetic.
+//! Reading order: [`cli`] has the flags, [`driver`] runs the machine of `common::protocol::worker` around a stream
+//! (`client`) and the threads of [`compute`]; [`model`] and [`op`] are the arithmetic.
 
+pub mod cli;
+mod client;
+pub mod compute;
+pub mod driver;
 pub mod model;
 pub mod op;
+
+pub use driver::{Options, WorkerError, run};

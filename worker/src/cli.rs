@@ -1,0 +1,100 @@
+//! The worker's flags.
+
+use crate::driver::Options;
+use clap::Parser;
+use shell::logging::LogFormat;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Computes gradients for a coordinator. Needs no data and no disk; joins at any time, leaves at any time.
+///
+/// Every flag can also be set by the environment variable named beside it or, by its long name, in the --config file.
+/// Exit code 0: the run is over, or the worker was asked to leave. 1: failure. 2: bad flags.
+#[derive(Clone, Debug, Parser)]
+#[command(version, about, long_about)]
+pub struct Flags {
+    /// The coordinator's address
+    #[arg(long, value_name = "HOST:PORT", env = "LOCKSTEP_CONNECT", value_parser = address)]
+    pub connect: String,
+    /// Leaves to compute at once [default: all cores]
+    #[arg(long, value_name = "N", env = "LOCKSTEP_THREADS", value_parser = threads)]
+    pub threads: Option<NonZeroU32>,
+    /// The name in the coordinator's logs, unique among the run's workers [default: HOSTNAME-PID]
+    #[arg(long, env = "LOCKSTEP_NAME", value_parser = name)]
+    pub name: Option<String>,
+    /// Seconds without a coordinator after which to give up
+    #[arg(long, value_name = "SECONDS", env = "LOCKSTEP_GIVE_UP", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    pub give_up: u64,
+    /// Leave when standard input closes: for a parent process that may be killed
+    #[arg(long, env = "LOCKSTEP_UNTIL_STDIN_CLOSES")]
+    pub until_stdin_closes: bool,
+    /// Format of the logs on standard error; RUST_LOG filters them
+    #[arg(long, env = "LOCKSTEP_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// A TOML file with values for these flags
+    #[arg(long, value_name = "FILE", env = "LOCKSTEP_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+impl Flags {
+    /// The flags as the driver takes them.
+    #[must_use]
+    pub fn options(&self) -> Options {
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
+        Options {
+            connect: self.connect.clone(),
+            name: self.name.clone().unwrap_or_else(default_name),
+            threads: self.threads.map_or(cores, NonZeroU32::get),
+            give_up: Duration::from_secs(self.give_up),
+            join_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+fn default_name() -> String {
+    let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+    let host: String = host.trim().chars().filter(|c| !c.is_control()).take(64).collect();
+    format!("{}-{}", if host.is_empty() { "worker" } else { &host }, std::process::id())
+}
+
+fn address(text: &str) -> Result<String, String> {
+    let parts = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
+    match parts {
+        Some((host, port)) if !host.is_empty() && port > 0 => Ok(text.to_owned()),
+        _ => Err("an address is HOST:PORT, such as 127.0.0.1:29400".to_owned()),
+    }
+}
+
+fn threads(text: &str) -> Result<NonZeroU32, String> {
+    let max = proto::message::THREADS_MAX;
+    let threads = text.parse().ok().filter(|n: &NonZeroU32| n.get() <= max);
+    threads.ok_or_else(|| format!("a number of threads is 1 to {max}"))
+}
+
+fn name(text: &str) -> Result<String, String> {
+    let max = proto::message::NAME_BYTES_MAX;
+    let valid = (1..=max).contains(&text.len()) && !text.chars().any(char::is_control);
+    if valid { Ok(text.to_owned()) } else { Err(format!("a name has 1 to {max} printable characters")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_flags_are_consistent() {
+        Flags::command().debug_assert();
+    }
+
+    #[test]
+    fn addresses_need_a_host_and_a_port() {
+        for good in ["127.0.0.1:29400", "node-1.local:1", "[::1]:80"] {
+            assert_eq!(address(good).as_deref(), Ok(good));
+        }
+        for bad in ["", "localhost", ":80", "host:0", "host:99999", "host:x"] {
+            assert!(address(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! One stream to the coordinator: dials, forwards checked messages, and tells how it ended.
+//!
+//! Decides nothing: when to dial and what to do about a broken stream is the machine's business.
+
+use crate::driver::Input;
+use futures_util::{Stream, StreamExt, stream};
+use proto::inbound::CoordinatorDecoder;
+use proto::message::WorkerMessage;
+use proto::wire::cluster_client::ClusterClient;
+use proto::{MESSAGE_BYTES_MAX, outbound};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Endpoint;
+
+/// For the TCP connection; the machine bounds the whole way to a welcome.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Answers that wait to be written: more than a coordinator ever asks for at once.
+const OUTBOX_MESSAGES: usize = 256;
+/// Parameters of the largest models in flight, so that a round trip does not stall them.
+const WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+
+/// A stream, open or opening. Dropping it closes it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    /// Numbers the streams of this worker: inputs of an older one are ignored.
+    pub(crate) dial: u64,
+    outbox: mpsc::Sender<WorkerMessage>,
+    reader: JoinHandle<()>,
+}
+
+impl Connection {
+    /// Dials `address` and says `hello`; everything that arrives goes to `inbox`.
+    pub(crate) fn open(dial: u64, address: &str, hello: WorkerMessage, inbox: mpsc::Sender<Input>) -> Self {
+        let (outbox, messages) = mpsc::channel(OUTBOX_MESSAGES);
+        let address = address.to_owned();
+        let reader = tokio::spawn(async move {
+            let hello = stream::iter([hello]);
+            let end = match read(dial, &address, hello.chain(ReceiverStream::new(messages)), &inbox).await {
+                Ok(()) => "the coordinator closed the stream".to_owned(),
+                Err(why) => why,
+            };
+            // The inbox is closed only when the worker is ending.
+            let _ = inbox.send(Input::Ended { dial, why: end }).await;
+        });
+        Self { dial, outbox, reader }
+    }
+
+    /// Queues a message.
+    ///
+    /// # Errors
+    /// When the coordinator does not read what it asked for.
+    pub(crate) fn send(&self, message: WorkerMessage) -> Result<(), String> {
+        self.outbox
+            .try_send(message)
+            .map_err(|_| "the coordinator does not read this worker's answers".to_owned())
+    }
+
+    /// Waits until what was queued has been handed to the network, at most `limit`.
+    pub(crate) async fn flush(&self, limit: Duration) {
+        // All places of the queue are free again once its last message has been taken.
+        let _ = tokio::time::timeout(limit, self.outbox.reserve_many(OUTBOX_MESSAGES)).await;
+        tokio::time::sleep(FLUSH_PAUSE.min(limit)).await;
+    }
+}
+
+/// For the last bytes of a goodbye to leave the process; losing them costs the coordinator nothing but the reason.
+const FLUSH_PAUSE: Duration = Duration::from_millis(50);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+async fn read(
+    dial: u64,
+    address: &str,
+    messages: impl Stream<Item = WorkerMessage> + Send + 'static,
+    inbox: &mpsc::Sender<Input>,
+) -> Result<(), String> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        .map_err(|error| format!("{address} is not an address: {error}"))?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES);
+    let channel = endpoint.connect().await.map_err(|error| describe(&error))?;
+    let mut client = ClusterClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let wire = messages.flat_map(|message| stream::iter(outbound::from_worker(message)));
+    let response = client.join(wire).await.map_err(|status| status.message().to_owned())?;
+    let mut stream = response.into_inner();
+    let mut decoder = CoordinatorDecoder::default();
+    while let Some(wire) = stream.message().await.map_err(|status| status.message().to_owned())? {
+        let message = decoder.decode(wire).map_err(|error| format!("the coordinator sent {error}"))?;
+        let input = Input::Message { dial, message: message.map(Box::new) };
+        if inbox.send(input).await.is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// The innermost cause of a transport error: "transport error" alone says nothing.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,287 @@
+//! The shell around the worker's machine: one task that owns all its state.
+//!
+//! Inputs (messages, finished pieces, signals) and deadlines become events; the machine's actions become dialling,
+//! sending and computing. The task ends when the machine says `Exit`.
+
+use crate::client::Connection;
+use crate::compute::{Computed, Outcome, Parameters, Pool};
+use common::ids::Incarnation;
+use common::model::ModelSpec;
+use common::protocol::worker::{Action, Event, Exit, Pulse, Timing, Worker};
+use proto::message::{Answer, CoordinatorMessage, Hello, Piece, Welcome, WorkerMessage};
+use shell::clock::Clock;
+use shell::stop::StopRequests;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tracing::{debug, info, warn};
+
+/// Inputs that wait for the driver; senders wait when it is full.
+const INBOX: usize = 256;
+/// For a goodbye to be written.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// What a worker is told by its operator.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `HOST:PORT` of the coordinator.
+    pub connect: String,
+    /// Its name, unique among the run's workers.
+    pub name: String,
+    /// Leaves that it computes at once, at least 1.
+    pub threads: u32,
+    /// Without a coordinator for longer than this it gives up.
+    pub give_up: Duration,
+    /// From dialling to a welcome, at most.
+    pub join_timeout: Duration,
+}
+
+/// Why a worker failed.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The system gives no threads.
+    #[error("can't start {threads} compute threads: {source}; try fewer with --threads")]
+    Threads {
+        /// Asked for.
+        threads: u32,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// A leaf can't be computed.
+    #[error("a leaf can't be computed: {0}")]
+    Compute(String),
+}
+
+/// What reaches the driver.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// Something arrived on stream `dial`: a whole message, or a part of one.
+    Message { dial: u64, message: Option<Box<CoordinatorMessage>> },
+    /// Stream `dial` is over.
+    Ended { dial: u64, why: String },
+    /// From the compute threads.
+    Pool(Outcome),
+}
+
+/// Works until the run is over, the operator says stop, or nothing helps any more.
+///
+/// # Errors
+/// When threads can't be had or a leaf can't be computed.
+pub async fn run(options: Options, mut stop: StopRequests) -> Result<Exit, WorkerError> {
+    let (sender, mut inbox) = mpsc::channel(INBOX);
+    let outcomes = sender.clone();
+    let deliver = move |outcome| {
+        // The receiver is gone only when the driver has ended.
+        let _ = outcomes.blocking_send(Input::Pool(outcome));
+    };
+    let threads = options.threads;
+    let pool = Pool::start(threads, deliver).map_err(|source| WorkerError::Threads { threads, source })?;
+    let mut driver = Driver::new(options, pool, sender);
+    let exit = loop {
+        let event = tokio::select! {
+            input = inbox.recv() => match input {
+                Some(input) => driver.event(input)?,
+                None => unreachable!("the driver holds a sender"),
+            },
+            () = driver.deadline() => Some(Event::Tick),
+            _ = stop.changed() => Some(Event::Leave),
+        };
+        if let Some(event) = event
+            && let Some(exit) = driver.step(event).await
+        {
+            break exit;
+        }
+    };
+    // The threads may be waiting to deliver: without a receiver they stop.
+    drop(inbox);
+    tokio::task::spawn_blocking(move || drop(driver)).await.ok();
+    Ok(exit)
+}
+
+struct Driver {
+    options: Options,
+    clock: Clock,
+    machine: Worker,
+    inbox: mpsc::Sender<Input>,
+    connection: Option<Connection>,
+    dials: u64,
+    model: Option<ModelSpec>,
+    parameters: Option<Arc<Parameters>>,
+    /// Pieces that arrived and that the machine has not yet asked to compute: at most one.
+    arrived: Option<Piece>,
+    /// Sums that the machine has not yet asked to send, by piece: at most one.
+    finished: BTreeMap<(u64, common::tree::Node), (Incarnation, Computed)>,
+    pool: Pool,
+}
+
+impl Driver {
+    fn new(options: Options, pool: Pool, inbox: mpsc::Sender<Input>) -> Self {
+        let us = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let jitter_seed =
+            options.name.bytes().fold(0, |seed: u64, byte| seed.rotate_left(7) ^ u64::from(byte));
+        let timing = Timing {
+            join_timeout_us: us(options.join_timeout),
+            give_up_us: us(options.give_up),
+            jitter_seed,
+        };
+        let clock = Clock::start();
+        Self {
+            options,
+            clock,
+            machine: Worker::new(clock.now_us(), timing),
+            inbox,
+            connection: None,
+            dials: 0,
+            model: None,
+            parameters: None,
+            arrived: None,
+            finished: BTreeMap::new(),
+            pool,
+        }
+    }
+
+    async fn deadline(&self) {
+        match self.machine.next_deadline_us() {
+            Some(us) => tokio::time::sleep_until(self.clock.instant(us).into()).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// What an input means to the machine; `None` for what is no news to it.
+    fn event(&mut self, input: Input) -> Result<Option<Event>, WorkerError> {
+        let current = self.connection.as_ref().map(|connection| connection.dial);
+        Ok(match input {
+            Input::Pool(Outcome::Failed(why)) => return Err(WorkerError::Compute(why)),
+            Input::Pool(Outcome::Computed(computed)) => {
+                let (incarnation, round, node) = (computed.incarnation, computed.round, computed.node);
+                self.finished.insert((round.0, node), (incarnation, computed));
+                Some(Event::Computed(incarnation, round, node))
+            }
+            Input::Ended { dial, why } => (Some(dial) == current).then_some(Event::Lost(why)),
+            Input::Message { dial, message } if Some(dial) == current => match message {
+                Some(message) => Some(self.message(*message)),
+                None => Some(Event::Heard),
+            },
+            Input::Message { .. } => None,
+        })
+    }
+
+    fn message(&mut self, message: CoordinatorMessage) -> Event {
+        match message {
+            CoordinatorMessage::Welcome(welcome) => self.welcome(welcome),
+            CoordinatorMessage::Refused { reason, retry: true } => Event::Lost(reason),
+            CoordinatorMessage::Refused { reason, retry: false } => Event::Refused(reason),
+            CoordinatorMessage::Heartbeat => Event::Heard,
+            CoordinatorMessage::Parameters { version, values } => {
+                let Some(model) = self.model.clone() else {
+                    return Event::Lost("parameters before a welcome".to_owned());
+                };
+                debug!(version, "parameters arrived");
+                self.parameters = Some(Arc::new(Parameters { model, version, values }));
+                Event::Heard
+            }
+            CoordinatorMessage::Piece(piece) => {
+                if self.parameters.as_ref().is_none_or(|parameters| parameters.version != piece.version) {
+                    let (node, version) = (piece.node, piece.version);
+                    return Event::Lost(format!(
+                        "piece {node} needs parameters {version}, which did not arrive"
+                    ));
+                }
+                let event = Event::Grant(piece.round, piece.node);
+                self.arrived = Some(piece);
+                event
+            }
+            CoordinatorMessage::Finished => Event::Finished,
+            CoordinatorMessage::Dropped(reason) => {
+                Event::Lost(format!("the coordinator dropped us: {reason}"))
+            }
+        }
+    }
+
+    fn welcome(&mut self, welcome: Welcome) -> Event {
+        let Welcome { incarnation, rank, run_id, heartbeat_ms, timeout_ms, model } = welcome;
+        info!(%run_id, %rank, %incarnation, %model, "joined");
+        self.model = Some(model);
+        let pulse =
+            Pulse { heartbeat_us: u64::from(heartbeat_ms) * 1000, timeout_us: u64::from(timeout_ms) * 1000 };
+        Event::Welcome(incarnation, pulse)
+    }
+
+    /// Feeds the machine and does what it says.
+    async fn step(&mut self, event: Event) -> Option<Exit> {
+        let mut events = vec![event];
+        while let Some(event) = events.pop() {
+            for action in self.machine.on_event(self.clock.now_us(), event) {
+                match action {
+                    Action::Exit(exit) => return Some(exit),
+                    Action::Goodbye => {
+                        self.send(WorkerMessage::Leave)
+                            .err()
+                            .into_iter()
+                            .for_each(|why| debug!(why, "no goodbye"));
+                        if let Some(connection) = &self.connection {
+                            connection.flush(GOODBYE).await;
+                        }
+                    }
+                    other => events.extend(self.act(other).err().map(Event::Lost)),
+                }
+            }
+        }
+        None
+    }
+
+    /// # Errors
+    /// Why the stream is of no use any more.
+    fn act(&mut self, action: Action) -> Result<(), String> {
+        match action {
+            Action::Dial => self.dial(),
+            Action::Heartbeat => self.send(WorkerMessage::Heartbeat)?,
+            Action::Compute(incarnation, ..) => {
+                if let (Some(piece), Some(parameters)) = (self.arrived.take(), &self.parameters) {
+                    self.pool.compute(incarnation, piece, Arc::clone(parameters));
+                }
+            }
+            Action::Forget(round) => self.pool.forget_before(round),
+            Action::Reset(why) => self.reset(&why),
+            Action::Send(round, node) => {
+                if let Some((incarnation, computed)) = self.finished.remove(&(round.0, node)) {
+                    let Computed { totals, body, .. } = computed;
+                    let answer = Answer { incarnation, round, node, totals, body, checksum: 0 };
+                    self.send(WorkerMessage::Answer(answer))?;
+                }
+            }
+            Action::Drop(round, node) => {
+                debug!(%round, %node, "forgot a piece whose round or stream is over");
+                self.finished.remove(&(round.0, node));
+            }
+            Action::Goodbye | Action::Exit(_) => unreachable!("handled by the caller"),
+        }
+        Ok(())
+    }
+
+    fn dial(&mut self) {
+        self.dials += 1;
+        let hello = Hello { name: self.options.name.clone(), threads: self.options.threads };
+        let hello = WorkerMessage::Hello(hello);
+        debug!(address = %self.options.connect, dial = self.dials, "dialling");
+        self.connection =
+            Some(Connection::open(self.dials, &self.options.connect, hello, self.inbox.clone()));
+    }
+
+    fn reset(&mut self, why: &str) {
+        warn!(address = %self.options.connect, why, "no stream to the coordinator; dialling again");
+        self.connection = None;
+        self.model = None;
+        self.parameters = None;
+        self.arrived = None;
+        self.pool.forget_all();
+    }
+
+    fn send(&self, message: WorkerMessage) -> Result<(), String> {
+        match &self.connection {
+            Some(connection) => connection.send(message),
+            None => Err("there is no stream".to_owned()),
+        }
+    }
+}

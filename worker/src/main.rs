@@ -1,0 +1,33 @@
+//! The `worker` program: flags, logs, signals, exit code. All else is in the library.
+
+use common::protocol::worker::Exit;
+use std::process::ExitCode;
+use worker::cli::Flags;
+
+/// glibc's allocator gives pages back and faults them in again with every leaf.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let flags: Flags = shell::args::parse();
+    shell::logging::init(flags.log_format, "info", std::io::stderr);
+    shell::exit_code("worker", run(&flags))
+}
+
+fn run(flags: &Flags) -> anyhow::Result<()> {
+    // The network's one task is rarely busy; the compute threads are not the runtime's.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let exit = runtime.block_on(async {
+        let stop = shell::stop::on_signals(flags.until_stdin_closes)?;
+        anyhow::Ok(worker::run(flags.options(), stop).await?)
+    })?;
+    match exit {
+        Exit::Finished | Exit::Left => {
+            tracing::info!("{exit}");
+            Ok(())
+        }
+        Exit::Refused(_) | Exit::GaveUp { .. } => {
+            anyhow::bail!("{exit} (coordinator {}; is it running there?)", flags.connect)
+        }
+    }
+}
