@@ -4,7 +4,7 @@
 //! and index alone and is made of sums, products, quotients and square roots only, which IEEE 754 rounds the same way
 //! everywhere: the data set has one SHA-256 on every platform.
 //!
-//! A digit is a few strokes ([`glyph`]) whose points are moved, slanted, scaled, turned and shifted at random, drawn
+//! A digit is a few strokes (`glyph`) whose points are moved, slanted, scaled, turned and shifted at random, drawn
 //! with a random pen, then covered with noise and a stray mark. Hard enough that a linear model stays below 95 %.
 
 mod glyph;
