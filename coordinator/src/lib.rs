@@ -1,1 +1,3 @@
-//! placeholder
+//! The coordinator: the shell around the rules.
+
+pub mod report;
