@@ -4,10 +4,13 @@
 //! computes depends on its arguments alone. That is what makes the promise of equal bits checkable, and what
 //! lets the two protocol machines run in a simulation.
 //!
-//! Reading order: [`ids`] names things, [`rng`] is where every random choice comes from, [`sample`] and [`idx`] are the data, [`digits`] draws a data set,
-//! [`model`] and [`params`] say what is trained, [`optim`] and [`schedule`] how, [`config`] is all that a run depends on, [`leaf`] cuts epochs into leaves, [`tree`] says in which order their
-//! gradients are added, [`metrics`] counts what came out, and [`protocol`] holds the rules of the cluster.
+//! Reading order: [`ids`] names things, [`rng`] is where every random choice comes from, [`sample`] and [`idx`] are the
+//! data, [`digits`] draws a data set, [`model`] and [`params`] say what is trained, [`optim`] and [`schedule`] how,
+//! [`config`] is all that a run depends on, [`leaf`] cuts epochs into leaves, [`tree`] says in which order their
+//! gradients are added, [`metrics`] counts what came out, [`checkpoint`] keeps it, and [`protocol`] holds the rules of
+//! the cluster.
 
+pub mod checkpoint;
 pub mod config;
 pub mod digits;
 pub mod ids;

@@ -1,0 +1,80 @@
+//! Flat slices as safetensors files and back: one tensor for each of the layout, under a prefix for each slice.
+
+use crate::params::Layout;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+/// Why bytes are not the tensors that were expected.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub enum TensorsError {
+    /// Not a safetensors file.
+    #[error("no safetensors file: {0}")]
+    Format(String),
+    /// A tensor is not there.
+    #[error("there is no tensor {0}")]
+    Missing(String),
+    /// A tensor has another type or shape.
+    #[error("tensor {name} is {got}; it must be F32 {expected:?}")]
+    Shape {
+        /// Its name.
+        name: String,
+        /// Type and shape found.
+        got: String,
+        /// The shape wanted.
+        expected: Vec<usize>,
+    },
+    /// There are tensors that nobody asked for.
+    #[error("there are {got} tensors instead of {expected}")]
+    Count {
+        /// Tensors found.
+        got: usize,
+        /// Tensors wanted.
+        expected: usize,
+    },
+}
+
+/// One file with the tensors of `slices`, each named `<prefix>.<tensor>`, or `<tensor>` where the prefix is empty.
+///
+/// # Panics
+/// When a slice is not as long as the layout.
+pub(super) fn encode(layout: &Layout, slices: &[(&str, &[f32])]) -> Vec<u8> {
+    let bytes: Vec<Vec<u8>> =
+        slices.iter().map(|(_, values)| values.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
+    let mut views = Vec::new();
+    for ((prefix, _), bytes) in slices.iter().zip(&bytes) {
+        for (spec, range) in layout.iter() {
+            let bytes = &bytes[range.start * size_of::<f32>()..range.end * size_of::<f32>()];
+            let view = TensorView::new(Dtype::F32, spec.shape.clone(), bytes);
+            views.push((named(prefix, &spec.name), view.expect("the slice is as long as its tensor")));
+        }
+    }
+    // No metadata: the library writes it in a random order.
+    safetensors::serialize(views, None).expect("tensors of known shapes can be written")
+}
+
+/// The slices of those prefixes, and nothing else, from a file.
+pub(super) fn decode(file: &[u8], layout: &Layout, prefixes: &[&str]) -> Result<Vec<Vec<f32>>, TensorsError> {
+    let tensors = SafeTensors::deserialize(file).map_err(|e| TensorsError::Format(e.to_string()))?;
+    let expected = layout.iter().count() * prefixes.len();
+    if tensors.len() != expected {
+        return Err(TensorsError::Count { got: tensors.len(), expected });
+    }
+    let slice = |prefix: &&str| {
+        let mut values = Vec::with_capacity(layout.len());
+        for (spec, _) in layout.iter() {
+            let name = named(prefix, &spec.name);
+            let Ok(tensor) = tensors.tensor(&name) else { return Err(TensorsError::Missing(name)) };
+            if tensor.dtype() != Dtype::F32 || tensor.shape() != spec.shape {
+                let got = format!("{:?} {:?}", tensor.dtype(), tensor.shape());
+                return Err(TensorsError::Shape { name, got, expected: spec.shape.clone() });
+            }
+            let (numbers, _) = tensor.data().as_chunks::<{ size_of::<f32>() }>();
+            values.extend(numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)));
+        }
+        Ok(values)
+    };
+    prefixes.iter().map(slice).collect()
+}
+
+fn named(prefix: &str, tensor: &str) -> String {
+    if prefix.is_empty() { tensor.to_owned() } else { format!("{prefix}.{tensor}") }
+}

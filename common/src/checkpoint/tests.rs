@@ -1,0 +1,108 @@
+use super::*;
+use crate::model::ModelSpec;
+use crate::rng::Stream;
+use proptest::prelude::*;
+
+const SLOTS: [&str; 2] = ["exp_avg", "exp_avg_sq"];
+
+fn layout() -> Layout {
+    ModelSpec::Mlp { hidden: vec![3] }.layout()
+}
+
+fn checkpoint() -> Checkpoint {
+    let len = layout().len();
+    let mut stream = Stream::new(5, "checkpoint test", &[]);
+    let mut values = || (0..len).map(|_| stream.between(-1.0, 1.0)).collect::<Vec<f32>>();
+    let train = Totals { samples: 300, correct: 200, loss_sum: 0.1 + 0.2 };
+    Checkpoint {
+        position: Position {
+            step: Step(12),
+            epoch: Epoch(1),
+            step_in_epoch: 2,
+            train,
+            validation: Some(Totals { loss_sum: 1.0 / 3.0, ..train }),
+            best: Some(Best { step: Step(10), correct: 9, samples: 10 }),
+        },
+        config: [("model", "mlp(3)"), ("seed", "1")].map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
+        params: values(),
+        slots: SLOTS.map(|name| (name.to_owned(), values())).into(),
+    }
+}
+
+fn read(files: &[(&'static str, Vec<u8>); 3]) -> Result<Checkpoint, CheckpointError> {
+    let [(_, model), (_, optimizer), (_, manifest)] = files;
+    Manifest::parse(manifest)?.verify(model.clone(), optimizer.clone())?.decode(&layout(), &SLOTS)
+}
+
+#[test]
+fn what_was_saved_is_loaded_bit_for_bit() {
+    let files = checkpoint().encode(&layout());
+    assert_eq!(read(&files).unwrap(), checkpoint());
+    assert_eq!(checkpoint().encode(&layout()), files, "the same state has the same bytes");
+}
+
+#[test]
+fn every_flipped_byte_is_refused() {
+    let files = checkpoint().encode(&layout());
+    for file in 0..files.len() {
+        for at in 0..files[file].1.len() {
+            for bit in [1, 0x20, 0x80] {
+                let mut damaged = files.clone();
+                damaged[file].1[at] ^= bit;
+                assert!(read(&damaged).is_err(), "byte {at} of {}", files[file].0);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_cut_short_is_refused_by_name() {
+    let files = checkpoint().encode(&layout());
+    for (file, length) in [(0, 0), (0, 100), (1, 7), (2, 0), (2, 50)] {
+        let mut damaged = files.clone();
+        damaged[file].1.truncate(length);
+        let message = read(&damaged).unwrap_err().to_string();
+        assert!(message.contains(files[file].0), "{message}");
+    }
+}
+
+#[test]
+fn another_versions_manifest_is_refused_with_both_versions() {
+    let [.., (_, manifest)] = checkpoint().encode(&layout());
+    let text = String::from_utf8(manifest).unwrap().replace("\"format_version\": 1", "\"format_version\": 9");
+    let error = Manifest::parse(text.as_bytes()).unwrap_err();
+    assert!(matches!(error, CheckpointError::Version { got: 9 }), "{error}");
+}
+
+#[test]
+fn another_models_tensors_are_refused() {
+    let error = |layout: &Layout, slots: &[&str]| {
+        let [(_, model), (_, optimizer), (_, manifest)] = checkpoint().encode(&super::tests::layout());
+        let verified = Manifest::parse(&manifest).unwrap().verify(model, optimizer).unwrap();
+        verified.decode(layout, slots).unwrap_err().to_string()
+    };
+    let wider = ModelSpec::Mlp { hidden: vec![4] }.layout();
+    assert!(error(&wider, &SLOTS).contains("fc1.bias is F32 [3]; it must be F32 [4]"));
+    assert!(error(&layout(), &["momentum_buffer"]).contains("8 tensors instead of 4"));
+    assert!(error(&layout(), &["exp_avg", "other"]).contains("no tensor other.fc1.bias"));
+}
+
+#[test]
+fn differences_name_every_field_on_either_side() {
+    let map = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect::<BTreeMap<_, _>>()
+    };
+    let saved = map(&[("lr", "0.1"), ("seed", "1"), ("old", "x")]);
+    let current = map(&[("lr", "0.2"), ("seed", "1"), ("new", "y")]);
+    let text: Vec<String> =
+        difference(&saved, &current).iter().map(|(n, s, c)| format!("{n} {s} {c}")).collect();
+    assert_eq!(text, ["lr 0.1 0.2", "new unset y", "old x unset"]);
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_parsed_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = Manifest::parse(&bytes);
+        let _ = tensors::decode(&bytes, &layout(), &[""]);
+    }
+}
