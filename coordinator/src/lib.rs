@@ -1,3 +1,4 @@
 //! The coordinator: the shell around the rules.
 
 pub mod report;
+pub mod store;

@@ -1,0 +1,248 @@
+//! Where checkpoints are kept: a directory for each, written so that a crash at any moment leaves the ones before.
+//!
+//! `step-<12 digits>/` holds the three files of [`common::checkpoint`]. A new one is written under another name beside
+//! it, every file and then the directory synced, renamed, and the parent synced: what bears the final name is whole.
+//! Reading trusts nothing and verifies everything. [`disk`] is the file system, [`writer`] the thread that writes.
+
+pub mod disk;
+pub mod writer;
+
+use common::checkpoint::{
+    Checkpoint, CheckpointError, MANIFEST_BYTES_MAX, MANIFEST_FILE, MODEL_FILE, Manifest, OPTIMIZER_FILE,
+    Verified,
+};
+use common::ids::Step;
+use common::params::Layout;
+use disk::{Disk, FileSystem};
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The file that one coordinator at a time holds locked.
+const LOCK_FILE: &str = "lock";
+/// Prefix of a checkpoint's directory.
+const STEP: &str = "step-";
+/// Prefix while it is written.
+const WRITING: &str = ".writing-";
+/// Prefix of one that is being replaced.
+const REPLACED: &str = ".replaced-";
+/// Largest file of a checkpoint that is read: 16 GiB, far above any model here.
+const FILE_BYTES_MAX: u64 = 1 << 34;
+
+/// Why checkpoints can't be kept or read.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file system refused.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Another coordinator is at work here.
+    #[error("{} is in use by another coordinator; stop it, or choose another --checkpoint-dir", .0.display())]
+    Locked(PathBuf),
+    /// It is there, but it is no checkpoint.
+    #[error("{} is no valid checkpoint: {source}", path.display())]
+    Invalid {
+        /// Its directory.
+        path: PathBuf,
+        /// What is wrong.
+        source: CheckpointError,
+    },
+}
+
+/// What [`Store::newest`] found.
+#[derive(Debug)]
+pub struct Found {
+    /// The newest valid checkpoint and its directory.
+    pub newest: Option<(PathBuf, Verified)>,
+    /// Newer ones that are not valid, and why.
+    pub rejected: Vec<StoreError>,
+}
+
+/// A directory of checkpoints, locked.
+#[derive(Debug)]
+pub struct Store {
+    root: PathBuf,
+    keep: usize,
+    disk: Box<dyn Disk>,
+    /// Held until the store is dropped.
+    _lock: File,
+}
+
+impl Store {
+    /// Opens `root`, which is created where missing, and clears away what a crash has left half-written. `keep` newest
+    /// checkpoints are kept, at least 1.
+    ///
+    /// # Errors
+    /// When another coordinator holds it, or the file system refuses.
+    pub fn open(root: &Path, keep: usize) -> Result<Self, StoreError> {
+        Self::open_on(Box::new(FileSystem), root, keep)
+    }
+
+    fn open_on(disk: Box<dyn Disk>, root: &Path, keep: usize) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(root).map_err(failed("create", root))?;
+        let lock_path = root.join(LOCK_FILE);
+        let lock = File::options().create(true).append(true).open(&lock_path);
+        let lock = lock.map_err(failed("open", &lock_path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(StoreError::Locked(root.to_owned())),
+            Err(TryLockError::Error(source)) => return Err(failed("lock", &lock_path)(source)),
+        }
+        let store = Self { root: root.to_owned(), keep: keep.max(1), disk, _lock: lock };
+        store.clear_leftovers()?;
+        Ok(store)
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The newest valid checkpoint, and what was wrong with newer ones.
+    ///
+    /// # Errors
+    /// When the directory can't be listed.
+    pub fn newest(&self) -> Result<Found, StoreError> {
+        let mut rejected = Vec::new();
+        for step in self.steps()?.into_iter().rev() {
+            let path = self.root.join(directory(step));
+            match load_on(&*self.disk, &path) {
+                Ok(verified) => return Ok(Found { newest: Some((path, verified)), rejected }),
+                Err(error) => rejected.push(error),
+            }
+        }
+        Ok(Found { newest: None, rejected })
+    }
+
+    /// Writes a checkpoint, in place of one of the same step, then removes those that need not be kept. Returns its
+    /// directory.
+    ///
+    /// # Errors
+    /// When the file system refuses; what was there before is still there, and a further call starts with new files.
+    pub fn save(&self, checkpoint: &Checkpoint, layout: &Layout) -> Result<PathBuf, StoreError> {
+        let step = checkpoint.position.step;
+        let name = directory(step);
+        let [target, writing, replaced] =
+            ["", WRITING, REPLACED].map(|prefix| self.root.join(format!("{prefix}{name}")));
+        self.remove(&writing)?;
+        self.disk.create_dir(&writing).map_err(failed("create", &writing))?;
+        for (file, bytes) in checkpoint.encode(layout) {
+            let path = writing.join(file);
+            self.disk.write_new(&path, &bytes).map_err(failed("write", &path))?;
+        }
+        self.disk.sync_dir(&writing).map_err(failed("sync", &writing))?;
+        if self.disk.exists(&target) {
+            self.remove(&replaced)?;
+            self.disk.rename(&target, &replaced).map_err(failed("rename", &target))?;
+        }
+        self.disk.rename(&writing, &target).map_err(failed("rename", &writing))?;
+        self.disk.sync_dir(&self.root).map_err(failed("sync", &self.root))?;
+        self.remove(&replaced)?;
+        self.prune(step, checkpoint.position.best.map(|best| best.step))?;
+        Ok(target)
+    }
+
+    /// Moves all checkpoints into a new directory `earlier-<n>` beside them. Returns it if there were any.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn set_aside(&self) -> Result<Option<PathBuf>, StoreError> {
+        let steps = self.steps()?;
+        if steps.is_empty() {
+            return Ok(None);
+        }
+        let mut names = (1..).map(|n: u32| self.root.join(format!("earlier-{n}")));
+        let aside = names.find(|path| !self.disk.exists(path)).expect("numbers do not run out");
+        self.disk.create_dir(&aside).map_err(failed("create", &aside))?;
+        for step in steps {
+            let (from, to) = (self.root.join(directory(step)), aside.join(directory(step)));
+            self.disk.rename(&from, &to).map_err(failed("rename", &from))?;
+        }
+        self.disk.sync_dir(&aside).map_err(failed("sync", &aside))?;
+        self.disk.sync_dir(&self.root).map_err(failed("sync", &self.root))?;
+        Ok(Some(aside))
+    }
+
+    /// Steps of the checkpoints, ascending.
+    fn steps(&self) -> Result<Vec<Step>, StoreError> {
+        let names = self.disk.list(&self.root).map_err(failed("list", &self.root))?;
+        let mut steps: Vec<Step> = names.iter().filter_map(|name| step_of(name)).collect();
+        steps.sort_unstable();
+        Ok(steps)
+    }
+
+    /// Removes all checkpoints up to `step` but the newest ones and the best. Later ones belong to an earlier life of
+    /// the same run: they are not judged here.
+    fn prune(&self, step: Step, best: Option<Step>) -> Result<(), StoreError> {
+        let past: Vec<Step> = self.steps()?.into_iter().filter(|&s| s <= step).collect();
+        let old = &past[..past.len().saturating_sub(self.keep)];
+        for &step in old.iter().filter(|&&step| Some(step) != best) {
+            self.remove(&self.root.join(directory(step)))?;
+        }
+        Ok(())
+    }
+
+    fn clear_leftovers(&self) -> Result<(), StoreError> {
+        for name in self.disk.list(&self.root).map_err(failed("list", &self.root))? {
+            let path = self.root.join(&name);
+            if let Some(target) = name.strip_prefix(REPLACED).map(|target| self.root.join(target))
+                && !self.disk.exists(&target)
+            {
+                // The crash came between the two renames: the old one is still the one.
+                self.disk.rename(&path, &target).map_err(failed("rename", &path))?;
+            } else if name.starts_with(WRITING) || name.starts_with(REPLACED) {
+                self.remove(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> Result<(), StoreError> {
+        self.disk.remove_dir(path).map_err(failed("remove", path))
+    }
+}
+
+/// Reads and verifies the checkpoint in the directory `path`.
+///
+/// # Errors
+/// When it can't be read or is not valid.
+pub fn load(path: &Path) -> Result<Verified, StoreError> {
+    load_on(&FileSystem, path)
+}
+
+fn load_on(disk: &dyn Disk, path: &Path) -> Result<Verified, StoreError> {
+    let invalid = |source| StoreError::Invalid { path: path.to_owned(), source };
+    let read = |file, bytes_max: u64| {
+        let path = path.join(file);
+        disk.read(&path, bytes_max.min(FILE_BYTES_MAX)).map_err(failed("read", &path))
+    };
+    let manifest = Manifest::parse(&read(MANIFEST_FILE, MANIFEST_BYTES_MAX)?).map_err(invalid)?;
+    let model = read(MODEL_FILE, manifest.bytes_of(MODEL_FILE).map_err(invalid)?)?;
+    let optimizer = read(OPTIMIZER_FILE, manifest.bytes_of(OPTIMIZER_FILE).map_err(invalid)?)?;
+    manifest.verify(model, optimizer).map_err(invalid)
+}
+
+/// The name of a checkpoint's directory.
+fn directory(step: Step) -> String {
+    format!("{STEP}{:012}", step.0)
+}
+
+fn step_of(name: &str) -> Option<Step> {
+    let step = Step(name.strip_prefix(STEP)?.parse().ok()?);
+    (directory(step) == name).then_some(step)
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_owned();
+    move |source| StoreError::Io { action, path, source }
+}
+
+#[cfg(test)]
+mod tests;

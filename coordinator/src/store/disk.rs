@@ -1,0 +1,96 @@
+//! The few things that a store asks of a file system, so that a test can let each of them fail.
+
+use std::fmt::Debug;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::Path;
+
+/// A file system. Every call is durable or not as its documentation says, and blocks.
+pub trait Disk: Debug + Send {
+    /// Creates a directory.
+    ///
+    /// # Errors
+    /// When it exists or can't be created.
+    fn create_dir(&self, path: &Path) -> io::Result<()>;
+    /// Creates a file with this content and syncs it.
+    ///
+    /// # Errors
+    /// When it exists, or can't be written or synced; it may be torn then and must not be used.
+    fn write_new(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+    /// Makes the directory's entries durable.
+    ///
+    /// # Errors
+    /// When the system can't.
+    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// Gives a directory another name; durable after its parent was synced.
+    ///
+    /// # Errors
+    /// When the system can't.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a directory with all that is in it; none there is fine.
+    ///
+    /// # Errors
+    /// When the system can't.
+    fn remove_dir(&self, path: &Path) -> io::Result<()>;
+    /// Whether there is something of that name.
+    fn exists(&self, path: &Path) -> bool;
+    /// Names in a directory; those that are no UTF-8 are none of ours and left out.
+    ///
+    /// # Errors
+    /// When it can't be listed.
+    fn list(&self, path: &Path) -> io::Result<Vec<String>>;
+    /// A file's content, at most `bytes_max` and one byte more: enough to see that it is longer.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    fn read(&self, path: &Path, bytes_max: u64) -> io::Result<Vec<u8>>;
+}
+
+/// The real one.
+#[derive(Debug)]
+pub struct FileSystem;
+
+impl Disk for FileSystem {
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        fs::create_dir(path)
+    }
+
+    fn write_new(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mut file = File::create_new(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        match fs::remove_dir_all(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        fs::symlink_metadata(path).is_ok()
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(path)? {
+            names.extend(entry?.file_name().into_string());
+        }
+        Ok(names)
+    }
+
+    fn read(&self, path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+}

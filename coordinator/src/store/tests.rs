@@ -1,0 +1,244 @@
+use super::writer::Writer;
+use super::*;
+use common::checkpoint::{Best, Position};
+use common::ids::Epoch;
+use common::metrics::Totals;
+use common::model::ModelSpec;
+use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+
+fn layout() -> Layout {
+    ModelSpec::Mlp { hidden: vec![1] }.layout()
+}
+
+fn checkpoint(step: u64) -> Checkpoint {
+    let values: Vec<f32> = (0..layout().len()).map(|i| step as f32 + i as f32).collect();
+    Checkpoint {
+        position: Position {
+            step: Step(step),
+            epoch: Epoch(0),
+            step_in_epoch: step,
+            train: Totals::default(),
+            validation: None,
+            best: None,
+        },
+        config: [("seed".to_owned(), "1".to_owned())].into(),
+        params: values.clone(),
+        slots: vec![("momentum_buffer".to_owned(), values)],
+    }
+}
+
+fn newest(root: &Path) -> (Option<Checkpoint>, Vec<String>) {
+    let found = Store::open(root, 3).unwrap().newest().unwrap();
+    let decode =
+        |(_, verified): (PathBuf, Verified)| verified.decode(&layout(), &["momentum_buffer"]).unwrap();
+    (found.newest.map(decode), found.rejected.iter().map(ToString::to_string).collect())
+}
+
+fn names(root: &Path) -> Vec<String> {
+    let mut names = FileSystem.list(root).unwrap();
+    names.sort();
+    names
+}
+
+#[test]
+fn the_newest_checkpoint_is_found_and_saving_twice_gives_the_same_bytes() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path(), 3).unwrap();
+    assert!(store.newest().unwrap().newest.is_none());
+    for step in [1, 2, 2] {
+        let path = store.save(&checkpoint(step), &layout()).unwrap();
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 3);
+    }
+    drop(store);
+    assert_eq!(newest(root.path()), (Some(checkpoint(2)), vec![]));
+    assert_eq!(names(root.path()), ["lock", "step-000000000001", "step-000000000002"]);
+}
+
+#[test]
+fn the_newest_ones_and_the_best_are_kept() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path(), 2).unwrap();
+    for step in 1..=5 {
+        let mut checkpoint = checkpoint(step);
+        checkpoint.position.best = Some(Best { step: Step(step.min(2)), correct: 1, samples: 1 });
+        store.save(&checkpoint, &layout()).unwrap();
+    }
+    let kept = ["lock", "step-000000000002", "step-000000000004", "step-000000000005"];
+    assert_eq!(names(root.path()), kept);
+    // A later one, of an earlier life of the run, is no reason to remove the one just saved.
+    let store = {
+        drop(store);
+        Store::open(root.path(), 1).unwrap()
+    };
+    store.save(&checkpoint(3), &layout()).unwrap();
+    assert_eq!(names(root.path()), ["lock", "step-000000000003", "step-000000000004", "step-000000000005"]);
+}
+
+#[test]
+fn a_damaged_checkpoint_is_refused_by_name_and_the_one_before_it_is_taken() {
+    type Damage = fn(&Path);
+    let flip = |path: PathBuf| {
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 4;
+        fs::write(&path, bytes).unwrap();
+    };
+    let damages: [(&str, Damage); 7] = [
+        ("cannot read", |d| fs::remove_file(d.join(MANIFEST_FILE)).unwrap()),
+        ("cannot read", |d| fs::remove_file(d.join(MODEL_FILE)).unwrap()),
+        ("manifest.json can't be read", |d| fs::write(d.join(MANIFEST_FILE), b"").unwrap()),
+        ("model.safetensors has 10 bytes", |d| fs::write(d.join(MODEL_FILE), [0; 10]).unwrap()),
+        ("optimizer.safetensors has 0 bytes", |d| fs::write(d.join(OPTIMIZER_FILE), b"").unwrap()),
+        ("model.safetensors has the SHA-256", |_| {}),
+        ("optimizer.safetensors has the SHA-256", |_| {}),
+    ];
+    for (i, (message, damage)) in damages.into_iter().enumerate() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(root.path(), 3).unwrap();
+        store.save(&checkpoint(1), &layout()).unwrap();
+        let path = store.save(&checkpoint(2), &layout()).unwrap();
+        drop(store);
+        match i {
+            5 => flip(path.join(MODEL_FILE)),
+            6 => flip(path.join(OPTIMIZER_FILE)),
+            _ => damage(&path),
+        }
+        let (found, rejected) = newest(root.path());
+        assert_eq!(found, Some(checkpoint(1)), "{message}");
+        assert!(rejected.len() == 1 && rejected[0].contains(message), "{rejected:?}");
+        assert!(rejected[0].contains("step-000000000002"), "{rejected:?}");
+    }
+}
+
+#[test]
+fn a_second_coordinator_is_refused_while_the_first_is_there() {
+    let root = tempfile::tempdir().unwrap();
+    let first = Store::open(root.path(), 1).unwrap();
+    let error = Store::open(root.path(), 1).unwrap_err();
+    assert!(matches!(error, StoreError::Locked(_)), "{error}");
+    drop(first);
+    assert!(Store::open(root.path(), 1).is_ok());
+}
+
+#[test]
+fn set_aside_means_moved_and_never_deleted() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path(), 3).unwrap();
+    assert_eq!(store.set_aside().unwrap(), None);
+    for life in ["earlier-1", "earlier-2"] {
+        store.save(&checkpoint(7), &layout()).unwrap();
+        assert_eq!(store.set_aside().unwrap(), Some(root.path().join(life)));
+        assert!(store.newest().unwrap().newest.is_none());
+        assert!(load(&root.path().join(life).join("step-000000000007")).is_ok());
+    }
+}
+
+/// Does what the real one does until its last call, which it does half; then the machine is down.
+#[derive(Debug)]
+struct Crashing {
+    left: Arc<AtomicUsize>,
+    torn_bytes: usize,
+}
+
+impl Crashing {
+    fn call(&self) -> io::Result<bool> {
+        let left = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+        match left {
+            Ok(1) => Ok(false),
+            Ok(_) => Ok(true),
+            Err(_) => Err(io::Error::other("the machine is down")),
+        }
+    }
+}
+
+impl Disk for Crashing {
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        if self.call()? { FileSystem.create_dir(path) } else { Err(io::Error::other("crash")) }
+    }
+    fn write_new(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        if self.call()? {
+            return FileSystem.write_new(path, bytes);
+        }
+        FileSystem.write_new(path, &bytes[..self.torn_bytes.min(bytes.len())])?;
+        Err(io::Error::other("crash"))
+    }
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        if self.call()? { FileSystem.sync_dir(path) } else { Err(io::Error::other("crash")) }
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if self.call()? { FileSystem.rename(from, to) } else { Err(io::Error::other("crash")) }
+    }
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        if self.call()? {
+            return FileSystem.remove_dir(path);
+        }
+        // Half of it is gone.
+        let _ = fs::remove_file(path.join(MODEL_FILE));
+        Err(io::Error::other("crash"))
+    }
+    fn exists(&self, path: &Path) -> bool {
+        FileSystem.exists(path)
+    }
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        if self.call()? { FileSystem.list(path) } else { Err(io::Error::other("crash")) }
+    }
+    fn read(&self, path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+        FileSystem.read(path, bytes_max)
+    }
+}
+
+/// Saves step 2 (and again, if `replace`) after step 1, with a crash at each call and some torn lengths; the next
+/// coordinator finds step 1 or step 2, whole.
+fn crash_everywhere(replace: bool) {
+    for torn_bytes in [0, 1, 1000, usize::MAX] {
+        for calls in 1.. {
+            let root = tempfile::tempdir().unwrap();
+            let before = Store::open(root.path(), 1).unwrap();
+            before.save(&checkpoint(1), &layout()).unwrap();
+            if replace {
+                before.save(&checkpoint(2), &layout()).unwrap();
+            }
+            drop(before);
+            let disk = Crashing { left: Arc::new(AtomicUsize::new(calls)), torn_bytes };
+            let outcome = Store::open_on(Box::new(disk), root.path(), 1)
+                .and_then(|store| store.save(&checkpoint(2), &layout()));
+            let (found, rejected) = newest(root.path());
+            let whole = [Some(checkpoint(1)), Some(checkpoint(2))];
+            assert!(
+                whole[usize::from(replace || outcome.is_ok())..].contains(&found),
+                "{calls} calls: {found:?}"
+            );
+            assert!(rejected.is_empty(), "nothing half-written bears a checkpoint's name: {rejected:?}");
+            assert!(names(root.path()).iter().all(|n| !n.starts_with('.')), "leftovers are cleared");
+            if outcome.is_ok() {
+                assert!(calls > 8, "a save makes several calls");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_crash_at_any_call_leaves_a_whole_checkpoint() {
+    crash_everywhere(false);
+}
+
+#[test]
+fn a_crash_while_a_checkpoint_is_replaced_leaves_the_old_or_the_new_one() {
+    crash_everywhere(true);
+}
+
+#[test]
+fn the_writer_ends_with_the_last_checkpoint_on_disk() {
+    let root = tempfile::tempdir().unwrap();
+    let (sender, written) = mpsc::channel();
+    let store = Store::open(root.path(), 100).unwrap();
+    let writer = Writer::start(store, layout(), move |w| sender.send(w).unwrap()).unwrap();
+    (1..=20).for_each(|step| writer.submit(checkpoint(step)));
+    drop(writer);
+    let steps: Vec<u64> = written.iter().map(|w| (w.result.unwrap(), w.step.0).1).collect();
+    assert!(steps.is_sorted() && steps.last() == Some(&20), "{steps:?}");
+    assert_eq!(newest(root.path()).0, Some(checkpoint(20)));
+}
