@@ -2,3 +2,4 @@
 
 pub mod report;
 pub mod store;
+pub mod trainer;

@@ -1,0 +1,355 @@
+//! The training itself: which round comes next, what its leaves are, and what its sum does to the parameters.
+//!
+//! Knows no cluster, clock, network or file: the driver asks for rounds and brings their sums. A run is a row of steps;
+//! after each epoch comes a validation, after the last one a test.
+
+use common::checkpoint::{Best, Checkpoint, CheckpointError, Position, Verified};
+use common::config::RunConfig;
+use common::ids::{Epoch, Leaf, Step};
+use common::leaf::{Plan, Split, leaf_of, leaves_of};
+use common::metrics::{Confusion, Totals};
+use common::optim::{OptimError, Optimizer, clip_norm, norm};
+use common::params::Layout;
+use common::sample::Samples;
+use common::tree::Tree;
+use proto::message::{AnswerBody, Task};
+
+/// What a round is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// The next optimizer step.
+    Train,
+    /// The held-out samples, after an epoch.
+    Validate,
+    /// The test samples, at the end.
+    Test,
+}
+
+impl Work {
+    /// What workers have to do for it.
+    #[must_use]
+    pub fn task(self) -> Task {
+        match self {
+            Self::Train => Task::Train,
+            Self::Validate | Self::Test => Task::Evaluate,
+        }
+    }
+}
+
+/// What came of a round.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// The parameters have changed.
+    Stepped(Stepped),
+    /// The validation samples have been counted.
+    Validated(Evaluated),
+    /// The test samples have been counted.
+    Tested(Evaluated),
+}
+
+/// A committed step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stepped {
+    /// Its number.
+    pub step: Step,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Its samples, before the update.
+    pub batch: Totals,
+    /// The rate of the update.
+    pub learning_rate: f64,
+    /// L2 norm of the mean gradient, before clipping.
+    pub grad_norm: f64,
+    /// All samples of the epoch, when this was its last step.
+    pub epoch_done: Option<Totals>,
+}
+
+/// An evaluation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluated {
+    /// The last step before it.
+    pub step: Step,
+    /// That step's epoch.
+    pub epoch: Epoch,
+    /// Samples, right answers, loss.
+    pub totals: Totals,
+    /// True class against predicted class.
+    pub confusion: Confusion,
+    /// Whether no earlier validation had as many right answers.
+    pub is_best: bool,
+}
+
+/// Why training can't go on or can't begin.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// Leaves were finite, but their sum or what the optimizer made of it is not.
+    #[error("step {step}: the {what} is not finite; try a smaller --lr, or --clip-grad-norm")]
+    NonFinite {
+        /// The step.
+        step: Step,
+        /// What.
+        what: &'static str,
+    },
+    /// The checkpoint's files are fine, but they are not this run's.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The optimizer's state does not fit.
+    #[error(transparent)]
+    Optimizer(#[from] OptimError),
+    /// The checkpoint says where the run stands, and contradicts itself.
+    #[error("the checkpoint claims epoch {}, step {} of it, for step {}, which is epoch {}, step {} of it",
+        got.0, got.1, step, expected.0, expected.1)]
+    Position {
+        /// Steps done.
+        step: Step,
+        /// Epoch and step in it, as this configuration cuts the run.
+        expected: (Epoch, u64),
+        /// As saved.
+        got: (Epoch, u64),
+    },
+}
+
+/// A run in progress.
+#[derive(Debug)]
+pub struct Trainer {
+    config: RunConfig,
+    plan: Plan,
+    split: Split,
+    train: Samples,
+    test: Samples,
+    layout: Layout,
+    params: Vec<f32>,
+    optimizer: Optimizer,
+    position: Position,
+    tested: bool,
+    /// The data set's indices in the order of one epoch, drawn when it is first needed.
+    order: Option<(Epoch, Vec<u32>)>,
+}
+
+impl Trainer {
+    /// A run from its beginning. `config` is valid and belongs to these samples.
+    #[must_use]
+    pub fn start(config: RunConfig, train: Samples, test: Samples) -> Self {
+        let layout = config.model.layout();
+        let params = config.init.draw(&layout, config.seed);
+        let optimizer = Optimizer::new(config.optimizer, layout.len());
+        let position = Position {
+            step: Step(0),
+            epoch: Epoch(0),
+            step_in_epoch: 0,
+            train: Totals::default(),
+            validation: None,
+            best: None,
+        };
+        Self {
+            plan: Plan::new(config.train_samples(), config.batch_size, config.micro_batch, config.seed),
+            split: Split::draw(config.samples, config.val_split, config.seed),
+            config,
+            train,
+            test,
+            layout,
+            params,
+            optimizer,
+            position,
+            tested: false,
+            order: None,
+        }
+    }
+
+    /// A run from a checkpoint whose configuration is this one.
+    ///
+    /// # Errors
+    /// When the checkpoint does not fit the configuration.
+    pub fn resume(
+        config: RunConfig,
+        train: Samples,
+        test: Samples,
+        saved: Verified,
+    ) -> Result<Self, TrainError> {
+        let mut trainer = Self::start(config, train, test);
+        let slots = trainer.config.optimizer.slots();
+        let Checkpoint { position, params, slots, .. } = saved.decode(&trainer.layout, slots)?;
+        let step = position.step;
+        let cut = trainer.plan.position(step);
+        let (expected, got) = ((cut.epoch, cut.step_in_epoch), (position.epoch, position.step_in_epoch));
+        if expected != got {
+            return Err(TrainError::Position { step, expected, got });
+        }
+        trainer.optimizer =
+            Optimizer::restore(trainer.config.optimizer, trainer.layout.len(), step.0, slots)?;
+        trainer.params = params;
+        trainer.position = position;
+        Ok(trainer)
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &RunConfig {
+        &self.config
+    }
+
+    /// How the parameters lie.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The parameters after [`step`](Self::step) steps, flat.
+    #[must_use]
+    pub fn params(&self) -> &[f32] {
+        &self.params
+    }
+
+    /// Steps done: the number of the next one, and the version of the parameters.
+    #[must_use]
+    pub fn step(&self) -> Step {
+        self.position.step
+    }
+
+    /// The best validation so far.
+    #[must_use]
+    pub fn best(&self) -> Option<Best> {
+        self.position.best
+    }
+
+    /// What is to be done next; `None` when the run is complete.
+    #[must_use]
+    pub fn next(&self) -> Option<Work> {
+        let Position { step, step_in_epoch, validation, .. } = &self.position;
+        let epoch_over = step.0 > 0 && *step_in_epoch == 0;
+        if epoch_over && validation.is_none() && !self.split.validation.is_empty() {
+            Some(Work::Validate)
+        } else if step.0 < self.config.length().total {
+            Some(Work::Train)
+        } else {
+            (!self.tested).then_some(Work::Test)
+        }
+    }
+
+    /// The tree over the leaves of the next round of this kind.
+    #[must_use]
+    pub fn tree(&self, work: Work) -> Tree {
+        let leaves = |samples: usize| leaves_of(samples as u32, self.config.micro_batch);
+        Tree::new(match work {
+            Work::Train => self.plan.leaves(self.position.step),
+            Work::Validate => leaves(self.split.validation.len()),
+            Work::Test => leaves(self.test.len()),
+        })
+    }
+
+    /// A leaf's samples.
+    pub fn leaf(&mut self, work: Work, leaf: Leaf) -> Samples {
+        let micro_batch = self.config.micro_batch;
+        match work {
+            Work::Train => {
+                let range = self.plan.leaf_range(self.position.step, leaf);
+                self.draw_order();
+                let order = self.order.as_ref().map_or(&[][..], |(_, order)| order);
+                self.train.gather(&order[range.start as usize..range.end as usize])
+            }
+            Work::Validate => {
+                let held = &self.split.validation;
+                let range = leaf_of(held.len() as u32, micro_batch, leaf);
+                self.train.gather(&held[range.start as usize..range.end as usize])
+            }
+            Work::Test => {
+                let range = leaf_of(self.test.len() as u32, micro_batch, leaf);
+                self.test.gather(&range.collect::<Vec<u32>>())
+            }
+        }
+    }
+
+    /// How many samples the leaves `leaves` of this round have together.
+    #[must_use]
+    pub fn samples(&self, work: Work, leaves: std::ops::Range<u32>) -> u64 {
+        let all = match work {
+            Work::Train => self.plan.step_range(self.position.step).len(),
+            Work::Validate => self.split.validation.len(),
+            Work::Test => self.test.len(),
+        };
+        let of = |leaf| leaf_of(all as u32, self.config.micro_batch, Leaf(leaf)).len() as u64;
+        leaves.map(of).sum()
+    }
+
+    /// Takes the sum over all leaves of a round.
+    ///
+    /// # Errors
+    /// When the sum is not finite, or the parameters are not after it: they are of no use then.
+    ///
+    /// # Panics
+    /// When the sum is not of the kind that the round asked for: the driver has checked every answer.
+    pub fn finish(&mut self, work: Work, totals: Totals, body: AnswerBody) -> Result<Outcome, TrainError> {
+        match (work, body) {
+            (Work::Train, AnswerBody::Gradient(sum)) => self.update(totals, sum).map(Outcome::Stepped),
+            (Work::Validate, AnswerBody::Confusion(confusion)) => {
+                let better = |best: Best| totals.correct > best.correct;
+                let is_best = self.position.best.is_none_or(better);
+                if is_best {
+                    let Totals { samples, correct, .. } = totals;
+                    self.position.best = Some(Best { step: self.position.step, correct, samples });
+                }
+                self.position.validation = Some(totals);
+                Ok(Outcome::Validated(self.evaluated(totals, *confusion, is_best)))
+            }
+            (Work::Test, AnswerBody::Confusion(confusion)) => {
+                self.tested = true;
+                Ok(Outcome::Tested(self.evaluated(totals, *confusion, false)))
+            }
+            _ => unreachable!("answers of another kind are refused where they arrive"),
+        }
+    }
+
+    /// All that is needed to go on from here.
+    #[must_use]
+    pub fn checkpoint(&self) -> Checkpoint {
+        let slots = self.optimizer.slots().map(|(name, values)| (name.to_owned(), values.to_vec()));
+        Checkpoint {
+            position: self.position.clone(),
+            config: self.config.fields(),
+            params: self.params.clone(),
+            slots: slots.collect(),
+        }
+    }
+
+    fn update(&mut self, batch: Totals, mut gradient: Vec<f32>) -> Result<Stepped, TrainError> {
+        let Position { step, epoch, .. } = self.position;
+        let samples = batch.samples as f32;
+        gradient.iter_mut().for_each(|g| *g /= samples);
+        let grad_norm = match self.config.clip_grad_norm {
+            Some(max) => clip_norm(&mut gradient, max),
+            None => norm(&gradient),
+        };
+        if !grad_norm.is_finite() {
+            return Err(TrainError::NonFinite { step, what: "gradient" });
+        }
+        let learning_rate = self.config.schedule.rate(step.0, self.config.length());
+        self.optimizer.step(&mut self.params, &gradient, learning_rate);
+        if !self.params.iter().all(|p| p.is_finite()) {
+            return Err(TrainError::NonFinite { step, what: "updated model" });
+        }
+        let position = &mut self.position;
+        position.train.add(&batch);
+        position.step = Step(step.0 + 1);
+        let next = self.plan.position(position.step);
+        (position.epoch, position.step_in_epoch) = (next.epoch, next.step_in_epoch);
+        position.validation = None;
+        let epoch_done = (next.step_in_epoch == 0).then(|| std::mem::take(&mut position.train));
+        Ok(Stepped { step, epoch, batch, learning_rate, grad_norm, epoch_done })
+    }
+
+    fn evaluated(&self, totals: Totals, confusion: Confusion, is_best: bool) -> Evaluated {
+        let step = Step(self.position.step.0.saturating_sub(1));
+        Evaluated { step, epoch: self.plan.position(step).epoch, totals, confusion, is_best }
+    }
+
+    fn draw_order(&mut self) {
+        let epoch = self.position.epoch;
+        if self.order.as_ref().is_none_or(|&(drawn, _)| drawn != epoch) {
+            let order = self.plan.order(epoch).into_iter().map(|at| self.split.train[at as usize]);
+            self.order = Some((epoch, order.collect()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
