@@ -70,11 +70,15 @@ pub struct Coordinator {
 }
 
 impl Coordinator {
-    /// A coordinator without members or work.
+    /// A coordinator without members or work, whose first member gets the number `first`.
+    ///
+    /// A coordinator that goes on where another ended must start above every number that the other gave: rounds count
+    /// anew, so a worker tells what it computed for the other by that number alone.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: Limits, first: Incarnation) -> Self {
         let members = BTreeMap::new();
-        Self { limits, members, next_incarnation: 1, round: None, started: false, notice_due_us: None }
+        let next_incarnation = first.0;
+        Self { limits, members, next_incarnation, round: None, started: false, notice_due_us: None }
     }
 
     /// The members, oldest first.
@@ -233,11 +237,17 @@ impl Coordinator {
         }
         self.notice_due_us = None;
         self.started = true;
+        // A piece may be less than its member's share, because pieces are aligned: then there is more to hand out.
+        while self.deal_once(now_us, actions) && self.waiting() > 0 {}
+    }
+
+    /// Offers a piece to each member with idle threads; whether there is one.
+    fn deal_once(&mut self, now_us: u64, actions: &mut Vec<Action>) -> bool {
         let hungry: Vec<Incarnation> =
             self.members.iter().filter(|(_, m)| self.idle_threads(m) > 0).map(|(&i, _)| i).collect();
         let total: u64 = self.members.values().map(|m| self.weight(m)).sum();
-        let waiting = self.round.as_ref().map_or(0, |(_, queue)| queue.waiting());
-        for to in hungry {
+        let waiting = self.waiting();
+        for &to in &hungry {
             let weight = self.weight(&self.members[&to]);
             // Rounded to the nearest: equal members whose measurements differ slightly get equal shares.
             let share = |leaves: u32| {
@@ -246,6 +256,12 @@ impl Coordinator {
             };
             self.grant(now_us, to, share(waiting), share, actions);
         }
+        !hungry.is_empty()
+    }
+
+    /// Leaves that nobody computes and that are not done.
+    fn waiting(&self) -> u32 {
+        self.round.as_ref().map_or(0, |(_, queue)| queue.waiting())
     }
 
     fn notice(&mut self, now_us: u64, needed: Option<u32>, actions: &mut Vec<Action>) {

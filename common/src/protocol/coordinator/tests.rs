@@ -20,7 +20,7 @@ fn grants(actions: &[Action]) -> Vec<(u64, Node)> {
 }
 
 fn two_members(leaves: u32) -> (Coordinator, Vec<(u64, Node)>) {
-    let mut machine = Coordinator::new(LIMITS);
+    let mut machine = Coordinator::new(LIMITS, Incarnation(1));
     join(&mut machine, 0, "a");
     join(&mut machine, 0, "b");
     let actions = machine.on_event(0, Event::Begin { round: Round(0), leaves });
@@ -111,7 +111,7 @@ fn a_faster_member_gets_more() {
 #[test]
 fn below_the_minimum_the_run_waits_says_so_and_goes_on() {
     let limits = Limits { start: 2, min: 2, ..LIMITS };
-    let mut machine = Coordinator::new(limits);
+    let mut machine = Coordinator::new(limits, Incarnation(1));
     join(&mut machine, 0, "a");
     let actions = machine.on_event(5, Event::Begin { round: Round(0), leaves: 4 });
     assert_eq!(actions, [Action::Waiting { live: 1, needed: 2 }]);
@@ -127,7 +127,7 @@ fn below_the_minimum_the_run_waits_says_so_and_goes_on() {
 
 #[test]
 fn a_newcomer_above_the_maximum_is_told_so_and_a_name_joins_once() {
-    let mut machine = Coordinator::new(LIMITS);
+    let mut machine = Coordinator::new(LIMITS, Incarnation(1));
     for name in ["a", "b", "c"] {
         assert!(matches!(join(&mut machine, 0, name)[0], Action::Welcome { .. }));
     }
@@ -153,4 +153,39 @@ fn a_non_finite_leaf_is_the_runs_fault_only_when_two_computations_agree() {
     assert_eq!(grants(&actions), [(2, Node::leaf(0))]);
     let actions = machine.on_event(2, poison(2));
     assert!(actions.contains(&Action::NonFinite { round: Round(0), leaf: 0 }));
+}
+
+#[test]
+fn no_thread_idles_while_a_leaf_waits() {
+    let mut machine = Coordinator::new(LIMITS, Incarnation(1));
+    for name in ["a", "b"] {
+        machine.on_event(0, Event::Join { connection: 1, name: name.into(), threads: 4 });
+    }
+    let dealt = grants(&machine.on_event(0, Event::Begin { round: Round(0), leaves: 5 }));
+    assert_eq!(dealt, [(1, LEFT), (2, RIGHT), (1, Node { level: 2, index: 1 })], "pieces are aligned");
+}
+
+#[test]
+fn an_answer_to_an_earlier_coordinator_never_reaches_the_next() {
+    use crate::protocol::worker;
+    let timing = worker::Timing { join_timeout_us: 1_000, give_up_us: 60_000_000, jitter_seed: 1 };
+    let pulse = worker::Pulse { heartbeat_us: 1_000_000, timeout_us: 5_000_000 };
+    let mut worker = worker::Worker::new(0, timing);
+    let mut piece_of = |machine: &mut Coordinator, now_us| {
+        worker.on_event(now_us, worker::Event::Tick);
+        let actions = join(machine, now_us, "a");
+        let Action::Welcome { incarnation, .. } = actions[0] else { panic!("{actions:?}") };
+        worker.on_event(now_us, worker::Event::Welcome(incarnation, pulse));
+        let granted = machine.on_event(now_us, Event::Begin { round: Round(0), leaves: 1 });
+        assert_eq!(grants(&granted), [(incarnation.0, Node::leaf(0))]);
+        worker.on_event(now_us, worker::Event::Grant(Round(0), Node::leaf(0)));
+        let late = worker::Event::Computed(Incarnation(1), Round(0), Node::leaf(0));
+        let sent = worker.on_event(now_us, late);
+        worker.on_event(now_us, worker::Event::Lost("the coordinator died".into()));
+        sent
+    };
+    let (send, drop) =
+        (worker::Action::Send(Round(0), Node::leaf(0)), worker::Action::Drop(Round(0), Node::leaf(0)));
+    assert_eq!(piece_of(&mut Coordinator::new(LIMITS, Incarnation(1)), 0), [send]);
+    assert_eq!(piece_of(&mut Coordinator::new(LIMITS, Incarnation(2)), 1_000_000), [drop]);
 }

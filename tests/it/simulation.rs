@@ -1,0 +1,82 @@
+//! Both protocol machines keep their promises under any schedule; a promise that is broken is noticed.
+//!
+//! `LOCKSTEP_SIM_SEEDS=n` runs that many seeds; `LOCKSTEP_SIM_SEED=n` runs seed n alone.
+
+use tests::sim::{Sabotage, simulate, sweep};
+
+const SEEDS: u64 = 20_000;
+/// Within so many seeds a planted fault must be noticed.
+const SABOTAGE_SEEDS: u64 = 500;
+
+/// What must happen in a sweep for it to mean anything.
+const KINDS: [&str; 20] = [
+    "connection cut, both learn",
+    "connection dead, nobody learns",
+    "connection half open, downwards dead",
+    "connection half open, upwards dead",
+    "coordinator crashed",
+    "copy",
+    "invalid answer",
+    "late answer of a dropped member",
+    "network slowed",
+    "newcomer",
+    "newcomer above the maximum",
+    "non-finite answer",
+    "unasked answer",
+    "worker crashed for good",
+    "worker crashed, back under another name",
+    "worker crashed, back under its name",
+    "worker frozen",
+    "worker gave up",
+    "worker left",
+    "worker slowed",
+];
+
+fn variable(name: &str) -> Option<u64> {
+    std::env::var(name)
+        .ok()
+        .map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
+}
+
+#[test]
+fn every_promise_holds_under_every_schedule() {
+    let seeds = match variable("LOCKSTEP_SIM_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..variable("LOCKSTEP_SIM_SEEDS").unwrap_or(SEEDS),
+    };
+    let report = sweep(seeds).unwrap_or_else(|why| panic!("{why}"));
+    // Fewer runs may miss the rare ones.
+    if report.runs >= 2_000 {
+        let counts = &report.counts;
+        assert!(
+            counts.keys().copied().eq(KINDS),
+            "not every kind of fault occurred, or unknown ones: {counts:?}"
+        );
+    }
+}
+
+#[test]
+fn every_planted_fault_is_noticed_by_the_promise_that_guards_it() {
+    for (sabotage, promise) in [
+        (Sabotage::AddInArrivalOrder, "sums_follow_the_tree"),
+        (Sabotage::LoseLeaf, "leaves_are_reduced_once"),
+        (Sabotage::AddTwice, "leaves_are_reduced_once"),
+        (Sabotage::RelabelStale, "answers_are_fresh"),
+        (Sabotage::KeepReturned, "deaths_cost_their_own_pieces"),
+        (Sabotage::Overbook, "members_are_distinct"),
+        (Sabotage::LateClock, "deadlines_lie_ahead"),
+        (Sabotage::NoTicks, "the_run_ends"),
+        (Sabotage::LoseGrant, "no_thread_idles_while_leaves_wait"),
+        (Sabotage::Misattribute, "honest_workers_are_not_accused"),
+    ] {
+        let noticed =
+            |seed| simulate(seed, Some(sabotage)).is_err_and(|violation| violation.promise == promise);
+        assert!((0..SABOTAGE_SEEDS).any(noticed), "{promise} did not notice {sabotage:?}");
+    }
+}
+
+#[test]
+fn a_seed_replays_exactly() {
+    let first = format!("{:?}", simulate(7, None));
+    assert_eq!(first, format!("{:?}", simulate(7, None)));
+}

@@ -1,0 +1,86 @@
+//! The simulated coordinator's trainer: what accepted answers are added to, when a step is applied, what is saved.
+
+use super::Sabotage;
+use super::invariants::{Sight, Violation};
+use super::message::Task;
+use super::plan::Plan;
+use super::trainer::{INITIAL, Value, advance};
+use super::world::World;
+use common::tree::{Node, Reduction, Tree};
+
+/// What survives a coordinator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Checkpoint {
+    /// Steps applied.
+    pub(crate) step: u64,
+    /// Digest of the parameters after them.
+    pub(crate) parameters: u64,
+}
+
+impl Checkpoint {
+    /// Before the first step.
+    pub(crate) const NONE: Self = Self { step: 0, parameters: INITIAL };
+}
+
+pub(crate) struct Course {
+    steps: Vec<u32>,
+    checkpoint_every: u64,
+    at: Checkpoint,
+    pub(crate) saved: Checkpoint,
+    reduction: Option<Reduction<Value>>,
+    /// What a saboteur adds to instead.
+    heap: Option<Value>,
+}
+
+impl Course {
+    pub(crate) fn new(plan: &Plan, saved: Checkpoint) -> Self {
+        let (steps, checkpoint_every) = (plan.steps.clone(), plan.checkpoint_every);
+        Self { steps, checkpoint_every, at: saved, saved, reduction: None, heap: None }
+    }
+
+    /// Every step has been applied.
+    pub(crate) fn is_done(&self) -> bool {
+        self.at.step == self.steps.len() as u64
+    }
+
+    /// What the present step's pieces are computed from.
+    pub(crate) fn task(&self) -> Task {
+        let leaves = self.steps[self.at.step as usize];
+        Task { step: self.at.step, leaves, parameters: self.at.parameters }
+    }
+
+    pub(crate) fn begin(&mut self) {
+        let tree = Tree::new(self.task().leaves);
+        self.reduction = Some(Reduction::new(tree, tree.root()));
+    }
+
+    pub(crate) fn add(&mut self, world: &mut World, node: Node, mut value: Value) -> Result<(), Violation> {
+        if world.has(Sabotage::AddInArrivalOrder) {
+            match &mut self.heap {
+                Some(heap) => heap.add(value.clone()),
+                heap @ None => *heap = Some(value.clone()),
+            }
+        }
+        if world.has(Sabotage::AddTwice) {
+            value.add(value.clone());
+        }
+        let reduction = self.reduction.as_mut().expect("answers are accepted within a round");
+        let inserted = reduction.insert(node, value, Value::add);
+        world.saw(&Sight::Added(inserted))
+    }
+
+    /// Applies the step and, if it is its turn, saves.
+    pub(crate) fn commit(&mut self, world: &mut World) -> Result<(), Violation> {
+        let root = self.reduction.take().and_then(Reduction::into_result);
+        let root = self.heap.take().or(root).ok_or_else(|| {
+            Violation::new("leaves_are_reduced_once", "a round is complete without all its leaves")
+        })?;
+        let parameters = advance(self.at.parameters, root.digest);
+        self.at = Checkpoint { step: self.at.step + 1, parameters };
+        world.saw(&Sight::Committed { root: &root, after: self.at })?;
+        if self.at.step.is_multiple_of(self.checkpoint_every) {
+            self.saved = self.at;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,98 @@
+//! How the outside interferes with a run. A fault that finds nobody to strike is not counted.
+
+use super::invariants::Violation;
+use super::message::Wake;
+use super::network::Break;
+use super::plan::Fault;
+use super::run::Run;
+use common::protocol::worker::Event;
+
+impl Run {
+    pub(crate) fn inject(&mut self, fault: Fault) -> Result<(), Violation> {
+        self.world.note(|| format!("fault: {fault:?}"));
+        match fault {
+            Fault::Crash { who, how, back } => self.crash(who, how, back),
+            Fault::Cut { who, how } => self.cut(who, how),
+            Fault::Freeze { who, for_us } => {
+                if let Some(id) = self.pick(who).filter(|&id| !self.peers[id].frozen) {
+                    self.peers[id].frozen = true;
+                    self.world.after(for_us, Wake::Thaw(id));
+                    self.world.report.count("worker frozen");
+                }
+            }
+            // Counted when the answer goes out.
+            Fault::Spoil { who, how } => {
+                self.pick(who).into_iter().for_each(|id| self.peers[id].spoil = Some(how))
+            }
+            Fault::Leave { who } => {
+                if let Some(id) = self.pick(who).filter(|&id| !self.peers[id].frozen) {
+                    self.world.report.count("worker left");
+                    self.peers[id].feed(&mut self.world, Event::Leave)?;
+                }
+            }
+            Fault::Newcomer => {
+                self.start_newcomer();
+                self.world.report.count("newcomer");
+            }
+            Fault::Slow { who, for_us } => {
+                if let Some(id) = self.pick(who) {
+                    self.peers[id].slowed = true;
+                    self.world.after(for_us, Wake::Recover(id));
+                    self.world.report.count("worker slowed");
+                }
+            }
+            Fault::Lag { by_us, for_us } => {
+                self.world.network.lag_us = by_us;
+                self.world.after(for_us, Wake::LagEnds);
+                self.world.report.count("network slowed");
+            }
+            Fault::CoordinatorCrash { how, down_us } => self.crash_coordinator(how, down_us),
+        }
+        Ok(())
+    }
+
+    /// One of the live workers.
+    fn pick(&self, who: u32) -> Option<usize> {
+        let alive: Vec<usize> = (0..self.peers.len()).filter(|&id| !self.peers[id].over).collect();
+        alive.get(who as usize % alive.len().max(1)).copied()
+    }
+
+    fn crash(&mut self, who: u32, how: Break, back: Option<(u64, bool)>) {
+        let Some(id) = self.pick(who) else { return };
+        let peer = &mut self.peers[id];
+        peer.over = true;
+        if let Some(connection) = peer.connection.take() {
+            self.world.cut(connection, how);
+        }
+        match back {
+            Some((after_us, true)) => {
+                self.world.after(after_us, Wake::StartWorker(peer.name.clone()));
+                self.world.report.count("worker crashed, back under its name");
+            }
+            Some((after_us, false)) => {
+                self.world.after(after_us, Wake::StartWorker(format!("{}'", peer.name)));
+                self.world.report.count("worker crashed, back under another name");
+            }
+            None => self.world.report.count("worker crashed for good"),
+        }
+    }
+
+    fn cut(&mut self, who: u32, how: Break) {
+        let Some(connection) = self.pick(who).and_then(|id| self.peers[id].connection) else { return };
+        self.world.cut(connection, how);
+        self.world.report.count(match how {
+            Break::Reset => "connection cut, both learn",
+            Break::Silent => "connection dead, nobody learns",
+            Break::SilentUp => "connection half open, upwards dead",
+            Break::SilentDown => "connection half open, downwards dead",
+        });
+    }
+
+    fn crash_coordinator(&mut self, how: Break, down_us: u64) {
+        let Some(hub) = self.hub.take() else { return };
+        self.saved = hub.course.saved;
+        hub.connections().for_each(|connection| self.world.cut(connection, how));
+        self.world.after(down_us, Wake::StartCoordinator);
+        self.world.report.count("coordinator crashed");
+    }
+}

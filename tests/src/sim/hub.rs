@@ -1,0 +1,214 @@
+//! A simulated coordinator process: the shell around its machine.
+//!
+//! Decides which connection is which member, when parameters travel, and when the next round begins.
+
+use super::Sabotage;
+use super::course::{Checkpoint, Course};
+use super::invariants::{Sight, Violation};
+use super::message::{Body, Down, Up, Wake};
+use super::plan::Plan;
+use super::trainer::Value;
+use super::world::World;
+use common::ids::{Incarnation, Round};
+use common::protocol::coordinator::{Action, Coordinator, Event, Limits, Verdict};
+use std::collections::BTreeMap;
+
+/// From one step to the next, at most: the optimizer.
+const APPLY_US: u32 = 5_000;
+
+#[derive(Default)]
+struct Link {
+    member: Option<Incarnation>,
+    /// The round whose parameters were sent last.
+    told: Option<Round>,
+}
+
+pub(crate) struct Hub {
+    life: u64,
+    machine: Coordinator,
+    links: BTreeMap<usize, Link>,
+    link_of: BTreeMap<Incarnation, usize>,
+    heartbeat_us: u64,
+    pub(crate) course: Course,
+    rounds: u64,
+    pub(crate) tick_us: Option<u64>,
+}
+
+impl Hub {
+    pub(crate) fn start(
+        world: &mut World,
+        plan: &Plan,
+        life: u64,
+        saved: Checkpoint,
+    ) -> Result<Self, Violation> {
+        let over = u32::from(world.has(Sabotage::Overbook));
+        let limits = Limits { max: plan.limits.max + over, ..plan.limits };
+        world.note(|| format!("coordinator: life {life} from {saved:?}"));
+        world.saw(&Sight::Born)?;
+        world.after(0, Wake::Begin(life));
+        world.after(0, Wake::Beat(life));
+        Ok(Self {
+            life,
+            machine: Coordinator::new(limits, Incarnation(life << 32)),
+            links: BTreeMap::new(),
+            link_of: BTreeMap::new(),
+            heartbeat_us: plan.pulse.heartbeat_us,
+            course: Course::new(plan, saved),
+            rounds: 0,
+            tick_us: None,
+        })
+    }
+
+    pub(crate) fn is_life(&self, life: u64) -> bool {
+        self.life == life
+    }
+
+    pub(crate) fn connections(&self) -> impl Iterator<Item = usize> {
+        self.links.keys().copied()
+    }
+
+    pub(crate) fn receive(
+        &mut self,
+        world: &mut World,
+        connection: usize,
+        message: Up,
+    ) -> Result<(), Violation> {
+        if let Up::Hello { name, threads } = message {
+            self.links.insert(connection, Link::default());
+            return self.feed(world, Event::Join { connection: connection as u64, name, threads }, None);
+        }
+        let Some(from) = self.links.get(&connection).and_then(|link| link.member) else {
+            // A connection of an earlier life, or one that was refused.
+            world.down(connection, Down::Ended);
+            return Ok(());
+        };
+        match message {
+            Up::Hello { .. } => Ok(()),
+            Up::Heartbeat => self.feed(world, Event::Heard(from), None),
+            Up::Goodbye => self.feed(world, Event::Leave(from), None),
+            Up::Ended => self.feed(world, Event::Gone(from, "ended".into()), None),
+            Up::Answer { body: Body::Garbage, .. } => {
+                self.feed(world, Event::Invalid(from, "garbage".into()), None)
+            }
+            Up::Answer { round, node, body } => {
+                let (verdict, value) = match body {
+                    Body::Value(value) => (Verdict::Finite, Some(value)),
+                    Body::NonFinite { checksum } => (Verdict::NonFinite { checksum }, None),
+                    Body::Garbage => return Ok(()),
+                };
+                let from = self.attribute(world, from);
+                self.feed(world, Event::Result { from, round, node, verdict }, value)
+            }
+        }
+    }
+
+    fn attribute(&self, world: &World, from: Incarnation) -> Incarnation {
+        let other = self.machine.members().map(|(member, _)| member).find(|&member| member != from);
+        other.filter(|_| world.has(Sabotage::Misattribute)).unwrap_or(from)
+    }
+
+    pub(crate) fn tick(&mut self, world: &mut World) -> Result<(), Violation> {
+        self.feed(world, Event::Tick, None)
+    }
+
+    pub(crate) fn beat(&mut self, world: &mut World) {
+        for &connection in self.link_of.values() {
+            world.down(connection, Down::Heartbeat);
+        }
+        world.after(self.heartbeat_us, Wake::Beat(self.life));
+    }
+
+    pub(crate) fn begin(&mut self, world: &mut World) -> Result<(), Violation> {
+        let round = Round(self.rounds);
+        self.rounds += 1;
+        self.course.begin();
+        self.feed(world, Event::Begin { round, leaves: self.course.task().leaves }, None)
+    }
+
+    fn feed(&mut self, world: &mut World, event: Event, value: Option<Value>) -> Result<(), Violation> {
+        let late_us = if world.has(Sabotage::LateClock) && event == Event::Tick { 100_000 } else { 0 };
+        let mut actions = self.machine.on_event(world.now_us.saturating_sub(late_us), event.clone());
+        world.note(|| format!("coordinator: {event:?} -> {actions:?}"));
+        sabotage(world, &mut actions);
+        self.tick_us = match world.has(Sabotage::NoTicks) {
+            true => None,
+            false => world.timer_us(self.machine.next_deadline_us()),
+        };
+        world.saw(&Sight::Ruled { event: &event, actions: &actions, machine: &self.machine })?;
+        let mut value = value;
+        for action in actions {
+            self.act(world, action, &mut value)?;
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, world: &mut World, action: Action, value: &mut Option<Value>) -> Result<(), Violation> {
+        match action {
+            Action::Welcome { connection, incarnation, .. } => {
+                let connection = connection as usize;
+                self.links.insert(connection, Link { member: Some(incarnation), told: None });
+                self.link_of.insert(incarnation, connection);
+                world.down(connection, Down::Welcome(incarnation));
+            }
+            Action::Full { connection, .. } => {
+                world.report.count("newcomer above the maximum");
+                world.down(connection as usize, Down::Full);
+                world.down(connection as usize, Down::Ended);
+            }
+            Action::Grant { to, round, node, copy } => {
+                if copy {
+                    world.report.count("copy");
+                }
+                let connection = self.link_of[&to];
+                let link = self.links.entry(connection).or_default();
+                if link.told.replace(round) != Some(round) {
+                    world.down(connection, Down::Parameters(self.course.task()));
+                }
+                world.down(connection, Down::Grant(round, node));
+            }
+            Action::Accept { from, node } => {
+                let value = value.take().expect("a finite answer has a value");
+                let connection = self.link_of[&from];
+                world.saw(&Sight::Accepted { connection, value: &value, task: self.course.task() })?;
+                self.course.add(world, node, value)?;
+            }
+            Action::Removed { member, .. } => {
+                if let Some(connection) = self.link_of.remove(&member) {
+                    world.down(connection, Down::Dropped);
+                    world.down(connection, Down::Ended);
+                }
+            }
+            Action::Complete(_) => {
+                self.course.commit(world)?;
+                if !self.course.is_done() {
+                    let delay_us = u64::from(world.random.below(APPLY_US));
+                    world.after(delay_us, Wake::Begin(self.life));
+                }
+            }
+            Action::Discard { from } if !self.link_of.contains_key(&from) => {
+                world.report.count("late answer of a dropped member");
+            }
+            Action::Discard { .. } | Action::Waiting { .. } => {}
+            Action::NonFinite { round, leaf } => {
+                let what = format!("leaf {leaf} of round {round} is called non-finite");
+                return Err(Violation::new("honest_workers_are_not_accused", what));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn sabotage(world: &World, actions: &mut Vec<Action>) {
+    if world.has(Sabotage::LoseGrant)
+        && let Some(lost) = actions.iter().position(|action| matches!(action, Action::Grant { .. }))
+    {
+        actions.remove(lost);
+    }
+    if world.has(Sabotage::KeepReturned) {
+        for action in actions {
+            if let Action::Removed { returned, .. } = action {
+                returned.clear();
+            }
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Who is removed returns the pieces that it holds, no others; leaves that are done are never handed out again, and a
+//! leaf has at most two computations at a time.
+
+use super::{Invariant, Ledger, Sight};
+use common::protocol::coordinator::Action;
+
+pub(super) struct DeathsCostTheirOwnPieces;
+
+impl Invariant for DeathsCostTheirOwnPieces {
+    fn saw(&mut self, _: u64, ledger: &Ledger, sight: &Sight<'_>) -> Result<(), String> {
+        match sight {
+            Sight::Acted(Action::Removed { member, returned, .. }) => {
+                let held = ledger.members.get(member).map(|holder| &holder.pieces);
+                if held.is_none_or(|held| !held.iter().eq(returned)) {
+                    return Err(format!("{member} held {held:?} and returned {returned:?}"));
+                }
+            }
+            Sight::Acted(Action::Grant { to, node, copy, .. }) => {
+                let (below, out) = (ledger.leaves_below(*node), ledger.out());
+                if below.is_empty() {
+                    return Err(format!("piece {node}, granted to {to}, has no leaf"));
+                }
+                for leaf in below {
+                    let computing = out[leaf as usize];
+                    if ledger.is_done(leaf) || computing != u32::from(*copy) {
+                        let done = ledger.is_done(leaf);
+                        return Err(format!(
+                            "leaf {leaf} is granted to {to} (copy: {copy}), done: {done}, computed by {computing}"
+                        ));
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,29 @@
+//! While enough members are there, no member has an idle thread and a leaf waits.
+
+use super::{Invariant, Ledger, Sight};
+use common::protocol::coordinator::Limits;
+
+pub(super) struct NoThreadIdlesWhileLeavesWait(pub(super) Limits);
+
+impl Invariant for NoThreadIdlesWhileLeavesWait {
+    fn saw(&mut self, _: u64, ledger: &Ledger, sight: &Sight<'_>) -> Result<(), String> {
+        let Sight::Ruled { .. } = sight else { return Ok(()) };
+        let needed = if ledger.started { self.0.min } else { self.0.start };
+        if (ledger.members.len() as u32) < needed {
+            return Ok(());
+        }
+        let idle = ledger.members.iter().find(|(_, holder)| {
+            let out: usize = holder.pieces.iter().map(|&node| ledger.leaves_below(node).len()).sum();
+            out < holder.threads as usize
+        });
+        match (idle, ledger.waiting()) {
+            (Some((who, holder)), Some(leaf)) => {
+                let (threads, pieces) = (holder.threads, &holder.pieces);
+                Err(format!(
+                    "leaf {leaf} waits, and of the {threads} threads of {who} only {pieces:?} is taken"
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+}

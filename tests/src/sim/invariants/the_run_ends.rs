@@ -1,0 +1,55 @@
+//! Once faults are over the run finishes within bounded time, and at no time do events pile up without end.
+
+use super::{Invariant, Ledger, Sight};
+use crate::sim::peer::SLOWED_TIMES;
+use crate::sim::plan::Plan;
+
+/// More than any run needs.
+const EVENTS_MAX: u64 = 300_000;
+/// The longest pause before a worker dials again, and its restart after it gave up.
+const REDIAL_US: u64 = 3_500_000;
+
+pub(super) struct TheRunEnds {
+    events: u64,
+    healed_us: Option<u64>,
+    allowed_us: u64,
+}
+
+impl TheRunEnds {
+    pub(super) fn new(plan: &Plan) -> Self {
+        let leaves = u64::from(plan.steps.iter().sum::<u32>());
+        let steps = plan.steps.len() as u64;
+        // Every leaf on one thread of a slow worker, after a last leaf of a slowed one.
+        let work_us = u64::from(plan.leaf_us) * (leaves * 15 + SLOWED_TIMES * 2);
+        let delays_us = u64::from(plan.delays.base_us_max + plan.delays.jitter_us_max);
+        // A member that is one no longer is noticed, and so is a place that a dead one holds.
+        let rejoin_us = 2 * plan.pulse.timeout_us + plan.join_timeout_us + 2 * REDIAL_US;
+        Self {
+            events: 0,
+            healed_us: None,
+            allowed_us: work_us + rejoin_us + (steps * 4 + leaves) * delays_us,
+        }
+    }
+
+    pub(super) fn usage(&self, now_us: u64) -> (u64, u64) {
+        let used_us = self.healed_us.map_or(0, |healed_us| now_us - healed_us);
+        (self.events, used_us * 100 / self.allowed_us)
+    }
+}
+
+impl Invariant for TheRunEnds {
+    fn saw(&mut self, now_us: u64, ledger: &Ledger, sight: &Sight<'_>) -> Result<(), String> {
+        match sight {
+            Sight::Healed => self.healed_us = Some(now_us),
+            Sight::Woke => self.events += 1,
+            _ => return Ok(()),
+        }
+        if self.events > EVENTS_MAX {
+            return Err(format!("{EVENTS_MAX} events and no end"));
+        }
+        match self.healed_us.filter(|healed_us| healed_us + self.allowed_us < now_us) {
+            Some(_) => Err(format!("healed for {} us and no end, with {ledger:?}", self.allowed_us)),
+            None => Ok(()),
+        }
+    }
+}

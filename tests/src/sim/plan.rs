@@ -1,0 +1,163 @@
+//! What a seed means: the run, the machines it runs on, and which faults come when. Decides nothing while it runs.
+
+use super::network::Break;
+use common::protocol::coordinator::Limits;
+use common::protocol::worker::Pulse;
+use common::rng::Stream;
+
+/// How long messages take, in microseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Delays {
+    pub(crate) base_us_max: u32,
+    pub(crate) jitter_us_max: u32,
+}
+
+/// How an answer is spoiled.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Spoiled {
+    /// Its bytes can't be read.
+    Garbage,
+    /// It is for a piece that was not asked for.
+    Unasked,
+    /// Its numbers are not finite.
+    NonFinite,
+}
+
+/// Something bad. Workers are picked by number, modulo those alive.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fault {
+    /// A worker's process dies, perhaps to be started again, under the same name or another.
+    Crash { who: u32, how: Break, back: Option<(u64, bool)> },
+    /// A worker does nothing for a while.
+    Freeze { who: u32, for_us: u64 },
+    /// A worker's connection breaks.
+    Cut { who: u32, how: Break },
+    /// A worker's next answer is bad.
+    Spoil { who: u32, how: Spoiled },
+    /// An operator asks a worker to leave.
+    Leave { who: u32 },
+    /// A worker more.
+    Newcomer,
+    /// A worker computes 20 times slower for a while.
+    Slow { who: u32, for_us: u64 },
+    /// The network is slower for a while.
+    Lag { by_us: u64, for_us: u64 },
+    /// The coordinator dies and is started again.
+    CoordinatorCrash { how: Break, down_us: u64 },
+}
+
+const FAULT_KINDS: u32 = 9;
+
+/// Everything that a seed decides before the run.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    /// Leaves of each step.
+    pub(crate) steps: Vec<u32>,
+    pub(crate) limits: Limits,
+    pub(crate) pulse: Pulse,
+    pub(crate) join_timeout_us: u64,
+    pub(crate) give_up_us: u64,
+    /// Workers at the start.
+    pub(crate) workers: u32,
+    /// About how long a leaf takes.
+    pub(crate) leaf_us: u32,
+    pub(crate) delays: Delays,
+    /// A checkpoint after every so many steps.
+    pub(crate) checkpoint_every: u64,
+    /// With their times.
+    pub(crate) faults: Vec<(u64, Fault)>,
+    /// From here on nothing breaks any more.
+    pub(crate) heal_us: u64,
+}
+
+impl Plan {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut random = Stream::new(seed, "simulation plan", &[]);
+        let steps: Vec<u32> = (0..2 + random.below(7)).map(|_| leaves(&mut random)).collect();
+        let start = 1 + random.below(4);
+        let workers = start + random.below(4);
+        let leaf_us = spread(&mut random, 1_000, 100_000);
+        let heartbeat_us = u64::from(50_000 + random.below(400_000));
+        let timeout_us = heartbeat_us * u64::from(3 + random.below(4));
+        let work_us = u64::from(steps.iter().sum::<u32>()) * u64::from(leaf_us) / u64::from(workers);
+        let heal_us = work_us + 200_000;
+        Self {
+            seed,
+            limits: Limits {
+                start,
+                min: 1 + random.below(start),
+                max: start + random.below(4),
+                heartbeat_timeout_us: timeout_us,
+            },
+            pulse: Pulse { heartbeat_us, timeout_us },
+            join_timeout_us: u64::from(500_000 + random.below(4_500_000)),
+            give_up_us: u64::from(2_000_000 + random.below(20_000_000)),
+            workers,
+            leaf_us,
+            delays: Delays {
+                base_us_max: spread(&mut random, 50, 20_000),
+                jitter_us_max: spread(&mut random, 50, 20_000),
+            },
+            checkpoint_every: u64::from(1 + random.below(4)),
+            faults: faults(&mut random, heal_us),
+            heal_us,
+            steps,
+        }
+    }
+}
+
+/// One leaf, a power of two, more than a piece may hold, or anything.
+fn leaves(random: &mut Stream) -> u32 {
+    match random.below(8) {
+        0 => 1,
+        1 => 1 << random.below(6),
+        2 => 65 + random.below(40),
+        _ => 1 + random.below(40),
+    }
+}
+
+/// A number of `low..=high`, small ones as likely as large ones: uniform in its logarithm, about.
+pub(crate) fn spread(random: &mut Stream, low: u32, high: u32) -> u32 {
+    let scale = 1 << random.below((high / low).max(1).ilog2() + 1);
+    (low * scale + random.below(low * scale)).clamp(low, high)
+}
+
+/// Each seed allows some kinds only: those that would drown in a mixture of all get their seeds too.
+fn faults(random: &mut Stream, heal_us: u64) -> Vec<(u64, Fault)> {
+    let allowed: Vec<u32> = (0..FAULT_KINDS).filter(|_| random.below(2) == 0).collect();
+    if allowed.is_empty() {
+        return Vec::new();
+    }
+    let count = random.below(16);
+    (0..count)
+        .map(|_| {
+            let kind = allowed[random.below(allowed.len() as u32) as usize];
+            (u64::from(random.below(heal_us as u32)), fault(random, kind))
+        })
+        .collect()
+}
+
+fn fault(random: &mut Stream, kind: u32) -> Fault {
+    let who = random.bits32();
+    let for_us = u64::from(spread(random, 10_000, 4_000_000));
+    let how = [Break::Reset, Break::Silent, Break::SilentUp, Break::SilentDown][random.below(4) as usize];
+    let crash = [Break::Reset, Break::Silent][random.below(2) as usize];
+    match kind {
+        0 => {
+            let back = (random.below(4) > 0).then(|| (for_us, random.below(2) == 0));
+            Fault::Crash { who, how: crash, back }
+        }
+        1 => Fault::Freeze { who, for_us },
+        2 => Fault::Cut { who, how },
+        3 => {
+            let kinds = [Spoiled::Garbage, Spoiled::Unasked, Spoiled::NonFinite];
+            Fault::Spoil { who, how: kinds[random.below(3) as usize] }
+        }
+        4 => Fault::Leave { who },
+        5 => Fault::Newcomer,
+        6 => Fault::Slow { who, for_us },
+        7 => Fault::Lag { by_us: u64::from(spread(random, 1_000, 1_000_000)), for_us },
+        _ => Fault::CoordinatorCrash { how: crash, down_us: for_us },
+    }
+}

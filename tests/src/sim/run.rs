@@ -1,0 +1,188 @@
+//! One run: hands each happening to whom it concerns, heals the world when its time has come, ends with the last step.
+
+use super::course::Checkpoint;
+use super::hub::Hub;
+use super::invariants::{Sight, Violation};
+use super::message::{Down, Wake};
+use super::peer::Peer;
+use super::plan::Plan;
+use super::world::World;
+use super::{Report, Sabotage};
+use common::protocol::worker::Event;
+use std::collections::VecDeque;
+
+pub(crate) struct Run {
+    pub(crate) plan: Plan,
+    pub(crate) world: World,
+    pub(crate) hub: Option<Hub>,
+    /// The last checkpoint of a dead coordinator.
+    pub(crate) saved: Checkpoint,
+    lives: u64,
+    pub(crate) peers: Vec<Peer>,
+    names: u32,
+}
+
+impl Run {
+    pub(crate) fn new(plan: Plan, sabotage: Option<Sabotage>) -> Self {
+        let mut world = World::new(&plan, sabotage);
+        world.after(0, Wake::StartCoordinator);
+        for &(at_us, fault) in &plan.faults {
+            world.agenda.enter(at_us, Wake::Fault(fault));
+        }
+        world.agenda.enter(plan.heal_us, Wake::Heal);
+        let workers = plan.workers;
+        let saved = Checkpoint::NONE;
+        let mut run = Self { plan, world, hub: None, saved, lives: 0, peers: Vec::new(), names: 0 };
+        (0..workers).for_each(|_| run.start_newcomer());
+        run
+    }
+
+    /// Keeps the last lines of what happened.
+    pub(crate) fn traced(mut self) -> Self {
+        self.world.trace = Some(VecDeque::new());
+        self
+    }
+
+    pub(crate) fn finish(mut self) -> Result<Report, Violation> {
+        let end = loop {
+            if self.hub.as_ref().is_some_and(|hub| hub.course.is_done()) {
+                break Ok(());
+            }
+            if let Err(violation) = self.step() {
+                break Err(violation);
+            }
+        };
+        let Self { mut world, .. } = self;
+        if let Err(mut violation) = end {
+            for line in world.trace.into_iter().flatten() {
+                violation.trace.push_str(&line);
+                violation.trace.push('\n');
+            }
+            return Err(violation);
+        }
+        world.report.runs = 1;
+        world.report.virtual_us = world.now_us;
+        (world.report.events, world.report.slowest_percent) = world.watch.usage(world.now_us);
+        Ok(world.report)
+    }
+
+    /// The next happening or deadline.
+    fn step(&mut self) -> Result<(), Violation> {
+        let ticks = self.peers.iter().enumerate().filter(|(_, peer)| !peer.frozen && !peer.over);
+        let ticks = ticks.filter_map(|(id, peer)| Some((peer.tick_us?, Some(id))));
+        let hub = self.hub.as_ref().and_then(|hub| Some((hub.tick_us?, None)));
+        let tick = ticks.chain(hub).min();
+        let wake_us = self.world.agenda.next_us();
+        let Some(next_us) = tick.map(|(at_us, _)| at_us).into_iter().chain(wake_us).min() else {
+            return Err(Violation::new("the_run_ends", "nothing will ever happen again"));
+        };
+        // A thawed worker's deadline lies in the past.
+        self.world.now_us = self.world.now_us.max(next_us);
+        self.world.saw(&Sight::Woke)?;
+        match tick {
+            Some((at_us, who)) if wake_us.is_none_or(|wake_us| at_us < wake_us) => match who {
+                Some(id) => self.peers[id].feed(&mut self.world, Event::Tick),
+                None => self.hub.as_mut().map_or(Ok(()), |hub| hub.tick(&mut self.world)),
+            },
+            _ => {
+                let wake = self.world.agenda.pop();
+                wake.map_or(Ok(()), |wake| self.handle(wake))
+            }
+        }
+    }
+
+    fn handle(&mut self, wake: Wake) -> Result<(), Violation> {
+        if !self.world.network.arrives(&wake) {
+            return Ok(());
+        }
+        let world = &mut self.world;
+        match wake {
+            Wake::Up { connection, message, .. } => match &mut self.hub {
+                Some(hub) => hub.receive(world, connection, message)?,
+                None => world.down(connection, Down::Ended),
+            },
+            Wake::Down { connection, .. } => {
+                let worker = world.network.worker(connection);
+                self.pass_to(worker, wake)?;
+            }
+            Wake::LeafDone { worker, .. } => self.pass_to(worker, wake)?,
+            Wake::Beat(life) => {
+                self.hub.iter_mut().filter(|hub| hub.is_life(life)).for_each(|hub| hub.beat(world))
+            }
+            Wake::Begin(life) => {
+                if let Some(hub) = self.hub.as_mut().filter(|hub| hub.is_life(life)) {
+                    hub.begin(world)?;
+                }
+            }
+            Wake::Fault(fault) => self.inject(fault)?,
+            Wake::Thaw(id) => self.thaw(id)?,
+            Wake::Recover(id) => self.peers[id].slowed = false,
+            Wake::LagEnds => world.network.lag_us = 0,
+            Wake::StartWorker(name) => self.start_worker(name),
+            Wake::StartCoordinator => self.start_coordinator()?,
+            Wake::Heal => self.heal()?,
+        }
+        Ok(())
+    }
+
+    fn pass_to(&mut self, id: usize, wake: Wake) -> Result<(), Violation> {
+        let peer = &mut self.peers[id];
+        if peer.over {
+            return Ok(());
+        }
+        if peer.frozen {
+            peer.stash.push(wake);
+            return Ok(());
+        }
+        match wake {
+            Wake::Down { connection, message, .. } => peer.receive(&mut self.world, connection, message),
+            Wake::LeafDone { piece, leaf, .. } => peer.leaf_done(&mut self.world, piece, leaf),
+            _ => Ok(()),
+        }
+    }
+
+    /// Runs on: with its deadline first or with what came in meanwhile.
+    fn thaw(&mut self, id: usize) -> Result<(), Violation> {
+        let peer = &mut self.peers[id];
+        if !peer.frozen || peer.over {
+            return Ok(());
+        }
+        peer.frozen = false;
+        let stash = std::mem::take(&mut peer.stash);
+        if self.world.random.below(2) == 0 {
+            peer.feed(&mut self.world, Event::Tick)?;
+        }
+        stash.into_iter().try_for_each(|wake| self.handle(wake))
+    }
+
+    pub(crate) fn start_newcomer(&mut self) {
+        self.names += 1;
+        self.start_worker(format!("w{}", self.names));
+    }
+
+    fn start_worker(&mut self, name: String) {
+        let peer = Peer::new(&mut self.world, &self.plan, self.peers.len(), name);
+        self.peers.push(peer);
+    }
+
+    fn start_coordinator(&mut self) -> Result<(), Violation> {
+        if self.hub.is_none() {
+            self.lives += 1;
+            self.hub = Some(Hub::start(&mut self.world, &self.plan, self.lives, self.saved)?);
+        }
+        Ok(())
+    }
+
+    fn heal(&mut self) -> Result<(), Violation> {
+        self.start_coordinator()?;
+        self.world.network.lag_us = 0;
+        for id in 0..self.peers.len() {
+            self.peers[id].spoil = None;
+            self.peers[id].slowed = false;
+            self.thaw(id)?;
+        }
+        let alive = self.peers.iter().filter(|peer| !peer.over).count() as u32;
+        (alive..self.plan.limits.start).for_each(|_| self.start_newcomer());
+        self.world.saw(&Sight::Healed)
+    }
+}

@@ -1,0 +1,108 @@
+//! A trainer whose numbers are digests: any leaf missing, doubled, stale or added out of order changes the result.
+//!
+//! It stands in for gradients and optimizer. Adding is neither commutative nor associative, like floating point but
+//! far less forgiving. [`expected`] is the oracle: it computes the run without a cluster and without `common::tree`.
+
+use super::message::Task;
+
+/// The parameters before the first step.
+pub(crate) const INITIAL: u64 = 0x1057_57E9;
+
+/// What a value was computed from. Real answers don't carry this; the invariants judge by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Basis {
+    /// The connection on which the piece was granted.
+    pub(crate) connection: usize,
+    pub(crate) task: Task,
+}
+
+/// A stand-in for a gradient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Value {
+    pub(crate) digest: u64,
+    /// The leaves in it, in the order in which they were added.
+    pub(crate) leaves: Vec<u32>,
+    pub(crate) basis: Basis,
+}
+
+impl Value {
+    pub(crate) fn of_leaf(basis: Basis, leaf: u32) -> Self {
+        Self { digest: leaf_digest(basis.task.parameters, basis.task.step, leaf), leaves: vec![leaf], basis }
+    }
+
+    pub(crate) fn add(&mut self, right: Self) {
+        self.digest = sum(self.digest, right.digest);
+        self.leaves.extend(right.leaves);
+    }
+}
+
+/// The optimizer: the parameters after a step whose reduction gave `root`.
+pub(crate) fn advance(parameters: u64, root: u64) -> u64 {
+    mix(mix(parameters) ^ root.rotate_left(31))
+}
+
+/// The parameters before each step and after the last one, for steps of so many leaves.
+pub(crate) fn expected(leaves_per_step: &[u32]) -> Vec<u64> {
+    let mut parameters = vec![INITIAL];
+    for (step, &leaves) in leaves_per_step.iter().enumerate() {
+        let before = parameters[step];
+        let root = direct(before, step as u64, 0..leaves.next_power_of_two(), leaves);
+        parameters.push(advance(before, root));
+    }
+    parameters
+}
+
+/// The sum over `span` (a power of two long) of a step with `leaves` leaves; its first leaf exists.
+fn direct(parameters: u64, step: u64, span: std::ops::Range<u32>, leaves: u32) -> u64 {
+    if span.len() == 1 {
+        return leaf_digest(parameters, step, span.start);
+    }
+    let middle = span.start + span.len() as u32 / 2;
+    let left = direct(parameters, step, span.start..middle, leaves);
+    if middle >= leaves {
+        return left;
+    }
+    sum(left, direct(parameters, step, middle..span.end, leaves))
+}
+
+fn leaf_digest(parameters: u64, step: u64, leaf: u32) -> u64 {
+    mix(mix(parameters.wrapping_add(step)) ^ u64::from(leaf))
+}
+
+fn sum(left: u64, right: u64) -> u64 {
+    mix(left.wrapping_mul(3) ^ mix(right))
+}
+
+/// The finaliser of SplitMix64 (Steele, Lea, Flood 2014), after an odd offset so that 0 moves.
+fn mix(word: u64) -> u64 {
+    let mut z = word.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use common::tree::{Node, Reduction, Tree};
+
+    #[test]
+    fn adding_depends_on_order_and_grouping() {
+        assert_ne!(sum(1, 2), sum(2, 1));
+        assert_ne!(sum(sum(1, 2), 3), sum(1, sum(2, 3)));
+    }
+
+    #[test]
+    fn the_oracle_and_the_reduction_tree_agree() {
+        for leaves in 1..=40 {
+            let tree = Tree::new(leaves);
+            let mut reduction = Reduction::new(tree, tree.root());
+            let basis = Basis { connection: 0, task: Task { step: 0, leaves, parameters: INITIAL } };
+            for leaf in (0..leaves).rev() {
+                reduction.insert(Node::leaf(leaf), Value::of_leaf(basis, leaf), Value::add);
+            }
+            let root = reduction.into_result().unwrap();
+            assert_eq!(expected(&[leaves])[1], advance(INITIAL, root.digest));
+        }
+    }
+}
