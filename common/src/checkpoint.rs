@@ -7,7 +7,7 @@ mod tensors;
 
 pub use tensors::TensorsError;
 
-use crate::config::hex;
+use crate::config::{DATASET_FIELD, hex};
 use crate::ids::{Epoch, Step};
 use crate::metrics::Totals;
 use crate::params::Layout;
@@ -257,7 +257,8 @@ impl Verified {
     }
 }
 
-/// The fields in which a saved configuration differs from the current one: name, saved value, current value.
+/// The fields in which a saved configuration differs from the current one, so that it is another run: name, saved
+/// value, current value.
 #[must_use]
 pub fn difference(
     saved: &BTreeMap<String, String>,
@@ -268,11 +269,13 @@ pub fn difference(
     names
         .into_iter()
         .map(|name| (name.clone(), value(saved, name), value(current, name)))
-        .filter(|(_, saved, current)| saved != current)
+        .filter(|(name, saved, current)| name != DATASET_FIELD && saved != current)
         .collect()
 }
 
-fn digest(bytes: &[u8]) -> String {
+/// SHA-256 in hex.
+#[must_use]
+pub fn digest(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 

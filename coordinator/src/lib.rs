@@ -1,5 +1,16 @@
 //! The coordinator: the shell around the rules.
 
+pub mod cli;
+pub mod dataset;
+mod driver;
+mod error;
+mod journal;
+pub mod local;
+mod peers;
 pub mod report;
+pub mod run;
+mod server;
 pub mod store;
 pub mod trainer;
+
+pub use error::RunError;

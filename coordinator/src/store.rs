@@ -230,7 +230,8 @@ fn load_on(disk: &dyn Disk, path: &Path) -> Result<Verified, StoreError> {
 }
 
 /// The name of a checkpoint's directory.
-fn directory(step: Step) -> String {
+#[must_use]
+pub fn directory(step: Step) -> String {
     format!("{STEP}{:012}", step.0)
 }
 

@@ -259,16 +259,15 @@ impl Trainer {
         }
     }
 
-    /// How many samples the leaves `leaves` of this round have together.
+    /// How many samples a leaf of this round has.
     #[must_use]
-    pub fn samples(&self, work: Work, leaves: std::ops::Range<u32>) -> u64 {
+    pub fn leaf_samples(&self, work: Work, leaf: Leaf) -> u64 {
         let all = match work {
             Work::Train => self.plan.step_range(self.position.step).len(),
             Work::Validate => self.split.validation.len(),
             Work::Test => self.test.len(),
         };
-        let of = |leaf| leaf_of(all as u32, self.config.micro_batch, Leaf(leaf)).len() as u64;
-        leaves.map(of).sum()
+        leaf_of(all as u32, self.config.micro_batch, leaf).len() as u64
     }
 
     /// Takes the sum over all leaves of a round.

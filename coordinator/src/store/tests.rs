@@ -236,7 +236,9 @@ fn the_writer_ends_with_the_last_checkpoint_on_disk() {
     let (sender, written) = mpsc::channel();
     let store = Store::open(root.path(), 100).unwrap();
     let writer = Writer::start(store, layout(), move |w| sender.send(w).unwrap()).unwrap();
-    (1..=20).for_each(|step| writer.submit(checkpoint(step)));
+    (1..=20).for_each(|step| {
+        writer.submit(checkpoint(step));
+    });
     drop(writer);
     let steps: Vec<u64> = written.iter().map(|w| (w.result.unwrap(), w.step.0).1).collect();
     assert!(steps.is_sorted() && steps.last() == Some(&20), "{steps:?}");

@@ -11,9 +11,15 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-/// What became of a checkpoint.
+/// Numbers the checkpoints of one writer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket(u64);
+
+/// What became of a checkpoint. There is no word of one whose place was taken.
 #[derive(Debug)]
 pub struct Written {
+    /// What [`Writer::submit`] returned for it.
+    pub ticket: Ticket,
     /// Which.
     pub step: Step,
     /// Its directory, or why there is none.
@@ -35,8 +41,8 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    waiting: Option<Checkpoint>,
-    writing: bool,
+    waiting: Option<(Ticket, Checkpoint)>,
+    submitted: u64,
     closed: bool,
 }
 
@@ -53,27 +59,23 @@ impl Writer {
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("checkpoint".into()).spawn(move || {
-            while let Some(checkpoint) = theirs.next() {
+            while let Some((ticket, checkpoint)) = theirs.next() {
                 let step = checkpoint.position.step;
                 let result = store.save(&checkpoint, &layout);
-                theirs.lock().writing = false;
-                done(Written { step, result });
+                done(Written { ticket, step, result });
             }
         })?;
         Ok(Self { shared, thread: Some(thread) })
     }
 
     /// Has a checkpoint written, in place of one that still waits.
-    pub fn submit(&self, checkpoint: Checkpoint) {
-        self.shared.lock().waiting = Some(checkpoint);
+    pub fn submit(&self, checkpoint: Checkpoint) -> Ticket {
+        let mut state = self.shared.lock();
+        state.submitted += 1;
+        let ticket = Ticket(state.submitted);
+        state.waiting = Some((ticket, checkpoint));
         self.shared.wake.notify_one();
-    }
-
-    /// Whether all that was submitted has been written or has failed.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        let state = self.shared.lock();
-        state.waiting.is_none() && !state.writing
+        ticket
     }
 }
 
@@ -95,12 +97,11 @@ impl Shared {
 
     /// Waits for a checkpoint; `None` when the writer is dropped and nothing waits. Nothing to write is no deadline's
     /// business.
-    fn next(&self) -> Option<Checkpoint> {
+    fn next(&self) -> Option<(Ticket, Checkpoint)> {
         let mut state = self.lock();
         loop {
-            if let Some(checkpoint) = state.waiting.take() {
-                state.writing = true;
-                return Some(checkpoint);
+            if let Some(next) = state.waiting.take() {
+                return Some(next);
             }
             if state.closed {
                 return None;

@@ -39,7 +39,8 @@ fn advance(trainer: &mut Trainer) -> Option<(Work, Vec<u8>)> {
     let leaves = trainer.tree(work).leaves();
     let seen: Vec<u8> =
         (0..leaves).flat_map(|l| trainer.leaf(work, Leaf(l)).pixels().to_vec()).step_by(PIXELS).collect();
-    assert_eq!(trainer.samples(work, 0..leaves), seen.len() as u64);
+    let counted: u64 = (0..leaves).map(|l| trainer.leaf_samples(work, Leaf(l))).sum();
+    assert_eq!(counted, seen.len() as u64);
     let totals = Totals { samples: seen.len() as u64, correct: trainer.step().0.min(3), loss_sum: 1.5 };
     let body = match work {
         Work::Train => AnswerBody::Gradient(vec![trainer.step().0 as f32 + 1.0; trainer.layout().len()]),

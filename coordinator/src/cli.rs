@@ -1,0 +1,201 @@
+//! The coordinator's flags, and how they become [`Options`].
+//!
+//! [`Training`] decides the numbers, the rest decides where and how. What one flag can show to
+//! be wrong is refused here; what needs the data set to be judged, by `common::config`.
+
+mod training;
+
+pub use training::Training;
+
+use crate::dataset::DatasetChoice;
+use crate::local::Local;
+use crate::report::screen::ProgressMode;
+use crate::run::{Options, Resume};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser};
+use common::protocol::coordinator::Limits;
+use shell::logging::LogFormat;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+/// Most workers: each holds a connection and a share of every step.
+const WORKERS_MAX: u32 = 1024;
+
+/// Trains a network on handwritten digits with any number of workers; the same flags give the same bits.
+///
+/// Every flag can also be set by the environment variable named beside it or, by its long name, in the --config file.
+/// Exit code 0: the run is complete, or was asked to stop and has written a checkpoint. 1: failure. 2: bad flags.
+#[derive(Clone, Debug, Parser)]
+#[command(version, about, long_about)]
+pub struct Flags {
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "documented by its type")]
+    pub cluster: Cluster,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "documented by its type")]
+    pub data: Data,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "documented by its type")]
+    pub training: Training,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "documented by its type")]
+    pub checkpoints: Checkpoints,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "documented by its type")]
+    pub reports: Reports,
+    /// A TOML file with values for these flags
+    #[arg(long, value_name = "FILE", env = "LOCKSTEP_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+/// Who works.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Cluster")]
+pub struct Cluster {
+    /// N: begin when N workers have joined, go on with at least 1, take no more than N. MIN:MAX: begin and go on with
+    /// at least MIN
+    #[arg(long, value_name = "N|MIN:MAX", env = "LOCKSTEP_WORKERS", value_parser = workers, default_value = "1")]
+    pub workers: Workers,
+    /// Start the workers on this machine, and end them with the run
+    #[arg(long, env = "LOCKSTEP_LOCAL")]
+    pub local: bool,
+    /// Compute threads of each local worker [default: cores divided by workers]
+    #[arg(long, value_name = "N", env = "LOCKSTEP_THREADS", requires = "local")]
+    pub threads: Option<NonZeroU32>,
+    /// Where to listen for workers; port 0 takes a free one and says which
+    #[arg(long, value_name = "HOST:PORT", env = "LOCKSTEP_BIND", default_value = "127.0.0.1:29400")]
+    pub bind: String,
+    /// Seconds of silence after which a worker's pieces go to others
+    #[arg(long, value_name = "SECONDS", env = "LOCKSTEP_HEARTBEAT_TIMEOUT", default_value_t = 10.0, value_parser = timeout)]
+    pub heartbeat_timeout: f64,
+}
+
+/// What is learnt.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Data")]
+pub struct Data {
+    /// mnist; digits (drawn by the program); a folder with four IDX files of MNIST's names; auto: mnist where it is
+    /// found or can be downloaded, else digits
+    #[arg(long, value_name = "NAME|FOLDER", env = "LOCKSTEP_DATASET", default_value_t = DatasetChoice::Auto)]
+    pub dataset: DatasetChoice,
+    /// Where MNIST's files lie or are downloaded to [default: lockstep/mnist in the user's cache folder]
+    #[arg(long, value_name = "FOLDER", env = "MNIST_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Training samples to hold out for validation, drawn by --seed
+    #[arg(long, value_name = "SAMPLES", env = "LOCKSTEP_VAL_SPLIT", default_value_t = 5000)]
+    pub val_split: u32,
+}
+
+/// What is kept.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Checkpoints")]
+pub struct Checkpoints {
+    /// Where checkpoints are kept
+    #[arg(long, value_name = "FOLDER", env = "LOCKSTEP_CHECKPOINT_DIR", default_value = "checkpoints")]
+    pub checkpoint_dir: PathBuf,
+    /// Steps between checkpoints, besides the one after each epoch; 0: none
+    #[arg(long, value_name = "STEPS", env = "LOCKSTEP_CHECKPOINT_EVERY", default_value_t = 100)]
+    pub checkpoint_every: u64,
+    /// Newest checkpoints to keep, besides the one with the best validation
+    #[arg(long, value_name = "N", env = "LOCKSTEP_KEEP", default_value = "3")]
+    pub keep: NonZeroU32,
+    /// auto: go on from the newest valid checkpoint, if there is one; never: move earlier ones aside and start anew; a
+    /// checkpoint's folder: go on from it
+    #[arg(long, value_name = "auto|never|FOLDER", env = "LOCKSTEP_RESUME", value_parser = resume, default_value = "auto")]
+    pub resume: Resume,
+}
+
+/// What is told.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Reports")]
+pub struct Reports {
+    /// Where every step and evaluation goes as a line of JSON [default: metrics.jsonl in --checkpoint-dir]
+    #[arg(long, value_name = "FILE", env = "LOCKSTEP_METRICS")]
+    pub metrics: Option<PathBuf>,
+    /// How progress is shown on standard error
+    #[arg(long, env = "LOCKSTEP_PROGRESS", value_enum, default_value_t = ProgressMode::Auto)]
+    pub progress: ProgressMode,
+    /// Format of the logs on standard error; RUST_LOG filters them
+    #[arg(long, env = "LOCKSTEP_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// The value of `--workers`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Workers {
+    /// Needed to begin.
+    pub start: u32,
+    /// Needed to go on.
+    pub min: u32,
+    /// Places.
+    pub max: u32,
+}
+
+impl Flags {
+    /// The flags as the run takes them.
+    ///
+    /// # Errors
+    /// When flags contradict each other.
+    pub fn options(&self) -> Result<Options, clap::Error> {
+        let conflict = |message: String| Self::command().error(ErrorKind::ArgumentConflict, message);
+        let mut config = self.training.config().map_err(conflict)?;
+        config.val_split = self.data.val_split;
+        let Workers { start, min, max } = self.cluster.workers;
+        let heartbeat_timeout_us = (self.cluster.heartbeat_timeout * 1e6) as u64;
+        Ok(Options {
+            bind: self.cluster.bind.clone(),
+            limits: Limits { start, min, max, heartbeat_timeout_us },
+            local: self.cluster.local.then(|| self.cluster.local()),
+            dataset: self.data.dataset.clone(),
+            data_dir: self.data.data_dir.clone(),
+            config,
+            checkpoint_dir: self.checkpoints.checkpoint_dir.clone(),
+            checkpoint_every: self.checkpoints.checkpoint_every,
+            keep: self.checkpoints.keep.get() as usize,
+            resume: self.checkpoints.resume.clone(),
+            metrics: self.reports.metrics.clone(),
+        })
+    }
+}
+
+impl Cluster {
+    /// As many local workers as there are places, from the program beside this one.
+    fn local(&self) -> Local {
+        let workers = self.workers.max;
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
+        let threads = self.threads.map_or((cores / workers).max(1), NonZeroU32::get);
+        let name = format!("worker{}", std::env::consts::EXE_SUFFIX);
+        let here = std::env::current_exe().ok().and_then(|path| Some(path.parent()?.to_owned()));
+        Local { workers, threads, program: here.unwrap_or_default().join(name) }
+    }
+}
+
+fn workers(text: &str) -> Result<Workers, String> {
+    let number = |text: &str| text.parse().ok().filter(|n| (1..=WORKERS_MAX).contains(n));
+    let workers = match text.split_once(':') {
+        None => number(text).map(|n| Workers { start: n, min: 1, max: n }),
+        Some((min, max)) => match (number(min), number(max)) {
+            (Some(min), Some(max)) if min <= max => Some(Workers { start: min, min, max }),
+            _ => None,
+        },
+    };
+    workers
+        .ok_or_else(|| format!("workers are N or MIN:MAX, each from 1 to {WORKERS_MAX}, MIN not above MAX"))
+}
+
+fn timeout(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|s| (0.5..=3600.0).contains(s));
+    seconds.ok_or_else(|| "a heartbeat timeout is 0.5 to 3600 seconds".to_owned())
+}
+
+fn resume(text: &str) -> Result<Resume, String> {
+    match text {
+        "auto" => Ok(Resume::Auto),
+        "never" => Ok(Resume::Never),
+        "" => Err("it is auto, never, or a checkpoint's folder".to_owned()),
+        folder => Ok(Resume::From(folder.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,57 @@
+use super::*;
+
+fn options(args: &[&str]) -> Result<Options, clap::Error> {
+    Flags::try_parse_from(["coordinator"].iter().chain(args))?.options()
+}
+
+#[test]
+fn the_flags_are_consistent() {
+    Flags::command().debug_assert();
+}
+
+#[test]
+fn every_flag_has_an_environment_twin() {
+    let command = Flags::command();
+    let own = command.get_arguments().filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version"));
+    for arg in own {
+        let twin = arg.get_env().map(|name| name.to_string_lossy().into_owned());
+        let name = arg.get_long().expect("every flag has a long name").replace('-', "_").to_uppercase();
+        let expected = if name == "DATA_DIR" { "MNIST_DIR".to_owned() } else { format!("LOCKSTEP_{name}") };
+        assert_eq!(twin, Some(expected));
+    }
+}
+
+#[test]
+fn workers_are_a_number_or_a_range() {
+    assert_eq!(workers("3"), Ok(Workers { start: 3, min: 1, max: 3 }));
+    assert_eq!(workers("2:8"), Ok(Workers { start: 2, min: 2, max: 8 }));
+    for bad in ["", "0", "3:2", "0:2", "a", "1:", "9999", "-1"] {
+        assert!(workers(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn a_flag_that_would_do_nothing_is_refused() {
+    for (args, flag) in [
+        (&["--hidden", "8"][..], "--hidden"),
+        (&["--momentum", "0.5"], "--momentum"),
+        (&["--nesterov"], "--nesterov"),
+        (&["--optimizer", "sgd", "--beta1", "0.5"], "--beta1"),
+        (&["--step-factor", "0.5"], "--step-factor"),
+        (&["--threads", "2"], "--local"),
+    ] {
+        let message = options(args).unwrap_err().to_string();
+        assert!(message.contains(flag), "{message}");
+    }
+}
+
+#[test]
+fn defaults_and_values_reach_the_configuration() {
+    let config = options(&[]).unwrap().config;
+    assert_eq!((config.batch_size, config.micro_batch, config.val_split), (128, 32, 5000));
+    assert_eq!(config.schedule.base, 0.001);
+    let flags = ["--model", "mlp", "--hidden", "8,4", "--optimizer", "sgd", "--val-split", "7"];
+    let config = options(&flags).unwrap().config;
+    assert_eq!(config.model, common::model::ModelSpec::Mlp { hidden: vec![8, 4] });
+    assert_eq!((config.schedule.base, config.val_split), (0.05, 7));
+}

@@ -1,0 +1,263 @@
+//! Which samples a run trains and tests on, and where they come from.
+//!
+//! Four sources: the embedded digits, MNIST's four files where they lie or from a public mirror, and any folder of four
+//! files like them. [`parts`] reads such files, [`mnist`] knows what MNIST's must contain, [`download`] fetches them.
+//! What the bytes mean is `common`'s ([`common::idx`], [`common::digits`]); how samples become leaves is not decided
+//! here. All calls block, for seconds where a download is due: the caller gives them a plain thread.
+
+mod download;
+mod mnist;
+mod parts;
+
+pub use download::{DownloadError, FetchError};
+
+use common::digits::{self, Half};
+use common::idx::IdxError;
+use common::sample::{PIXELS, Samples};
+use mnist::Origin;
+use rayon::prelude::*;
+use std::convert::Infallible;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// What a run trains and tests on.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    /// `mnist`, `digits`, or the folder as it was given: what [`DatasetChoice`] parses back to the same data.
+    pub name: String,
+    /// SHA-256 in hex over the content of the four files, uncompressed and one after the other: images and labels to
+    /// train on, images and labels to test on. What `zcat train-images* train-labels* t10k-images* t10k-labels* |
+    /// sha256sum` prints.
+    pub digest: String,
+    /// To train and validate on.
+    pub train: Samples,
+    /// To test on.
+    pub test: Samples,
+    /// What a person must be told before the run starts, such as why the data is not the one hoped for.
+    pub note: Option<String>,
+}
+
+/// The value of `--dataset`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DatasetChoice {
+    /// MNIST where it is found or can be downloaded, else the embedded digits, with a note.
+    Auto,
+    /// MNIST or nothing.
+    Mnist,
+    /// The embedded digits.
+    Digits,
+    /// A folder with four files of MNIST's names and format.
+    Folder(PathBuf),
+}
+
+impl FromStr for DatasetChoice {
+    type Err = Infallible;
+
+    /// Everything that is none of the three names is a folder; one of those names can be reached as `./mnist`.
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match text {
+            "auto" => Self::Auto,
+            "mnist" => Self::Mnist,
+            "digits" => Self::Digits,
+            folder => Self::Folder(folder.into()),
+        })
+    }
+}
+
+impl fmt::Display for DatasetChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Mnist => f.write_str("mnist"),
+            Self::Digits => f.write_str("digits"),
+            Self::Folder(folder) => folder.display().fmt(f),
+        }
+    }
+}
+
+/// Why there is no data to train on.
+#[derive(Debug, thiserror::Error)]
+pub enum DatasetError {
+    /// The value of `--dataset` is neither a name nor a folder.
+    #[error("--dataset {} is none of auto, mnist and digits, and no folder either; check its spelling", .0.display())]
+    NoFolder(PathBuf),
+    /// One of the four files is not in the folder.
+    #[error("{} has neither {name} nor {name}.gz; put one of them there", folder.display())]
+    Missing {
+        /// Where it was looked for.
+        folder: PathBuf,
+        /// Its name when not compressed.
+        name: &'static str,
+    },
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file is compressed and damaged.
+    #[error(
+        "{}: the gzip data is damaged after {offset} uncompressed bytes ({source}); get this file again",
+        path.display()
+    )]
+    Gzip {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that were still right.
+        offset: usize,
+        /// What the decoder says.
+        source: io::Error,
+    },
+    /// The header is not one of this kind of file.
+    #[error("{}: {source}; get this file again, or check which file it is", path.display())]
+    Header {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: IdxError,
+    },
+    /// The header announces more than the program is ready to hold.
+    #[error(
+        "{}: the header at offset 4 announces {announced} bytes in all, and {} is the most that is read; \
+         check the file, or split the data",
+        path.display(), parts::PART_BYTES_MAX
+    )]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Bytes with the header.
+        announced: u64,
+    },
+    /// The file ends early.
+    #[error(
+        "{}: the header announces {expected} bytes in all, but the content ends after {got}; get this file again",
+        path.display()
+    )]
+    CutOff {
+        /// The file.
+        path: PathBuf,
+        /// Bytes with the header.
+        expected: u64,
+        /// Bytes there are.
+        got: u64,
+    },
+    /// The file does not end where it should.
+    #[error(
+        "{}: the header announces {expected} bytes in all, but the content goes on after them; get this file again",
+        path.display()
+    )]
+    Longer {
+        /// The file.
+        path: PathBuf,
+        /// Bytes with the header.
+        expected: u64,
+    },
+    /// A label is no class.
+    #[error("{}: the label at offset {offset} is {label}; only 0 to 9 are supported", path.display())]
+    Label {
+        /// The file.
+        path: PathBuf,
+        /// Where in the uncompressed content.
+        offset: usize,
+        /// What is there.
+        label: u8,
+    },
+    /// Each file is fine, but they do not belong together.
+    #[error(
+        "{} and {} do not belong together: {source}; take both from the same data set",
+        images.display(), labels.display()
+    )]
+    Pair {
+        /// The file of pixels.
+        images: PathBuf,
+        /// The file of labels.
+        labels: PathBuf,
+        /// How they differ.
+        source: IdxError,
+    },
+    /// There is nothing to train on, or nothing to test on.
+    #[error("{} holds no image; a data set needs at least one to train and one to test on", .0.display())]
+    Empty(PathBuf),
+    /// The file is well-formed, but not MNIST's.
+    #[error(
+        "{} is not MNIST's: its uncompressed content has the SHA-256 {got} instead of {expected}; delete it to have \
+         it downloaded, or name its folder as --dataset to train on what it holds",
+        path.display()
+    )]
+    NotMnist {
+        /// The file.
+        path: PathBuf,
+        /// SHA-256 in hex of the right content.
+        expected: String,
+        /// SHA-256 in hex of what is there.
+        got: String,
+    },
+    /// MNIST is neither here nor to be had.
+    #[error(
+        "MNIST is not in {} and could not be downloaded ({why}); to train on it, put its four files there or name \
+         their folder with --data-dir; --dataset digits needs no file",
+        folder.display()
+    )]
+    Unavailable {
+        /// Where it was looked for.
+        folder: PathBuf,
+        /// What was tried.
+        why: DownloadError,
+    },
+    /// Nobody said where MNIST is, and the user has no cache folder to look in.
+    #[error(
+        "MNIST was not looked for: there is no home folder to keep it in; to train on it, name a folder with \
+         --data-dir; --dataset digits needs no file"
+    )]
+    NoCache,
+}
+
+/// The data set of that choice. MNIST is looked for in `data_dir` and downloaded to it; without one, in
+/// `lockstep/mnist` of the user's cache folder.
+///
+/// # Errors
+/// When a file is there but is not what it should be, whatever the choice: nothing is trained on other data than a
+/// person has put there. When MNIST is asked for and can't be had, which takes at most 5 seconds without a network.
+pub fn load(choice: &DatasetChoice, data_dir: Option<&Path>) -> Result<Dataset, DatasetError> {
+    load_from(choice, data_dir, &Origin::public())
+}
+
+fn load_from(
+    choice: &DatasetChoice,
+    data_dir: Option<&Path>,
+    origin: &Origin,
+) -> Result<Dataset, DatasetError> {
+    use DatasetError::{NoCache, Unavailable};
+    match choice {
+        DatasetChoice::Digits => Ok(embedded(None)),
+        DatasetChoice::Folder(folder) => parts::load(folder),
+        DatasetChoice::Mnist => mnist::load(data_dir, origin),
+        DatasetChoice::Auto => match mnist::load(data_dir, origin) {
+            Err(error @ (Unavailable { .. } | NoCache)) => {
+                Ok(embedded(Some(format!("training on the embedded digits: {error}"))))
+            }
+            other => other,
+        },
+    }
+}
+
+/// The embedded digits, drawn on all cores.
+fn embedded(note: Option<String>) -> Dataset {
+    let half = |half, count: u32| {
+        let mut pixels = vec![0; count as usize * PIXELS];
+        let mut labels = vec![0; count as usize];
+        let places = pixels.par_chunks_exact_mut(PIXELS).zip(&mut labels).zip(0..count);
+        places.for_each(|((image, label), index)| {
+            let (drawn, class) = digits::draw(half, index);
+            image.copy_from_slice(&drawn);
+            *label = class;
+        });
+        Samples::new(pixels, labels).expect("as many images as labels were drawn, each label a class")
+    };
+    let (train, test) = (half(Half::Train, digits::TRAIN), half(Half::Test, digits::TEST));
+    Dataset { name: "digits".into(), digest: parts::digest(&train, &test), train, test, note }
+}

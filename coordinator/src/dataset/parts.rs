@@ -1,0 +1,144 @@
+//! A data set as four files of MNIST's names, each plain or in gzip: found, read, checked and put together.
+//!
+//! Memory is bounded before a byte is believed: a file is read up to what its header announces and one byte more, its
+//! header may announce [`PART_BYTES_MAX`] at most, and buffers grow with the bytes that have arrived.
+
+use super::{Dataset, DatasetError};
+use common::config::hex;
+use common::idx::{self, IdxError, Kind};
+use common::sample::{Samples, SamplesError};
+use flate2::bufread::MultiGzDecoder;
+use sha2::{Digest, Sha256};
+use std::cmp::Ordering;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+/// Most bytes of one file, uncompressed: 20 times MNIST's largest.
+pub(super) const PART_BYTES_MAX: u64 = 1 << 30;
+
+/// First bytes of every gzip file (RFC 1952, section 2.3.1); an IDX file starts with two zeros.
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+/// Few system calls for a file of megabytes.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// One of the four files.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part {
+    /// Its name when not compressed.
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+}
+
+/// The four files, in the order of the data set's digest.
+pub(super) const PARTS: [Part; 4] = [
+    Part { name: "train-images-idx3-ubyte", kind: Kind::Images },
+    Part { name: "train-labels-idx1-ubyte", kind: Kind::Labels },
+    Part { name: "t10k-images-idx3-ubyte", kind: Kind::Images },
+    Part { name: "t10k-labels-idx1-ubyte", kind: Kind::Labels },
+];
+
+/// A file that was read: where it lies and its uncompressed content.
+pub(super) type Content = (PathBuf, Vec<u8>);
+
+/// The data set in a folder, named after it.
+pub(super) fn load(folder: &Path) -> Result<Dataset, DatasetError> {
+    if !folder.is_dir() {
+        return Err(DatasetError::NoFolder(folder.to_owned()));
+    }
+    assemble(folder.display().to_string(), |part| {
+        let missing = || DatasetError::Missing { folder: folder.to_owned(), name: part.name };
+        let path = find(folder, part)?.ok_or_else(missing)?;
+        let content = read(&path, part.kind)?;
+        Ok((path, content))
+    })
+}
+
+/// Where that file lies in the folder, the plain one first.
+pub(super) fn find(folder: &Path, part: Part) -> Result<Option<PathBuf>, DatasetError> {
+    for name in [part.name.to_owned(), format!("{}.gz", part.name)] {
+        let path = folder.join(name);
+        match fs::metadata(&path) {
+            Ok(_) => return Ok(Some(path)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(source) => return Err(DatasetError::Read { path, source }),
+        }
+    }
+    Ok(None)
+}
+
+/// The uncompressed content of a file, as long as its header says. Its first bytes tell whether it is compressed, not
+/// its name: some servers uncompress what they send.
+pub(super) fn read(path: &Path, kind: Kind) -> Result<Vec<u8>, DatasetError> {
+    let path = || path.to_owned();
+    let failed = |source| DatasetError::Read { path: path(), source };
+    let mut file = BufReader::with_capacity(BUFFER_BYTES, File::open(path()).map_err(failed)?);
+    let gzip = file.fill_buf().map_err(failed)?.starts_with(&GZIP_MAGIC);
+    let mut reader: Box<dyn Read> = if gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+    let mut content = Vec::new();
+    let mut fill = |content: &mut Vec<u8>, until: u64| {
+        let more = until - content.len() as u64;
+        let result = reader.by_ref().take(more).read_to_end(content);
+        result.map_err(|source| match source.kind() {
+            ErrorKind::InvalidInput | ErrorKind::InvalidData | ErrorKind::UnexpectedEof => {
+                DatasetError::Gzip { path: path(), offset: content.len(), source }
+            }
+            _ => failed(source),
+        })
+    };
+    fill(&mut content, idx::header_bytes(kind) as u64)?;
+    let expected = idx::announced_bytes(kind, &content)
+        .map_err(|source| DatasetError::Header { path: path(), source })?;
+    if expected > PART_BYTES_MAX {
+        return Err(DatasetError::TooLarge { path: path(), announced: expected });
+    }
+    // A byte more than announced shows that the file goes on; without one, gzip's own checksum was compared.
+    fill(&mut content, expected + 1)?;
+    let got = content.len() as u64;
+    match got.cmp(&expected) {
+        Ordering::Less => Err(DatasetError::CutOff { path: path(), expected, got }),
+        Ordering::Equal => Ok(content),
+        Ordering::Greater => Err(DatasetError::Longer { path: path(), expected }),
+    }
+}
+
+/// The data set of the four contents that `get` returns, checked against each other. It is asked in the order of
+/// [`PARTS`].
+pub(super) fn assemble(
+    name: String,
+    mut get: impl FnMut(Part) -> Result<Content, DatasetError>,
+) -> Result<Dataset, DatasetError> {
+    let mut hash = Sha256::new();
+    let mut half = |images, labels| {
+        let (images, labels) = (get(images)?, get(labels)?);
+        hash.update(&images.1);
+        hash.update(&labels.1);
+        pair(images, labels)
+    };
+    let [train_images, train_labels, test_images, test_labels] = PARTS;
+    let train = half(train_images, train_labels)?;
+    let test = half(test_images, test_labels)?;
+    Ok(Dataset { name, digest: hex(&hash.finalize()), train, test, note: None })
+}
+
+fn pair((images, pixels): Content, (labels, classes): Content) -> Result<Samples, DatasetError> {
+    let samples = idx::parse(&pixels, &classes).map_err(|source| match source {
+        IdxError::Samples(SamplesError::Label { index, label }) => {
+            let offset = idx::header_bytes(Kind::Labels) + index;
+            DatasetError::Label { path: labels, offset, label }
+        }
+        source => DatasetError::Pair { images: images.clone(), labels, source },
+    })?;
+    if samples.is_empty() { Err(DatasetError::Empty(images)) } else { Ok(samples) }
+}
+
+/// What the digest of a data set would be if it lay in four files.
+pub(super) fn digest(train: &Samples, test: &Samples) -> String {
+    let mut hash = Sha256::new();
+    for samples in [train, test] {
+        let (images, labels) = idx::encode(samples);
+        hash.update(images);
+        hash.update(labels);
+    }
+    hex(&hash.finalize())
+}

@@ -1,0 +1,404 @@
+//! The shell around the coordinator's machine: one thread that owns machine, trainer and connections.
+//!
+//! Inputs (messages, finished checkpoints, signals) and deadlines become events; the machine's actions become sending,
+//! adding and training. It decides how a run ends: complete, stopped by an operator, or failed. It never blocks but in
+//! waiting for its inbox, and that has a deadline.
+
+mod ending;
+mod round;
+
+use crate::RunError;
+use crate::journal::Journal;
+use crate::peers::Peers;
+use crate::server::Outbox;
+use crate::store::writer::{Writer, Written};
+use crate::trainer::{Evaluated, Outcome, Trainer, Work};
+use common::checkpoint::Checkpoint;
+use common::ids::{Incarnation, Round};
+use common::metrics::Totals;
+use common::protocol::coordinator::{Action, Cause, Coordinator, Event, Limits, Verdict};
+use ending::Ending;
+use proto::message::{
+    Answer, AnswerBody, CoordinatorMessage, EncodedParameters, Hello, Welcome, WorkerMessage,
+};
+use round::RoundInProgress;
+use shell::clock::Clock;
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tracing::{debug, info, warn};
+
+/// Inputs that wait for the driver; senders wait when it is full. Few: each may be a whole gradient.
+pub(crate) const INBOX: usize = 16;
+/// Inputs that are taken before deadlines are looked at again.
+const INPUTS_AT_ONCE: usize = 4 * INBOX;
+/// Heartbeats within the time after which silence means death.
+const HEARTBEATS_PER_TIMEOUT: u32 = 5;
+
+/// What reaches the driver.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// A connection has introduced itself.
+    Hello { connection: u64, hello: Hello, outbox: Outbox },
+    /// Something arrived: a whole message, or a part of one.
+    Message { connection: u64, message: Option<WorkerMessage> },
+    /// Something arrived that can't be.
+    Invalid { connection: u64, what: String },
+    /// The stream is over.
+    Ended { connection: u64, why: String },
+    /// A checkpoint has been written, or not.
+    Written(Written),
+    /// An operator asks for an end.
+    Stop,
+    /// No worker that this coordinator has started is left.
+    NoLocalWorkers,
+}
+
+/// What the operator chose, as far as the driver is concerned.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    pub(crate) limits: Limits,
+    pub(crate) heartbeat_timeout: Duration,
+    pub(crate) run_id: String,
+    /// Steps between checkpoints besides those at the end of each epoch; 0 for none.
+    pub(crate) checkpoint_every: u64,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub(crate) struct Ended {
+    /// The trainer's last word, if the run is complete.
+    pub(crate) test: Option<Evaluated>,
+    /// The last state.
+    pub(crate) checkpoint: Checkpoint,
+    /// Training time in seconds and its samples.
+    pub(crate) trained: (f64, u64),
+}
+
+/// The thread's state.
+pub(crate) struct Driver {
+    rules: Rules,
+    clock: Clock,
+    machine: Coordinator,
+    trainer: Trainer,
+    peers: Peers,
+    journal: Journal,
+    writer: Writer,
+    round: Option<RoundInProgress>,
+    rounds: u64,
+    parameters: Option<Arc<EncodedParameters>>,
+    /// The answer that the machine is judging.
+    answer: Option<Answer>,
+    heartbeat_due_us: u64,
+    ending: Ending,
+    test: Option<Evaluated>,
+}
+
+impl Driver {
+    pub(crate) fn new(rules: Rules, trainer: Trainer, journal: Journal, writer: Writer) -> Self {
+        let clock = Clock::start();
+        Self {
+            machine: Coordinator::new(rules.limits, first_incarnation()),
+            heartbeat_due_us: clock.now_us(),
+            rules,
+            clock,
+            trainer,
+            peers: Peers::default(),
+            journal,
+            writer,
+            round: None,
+            rounds: 0,
+            parameters: None,
+            answer: None,
+            ending: Ending::default(),
+            test: None,
+        }
+    }
+
+    /// Runs until the end. Blocks: it wants a thread of its own, outside the runtime of `handle`.
+    pub(crate) fn run(
+        mut self,
+        handle: &Handle,
+        mut inbox: mpsc::Receiver<Input>,
+    ) -> Result<Ended, RunError> {
+        let result = self.serve(handle, &mut inbox);
+        let farewell = match &result {
+            Ok(()) if self.test.is_some() => CoordinatorMessage::Finished,
+            Ok(()) => CoordinatorMessage::Dropped("the coordinator stops; it may come back".to_owned()),
+            Err(error) => CoordinatorMessage::Dropped(format!("the run failed: {error}")),
+        };
+        let members: Vec<Incarnation> = self.machine.members().map(|(who, _)| who).collect();
+        for who in members {
+            self.peers.close(who, farewell.clone());
+        }
+        let trained = self.journal.trained();
+        self.journal.finish();
+        // The writer may be waiting to deliver a last word.
+        drop(inbox);
+        drop(self.writer);
+        result.map(|()| Ended { test: self.test, checkpoint: self.trainer.checkpoint(), trained })
+    }
+
+    fn serve(&mut self, handle: &Handle, inbox: &mut mpsc::Receiver<Input>) -> Result<(), RunError> {
+        self.begin()?;
+        loop {
+            let deadline = self.clock.instant(self.deadline_us());
+            let received =
+                handle.block_on(async { tokio::time::timeout_at(deadline.into(), inbox.recv()).await });
+            if let Ok(input) = received {
+                self.input(input.expect("this thread's owner holds a sender"))?;
+                // What has arrived counts before any deadline does.
+                for input in std::iter::from_fn(|| inbox.try_recv().ok()).take(INPUTS_AT_ONCE) {
+                    self.input(input)?;
+                }
+            }
+            self.tick()?;
+            if self.is_over()? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn deadline_us(&self) -> u64 {
+        let deadlines = [self.machine.next_deadline_us(), self.ending.deadline_us()];
+        deadlines.into_iter().flatten().chain([self.heartbeat_due_us]).min().unwrap_or(u64::MAX)
+    }
+
+    fn tick(&mut self) -> Result<(), RunError> {
+        let now_us = self.clock.now_us();
+        if self.heartbeat_due_us <= now_us {
+            let period = self.rules.heartbeat_timeout / HEARTBEATS_PER_TIMEOUT;
+            self.heartbeat_due_us = now_us + period.as_micros() as u64;
+            for (who, why) in self.peers.send_all(&CoordinatorMessage::Heartbeat) {
+                self.feed(Event::Gone(who, why))?;
+            }
+        }
+        if self.machine.next_deadline_us().is_some_and(|due_us| due_us <= now_us) {
+            self.feed(Event::Tick)?;
+        }
+        Ok(())
+    }
+
+    fn input(&mut self, input: Input) -> Result<(), RunError> {
+        match input {
+            Input::Hello { connection, hello: Hello { name, threads }, outbox } => {
+                self.peers.greet(connection, name.clone(), outbox);
+                self.feed(Event::Join { connection, name, threads })
+            }
+            Input::Message { connection, message } => match self.peers.on(connection) {
+                Some(from) => self.message(from, message),
+                None => Ok(()),
+            },
+            Input::Invalid { connection, what } => {
+                self.member_event(connection, |who| Event::Invalid(who, what))
+            }
+            Input::Ended { connection, why } => self.member_event(connection, |who| Event::Gone(who, why)),
+            Input::Written(written) => {
+                self.written(written);
+                Ok(())
+            }
+            Input::Stop => {
+                self.stop();
+                Ok(())
+            }
+            Input::NoLocalWorkers => Err(RunError::NoLocalWorkers),
+        }
+    }
+
+    /// An event of the member on that connection; nothing if it is a member no longer.
+    fn member_event(
+        &mut self,
+        connection: u64,
+        event: impl FnOnce(Incarnation) -> Event,
+    ) -> Result<(), RunError> {
+        self.peers.on(connection).map_or(Ok(()), |who| self.feed(event(who)))
+    }
+
+    fn message(&mut self, from: Incarnation, message: Option<WorkerMessage>) -> Result<(), RunError> {
+        match message {
+            None | Some(WorkerMessage::Heartbeat) => self.feed(Event::Heard(from)),
+            Some(WorkerMessage::Leave) => self.feed(Event::Leave(from)),
+            Some(WorkerMessage::Hello(_)) => self.feed(Event::Invalid(from, "a second hello".to_owned())),
+            Some(WorkerMessage::Answer(answer)) => {
+                if let Err(what) = self.check(from, &answer) {
+                    return self.feed(Event::Invalid(from, what));
+                }
+                let Answer { round, node, totals, checksum, .. } = answer;
+                let verdict = if answer.is_finite() {
+                    Verdict::Finite
+                } else {
+                    let loss = totals.loss_sum.to_bits();
+                    Verdict::NonFinite { checksum: checksum ^ (loss >> 32) as u32 ^ loss as u32 }
+                };
+                self.answer = Some(answer);
+                self.feed(Event::Result { from, round, node, verdict })
+            }
+        }
+    }
+
+    /// What the machine can't see: whose answer it is, and whether it is one to this round's question.
+    fn check(&self, from: Incarnation, answer: &Answer) -> Result<(), String> {
+        if answer.incarnation != from {
+            return Err(format!("an answer of incarnation {}, but it is {from}", answer.incarnation));
+        }
+        match &self.round {
+            Some(round) if round.number == answer.round => round.check(answer),
+            _ => Ok(()),
+        }
+    }
+
+    /// Feeds the machine and does what it says, until nothing is left to do.
+    fn feed(&mut self, event: Event) -> Result<(), RunError> {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            for action in self.machine.on_event(self.clock.now_us(), event) {
+                events.extend(self.act(action)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Does one thing; returns what that means to the machine.
+    fn act(&mut self, action: Action) -> Result<Option<Event>, RunError> {
+        match action {
+            Action::Welcome { connection, incarnation, rank } => {
+                let Some(name) = self.peers.admit(connection, incarnation, rank) else { return Ok(None) };
+                info!(worker = %name, %rank, %incarnation, "worker joined");
+                self.journal.workers(self.machine.members().count());
+                let timeout_ms = self.rules.heartbeat_timeout.as_millis() as u32;
+                let welcome = CoordinatorMessage::Welcome(Welcome {
+                    incarnation,
+                    rank,
+                    run_id: self.rules.run_id.clone(),
+                    heartbeat_ms: (timeout_ms / HEARTBEATS_PER_TIMEOUT).max(1),
+                    timeout_ms,
+                    model: self.trainer.config().model.clone(),
+                });
+                Ok(self.peers.send(incarnation, welcome).err().map(|why| Event::Gone(incarnation, why)))
+            }
+            Action::Full { connection, max } => {
+                self.peers.refuse(connection, format!("all {max} places are taken"));
+                Ok(None)
+            }
+            Action::Grant { to, round, node, copy } => {
+                if copy {
+                    info!(worker = self.name(to), %round, piece = %node, "computing a late piece a second time");
+                }
+                Ok(self.grant(to, node).err().map(|why| Event::Gone(to, why)))
+            }
+            Action::Accept { .. } => {
+                if let (Some(round), Some(answer)) = (&mut self.round, self.answer.take()) {
+                    round.insert(answer);
+                }
+                Ok(None)
+            }
+            Action::Discard { from } => {
+                debug!(worker = self.name(from), "an answer came too late to be of use");
+                self.answer = None;
+                Ok(None)
+            }
+            Action::Removed { member, cause, returned } => {
+                self.removed(member, &cause, returned.len());
+                Ok(None)
+            }
+            Action::Complete(_) => self.complete(),
+            Action::Waiting { live, needed } => {
+                warn!(step = %self.trainer.step(), live, needed, "waiting for workers to join");
+                Ok(None)
+            }
+            Action::NonFinite { leaf, .. } => Err(self.non_finite(leaf)),
+        }
+    }
+
+    fn name(&self, who: Incarnation) -> &str {
+        self.peers.get(who).map_or("unknown", |peer| &peer.name)
+    }
+
+    fn removed(&mut self, member: Incarnation, cause: &Cause, returned: usize) {
+        let Some(peer) = self.peers.close(member, CoordinatorMessage::Dropped(cause.to_string())) else {
+            return;
+        };
+        let (worker, rank, step) = (peer.name, peer.rank, self.trainer.step());
+        if *cause == Cause::Left {
+            info!(worker, %rank, incarnation = %member, %step, returned, "worker left");
+        } else {
+            warn!(worker, %rank, incarnation = %member, %step, returned, %cause, "worker dropped");
+        }
+        self.journal.workers(self.machine.members().count());
+    }
+
+    /// Begins the next round, if the run is to go on.
+    fn begin(&mut self) -> Result<(), RunError> {
+        self.prepare().map_or(Ok(()), |event| self.feed(event))
+    }
+
+    /// Prepares the next round; `None` when there is none.
+    fn prepare(&mut self) -> Option<Event> {
+        self.round = None;
+        if self.ending.is_ending() {
+            return None;
+        }
+        let work = self.trainer.next()?;
+        match work {
+            Work::Train => self.journal.begin_step(self.clock.now_us()),
+            _ => self.journal.begin_evaluation(),
+        }
+        self.rounds += 1;
+        let round = RoundInProgress::new(Round(self.rounds), work, &self.trainer);
+        let event = Event::Begin { round: round.number, leaves: round.tree.leaves() };
+        self.round = Some(round);
+        Some(event)
+    }
+
+    fn grant(&mut self, to: Incarnation, node: common::tree::Node) -> Result<(), String> {
+        let version = self.trainer.step().0;
+        let parameters = match self.parameters.take() {
+            Some(parameters) if parameters.version == version => parameters,
+            _ => Arc::new(proto::outbound::encode_parameters(version, self.trainer.params())),
+        };
+        let sent = self.peers.send_parameters(to, &parameters);
+        self.parameters = Some(parameters);
+        sent?;
+        let Some(round) = &self.round else { return Ok(()) };
+        let piece = round.piece(node, version, &mut self.trainer);
+        self.peers.send(to, CoordinatorMessage::Piece(piece))
+    }
+
+    /// The round's sum is there: trains, reports, and begins the next round.
+    fn complete(&mut self) -> Result<Option<Event>, RunError> {
+        let Some(round) = self.round.take() else { return Ok(None) };
+        let (work, sum): (_, Option<(Totals, AnswerBody)>) = round.into_sum();
+        let (totals, body) = sum.expect("the machine has seen every leaf of the round accepted");
+        match self.trainer.finish(work, totals, body)? {
+            Outcome::Stepped(stepped) => {
+                let workers = self.machine.members().count();
+                self.journal.stepped(self.clock.now_us(), &stepped, workers);
+                let every = self.rules.checkpoint_every;
+                let due = every > 0 && self.trainer.step().0.is_multiple_of(every);
+                // At the end of an epoch the checkpoint waits for the validation.
+                let validation_follows = self.trainer.next() == Some(Work::Validate);
+                if (due || stepped.epoch_done.is_some()) && !validation_follows {
+                    self.checkpoint();
+                }
+            }
+            Outcome::Validated(evaluated) => {
+                self.journal.validated(&evaluated);
+                self.checkpoint();
+            }
+            Outcome::Tested(evaluated) => {
+                self.journal.tested(&evaluated);
+                self.test = Some(evaluated);
+            }
+        }
+        Ok(self.prepare())
+    }
+}
+
+/// Where this coordinator's numbers begin: far from those of an earlier one, whose workers may still answer.
+fn first_incarnation() -> Incarnation {
+    let random = RandomState::new().build_hasher().finish();
+    Incarnation(random << 32)
+}

@@ -1,0 +1,141 @@
+//! How a run ends: the last checkpoint has to be on disk before the driver lets go.
+
+use super::{Driver, RunError};
+use crate::store::StoreError;
+use crate::store::writer::{Ticket, Written};
+use crate::trainer::Work;
+use common::ids::Step;
+use std::time::Duration;
+use tracing::{debug, error, info};
+
+/// For the step in progress, once a stop is asked for.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+/// For the last checkpoint to be written.
+const WRITE_GRACE: Duration = Duration::from_secs(120);
+
+/// Where the run is in its ending.
+#[derive(Debug, Default)]
+pub(super) struct Ending {
+    phase: Phase,
+    /// The last checkpoint handed to the writer: its step and whether it has its validation.
+    submitted: Option<(Step, bool)>,
+    /// Its ticket, until the writer has told what became of it.
+    awaited: Option<Ticket>,
+    /// Why the last one that was tried is not on disk.
+    failed: Option<StoreError>,
+    /// The last one that is on disk.
+    saved: Option<Step>,
+}
+
+#[derive(Debug, Default)]
+enum Phase {
+    /// It is not ending.
+    #[default]
+    Running,
+    /// An operator asked for it; the step in progress may be finished until then.
+    Stopping { until_us: u64 },
+    /// No round any more; the writer may finish until then.
+    Saving { until_us: u64 },
+}
+
+impl Ending {
+    /// Whether no further round is to begin.
+    pub(super) fn is_ending(&self) -> bool {
+        !matches!(self.phase, Phase::Running)
+    }
+
+    pub(super) fn deadline_us(&self) -> Option<u64> {
+        match self.phase {
+            Phase::Running => None,
+            Phase::Stopping { until_us } | Phase::Saving { until_us } => Some(until_us),
+        }
+    }
+}
+
+impl Driver {
+    /// Hands a copy of the trainer's state to the writer.
+    pub(super) fn checkpoint(&mut self) {
+        let checkpoint = self.trainer.checkpoint();
+        let state = (checkpoint.position.step, checkpoint.position.validation.is_some());
+        if self.ending.submitted != Some(state) {
+            self.ending.submitted = Some(state);
+            self.journal.flush();
+            self.ending.awaited = Some(self.writer.submit(checkpoint));
+        }
+    }
+
+    /// The run was resumed from a checkpoint that is on disk in this state.
+    pub(crate) fn resumed(&mut self) {
+        let position = self.trainer.checkpoint().position;
+        self.ending.submitted = Some((position.step, position.validation.is_some()));
+        self.ending.saved = Some(position.step);
+    }
+
+    pub(super) fn written(&mut self, written: Written) {
+        let step = written.step;
+        if self.ending.awaited == Some(written.ticket) {
+            self.ending.awaited = None;
+        }
+        match written.result {
+            Ok(path) => {
+                debug!(%step, path = %path.display(), "checkpoint written");
+                self.ending.saved = Some(step);
+                self.ending.failed = None;
+            }
+            Err(problem) => {
+                let last_good = self.ending.saved.map_or("none".to_owned(), |saved| saved.to_string());
+                error!(%step, last_good, %problem, "no checkpoint; the training goes on, the next one is tried anew");
+                self.ending.failed = Some(problem);
+                self.ending.submitted = None;
+            }
+        }
+    }
+
+    /// An operator asks for an end: the step in progress is finished, an evaluation is not.
+    pub(super) fn stop(&mut self) {
+        if self.ending.is_ending() {
+            return;
+        }
+        let in_step = self.round.as_ref().is_some_and(|round| round.work() == Work::Train);
+        let has_workers = self.machine.members().any(|(_, member)| member.pieces().next().is_some());
+        info!(step = %self.trainer.step(), "stopping: finishing the step, then a checkpoint");
+        let grace = if in_step && has_workers { STOP_GRACE } else { Duration::ZERO };
+        self.ending.phase = Phase::Stopping { until_us: self.clock.now_us() + grace.as_micros() as u64 };
+    }
+
+    /// Moves the ending on; whether the run is over.
+    pub(super) fn is_over(&mut self) -> Result<bool, RunError> {
+        let now_us = self.clock.now_us();
+        match self.ending.phase {
+            Phase::Running if self.test.is_some() => self.save_last(now_us),
+            Phase::Stopping { until_us } if self.round.is_none() || until_us <= now_us => {
+                self.round = None;
+                self.save_last(now_us);
+            }
+            Phase::Running | Phase::Stopping { .. } | Phase::Saving { .. } => {}
+        }
+        let Phase::Saving { until_us } = self.ending.phase else { return Ok(false) };
+        if self.ending.awaited.is_none() {
+            return match self.ending.failed.take() {
+                Some(problem) => Err(RunError::LastCheckpoint { step: self.trainer.step(), source: problem }),
+                None => Ok(true),
+            };
+        }
+        if until_us <= now_us {
+            let waited_s = WRITE_GRACE.as_secs();
+            return Err(RunError::SlowCheckpoint { step: self.trainer.step(), waited_s });
+        }
+        Ok(false)
+    }
+
+    fn save_last(&mut self, now_us: u64) {
+        self.checkpoint();
+        self.ending.phase = Phase::Saving { until_us: now_us + WRITE_GRACE.as_micros() as u64 };
+    }
+
+    /// What stops the run when two workers agree that a leaf is not finite.
+    pub(super) fn non_finite(&self, leaf: u32) -> RunError {
+        let last_good = self.ending.saved.map_or("none yet".to_owned(), |step| format!("step {step}"));
+        RunError::NonFinite { step: self.trainer.step(), leaf, last_good }
+    }
+}

@@ -1,0 +1,124 @@
+//! Everything that can end a run early.
+
+use crate::dataset::DatasetError;
+use crate::report::metrics_file::MetricsError;
+use crate::store::StoreError;
+use crate::trainer::TrainError;
+use common::config::ConfigError;
+use common::ids::Step;
+use std::io;
+use std::path::PathBuf;
+
+/// Why a run failed or could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A flag's value can't be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// There is no data.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// Checkpoints can't be kept or read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The metrics file can't be opened.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// The checkpoint does not fit, or training diverged.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// The checkpoint is of another run.
+    #[error(
+        "{} is of another configuration:{}\nuse its values to go on with it, another --checkpoint-dir for another run, \
+         or --resume never to move earlier checkpoints aside and start anew",
+        path.display(), list(differences)
+    )]
+    Different {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Name, saved value, current value.
+        differences: Vec<(String, String, String)>,
+    },
+    /// The address can't be listened on.
+    #[error("can't listen on {address}: {source}; choose another --bind (port 0 takes a free port)")]
+    Bind {
+        /// As given.
+        address: String,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The server broke down.
+    #[error("the server on {address} failed: {what}")]
+    Server {
+        /// Where it listened.
+        address: String,
+        /// What happened.
+        what: String,
+    },
+    /// The system refuses a thread.
+    #[error("can't start the {name} thread: {source}")]
+    Thread {
+        /// Which.
+        name: &'static str,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The program for `--local` is not there or does not start.
+    #[error("can't start {}: {source}; build both programs with cargo build --release", program.display())]
+    LocalWorker {
+        /// The program.
+        program: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// All local workers have ended.
+    #[error("all local workers have ended; their last words are above")]
+    NoLocalWorkers,
+    /// Two computations of a leaf agree that it is not finite.
+    #[error(
+        "step {step}, leaf {leaf}: two workers computed the same non-finite loss or gradient: the training has \
+         diverged; last good checkpoint: {last_good}. Try a smaller --lr, or --clip-grad-norm"
+    )]
+    NonFinite {
+        /// The step.
+        step: Step,
+        /// The leaf.
+        leaf: u32,
+        /// The newest checkpoint on disk.
+        last_good: String,
+    },
+    /// The last checkpoint could not be written.
+    #[error("the checkpoint of step {step} could not be written: {source}")]
+    LastCheckpoint {
+        /// The step.
+        step: Step,
+        /// Why not.
+        source: StoreError,
+    },
+    /// The last checkpoint is not written yet.
+    #[error("the checkpoint of step {step} was not written within {waited_s} s; is the disk alive?")]
+    SlowCheckpoint {
+        /// The step.
+        step: Step,
+        /// How long was waited.
+        waited_s: u64,
+    },
+    /// A task ended that must not: a bug.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+impl RunError {
+    /// Whether flags must change before another try can succeed.
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Config(_))
+    }
+}
+
+fn list(differences: &[(String, String, String)]) -> String {
+    let line = |(name, saved, current): &(String, String, String)| {
+        format!("\n  {name}: saved {saved}, now {current}")
+    };
+    differences.iter().map(line).collect()
+}

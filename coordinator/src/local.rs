@@ -1,0 +1,111 @@
+//! `--local`: worker processes on this machine, started from the `worker` program beside this one.
+//!
+//! Each lives as long as its standard input is open, so none outlives this process however it ends. Each has a process
+//! group of its own: an interrupt from the keyboard reaches the coordinator alone, which then ends them in good order.
+
+use crate::RunError;
+use crate::driver::Input;
+use crate::report::screen::Screen;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// For a worker to end by itself once its input is closed.
+const END_GRACE: Duration = Duration::from_secs(5);
+
+/// How many workers, and what each gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Local {
+    /// Processes.
+    pub workers: u32,
+    /// Compute threads of each.
+    pub threads: u32,
+    /// The program.
+    pub program: PathBuf,
+}
+
+/// Started workers.
+pub(crate) struct LocalWorkers {
+    inputs: Vec<ChildStdin>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl LocalWorkers {
+    /// Starts them all; what they write to standard error goes to `screen`. When the last has ended, `inbox` is told.
+    pub(crate) fn start(
+        local: &Local,
+        address: SocketAddr,
+        screen: &Screen,
+        inbox: &mpsc::Sender<Input>,
+    ) -> Result<Self, RunError> {
+        let mut workers = Self { inputs: Vec::new(), tasks: Vec::new() };
+        let living = Arc::new(AtomicUsize::new(local.workers as usize));
+        for index in 0..local.workers {
+            let name = format!("local-{index}");
+            let mut child = spawn(local, address, &name)
+                .map_err(|source| RunError::LocalWorker { program: local.program.clone(), source })?;
+            workers.inputs.extend(child.stdin.take());
+            let (screen, inbox, living) = (screen.clone(), inbox.clone(), Arc::clone(&living));
+            workers.tasks.push(tokio::spawn(async move {
+                watch(child, &name, &screen).await;
+                if living.fetch_sub(1, Ordering::SeqCst) == 1 {
+                    // The receiver is gone when the run is over: then it is no news.
+                    let _ = inbox.send(Input::NoLocalWorkers).await;
+                }
+            }));
+        }
+        Ok(workers)
+    }
+
+    /// Asks them all to end and waits for it; kills those that do not.
+    pub(crate) async fn end(self) {
+        drop(self.inputs);
+        let deadline = tokio::time::Instant::now() + END_GRACE;
+        for mut task in self.tasks {
+            if tokio::time::timeout_at(deadline, &mut task).await.is_err() {
+                // Dropping the child kills it.
+                task.abort();
+                let _ = task.await;
+            }
+        }
+    }
+}
+
+fn spawn(local: &Local, address: SocketAddr, name: &str) -> std::io::Result<Child> {
+    let mut command = Command::new(&local.program);
+    command
+        .args(["--connect", &address.to_string(), "--name", name, "--until-stdin-closes"])
+        .args(["--threads", &local.threads.to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true);
+    if std::env::var_os("RUST_LOG").is_none() {
+        // Their comings and goings are in the coordinator's log already.
+        command.env("RUST_LOG", "error");
+    }
+    command.spawn()
+}
+
+/// Forwards a worker's lines until it has ended.
+async fn watch(mut child: Child, name: &str, screen: &Screen) {
+    if let Some(errors) = child.stderr.take() {
+        let mut lines = BufReader::new(errors).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            screen.line(&format!("[{name}] {line}"));
+        }
+    }
+    match child.wait().await {
+        Ok(status) if status.success() => tracing::debug!(worker = name, "local worker ended"),
+        Ok(status) => tracing::warn!(worker = name, %status, "local worker ended"),
+        Err(error) => tracing::warn!(worker = name, %error, "local worker lost"),
+    }
+}

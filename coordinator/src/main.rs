@@ -1,0 +1,71 @@
+//! The `coordinator` program: flags, logs, signals, the summary, exit codes. All else is in the library.
+
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+use coordinator::cli::Flags;
+use coordinator::report::screen::Screen;
+use coordinator::report::table::evaluation_table;
+use coordinator::run::{Options, Summary, prepare};
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+/// glibc's allocator gives pages back and faults them in again with every step.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let flags: Flags = shell::args::parse();
+    let options = flags.options().unwrap_or_else(|error| error.exit());
+    let screen = Screen::new(flags.reports.progress);
+    shell::logging::init(flags.reports.log_format, "info", screen.clone());
+    shell::exit_code("coordinator", run(options, &screen))
+}
+
+fn run(options: Options, screen: &Screen) -> anyhow::Result<()> {
+    let prepared = match prepare(options, screen) {
+        Err(error) if error.is_usage() => Flags::command().error(ErrorKind::ValueValidation, error).exit(),
+        other => other?,
+    };
+    // The network's tasks; the arithmetic has a thread of its own.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let summary = runtime.block_on(async {
+        let stop = shell::stop::on_signals(false)?;
+        tokio::spawn(leave_at_second(stop.clone()));
+        anyhow::Ok(prepared.run(stop).await?)
+    })?;
+    // Nothing is left to be told if standard output is closed.
+    let _ = std::io::stdout().lock().write_all(tell(&summary).as_bytes());
+    Ok(())
+}
+
+/// A second signal ends the program at once. Local workers end with it: their input closes.
+async fn leave_at_second(mut stop: shell::stop::StopRequests) {
+    if stop.wait_for(|&count| count >= 2).await.is_ok() {
+        shell::report("coordinator: stopped at once, without a checkpoint of the step in progress");
+        std::process::exit(1);
+    }
+}
+
+fn tell(summary: &Summary) -> String {
+    let mut text = String::new();
+    let Summary { dataset, steps, steps_total, train_seconds, samples_per_s, .. } = summary;
+    if let Some(test) = &summary.test {
+        let _ = writeln!(text, "{}", evaluation_table("test", &test.confusion, test.totals.loss()));
+    } else {
+        let _ = writeln!(text, "stopped; the same command goes on from here");
+    }
+    let _ = writeln!(text, "data set            {dataset}");
+    let _ = writeln!(text, "steps               {steps} of {steps_total}");
+    if *train_seconds > 0.0 {
+        let _ = writeln!(text, "training            {train_seconds:.1} s, {samples_per_s:.0} samples/s");
+    }
+    if let Some(best) = &summary.best {
+        let accuracy = 100.0 * best.correct as f64 / best.samples.max(1) as f64;
+        let _ = writeln!(text, "best validation     {accuracy:.2} % after {} steps", best.step);
+    }
+    let _ = writeln!(text, "checkpoint          {}", summary.checkpoint.display());
+    let _ = writeln!(text, "model.safetensors      sha256 {}", summary.model_sha256);
+    let _ = writeln!(text, "optimizer.safetensors  sha256 {}", summary.optimizer_sha256);
+    text
+}

@@ -1,0 +1,104 @@
+//! Who is on the other end of which connection, and what each has been sent. Decides nothing.
+
+use crate::server::{Outbox, Outgoing};
+use common::ids::{Incarnation, Rank};
+use proto::message::{CoordinatorMessage, EncodedParameters};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A member's connection.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its slot.
+    pub(crate) rank: Rank,
+    connection: u64,
+    outbox: Outbox,
+    /// The parameters that it has.
+    version: Option<u64>,
+}
+
+/// All connections that have said hello.
+#[derive(Debug, Default)]
+pub(crate) struct Peers {
+    /// Waiting for a verdict on their hello.
+    joining: BTreeMap<u64, (String, Outbox)>,
+    members: BTreeMap<Incarnation, Peer>,
+    by_connection: BTreeMap<u64, Incarnation>,
+}
+
+impl Peers {
+    /// Remembers a connection until it is admitted or refused.
+    pub(crate) fn greet(&mut self, connection: u64, name: String, outbox: Outbox) {
+        self.joining.insert(connection, (name, outbox));
+    }
+
+    /// Makes a greeted connection a member. Returns its name.
+    pub(crate) fn admit(&mut self, connection: u64, incarnation: Incarnation, rank: Rank) -> Option<String> {
+        let (name, outbox) = self.joining.remove(&connection)?;
+        let peer = Peer { name: name.clone(), rank, connection, outbox, version: None };
+        self.members.insert(incarnation, peer);
+        self.by_connection.insert(connection, incarnation);
+        Some(name)
+    }
+
+    /// Refuses a greeted connection for now.
+    pub(crate) fn refuse(&mut self, connection: u64, reason: String) {
+        if let Some((_, outbox)) = self.joining.remove(&connection) {
+            // It is given up either way.
+            let _ = outbox.send(Outgoing::Message(CoordinatorMessage::Refused { reason, retry: true }));
+        }
+    }
+
+    /// The member on a connection.
+    pub(crate) fn on(&self, connection: u64) -> Option<Incarnation> {
+        self.by_connection.get(&connection).copied()
+    }
+
+    /// A member.
+    pub(crate) fn get(&self, who: Incarnation) -> Option<&Peer> {
+        self.members.get(&who)
+    }
+
+    /// Queues a message for a member.
+    ///
+    /// # Errors
+    /// Why the member is to be given up.
+    pub(crate) fn send(&self, to: Incarnation, message: CoordinatorMessage) -> Result<(), String> {
+        self.members.get(&to).map_or(Ok(()), |peer| peer.outbox.send(Outgoing::Message(message)))
+    }
+
+    /// Queues parameters for a member that does not have them.
+    ///
+    /// # Errors
+    /// Why the member is to be given up.
+    pub(crate) fn send_parameters(
+        &mut self,
+        to: Incarnation,
+        parameters: &Arc<EncodedParameters>,
+    ) -> Result<(), String> {
+        match self.members.get_mut(&to) {
+            Some(peer) if peer.version != Some(parameters.version) => {
+                peer.version = Some(parameters.version);
+                peer.outbox.send(Outgoing::Parameters(Arc::clone(parameters)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Queues a message for every member; returns those that are to be given up, and why.
+    pub(crate) fn send_all(&self, message: &CoordinatorMessage) -> Vec<(Incarnation, String)> {
+        let send = |(&to, _): (&Incarnation, &Peer)| Some((to, self.send(to, message.clone()).err()?));
+        self.members.iter().filter_map(send).collect()
+    }
+
+    /// Ends a member's stream with a last message.
+    pub(crate) fn close(&mut self, who: Incarnation, last: CoordinatorMessage) -> Option<Peer> {
+        let peer = self.members.remove(&who)?;
+        self.by_connection.remove(&peer.connection);
+        // It may be gone already.
+        let _ = peer.outbox.send(Outgoing::Message(last));
+        Some(peer)
+    }
+}

@@ -1,0 +1,347 @@
+//! One run, from its options to its summary: gathers data, configuration and checkpoint, then starts server and driver.
+//!
+//! [`prepare`] does all that can fail before a worker is needed; it blocks. [`Prepared::run`] is the run itself.
+
+use crate::dataset::{self, Dataset, DatasetChoice};
+use crate::driver::{Driver, Ended, INBOX, Input, Rules};
+use crate::journal::Journal;
+use crate::local::{Local, LocalWorkers};
+use crate::report::metrics_file::{MetricsFile, Record, RunEvent, RunView};
+use crate::report::progress::Progress;
+use crate::report::screen::Screen;
+use crate::store::writer::Writer;
+use crate::store::{self, Store};
+use crate::trainer::{Evaluated, Trainer};
+use crate::{RunError, server};
+use common::checkpoint::{Best, Manifest, Verified, difference};
+use common::config::{DATASET_FIELD, RunConfig};
+use common::protocol::coordinator::Limits;
+use shell::stop::StopRequests;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tracing::{info, warn};
+
+/// For open connections to end after the run has.
+const SERVER_GRACE: Duration = Duration::from_secs(3);
+/// The name of the metrics file where no other is given.
+const METRICS_FILE: &str = "metrics.jsonl";
+
+/// Whether to go on from a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resume {
+    /// From the newest valid one, if there is any.
+    Auto,
+    /// Never; earlier ones are moved aside.
+    Never,
+    /// From this one.
+    From(PathBuf),
+}
+
+/// What an operator chose.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `HOST:PORT`; port 0 takes a free one.
+    pub bind: String,
+    /// How many workers.
+    pub limits: Limits,
+    /// Workers to start here.
+    pub local: Option<Local>,
+    /// The data.
+    pub dataset: DatasetChoice,
+    /// Where MNIST lies or is put.
+    pub data_dir: Option<PathBuf>,
+    /// Everything that the numbers depend on; what belongs to the data set is filled in by [`prepare`].
+    pub config: RunConfig,
+    /// Where checkpoints are kept.
+    pub checkpoint_dir: PathBuf,
+    /// Steps between checkpoints besides those at the end of each epoch; 0 for none.
+    pub checkpoint_every: u64,
+    /// How many are kept.
+    pub keep: usize,
+    /// Whether to go on from one.
+    pub resume: Resume,
+    /// Where metrics go, if not into the checkpoint directory.
+    pub metrics: Option<PathBuf>,
+}
+
+/// What a run came to.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// The data set's name.
+    pub dataset: String,
+    /// Steps done.
+    pub steps: u64,
+    /// Steps that the whole run has.
+    pub steps_total: u64,
+    /// On the test samples, if the run is complete.
+    pub test: Option<Evaluated>,
+    /// The best validation.
+    pub best: Option<Best>,
+    /// The last checkpoint's directory.
+    pub checkpoint: PathBuf,
+    /// SHA-256 of its `model.safetensors`, in hex.
+    pub model_sha256: String,
+    /// SHA-256 of its `optimizer.safetensors`, in hex.
+    pub optimizer_sha256: String,
+    /// Time spent in training steps.
+    pub train_seconds: f64,
+    /// Samples a second in training steps, 0 when there was none.
+    pub samples_per_s: f64,
+}
+
+/// A run that only lacks workers.
+pub struct Prepared {
+    options: Options,
+    screen: Screen,
+    dataset: String,
+    store: Store,
+    trainer: Trainer,
+    resumed: bool,
+    journal: Journal,
+    run_id: String,
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+/// Gathers all that a run needs.
+///
+/// # Errors
+/// When the data, the configuration, the checkpoint directory or the address can't be used.
+pub fn prepare(options: Options, screen: &Screen) -> Result<Prepared, RunError> {
+    let store = Store::open(&options.checkpoint_dir, options.keep)?;
+    let metrics_path = options.metrics.clone().unwrap_or_else(|| store.root().join(METRICS_FILE));
+    let saved = find(&store, &options.resume, &metrics_path)?;
+    let choice = match (&options.dataset, &saved) {
+        // What a run has begun with it goes on with.
+        (DatasetChoice::Auto, Some((_, saved))) => dataset_of(&saved.manifest),
+        (choice, _) => choice.clone(),
+    };
+    let Dataset { name, digest, train, test, note } = dataset::load(&choice, options.data_dir.as_deref())?;
+    note.iter().for_each(|note| screen.line(note));
+    let mut config = options.config.clone();
+    (config.dataset, config.dataset_digest, config.samples) = (name.clone(), digest, train.len() as u32);
+    config.validate()?;
+    let resumed = saved.is_some();
+    let trainer = match saved {
+        None => Trainer::start(config, train, test),
+        Some((path, saved)) => {
+            let differences = difference(&saved.manifest.config, &config.fields());
+            if !differences.is_empty() {
+                return Err(RunError::Different { path, differences });
+            }
+            screen.line(&format!("resuming from {}", path.display()));
+            Trainer::resume(config, train, test, saved)?
+        }
+    };
+    let listener = TcpListener::bind(&options.bind);
+    let bound = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
+    let (address, listener) =
+        bound.map_err(|source| RunError::Bind { address: options.bind.clone(), source })?;
+    let fingerprint = trainer.config().fingerprint();
+    let run_id = fingerprint[..12].to_owned();
+    let journal = open_journal(&trainer, resumed, &run_id, &metrics_path, screen)?;
+    introduce(&trainer, &name, address, screen);
+    let screen = screen.clone();
+    Ok(Prepared {
+        options,
+        screen,
+        dataset: name,
+        store,
+        trainer,
+        resumed,
+        journal,
+        run_id,
+        listener,
+        address,
+    })
+}
+
+/// The checkpoint to go on from, with its directory.
+fn find(store: &Store, resume: &Resume, metrics: &Path) -> Result<Option<(PathBuf, Verified)>, RunError> {
+    match resume {
+        Resume::Auto => {
+            let found = store.newest()?;
+            for error in &found.rejected {
+                warn!(%error, "passing over a checkpoint");
+            }
+            Ok(found.newest)
+        }
+        Resume::From(path) => Ok(Some((path.clone(), store::load(path)?))),
+        Resume::Never => {
+            if let Some(aside) = store.set_aside()? {
+                info!(to = %aside.display(), "moved earlier checkpoints aside");
+                if metrics.parent() == Some(store.root()) && metrics.exists() {
+                    let to = aside.join(METRICS_FILE);
+                    let failed =
+                        |source| store::StoreError::Io { action: "rename", path: metrics.into(), source };
+                    std::fs::rename(metrics, to).map_err(failed)?;
+                }
+            }
+            Ok(None)
+        }
+    }
+}
+
+fn dataset_of(manifest: &Manifest) -> DatasetChoice {
+    let name = manifest.config.get(DATASET_FIELD).map_or("auto", |name| name);
+    let Ok(choice) = name.parse();
+    choice
+}
+
+fn open_journal(
+    trainer: &Trainer,
+    resumed: bool,
+    run_id: &str,
+    metrics: &Path,
+    screen: &Screen,
+) -> Result<Journal, RunError> {
+    let (step, config) = (trainer.step(), trainer.config());
+    let mut file = if resumed {
+        let (file, found) = MetricsFile::resume(metrics, step)?;
+        if found.unreadable > 1 {
+            warn!(path = %metrics.display(), lines = found.unreadable, "dropped lines that are no records");
+        }
+        file
+    } else {
+        MetricsFile::create(metrics)?
+    };
+    let event = if resumed { RunEvent::Resume } else { RunEvent::Start };
+    let (fingerprint, fields) = (config.fingerprint(), config.fields());
+    let view = RunView { event, step, run_id, fingerprint: &fingerprint, config: &fields };
+    file.write(&Record::Run(view))?;
+    let progress = Progress::new(config.length().total, step.0, screen);
+    Ok(Journal::new(screen.clone(), progress, file))
+}
+
+/// Says what will be done, before anything is.
+fn introduce(trainer: &Trainer, dataset: &str, address: SocketAddr, screen: &Screen) {
+    let config = trainer.config();
+    let length = config.length();
+    screen.line(&format!(
+        "training {} ({} parameters) on {dataset}: {} samples, {} for validation; {} epochs of {} steps",
+        config.model,
+        trainer.layout().len(),
+        config.train_samples(),
+        config.val_split,
+        config.epochs,
+        length.epoch
+    ));
+    screen.line(&format!("listening on {address}; workers join with: worker --connect {address}"));
+    if trainer.step().0 > length.total {
+        screen.line(&format!(
+            "the checkpoint is at step {}, beyond the {} steps of this run: only the test is left",
+            trainer.step(),
+            length.total
+        ));
+    }
+}
+
+impl Prepared {
+    /// Where workers can connect.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Trains until the run is complete or `stop` asks for an end.
+    ///
+    /// # Errors
+    /// When the run fails; the last checkpoint is on disk then.
+    pub async fn run(self, stop: StopRequests) -> Result<Summary, RunError> {
+        let Self { options, screen, dataset, store, trainer, resumed, journal, run_id, listener, address } =
+            self;
+        let (layout, steps_total) = (trainer.layout().clone(), trainer.config().length().total);
+        let (inbox, receiver) = mpsc::channel(INBOX);
+        let internal = |what: &str| RunError::Internal(what.to_owned());
+        listener.set_nonblocking(true).map_err(|_| internal("a listener that can only block"))?;
+        let listener = tokio::net::TcpListener::from_std(listener)
+            .map_err(|source| RunError::Bind { address: options.bind.clone(), source })?;
+
+        let (end_server, ended) = oneshot::channel::<()>();
+        let until = async move {
+            let _ = ended.await;
+        };
+        let mut server = tokio::spawn(server::serve(listener, layout.len(), inbox.clone(), until));
+        let asking = tokio::spawn(forward(stop, inbox.clone()));
+        let local = match &options.local {
+            Some(local) => Some(LocalWorkers::start(local, address, &screen, &inbox)?),
+            None => None,
+        };
+
+        let written = inbox.clone();
+        let root = store.root().to_owned();
+        let writer = Writer::start(store, layout.clone(), move |done| {
+            // The receiver is gone only when the run is over.
+            let _ = written.blocking_send(Input::Written(done));
+        });
+        let writer = writer.map_err(|source| RunError::Thread { name: "checkpoint", source })?;
+        let rules = Rules {
+            limits: options.limits,
+            heartbeat_timeout: Duration::from_micros(options.limits.heartbeat_timeout_us),
+            run_id,
+            checkpoint_every: options.checkpoint_every,
+        };
+        let mut driver = Driver::new(rules, trainer, journal, writer);
+        if resumed {
+            driver.resumed();
+        }
+        let handle = tokio::runtime::Handle::current();
+        let (done, mut result) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("driver".into()).spawn(move || {
+            // Nobody waits any more when the server has failed.
+            let _ = done.send(driver.run(&handle, receiver));
+        });
+        thread.map_err(|source| RunError::Thread { name: "driver", source })?;
+
+        let ended = tokio::select! {
+            ended = &mut result => ended.map_err(|_| internal("the driver thread panicked"))?,
+            failed = &mut server => {
+                let what = failed.map_or_else(|e| e.to_string(), |r| format!("{r:?}"));
+                Err(RunError::Server { address: address.to_string(), what })
+            }
+        };
+        asking.abort();
+        let _ = end_server.send(());
+        if let Some(local) = local {
+            local.end().await;
+        }
+        if !server.is_finished() && tokio::time::timeout(SERVER_GRACE, &mut server).await.is_err() {
+            server.abort();
+        }
+        Ok(summarize(ended?, dataset, steps_total, &root, &layout))
+    }
+}
+
+async fn forward(mut stop: StopRequests, inbox: mpsc::Sender<Input>) {
+    while stop.changed().await.is_ok() {
+        if inbox.send(Input::Stop).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn summarize(
+    ended: Ended,
+    dataset: String,
+    steps_total: u64,
+    root: &Path,
+    layout: &common::params::Layout,
+) -> Summary {
+    let Ended { test, checkpoint, trained: (train_seconds, samples) } = ended;
+    let [(_, model), (_, optimizer), _] = checkpoint.encode(layout);
+    let digest = common::checkpoint::digest;
+    Summary {
+        dataset,
+        steps: checkpoint.position.step.0,
+        steps_total,
+        test,
+        best: checkpoint.position.best,
+        checkpoint: root.join(store::directory(checkpoint.position.step)),
+        model_sha256: digest(&model),
+        optimizer_sha256: digest(&optimizer),
+        train_seconds,
+        samples_per_s: if samples == 0 { 0.0 } else { samples as f64 / train_seconds.max(1e-9) },
+    }
+}
