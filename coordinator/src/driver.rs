@@ -285,7 +285,7 @@ impl Driver {
             }
             Action::Grant { to, round, node, copy } => {
                 if copy {
-                    info!(worker = self.name(to), %round, piece = %node, "computing a late piece a second time");
+                    info!(worker = %self.name(to), %round, piece = %node, "computing a late piece a second time");
                 }
                 Ok(self.grant(to, node).err().map(|why| Event::Gone(to, why)))
             }
@@ -296,7 +296,7 @@ impl Driver {
                 Ok(None)
             }
             Action::Discard { from } => {
-                debug!(worker = self.name(from), "an answer came too late to be of use");
+                debug!(worker = %self.name(from), "an answer came too late to be of use");
                 self.answer = None;
                 Ok(None)
             }
@@ -323,9 +323,9 @@ impl Driver {
         };
         let (worker, rank, step) = (peer.name, peer.rank, self.trainer.step());
         if *cause == Cause::Left {
-            info!(worker, %rank, incarnation = %member, %step, returned, "worker left");
+            info!(%worker, %rank, incarnation = %member, %step, returned, "worker left");
         } else {
-            warn!(worker, %rank, incarnation = %member, %step, returned, %cause, "worker dropped");
+            warn!(%worker, %rank, incarnation = %member, %step, returned, %cause, "worker dropped");
         }
         self.journal.workers(self.machine.members().count());
     }

@@ -104,8 +104,8 @@ async fn watch(mut child: Child, name: &str, screen: &Screen) {
         }
     }
     match child.wait().await {
-        Ok(status) if status.success() => tracing::debug!(worker = name, "local worker ended"),
-        Ok(status) => tracing::warn!(worker = name, %status, "local worker ended"),
-        Err(error) => tracing::warn!(worker = name, %error, "local worker lost"),
+        Ok(status) if status.success() => tracing::debug!(worker = %name, "local worker ended"),
+        Ok(status) => tracing::warn!(worker = %name, %status, "local worker ended"),
+        Err(error) => tracing::warn!(worker = %name, %error, "local worker lost"),
     }
 }

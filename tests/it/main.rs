@@ -1,3 +1,6 @@
 //! One binary for all tests that span crates: it links once. A file per promise.
 
+mod digits;
+mod processes;
+mod same_bits;
 mod simulation;

@@ -1,6 +1,11 @@
 //! The tests that need more than one crate, and the harnesses they share.
 //!
-//! [`sim`] runs the two protocol machines against each other on a virtual clock, with faults drawn from a seed. The
-//! tests themselves are in `it/`, one file per promise.
+//! Three layers, each nearer to what a person runs and slower than the one before: [`sim`] runs the two protocol
+//! machines against each other on a virtual clock, with faults drawn from a seed; [`cluster`] runs a coordinator and
+//! workers in this process, over gRPC on loopback; [`process`] starts the programs. [`small_data`] is what the last two
+//! train on when the data does not matter. The tests themselves are in `it/`, one file per promise.
 
+pub mod cluster;
+pub mod process;
 pub mod sim;
+pub mod small_data;

@@ -41,6 +41,12 @@ impl Screen {
         Self::on(mode, target, Box::new(io::stderr()))
     }
 
+    /// Nowhere: for a run inside another program.
+    #[must_use]
+    pub fn silent() -> Self {
+        Self::on(ProgressMode::Off, ProgressDrawTarget::hidden(), Box::new(io::sink()))
+    }
+
     /// A bar on `target` and lines to `out`, which should be the same terminal.
     pub(super) fn on(mode: ProgressMode, target: ProgressDrawTarget, out: Box<dyn Write + Send>) -> Self {
         let bars = MultiProgress::with_draw_target(target);

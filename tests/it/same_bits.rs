@@ -1,0 +1,74 @@
+//! The final checkpoint has the same bytes whatever the number of workers and threads, and however often a run was
+//! stopped and resumed on the way.
+
+use coordinator::run::Summary;
+use tests::cluster::train;
+use tests::small_data::SmallData;
+
+/// Everything that the bits depend on, with sizes that nothing divides: 602 samples to train on, 13 steps an epoch, 8
+/// leaves a step, two samples in the last step.
+const NUMBERS: [&str; 8] =
+    ["--val-split", "41", "--batch-size", "50", "--micro-batch", "7", "--checkpoint-every", "4"];
+
+fn run(data: &SmallData, more: &[&str], threads: &[u32]) -> Summary {
+    let checkpoints = tempfile::tempdir().unwrap();
+    run_in(checkpoints.path().to_str().unwrap(), data, more, threads)
+}
+
+fn run_in(checkpoints: &str, data: &SmallData, more: &[&str], threads: &[u32]) -> Summary {
+    let flags = ["--dataset", data.folder(), "--checkpoint-dir", checkpoints];
+    train(&[&flags[..], &NUMBERS, more].concat(), threads)
+}
+
+fn digests(summary: &Summary) -> [String; 2] {
+    [summary.model_sha256.clone(), summary.optimizer_sha256.clone()]
+}
+
+#[test]
+fn any_number_of_workers_and_threads_ends_with_the_same_bits() {
+    let data = SmallData::write();
+    let alone = run(&data, &["--epochs", "2"], &[1]);
+    assert_eq!(alone.steps, 26);
+    for threads in [&[2][..], &[1, 1], &[2, 1, 1], &[1, 1, 1, 1, 1]] {
+        let together = run(&data, &["--epochs", "2"], threads);
+        assert_eq!(digests(&together), digests(&alone), "workers with {threads:?} threads");
+        let confusion = |summary: &Summary| summary.test.as_ref().unwrap().confusion.clone();
+        assert_eq!(confusion(&together), confusion(&alone));
+    }
+}
+
+#[test]
+fn every_model_and_optimizer_keeps_its_bits() {
+    let data = SmallData::write();
+    for flags in [
+        &["--epochs", "1", "--model", "linear", "--optimizer", "sgd", "--nesterov"][..],
+        &["--model", "mlp", "--hidden", "33,17", "--optimizer", "adamw", "--schedule", "cosine"],
+        &["--model", "mlp", "--warmup-steps", "5", "--clip-grad-norm", "0.5", "--init", "glorot"],
+    ] {
+        assert_eq!(digests(&run(&data, flags, &[1])), digests(&run(&data, flags, &[1, 2, 1])), "{flags:?}");
+    }
+}
+
+#[test]
+fn another_seed_is_another_run() {
+    let data = SmallData::write();
+    let model = |seed| run(&data, &["--model", "linear", "--seed", seed], &[1]).model_sha256;
+    let one = model("1");
+    assert_eq!(one, model("1"));
+    assert_ne!(one, model("2"));
+}
+
+#[test]
+fn more_epochs_go_on_from_where_fewer_ended() {
+    let data = SmallData::write();
+    let folder = tempfile::tempdir().unwrap();
+    let model = ["--model", "mlp", "--hidden", "20", "--epochs"];
+    let run_for = |folder: &str, epochs, threads: &[u32]| {
+        run_in(folder, &data, &[&model[..], &[epochs]].concat(), threads)
+    };
+    let folder = folder.path().to_str().unwrap();
+    assert_eq!(run_for(folder, "2", &[1]).steps, 26);
+    let longer = run_for(folder, "3", &[1, 1]);
+    let straight = run(&data, &[&model[..], &["3"]].concat(), &[2]);
+    assert_eq!((longer.steps, digests(&longer)), (39, digests(&straight)));
+}

@@ -1,0 +1,210 @@
+//! The two programs as processes, in folders and on ports of their own.
+//!
+//! Whatever a test does, dropping a [`Process`] kills it and waits for it: nothing is left behind. Every wait has a
+//! deadline, and failing one shows what the process has written.
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// For any one thing that a test waits for.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// Between two looks at something that can only be looked at.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// A running program whose words are collected.
+pub struct Process {
+    name: String,
+    child: Child,
+    /// What it has written to standard error so far.
+    errors: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+/// How a program ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Its exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// All of its standard output.
+    pub output: String,
+    /// All of its standard error.
+    pub errors: String,
+}
+
+/// The program of that name that was built along with this test.
+///
+/// # Panics
+/// When it is not there: `cargo test --workspace` builds it.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
+    let this = std::env::current_exe().expect("a test has a path");
+    let folder = this.parent().and_then(Path::parent).expect("tests lie in target/PROFILE/deps");
+    let path = folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    assert!(path.exists(), "{} is not built; run cargo test --workspace, or cargo build", path.display());
+    path
+}
+
+impl Process {
+    /// Starts a program without any of this project's environment variables.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start(name: &str, args: &[&str]) -> Self {
+        let mut command = Command::new(program(name));
+        for (variable, _) in std::env::vars_os() {
+            let text = variable.to_string_lossy();
+            if text.starts_with("LOCKSTEP_") || text == "RUST_LOG" {
+                command.env_remove(&variable);
+            }
+        }
+        let pipes = command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = pipes.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));
+        let errors = Arc::<Mutex<String>>::default();
+        let (stderr, sink) = (child.stderr.take().expect("a pipe"), Arc::clone(&errors));
+        let reader = std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let mut text = sink.lock().unwrap_or_else(PoisonError::into_inner);
+                *text += &line;
+                text.push('\n');
+            }
+        });
+        Self { name: name.to_owned(), child, errors, reader: Some(reader) }
+    }
+
+    /// Starts a coordinator that listens on `bind`; returns it with its address.
+    ///
+    /// # Panics
+    /// When it does not say where it listens.
+    #[must_use]
+    pub fn coordinator(bind: &str, args: &[&str]) -> (Self, String) {
+        let mut process = Self::start("coordinator", &[&["--bind", bind], args].concat());
+        let line = process.wait_for_line("listening on ");
+        let address = line.split([' ', ';']).nth(2).expect("an address").to_owned();
+        (process, address)
+    }
+
+    /// Starts a worker with one thread.
+    #[must_use]
+    pub fn worker(address: &str, name: &str) -> Self {
+        Self::start("worker", &["--connect", address, "--name", name, "--threads", "1"])
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Panics
+    /// When the process is gone.
+    pub fn signal(&self, signal: Signal) {
+        let sent = kill(Pid::from_raw(self.child.id() as i32), signal);
+        sent.unwrap_or_else(|error| panic!("{signal} to {}: {error}\n{}", self.name, self.errors()));
+    }
+
+    /// What it has written to standard error so far.
+    #[must_use]
+    pub fn errors(&self) -> String {
+        self.errors.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until a line of its standard error contains `text`; returns the line.
+    ///
+    /// # Panics
+    /// When it does not come.
+    #[must_use]
+    pub fn wait_for_line(&mut self, text: &str) -> String {
+        let mut found = None;
+        self.wait_until(&format!("says {text:?}"), |errors| {
+            found = errors.lines().find(|line| line.contains(text)).map(str::to_owned);
+            found.is_some()
+        });
+        found.expect("found above")
+    }
+
+    /// Waits until `folder` holds a checkpoint of step `step` or later.
+    ///
+    /// # Panics
+    /// When it does not come.
+    pub fn wait_for_checkpoint(&mut self, folder: &Path, step: u64) {
+        self.wait_until(&format!("writes a checkpoint of step {step}"), |_| {
+            checkpoints(folder).last().is_some_and(|&newest| newest >= step)
+        });
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// When it does not end.
+    #[must_use]
+    pub fn wait(mut self) -> Outcome {
+        let stdout = self.child.stdout.take().expect("taken once");
+        let output = std::thread::spawn(move || {
+            let mut text = String::new();
+            BufReader::new(stdout).read_to_string(&mut text).map(|_| text)
+        });
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("our own child") {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "{} does not end:\n{}", self.name, self.errors());
+            std::thread::sleep(LOOK);
+        };
+        let output = output.join().expect("no panic").expect("text");
+        self.reader.take().into_iter().for_each(|reader| reader.join().expect("no panic"));
+        Outcome { code: status.code(), output, errors: self.errors() }
+    }
+
+    fn wait_until(&mut self, what: &str, mut is_so: impl FnMut(&str) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let ended = self.child.try_wait().expect("our own child").is_some();
+            if ended {
+                // Its last words are not to be missed.
+                self.reader.take().into_iter().for_each(|reader| reader.join().expect("no panic"));
+            }
+            let errors = self.errors();
+            if is_so(&errors) {
+                return;
+            }
+            let late = ended || Instant::now() > deadline;
+            assert!(!late, "waited in vain until {} {what} (ended: {ended}):\n{errors}", self.name);
+            std::thread::sleep(LOOK);
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.reader.take().into_iter().for_each(|reader| drop(reader.join()));
+    }
+}
+
+/// The steps of the checkpoints in a folder, in order.
+#[must_use]
+pub fn checkpoints(folder: &Path) -> Vec<u64> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let step = |name: &str| name.strip_prefix("step-")?.parse().ok();
+    let mut steps: Vec<u64> = entries.filter_map(|entry| step(entry.file_name().to_str()?)).collect();
+    steps.sort_unstable();
+    steps
+}
+
+/// Ids of the processes that have `argument` on their command line.
+#[must_use]
+pub fn with_argument(argument: &str) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let id = |name: &str| name.parse::<u32>().ok();
+    let has = |&id: &u32| {
+        let line = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        line.split(|&byte| byte == 0).any(|word| word == argument.as_bytes())
+    };
+    processes.filter_map(|entry| id(entry.file_name().to_str()?)).filter(has).collect()
+}
