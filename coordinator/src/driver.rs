@@ -226,12 +226,12 @@ impl Driver {
                 if let Err(what) = self.check(from, &answer) {
                     return self.feed(Event::Invalid(from, what));
                 }
-                let Answer { round, node, totals, checksum, .. } = answer;
+                let Answer { round, node, totals, inspection, .. } = answer;
                 let verdict = if answer.is_finite() {
                     Verdict::Finite
                 } else {
                     let loss = totals.loss_sum.to_bits();
-                    Verdict::NonFinite { checksum: checksum ^ (loss >> 32) as u32 ^ loss as u32 }
+                    Verdict::NonFinite { checksum: inspection.checksum ^ (loss >> 32) as u32 ^ loss as u32 }
                 };
                 self.answer = Some(answer);
                 self.feed(Event::Result { from, round, node, verdict })

@@ -6,7 +6,6 @@
 use crate::RunError;
 use crate::driver::Input;
 use crate::report::screen::Screen;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -41,7 +40,7 @@ impl LocalWorkers {
     /// Starts them all; what they write to standard error goes to `screen`. When the last has ended, `inbox` is told.
     pub(crate) fn start(
         local: &Local,
-        address: SocketAddr,
+        address: &str,
         screen: &Screen,
         inbox: &mpsc::Sender<Input>,
     ) -> Result<Self, RunError> {
@@ -78,10 +77,10 @@ impl LocalWorkers {
     }
 }
 
-fn spawn(local: &Local, address: SocketAddr, name: &str) -> std::io::Result<Child> {
+fn spawn(local: &Local, address: &str, name: &str) -> std::io::Result<Child> {
     let mut command = Command::new(&local.program);
     command
-        .args(["--connect", &address.to_string(), "--name", name, "--until-stdin-closes"])
+        .args(["--connect", address, "--name", name, "--until-stdin-closes"])
         .args(["--threads", &local.threads.to_string()])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())

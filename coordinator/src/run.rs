@@ -20,7 +20,7 @@ use shell::stop::StopRequests;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
 
 /// For open connections to end after the run has.
@@ -259,14 +259,17 @@ impl Prepared {
         let listener = tokio::net::TcpListener::from_std(listener)
             .map_err(|source| RunError::Bind { address: options.bind.clone(), source })?;
 
-        let (end_server, ended) = oneshot::channel::<()>();
-        let until = async move {
-            let _ = ended.await;
-        };
-        let mut server = tokio::spawn(server::serve(listener, layout.len(), inbox.clone(), until));
+        // One process has one port of that number, so the name is free.
+        let name = format!("lockstep-{}-{}", std::process::id(), address.port());
+        let short = shell::local_socket::bind(&name)
+            .map_err(|source| RunError::Bind { address: shell::local_socket::address_of(&name), source })?;
+        let here = short.as_ref().map_or(address.to_string(), |_| shell::local_socket::address_of(&name));
+        let doors = server::Doors { tcp: listener, local: short };
+        let (end_server, until) = watch::channel(());
+        let mut server = tokio::spawn(server::serve(doors, layout.len(), inbox.clone(), until));
         let asking = tokio::spawn(forward(stop, inbox.clone()));
         let local = match &options.local {
-            Some(local) => Some(LocalWorkers::start(local, address, &screen, &inbox)?),
+            Some(local) => Some(LocalWorkers::start(local, &here, &screen, &inbox)?),
             None => None,
         };
 
@@ -303,7 +306,7 @@ impl Prepared {
             }
         };
         asking.abort();
-        let _ = end_server.send(());
+        drop(end_server);
         if let Some(local) = local {
             local.end().await;
         }

@@ -15,11 +15,11 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use tonic::transport::server::{Router, TcpIncoming};
 use tonic::{Request, Response, Status, Streaming};
 
 /// From opening a stream to having said hello on it.
@@ -63,18 +63,43 @@ impl Outbox {
     }
 }
 
-/// Serves until `until` ends, then waits for open connections to end.
+/// Where workers come in.
+#[derive(Debug)]
+pub(crate) struct Doors {
+    /// From anywhere.
+    pub(crate) tcp: TcpListener,
+    /// From this machine, where the system has the short way.
+    pub(crate) local: Option<UnixListener>,
+}
+
+/// Serves until `until` is closed, then waits for open connections to end.
 ///
 /// # Errors
-/// When the listener fails.
+/// When a listener fails.
 pub(crate) async fn serve(
-    listener: TcpListener,
+    doors: Doors,
     elements: usize,
     inbox: mpsc::Sender<Input>,
-    until: impl Future<Output = ()>,
+    until: watch::Receiver<()>,
 ) -> Result<(), tonic::transport::Error> {
-    let service = Service { elements, inbox, connections: AtomicU64::new(0) };
-    let service = ClusterServer::new(service).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let service = Arc::new(Service { elements, inbox, connections: AtomicU64::new(0) });
+    let service = ClusterServer::from_arc(service).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let closed = |mut until: watch::Receiver<()>| async move { while until.changed().await.is_ok() {} };
+    let tcp = TcpIncoming::from(doors.tcp).with_nodelay(Some(true));
+    let tcp = router(service.clone()).serve_with_incoming_shutdown(tcp, closed(until.clone()));
+    let local = async {
+        match doors.local {
+            None => Ok(()),
+            Some(listener) => {
+                let incoming = UnixListenerStream::new(listener);
+                router(service).serve_with_incoming_shutdown(incoming, closed(until)).await
+            }
+        }
+    };
+    tokio::try_join!(tcp, local).map(|_| ())
+}
+
+fn router(service: ClusterServer<Service>) -> Router {
     Server::builder()
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
@@ -82,8 +107,6 @@ pub(crate) async fn serve(
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .add_service(service)
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), until)
-        .await
 }
 
 struct Service {

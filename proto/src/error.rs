@@ -66,19 +66,21 @@ pub enum WireError {
         /// The announced.
         got: u64,
     },
-    /// A chunk that is empty, cuts a number in two, or goes past the announced end.
-    #[error("a chunk of {bytes} bytes where {left} bytes are left (at most {max} a chunk, in whole numbers)")]
+    /// A chunk that is not cut where it must be.
+    #[error("a chunk of {got} bytes at offset {at} of a tensor, where one of {expected} is due")]
     Chunk {
+        /// Bytes before it.
+        at: usize,
+        /// Its due size; 0 after the tensor's end.
+        expected: usize,
         /// Its size.
-        bytes: usize,
-        /// Bytes still due.
-        left: usize,
-        /// The largest chunk.
-        max: usize,
+        got: usize,
     },
-    /// A tensor that was changed on its way.
-    #[error("checksum {got:08x} where {expected:08x} was announced")]
+    /// A chunk that was changed on its way.
+    #[error("a chunk at offset {at} of a tensor with checksum {got:08x} where {expected:08x} was announced")]
     Checksum {
+        /// Bytes before it.
+        at: usize,
         /// Announced.
         expected: u32,
         /// Of the bytes received.

@@ -4,8 +4,8 @@
 //! the stream is not to be read further.
 
 use crate::message::{
-    Answer, AnswerBody, CoordinatorMessage, Hello, NAME_BYTES_MAX, Piece, REASON_BYTES_MAX, THREADS_MAX,
-    Task, Welcome, WorkerMessage,
+    Answer, AnswerBody, CoordinatorMessage, Hello, Inspection, NAME_BYTES_MAX, Piece, REASON_BYTES_MAX,
+    THREADS_MAX, Task, Welcome, WorkerMessage,
 };
 use crate::tensor::Assembly;
 use crate::wire::{self, from_coordinator, from_worker};
@@ -50,7 +50,7 @@ impl WorkerDecoder {
             Message::Heartbeat(_) => Ok(Some(WorkerMessage::Heartbeat)),
             Message::Leave(_) => Ok(Some(WorkerMessage::Leave)),
             Message::Answer(answer) => self.answer(answer),
-            Message::Chunk(chunk) => self.chunk(&chunk.data),
+            Message::Chunk(chunk) => self.chunk(&chunk),
         }
     }
 
@@ -63,12 +63,12 @@ impl WorkerDecoder {
             node: check_node(answer.node)?,
             totals,
             body: AnswerBody::Gradient(Vec::new()),
-            checksum: 0,
+            inspection: Inspection::default(),
         };
         match answer.body.ok_or(WireError::Missing("a gradient or counts"))? {
             wire::answer::Body::Gradient(head) => {
                 let assembly = Assembly::new(&head, self.elements)?;
-                self.pending = Some((Answer { checksum: head.crc32, ..checked }, assembly));
+                self.pending = Some((checked, assembly));
                 Ok(None)
             }
             wire::answer::Body::Confusion(counts) => {
@@ -83,16 +83,17 @@ impl WorkerDecoder {
         }
     }
 
-    fn chunk(&mut self, data: &[u8]) -> Result<Option<WorkerMessage>, WireError> {
+    fn chunk(&mut self, chunk: &wire::Chunk) -> Result<Option<WorkerMessage>, WireError> {
         let (answer, mut assembly) =
             self.pending.take().ok_or(WireError::Order { expected: "an answer", got: "a chunk" })?;
-        assembly.push(data)?;
+        assembly.push(chunk)?;
         if !assembly.is_complete() {
             self.pending = Some((answer, assembly));
             return Ok(None);
         }
-        let body = AnswerBody::Gradient(assembly.finish()?);
-        Ok(Some(WorkerMessage::Answer(Answer { body, ..answer })))
+        let (values, inspection) = assembly.finish();
+        let body = AnswerBody::Gradient(values);
+        Ok(Some(WorkerMessage::Answer(Answer { body, inspection, ..answer })))
     }
 }
 
@@ -126,9 +127,9 @@ impl CoordinatorDecoder {
                 Ok(Some(CoordinatorMessage::Heartbeat))
             }
             (Some(Pending::Parameters { version, mut assembly }), Message::Chunk(chunk)) => {
-                assembly.push(&chunk.data)?;
+                assembly.push(&chunk)?;
                 if assembly.is_complete() {
-                    let values = assembly.finish()?;
+                    let (values, _) = assembly.finish();
                     return Ok(Some(CoordinatorMessage::Parameters { version, values }));
                 }
                 self.pending = Some(Pending::Parameters { version, assembly });

@@ -23,7 +23,7 @@ pub mod tensor;
 pub use error::WireError;
 
 /// Both sides must speak the same version; a worker of another one is refused.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
-/// Largest encoded message that either side accepts: a chunk or a leaf and some room for the fields around it.
-pub const MESSAGE_BYTES_MAX: usize = tensor::CHUNK_BYTES_MAX + 64 * 1024;
+/// Largest encoded message that either side accepts: a leaf of 1,024 samples and some room for the fields around it.
+pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;

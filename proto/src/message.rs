@@ -1,6 +1,6 @@
 //! What the two sides mean to say, in `common`'s types: complete, checked, and free of wire details.
 
-use bytes::Bytes;
+use crate::wire::Chunk;
 use common::ids::{Incarnation, Rank, Round};
 use common::metrics::{Confusion, Totals};
 use common::model::ModelSpec;
@@ -49,8 +49,23 @@ pub struct Answer {
     pub totals: Totals,
     /// What the round is for.
     pub body: AnswerBody,
-    /// CRC-32 of the gradient's bytes, 0 for an evaluation.
+    /// What the receiver saw of the body; a sender's does not travel.
+    pub inspection: Inspection,
+}
+
+/// What a receiver sees of a tensor's values as they arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inspection {
+    /// A checksum over all of them.
     pub checksum: u32,
+    /// Whether all are finite.
+    pub finite: bool,
+}
+
+impl Default for Inspection {
+    fn default() -> Self {
+        Self { checksum: 0, finite: true }
+    }
 }
 
 /// What a round is for.
@@ -63,14 +78,10 @@ pub enum AnswerBody {
 }
 
 impl Answer {
-    /// Whether every number in it is finite.
+    /// Whether every number in it is finite, as its receiver saw.
     #[must_use]
     pub fn is_finite(&self) -> bool {
-        let gradient = match &self.body {
-            AnswerBody::Gradient(values) => values.iter().all(|v| v.is_finite()),
-            AnswerBody::Confusion(_) => true,
-        };
-        gradient && self.totals.loss_sum.is_finite()
+        self.inspection.finite && self.totals.loss_sum.is_finite()
     }
 }
 
@@ -153,10 +164,8 @@ pub struct EncodedParameters {
     pub version: u64,
     /// Number of values.
     pub elements: usize,
-    /// CRC-32 of all chunks.
-    pub crc32: u32,
-    /// Little-endian f32.
-    pub chunks: Vec<Bytes>,
+    /// Their bytes are shared by all that send them.
+    pub chunks: Vec<Chunk>,
 }
 
 impl AnswerBody {

@@ -6,24 +6,21 @@ use crate::message::{
 };
 use crate::wire::{self, from_coordinator, from_worker};
 use crate::{PROTOCOL_VERSION, tensor};
-use bytes::Bytes;
 use common::model::ModelSpec;
 use common::tree::Node;
 
 /// Encodes parameters once, for any number of workers.
 #[must_use]
 pub fn encode_parameters(version: u64, values: &[f32]) -> EncodedParameters {
-    let (head, chunks) = tensor::encode(values);
-    EncodedParameters { version, elements: values.len(), crc32: head.crc32, chunks }
+    EncodedParameters { version, elements: values.len(), chunks: tensor::chunks(values).collect() }
 }
 
 /// The messages that carry `parameters`; chunks are shared, not copied.
 #[must_use]
 pub fn parameters(parameters: &EncodedParameters) -> Vec<wire::FromCoordinator> {
-    let tensor = Some(wire::TensorHead { elements: parameters.elements as u64, crc32: parameters.crc32 });
+    let tensor = Some(wire::TensorHead { elements: parameters.elements as u64 });
     let head = wire::Parameters { version: parameters.version, tensor };
-    let chunk = |data: &Bytes| from_coordinator::Message::Chunk(wire::Chunk { data: data.clone() });
-    let chunks = parameters.chunks.iter().map(chunk);
+    let chunks = parameters.chunks.iter().cloned().map(from_coordinator::Message::Chunk);
     std::iter::once(from_coordinator::Message::Parameters(head)).chain(chunks).map(to_worker).collect()
 }
 
@@ -47,9 +44,8 @@ pub fn from_coordinator(message: CoordinatorMessage) -> Vec<wire::FromCoordinato
     vec![to_worker(one)]
 }
 
-/// The wire messages of one message to the coordinator.
-#[must_use]
-pub fn from_worker(message: WorkerMessage) -> Vec<wire::FromWorker> {
+/// The wire messages of one message to the coordinator. A gradient's chunks are made as they are asked for.
+pub fn from_worker(message: WorkerMessage) -> impl Iterator<Item = wire::FromWorker> {
     use from_worker::Message;
     let one = match message {
         WorkerMessage::Hello(Hello { name, threads }) => {
@@ -57,9 +53,12 @@ pub fn from_worker(message: WorkerMessage) -> Vec<wire::FromWorker> {
         }
         WorkerMessage::Heartbeat => Message::Heartbeat(wire::Heartbeat {}),
         WorkerMessage::Leave => Message::Leave(wire::Leave {}),
-        WorkerMessage::Answer(answer) => return to_answer(answer),
+        WorkerMessage::Answer(answer) => {
+            let (head, gradient) = to_answer(answer);
+            return to_messages(Message::Answer(head), gradient);
+        }
     };
-    vec![to_coordinator(one)]
+    to_messages(one, Vec::new())
 }
 
 fn to_worker(message: from_coordinator::Message) -> wire::FromCoordinator {
@@ -113,13 +112,11 @@ fn to_piece(piece: Piece) -> Vec<wire::FromCoordinator> {
     std::iter::once(from_coordinator::Message::Piece(head)).chain(leaves).map(to_worker).collect()
 }
 
-fn to_answer(answer: Answer) -> Vec<wire::FromWorker> {
+/// An answer's head, and the gradient that follows it.
+fn to_answer(answer: Answer) -> (wire::Answer, Vec<f32>) {
     use wire::answer::Body;
-    let (body, chunks) = match answer.body {
-        AnswerBody::Gradient(values) => {
-            let (head, chunks) = tensor::encode(&values);
-            (Body::Gradient(head), chunks)
-        }
+    let (body, gradient) = match answer.body {
+        AnswerBody::Gradient(values) => (Body::Gradient(tensor::head(&values)), values),
         AnswerBody::Confusion(confusion) => {
             (Body::Confusion(wire::Confusion { counts: confusion.flat() }), Vec::new())
         }
@@ -133,8 +130,16 @@ fn to_answer(answer: Answer) -> Vec<wire::FromWorker> {
         loss_sum: answer.totals.loss_sum,
         body: Some(body),
     };
-    let chunks = chunks.into_iter().map(|data| from_worker::Message::Chunk(wire::Chunk { data }));
-    std::iter::once(from_worker::Message::Answer(head)).chain(chunks).map(to_coordinator).collect()
+    (head, gradient)
+}
+
+fn to_messages(head: from_worker::Message, values: Vec<f32>) -> impl Iterator<Item = wire::FromWorker> {
+    let count = values.len().div_ceil(tensor::CHUNK_VALUES);
+    let chunk = move |index: usize| {
+        let rest = &values[index * tensor::CHUNK_VALUES..];
+        from_worker::Message::Chunk(tensor::chunk(&rest[..rest.len().min(tensor::CHUNK_VALUES)]))
+    };
+    std::iter::once(head).chain((0..count).map(chunk)).map(to_coordinator)
 }
 
 /// Cuts a reason to what the other side accepts.

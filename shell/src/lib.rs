@@ -1,9 +1,11 @@
-//! What both programs share on their outside: flags that may come from a file, logs, exit codes, the clock.
+//! What both programs share on their outside: flags that may come from a file, logs, exit codes, the clock,
+//! the way between processes of one machine.
 //!
 //! Nothing here knows of training.
 
 pub mod args;
 pub mod clock;
+pub mod local_socket;
 pub mod logging;
 pub mod stop;
 

@@ -1,7 +1,7 @@
 //! The embedded data set is worth training on: a linear model stays below 95 %, the CNN passes 98 %.
 
 use tests::cluster::train;
-use tests::process::Process;
+use tests::process::{Process, with_argument};
 
 #[test]
 fn a_linear_model_learns_digits_but_not_well() {
@@ -22,6 +22,9 @@ fn the_cnn_learns_digits_in_local_worker_processes_that_end_with_the_run() {
     let flags = ["--workers", "2", "--local", "--dataset", "digits", "--epochs", "1"];
     let (process, address) =
         Process::coordinator("127.0.0.1:0", &[&flags[..], &["--checkpoint-dir", checkpoints]].concat());
+    let ways = [format!("unix:@lockstep-{}-", process.id()), address];
+    let workers = || ways.iter().flat_map(|way| with_argument(way)).collect::<Vec<u32>>();
+    assert_eq!(workers().len(), 2);
     let outcome = process.wait();
     assert_eq!(outcome.code, Some(0), "{}", outcome.errors);
     let metrics = std::fs::read_to_string(folder.path().join("metrics.jsonl")).unwrap();
@@ -29,5 +32,5 @@ fn the_cnn_learns_digits_in_local_worker_processes_that_end_with_the_run() {
     assert_eq!(test["kind"], "test");
     assert!(test["accuracy"].as_f64().unwrap() >= 0.98, "{test}");
     assert!(outcome.output.contains("confusion"), "{}", outcome.output);
-    assert_eq!(tests::process::with_argument(&address), Vec::<u32>::new(), "workers are left behind");
+    assert_eq!(workers(), Vec::<u32>::new(), "workers are left behind");
 }

@@ -96,6 +96,12 @@ impl Process {
         Self::start("worker", &["--connect", address, "--name", name, "--threads", "1"])
     }
 
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal.
     ///
     /// # Panics
@@ -197,14 +203,14 @@ pub fn checkpoints(folder: &Path) -> Vec<u64> {
     steps
 }
 
-/// Ids of the processes that have `argument` on their command line.
+/// Ids of the processes with an argument on their command line that begins like this.
 #[must_use]
-pub fn with_argument(argument: &str) -> Vec<u32> {
+pub fn with_argument(beginning: &str) -> Vec<u32> {
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let id = |name: &str| name.parse::<u32>().ok();
     let has = |&id: &u32| {
         let line = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
-        line.split(|&byte| byte == 0).any(|word| word == argument.as_bytes())
+        line.split(|&byte| byte == 0).any(|word| word.starts_with(beginning.as_bytes()))
     };
     processes.filter_map(|entry| id(entry.file_name().to_str()?)).filter(has).collect()
 }

@@ -17,14 +17,20 @@ pub const TEST: u32 = 101;
 pub struct SmallData(TempDir);
 
 impl SmallData {
-    /// Draws and writes it.
+    /// Draws and writes [`TRAIN`] and [`TEST`] images.
+    #[must_use]
+    pub fn write() -> Self {
+        Self::of(TRAIN, TEST)
+    }
+
+    /// Draws and writes so many images to train on and to test on.
     ///
     /// # Panics
     /// When the temporary folder can't be written.
     #[must_use]
-    pub fn write() -> Self {
+    pub fn of(train: u32, test: u32) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        for (name, half, count) in [("train", Half::Train, TRAIN), ("t10k", Half::Test, TEST)] {
+        for (name, half, count) in [("train", Half::Train, train), ("t10k", Half::Test, test)] {
             let (mut pixels, mut labels) = (Vec::new(), Vec::new());
             for index in 0..count {
                 let (image, label) = draw(half, index);

@@ -14,7 +14,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, Parser)]
 #[command(version, about, long_about)]
 pub struct Flags {
-    /// The coordinator's address
+    /// The coordinator's address; unix:@NAME for one on this machine that says so
     #[arg(long, value_name = "HOST:PORT", env = "LOCKSTEP_CONNECT", value_parser = address)]
     pub connect: String,
     /// Leaves to compute at once [default: all cores]
@@ -59,6 +59,9 @@ fn default_name() -> String {
 }
 
 fn address(text: &str) -> Result<String, String> {
+    if shell::local_socket::name_of(text).is_some_and(|name| !name.is_empty()) {
+        return Ok(text.to_owned());
+    }
     let parts = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
     match parts {
         Some((host, port)) if !host.is_empty() && port > 0 => Ok(text.to_owned()),
@@ -90,10 +93,10 @@ mod tests {
 
     #[test]
     fn addresses_need_a_host_and_a_port() {
-        for good in ["127.0.0.1:29400", "node-1.local:1", "[::1]:80"] {
+        for good in ["127.0.0.1:29400", "node-1.local:1", "[::1]:80", "unix:@lockstep-1"] {
             assert_eq!(address(good).as_deref(), Ok(good));
         }
-        for bad in ["", "localhost", ":80", "host:0", "host:99999", "host:x"] {
+        for bad in ["", "localhost", ":80", "host:0", "host:99999", "host:x", "unix:@"] {
             assert!(address(bad).is_err(), "{bad}");
         }
     }

@@ -4,6 +4,7 @@
 
 use crate::driver::Input;
 use futures_util::{Stream, StreamExt, stream};
+use hyper_util::rt::TokioIo;
 use proto::inbound::CoordinatorDecoder;
 use proto::message::WorkerMessage;
 use proto::wire::cluster_client::ClusterClient;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 
 /// For the TCP connection; the machine bounds the whole way to a welcome.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -23,16 +24,17 @@ const WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 
 /// A stream, open or opening. Dropping it closes it.
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub struct Connection {
     /// Numbers the streams of this worker: inputs of an older one are ignored.
-    pub(crate) dial: u64,
+    pub dial: u64,
     outbox: mpsc::Sender<WorkerMessage>,
     reader: JoinHandle<()>,
 }
 
 impl Connection {
     /// Dials `address` and says `hello`; everything that arrives goes to `inbox`.
-    pub(crate) fn open(dial: u64, address: &str, hello: WorkerMessage, inbox: mpsc::Sender<Input>) -> Self {
+    #[must_use]
+    pub fn open(dial: u64, address: &str, hello: WorkerMessage, inbox: mpsc::Sender<Input>) -> Self {
         let (outbox, messages) = mpsc::channel(OUTBOX_MESSAGES);
         let address = address.to_owned();
         let reader = tokio::spawn(async move {
@@ -51,14 +53,14 @@ impl Connection {
     ///
     /// # Errors
     /// When the coordinator does not read what it asked for.
-    pub(crate) fn send(&self, message: WorkerMessage) -> Result<(), String> {
+    pub fn send(&self, message: WorkerMessage) -> Result<(), String> {
         self.outbox
             .try_send(message)
             .map_err(|_| "the coordinator does not read this worker's answers".to_owned())
     }
 
     /// Waits until what was queued has been handed to the network, at most `limit`.
-    pub(crate) async fn flush(&self, limit: Duration) {
+    pub async fn flush(&self, limit: Duration) {
         // All places of the queue are free again once its last message has been taken.
         let _ = tokio::time::timeout(limit, self.outbox.reserve_many(OUTBOX_MESSAGES)).await;
         tokio::time::sleep(FLUSH_PAUSE.min(limit)).await;
@@ -80,13 +82,7 @@ async fn read(
     messages: impl Stream<Item = WorkerMessage> + Send + 'static,
     inbox: &mpsc::Sender<Input>,
 ) -> Result<(), String> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))
-        .map_err(|error| format!("{address} is not an address: {error}"))?
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true)
-        .initial_stream_window_size(WINDOW_BYTES)
-        .initial_connection_window_size(WINDOW_BYTES);
-    let channel = endpoint.connect().await.map_err(|error| describe(&error))?;
+    let channel = connect(address).await?;
     let mut client = ClusterClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let wire = messages.flat_map(|message| stream::iter(outbound::from_worker(message)));
     let response = client.join(wire).await.map_err(|status| status.message().to_owned())?;
@@ -100,6 +96,29 @@ async fn read(
         }
     }
     Ok(())
+}
+
+async fn connect(address: &str) -> Result<Channel, String> {
+    let local = shell::local_socket::name_of(address);
+    let authority = if local.is_some() { "localhost" } else { address };
+    let endpoint = Endpoint::from_shared(format!("http://{authority}"))
+        .map_err(|error| format!("{address} is not an address: {error}"))?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES);
+    let connected = match local {
+        None => endpoint.connect().await,
+        Some(name) => {
+            let name = name.to_owned();
+            let open = move |_| {
+                let stream = shell::local_socket::connect(&name);
+                async move { stream.map(TokioIo::new) }
+            };
+            endpoint.connect_with_connector(tower::service_fn(open)).await
+        }
+    };
+    connected.map_err(|error| describe(&error))
 }
 
 /// The innermost cause of a transport error: "transport error" alone says nothing.

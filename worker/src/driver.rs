@@ -8,7 +8,7 @@ use crate::compute::{Computed, Outcome, Parameters, Pool};
 use common::ids::Incarnation;
 use common::model::ModelSpec;
 use common::protocol::worker::{Action, Event, Exit, Pulse, Timing, Worker};
-use proto::message::{Answer, CoordinatorMessage, Hello, Piece, Welcome, WorkerMessage};
+use proto::message::{Answer, CoordinatorMessage, Hello, Inspection, Piece, Welcome, WorkerMessage};
 use shell::clock::Clock;
 use shell::stop::StopRequests;
 use std::collections::BTreeMap;
@@ -55,11 +55,21 @@ pub enum WorkerError {
 
 /// What reaches the driver.
 #[derive(Debug)]
-pub(crate) enum Input {
-    /// Something arrived on stream `dial`: a whole message, or a part of one.
-    Message { dial: u64, message: Option<Box<CoordinatorMessage>> },
-    /// Stream `dial` is over.
-    Ended { dial: u64, why: String },
+pub enum Input {
+    /// Something arrived.
+    Message {
+        /// On which stream.
+        dial: u64,
+        /// A whole message, or `None` for a part of one.
+        message: Option<Box<CoordinatorMessage>>,
+    },
+    /// A stream is over.
+    Ended {
+        /// Which.
+        dial: u64,
+        /// Why.
+        why: String,
+    },
     /// From the compute threads.
     Pool(Outcome),
 }
@@ -247,7 +257,8 @@ impl Driver {
             Action::Send(round, node) => {
                 if let Some((incarnation, computed)) = self.finished.remove(&(round.0, node)) {
                     let Computed { totals, body, .. } = computed;
-                    let answer = Answer { incarnation, round, node, totals, body, checksum: 0 };
+                    let answer =
+                        Answer { incarnation, round, node, totals, body, inspection: Inspection::default() };
                     self.send(WorkerMessage::Answer(answer))?;
                 }
             }

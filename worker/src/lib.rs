@@ -4,7 +4,7 @@
 //! (`client`) and the threads of [`compute`]; [`model`] and [`op`] are the arithmetic.
 
 pub mod cli;
-mod client;
+pub mod client;
 pub mod compute;
 pub mod driver;
 pub mod model;

@@ -7,7 +7,14 @@ use proptest::prelude::*;
 fn answer(body: AnswerBody) -> Answer {
     let totals = Totals { samples: 3, correct: 2, loss_sum: 0.1 };
     let node = Node { level: 1, index: 2 };
-    Answer { incarnation: Incarnation(7), round: Round(9), node, totals, body, checksum: 0 }
+    Answer {
+        incarnation: Incarnation(7),
+        round: Round(9),
+        node,
+        totals,
+        body,
+        inspection: Inspection::default(),
+    }
 }
 
 fn samples(n: usize) -> Samples {
@@ -33,7 +40,7 @@ fn welcome() -> Welcome {
 
 fn to_coordinator(message: WorkerMessage, elements: usize) -> Result<Vec<WorkerMessage>, WireError> {
     let mut decoder = WorkerDecoder::new(elements);
-    outbound::from_worker(message).into_iter().filter_map(|m| decoder.decode(m).transpose()).collect()
+    outbound::from_worker(message).filter_map(|m| decoder.decode(m).transpose()).collect()
 }
 
 fn to_worker(messages: Vec<CoordinatorMessage>) -> Result<Vec<CoordinatorMessage>, WireError> {
@@ -93,7 +100,7 @@ fn a_gradient_of_another_size_or_cut_short_is_refused() {
     let message = WorkerMessage::Answer(answer(AnswerBody::Gradient(vec![1.0; 5])));
     assert_eq!(to_coordinator(message.clone(), 6), Err(WireError::Elements { expected: 6, got: 5 }));
     let mut decoder = WorkerDecoder::new(5);
-    let head = outbound::from_worker(message).remove(0);
+    let head = outbound::from_worker(message).next().unwrap();
     assert_eq!(decoder.decode(head.clone()), Ok(None));
     assert!(matches!(decoder.decode(head), Err(WireError::Order { .. })));
 }
@@ -119,7 +126,7 @@ fn parameters_are_encoded_once_and_shared() {
     let (a, b) = (outbound::parameters(&encoded), outbound::parameters(&encoded));
     assert_eq!(a, b);
     let Some(from_coordinator::Message::Chunk(chunk)) = &a[1].message else { panic!("no chunk: {a:?}") };
-    assert_eq!(chunk.data.as_ptr(), encoded.chunks[0].as_ptr());
+    assert_eq!(chunk.data.as_ptr(), encoded.chunks[0].data.as_ptr());
 }
 
 proptest! {

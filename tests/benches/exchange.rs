@@ -1,0 +1,109 @@
+//! What a step costs besides the gradients: parameters down, gradients up, adding, an SGD update.
+//!
+//! A real coordinator and 2 or 4 worker processes that answer at once ([`tests::instant`]), over loopback, for three
+//! sizes of model. Prints the median time of a step, and the bytes of tensors that it moved. With `EXCHANGE_JSON=FILE`
+//! each row is also appended there as a line of JSON. `cargo bench -p tests --bench exchange -- 93322` runs one size.
+
+#![allow(clippy::print_stdout, reason = "a benchmark's result")]
+
+use clap::Parser;
+use coordinator::cli::Flags;
+use coordinator::report::screen::Screen;
+use std::io::Write;
+use std::process::{Child, Command, Stdio};
+use tests::small_data::SmallData;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Flags of a model with about that many parameters, and how many steps to measure.
+const MODELS: [(u64, &[&str], u32); 3] = [
+    (93_322, &["--model", "cnn"], 400),
+    (1_048_615, &["--model", "mlp", "--hidden", "1319"], 100),
+    (25_001_862, &["--model", "mlp", "--hidden", "4618,4618"], 12),
+];
+/// Steps that do not count: buffers and windows grow.
+const WARM_UP: usize = 3;
+
+fn main() -> anyhow::Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let [flag, address, name] = args.as_slice()
+        && flag == "--instant-worker"
+    {
+        return work(address, name);
+    }
+    let only: Option<u64> = args.iter().find_map(|arg| arg.parse().ok());
+    println!("{:>12} {:>8} {:>10} {:>12} {:>8}", "parameters", "workers", "ms a step", "bytes", "GB/s");
+    for (elements, model, steps) in MODELS {
+        for workers in [2, 4] {
+            if only.is_none_or(|only| only == elements) {
+                let ms = measure(model, steps, workers)?;
+                report(elements, workers, ms)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn report(elements: u64, workers: u32, ms: f64) -> anyhow::Result<()> {
+    let bytes = elements * 4 * 2 * u64::from(workers);
+    let rate = bytes as f64 / ms / 1e6;
+    println!("{elements:>12} {workers:>8} {ms:>10.2} {bytes:>12} {rate:>8.2}");
+    if let Some(path) = std::env::var_os("EXCHANGE_JSON") {
+        let mut file = std::fs::File::options().create(true).append(true).open(path)?;
+        writeln!(file, r#"{{"elements":{elements},"workers":{workers},"ms":{ms:.4},"bytes":{bytes}}}"#)?;
+    }
+    Ok(())
+}
+
+/// The median time of a step, in milliseconds.
+fn measure(model: &[&str], steps: u32, workers: u32) -> anyhow::Result<f64> {
+    let data = SmallData::of(steps * workers + 1, 1);
+    let checkpoints = tempfile::tempdir()?;
+    let (folder, count) = (checkpoints.path().to_string_lossy().into_owned(), workers.to_string());
+    let place = ["coordinator", "--bind", "127.0.0.1:0", "--workers", &count, "--checkpoint-dir", &folder];
+    let steps = ["--val-split", "1", "--epochs", "1", "--micro-batch", "1", "--batch-size", &count];
+    let sgd = ["--optimizer", "sgd", "--momentum", "0", "--lr", "1e-6", "--checkpoint-every", "0"];
+    let flags = [&place[..], &["--dataset", data.folder()], &steps, &sgd, model].concat();
+    let options = Flags::try_parse_from(flags)?.options()?;
+    let prepared = coordinator::run::prepare(options, &Screen::silent())?;
+    let address = prepared.address().to_string();
+    let children: Vec<Child> = (0..workers).map(|index| start(&address, index)).collect::<Result<_, _>>()?;
+    let (_never, stop) = watch::channel(0);
+    runtime()?.block_on(prepared.run(stop))?;
+    let mut times = Vec::new();
+    for child in children {
+        let output = child.wait_with_output()?;
+        anyhow::ensure!(output.status.success(), "a worker failed");
+        times.extend(
+            String::from_utf8(output.stdout)?
+                .lines()
+                .map(str::parse::<f64>)
+                .collect::<Result<Vec<_>, _>>()?,
+        );
+    }
+    times.sort_unstable_by(f64::total_cmp);
+    Ok(times[times.len() / 2])
+}
+
+fn start(address: &str, index: u32) -> std::io::Result<Child> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["--instant-worker", address, &format!("instant-{index}")]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()
+}
+
+/// In a process of its own: prints the milliseconds of each step.
+fn work(address: &str, name: &str) -> anyhow::Result<()> {
+    let arrivals = runtime()?.block_on(tests::instant::work(address, name)).map_err(anyhow::Error::msg)?;
+    for pair in arrivals.windows(2).skip(WARM_UP) {
+        println!("{}", (pair[1] - pair[0]).as_secs_f64() * 1e3);
+    }
+    Ok(())
+}
+
+/// As the programs have it.
+fn runtime() -> std::io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(1).enable_all().build()
+}
