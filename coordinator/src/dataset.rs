@@ -1,7 +1,7 @@
 //! Which samples a run trains and tests on, and where they come from.
 //!
 //! Four sources: the embedded digits, MNIST's four files where they lie or from a public mirror, and any folder of four
-//! files like them. [`parts`] reads such files, [`mnist`] knows what MNIST's must contain, [`download`] fetches them.
+//! files like them. `parts` reads such files, `mnist` knows what MNIST's must contain, `download` fetches them.
 //! What the bytes mean is `common`'s ([`common::idx`], [`common::digits`]); how samples become leaves is not decided
 //! here. All calls block, for seconds where a download is due: the caller gives them a plain thread.
 
@@ -11,6 +11,7 @@ mod parts;
 
 pub use download::{DownloadError, FetchError};
 
+use crate::report::screen::Screen;
 use common::digits::{self, Half};
 use common::idx::IdxError;
 use common::sample::{PIXELS, Samples};
@@ -217,19 +218,23 @@ pub enum DatasetError {
 }
 
 /// The data set of that choice. MNIST is looked for in `data_dir` and downloaded to it; without one, in
-/// `lockstep/mnist` of the user's cache folder.
+/// `lockstep/mnist` of the user's cache folder. A download is shown on the screen.
 ///
 /// # Errors
 /// When a file is there but is not what it should be, whatever the choice: nothing is trained on other data than a
 /// person has put there. When MNIST is asked for and can't be had, which takes at most 5 seconds without a network.
-pub fn load(choice: &DatasetChoice, data_dir: Option<&Path>) -> Result<Dataset, DatasetError> {
-    load_from(choice, data_dir, &Origin::public())
+pub fn load(
+    choice: &DatasetChoice,
+    data_dir: Option<&Path>,
+    screen: &Screen,
+) -> Result<Dataset, DatasetError> {
+    load_from(choice, data_dir, Origin::public(screen.bars().cloned()))
 }
 
 fn load_from(
     choice: &DatasetChoice,
     data_dir: Option<&Path>,
-    origin: &Origin,
+    origin: Origin,
 ) -> Result<Dataset, DatasetError> {
     use DatasetError::{NoCache, Unavailable};
     match choice {
@@ -261,3 +266,6 @@ fn embedded(note: Option<String>) -> Dataset {
     let (train, test) = (half(Half::Train, digits::TRAIN), half(Half::Test, digits::TEST));
     Dataset { name: "digits".into(), digest: parts::digest(&train, &test), train, test, note }
 }
+
+#[cfg(test)]
+mod tests;

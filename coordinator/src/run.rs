@@ -118,7 +118,8 @@ pub fn prepare(options: Options, screen: &Screen) -> Result<Prepared, RunError> 
         (DatasetChoice::Auto, Some((_, saved))) => dataset_of(&saved.manifest),
         (choice, _) => choice.clone(),
     };
-    let Dataset { name, digest, train, test, note } = dataset::load(&choice, options.data_dir.as_deref())?;
+    let data = dataset::load(&choice, options.data_dir.as_deref(), screen)?;
+    let Dataset { name, digest, train, test, note } = data;
     note.iter().for_each(|note| screen.line(note));
     let mut config = options.config.clone();
     (config.dataset, config.dataset_digest, config.samples) = (name.clone(), digest, train.len() as u32);

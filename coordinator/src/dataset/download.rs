@@ -1,27 +1,178 @@
-//! Stub.
+//! Gets one of MNIST's four files from a public mirror into the data folder, whole and checked or not at all.
+//!
+//! Decides which mirror is asked when, and how a file is placed: written under a name of its own, checked, synced,
+//! renamed, so that processes that download at once and a crash at any moment leave whole files only. What a right
+//! file is, the caller's `check` says; how a mirror is talked to is [`mirror`]'s. A cut transfer starts over, for the
+//! largest file has 10 MB. Called by [`mnist`](super::mnist); blocks.
+
+mod mirror;
+
+pub use mirror::FetchError;
+pub(super) use mirror::Limits;
+
 use super::DatasetError;
-use super::parts::Part;
+use super::parts::{Content, Part};
+use backon::{BackoffBuilder, ExponentialBuilder};
+use indicatif::MultiProgress;
+use mirror::{Client, Failure, Mirror};
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::iter;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-/// Stub
+use std::thread;
+use std::time::Duration;
+use tracing::info;
+
+/// Where MNIST's four files lie, each as `<name>.gz`.
+const PUBLIC: [&str; 2] =
+    ["https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"];
+/// How often all mirrors are asked for a file, as far as a further try may help: enough for a blip, and an outage is
+/// told within minutes.
+const ROUNDS: usize = 3;
+/// What a file is called while it is not known to be right: never found as a part of a data set.
+const TEMPORARY_PREFIX: &str = ".download-";
+/// A temporary file not written to for as long is nobody's: a transfer that goes on writes every few seconds.
+const ABANDONED_AFTER: Duration = Duration::from_hours(1);
+/// For all users of a shared folder, less what the umask takes away; temporary files are their owner's alone.
+const FILE_MODE: u32 = 0o666;
+
+/// Why a file could not be downloaded.
 #[derive(Debug, thiserror::Error)]
-#[error("stub")]
-pub struct DownloadError;
-/// Stub
-#[derive(Debug, thiserror::Error)]
-#[error("stub")]
-pub struct FetchError;
-#[derive(Clone)]
-pub(super) struct Mirrors;
+pub enum DownloadError {
+    /// No mirror gave it.
+    #[error("{file}: {}", list(tried))]
+    Refused {
+        /// Its name on the mirrors.
+        file: String,
+        /// Each mirror and why its last try failed.
+        tried: Vec<(String, FetchError)>,
+    },
+    /// There is no keeping it.
+    #[error("cannot keep files in {}: {why}", folder.display())]
+    Disk {
+        /// Where it should be.
+        folder: PathBuf,
+        /// What the system says.
+        why: io::Error,
+    },
+}
+
+/// The places to download from, and what is known of them since the program began.
+pub(super) struct Mirrors {
+    client: Client,
+    mirrors: Vec<Mirror>,
+}
+
 impl Mirrors {
-    pub(super) fn public() -> Self {
-        Self
+    /// Those of MNIST, through the proxy that the environment names. Progress is shown among `bars`, if there are any.
+    pub(super) fn public(bars: Option<MultiProgress>) -> Self {
+        Self::new(PUBLIC.map(str::to_owned), Limits::PUBLIC, ureq::Proxy::try_from_env(), bars)
     }
+
+    /// Each of `bases` ends with a slash.
+    pub(super) fn new(
+        bases: impl IntoIterator<Item = String>,
+        limits: Limits,
+        proxy: Option<ureq::Proxy>,
+        bars: Option<MultiProgress>,
+    ) -> Self {
+        let mirrors = bases.into_iter().map(Mirror::new).collect();
+        Self { client: Client::new(limits, proxy, bars), mirrors }
+    }
+
+    /// Puts that file into the folder, in gzip, and returns where it lies and what `check` made of it. `check` gets a
+    /// file of another name in the same folder.
+    ///
+    /// A mirror that did not answer is not asked again, for later files neither.
+    ///
+    /// # Errors
+    /// When no mirror gave a file that `check` accepts, or the folder can't be written; it is as before then.
     pub(super) fn fetch(
         &mut self,
-        _: &Path,
-        _: Part,
-        _: impl Fn(&Path) -> Result<Vec<u8>, DatasetError>,
-    ) -> Result<(PathBuf, Vec<u8>), DownloadError> {
-        Err(DownloadError)
+        folder: &Path,
+        part: Part,
+        check: impl Fn(&Path) -> Result<Vec<u8>, DatasetError>,
+    ) -> Result<Content, DownloadError> {
+        let file = format!("{}.gz", part.name);
+        let disk = |why| DownloadError::Disk { folder: folder.to_owned(), why };
+        fs::create_dir_all(folder).map_err(disk)?;
+        remove_abandoned(folder);
+        let pauses = ExponentialBuilder::new().with_min_delay(self.client.limits.pause);
+        let pauses = pauses.with_max_times(ROUNDS - 1).build();
+        let mut failures: Vec<Option<FetchError>> = self.mirrors.iter().map(|_| None).collect();
+        for pause in iter::once(Duration::ZERO).chain(pauses) {
+            if !failures.iter().any(is_worth_a_try) {
+                break;
+            }
+            thread::sleep(pause);
+            for (mirror, failure) in self.mirrors.iter_mut().zip(&mut failures) {
+                if !is_worth_a_try(failure) {
+                    continue;
+                }
+                match attempt(mirror, &self.client, folder, &file, &check) {
+                    Ok(content) => return Ok(content),
+                    Err(Failure::Disk(why)) => return Err(disk(why)),
+                    Err(Failure::Mirror(error)) => {
+                        if error.may_pass() {
+                            info!(file, mirror = mirror.base(), %error, "a try to download failed");
+                        }
+                        *failure = Some(error);
+                    }
+                }
+            }
+        }
+        let bases = self.mirrors.iter().map(|mirror| mirror.base().to_owned());
+        let tried = bases.zip(failures).filter_map(|(base, failure)| Some((base, failure?))).collect();
+        Err(DownloadError::Refused { file, tried })
     }
 }
+
+fn is_worth_a_try(last: &Option<FetchError>) -> bool {
+    last.as_ref().is_none_or(FetchError::may_pass)
+}
+
+/// One try at one mirror.
+fn attempt(
+    mirror: &mut Mirror,
+    client: &Client,
+    folder: &Path,
+    file: &str,
+    check: impl Fn(&Path) -> Result<Vec<u8>, DatasetError>,
+) -> Result<Content, Failure> {
+    let mut temporary = tempfile::Builder::new()
+        .prefix(TEMPORARY_PREFIX)
+        .permissions(Permissions::from_mode(FILE_MODE))
+        .tempfile_in(folder)?;
+    let bytes = mirror.fetch(client, file, &mut temporary)?;
+    let content = check(temporary.path()).map_err(|error| match error {
+        DatasetError::Read { source, .. } => Failure::Disk(source),
+        why => FetchError::Foreign { bytes, why: Box::new(why) }.into(),
+    })?;
+    let target = folder.join(file);
+    temporary.as_file().sync_all()?;
+    temporary.persist(&target).map_err(|error| error.error)?;
+    File::open(folder)?.sync_all()?;
+    info!(file, mirror = mirror.base(), bytes, "downloaded");
+    Ok((target, content))
+}
+
+/// Clears away what killed downloads have left. Nothing depends on it, so failures are passed over.
+fn remove_abandoned(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(TEMPORARY_PREFIX));
+        let idle = entry.metadata().and_then(|metadata| metadata.modified()).ok();
+        let idle = idle.and_then(|modified| modified.elapsed().ok());
+        if ours && idle.is_some_and(|idle| idle > ABANDONED_AFTER) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+fn list(tried: &[(String, FetchError)]) -> String {
+    let each: Vec<String> = tried.iter().map(|(base, error)| format!("{base} {error}")).collect();
+    each.join("; ")
+}
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -3,15 +3,16 @@
 //! A file that is there is used and never touched; one that is not is downloaded. Either is checked by the SHA-256 of
 //! its uncompressed content, so a run on `mnist` is a run on MNIST.
 
-use super::download::{FetchError, Mirrors};
-use super::parts::{self, PARTS, Part};
+use super::download::Mirrors;
+use super::parts::{self, Part};
 use super::{Dataset, DatasetError};
 use common::config::hex;
 use etcetera::BaseStrategy;
+use indicatif::MultiProgress;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
-/// SHA-256 of the uncompressed content of the four files, in the order of [`PARTS`].
+/// SHA-256 of the uncompressed content of the four files, in the order of [`parts::PARTS`].
 const SHA256: [&str; 4] = [
     "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
@@ -22,25 +23,25 @@ const SHA256: [&str; 4] = [
 /// Where the four files come from and what they must contain. Tests have their own.
 pub(super) struct Origin {
     pub(super) mirrors: Mirrors,
-    /// In hex, in the order of [`PARTS`].
+    /// In hex, in the order of [`parts::PARTS`].
     pub(super) sha256: [String; 4],
 }
 
 impl Origin {
-    /// MNIST on the public mirrors.
-    pub(super) fn public() -> Self {
-        Self { mirrors: Mirrors::public(), sha256: SHA256.map(str::to_owned) }
+    /// MNIST on the public mirrors; progress is shown among `bars`, if there are any.
+    pub(super) fn public(bars: Option<MultiProgress>) -> Self {
+        Self { mirrors: Mirrors::public(bars), sha256: SHA256.map(str::to_owned) }
     }
 }
 
 /// MNIST from that folder or the user's cache, after downloading to it what is not there.
-pub(super) fn load(folder: Option<&Path>, origin: &Origin) -> Result<Dataset, DatasetError> {
+pub(super) fn load(folder: Option<&Path>, origin: Origin) -> Result<Dataset, DatasetError> {
     let folder = match folder {
         Some(folder) => folder.to_owned(),
         None => cache()?,
     };
-    let mut mirrors = origin.mirrors.clone();
-    let mut expected = origin.sha256.iter();
+    let Origin { mut mirrors, sha256 } = origin;
+    let mut expected = sha256.iter();
     parts::assemble("mnist".into(), |part| {
         let expected = expected.next().expect("there are as many digests as files");
         if let Some(path) = parts::find(&folder, part)? {

@@ -54,7 +54,7 @@ impl Screen {
     }
 
     /// The place for a bar, where one can be drawn.
-    pub(super) fn bars(&self) -> Option<&MultiProgress> {
+    pub(crate) fn bars(&self) -> Option<&MultiProgress> {
         (!self.0.bars.is_hidden()).then_some(&self.0.bars)
     }
 

@@ -1,0 +1,245 @@
+use super::download::tests::server::{Reply, Server};
+use super::download::tests::{PATIENT, gzip, mirrors, names};
+use super::parts::{PART_BYTES_MAX, PARTS};
+use super::*;
+use common::config::hex;
+use common::idx;
+use common::sample::CLASSES;
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::io::Write;
+
+/// Contents of four files: so many images, each of one grey, their class as label.
+fn contents(train: u8, test: u8) -> [Vec<u8>; 4] {
+    let samples = |count: u8| {
+        let pixels = (0..count).flat_map(|index| vec![index; PIXELS]).collect();
+        idx::encode(&Samples::new(pixels, (0..count).map(|index| index % CLASSES as u8).collect()).unwrap())
+    };
+    let ((train_images, train_labels), (test_images, test_labels)) = (samples(train), samples(test));
+    [train_images, train_labels, test_images, test_labels]
+}
+
+/// A folder with these four files, plain.
+fn folder_of(contents: &[Vec<u8>; 4]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (part, content) in PARTS.iter().zip(contents) {
+        fs::write(folder.path().join(part.name), content).unwrap();
+    }
+    folder
+}
+
+/// Offers these four files.
+fn server_of(contents: [Vec<u8>; 4]) -> Server {
+    Server::start(move |file| {
+        let at = PARTS.iter().position(|part| format!("{}.gz", part.name) == file);
+        at.map_or(Reply::Status(404), |at| Reply::Whole(gzip(&contents[at])))
+    })
+}
+
+/// A world in which MNIST is these four files and that server has it.
+fn origin(contents: &[Vec<u8>; 4], server: &Server) -> Origin {
+    let sha256 = contents.each_ref().map(|content| hex(&Sha256::digest(content)));
+    Origin { mirrors: mirrors(&[server], PATIENT), sha256 }
+}
+
+/// The error for a folder of four files of which number `part` holds `bytes`. It names that file, on one line.
+fn error_with(part: usize, bytes: &[u8]) -> DatasetError {
+    let folder = folder_of(&contents(3, 2));
+    let path = folder.path().join(PARTS[part].name);
+    fs::write(&path, bytes).unwrap();
+    let error = parts::load(folder.path()).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains(path.to_str().unwrap()) && !text.contains('\n'), "{text}");
+    error
+}
+
+/// What [`error_with`] is for training images that were changed.
+fn error_of_images(change: impl FnOnce(&mut Vec<u8>)) -> DatasetError {
+    let [mut images, ..] = contents(3, 2);
+    change(&mut images);
+    error_with(0, &images)
+}
+
+#[test]
+fn a_choice_is_written_as_it_is_read() {
+    for text in ["auto", "mnist", "digits", "./mnist", "/data/other"] {
+        assert_eq!(text.parse::<DatasetChoice>().unwrap().to_string(), text);
+    }
+    assert_eq!("./mnist".parse(), Ok(DatasetChoice::Folder("./mnist".into())));
+}
+
+#[test]
+fn a_folder_reads_the_same_plain_and_in_gzip_and_has_the_digest_of_its_content() {
+    let contents = contents(3, 2);
+    let folder = folder_of(&contents);
+    let plain = parts::load(folder.path()).unwrap();
+    fs::remove_file(folder.path().join(PARTS[0].name)).unwrap();
+    // In two members, as `cat` of two gzip files makes it.
+    let (first, second) = contents[0].split_at(100);
+    let packed = [gzip(first), gzip(second)].concat();
+    fs::write(folder.path().join(format!("{}.gz", PARTS[0].name)), packed).unwrap();
+    let packed = parts::load(folder.path()).unwrap();
+    for data in [&plain, &packed] {
+        assert_eq!(data.name, folder.path().display().to_string());
+        assert_eq!(data.digest, hex(&Sha256::digest(contents.concat())));
+        assert_eq!((data.train.labels(), data.test.labels()), (&[0, 1, 2][..], &[0, 1][..]));
+        assert_eq!((data.train.image(2)[0], &data.note), (2, &None));
+    }
+}
+
+#[test]
+fn what_is_not_there_is_named() {
+    let folder = folder_of(&contents(3, 2));
+    fs::remove_file(folder.path().join(PARTS[3].name)).unwrap();
+    let error = parts::load(folder.path()).unwrap_err();
+    assert!(matches!(error, DatasetError::Missing { name: "t10k-labels-idx1-ubyte", .. }), "{error}");
+    let error = parts::load(&folder.path().join("typo")).unwrap_err();
+    assert!(matches!(error, DatasetError::NoFolder(_)), "{error}");
+}
+
+#[test]
+fn a_file_of_another_kind_is_refused_by_its_header() {
+    let error = error_of_images(|bytes| bytes[2] = 9);
+    assert!(
+        matches!(error, DatasetError::Header { source: IdxError::Magic { got: 0x0903, .. }, .. }),
+        "{error}"
+    );
+    let error = error_of_images(|bytes| bytes[11] = 27);
+    assert!(matches!(error, DatasetError::Header { source: IdxError::Size { .. }, .. }), "{error}");
+    let error = error_with(0, &[]);
+    assert!(matches!(error, DatasetError::Header { source: IdxError::Header { got: 0, .. }, .. }), "{error}");
+    // Labels where images should be.
+    let error = error_with(0, &contents(30, 2)[1]);
+    assert!(matches!(error, DatasetError::Header { source: IdxError::Magic { .. }, .. }), "{error}");
+}
+
+#[test]
+fn a_file_must_be_as_long_as_it_announces() {
+    let announced = contents(3, 2)[0].len() as u64;
+    let error = error_of_images(|bytes| bytes.push(0));
+    assert!(matches!(error, DatasetError::Longer { expected, .. } if expected == announced), "{error}");
+    let error = error_of_images(|bytes| bytes.truncate(bytes.len() - 1));
+    assert!(matches!(error, DatasetError::CutOff { got, .. } if got == announced - 1), "{error}");
+}
+
+#[test]
+fn images_need_as_many_labels() {
+    let error = error_with(0, &contents(4, 2)[0]);
+    assert!(matches!(error, DatasetError::Pair { .. }), "{error}");
+    let folder = folder_of(&contents(3, 0));
+    let error = parts::load(folder.path()).unwrap_err();
+    assert!(matches!(error, DatasetError::Empty(path) if path.ends_with(PARTS[2].name)));
+}
+
+#[test]
+fn a_label_that_is_no_class_is_named_with_its_offset() {
+    let mut labels = contents(3, 2)[1].clone();
+    labels[9] = 10;
+    let error = error_with(1, &labels);
+    assert!(matches!(error, DatasetError::Label { offset: 9, label: 10, .. }), "{error}");
+}
+
+#[test]
+fn damaged_gzip_is_refused() {
+    let whole = gzip(&contents(3, 2)[0]);
+    let cut = &whole[..whole.len() - 9];
+    // The last 8 bytes are a checksum and the length (RFC 1952, section 2.3.1).
+    let mut miscounted = whole.clone();
+    *miscounted.last_mut().unwrap() ^= 1;
+    let mut altered = whole.clone();
+    altered[whole.len() - 8] ^= 1;
+    for bytes in [cut, &miscounted, &altered, &whole[..12]] {
+        let error = error_with(0, bytes);
+        assert!(matches!(error, DatasetError::Gzip { .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_gzip_bomb_is_read_no_further_than_it_announces() {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(&contents(3, 2)[0]).unwrap();
+    for _ in 0..64 {
+        encoder.write_all(&vec![0; 1 << 20]).unwrap();
+    }
+    let mut bomb = encoder.finish().unwrap();
+    // Whoever reads to the end learns that it is damaged.
+    bomb.truncate(bomb.len() - 9);
+    let error = error_with(0, &bomb);
+    assert!(matches!(error, DatasetError::Longer { .. }), "{error}");
+}
+
+#[test]
+fn memory_is_not_reserved_for_what_is_only_announced() {
+    let count = |count: u32| move |bytes: &mut Vec<u8>| bytes[4..8].copy_from_slice(&count.to_be_bytes());
+    let error = error_of_images(count(u32::MAX));
+    let announced_bytes = 16 + u64::from(u32::MAX) * PIXELS as u64;
+    assert!(
+        matches!(error, DatasetError::TooLarge { announced, .. } if announced == announced_bytes),
+        "{error}"
+    );
+    let most = (PART_BYTES_MAX - 16) / PIXELS as u64;
+    let error = error_of_images(count(most as u32));
+    assert!(matches!(error, DatasetError::CutOff { got, .. } if got == 16 + 3 * PIXELS as u64), "{error}");
+}
+
+#[test]
+fn mnist_is_downloaded_once_and_then_read_without_a_request() {
+    let contents = contents(3, 2);
+    let server = server_of(contents.clone());
+    let folder = tempfile::tempdir().unwrap();
+    // One that is there is not asked for.
+    fs::write(folder.path().join(PARTS[2].name), &contents[2]).unwrap();
+    for requests in [4, 4] {
+        let data = load_from(&DatasetChoice::Mnist, Some(folder.path()), origin(&contents, &server)).unwrap();
+        assert_eq!((data.name.as_str(), data.train.len(), data.test.len()), ("mnist", 3, 2));
+        assert_eq!(data.digest, hex(&Sha256::digest(contents.concat())));
+        assert_eq!(server.requests().len(), requests);
+    }
+    assert_eq!(names(folder.path()).len(), 4);
+}
+
+#[test]
+fn without_mnist_auto_trains_on_digits_with_a_note_where_mnist_fails() {
+    let server = Server::start(|_| Reply::Status(404));
+    let folder = tempfile::tempdir().unwrap();
+    let load = |choice| load_from(&choice, Some(folder.path()), origin(&contents(3, 2), &server));
+    let error = load(DatasetChoice::Mnist).unwrap_err();
+    assert!(matches!(error, DatasetError::Unavailable { .. }), "{error}");
+    let data = load(DatasetChoice::Auto).unwrap();
+    assert_eq!((data.name.as_str(), data.train.len(), data.test.len()), ("digits", 60_000, 10_000));
+    let note = data.note.unwrap();
+    assert_eq!(note, format!("training on the embedded digits: {error}"));
+    assert!(note.contains(&server.base()) && note.contains("404") && !note.contains('\n'), "{note}");
+}
+
+#[test]
+fn a_file_that_is_there_but_wrong_is_named_and_left_alone_whatever_the_choice() {
+    let server = server_of(contents(3, 2));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(format!("{}.gz", PARTS[0].name));
+    for bytes in [gzip(&contents(4, 2)[0]), b"not even gzip".to_vec()] {
+        fs::write(&path, &bytes).unwrap();
+        for choice in [DatasetChoice::Mnist, DatasetChoice::Auto] {
+            let origin = origin(&contents(3, 2), &server);
+            let error = load_from(&choice, Some(folder.path()), origin).unwrap_err();
+            assert!(matches!(error, DatasetError::NotMnist { .. } | DatasetError::Header { .. }), "{error}");
+            assert!(error.to_string().contains(path.to_str().unwrap()));
+        }
+        assert_eq!(fs::read(&path).unwrap(), bytes);
+    }
+    assert!(server.requests().is_empty());
+}
+
+#[test]
+fn the_real_mnist_is_read_where_the_environment_says_it_lies() {
+    let Some(folder) = std::env::var_os("MNIST_DIR").filter(|folder| !folder.is_empty()) else {
+        shell::report("MNIST_DIR is not set: the real MNIST was not read");
+        return;
+    };
+    // From where it lies or not at all.
+    let origin = Origin { mirrors: mirrors(&[], PATIENT), ..Origin::public(None) };
+    let data = load_from(&DatasetChoice::Mnist, Some(Path::new(&folder)), origin).unwrap();
+    assert_eq!((data.train.len(), data.test.len()), (60_000, 10_000));
+    assert_eq!(data.train.labels()[..5], [5, 0, 4, 1, 9]);
+    assert_eq!(data.test.labels()[..5], [7, 2, 1, 0, 4]);
+}
