@@ -9,7 +9,7 @@
 
 pub mod plain;
 
-use super::values;
+use super::{borrow, values};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use std::sync::Mutex;
 
@@ -35,6 +35,17 @@ pub struct Geometry {
     pub kernel_w: usize,
     /// Whether 2x2 max pooling follows.
     pub pool: bool,
+}
+
+/// Gradients of a convolution's operands, each in its operand's layout.
+#[derive(Debug)]
+pub struct Gradients {
+    /// Of x, where it was asked for.
+    pub x: Option<Vec<f32>>,
+    /// Of the weights.
+    pub w: Vec<f32>,
+    /// Of the bias.
+    pub b: Vec<f32>,
 }
 
 impl Geometry {
@@ -67,6 +78,25 @@ impl Geometry {
         }
         Ok(geometry)
     }
+}
+
+/// Output `[n, out rows, out columns, outputs]` and one code a value, for weights `[out, in, kh, kw]`.
+#[must_use]
+pub fn forward(geometry: &Geometry, x: &[f32], w: &[f32], b: &[f32]) -> (Vec<f32>, Vec<u32>) {
+    plain::forward(geometry, x, w, b)
+}
+
+/// Gradients, given the forward pass's codes and the gradient of its output.
+#[must_use]
+pub fn backward(
+    geometry: &Geometry,
+    x: &[f32],
+    w: &[f32],
+    codes: &[u32],
+    grad: &[f32],
+    input_gradient: bool,
+) -> Gradients {
+    plain::backward(geometry, x, w, codes, grad, input_gradient)
 }
 
 /// Convolution, bias, ReLU. `input_gradient` says whether x needs a gradient.
@@ -112,8 +142,7 @@ impl CustomOp3 for Conv {
         b_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let geometry = Geometry::of(x_layout.shape(), w_layout.shape(), b_layout.shape(), self.pool)?;
-        let matrix = to_matrix(&geometry, values(w, w_layout)?);
-        let (y, codes) = plain::forward(&geometry, values(x, x_layout)?, &matrix, values(b, b_layout)?);
+        let (y, codes) = forward(&geometry, values(x, x_layout)?, values(w, w_layout)?, values(b, b_layout)?);
         *self.codes.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = codes;
         let (rows, columns) = geometry.out();
         Ok((CpuStorage::F32(y), (geometry.n, rows, columns, geometry.outputs).into()))
@@ -128,41 +157,13 @@ impl CustomOp3 for Conv {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let geometry = Geometry::of(x.shape(), w.shape(), b.shape(), self.pool)?;
-        let matrix = to_matrix(&geometry, &super::to_vec(w)?);
         let codes = self.codes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let (x_values, grad) = (super::to_vec(x)?, super::to_vec(grad)?);
-        let gradients = plain::backward(&geometry, &x_values, &matrix, &codes, &grad, self.input_gradient);
+        let grad = grad.contiguous()?;
+        let gradients =
+            backward(&geometry, &borrow(x)?, &borrow(w)?, &codes, &borrow(&grad)?, self.input_gradient);
         let dx = gradients.x.map(|dx| Tensor::from_vec(dx, x.shape(), x.device())).transpose()?;
-        let dw = from_matrix(&geometry, &gradients.matrix);
-        let dw = Tensor::from_vec(dw, w.shape(), w.device())?;
-        Ok((dx, Some(dw), Some(Tensor::from_vec(gradients.bias, b.shape(), b.device())?)))
-    }
-}
-
-/// Weights `[out, in, kh, kw]` as the matrix `[kh · kw · in, out]` that a patch of x is multiplied with.
-fn to_matrix(geometry: &Geometry, weights: &[f32]) -> Vec<f32> {
-    let mut matrix = vec![0.0; weights.len()];
-    for_each_weight(geometry, |in_weights, in_matrix| matrix[in_matrix] = weights[in_weights]);
-    matrix
-}
-
-/// The inverse of [`to_matrix`].
-fn from_matrix(geometry: &Geometry, matrix: &[f32]) -> Vec<f32> {
-    let mut weights = vec![0.0; matrix.len()];
-    for_each_weight(geometry, |in_weights, in_matrix| weights[in_weights] = matrix[in_matrix]);
-    weights
-}
-
-fn for_each_weight(geometry: &Geometry, mut visit: impl FnMut(usize, usize)) {
-    let Geometry { inputs, outputs, kernel_h, kernel_w, .. } = *geometry;
-    let window = kernel_h * kernel_w;
-    for output in 0..outputs {
-        for input in 0..inputs {
-            for place in 0..window {
-                let in_weights = (output * inputs + input) * window + place;
-                visit(in_weights, (place * inputs + input) * outputs + output);
-            }
-        }
+        let dw = Tensor::from_vec(gradients.w, w.shape(), w.device())?;
+        Ok((dx, Some(dw), Some(Tensor::from_vec(gradients.b, b.shape(), b.device())?)))
     }
 }
 
