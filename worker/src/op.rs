@@ -10,6 +10,7 @@ pub mod conv;
 pub mod linear;
 pub mod loss;
 pub mod matmul;
+mod scratch;
 
 use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor};
 use std::ops::{Deref, Range};

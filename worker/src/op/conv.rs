@@ -7,10 +7,16 @@
 //! PyTorch. What the forward pass found is kept as one code a value ([`CLOSED`] or the place in the window), so the
 //! backward pass need not look at activations again.
 
-pub mod plain;
+mod direct;
+mod epilogue;
+mod live;
+mod plain;
+mod single;
+mod weights;
 
 use super::{borrow, values};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+use pulp::Arch;
 use std::sync::Mutex;
 
 /// Code of an output that ReLU closed: no gradient goes through it.
@@ -68,6 +74,12 @@ impl Geometry {
         self.kernel_h * self.kernel_w * self.inputs
     }
 
+    /// Images whose input fits the L1 cache together, at least one; more than four gain nothing.
+    fn block(&self) -> usize {
+        const L1_VALUES: usize = 8192;
+        (L1_VALUES / (self.height * self.width * self.inputs)).clamp(1, 4)
+    }
+
     fn of(x: &Shape, w: &Shape, b: &Shape, pool: bool) -> Result<Self> {
         let (n, height, width, inputs) = x.dims4()?;
         let (outputs, w_inputs, kernel_h, kernel_w) = w.dims4()?;
@@ -83,7 +95,7 @@ impl Geometry {
 /// Output `[n, out rows, out columns, outputs]` and one code a value, for weights `[out, in, kh, kw]`.
 #[must_use]
 pub fn forward(geometry: &Geometry, x: &[f32], w: &[f32], b: &[f32]) -> (Vec<f32>, Vec<u32>) {
-    plain::forward(geometry, x, w, b)
+    forward_on(Arch::new(), geometry, x, w, b)
 }
 
 /// Gradients, given the forward pass's codes and the gradient of its output.
@@ -96,7 +108,37 @@ pub fn backward(
     grad: &[f32],
     input_gradient: bool,
 ) -> Gradients {
-    plain::backward(geometry, x, w, codes, grad, input_gradient)
+    backward_on(Arch::new(), geometry, x, w, codes, grad, input_gradient)
+}
+
+/// [`forward`] with the instructions of `arch`: where its path is chosen.
+fn forward_on(arch: Arch, geometry: &Geometry, x: &[f32], w: &[f32], b: &[f32]) -> (Vec<f32>, Vec<u32>) {
+    if single::fits(geometry) {
+        single::forward(arch, geometry, x, w, b)
+    } else if direct::fits(geometry) {
+        direct::forward(arch, geometry, x, w, b)
+    } else {
+        plain::forward(geometry, x, w, b)
+    }
+}
+
+/// [`backward`] with the instructions of `arch`: where its path is chosen.
+fn backward_on(
+    arch: Arch,
+    geometry: &Geometry,
+    x: &[f32],
+    w: &[f32],
+    codes: &[u32],
+    grad: &[f32],
+    input_gradient: bool,
+) -> Gradients {
+    if single::fits(geometry) && !input_gradient {
+        single::backward(arch, geometry, x, codes, grad)
+    } else if live::fits(geometry) {
+        live::backward(arch, geometry, x, w, codes, grad, input_gradient)
+    } else {
+        plain::backward(geometry, x, w, codes, grad, input_gradient)
+    }
 }
 
 /// Convolution, bias, ReLU. `input_gradient` says whether x needs a gradient.

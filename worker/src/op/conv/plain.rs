@@ -3,16 +3,16 @@
 //! One image at a time, so that a patch matrix (`[map, patch]`, 139 kB for the CNN's second layer) stays in the L2
 //! cache. Gradients of weights and bias add up image after image.
 
-use super::{CLOSED, Geometry, Gradients};
+use super::{CLOSED, Geometry, Gradients, weights};
 use crate::op::matmul::{Into, View, matmul};
 
 /// See [`super::forward`].
-#[must_use]
-pub fn forward(geometry: &Geometry, x: &[f32], w: &[f32], bias: &[f32]) -> (Vec<f32>, Vec<u32>) {
+pub(super) fn forward(geometry: &Geometry, x: &[f32], w: &[f32], bias: &[f32]) -> (Vec<f32>, Vec<u32>) {
     let (rows, columns) = geometry.map();
     let (out_rows, out_columns) = geometry.out();
     let (patch, outputs) = (geometry.patch(), geometry.outputs);
-    let matrix = to_matrix(geometry, w);
+    let mut matrix = vec![0.0; w.len()];
+    weights::by_output(geometry, w, outputs, &mut matrix);
     let mut y = Vec::with_capacity(geometry.n * out_rows * out_columns * outputs);
     let mut codes = Vec::with_capacity(y.capacity());
     let mut patches = vec![0.0; rows * columns * patch];
@@ -37,8 +37,7 @@ pub fn forward(geometry: &Geometry, x: &[f32], w: &[f32], bias: &[f32]) -> (Vec<
 }
 
 /// See [`super::backward`].
-#[must_use]
-pub fn backward(
+pub(super) fn backward(
     geometry: &Geometry,
     x: &[f32],
     w: &[f32],
@@ -48,7 +47,8 @@ pub fn backward(
 ) -> Gradients {
     let (rows, columns) = geometry.map();
     let (patch, outputs) = (geometry.patch(), geometry.outputs);
-    let matrix = to_matrix(geometry, w);
+    let mut matrix = vec![0.0; w.len()];
+    weights::by_output(geometry, w, outputs, &mut matrix);
     let mut dw = vec![0.0; matrix.len()];
     let mut patches = vec![0.0; rows * columns * patch];
     let mut map = vec![0.0; rows * columns * outputs];
@@ -66,7 +66,7 @@ pub fn backward(
             add_patches(geometry, &patches, &mut dx[i * in_size..(i + 1) * in_size]);
         }
     }
-    gradients.w = from_matrix(geometry, &dw);
+    gradients.w = weights::from_by_output(geometry, &dw, outputs);
     gradients
 }
 
@@ -130,33 +130,6 @@ fn for_each_run(geometry: &Geometry, mut visit: impl FnMut(usize, usize, usize))
                 let in_image = ((row + kernel_row) * geometry.width + column) * geometry.inputs;
                 visit(in_image, in_patches, run);
                 in_patches += run;
-            }
-        }
-    }
-}
-
-/// Weights `[out, in, kh, kw]` as the matrix `[kh · kw · in, out]` that a patch of x is multiplied with.
-fn to_matrix(geometry: &Geometry, weights: &[f32]) -> Vec<f32> {
-    let mut matrix = vec![0.0; weights.len()];
-    for_each_weight(geometry, |in_weights, in_matrix| matrix[in_matrix] = weights[in_weights]);
-    matrix
-}
-
-/// The inverse of [`to_matrix`].
-fn from_matrix(geometry: &Geometry, matrix: &[f32]) -> Vec<f32> {
-    let mut weights = vec![0.0; matrix.len()];
-    for_each_weight(geometry, |in_weights, in_matrix| weights[in_weights] = matrix[in_matrix]);
-    weights
-}
-
-fn for_each_weight(geometry: &Geometry, mut visit: impl FnMut(usize, usize)) {
-    let Geometry { inputs, outputs, kernel_h, kernel_w, .. } = *geometry;
-    let window = kernel_h * kernel_w;
-    for output in 0..outputs {
-        for input in 0..inputs {
-            for place in 0..window {
-                let in_weights = (output * inputs + input) * window + place;
-                visit(in_weights, (place * inputs + input) * outputs + output);
             }
         }
     }

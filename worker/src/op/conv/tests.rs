@@ -1,3 +1,5 @@
+mod kernels;
+
 use super::*;
 use crate::op::testing::{check_gradients, variable};
 use crate::op::to_vec;

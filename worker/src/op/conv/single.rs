@@ -1,0 +1,191 @@
+//! One input channel, a 3x3 kernel and pooling: the first layer, where a patch is too short for a matrix product.
+//!
+//! Lanes are output channels. Forward, the nine weights of a register of channels stay in registers while a row of
+//! windows is walked; each window reads the 4x4 pixels under it and makes four sums. Backward, the nine sums of the
+//! weight gradient and that of the bias stay in registers in the same way. Each lane may have its maximum elsewhere,
+//! so the gradient is split by code into four, zero in the lanes of other codes, and each part meets its nine pixels.
+//!
+//! Every sum runs in one order (taps; images, then windows, then codes) with fused multiply-adds, whatever the
+//! register's width: the bits are the same on every instruction set. x gets no gradient here: it is data.
+
+use super::epilogue::{relu, strongest};
+use super::{CLOSED, Geometry, Gradients, weights};
+use crate::op::scratch::Scratch;
+use pulp::{Arch, Simd, WithSimd};
+
+/// Output channels come in multiples of this: the widest register's lanes.
+const OUTPUTS: usize = 16;
+/// Rows and columns of the kernel.
+const KERNEL: usize = 3;
+/// Weights of one output channel.
+const TAPS: usize = KERNEL * KERNEL;
+
+/// Whether this path computes such a convolution.
+pub(super) fn fits(geometry: &Geometry) -> bool {
+    let Geometry { inputs, outputs, kernel_h, kernel_w, pool, .. } = *geometry;
+    pool && inputs == 1 && (kernel_h, kernel_w) == (KERNEL, KERNEL) && outputs.is_multiple_of(OUTPUTS)
+}
+
+/// See [`super::forward`].
+pub(super) fn forward(
+    arch: Arch,
+    geometry: &Geometry,
+    x: &[f32],
+    w: &[f32],
+    bias: &[f32],
+) -> (Vec<f32>, Vec<u32>) {
+    assert!(fits(geometry), "{geometry:?} is another path's");
+    let (rows, columns) = geometry.out();
+    let len = geometry.n * rows * columns * geometry.outputs;
+    let (mut y, mut codes) = (vec![0.0; len], vec![0; len]);
+    let mut matrix = Scratch::zeros(w.len());
+    weights::by_output(geometry, w, geometry.outputs, &mut matrix);
+    arch.dispatch(Forward { geometry, x, matrix: &matrix, bias, y: &mut y, codes: &mut codes });
+    (y, codes)
+}
+
+/// See [`super::backward`].
+pub(super) fn backward(arch: Arch, geometry: &Geometry, x: &[f32], codes: &[u32], grad: &[f32]) -> Gradients {
+    assert!(fits(geometry), "{geometry:?} is another path's");
+    let mut sums = Scratch::zeros((TAPS + 1) * geometry.outputs);
+    arch.dispatch(Backward { geometry, x, codes, grad, sums: &mut sums });
+    let (matrix, bias) = sums.split_at(TAPS * geometry.outputs);
+    let w = weights::from_by_output(geometry, matrix, geometry.outputs);
+    Gradients { x: None, w, b: bias.to_vec() }
+}
+
+struct Forward<'a> {
+    geometry: &'a Geometry,
+    x: &'a [f32],
+    /// `[TAPS, outputs]`
+    matrix: &'a [f32],
+    bias: &'a [f32],
+    y: &'a mut [f32],
+    codes: &'a mut [u32],
+}
+
+impl WithSimd for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { geometry, x, matrix, bias, y, codes } = self;
+        let Geometry { height, width, outputs, .. } = *geometry;
+        let (out_rows, out_columns) = geometry.out();
+        let registers = outputs / S::F32_LANES;
+        let (matrix, bias) = (S::as_simd_f32s(matrix).0, S::as_simd_f32s(bias).0);
+        let all_rows =
+            x.chunks_exact(height * width).flat_map(|image| rows_of_windows(image, width, out_rows));
+        let y = S::as_mut_simd_f32s(y).0.chunks_exact_mut(out_columns * registers);
+        let codes = S::as_mut_simd_u32s(codes).0.chunks_exact_mut(out_columns * registers);
+        for ((rows, y), codes) in all_rows.zip(y).zip(codes) {
+            for (register, &bias) in bias.iter().enumerate() {
+                let mut w = [simd.splat_f32s(0.0); TAPS];
+                for (tap, w) in w.iter_mut().enumerate() {
+                    *w = matrix[tap * registers + register];
+                }
+                let windows = y.chunks_exact_mut(registers).zip(codes.chunks_exact_mut(registers));
+                for (column, (y, code)) in windows.enumerate() {
+                    let pixels = under_window(rows, width, column);
+                    let (value, place) = strongest(simd, four_sums(simd, &w, &pixels));
+                    (y[register], code[register]) = relu(simd, simd.add_f32s(value, bias), place);
+                }
+            }
+        }
+    }
+}
+
+/// A window's four sums, without bias.
+#[inline(always)]
+fn four_sums<S: Simd>(simd: S, w: &[S::f32s; TAPS], pixels: &[[f32; 4]; 4]) -> [S::f32s; 4] {
+    let mut sums = [simd.splat_f32s(0.0); 4];
+    for (tap, &w) in w.iter().enumerate() {
+        for (code, sum) in sums.iter_mut().enumerate() {
+            let pixel = pixels[code / 2 + tap / KERNEL][code % 2 + tap % KERNEL];
+            *sum = simd.mul_add_f32s(w, simd.splat_f32s(pixel), *sum);
+        }
+    }
+    sums
+}
+
+struct Backward<'a> {
+    geometry: &'a Geometry,
+    x: &'a [f32],
+    codes: &'a [u32],
+    grad: &'a [f32],
+    /// `[TAPS + 1, outputs]`: the weights' gradient, then the bias's.
+    sums: &'a mut [f32],
+}
+
+impl WithSimd for Backward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { geometry, x, codes, grad, sums } = self;
+        let Geometry { height, width, outputs, .. } = *geometry;
+        let (out_rows, out_columns) = geometry.out();
+        let registers = outputs / S::F32_LANES;
+        let sums = S::as_mut_simd_f32s(sums).0;
+        let all_rows =
+            x.chunks_exact(height * width).flat_map(|image| rows_of_windows(image, width, out_rows));
+        let grad = S::as_simd_f32s(grad).0.chunks_exact(out_columns * registers);
+        let codes = S::as_simd_u32s(codes).0.chunks_exact(out_columns * registers);
+        for ((rows, grad), codes) in all_rows.zip(grad).zip(codes) {
+            for register in 0..registers {
+                let mut dw = [simd.splat_f32s(0.0); TAPS];
+                for (tap, dw) in dw.iter_mut().enumerate() {
+                    *dw = sums[tap * registers + register];
+                }
+                let mut db = sums[TAPS * registers + register];
+                let windows = grad.chunks_exact(registers).zip(codes.chunks_exact(registers));
+                for (column, (grad, code)) in windows.enumerate() {
+                    let (grad, code) = (grad[register], code[register]);
+                    let pixels = under_window(rows, width, column);
+                    add_window(simd, &mut dw, &pixels, grad, code);
+                    let closed = simd.equal_u32s(code, simd.splat_u32s(CLOSED));
+                    db = simd.add_f32s(db, simd.select_f32s(closed, simd.splat_f32s(0.0), grad));
+                }
+                for (tap, &dw) in dw.iter().enumerate() {
+                    sums[tap * registers + register] = dw;
+                }
+                sums[TAPS * registers + register] = db;
+            }
+        }
+    }
+}
+
+/// Adds one window's part of the weight gradient.
+#[inline(always)]
+fn add_window<S: Simd>(
+    simd: S,
+    dw: &mut [S::f32s; TAPS],
+    pixels: &[[f32; 4]; 4],
+    grad: S::f32s,
+    code: S::u32s,
+) {
+    for place in 0..4 {
+        let here = simd.equal_u32s(code, simd.splat_u32s(place as u32));
+        let grad = simd.select_f32s(here, grad, simd.splat_f32s(0.0));
+        for (tap, dw) in dw.iter_mut().enumerate() {
+            let pixel = pixels[place / 2 + tap / KERNEL][place % 2 + tap % KERNEL];
+            *dw = simd.mul_add_f32s(grad, simd.splat_f32s(pixel), *dw);
+        }
+    }
+}
+
+/// For every row of windows, the four rows of pixels under it.
+#[inline(always)]
+fn rows_of_windows(image: &[f32], width: usize, out_rows: usize) -> impl Iterator<Item = &[f32]> {
+    (0..out_rows).map(move |row| &image[2 * row * width..(2 * row + 4) * width])
+}
+
+/// The 4x4 pixels under window number `column`.
+#[inline(always)]
+fn under_window(rows: &[f32], width: usize, column: usize) -> [[f32; 4]; 4] {
+    let mut pixels = [[0.0; 4]; 4];
+    for (row, pixels) in rows.chunks_exact(width).zip(&mut pixels) {
+        pixels.copy_from_slice(&row[2 * column..2 * column + 4]);
+    }
+    pixels
+}
