@@ -141,32 +141,22 @@ fn backward_on(
     }
 }
 
-/// Convolution, bias, ReLU. `input_gradient` says whether x needs a gradient.
-///
-/// # Errors
-/// When the shapes do not fit.
-pub fn conv_relu(x: &Tensor, w: &Tensor, b: &Tensor, input_gradient: bool) -> Result<Tensor> {
-    apply(x, w, b, false, input_gradient)
-}
-
-/// Convolution, bias, ReLU, 2x2 max pooling. `input_gradient` says whether x needs a gradient.
-///
-/// # Errors
-/// When the shapes do not fit.
-pub fn conv_relu_pool(x: &Tensor, w: &Tensor, b: &Tensor, input_gradient: bool) -> Result<Tensor> {
-    apply(x, w, b, true, input_gradient)
-}
-
-fn apply(x: &Tensor, w: &Tensor, b: &Tensor, pool: bool, input_gradient: bool) -> Result<Tensor> {
-    x.contiguous()?.apply_op3(w, b, Conv { pool, input_gradient, codes: Mutex::new(Vec::new()) })
-}
-
-struct Conv {
+/// The layer as a Candle operator, for one forward and one backward pass.
+#[derive(Debug)]
+pub struct Conv {
     pool: bool,
     /// Whether x itself needs a gradient: the first layer's input is data.
     input_gradient: bool,
     /// Written by the forward pass, one code an output value.
     codes: Mutex<Vec<u32>>,
+}
+
+impl Conv {
+    /// With 2x2 max pooling or without. `input_gradient` says whether x needs a gradient.
+    #[must_use]
+    pub fn new(pool: bool, input_gradient: bool) -> Self {
+        Self { pool, input_gradient, codes: Mutex::new(Vec::new()) }
+    }
 }
 
 impl CustomOp3 for Conv {
@@ -200,9 +190,8 @@ impl CustomOp3 for Conv {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let geometry = Geometry::of(x.shape(), w.shape(), b.shape(), self.pool)?;
         let codes = self.codes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let grad = grad.contiguous()?;
         let gradients =
-            backward(&geometry, &borrow(x)?, &borrow(w)?, &codes, &borrow(&grad)?, self.input_gradient);
+            backward(&geometry, &borrow(x)?, &borrow(w)?, &codes, &borrow(grad)?, self.input_gradient);
         let dx = gradients.x.map(|dx| Tensor::from_vec(dx, x.shape(), x.device())).transpose()?;
         let dw = Tensor::from_vec(gradients.w, w.shape(), w.device())?;
         Ok((dx, Some(dw), Some(Tensor::from_vec(gradients.b, b.shape(), b.device())?)))

@@ -144,8 +144,8 @@ impl<S: Simd, const R: usize> Panel<'_, S, R> {
             let offsets = [offset(tile[0]), offset(tile[1]), offset(tile[2]), offset(tile[3])];
             let sums = self.tile(simd, geometry, x, offsets);
             for (place, sums) in tile.into_iter().zip(sums) {
-                for r in 0..R {
-                    let value = simd.add_f32s(sums[r], self.bias[r]);
+                for (r, (sum, bias)) in sums.into_iter().zip(self.bias).enumerate() {
+                    let value = simd.add_f32s(sum, bias);
                     let (value, code) = relu(simd, value, simd.splat_u32s(0));
                     let at = (place * outputs + self.first) / S::F32_LANES + r;
                     (y[at], codes[at]) = (value, code);

@@ -87,7 +87,7 @@ impl WithSimd for Forward<'_> {
                 let windows = y.chunks_exact_mut(registers).zip(codes.chunks_exact_mut(registers));
                 for (column, (y, code)) in windows.enumerate() {
                     let pixels = under_window(rows, width, column);
-                    let (value, place) = strongest(simd, four_sums(simd, &w, &pixels));
+                    let (value, place) = strongest(simd, four_sums(simd, &w, pixels));
                     (y[register], code[register]) = relu(simd, simd.add_f32s(value, bias), place);
                 }
             }
@@ -97,12 +97,16 @@ impl WithSimd for Forward<'_> {
 
 /// A window's four sums, without bias.
 #[inline(always)]
-fn four_sums<S: Simd>(simd: S, w: &[S::f32s; TAPS], pixels: &[[f32; 4]; 4]) -> [S::f32s; 4] {
+fn four_sums<S: Simd>(simd: S, w: &[S::f32s; TAPS], pixels: Pixels<'_>) -> [S::f32s; 4] {
     let mut sums = [simd.splat_f32s(0.0); 4];
-    for (tap, &w) in w.iter().enumerate() {
-        for (code, sum) in sums.iter_mut().enumerate() {
-            let pixel = pixels[code / 2 + tap / KERNEL][code % 2 + tap % KERNEL];
-            *sum = simd.mul_add_f32s(w, simd.splat_f32s(pixel), *sum);
+    for (y, row) in pixels.into_iter().enumerate() {
+        for (x, &pixel) in row.iter().enumerate() {
+            let pixel = simd.splat_f32s(pixel);
+            for (place, sum) in sums.iter_mut().enumerate() {
+                if let Some(tap) = tap(y, x, place) {
+                    *sum = simd.mul_add_f32s(w[tap], pixel, *sum);
+                }
+            }
         }
     }
     sums
@@ -142,7 +146,7 @@ impl WithSimd for Backward<'_> {
                 for (column, (grad, code)) in windows.enumerate() {
                     let (grad, code) = (grad[register], code[register]);
                     let pixels = under_window(rows, width, column);
-                    add_window(simd, &mut dw, &pixels, grad, code);
+                    add_window(simd, &mut dw, pixels, grad, code);
                     let closed = simd.equal_u32s(code, simd.splat_u32s(CLOSED));
                     db = simd.add_f32s(db, simd.select_f32s(closed, simd.splat_f32s(0.0), grad));
                 }
@@ -157,21 +161,28 @@ impl WithSimd for Backward<'_> {
 
 /// Adds one window's part of the weight gradient.
 #[inline(always)]
-fn add_window<S: Simd>(
-    simd: S,
-    dw: &mut [S::f32s; TAPS],
-    pixels: &[[f32; 4]; 4],
-    grad: S::f32s,
-    code: S::u32s,
-) {
-    for place in 0..4 {
-        let here = simd.equal_u32s(code, simd.splat_u32s(place as u32));
-        let grad = simd.select_f32s(here, grad, simd.splat_f32s(0.0));
-        for (tap, dw) in dw.iter_mut().enumerate() {
-            let pixel = pixels[place / 2 + tap / KERNEL][place % 2 + tap % KERNEL];
-            *dw = simd.mul_add_f32s(grad, simd.splat_f32s(pixel), *dw);
+fn add_window<S: Simd>(simd: S, dw: &mut [S::f32s; TAPS], pixels: Pixels<'_>, grad: S::f32s, code: S::u32s) {
+    let mut grads = [simd.splat_f32s(0.0); 4];
+    for (place, part) in (0..).zip(&mut grads) {
+        *part = simd.select_f32s(simd.equal_u32s(code, simd.splat_u32s(place)), grad, *part);
+    }
+    for (y, row) in pixels.into_iter().enumerate() {
+        for (x, &pixel) in row.iter().enumerate() {
+            let pixel = simd.splat_f32s(pixel);
+            for (place, &grad) in grads.iter().enumerate() {
+                if let Some(tap) = tap(y, x, place) {
+                    dw[tap] = simd.mul_add_f32s(grad, pixel, dw[tap]);
+                }
+            }
         }
     }
+}
+
+/// The tap under which pixel (y, x) of a window's 4x4 comes to lie for one of the window's four places.
+#[inline(always)]
+fn tap(y: usize, x: usize, place: usize) -> Option<usize> {
+    let (row, column) = (y.checked_sub(place / 2)?, x.checked_sub(place % 2)?);
+    (row < KERNEL && column < KERNEL).then_some(row * KERNEL + column)
 }
 
 /// For every row of windows, the four rows of pixels under it.
@@ -180,12 +191,14 @@ fn rows_of_windows(image: &[f32], width: usize, out_rows: usize) -> impl Iterato
     (0..out_rows).map(move |row| &image[2 * row * width..(2 * row + 4) * width])
 }
 
-/// The 4x4 pixels under window number `column`.
+/// The 4x4 pixels under a window, in place: a copy would be read back before it is written.
+type Pixels<'a> = [&'a [f32; 4]; 4];
+
+/// The pixels under window number `column` of four rows.
 #[inline(always)]
-fn under_window(rows: &[f32], width: usize, column: usize) -> [[f32; 4]; 4] {
-    let mut pixels = [[0.0; 4]; 4];
-    for (row, pixels) in rows.chunks_exact(width).zip(&mut pixels) {
-        pixels.copy_from_slice(&row[2 * column..2 * column + 4]);
-    }
-    pixels
+fn under_window(rows: &[f32], width: usize, column: usize) -> Pixels<'_> {
+    let row = |index: usize| {
+        rows[index * width + 2 * column..].first_chunk().expect("a window lies inside its rows")
+    };
+    [row(0), row(1), row(2), row(3)]
 }
