@@ -12,7 +12,9 @@ mod epilogue;
 mod live;
 mod plain;
 mod single;
+mod tile;
 mod weights;
+mod winograd;
 
 use super::{borrow, values};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
@@ -115,6 +117,8 @@ pub fn backward(
 fn forward_on(arch: Arch, geometry: &Geometry, x: &[f32], w: &[f32], b: &[f32]) -> (Vec<f32>, Vec<u32>) {
     if single::fits(geometry) {
         single::forward(arch, geometry, x, w, b)
+    } else if winograd::fits(geometry) {
+        winograd::forward(arch, geometry, x, w, b)
     } else if direct::fits(geometry) {
         direct::forward(arch, geometry, x, w, b)
     } else {

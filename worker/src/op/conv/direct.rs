@@ -1,9 +1,7 @@
 //! Forward pass without a patch matrix, for a multiple of [`OUTPUTS`] output channels.
 //!
-//! Lanes are output channels. A tile is four positions of the map (with pooling, the four of one window) times
-//! `R` registers of channels; its sums stay in registers while the patch is walked once: `R` loads of weights and four
-//! broadcasts of x feed `4 · R` multiply-adds. `R` = 2 gives 8 independent sums, enough to hide a multiply-add's
-//! latency, and leaves registers free for the operands even where there are only 16.
+//! Lanes are output channels. A product takes four positions of the map (with pooling, the four of one window) and
+//! `R` registers of channels; its sums stay in registers while the patch is walked once.
 //!
 //! Each output's sum runs over the patch in memory order with fused multiply-adds, whatever the register's width: the
 //! bits are the same on every instruction set.
@@ -11,15 +9,13 @@
 //! Images are taken in blocks that fit the L1 cache; a panel of weights is used for a whole block.
 
 use super::epilogue::{relu, strongest};
+use super::tile::{ROWS, Sums, multiply, registers};
 use super::{Geometry, weights};
 use crate::op::scratch::Scratch;
 use pulp::{Arch, Simd, WithSimd};
 
 /// Output channels come in multiples of this: the widest register's lanes.
 const OUTPUTS: usize = 16;
-
-/// Positions of the map that one tile covers.
-const TILE: usize = 4;
 
 /// Whether this path computes such a convolution.
 pub(super) fn fits(geometry: &Geometry) -> bool {
@@ -138,7 +134,7 @@ impl<S: Simd, const R: usize> Panel<'_, S, R> {
             let (image, place) = (place / (rows * columns), place % (rows * columns));
             ((image * height + place / columns) * width + place % columns) * inputs
         };
-        for first in (0..places).step_by(TILE) {
+        for first in (0..places).step_by(ROWS) {
             let last = places - 1;
             let tile = [first, (first + 1).min(last), (first + 2).min(last), (first + 3).min(last)];
             let offsets = [offset(tile[0]), offset(tile[1]), offset(tile[2]), offset(tile[3])];
@@ -156,31 +152,14 @@ impl<S: Simd, const R: usize> Panel<'_, S, R> {
 
     /// The sums of four patches, which start at `offsets` in x.
     #[inline(always)]
-    fn tile(&self, simd: S, geometry: &Geometry, x: &[f32], offsets: [usize; TILE]) -> [[S::f32s; R]; TILE] {
+    fn tile(&self, simd: S, geometry: &Geometry, x: &[f32], offsets: [usize; ROWS]) -> Sums<S, R> {
         let run = geometry.kernel_w * geometry.inputs;
-        let [mut a, mut b, mut c, mut d] = [[simd.splat_f32s(0.0); R]; TILE];
+        let mut sums = [[simd.splat_f32s(0.0); R]; ROWS];
         for (row, weights) in self.weights.chunks_exact(run * R * S::F32_LANES).enumerate() {
             let start = row * geometry.width * geometry.inputs;
             let patch = |tile: usize| &x[offsets[tile] + start..][..run];
-            let places = patch(0).iter().zip(patch(1)).zip(patch(2)).zip(patch(3));
-            let weights = S::as_simd_f32s(weights).0.as_chunks::<R>().0;
-            for (w, (((&xa, &xb), &xc), &xd)) in weights.iter().zip(places) {
-                let (xa, xb) = (simd.splat_f32s(xa), simd.splat_f32s(xb));
-                let (xc, xd) = (simd.splat_f32s(xc), simd.splat_f32s(xd));
-                for r in 0..R {
-                    a[r] = simd.mul_add_f32s(w[r], xa, a[r]);
-                    b[r] = simd.mul_add_f32s(w[r], xb, b[r]);
-                    c[r] = simd.mul_add_f32s(w[r], xc, c[r]);
-                    d[r] = simd.mul_add_f32s(w[r], xd, d[r]);
-                }
-            }
+            sums = multiply(simd, [patch(0), patch(1), patch(2), patch(3)], weights, sums);
         }
-        [a, b, c, d]
+        sums
     }
-}
-
-/// `values`, `R` registers of them.
-#[inline(always)]
-fn registers<S: Simd, const R: usize>(values: &[f32]) -> [S::f32s; R] {
-    *S::as_simd_f32s(values).0.first_chunk().expect("as many values as R registers hold")
 }
