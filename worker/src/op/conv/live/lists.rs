@@ -64,16 +64,19 @@ impl Lists {
         let positions = self.by_position.chunks_exact_mut(CODES * outputs);
         let lens = self.position_lens.as_chunks_mut::<CODES>().0;
         for ((((codes, grad), &start), by_code), lens) in places.zip(positions).zip(lens) {
-            for (output, (&code, &gradient)) in codes.iter().zip(grad).enumerate() {
+            let lists = self.by_output.chunks_exact_mut(self.places).zip(&mut self.output_lens);
+            let sums = lists.zip(bias.iter_mut());
+            let values = codes.iter().zip(grad).zip(sums).enumerate();
+            for (output, ((&code, &gradient), ((list, list_len), bias))) in values {
                 let code = code as usize;
-                by_code[code * outputs + lens[code]] = Live { at: output as u32, gradient };
-                lens[code] += 1;
-                let len = &mut self.output_lens[output];
-                let at = (start + offsets[code]) as u32;
-                self.by_output[output * self.places + *len] = Live { at, gradient };
+                let len = &mut lens[code];
+                by_code[code * outputs + *len] = Live { at: output as u32, gradient };
+                *len += 1;
+                list[*list_len] = Live { at: (start + offsets[code]) as u32, gradient };
                 let live = code != CLOSED as usize;
-                *len += usize::from(live);
-                bias[output] += if live { gradient } else { 0.0 };
+                *list_len += usize::from(live);
+                // All ones or all zeros: a select would become a branch that nothing predicts.
+                *bias += f32::from_bits(gradient.to_bits() & u32::from(live).wrapping_neg());
             }
         }
     }
