@@ -2,6 +2,10 @@
 //!
 //! A [`Network`] belongs to one thread. Parameters come in `common`'s flat layout and PyTorch's shapes; gradients go
 //! back the same way. Which tensors a network has is decided in `common::model`; how they are used, here.
+//!
+//! Memory grows with a leaf's samples by what the forward pass keeps: for the CNN 66 kB a sample, and 95 kB while the
+//! second layer's gradients are made (6 MB for 64 samples); for an MLP 4 bytes for each input and unit, twice. To this
+//! come parameters, their gradient, and once more the gradient of the layer at work.
 
 mod chain;
 

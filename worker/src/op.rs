@@ -4,7 +4,8 @@
 //! each is one operator with bias and ReLU (and pooling) fused. All arithmetic of an operator runs on the calling
 //! thread in one fixed order, so the bits of a leaf do not depend on what other threads do.
 //!
-//! Activations are `[n, h, w, c]`; weights keep PyTorch's layout. [`conv`] chooses how a convolution is computed.
+//! Activations are `[n, h, w, c]`; weights keep PyTorch's layout. Operands must be contiguous. [`conv`] chooses how a
+//! convolution is computed, [`linear`] and [`loss`] are the rest of the networks; [`matmul`] is the door to `gemm`.
 
 pub mod conv;
 pub mod linear;

@@ -1,7 +1,23 @@
 //! Convolution without padding, stride 1, with bias, ReLU and, if asked, 2x2 max pooling in one operator.
 //!
 //! x `[n, h, w, in]`, weights `[out, in, kh, kw]`, bias `[out]` → `[n, h-kh+1, w-kw+1, out]`, halved (rounded down) by
-//! the pooling. Shapes and the choice of a path stand here; the arithmetic is in [`plain`].
+//! the pooling. Shapes and the choice of a path stand here; a path is a module that does the arithmetic:
+//!
+//! | path | pass | for |
+//! |---|---|---|
+//! | `plain` | both | any shape, by matrix products: the reference of all others |
+//! | `single` | both | a network's first layer: one input channel, 3x3, pooled, x without gradient |
+//! | `winograd` | forward | 3x3, pooled, input and output channels in 16s |
+//! | `direct` | forward | output channels in 16s |
+//! | `live` | backward | kernel columns times input channels in 16s |
+//!
+//! All but `plain` are written once for every instruction set, chosen at run time, and add every sum in one order with
+//! fused multiply-adds: their bits are the same on any CPU. `plain`, like the dense layers, leaves the order to `gemm`,
+//! which chooses it by the CPU's instructions and caches.
+//!
+//! Beside its results (y and a code of 4 bytes a value, or the operands' gradients) a pass holds its weights once or
+//! twice in its own layout (Winograd's are 16/9 as large) and what belongs to one to four images, for the CNN below
+//! 0.5 MB.
 //!
 //! Gradients: ReLU passes none at 0; of equal maxima in a window the first in row-major order takes it all, as in
 //! PyTorch. What the forward pass found is kept as one code a value ([`CLOSED`] or the place in the window), so the
