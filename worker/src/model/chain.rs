@@ -4,6 +4,7 @@
 //! gradient has two sources. Candle's gradient store would still add each to zeros first, on threads of its own.
 //! Here a layer's activations are dropped as soon as its gradients are there.
 
+use crate::op::borrow;
 use candle_core::{CustomOp3, Result, Tensor};
 
 /// A layer's trained tensors, and where the first stands in the network's parameters.
@@ -48,7 +49,7 @@ impl<'a> Chain<'a> {
     pub(super) fn channels_first(&mut self, x: &Tensor) -> Result<Tensor> {
         let (n, h, w, c) = x.dims4()?;
         self.steps.push(Step::ChannelsFirst([n, h, w, c]));
-        x.permute((0, 3, 1, 2))?.flatten_from(1)
+        Tensor::from_vec(transposed(&borrow(x)?, h * w, c), (n, c * h * w), x.device())
     }
 
     /// Hands each parameter's gradient to `deliver` with the parameter's place, given the last output's gradient.
@@ -60,7 +61,8 @@ impl<'a> Chain<'a> {
         while let Some(step) = self.steps.pop() {
             match step {
                 Step::ChannelsFirst([n, h, w, c]) => {
-                    grad = grad.reshape((n, c, h, w))?.permute((0, 2, 3, 1))?.contiguous()?;
+                    let values = transposed(&borrow(&grad)?, c, h * w);
+                    grad = Tensor::from_vec(values, (n, h, w, c), grad.device())?;
                 }
                 Step::Layer {
                     operator,
@@ -82,4 +84,16 @@ impl<'a> Chain<'a> {
         }
         Ok(())
     }
+}
+
+/// Matrices `[rows, columns]`, one after the other, with rows and columns exchanged.
+fn transposed(matrices: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    let mut result = vec![0.0; matrices.len()];
+    let pairs = matrices.chunks_exact(rows * columns).zip(result.chunks_exact_mut(rows * columns));
+    for (from, to) in pairs {
+        for (column, to) in to.chunks_exact_mut(rows).enumerate() {
+            to.iter_mut().zip(from[column..].iter().step_by(columns)).for_each(|(to, from)| *to = *from);
+        }
+    }
+    result
 }

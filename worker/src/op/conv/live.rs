@@ -16,7 +16,7 @@
 
 mod lists;
 
-use super::{Geometry, Gradients, weights};
+use super::{CLOSED, Geometry, Gradients, weights};
 use crate::op::scratch::Scratch;
 use lists::{Lists, Live};
 use pulp::{Arch, Simd, WithSimd};
@@ -68,7 +68,8 @@ pub(super) fn backward(
     let mut lists = Lists::new(geometry, block);
     let gradients = codes.chunks(block * out_image).zip(grad.chunks(block * out_image));
     for (x, (codes, grad)) in x.chunks(block * image).zip(gradients) {
-        lists.fill(codes, grad, &mut bias);
+        lists.fill(codes, grad);
+        add_live(codes, grad, &mut bias);
         x_block[..x.len()].copy_from_slice(x);
         arch.dispatch(WeightGradient { geometry, chunk, lists: &lists, x: &x_block, dw: &mut dw_panels });
         if let Some(dx) = &mut dx {
@@ -78,6 +79,15 @@ pub(super) fn backward(
         }
     }
     Gradients { x: dx, w: weights::from_by_patch(geometry, &dw_panels, chunk), b: bias }
+}
+
+/// The bias's gradient of `[places, outputs]`.
+fn add_live(codes: &[u32], grad: &[f32], bias: &mut [f32]) {
+    for (codes, grad) in codes.chunks_exact(bias.len()).zip(grad.chunks_exact(bias.len())) {
+        for ((sum, &code), &gradient) in bias.iter_mut().zip(codes).zip(grad) {
+            *sum += if code == CLOSED { 0.0 } else { gradient };
+        }
+    }
 }
 
 struct WeightGradient<'a> {

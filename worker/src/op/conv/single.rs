@@ -5,6 +5,9 @@
 //! weight gradient and that of the bias stay in registers in the same way. Each lane may have its maximum elsewhere,
 //! so the gradient is split by code into four, zero in the lanes of other codes, and each part meets its nine pixels.
 //!
+//! Images of digits are mostly paper: a window with no ink under it gets what its bias says, and adds nothing to the
+//! weights' gradient.
+//!
 //! Every sum runs in one order (taps; images, then windows, then codes) with fused multiply-adds, whatever the
 //! register's width: the bits are the same on every instruction set. x gets no gradient here: it is data.
 
@@ -73,59 +76,47 @@ impl WithSimd for Forward<'_> {
         let Geometry { height, width, outputs, .. } = *geometry;
         let (out_rows, out_columns) = geometry.out();
         let registers = outputs / S::F32_LANES;
+        // Nothing times an infinite weight would not be nothing.
+        let finite = matrix.iter().all(|w| w.is_finite());
         let (matrix, bias) = (S::as_simd_f32s(matrix).0, S::as_simd_f32s(bias).0);
+        let mut blank = vec![false; out_columns];
         let all_rows =
             x.chunks_exact(height * width).flat_map(|image| rows_of_windows(image, width, out_rows));
         let y = S::as_mut_simd_f32s(y).0.chunks_exact_mut(out_columns * registers);
         let codes = S::as_mut_simd_u32s(codes).0.chunks_exact_mut(out_columns * registers);
         for ((rows, y), codes) in all_rows.zip(y).zip(codes) {
+            mark_blank(rows, width, &mut blank);
             for (register, &bias) in bias.iter().enumerate() {
                 let mut w = [simd.splat_f32s(0.0); TAPS];
                 for (tap, w) in w.iter_mut().enumerate() {
                     *w = matrix[tap * registers + register];
                 }
-                let mut column = 0;
-                while column + 2 <= out_columns {
-                    let sums = four_sums::<S, 2>(simd, &w, rows, width, column);
-                    for sums in sums {
+                let nothing = relu(simd, bias, simd.splat_u32s(0));
+                let windows = y.chunks_exact_mut(registers).zip(codes.chunks_exact_mut(registers));
+                for ((column, &blank), (y, code)) in blank.iter().enumerate().zip(windows) {
+                    (y[register], code[register]) = if blank && finite {
+                        nothing
+                    } else {
+                        let sums = four_sums(simd, &w, under_window(rows, width, column));
                         let (value, place) = strongest(simd, sums);
-                        let at = column * registers + register;
-                        (y[at], codes[at]) = relu(simd, simd.add_f32s(value, bias), place);
-                        column += 1;
-                    }
-                }
-                if column < out_columns {
-                    let [sums] = four_sums::<S, 1>(simd, &w, rows, width, column);
-                    let (value, place) = strongest(simd, sums);
-                    let at = column * registers + register;
-                    (y[at], codes[at]) = relu(simd, simd.add_f32s(value, bias), place);
+                        relu(simd, simd.add_f32s(value, bias), place)
+                    };
                 }
             }
         }
     }
 }
 
-/// The four sums of `N` windows from `column` on, without bias.
-///
-/// Two windows at a time, because nine multiply-adds in a row on four sums leave the units waiting for results.
+/// A window's four sums, without bias.
 #[inline(always)]
-fn four_sums<S: Simd, const N: usize>(
-    simd: S,
-    w: &[S::f32s; TAPS],
-    rows: &[f32],
-    width: usize,
-    column: usize,
-) -> [[S::f32s; 4]; N] {
-    let mut sums = [[simd.splat_f32s(0.0); 4]; N];
-    for y in 0..4 {
-        let row = &rows[y * width + 2 * column..][..2 * N + 2];
+fn four_sums<S: Simd>(simd: S, w: &[S::f32s; TAPS], pixels: Pixels<'_>) -> [S::f32s; 4] {
+    let mut sums = [simd.splat_f32s(0.0); 4];
+    for (y, row) in pixels.into_iter().enumerate() {
         for (x, &pixel) in row.iter().enumerate() {
             let pixel = simd.splat_f32s(pixel);
-            for (window, sums) in sums.iter_mut().enumerate() {
-                for (place, sum) in sums.iter_mut().enumerate() {
-                    if let Some(tap) = x.checked_sub(2 * window).and_then(|x| tap(y, x, place)) {
-                        *sum = simd.mul_add_f32s(w[tap], pixel, *sum);
-                    }
+            for (place, sum) in sums.iter_mut().enumerate() {
+                if let Some(tap) = tap(y, x, place) {
+                    *sum = simd.mul_add_f32s(w[tap], pixel, *sum);
                 }
             }
         }
@@ -152,11 +143,13 @@ impl WithSimd for Backward<'_> {
         let (out_rows, out_columns) = geometry.out();
         let registers = outputs / S::F32_LANES;
         let sums = S::as_mut_simd_f32s(sums).0;
+        let mut blank = vec![false; out_columns];
         let all_rows =
             x.chunks_exact(height * width).flat_map(|image| rows_of_windows(image, width, out_rows));
         let grad = S::as_simd_f32s(grad).0.chunks_exact(out_columns * registers);
         let codes = S::as_simd_u32s(codes).0.chunks_exact(out_columns * registers);
         for ((rows, grad), codes) in all_rows.zip(grad).zip(codes) {
+            mark_blank(rows, width, &mut blank);
             for register in 0..registers {
                 let mut dw = [simd.splat_f32s(0.0); TAPS];
                 for (tap, dw) in dw.iter_mut().enumerate() {
@@ -164,10 +157,11 @@ impl WithSimd for Backward<'_> {
                 }
                 let mut db = sums[TAPS * registers + register];
                 let windows = grad.chunks_exact(registers).zip(codes.chunks_exact(registers));
-                for (column, (grad, code)) in windows.enumerate() {
+                for ((column, &blank), (grad, code)) in blank.iter().enumerate().zip(windows) {
                     let (grad, code) = (grad[register], code[register]);
-                    let pixels = under_window(rows, width, column);
-                    add_window(simd, &mut dw, pixels, grad, code);
+                    if !blank {
+                        add_window(simd, &mut dw, under_window(rows, width, column), grad, code);
+                    }
                     let closed = simd.equal_u32s(code, simd.splat_u32s(CLOSED));
                     db = simd.add_f32s(db, simd.select_f32s(closed, simd.splat_f32s(0.0), grad));
                 }
@@ -210,6 +204,17 @@ fn tap(y: usize, x: usize, place: usize) -> Option<usize> {
 #[inline(always)]
 fn rows_of_windows(image: &[f32], width: usize, out_rows: usize) -> impl Iterator<Item = &[f32]> {
     (0..out_rows).map(move |row| &image[2 * row * width..(2 * row + 4) * width])
+}
+
+/// Which windows have 16 pixels that are zero.
+fn mark_blank(rows: &[f32], width: usize, blank: &mut [bool]) {
+    let zeros = |column: usize| rows[column..].iter().step_by(width).all(|&pixel| pixel == 0.0);
+    let mut left = zeros(0) && zeros(1);
+    for (column, blank) in blank.iter_mut().enumerate() {
+        let right = zeros(2 * column + 2) && zeros(2 * column + 3);
+        *blank = left && right;
+        left = right;
+    }
 }
 
 /// The 4x4 pixels under a window, in place: a copy would be read back before it is written.

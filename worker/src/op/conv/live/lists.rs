@@ -54,8 +54,8 @@ impl Lists {
         }
     }
 
-    /// Replaces the lists by those of these codes and gradients, `[places, outputs]`; adds to the bias's gradient.
-    pub(super) fn fill(&mut self, codes: &[u32], grad: &[f32], bias: &mut [f32]) {
+    /// Replaces the lists by those of these codes and gradients, `[places, outputs]`.
+    pub(super) fn fill(&mut self, codes: &[u32], grad: &[f32]) {
         let outputs = self.geometry.outputs;
         let offsets = self.offsets();
         self.output_lens.fill(0);
@@ -65,18 +65,14 @@ impl Lists {
         let lens = self.position_lens.as_chunks_mut::<CODES>().0;
         for ((((codes, grad), &start), by_code), lens) in places.zip(positions).zip(lens) {
             let lists = self.by_output.chunks_exact_mut(self.places).zip(&mut self.output_lens);
-            let sums = lists.zip(bias.iter_mut());
-            let values = codes.iter().zip(grad).zip(sums).enumerate();
-            for (output, ((&code, &gradient), ((list, list_len), bias))) in values {
+            let values = codes.iter().zip(grad).zip(lists).enumerate();
+            for (output, ((&code, &gradient), (list, list_len))) in values {
                 let code = code as usize;
                 let len = &mut lens[code];
                 by_code[code * outputs + *len] = Live { at: output as u32, gradient };
                 *len += 1;
                 list[*list_len] = Live { at: (start + offsets[code]) as u32, gradient };
-                let live = code != CLOSED as usize;
-                *list_len += usize::from(live);
-                // All ones or all zeros: a select would become a branch that nothing predicts.
-                *bias += f32::from_bits(gradient.to_bits() & u32::from(live).wrapping_neg());
+                *list_len += usize::from(code != CLOSED as usize);
             }
         }
     }

@@ -135,6 +135,35 @@ fn bits_are_equal_on_every_instruction_set() {
 }
 
 #[test]
+fn paper_without_ink_is_computed_as_the_rest() {
+    for weight in [0.5, f32::INFINITY] {
+        let mut case = Case::new(FAST[0], true, 0.0);
+        case.w[4] = weight;
+        // Whole windows without ink, at the edges and beside ink.
+        for (at, pixel) in case.x.iter_mut().enumerate() {
+            let (row, column) = (at / 28, at % 28);
+            *pixel = if row < 7 || column > 16 || (9..14).contains(&column) { 0.0 } else { *pixel };
+        }
+        let (want, want_codes) = plain::forward(&case.geometry, &case.x, &case.w, &case.b);
+        for arch in instruction_sets() {
+            let (y, codes) = case.forward(arch);
+            let equal =
+                |(got, want): (&f32, &f32)| (got - want).abs() < TOLERANCE || got.to_bits() == want.to_bits();
+            let nan = |(got, want): (&f32, &f32)| got.is_nan() && want.is_nan();
+            assert!(y.iter().zip(&want).all(|pair| equal(pair) || nan(pair)), "weight {weight}");
+            if weight.is_finite() {
+                assert_eq!(codes, want_codes);
+                let got = case.backward(arch, &codes, false);
+                let grad = noise(4, codes.len());
+                let want = plain::backward(&case.geometry, &case.x, &case.w, &codes, &grad, false);
+                assert_close("dw", &case.geometry, &got.w, &want.w);
+                assert_close("db", &case.geometry, &got.b, &want.b);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_not_a_number_goes_wherever_the_plain_path_sends_it() {
     for mut case in cases() {
         let middle = case.x.len() / 2;
