@@ -40,7 +40,7 @@ pub(super) fn forward(
     assert!(fits(geometry), "{geometry:?} is another path's");
     let (rows, columns) = geometry.out();
     let len = geometry.n * rows * columns * geometry.outputs;
-    let (mut y, mut codes) = (vec![0.0; len], vec![0; len]);
+    let (mut y, mut codes) = (Vec::with_capacity(len), Vec::with_capacity(len));
     let mut matrix = Scratch::zeros(w.len());
     weights::by_output(geometry, w, geometry.outputs, &mut matrix);
     arch.dispatch(Forward { geometry, x, matrix: &matrix, bias, y: &mut y, codes: &mut codes });
@@ -63,8 +63,9 @@ struct Forward<'a> {
     /// `[TAPS, outputs]`
     matrix: &'a [f32],
     bias: &'a [f32],
-    y: &'a mut [f32],
-    codes: &'a mut [u32],
+    /// Empty, with the capacity that is needed: what is not zeroed first is written once.
+    y: &'a mut Vec<f32>,
+    codes: &'a mut Vec<u32>,
 }
 
 impl WithSimd for Forward<'_> {
@@ -79,20 +80,23 @@ impl WithSimd for Forward<'_> {
         // Nothing times an infinite weight would not be nothing.
         let finite = matrix.iter().all(|w| w.is_finite());
         let (matrix, bias) = (S::as_simd_f32s(matrix).0, S::as_simd_f32s(bias).0);
-        let mut blank = vec![false; out_columns];
+        let (mut ink, mut blank) = (vec![false; width], vec![false; out_columns]);
         let all_rows =
             x.chunks_exact(height * width).flat_map(|image| rows_of_windows(image, width, out_rows));
-        let y = S::as_mut_simd_f32s(y).0.chunks_exact_mut(out_columns * registers);
-        let codes = S::as_mut_simd_u32s(codes).0.chunks_exact_mut(out_columns * registers);
-        for ((rows, y), codes) in all_rows.zip(y).zip(codes) {
-            mark_blank(rows, width, &mut blank);
+        let mut y_row = Scratch::zeros(out_columns * outputs);
+        let mut codes_row = vec![0; out_columns * outputs];
+        for rows in all_rows {
+            mark_blank(rows, width, &mut ink, &mut blank);
+            let (y_registers, code_registers) =
+                (S::as_mut_simd_f32s(&mut y_row).0, S::as_mut_simd_u32s(&mut codes_row).0);
             for (register, &bias) in bias.iter().enumerate() {
                 let mut w = [simd.splat_f32s(0.0); TAPS];
                 for (tap, w) in w.iter_mut().enumerate() {
                     *w = matrix[tap * registers + register];
                 }
                 let nothing = relu(simd, bias, simd.splat_u32s(0));
-                let windows = y.chunks_exact_mut(registers).zip(codes.chunks_exact_mut(registers));
+                let windows =
+                    y_registers.chunks_exact_mut(registers).zip(code_registers.chunks_exact_mut(registers));
                 for ((column, &blank), (y, code)) in blank.iter().enumerate().zip(windows) {
                     (y[register], code[register]) = if blank && finite {
                         nothing
@@ -103,6 +107,8 @@ impl WithSimd for Forward<'_> {
                     };
                 }
             }
+            y.extend_from_slice(&y_row);
+            codes.extend_from_slice(&codes_row);
         }
     }
 }
@@ -143,13 +149,13 @@ impl WithSimd for Backward<'_> {
         let (out_rows, out_columns) = geometry.out();
         let registers = outputs / S::F32_LANES;
         let sums = S::as_mut_simd_f32s(sums).0;
-        let mut blank = vec![false; out_columns];
+        let (mut ink, mut blank) = (vec![false; width], vec![false; out_columns]);
         let all_rows =
             x.chunks_exact(height * width).flat_map(|image| rows_of_windows(image, width, out_rows));
         let grad = S::as_simd_f32s(grad).0.chunks_exact(out_columns * registers);
         let codes = S::as_simd_u32s(codes).0.chunks_exact(out_columns * registers);
         for ((rows, grad), codes) in all_rows.zip(grad).zip(codes) {
-            mark_blank(rows, width, &mut blank);
+            mark_blank(rows, width, &mut ink, &mut blank);
             for register in 0..registers {
                 let mut dw = [simd.splat_f32s(0.0); TAPS];
                 for (tap, dw) in dw.iter_mut().enumerate() {
@@ -207,13 +213,13 @@ fn rows_of_windows(image: &[f32], width: usize, out_rows: usize) -> impl Iterato
 }
 
 /// Which windows have 16 pixels that are zero.
-fn mark_blank(rows: &[f32], width: usize, blank: &mut [bool]) {
-    let zeros = |column: usize| rows[column..].iter().step_by(width).all(|&pixel| pixel == 0.0);
-    let mut left = zeros(0) && zeros(1);
+fn mark_blank(rows: &[f32], width: usize, ink: &mut [bool], blank: &mut [bool]) {
+    ink.fill(false);
+    for row in rows.chunks_exact(width) {
+        ink.iter_mut().zip(row).for_each(|(ink, &pixel)| *ink |= pixel != 0.0);
+    }
     for (column, blank) in blank.iter_mut().enumerate() {
-        let right = zeros(2 * column + 2) && zeros(2 * column + 3);
-        *blank = left && right;
-        left = right;
+        *blank = ink[2 * column..2 * column + 4] == [false; 4];
     }
 }
 

@@ -47,7 +47,7 @@ pub(super) fn forward(
     assert!(fits(geometry), "{geometry:?} is another path's");
     let (rows, columns) = geometry.out();
     let len = geometry.n * rows * columns * geometry.outputs;
-    let (mut y, mut codes) = (vec![0.0; len], vec![0; len]);
+    let (mut y, mut codes) = (Vec::with_capacity(len), Vec::with_capacity(len));
     arch.dispatch(Forward { geometry, x, w, bias, y: &mut y, codes: &mut codes });
     (y, codes)
 }
@@ -57,8 +57,9 @@ struct Forward<'a> {
     x: &'a [f32],
     w: &'a [f32],
     bias: &'a [f32],
-    y: &'a mut [f32],
-    codes: &'a mut [u32],
+    /// Empty, with the capacity that is needed: what is not zeroed first is written once.
+    y: &'a mut Vec<f32>,
+    codes: &'a mut Vec<u32>,
 }
 
 impl WithSimd for Forward<'_> {
@@ -81,27 +82,34 @@ impl Forward<'_> {
         let Geometry { inputs, outputs, .. } = *geometry;
         let width = R * S::F32_LANES;
         let panels = transformed_weights::<S, R>(simd, geometry, w);
-        let (y, codes) = (S::as_mut_simd_f32s(y).0, S::as_mut_simd_u32s(codes).0);
+        let mut y_group = Scratch::zeros(ROWS * outputs);
+        let mut codes_group = vec![0; ROWS * outputs];
         let mut inputs_4x4 = Scratch::zeros(PLACES * ROWS * inputs);
         let mut products = Scratch::zeros(PLACES * ROWS * width);
-        let windows = y.len() * S::F32_LANES / outputs;
+        let (out_rows, out_columns) = geometry.out();
+        let windows = geometry.n * out_rows * out_columns;
         for first in (0..windows).step_by(ROWS) {
             let group = first..(first + ROWS).min(windows);
+            let values = group.len() * outputs;
             for (row, window) in group.clone().enumerate() {
                 transform_input(simd, geometry, &x[corner(geometry, window)..], row, &mut inputs_4x4);
             }
             for (panel, weights) in panels.chunks_exact(PLACES * inputs * width).enumerate() {
                 let bias = registers::<S, R>(&bias[panel * width..(panel + 1) * width]);
                 multiply_places::<S, R>(simd, inputs, &inputs_4x4, weights, &mut products);
-                for (row, window) in group.clone().enumerate() {
+                let (y, codes) =
+                    (S::as_mut_simd_f32s(&mut y_group).0, S::as_mut_simd_u32s(&mut codes_group).0);
+                for row in 0..group.len() {
                     for (r, &bias) in bias.iter().enumerate() {
                         let sums = transform_products::<S, R>(simd, &products, row, r);
                         let (value, code) = strongest(simd, sums);
-                        let at = (window * outputs + panel * width) / S::F32_LANES + r;
+                        let at = (row * outputs + panel * width) / S::F32_LANES + r;
                         (y[at], codes[at]) = relu(simd, simd.add_f32s(value, bias), code);
                     }
                 }
             }
+            y.extend_from_slice(&y_group[..values]);
+            codes.extend_from_slice(&codes_group[..values]);
         }
     }
 }
