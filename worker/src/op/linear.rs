@@ -3,21 +3,24 @@
 //! The gradient of ReLU at exactly 0 is 0, as in PyTorch.
 
 use super::matmul::{Into, View, matmul};
-use super::values;
+use super::{borrow, values};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+use std::borrow::Cow;
 
-struct Linear {
+/// The layer as a Candle operator.
+#[derive(Debug)]
+pub struct Linear {
     relu: bool,
     /// Whether x itself needs a gradient: the first layer's input is data.
     input_gradient: bool,
 }
 
-/// The layer's output. `input_gradient` says whether x needs a gradient.
-///
-/// # Errors
-/// When the shapes do not fit.
-pub fn linear(x: &Tensor, w: &Tensor, b: &Tensor, relu: bool, input_gradient: bool) -> Result<Tensor> {
-    x.contiguous()?.apply_op3(w, b, Linear { relu, input_gradient })
+impl Linear {
+    /// With ReLU or without. `input_gradient` says whether x needs a gradient.
+    #[must_use]
+    pub fn new(relu: bool, input_gradient: bool) -> Self {
+        Self { relu, input_gradient }
+    }
 }
 
 impl CustomOp3 for Linear {
@@ -60,12 +63,13 @@ impl CustomOp3 for Linear {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (n, inputs) = x.dims2()?;
         let out = w.dim(0)?;
-        let mut grad = super::to_vec(grad)?;
+        let mut grad = Cow::Borrowed(grad);
         if self.relu {
-            let y = super::to_vec(y)?;
-            grad.iter_mut().zip(y).for_each(|(g, y)| *g = if y > 0.0 { *g } else { 0.0 });
+            let open = |(&g, &y): (&f32, &f32)| if y > 0.0 { g } else { 0.0 };
+            let masked = borrow(&grad)?.iter().zip(&*borrow(y)?).map(open).collect();
+            grad = Cow::Owned(Tensor::from_vec(masked, (n, out), y.device())?);
         }
-        let (x_values, w_values) = (super::to_vec(x)?, super::to_vec(w)?);
+        let (x_values, w_values, grad) = (borrow(x)?, borrow(w)?, borrow(&grad)?);
         let dy = View::new(&grad, n, out);
         let mut dw = vec![0.0; out * inputs];
         matmul(&mut dw, dy.transposed(), View::new(&x_values, n, inputs), Into::Replace);
@@ -90,11 +94,15 @@ mod tests {
     use super::*;
     use crate::op::testing::{check_gradients, variable};
 
+    fn linear(x: &Tensor, w: &Tensor, b: &Tensor, relu: bool) -> Result<Tensor> {
+        x.apply_op3(w, b, Linear::new(relu, true))
+    }
+
     #[test]
     fn gradients_equal_finite_differences() {
         for relu in [false, true] {
             let (x, w, b) = (variable(1, &[3, 7], 1.0), variable(2, &[5, 7], 1.0), variable(3, &[5], 1.0));
-            check_gradients(&[&x, &w, &b], || linear(&x, &w, &b, relu, true));
+            check_gradients(&[&x, &w, &b], || linear(&x, &w, &b, relu));
         }
     }
 
@@ -102,13 +110,13 @@ mod tests {
     fn relu_passes_no_gradient_at_zero() {
         let (x, w) = (variable(1, &[1, 2], 0.0), variable(2, &[1, 2], 1.0));
         let b = variable(3, &[1], 0.0);
-        let grads = linear(&x, &w, &b, true, true).unwrap().sum_all().unwrap().backward().unwrap();
+        let grads = linear(&x, &w, &b, true).unwrap().sum_all().unwrap().backward().unwrap();
         assert_eq!(super::super::to_vec(grads.get(b.as_tensor()).unwrap()).unwrap(), [0.0]);
     }
 
     #[test]
     fn shapes_that_do_not_fit_are_an_error() {
         let (x, w, b) = (variable(1, &[3, 6], 1.0), variable(2, &[5, 7], 1.0), variable(3, &[5], 1.0));
-        assert!(linear(&x, &w, &b, true, true).is_err());
+        assert!(linear(&x, &w, &b, true).is_err());
     }
 }

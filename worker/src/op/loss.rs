@@ -6,16 +6,44 @@
 use super::values;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
-struct CrossEntropy {
+/// The loss as a Candle operator: an f32 scalar, and its gradient.
+#[derive(Debug)]
+pub struct CrossEntropy {
     labels: Vec<u8>,
 }
 
-/// The summed loss as an f32 scalar, for differentiation.
-///
-/// # Errors
-/// When there are not as many labels as rows.
-pub fn cross_entropy_sum(logits: &Tensor, labels: &[u8]) -> Result<Tensor> {
-    logits.contiguous()?.apply_op1(CrossEntropy { labels: labels.to_vec() })
+impl CrossEntropy {
+    /// The loss of samples with these labels.
+    #[must_use]
+    pub fn new(labels: &[u8]) -> Self {
+        Self { labels: labels.to_vec() }
+    }
+
+    /// `scale` times the gradient with respect to logits `[n, classes]`.
+    ///
+    /// # Errors
+    /// When the labels do not fit the logits.
+    pub fn gradient(&self, logits: &Tensor, scale: f32) -> Result<Tensor> {
+        let (n, classes) = logits.dims2()?;
+        self.check(n, classes)?;
+        let mut gradient = super::to_vec(logits)?;
+        for (row, &label) in gradient.chunks_exact_mut(classes).zip(&self.labels) {
+            let log_sum = log_sum_exp(row);
+            for (class, value) in row.iter_mut().enumerate() {
+                let onehot = if class == usize::from(label) { 1.0 } else { 0.0 };
+                *value = (f64::from(scale) * ((f64::from(*value) - log_sum).exp() - onehot)) as f32;
+            }
+        }
+        Tensor::from_vec(gradient, logits.shape(), logits.device())
+    }
+
+    fn check(&self, n: usize, classes: usize) -> Result<()> {
+        if n != self.labels.len() || self.labels.iter().any(|&l| usize::from(l) >= classes) {
+            let labels = self.labels.len();
+            candle_core::bail!("cross-entropy: {labels} labels do not fit logits [{n}, {classes}]");
+        }
+        Ok(())
+    }
 }
 
 /// The summed loss of logits `[n, classes]` in f64: exact enough to be added over an epoch.
@@ -52,28 +80,13 @@ impl CustomOp1 for CrossEntropy {
 
     fn cpu_fwd(&self, logits: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (n, classes) = layout.shape().dims2()?;
-        if n != self.labels.len() || self.labels.iter().any(|&l| usize::from(l) >= classes) {
-            candle_core::bail!(
-                "cross-entropy: {} labels do not fit logits [{n}, {classes}]",
-                self.labels.len()
-            );
-        }
+        self.check(n, classes)?;
         let sum = loss_sum(values(logits, layout)?, classes, &self.labels);
         Ok((CpuStorage::F32(vec![sum as f32]), Shape::from(())))
     }
 
     fn bwd(&self, logits: &Tensor, _loss: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let classes = logits.dim(1)?;
-        let scale = f64::from(grad.to_scalar::<f32>()?);
-        let mut gradient = super::to_vec(logits)?;
-        for (row, &label) in gradient.chunks_exact_mut(classes).zip(&self.labels) {
-            let log_sum = log_sum_exp(row);
-            for (class, value) in row.iter_mut().enumerate() {
-                let onehot = if class == usize::from(label) { 1.0 } else { 0.0 };
-                *value = (scale * ((f64::from(*value) - log_sum).exp() - onehot)) as f32;
-            }
-        }
-        Ok(Some(Tensor::from_vec(gradient, logits.shape(), logits.device())?))
+        Ok(Some(self.gradient(logits, grad.to_scalar()?)?))
     }
 }
 
@@ -81,6 +94,10 @@ impl CustomOp1 for CrossEntropy {
 mod tests {
     use super::*;
     use crate::op::testing::{check_gradients, noise, variable};
+
+    fn cross_entropy_sum(logits: &Tensor, labels: &[u8]) -> Result<Tensor> {
+        logits.apply_op1(CrossEntropy::new(labels))
+    }
 
     #[test]
     fn gradients_equal_finite_differences() {

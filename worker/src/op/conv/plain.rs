@@ -3,26 +3,16 @@
 //! One image at a time, so that a patch matrix (`[map, patch]`, 139 kB for the CNN's second layer) stays in the L2
 //! cache. Gradients of weights and bias add up image after image.
 
-use super::{CLOSED, Geometry};
+use super::{CLOSED, Geometry, Gradients, weights};
 use crate::op::matmul::{Into, View, matmul};
 
-/// Gradients of a convolution's operands.
-#[derive(Debug)]
-pub struct Gradients {
-    /// Of x, where it was asked for.
-    pub x: Option<Vec<f32>>,
-    /// Of the weight matrix `[patch, out]`.
-    pub matrix: Vec<f32>,
-    /// Of the bias.
-    pub bias: Vec<f32>,
-}
-
-/// Output `[n, out rows, out columns, outputs]` and its codes; `matrix` is `[patch, outputs]`.
-#[must_use]
-pub fn forward(geometry: &Geometry, x: &[f32], matrix: &[f32], bias: &[f32]) -> (Vec<f32>, Vec<u32>) {
+/// See [`super::forward`].
+pub(super) fn forward(geometry: &Geometry, x: &[f32], w: &[f32], bias: &[f32]) -> (Vec<f32>, Vec<u32>) {
     let (rows, columns) = geometry.map();
     let (out_rows, out_columns) = geometry.out();
     let (patch, outputs) = (geometry.patch(), geometry.outputs);
+    let mut matrix = vec![0.0; w.len()];
+    weights::by_output(geometry, w, outputs, &mut matrix);
     let mut y = Vec::with_capacity(geometry.n * out_rows * out_columns * outputs);
     let mut codes = Vec::with_capacity(y.capacity());
     let mut patches = vec![0.0; rows * columns * patch];
@@ -30,7 +20,7 @@ pub fn forward(geometry: &Geometry, x: &[f32], matrix: &[f32], bias: &[f32]) -> 
     for image in x.chunks_exact(x.len() / geometry.n) {
         gather_patches(geometry, image, &mut patches);
         let product = View::new(&patches, rows * columns, patch);
-        matmul(&mut map, product, View::new(matrix, patch, outputs), Into::Replace);
+        matmul(&mut map, product, View::new(&matrix, patch, outputs), Into::Replace);
         for row in 0..out_rows {
             for column in 0..out_columns {
                 for (output, &bias) in bias.iter().enumerate() {
@@ -46,37 +36,37 @@ pub fn forward(geometry: &Geometry, x: &[f32], matrix: &[f32], bias: &[f32]) -> 
     (y, codes)
 }
 
-/// Gradients, given the forward pass's codes and the gradient of its output.
-#[must_use]
-pub fn backward(
+/// See [`super::backward`].
+pub(super) fn backward(
     geometry: &Geometry,
     x: &[f32],
-    matrix: &[f32],
+    w: &[f32],
     codes: &[u32],
     grad: &[f32],
     input_gradient: bool,
 ) -> Gradients {
     let (rows, columns) = geometry.map();
     let (patch, outputs) = (geometry.patch(), geometry.outputs);
+    let mut matrix = vec![0.0; w.len()];
+    weights::by_output(geometry, w, outputs, &mut matrix);
+    let mut dw = vec![0.0; matrix.len()];
     let mut patches = vec![0.0; rows * columns * patch];
     let mut map = vec![0.0; rows * columns * outputs];
-    let mut gradients = Gradients {
-        x: input_gradient.then(|| vec![0.0; x.len()]),
-        matrix: vec![0.0; matrix.len()],
-        bias: vec![0.0; outputs],
-    };
+    let mut gradients =
+        Gradients { x: input_gradient.then(|| vec![0.0; x.len()]), w: Vec::new(), b: vec![0.0; outputs] };
     let (in_size, out_size) = (x.len() / geometry.n, grad.len() / geometry.n);
     for i in 0..geometry.n {
         let out = i * out_size..(i + 1) * out_size;
-        scatter_to_map(geometry, &codes[out.clone()], &grad[out], &mut map, &mut gradients.bias);
+        scatter_to_map(geometry, &codes[out.clone()], &grad[out], &mut map, &mut gradients.b);
         gather_patches(geometry, &x[i * in_size..(i + 1) * in_size], &mut patches);
         let dy = View::new(&map, rows * columns, outputs);
-        matmul(&mut gradients.matrix, View::new(&patches, rows * columns, patch).transposed(), dy, Into::Add);
+        matmul(&mut dw, View::new(&patches, rows * columns, patch).transposed(), dy, Into::Add);
         if let Some(dx) = &mut gradients.x {
-            matmul(&mut patches, dy, View::new(matrix, patch, outputs).transposed(), Into::Replace);
+            matmul(&mut patches, dy, View::new(&matrix, patch, outputs).transposed(), Into::Replace);
             add_patches(geometry, &patches, &mut dx[i * in_size..(i + 1) * in_size]);
         }
     }
+    gradients.w = weights::from_by_output(geometry, &dw, outputs);
     gradients
 }
 

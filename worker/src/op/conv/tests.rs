@@ -1,6 +1,12 @@
+mod kernels;
+
 use super::*;
 use crate::op::testing::{check_gradients, variable};
 use crate::op::to_vec;
+
+fn apply(x: &Tensor, w: &Tensor, b: &Tensor, pool: bool) -> Result<Tensor> {
+    x.apply_op3(w, b, Conv::new(pool, true))
+}
 
 /// The definition, one output value at a time, in f64: convolution, bias, ReLU, then pooling.
 fn reference(geometry: &Geometry, x: &[f32], w: &[f32], b: &[f32]) -> Vec<f64> {
@@ -52,7 +58,7 @@ fn outputs_equal_the_definition() {
             let geometry = Geometry::of(x.shape(), w.shape(), b.shape(), pool).unwrap();
             let flat = |t: &Tensor| to_vec(t).unwrap();
             let want = reference(&geometry, &flat(&x), &flat(&w), &flat(&b));
-            let got = flat(&apply(&x, &w, &b, pool, true).unwrap());
+            let got = flat(&apply(&x, &w, &b, pool).unwrap());
             assert_eq!(got.len(), want.len());
             for (got, want) in got.iter().zip(want) {
                 assert!((f64::from(*got) - want).abs() < 1e-5, "{shape:?}: {got} is not {want}");
@@ -66,7 +72,7 @@ fn gradients_equal_finite_differences() {
     for shape in SHAPES {
         let [x, w, b] = operands(shape);
         for pool in [false, true] {
-            check_gradients(&[&x, &w, &b], || apply(&x, &w, &b, pool, true));
+            check_gradients(&[&x, &w, &b], || apply(&x, &w, &b, pool));
         }
     }
 }
@@ -78,7 +84,7 @@ fn of_equal_maxima_the_first_takes_the_gradient() {
     let (w, b) = (variable(2, &[1, 1, 1, 1], 0.0), variable(3, &[1], 0.0));
     let one = Tensor::ones((1, 1, 1, 1), candle_core::DType::F32, &candle_core::Device::Cpu).unwrap();
     w.set(&one).unwrap();
-    let grads = conv_relu_pool(&x, &w, &b, true).unwrap().sum_all().unwrap().backward().unwrap();
+    let grads = apply(&x, &w, &b, true).unwrap().sum_all().unwrap().backward().unwrap();
     let dx = to_vec(grads.get(x.as_tensor()).unwrap()).unwrap();
     assert_eq!(dx, [1., 0., 1., 0., 0., 0., 0., 0., 1., 0., 1., 0., 0., 0., 0., 0.]);
 }
@@ -86,7 +92,7 @@ fn of_equal_maxima_the_first_takes_the_gradient() {
 #[test]
 fn rows_that_pooling_discards_get_no_gradient() {
     let [x, w, b] = operands([1, 5, 5, 1, 1, 1, 1]);
-    let grads = conv_relu_pool(&x, &w, &b, true).unwrap().sum_all().unwrap().backward().unwrap();
+    let grads = apply(&x, &w, &b, true).unwrap().sum_all().unwrap().backward().unwrap();
     let dx = to_vec(grads.get(x.as_tensor()).unwrap()).unwrap();
     assert!((0..5).all(|i| dx[4 * 5 + i] == 0.0 && dx[i * 5 + 4] == 0.0), "{dx:?}");
 }
@@ -98,7 +104,7 @@ fn a_not_a_number_is_not_hidden_by_relu_or_pooling() {
     values[5] = f32::NAN;
     x.set(&Tensor::from_vec(values, x.shape(), x.device()).unwrap()).unwrap();
     for pool in [false, true] {
-        assert!(to_vec(&apply(&x, &w, &b, pool, true).unwrap()).unwrap().iter().any(|v| v.is_nan()));
+        assert!(to_vec(&apply(&x, &w, &b, pool).unwrap()).unwrap().iter().any(|v| v.is_nan()));
     }
 }
 
@@ -106,6 +112,6 @@ fn a_not_a_number_is_not_hidden_by_relu_or_pooling() {
 fn shapes_that_do_not_fit_are_an_error() {
     for shape in [[1, 2, 2, 1, 1, 3, 3], [1, 3, 3, 1, 1, 3, 3]] {
         let [x, w, b] = operands(shape);
-        assert!(conv_relu_pool(&x, &w, &b, true).is_err(), "{shape:?}");
+        assert!(apply(&x, &w, &b, true).is_err(), "{shape:?}");
     }
 }

@@ -1,0 +1,163 @@
+//! Speed of one compute thread: every layer's forward and backward pass, whole leaves, and Candle's own operators.
+//!
+//! `cargo bench -p worker`. Throughput is in samples a second. Images are the embedded digits, or MNIST's if
+//! `MNIST_DIR` names a folder with its training files in gzip. The speed depends on the data, because closed ReLUs cost
+//! nothing: `all open` is the worst case. Allocator and parameters are those that a real run starts with.
+
+use candle_core::{Device, Tensor, Var};
+use common::digits::{Half, draw};
+use common::model::ModelSpec;
+use common::params::Init;
+use common::sample::{SIDE, Samples};
+use criterion::{
+    BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime,
+};
+use std::hint::black_box;
+use std::io::Read;
+use std::time::Duration;
+use worker::model::Network;
+use worker::op::conv::{self, Geometry};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Samples of the leaf that single layers are measured on.
+const LEAF: usize = 32;
+
+criterion_group! {
+    name = operators;
+    config = Criterion::default()
+        .sample_size(15)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_millis(1500));
+    targets = leaves, layers, stock
+}
+criterion_main!(operators);
+
+/// Gradients of whole leaves.
+fn leaves(criterion: &mut Criterion) {
+    let parameters = Init::He.draw(&ModelSpec::Cnn.layout(), 1);
+    let mut group = criterion.benchmark_group("cnn gradient");
+    for leaf in [32, 64, 128] {
+        gradient(&mut group, &format!("leaf {leaf}"), &ModelSpec::Cnn, &parameters, leaf);
+    }
+    gradient(&mut group, "leaf 64, all open", &ModelSpec::Cnn, &all_open(parameters), 64);
+    group.finish();
+    let mlp = ModelSpec::Mlp { hidden: vec![512, 256] };
+    let mut group = criterion.benchmark_group("mlp gradient");
+    gradient(&mut group, "leaf 64", &mlp, &Init::He.draw(&mlp.layout(), 1), 64);
+    group.finish();
+}
+
+fn gradient(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    spec: &ModelSpec,
+    parameters: &[f32],
+    leaf: usize,
+) {
+    let mut network = Network::new(spec).expect("a valid model");
+    network.load(parameters).expect("its own parameters");
+    let samples = samples(leaf);
+    group.throughput(Throughput::Elements(leaf as u64));
+    group.bench_function(name, |b| b.iter(|| network.gradient(&samples).expect("a gradient")));
+}
+
+/// The same parameters with biases so large that no ReLU closes.
+fn all_open(mut parameters: Vec<f32>) -> Vec<f32> {
+    for (tensor, range) in ModelSpec::Cnn.layout().iter().filter(|(tensor, _)| tensor.shape.len() == 1) {
+        let bias = if tensor.name == "fc2.bias" { 0.0 } else { 1e3 };
+        parameters[range].fill(bias);
+    }
+    parameters
+}
+
+/// The convolutions of the network, each on what the layers before it make of real images.
+fn layers(criterion: &mut Criterion) {
+    let layout = ModelSpec::Cnn.layout();
+    let parameters = Init::He.draw(&layout, 1);
+    let parameter = |name: &str| &parameters[layout.find(name).expect("a parameter").1];
+    let mut x = pixels(&samples(LEAF));
+    let mut side = SIDE;
+    let mut group = criterion.benchmark_group("layer");
+    group.throughput(Throughput::Elements(LEAF as u64));
+    for (name, inputs, outputs, pool) in
+        [("conv1", 1, 32, true), ("conv2", 32, 64, true), ("conv3", 64, 64, false)]
+    {
+        let (height, width, kernel_h, kernel_w) = (side, side, 3, 3);
+        let geometry = Geometry { n: LEAF, height, width, inputs, outputs, kernel_h, kernel_w, pool };
+        let (w, b) = (parameter(&format!("{name}.weight")), parameter(&format!("{name}.bias")));
+        let (y, codes) = conv::forward(&geometry, &x, w, b);
+        let grad: Vec<f32> = y.iter().map(|v| v - 0.5).collect();
+        let forward = || conv::forward(&geometry, black_box(&x), w, b);
+        let backward = || conv::backward(&geometry, black_box(&x), w, &codes, &grad, inputs > 1);
+        group.bench_function(format!("{name} forward"), |b| b.iter(forward));
+        group.bench_function(format!("{name} backward"), |b| b.iter(backward));
+        side = geometry.out().0;
+        x = y;
+    }
+    group.finish();
+}
+
+/// The same network made of Candle's own operators, whose max-pool gradient is wrong: a comparison of speed only.
+fn stock(criterion: &mut Criterion) {
+    let layout = ModelSpec::Cnn.layout();
+    let parameters = Init::He.draw(&layout, 1);
+    let variable = |name: &str| {
+        let (tensor, range) = layout.find(name).expect("a parameter");
+        let values = Tensor::from_slice(&parameters[range], tensor.shape.as_slice(), &Device::Cpu);
+        Var::from_tensor(&values.expect("values of that shape")).expect("a variable")
+    };
+    let names = ["conv1", "conv2", "conv3", "fc1", "fc2"];
+    let layers = names.map(|name| (variable(&format!("{name}.weight")), variable(&format!("{name}.bias"))));
+    let samples = samples(LEAF);
+    let x = Tensor::from_vec(pixels(&samples), (LEAF, 1, SIDE, SIDE), &Device::Cpu).expect("a batch");
+    let labels: Vec<u32> = samples.labels().iter().map(|&label| label.into()).collect();
+    let labels = Tensor::new(labels, &Device::Cpu).expect("labels");
+    let mut group = criterion.benchmark_group("stock candle");
+    group.throughput(Throughput::Elements(LEAF as u64));
+    group.sample_size(10);
+    let gradient = || {
+        let loss = candle_nn::loss::cross_entropy(&stock_logits(&layers, &x)?, &labels)?;
+        loss.backward()
+    };
+    group.bench_function("leaf 32", |b| b.iter(|| gradient().expect("a gradient")));
+    group.finish();
+}
+
+fn stock_logits(layers: &[(Var, Var); 5], x: &Tensor) -> candle_core::Result<Tensor> {
+    let [conv1, conv2, conv3, fc1, fc2] = layers;
+    let conv = |x: &Tensor, (w, b): &(Var, Var)| {
+        x.conv2d(w, 0, 1, 1, 1)?.broadcast_add(&b.reshape((1, b.elem_count(), 1, 1))?)?.relu()
+    };
+    let x = conv(x, conv1)?.max_pool2d(2)?;
+    let x = conv(&x, conv2)?.max_pool2d(2)?;
+    let x = conv(&x, conv3)?.flatten_from(1)?;
+    let x = x.matmul(&fc1.0.t()?)?.broadcast_add(&fc1.1)?.relu()?;
+    x.matmul(&fc2.0.t()?)?.broadcast_add(&fc2.1)
+}
+
+fn pixels(samples: &Samples) -> Vec<f32> {
+    samples.pixels().iter().map(|&p| f32::from(p) / 255.0).collect()
+}
+
+fn samples(n: usize) -> Samples {
+    if let Ok(folder) = std::env::var("MNIST_DIR") {
+        return mnist(&folder, n);
+    }
+    let (images, labels): (Vec<_>, Vec<_>) = (0..n as u32).map(|index| draw(Half::Train, index)).unzip();
+    Samples::new(images.concat(), labels).expect("digits are samples")
+}
+
+fn mnist(folder: &str, n: usize) -> Samples {
+    let read = |name: &str| {
+        let file = std::fs::File::open(format!("{folder}/{name}.gz")).expect("a file of MNIST_DIR");
+        let mut content = Vec::new();
+        flate2::read::GzDecoder::new(file).read_to_end(&mut content).expect("gzip data");
+        content
+    };
+    let all = common::idx::parse(&read("train-images-idx3-ubyte"), &read("train-labels-idx1-ubyte"));
+    let all = all.expect("IDX files");
+    let side = SIDE * SIDE;
+    Samples::new(all.pixels()[..n * side].to_vec(), all.labels()[..n].to_vec()).expect("a part of MNIST")
+}
