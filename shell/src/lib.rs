@@ -13,12 +13,12 @@ use std::process::ExitCode;
 
 /// Turns a program's end into its exit code: 0 for success, 1 for failure with one line that says why.
 ///
-/// The error's whole chain goes onto that line; a backtrace never does.
+/// An error's message names its cause itself, so the chain is not added to it; a backtrace never is.
 pub fn exit_code(program: &str, result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            report(&format!("{program}: {error:#}"));
+            report(&format!("{program}: {error}"));
             ExitCode::FAILURE
         }
     }
