@@ -1,0 +1,118 @@
+"""Samples a second of two workers that train the CNN together: PyTorch DDP, TensorFlow's strategy, Lockstep.
+
+All three: the same cores, one compute thread a process, one global batch, Adam. The time runs from the end of step
+`warmup` to the end of step `warmup + steps` and has everything in it that a step needs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .processes import Failure, Program, free_ports, run
+from .setup import CONTENDERS, Python
+
+WORKERS = 2
+TRAINING_SAMPLES = 60_000
+SPEED_STEPS = 50
+"""Steps over which a record of metrics.jsonl averages its speed."""
+SPEED_TOLERANCE = 0.15
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+STEPS_PER_CALL = 10
+"""TensorFlow's steps between two returns to Python."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained, and where."""
+
+    python: Python
+    binaries: Path
+    cores: set[int]
+    batch: int
+    warmup: int
+    steps: int
+    deadline_seconds: int
+    lockstep_flags: Sequence[str]
+
+    def check(self) -> None:
+        """Fails if Lockstep could not measure it: an epoch's end is an evaluation, which is not to be timed."""
+        most = TRAINING_SAMPLES // self.batch
+        if min(self.warmup, self.steps) < 1 or self.warmup + self.steps > most:
+            raise Failure(f"--warmup and --steps must be at least 1, and together at most an epoch's {most} steps")
+        if self.batch % WORKERS:
+            raise Failure(f"--batch must be a multiple of {WORKERS}")
+
+    def contender(self, name: str, *more: str) -> list[str | Path]:
+        numbers = {"--batch": self.batch, "--warmup": self.warmup, "--steps": self.steps}
+        flags = [text for flag, number in numbers.items() for text in (flag, str(number))]
+        return [self.python.path, CONTENDERS / name, *flags, *more]
+
+
+def torch_ddp(task: Task) -> dict[str, float]:
+    """Samples a second by memory layout."""
+    with tempfile.TemporaryDirectory() as folder:
+        programs = [
+            Program(
+                task.contender(
+                    "torch_ddp.py", f"--rank={rank}", f"--world={WORKERS}", f"--rendezvous={folder}/store"
+                ),
+                {**ONE_THREAD, "GLOO_SOCKET_IFNAME": "lo"},
+            )
+            for rank in range(WORKERS)
+        ]
+        output = run(programs, cores=task.cores, deadline_seconds=task.deadline_seconds)
+    speeds: dict[str, float] = json.loads(output[0])
+    return speeds
+
+
+def tensorflow(task: Task) -> float:
+    """Samples a second."""
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(WORKERS)]
+    programs = []
+    for rank in range(WORKERS):
+        cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": rank}}
+        arguments = task.contender("tf_mwms.py", f"--steps-per-call={STEPS_PER_CALL}")
+        programs.append(Program(arguments, {**ONE_THREAD, "TF_CONFIG": json.dumps(cluster)}))
+    output = run(programs, cores=task.cores, deadline_seconds=task.deadline_seconds)
+    return float(json.loads(output[0])["samples_per_s"])
+
+
+def lockstep(task: Task) -> float:
+    """Samples a second."""
+    with tempfile.TemporaryDirectory() as folder:
+        flags = ["--workers", WORKERS, "--local", "--threads", 1, "--bind", "127.0.0.1:0", "--dataset", "mnist"]
+        flags += ["--model", "cnn", "--batch-size", task.batch, "--val-split", 0, "--epochs", 1, "--optimizer", "adam"]
+        flags += ["--checkpoint-dir", folder, "--checkpoint-every", 0, "--progress", "off", *task.lockstep_flags]
+        program = Program([task.binaries / "coordinator", *map(str, flags)])
+        summary = run([program], cores=task.cores, deadline_seconds=task.deadline_seconds)[0]
+        ends = step_ends((Path(folder) / "metrics.jsonl").read_text().splitlines(), task.batch)
+    told = re.search(r"^training +([0-9.]+) s", summary, re.MULTILINE)
+    if told is None or abs(ends[-1] / float(told[1]) - 1) > SPEED_TOLERANCE:
+        raise Failure(f"the records' speeds sum up to {ends[-1]:.2f} s of training, but the summary says:\n{summary}")
+    return task.batch * task.steps / (ends[task.warmup + task.steps - 1] - ends[task.warmup - 1])
+
+
+def step_ends(records: Sequence[str], batch: int) -> list[float]:
+    """When each step of the first epoch ended, in seconds from the first step's beginning.
+
+    A record's speed is that of the last `SPEED_STEPS` steps, or of all if there are fewer: it says how long they took.
+    """
+    ends: list[float] = []
+    for record in map(json.loads, records):
+        if record["kind"] != "step":
+            continue
+        index = len(ends)
+        samples = batch * min(index + 1, SPEED_STEPS)
+        rest = TRAINING_SAMPLES - batch * index
+        if rest < batch:
+            samples += rest - batch
+        before = ends[index - SPEED_STEPS] if index >= SPEED_STEPS else 0.0
+        ends.append(before + samples / record["samples_per_s"])
+    if len(ends) != -(-TRAINING_SAMPLES // batch):
+        raise Failure(f"{len(ends)} steps are in metrics.jsonl")
+    return ends
