@@ -16,8 +16,10 @@ use crate::{RunError, server};
 use common::checkpoint::{Best, Manifest, Verified, difference};
 use common::config::{DATASET_FIELD, RunConfig};
 use common::protocol::coordinator::Limits;
+use shell::local_socket;
 use shell::stop::StopRequests;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -103,6 +105,9 @@ pub struct Prepared {
     run_id: String,
     listener: TcpListener,
     address: SocketAddr,
+    /// The short way, where there is one, and the best address on this machine.
+    short: Option<UnixListener>,
+    local_address: String,
 }
 
 /// Gathers all that a run needs.
@@ -140,6 +145,12 @@ pub fn prepare(options: Options, screen: &Screen) -> Result<Prepared, RunError> 
     let bound = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
     let (address, listener) =
         bound.map_err(|source| RunError::Bind { address: options.bind.clone(), source })?;
+    // One process has one port of that number, so the name is free.
+    let name = format!("lockstep-{}-{}", std::process::id(), address.port());
+    let local = local_socket::address_of(&name);
+    let short =
+        local_socket::bind(&name).map_err(|source| RunError::Bind { address: local.clone(), source })?;
+    let local_address = short.as_ref().map_or(address.to_string(), |_| local);
     let fingerprint = trainer.config().fingerprint();
     let run_id = fingerprint[..12].to_owned();
     let journal = open_journal(&trainer, resumed, &run_id, &metrics_path, screen)?;
@@ -156,6 +167,8 @@ pub fn prepare(options: Options, screen: &Screen) -> Result<Prepared, RunError> 
         run_id,
         listener,
         address,
+        short,
+        local_address,
     })
 }
 
@@ -246,13 +259,31 @@ impl Prepared {
         self.address
     }
 
+    /// The fastest way for a worker on this machine.
+    #[must_use]
+    pub fn local_address(&self) -> &str {
+        &self.local_address
+    }
+
     /// Trains until the run is complete or `stop` asks for an end.
     ///
     /// # Errors
     /// When the run fails; the last checkpoint is on disk then.
     pub async fn run(self, stop: StopRequests) -> Result<Summary, RunError> {
-        let Self { options, screen, dataset, store, trainer, resumed, journal, run_id, listener, address } =
-            self;
+        let Self {
+            options,
+            screen,
+            dataset,
+            store,
+            trainer,
+            resumed,
+            journal,
+            run_id,
+            listener,
+            address,
+            short,
+            local_address,
+        } = self;
         let (layout, steps_total) = (trainer.layout().clone(), trainer.config().length().total);
         let (inbox, receiver) = mpsc::channel(INBOX);
         let internal = |what: &str| RunError::Internal(what.to_owned());
@@ -260,17 +291,14 @@ impl Prepared {
         let listener = tokio::net::TcpListener::from_std(listener)
             .map_err(|source| RunError::Bind { address: options.bind.clone(), source })?;
 
-        // One process has one port of that number, so the name is free.
-        let name = format!("lockstep-{}-{}", std::process::id(), address.port());
-        let short = shell::local_socket::bind(&name)
-            .map_err(|source| RunError::Bind { address: shell::local_socket::address_of(&name), source })?;
-        let here = short.as_ref().map_or(address.to_string(), |_| shell::local_socket::address_of(&name));
+        let failed = |source| RunError::Bind { address: local_address.clone(), source };
+        let short = short.map(tokio::net::UnixListener::from_std).transpose().map_err(failed)?;
         let doors = server::Doors { tcp: listener, local: short };
         let (end_server, until) = watch::channel(());
         let mut server = tokio::spawn(server::serve(doors, layout.len(), inbox.clone(), until));
         let asking = tokio::spawn(forward(stop, inbox.clone()));
         let local = match &options.local {
-            Some(local) => Some(LocalWorkers::start(local, &here, &screen, &inbox)?),
+            Some(local) => Some(LocalWorkers::start(local, &local_address, &screen, &inbox)?),
             None => None,
         };
 

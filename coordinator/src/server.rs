@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use proto::inbound::WorkerDecoder;
 use proto::message::{CoordinatorMessage, EncodedParameters, Hello, WorkerMessage};
+use proto::values::Buffers;
 use proto::wire::cluster_server::{Cluster, ClusterServer};
 use proto::wire::{FromCoordinator, FromWorker};
 use proto::{MESSAGE_BYTES_MAX, outbound};
@@ -28,6 +29,8 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 const OUTBOX_MESSAGES: usize = 256;
 /// Gradients of the largest models in flight, so that a round trip does not stall them.
 const WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+/// A chunk and its message in one HTTP/2 frame: the default of 16 KiB costs a system call each.
+const FRAME_BYTES: u32 = 128 * 1024;
 /// A worker needs one stream; a few more do no harm.
 const STREAMS_MAX: u32 = 4;
 /// Silence on a connection after which HTTP/2 asks whether the other side is there.
@@ -82,7 +85,8 @@ pub(crate) async fn serve(
     inbox: mpsc::Sender<Input>,
     until: watch::Receiver<()>,
 ) -> Result<(), tonic::transport::Error> {
-    let service = Arc::new(Service { elements, inbox, connections: AtomicU64::new(0) });
+    let service =
+        Arc::new(Service { elements, buffers: Buffers::default(), inbox, connections: AtomicU64::new(0) });
     let service = ClusterServer::from_arc(service).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let closed = |mut until: watch::Receiver<()>| async move { while until.changed().await.is_ok() {} };
     let tcp = TcpIncoming::from(doors.tcp).with_nodelay(Some(true));
@@ -103,6 +107,7 @@ fn router(service: ClusterServer<Service>) -> Router {
     Server::builder()
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
+        .max_frame_size(Some(FRAME_BYTES))
         .max_concurrent_streams(STREAMS_MAX)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
@@ -112,6 +117,8 @@ fn router(service: ClusterServer<Service>) -> Router {
 struct Service {
     /// Parameters of the model: the size of a gradient.
     elements: usize,
+    /// Of all connections' gradients.
+    buffers: Buffers,
     inbox: mpsc::Sender<Input>,
     connections: AtomicU64,
 }
@@ -128,7 +135,7 @@ impl Cluster for Service {
         let (messages, outgoing) = mpsc::channel(OUTBOX_MESSAGES);
         let (open, closed) = oneshot::channel();
         let outbox = Outbox { messages, _open: open };
-        let decoder = WorkerDecoder::new(self.elements);
+        let decoder = WorkerDecoder::new(self.elements, self.buffers.clone());
         let reader = Reader { connection, decoder, wire: request.into_inner(), inbox: self.inbox.clone() };
         // Ends with the peer's stream or with the outbox, which the driver owns from the hello on.
         tokio::spawn(reader.run(outbox, closed));

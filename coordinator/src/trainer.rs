@@ -13,6 +13,7 @@ use common::params::Layout;
 use common::sample::Samples;
 use common::tree::Tree;
 use proto::message::{AnswerBody, Task};
+use proto::values::Values;
 
 /// What a round is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -310,7 +311,7 @@ impl Trainer {
         }
     }
 
-    fn update(&mut self, batch: Totals, mut gradient: Vec<f32>) -> Result<Stepped, TrainError> {
+    fn update(&mut self, batch: Totals, mut gradient: Values) -> Result<Stepped, TrainError> {
         let Position { step, epoch, .. } = self.position;
         let samples = batch.samples as f32;
         gradient.iter_mut().for_each(|g| *g /= samples);

@@ -8,6 +8,7 @@ use crate::message::{
     THREADS_MAX, Task, Welcome, WorkerMessage,
 };
 use crate::tensor::Assembly;
+use crate::values::{Buffers, Values};
 use crate::wire::{self, from_coordinator, from_worker};
 use crate::{PROTOCOL_VERSION, WireError};
 use common::ids::{Incarnation, Rank, Round};
@@ -25,14 +26,15 @@ const PULSE_MS_MAX: u64 = 3_600_000;
 pub struct WorkerDecoder {
     /// Parameters of the model: the size of a gradient.
     elements: usize,
+    buffers: Buffers,
     pending: Option<(Answer, Assembly)>,
 }
 
 impl WorkerDecoder {
-    /// A decoder for gradients of `elements` values.
+    /// A decoder for gradients of `elements` values, which it puts into `buffers`.
     #[must_use]
-    pub fn new(elements: usize) -> Self {
-        Self { elements, pending: None }
+    pub fn new(elements: usize, buffers: Buffers) -> Self {
+        Self { elements, buffers, pending: None }
     }
 
     /// Takes one wire message; returns the message that it completes, if any.
@@ -62,12 +64,12 @@ impl WorkerDecoder {
             round: Round(answer.round),
             node: check_node(answer.node)?,
             totals,
-            body: AnswerBody::Gradient(Vec::new()),
+            body: AnswerBody::Gradient(Values::default()),
             inspection: Inspection::default(),
         };
         match answer.body.ok_or(WireError::Missing("a gradient or counts"))? {
             wire::answer::Body::Gradient(head) => {
-                let assembly = Assembly::new(&head, self.elements)?;
+                let assembly = Assembly::new(&head, self.elements, &self.buffers)?;
                 self.pending = Some((checked, assembly));
                 Ok(None)
             }
@@ -102,6 +104,7 @@ impl WorkerDecoder {
 pub struct CoordinatorDecoder {
     /// Known from the welcome on: the size of the parameters.
     elements: Option<usize>,
+    buffers: Buffers,
     pending: Option<Pending>,
 }
 
@@ -166,7 +169,7 @@ impl CoordinatorDecoder {
                 let tensor = head.tensor.ok_or(WireError::Missing("a tensor head"))?;
                 let expected =
                     self.elements.ok_or(WireError::Order { expected: "a welcome", got: "parameters" })?;
-                let assembly = Assembly::new(&tensor, expected)?;
+                let assembly = Assembly::new(&tensor, expected, &self.buffers)?;
                 self.pending = Some(Pending::Parameters { version: head.version, assembly });
                 return Ok(None);
             }

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`message`] holds what each side means to say, [`outbound`] turns that into wire messages,
 //! [`inbound`] turns hostile wire messages back into it or into a [`WireError`], [`tensor`] cuts f32 values into
-//! chunks and puts them together. Nothing behind this crate has to distrust a message again.
+//! chunks and puts them together in buffers of [`values`]. Nothing behind this crate has to distrust a message again.
 
 #[allow(
     missing_docs,
@@ -19,6 +19,7 @@ pub mod inbound;
 pub mod message;
 pub mod outbound;
 pub mod tensor;
+pub mod values;
 
 pub use error::WireError;
 

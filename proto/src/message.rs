@@ -1,5 +1,6 @@
 //! What the two sides mean to say, in `common`'s types: complete, checked, and free of wire details.
 
+use crate::values::Values;
 use crate::wire::Chunk;
 use common::ids::{Incarnation, Rank, Round};
 use common::metrics::{Confusion, Totals};
@@ -72,7 +73,7 @@ impl Default for Inspection {
 #[derive(Clone, Debug, PartialEq)]
 pub enum AnswerBody {
     /// The gradient of the summed loss, flat, in layout order.
-    Gradient(Vec<f32>),
+    Gradient(Values),
     /// Counts.
     Confusion(Box<Confusion>),
 }
@@ -104,7 +105,7 @@ pub enum CoordinatorMessage {
         /// Optimizer steps that made them.
         version: u64,
         /// Flat, in layout order.
-        values: Vec<f32>,
+        values: Values,
     },
     /// Work.
     Piece(Piece),
@@ -177,7 +178,7 @@ impl AnswerBody {
         match (self, right) {
             (Self::Gradient(left), Self::Gradient(right)) => {
                 assert_eq!(left.len(), right.len(), "gradients of one model have one length");
-                left.iter_mut().zip(right).for_each(|(l, r)| *l += r);
+                left.iter_mut().zip(right.iter()).for_each(|(l, r)| *l += r);
             }
             (Self::Confusion(left), Self::Confusion(right)) => left.add(&right),
             _ => unreachable!("a round is either for training or for evaluation"),

@@ -4,6 +4,7 @@ use crate::message::{
     Answer, AnswerBody, CoordinatorMessage, EncodedParameters, Hello, Piece, REASON_BYTES_MAX, Task, Welcome,
     WorkerMessage,
 };
+use crate::values::Values;
 use crate::wire::{self, from_coordinator, from_worker};
 use crate::{PROTOCOL_VERSION, tensor};
 use common::model::ModelSpec;
@@ -58,7 +59,7 @@ pub fn from_worker(message: WorkerMessage) -> impl Iterator<Item = wire::FromWor
             return to_messages(Message::Answer(head), gradient);
         }
     };
-    to_messages(one, Vec::new())
+    to_messages(one, Values::default())
 }
 
 fn to_worker(message: from_coordinator::Message) -> wire::FromCoordinator {
@@ -113,12 +114,12 @@ fn to_piece(piece: Piece) -> Vec<wire::FromCoordinator> {
 }
 
 /// An answer's head, and the gradient that follows it.
-fn to_answer(answer: Answer) -> (wire::Answer, Vec<f32>) {
+fn to_answer(answer: Answer) -> (wire::Answer, Values) {
     use wire::answer::Body;
     let (body, gradient) = match answer.body {
         AnswerBody::Gradient(values) => (Body::Gradient(tensor::head(&values)), values),
         AnswerBody::Confusion(confusion) => {
-            (Body::Confusion(wire::Confusion { counts: confusion.flat() }), Vec::new())
+            (Body::Confusion(wire::Confusion { counts: confusion.flat() }), Values::default())
         }
     };
     let head = wire::Answer {
@@ -133,7 +134,7 @@ fn to_answer(answer: Answer) -> (wire::Answer, Vec<f32>) {
     (head, gradient)
 }
 
-fn to_messages(head: from_worker::Message, values: Vec<f32>) -> impl Iterator<Item = wire::FromWorker> {
+fn to_messages(head: from_worker::Message, values: Values) -> impl Iterator<Item = wire::FromWorker> {
     let count = values.len().div_ceil(tensor::CHUNK_VALUES);
     let chunk = move |index: usize| {
         let rest = &values[index * tensor::CHUNK_VALUES..];

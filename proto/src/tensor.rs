@@ -6,10 +6,11 @@
 
 use crate::WireError;
 use crate::message::Inspection;
+use crate::values::{Buffers, Values};
 use crate::wire::{Chunk, TensorHead};
 
 /// All chunks but a tensor's last have this size: it fits a core's second cache with room for the values beside it.
-pub const CHUNK_BYTES: usize = 256 * 1024;
+pub const CHUNK_BYTES: usize = 64 * 1024;
 
 const F32_BYTES: usize = size_of::<f32>();
 /// Values of a whole chunk.
@@ -39,7 +40,7 @@ pub fn chunks(values: &[f32]) -> impl Iterator<Item = Chunk> {
 /// Values that arrive chunk by chunk.
 #[derive(Debug)]
 pub(crate) struct Assembly {
-    values: Vec<f32>,
+    values: Values,
     elements: usize,
     /// Of the chunks' checksums.
     hasher: crc32fast::Hasher,
@@ -48,11 +49,11 @@ pub(crate) struct Assembly {
 
 impl Assembly {
     /// Starts with a head, which must announce as many elements as the model has.
-    pub(crate) fn new(head: &TensorHead, expected: usize) -> Result<Self, WireError> {
+    pub(crate) fn new(head: &TensorHead, expected: usize, buffers: &Buffers) -> Result<Self, WireError> {
         if head.elements != expected as u64 {
             return Err(WireError::Elements { expected, got: head.elements });
         }
-        let values = Vec::with_capacity(expected);
+        let values = buffers.take(expected);
         Ok(Self { values, elements: expected, hasher: crc32fast::Hasher::new(), finite: true })
     }
 
@@ -81,7 +82,7 @@ impl Assembly {
     }
 
     /// The values, and what was seen of them on the way.
-    pub(crate) fn finish(self) -> (Vec<f32>, Inspection) {
+    pub(crate) fn finish(self) -> (Values, Inspection) {
         (self.values, Inspection { checksum: self.hasher.finalize(), finite: self.finite })
     }
 }
@@ -91,7 +92,7 @@ mod tests {
     use super::*;
 
     fn assemble(head: &TensorHead, chunks: &[Chunk], expected: usize) -> Result<Assembly, WireError> {
-        let mut assembly = Assembly::new(head, expected)?;
+        let mut assembly = Assembly::new(head, expected, &Buffers::default())?;
         chunks.iter().try_for_each(|chunk| assembly.push(chunk))?;
         Ok(assembly)
     }
@@ -103,7 +104,7 @@ mod tests {
             let chunks: Vec<Chunk> = chunks(&values).collect();
             assert!(chunks.iter().all(|c| c.data.len() <= CHUNK_BYTES));
             let (back, _) = assemble(&head(&values), &chunks, n).unwrap().finish();
-            assert!(values.iter().zip(&back).all(|(a, b)| a.to_bits() == b.to_bits()));
+            assert!(values.iter().zip(back.iter()).all(|(a, b)| a.to_bits() == b.to_bits()));
         }
     }
 

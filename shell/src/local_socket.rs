@@ -5,7 +5,8 @@
 //! Other systems have no such names: there [`bind`] gives nothing and TCP serves all.
 
 use std::io;
-use tokio::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
+use tokio::net::UnixStream;
 
 /// How an address says that it is such a name.
 const PREFIX: &str = "unix:@";
@@ -22,7 +23,7 @@ pub fn address_of(name: &str) -> String {
     format!("{PREFIX}{name}")
 }
 
-/// Listens under `name`; `None` where the system has no such sockets. To be called within a runtime.
+/// Listens under `name`, without blocking; `None` where the system has no such sockets.
 ///
 /// # Errors
 /// When the name is taken or the system refuses.
@@ -30,9 +31,9 @@ pub fn address_of(name: &str) -> String {
 pub fn bind(name: &str) -> io::Result<Option<UnixListener>> {
     use std::os::linux::net::SocketAddrExt;
     let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
-    let listener = std::os::unix::net::UnixListener::bind_addr(&address)?;
+    let listener = UnixListener::bind_addr(&address)?;
     listener.set_nonblocking(true)?;
-    UnixListener::from_std(listener).map(Some)
+    Ok(Some(listener))
 }
 
 /// Connects to who listens under `name`: at once or not at all. To be called within a runtime.

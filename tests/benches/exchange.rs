@@ -1,6 +1,6 @@
 //! What a step costs besides the gradients: parameters down, gradients up, adding, an SGD update.
 //!
-//! A real coordinator and 2 or 4 worker processes that answer at once ([`tests::instant`]), over loopback, for three
+//! A real coordinator and 2 or 4 worker processes that answer at once ([`tests::instant`]), connected like those of `--local`, for three
 //! sizes of model. Prints the median time of a step, and the bytes of tensors that it moved. With `EXCHANGE_JSON=FILE`
 //! each row is also appended there as a line of JSON. `cargo bench -p tests --bench exchange -- 93322` runs one size.
 
@@ -69,7 +69,7 @@ fn measure(model: &[&str], steps: u32, workers: u32) -> anyhow::Result<f64> {
     let flags = [&place[..], &["--dataset", data.folder()], &steps, &sgd, model].concat();
     let options = Flags::try_parse_from(flags)?.options()?;
     let prepared = coordinator::run::prepare(options, &Screen::silent())?;
-    let address = prepared.address().to_string();
+    let address = prepared.local_address().to_owned();
     let children: Vec<Child> = (0..workers).map(|index| start(&address, index)).collect::<Result<_, _>>()?;
     let (_never, stop) = watch::channel(0);
     runtime()?.block_on(prepared.run(stop))?;

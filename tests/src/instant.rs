@@ -6,6 +6,7 @@
 use common::ids::Incarnation;
 use common::metrics::{Confusion, Totals};
 use proto::message::{Answer, AnswerBody, CoordinatorMessage, Hello, Inspection, Piece, Task, WorkerMessage};
+use proto::values::Values;
 use std::time::Instant;
 use tokio::sync::mpsc;
 use worker::client::Connection;
@@ -23,7 +24,7 @@ pub async fn work(address: &str, name: &str) -> Result<Vec<Instant>, String> {
     let hello = WorkerMessage::Hello(Hello { name: name.to_owned(), threads: 1 });
     let connection = Connection::open(0, address, hello, sender);
     let mut incarnation = Incarnation::default();
-    let (mut parameters, mut arrivals) = (Vec::new(), Vec::new());
+    let (mut parameters, mut arrivals) = (Values::default(), Vec::new());
     loop {
         let message = match inbox.recv().await {
             Some(Input::Message { message: Some(message), .. }) => *message,
@@ -49,7 +50,7 @@ pub async fn work(address: &str, name: &str) -> Result<Vec<Instant>, String> {
     }
 }
 
-fn answer(incarnation: Incarnation, piece: &Piece, parameters: &mut Vec<f32>) -> Answer {
+fn answer(incarnation: Incarnation, piece: &Piece, parameters: &mut Values) -> Answer {
     let mut confusion = Confusion::default();
     let labels = piece.leaves.iter().flat_map(|leaf| leaf.labels());
     labels.for_each(|&label| confusion.count(label, label));

@@ -11,6 +11,7 @@ use common::model::ModelSpec;
 use common::sample::Samples;
 use common::tree::{Inserted, Node, Reduction};
 use proto::message::{AnswerBody, Piece, Task};
+use proto::values::Values;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -23,7 +24,7 @@ pub struct Parameters {
     /// Optimizer steps that made them.
     pub version: u64,
     /// Flat, in layout order.
-    pub values: Vec<f32>,
+    pub values: Values,
 }
 
 /// A piece's sum.
@@ -215,7 +216,7 @@ fn compute(
     let (loss_sum, predictions, body) = match task {
         Task::Train => {
             let leaf = network.gradient(samples)?;
-            (leaf.loss_sum, leaf.predictions, AnswerBody::Gradient(leaf.gradient))
+            (leaf.loss_sum, leaf.predictions, AnswerBody::Gradient(leaf.gradient.into()))
         }
         Task::Evaluate => {
             let leaf = network.evaluate(samples)?;

@@ -43,7 +43,9 @@ fn advance(trainer: &mut Trainer) -> Option<(Work, Vec<u8>)> {
     assert_eq!(counted, seen.len() as u64);
     let totals = Totals { samples: seen.len() as u64, correct: trainer.step().0.min(3), loss_sum: 1.5 };
     let body = match work {
-        Work::Train => AnswerBody::Gradient(vec![trainer.step().0 as f32 + 1.0; trainer.layout().len()]),
+        Work::Train => {
+            AnswerBody::Gradient(vec![trainer.step().0 as f32 + 1.0; trainer.layout().len()].into())
+        }
         Work::Validate | Work::Test => AnswerBody::Confusion(Box::default()),
     };
     trainer.finish(work, totals, body).unwrap();
@@ -104,7 +106,7 @@ fn a_sum_that_overflows_stops_the_run_with_its_step() {
     let mut trainer = trainer();
     advance(&mut trainer);
     let totals = Totals { samples: 7, ..Totals::default() };
-    let body = AnswerBody::Gradient(vec![f32::INFINITY; trainer.layout().len()]);
+    let body = AnswerBody::Gradient(vec![f32::INFINITY; trainer.layout().len()].into());
     let error = trainer.finish(Work::Train, totals, body).unwrap_err().to_string();
     assert!(error.contains("step 1: the gradient is not finite"), "{error}");
 }
@@ -116,6 +118,6 @@ fn the_update_is_by_the_mean_over_samples() {
     let mut trainer = Trainer::start(config, samples(20), samples(5));
     let before = trainer.params().to_vec();
     let totals = Totals { samples: 7, ..Totals::default() };
-    trainer.finish(Work::Train, totals, AnswerBody::Gradient(vec![14.0; before.len()])).unwrap();
+    trainer.finish(Work::Train, totals, AnswerBody::Gradient(vec![14.0; before.len()].into())).unwrap();
     assert!(trainer.params().iter().zip(&before).all(|(after, before)| *after == before - 0.5 * 2.0));
 }

@@ -39,7 +39,7 @@ fn welcome() -> Welcome {
 }
 
 fn to_coordinator(message: WorkerMessage, elements: usize) -> Result<Vec<WorkerMessage>, WireError> {
-    let mut decoder = WorkerDecoder::new(elements);
+    let mut decoder = WorkerDecoder::new(elements, Buffers::default());
     outbound::from_worker(message).filter_map(|m| decoder.decode(m).transpose()).collect()
 }
 
@@ -64,17 +64,17 @@ fn a_workers_messages_arrive_as_they_were_meant() {
         assert_eq!(to_coordinator(message.clone(), 9), Ok(vec![message]));
     }
     let values: Vec<f32> = (0..600_000).map(|i| i as f32).collect();
-    let message = WorkerMessage::Answer(answer(AnswerBody::Gradient(values.clone())));
+    let message = WorkerMessage::Answer(answer(AnswerBody::Gradient(values.clone().into())));
     let back = to_coordinator(message, values.len()).unwrap();
     let [WorkerMessage::Answer(Answer { body: AnswerBody::Gradient(back), .. })] = &back[..] else {
         panic!("not a gradient: {back:?}");
     };
-    assert_eq!(*back, values);
+    assert_eq!(**back, values);
 }
 
 #[test]
 fn the_coordinators_messages_arrive_as_they_were_meant() {
-    let values = vec![0.5; welcome().model.layout().len()];
+    let values = vec![0.5; welcome().model.layout().len()].into();
     let messages = vec![
         CoordinatorMessage::Welcome(welcome()),
         CoordinatorMessage::Parameters { version: 4, values },
@@ -89,7 +89,7 @@ fn the_coordinators_messages_arrive_as_they_were_meant() {
 
 #[test]
 fn parameters_before_the_welcome_or_of_another_size_are_refused() {
-    let parameters = CoordinatorMessage::Parameters { version: 0, values: vec![0.0; 5] };
+    let parameters = CoordinatorMessage::Parameters { version: 0, values: vec![0.0; 5].into() };
     assert!(matches!(to_worker(vec![parameters.clone()]), Err(WireError::Order { .. })));
     let late = to_worker(vec![CoordinatorMessage::Welcome(welcome()), parameters]);
     assert!(matches!(late, Err(WireError::Elements { got: 5, .. })));
@@ -97,9 +97,9 @@ fn parameters_before_the_welcome_or_of_another_size_are_refused() {
 
 #[test]
 fn a_gradient_of_another_size_or_cut_short_is_refused() {
-    let message = WorkerMessage::Answer(answer(AnswerBody::Gradient(vec![1.0; 5])));
+    let message = WorkerMessage::Answer(answer(AnswerBody::Gradient(vec![1.0; 5].into())));
     assert_eq!(to_coordinator(message.clone(), 6), Err(WireError::Elements { expected: 6, got: 5 }));
-    let mut decoder = WorkerDecoder::new(5);
+    let mut decoder = WorkerDecoder::new(5, Buffers::default());
     let head = outbound::from_worker(message).next().unwrap();
     assert_eq!(decoder.decode(head.clone()), Ok(None));
     assert!(matches!(decoder.decode(head), Err(WireError::Order { .. })));
@@ -134,7 +134,7 @@ proptest! {
     fn any_bytes_decode_or_are_refused_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         use prost::Message;
         if let Ok(message) = wire::FromWorker::decode(&bytes[..]) {
-            let _ = WorkerDecoder::new(10).decode(message);
+            let _ = WorkerDecoder::new(10, Buffers::default()).decode(message);
         }
         if let Ok(message) = wire::FromCoordinator::decode(&bytes[..]) {
             let _ = CoordinatorDecoder::default().decode(message);

@@ -1,0 +1,119 @@
+//! f32 buffers that are used again: a tensor of megabytes that is allocated anew each step is mostly page faults.
+//!
+//! [`Values`] is a vector that remembers the [`Buffers`] it was taken from and goes back there when it is dropped,
+//! wherever that happens. Which numbers are in it is not decided here.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Buffers that wait to be used again, at most; others are freed. One for each child of a tree's last levels: more
+/// tensors than that are rarely dropped in one go.
+const SPARE_MAX: usize = 8;
+
+/// A store of buffers; clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Buffers(Arc<Mutex<Vec<Vec<f32>>>>);
+
+impl Buffers {
+    /// An empty buffer with room for `capacity` values.
+    #[must_use]
+    pub fn take(&self, capacity: usize) -> Values {
+        let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut buffer = spare.unwrap_or_default();
+        buffer.reserve_exact(capacity);
+        Values { buffer, home: Some(self.clone()) }
+    }
+
+    fn put(&self, mut buffer: Vec<f32>) {
+        buffer.clear();
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < SPARE_MAX {
+            spare.push(buffer);
+        }
+    }
+}
+
+/// A vector of values.
+#[derive(Default)]
+pub struct Values {
+    buffer: Vec<f32>,
+    home: Option<Buffers>,
+}
+
+impl Values {
+    /// Adds values at the end.
+    pub fn extend(&mut self, values: impl Iterator<Item = f32>) {
+        self.buffer.extend(values);
+    }
+}
+
+impl From<Vec<f32>> for Values {
+    fn from(buffer: Vec<f32>) -> Self {
+        Self { buffer, home: None }
+    }
+}
+
+impl Deref for Values {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.buffer
+    }
+}
+
+impl DerefMut for Values {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.buffer
+    }
+}
+
+impl Drop for Values {
+    fn drop(&mut self) {
+        if let Some(home) = &self.home {
+            home.put(std::mem::take(&mut self.buffer));
+        }
+    }
+}
+
+impl Clone for Values {
+    fn clone(&self) -> Self {
+        self.buffer.clone().into()
+    }
+}
+
+impl PartialEq for Values {
+    fn eq(&self, other: &Self) -> bool {
+        self.buffer == other.buffer
+    }
+}
+
+impl fmt::Debug for Values {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.buffer.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dropped_buffer_is_taken_again_and_is_empty() {
+        let buffers = Buffers::default();
+        let mut first = buffers.take(100);
+        first.extend([1.0, 2.0].into_iter());
+        let place = first.as_ptr();
+        drop(first);
+        let second = buffers.take(50);
+        assert_eq!((second.as_ptr(), second.len()), (place, 0));
+        assert_ne!(buffers.take(100).as_ptr(), place);
+    }
+
+    #[test]
+    fn no_more_than_a_few_buffers_wait() {
+        let buffers = Buffers::default();
+        drop((0..3 * SPARE_MAX).map(|_| buffers.take(10)).collect::<Vec<_>>());
+        assert_eq!(buffers.0.lock().unwrap().len(), SPARE_MAX);
+    }
+}
