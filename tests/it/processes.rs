@@ -49,11 +49,16 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self { data: SmallData::write(), checkpoints: tempfile::tempdir().unwrap() }
+        Self { data: SmallData::write(), checkpoints: tempfile::tempdir().expect("a folder") }
     }
 
     fn flags<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
-        let own = ["--dataset", self.data.folder(), "--checkpoint-dir", self.folder().to_str().unwrap()];
+        let own = [
+            "--dataset",
+            self.data.folder(),
+            "--checkpoint-dir",
+            self.folder().to_str().expect("a readable name"),
+        ];
         [&own, &NUMBERS[..], more].concat()
     }
 

@@ -11,8 +11,8 @@ const NUMBERS: [&str; 8] =
     ["--val-split", "41", "--batch-size", "50", "--micro-batch", "7", "--checkpoint-every", "4"];
 
 fn run(data: &SmallData, more: &[&str], threads: &[u32]) -> Summary {
-    let checkpoints = tempfile::tempdir().unwrap();
-    run_in(checkpoints.path().to_str().unwrap(), data, more, threads)
+    let checkpoints = tempfile::tempdir().expect("a folder");
+    run_in(checkpoints.path().to_str().expect("a readable name"), data, more, threads)
 }
 
 fn run_in(checkpoints: &str, data: &SmallData, more: &[&str], threads: &[u32]) -> Summary {
