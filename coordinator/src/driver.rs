@@ -5,13 +5,15 @@
 //! waiting for its inbox, and that has a deadline.
 
 mod ending;
+mod input;
 mod round;
+
+pub(crate) use input::Input;
 
 use crate::RunError;
 use crate::journal::Journal;
 use crate::peers::Peers;
-use crate::server::Outbox;
-use crate::store::writer::{Writer, Written};
+use crate::store::writer::Writer;
 use crate::trainer::{Evaluated, Outcome, Trainer, Work};
 use common::checkpoint::Checkpoint;
 use common::ids::{Incarnation, Round};
@@ -37,25 +39,6 @@ pub(crate) const INBOX: usize = 16;
 const INPUTS_AT_ONCE: usize = 4 * INBOX;
 /// Heartbeats within the time after which silence means death.
 const HEARTBEATS_PER_TIMEOUT: u32 = 5;
-
-/// What reaches the driver.
-#[derive(Debug)]
-pub(crate) enum Input {
-    /// A connection has introduced itself.
-    Hello { connection: u64, hello: Hello, outbox: Outbox },
-    /// Something arrived: a whole message, or a part of one.
-    Message { connection: u64, message: Option<WorkerMessage> },
-    /// Something arrived that can't be.
-    Invalid { connection: u64, what: String },
-    /// The stream is over.
-    Ended { connection: u64, why: String },
-    /// A checkpoint has been written, or not.
-    Written(Written),
-    /// An operator asks for an end.
-    Stop,
-    /// No worker that this coordinator has started is left.
-    NoLocalWorkers,
-}
 
 /// What the operator chose, as far as the driver is concerned.
 #[derive(Clone, Debug)]

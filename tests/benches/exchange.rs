@@ -1,8 +1,9 @@
 //! What a step costs besides the gradients: parameters down, gradients up, adding, an SGD update.
 //!
-//! A real coordinator and 2 or 4 worker processes that answer at once ([`tests::instant`]), connected like those of `--local`, for three
-//! sizes of model. Prints the median time of a step, and the bytes of tensors that it moved. With `EXCHANGE_JSON=FILE`
-//! each row is also appended there as a line of JSON. `cargo bench -p tests --bench exchange -- 93322` runs one size.
+//! A real coordinator and 2 or 4 worker processes that answer at once ([`tests::instant`]), connected like those of
+//! `--local`, for three sizes of model. Prints the median time of a step, and the bytes of tensors that it moved. With
+//! `EXCHANGE_JSON=FILE` each row is also appended there as a line of JSON. `cargo bench --workspace --bench exchange
+//! -- 93322` runs one size.
 
 #![allow(clippy::print_stdout, reason = "a benchmark's result")]
 

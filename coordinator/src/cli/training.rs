@@ -54,7 +54,7 @@ pub struct Training {
     #[arg(long, env = "LOCKSTEP_LR")]
     pub lr: Option<f64>,
     /// How the learning rate falls
-    #[arg(long, env = "LOCKSTEP_SCHEDULE", value_enum, default_value_t = ScheduleKind::Constant)]
+    #[arg(long, env = "LOCKSTEP_SCHEDULE", value_enum, default_value_t = ScheduleKind::Cosine)]
     pub schedule: ScheduleKind,
     /// step: epochs between two falls [default: 1]
     #[arg(long, value_name = "EPOCHS", env = "LOCKSTEP_STEP_EVERY")]
@@ -103,7 +103,7 @@ pub enum OptimizerKind {
 pub enum ScheduleKind {
     /// Not at all
     Constant,
-    /// Along half a cosine to 0
+    /// Along half a cosine to 0 at the end of the run; its length is part of the run then
     Cosine,
     /// By --step-factor every --step-every epochs
     Step,

@@ -18,9 +18,10 @@ def executable(package: str, bench: str) -> Path | None:
     folder = ROOT / FOLDERS[package]
     if not (folder / "benches" / f"{bench}.rs").exists():
         return None
-    note(f"cargo bench --no-run --package {package} --bench {bench}")
+    note(f"cargo bench --no-run --workspace --bench {bench}")
     command = ["cargo", "bench", "--no-run", "--quiet", "--message-format=json"]
-    command += ["--package", package, "--bench", bench]
+    # A package alone would have its dependencies built once more, with its own choice of their features.
+    command += ["--workspace", "--bench", bench]
     built = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     for line in built.stdout.splitlines():
         message = json.loads(line)

@@ -1,0 +1,24 @@
+//! What reaches the driver, from the connections, the checkpoint writer and the operator. Decides nothing.
+
+use crate::server::Outbox;
+use crate::store::writer::Written;
+use proto::message::{Hello, WorkerMessage};
+
+/// What reaches the driver.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// A connection has introduced itself.
+    Hello { connection: u64, hello: Hello, outbox: Outbox },
+    /// Something arrived: a whole message, or a part of one.
+    Message { connection: u64, message: Option<WorkerMessage> },
+    /// Something arrived that can't be.
+    Invalid { connection: u64, what: String },
+    /// The stream is over.
+    Ended { connection: u64, why: String },
+    /// A checkpoint has been written, or not.
+    Written(Written),
+    /// An operator asks for an end.
+    Stop,
+    /// No worker that this coordinator has started is left.
+    NoLocalWorkers,
+}
