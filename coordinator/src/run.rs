@@ -146,10 +146,10 @@ pub fn prepare(options: Options, screen: &Screen) -> Result<Prepared, RunError> 
     let (address, listener) =
         bound.map_err(|source| RunError::Bind { address: options.bind.clone(), source })?;
     // One process has one port of that number, so the name is free.
-    let name = format!("lockstep-{}-{}", std::process::id(), address.port());
-    let local = local_socket::address_of(&name);
+    let socket = format!("lockstep-{}-{}", std::process::id(), address.port());
+    let local = local_socket::address_of(&socket);
     let short =
-        local_socket::bind(&name).map_err(|source| RunError::Bind { address: local.clone(), source })?;
+        local_socket::bind(&socket).map_err(|source| RunError::Bind { address: local.clone(), source })?;
     let local_address = short.as_ref().map_or(address.to_string(), |_| local);
     let fingerprint = trainer.config().fingerprint();
     let run_id = fingerprint[..12].to_owned();

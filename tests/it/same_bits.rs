@@ -17,7 +17,9 @@ fn run(data: &SmallData, more: &[&str], threads: &[u32]) -> Summary {
 
 fn run_in(checkpoints: &str, data: &SmallData, more: &[&str], threads: &[u32]) -> Summary {
     let flags = ["--dataset", data.folder(), "--checkpoint-dir", checkpoints];
-    train(&[&flags[..], &NUMBERS, more].concat(), threads)
+    let summary = train(&[&flags[..], &NUMBERS, more].concat(), threads);
+    assert_eq!(summary.dataset, data.folder());
+    summary
 }
 
 fn digests(summary: &Summary) -> [String; 2] {
