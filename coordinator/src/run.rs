@@ -148,8 +148,10 @@ pub fn prepare(options: Options, screen: &Screen) -> Result<Prepared, RunError> 
     // One process has one port of that number, so the name is free.
     let socket = format!("lockstep-{}-{}", std::process::id(), address.port());
     let local = local_socket::address_of(&socket);
-    let short =
-        local_socket::bind(&socket).map_err(|source| RunError::Bind { address: local.clone(), source })?;
+    let short = local_socket::bind(&socket).unwrap_or_else(|error| {
+        warn!(%error, "no Unix socket for local workers; they take TCP");
+        None
+    });
     let local_address = short.as_ref().map_or(address.to_string(), |_| local);
     let fingerprint = trainer.config().fingerprint();
     let run_id = fingerprint[..12].to_owned();
