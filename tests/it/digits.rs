@@ -20,8 +20,11 @@ fn the_cnn_learns_digits_in_local_worker_processes_that_end_with_the_run() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoints = folder.path().to_str().unwrap();
     let flags = ["--workers", "2", "--local", "--dataset", "digits", "--epochs", "1"];
-    let (process, address) =
+    let (mut process, address) =
         Process::coordinator("127.0.0.1:0", &[&flags[..], &["--checkpoint-dir", checkpoints]].concat());
+    for worker in ["local-0", "local-1"] {
+        let _ = process.wait_for_line(&format!("worker joined worker={worker}"));
+    }
     let ways = [format!("unix:@lockstep-{}-", process.id()), address];
     let workers = || ways.iter().flat_map(|way| with_argument(way)).collect::<Vec<u32>>();
     assert_eq!(workers().len(), 2);
