@@ -16,7 +16,7 @@ use std::hint::black_box;
 use std::io::Read;
 use std::time::Duration;
 use worker::model::Network;
-use worker::op::conv::{self, Geometry};
+use worker::op::conv::{self, Backward, Forward, Geometry, Output};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -87,10 +87,13 @@ fn layers(criterion: &mut Criterion) {
         let (height, width, kernel_h, kernel_w) = (side, side, 3, 3);
         let geometry = Geometry { n: LEAF, height, width, inputs, outputs, kernel_h, kernel_w, pool };
         let (w, b) = (parameter(&format!("{name}.weight")), parameter(&format!("{name}.bias")));
-        let (y, codes) = conv::forward(&geometry, &x, w, b);
+        let pass = Forward { geometry: &geometry, x: &x, w, b };
+        let Output { y, codes } = conv::forward(pass);
         let grad: Vec<f32> = y.iter().map(|v| v - 0.5).collect();
-        let forward = || conv::forward(&geometry, black_box(&x), w, b);
-        let backward = || conv::backward(&geometry, black_box(&x), w, &codes, &grad, inputs > 1);
+        let forward = || conv::forward(black_box(pass));
+        let (geometry, x_values, codes, grad) = (&geometry, x.as_slice(), &codes, &grad);
+        let pass = Backward { geometry, x: x_values, w, codes, grad, input_gradient: inputs > 1 };
+        let backward = || conv::backward(black_box(pass));
         group.bench_function(format!("{name} forward"), |b| b.iter(forward));
         group.bench_function(format!("{name} backward"), |b| b.iter(backward));
         side = geometry.out().0;

@@ -26,11 +26,15 @@
 mod direct;
 mod epilogue;
 mod live;
+mod pass;
 mod plain;
+mod registers;
 mod single;
 mod tile;
 mod weights;
 mod winograd;
+
+pub use pass::{Backward, Forward, Gradients, Output};
 
 use super::{borrow, values};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
@@ -59,17 +63,6 @@ pub struct Geometry {
     pub kernel_w: usize,
     /// Whether 2x2 max pooling follows.
     pub pool: bool,
-}
-
-/// Gradients of a convolution's operands, each in its operand's layout.
-#[derive(Debug)]
-pub struct Gradients {
-    /// Of x, where it was asked for.
-    pub x: Option<Vec<f32>>,
-    /// Of the weights.
-    pub w: Vec<f32>,
-    /// Of the bias.
-    pub b: Vec<f32>,
 }
 
 impl Geometry {
@@ -110,54 +103,40 @@ impl Geometry {
     }
 }
 
-/// Output `[n, out rows, out columns, outputs]` and one code a value, for weights `[out, in, kh, kw]`.
+/// The pass that the module's head describes, with the best instructions of this machine.
 #[must_use]
-pub fn forward(geometry: &Geometry, x: &[f32], w: &[f32], b: &[f32]) -> (Vec<f32>, Vec<u32>) {
-    forward_on(Arch::new(), geometry, x, w, b)
+pub fn forward(pass: Forward<'_>) -> Output {
+    forward_on(Arch::new(), pass)
 }
 
-/// Gradients, given the forward pass's codes and the gradient of its output.
+/// Its gradients.
 #[must_use]
-pub fn backward(
-    geometry: &Geometry,
-    x: &[f32],
-    w: &[f32],
-    codes: &[u32],
-    grad: &[f32],
-    input_gradient: bool,
-) -> Gradients {
-    backward_on(Arch::new(), geometry, x, w, codes, grad, input_gradient)
+pub fn backward(pass: Backward<'_>) -> Gradients {
+    backward_on(Arch::new(), pass)
 }
 
 /// [`forward`] with the instructions of `arch`: where its path is chosen.
-fn forward_on(arch: Arch, geometry: &Geometry, x: &[f32], w: &[f32], b: &[f32]) -> (Vec<f32>, Vec<u32>) {
+fn forward_on(arch: Arch, pass: Forward<'_>) -> Output {
+    let geometry = pass.geometry;
     if single::fits(geometry) {
-        single::forward(arch, geometry, x, w, b)
+        single::forward(arch, pass)
     } else if winograd::fits(geometry) {
-        winograd::forward(arch, geometry, x, w, b)
+        winograd::forward(arch, pass)
     } else if direct::fits(geometry) {
-        direct::forward(arch, geometry, x, w, b)
+        direct::forward(arch, pass)
     } else {
-        plain::forward(geometry, x, w, b)
+        plain::forward(pass)
     }
 }
 
 /// [`backward`] with the instructions of `arch`: where its path is chosen.
-fn backward_on(
-    arch: Arch,
-    geometry: &Geometry,
-    x: &[f32],
-    w: &[f32],
-    codes: &[u32],
-    grad: &[f32],
-    input_gradient: bool,
-) -> Gradients {
-    if single::fits(geometry) && !input_gradient {
-        single::backward(arch, geometry, x, codes, grad)
-    } else if live::fits(geometry) {
-        live::backward(arch, geometry, x, w, codes, grad, input_gradient)
+fn backward_on(arch: Arch, pass: Backward<'_>) -> Gradients {
+    if single::fits(pass.geometry) && !pass.input_gradient {
+        single::backward(arch, pass)
+    } else if live::fits(pass.geometry) {
+        live::backward(arch, pass)
     } else {
-        plain::backward(geometry, x, w, codes, grad, input_gradient)
+        plain::backward(pass)
     }
 }
 
@@ -194,7 +173,8 @@ impl CustomOp3 for Conv {
         b_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let geometry = Geometry::of(x_layout.shape(), w_layout.shape(), b_layout.shape(), self.pool)?;
-        let (y, codes) = forward(&geometry, values(x, x_layout)?, values(w, w_layout)?, values(b, b_layout)?);
+        let (x, w, b) = (values(x, x_layout)?, values(w, w_layout)?, values(b, b_layout)?);
+        let Output { y, codes } = forward(Forward { geometry: &geometry, x, w, b });
         *self.codes.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = codes;
         let (rows, columns) = geometry.out();
         Ok((CpuStorage::F32(y), (geometry.n, rows, columns, geometry.outputs).into()))
@@ -210,8 +190,14 @@ impl CustomOp3 for Conv {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let geometry = Geometry::of(x.shape(), w.shape(), b.shape(), self.pool)?;
         let codes = self.codes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let gradients =
-            backward(&geometry, &borrow(x)?, &borrow(w)?, &codes, &borrow(grad)?, self.input_gradient);
+        let gradients = backward(Backward {
+            geometry: &geometry,
+            x: &borrow(x)?,
+            w: &borrow(w)?,
+            codes: &codes,
+            grad: &borrow(grad)?,
+            input_gradient: self.input_gradient,
+        });
         let dx = gradients.x.map(|dx| Tensor::from_vec(dx, x.shape(), x.device())).transpose()?;
         let dw = Tensor::from_vec(gradients.w, w.shape(), w.device())?;
         Ok((dx, Some(dw), Some(Tensor::from_vec(gradients.b, b.shape(), b.device())?)))

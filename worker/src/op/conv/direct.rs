@@ -9,10 +9,11 @@
 //! Images are taken in blocks that fit the L1 cache; a panel of weights is used for a whole block.
 
 use super::epilogue::{relu, strongest};
+use super::registers::{Kernel, OverOutputs};
 use super::tile::{ROWS, Sums, multiply, registers};
-use super::{Geometry, weights};
+use super::{Forward, Geometry, Output, weights};
 use crate::op::scratch::Scratch;
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Arch, Simd};
 
 /// Output channels come in multiples of this: the widest register's lanes.
 const OUTPUTS: usize = 16;
@@ -23,47 +24,23 @@ pub(super) fn fits(geometry: &Geometry) -> bool {
 }
 
 /// See [`super::forward`].
-pub(super) fn forward(
-    arch: Arch,
-    geometry: &Geometry,
-    x: &[f32],
-    w: &[f32],
-    bias: &[f32],
-) -> (Vec<f32>, Vec<u32>) {
-    assert!(fits(geometry), "{geometry:?} is another path's");
-    let (rows, columns) = geometry.out();
-    let len = geometry.n * rows * columns * geometry.outputs;
-    let (mut y, mut codes) = (vec![0.0; len], vec![0; len]);
-    arch.dispatch(Forward { geometry, x, w, bias, y: &mut y, codes: &mut codes });
-    (y, codes)
+pub(super) fn forward(arch: Arch, pass: Forward<'_>) -> Output {
+    assert!(fits(pass.geometry), "{:?} is another path's", pass.geometry);
+    let mut output = Output::empty(pass.geometry);
+    let kernel = Direct { pass, output: &mut output };
+    arch.dispatch(OverOutputs { outputs: pass.geometry.outputs, kernel });
+    output
 }
 
-struct Forward<'a> {
-    geometry: &'a Geometry,
-    x: &'a [f32],
-    w: &'a [f32],
-    bias: &'a [f32],
-    y: &'a mut [f32],
-    codes: &'a mut [u32],
+struct Direct<'a> {
+    pass: Forward<'a>,
+    output: &'a mut Output,
 }
 
-impl WithSimd for Forward<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        if self.geometry.outputs.is_multiple_of(2 * S::F32_LANES) {
-            self.run::<S, 2>(simd);
-        } else {
-            self.run::<S, 1>(simd);
-        }
-    }
-}
-
-impl Forward<'_> {
+impl Kernel for Direct<'_> {
     #[inline(always)]
     fn run<S: Simd, const R: usize>(self, simd: S) {
-        let Self { geometry, x, w, bias, y, codes } = self;
+        let Self { pass: Forward { geometry, x, w, b }, output: Output { y, codes } } = self;
         let width = R * S::F32_LANES;
         let mut panels = Scratch::zeros(w.len());
         weights::by_output(geometry, w, width, &mut panels);
@@ -72,12 +49,14 @@ impl Forward<'_> {
         let image = geometry.height * geometry.width * geometry.inputs;
         let out_image = out_rows * out_columns * geometry.outputs;
         let out_block = block * out_image / S::F32_LANES;
+        y.resize(geometry.n * out_image, 0.0);
+        codes.resize(geometry.n * out_image, 0);
         let (y, codes) = (S::as_mut_simd_f32s(y).0, S::as_mut_simd_u32s(codes).0);
         let outputs = y.chunks_mut(out_block).zip(codes.chunks_mut(out_block));
         for (x, (y, codes)) in x.chunks(block * image).zip(outputs) {
             for (panel, weights) in panels.chunks_exact(geometry.patch() * width).enumerate() {
                 let channels = panel * width..(panel + 1) * width;
-                let bias = registers::<S, R>(&bias[channels.clone()]);
+                let bias = registers::<S, R>(&b[channels.clone()]);
                 let panel = Panel { weights, bias, first: channels.start };
                 if geometry.pool {
                     panel.pooled(simd, geometry, x, y, codes);

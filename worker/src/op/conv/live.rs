@@ -16,10 +16,11 @@
 
 mod lists;
 
-use super::{CLOSED, Geometry, Gradients, weights};
+use super::registers::{Kernel, OverChunk};
+use super::{Backward, CLOSED, Geometry, Gradients, weights};
 use crate::op::scratch::Scratch;
 use lists::{Lists, Live};
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Arch, Simd};
 
 /// Chunks are multiples of this: the widest register's lanes.
 const LANES_MAX: usize = 16;
@@ -42,15 +43,8 @@ fn chunk(geometry: &Geometry) -> usize {
 }
 
 /// See [`super::backward`].
-pub(super) fn backward(
-    arch: Arch,
-    geometry: &Geometry,
-    x: &[f32],
-    w: &[f32],
-    codes: &[u32],
-    grad: &[f32],
-    input_gradient: bool,
-) -> Gradients {
+pub(super) fn backward(arch: Arch, pass: Backward<'_>) -> Gradients {
+    let Backward { geometry, x, w, codes, grad, input_gradient } = pass;
     assert!(fits(geometry), "{geometry:?} is another path's");
     let chunk = chunk(geometry);
     let mut w_panels = Scratch::zeros(if input_gradient { w.len() } else { 0 });
@@ -71,10 +65,12 @@ pub(super) fn backward(
         lists.fill(codes, grad);
         add_live(codes, grad, &mut bias);
         x_block[..x.len()].copy_from_slice(x);
-        arch.dispatch(WeightGradient { geometry, chunk, lists: &lists, x: &x_block, dw: &mut dw_panels });
+        let kernel = WeightGradient { geometry, chunk, lists: &lists, x: &x_block, dw: &mut dw_panels };
+        arch.dispatch(OverChunk { chunk, kernel });
         if let Some(dx) = &mut dx {
             dx_block.fill(0.0);
-            arch.dispatch(InputGradient { geometry, chunk, lists: &lists, w: &w_panels, dx: &mut dx_block });
+            let kernel = InputGradient { geometry, chunk, lists: &lists, w: &w_panels, dx: &mut dx_block };
+            arch.dispatch(OverChunk { chunk, kernel });
             dx.extend_from_slice(&dx_block[..x.len()]);
         }
     }
@@ -99,23 +95,7 @@ struct WeightGradient<'a> {
     dw: &'a mut [f32],
 }
 
-impl WithSimd for WeightGradient<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        match self.chunk / S::F32_LANES {
-            n if n.is_multiple_of(12) => self.run::<S, 12>(simd),
-            n if n.is_multiple_of(8) => self.run::<S, 8>(simd),
-            n if n.is_multiple_of(6) => self.run::<S, 6>(simd),
-            n if n.is_multiple_of(4) => self.run::<S, 4>(simd),
-            _ => self.run::<S, 1>(simd),
-        }
-    }
-}
-
-impl WeightGradient<'_> {
-    /// With `R` sums in registers, a divisor of a chunk's registers.
+impl Kernel for WeightGradient<'_> {
     #[inline(always)]
     fn run<S: Simd, const R: usize>(self, simd: S) {
         let Self { geometry, chunk, lists, x, dw } = self;
@@ -155,23 +135,7 @@ struct InputGradient<'a> {
     dx: &'a mut [f32],
 }
 
-impl WithSimd for InputGradient<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        match self.chunk / S::F32_LANES {
-            n if n.is_multiple_of(12) => self.run::<S, 12>(simd),
-            n if n.is_multiple_of(8) => self.run::<S, 8>(simd),
-            n if n.is_multiple_of(6) => self.run::<S, 6>(simd),
-            n if n.is_multiple_of(4) => self.run::<S, 4>(simd),
-            _ => self.run::<S, 1>(simd),
-        }
-    }
-}
-
-impl InputGradient<'_> {
-    /// With `R` sums in registers, a divisor of a chunk's registers.
+impl Kernel for InputGradient<'_> {
     #[inline(always)]
     fn run<S: Simd, const R: usize>(self, simd: S) {
         let Self { geometry, chunk, lists, w, dx } = self;

@@ -3,18 +3,18 @@
 //! One image at a time, so that a patch matrix (`[map, patch]`, 139 kB for the CNN's second layer) stays in the L2
 //! cache. Gradients of weights and bias add up image after image.
 
-use super::{CLOSED, Geometry, Gradients, weights};
+use super::{Backward, CLOSED, Forward, Geometry, Gradients, Output, weights};
 use crate::op::matmul::{Into, View, matmul};
 
 /// See [`super::forward`].
-pub(super) fn forward(geometry: &Geometry, x: &[f32], w: &[f32], bias: &[f32]) -> (Vec<f32>, Vec<u32>) {
+pub(super) fn forward(pass: Forward<'_>) -> Output {
+    let Forward { geometry, x, w, b } = pass;
     let (rows, columns) = geometry.map();
     let (out_rows, out_columns) = geometry.out();
     let (patch, outputs) = (geometry.patch(), geometry.outputs);
     let mut matrix = vec![0.0; w.len()];
     weights::by_output(geometry, w, outputs, &mut matrix);
-    let mut y = Vec::with_capacity(geometry.n * out_rows * out_columns * outputs);
-    let mut codes = Vec::with_capacity(y.capacity());
+    let mut output = Output::empty(geometry);
     let mut patches = vec![0.0; rows * columns * patch];
     let mut map = vec![0.0; rows * columns * outputs];
     for image in x.chunks_exact(x.len() / geometry.n) {
@@ -23,28 +23,22 @@ pub(super) fn forward(geometry: &Geometry, x: &[f32], w: &[f32], bias: &[f32]) -
         matmul(&mut map, product, View::new(&matrix, patch, outputs), Into::Replace);
         for row in 0..out_rows {
             for column in 0..out_columns {
-                for (output, &bias) in bias.iter().enumerate() {
-                    let (value, code) = strongest(geometry, &map, row, column, output);
+                for (channel, &bias) in b.iter().enumerate() {
+                    let (value, code) = strongest(geometry, &map, row, column, channel);
                     let value = value + bias;
                     let open = value > 0.0 || value.is_nan();
-                    y.push(if open { value } else { 0.0 });
-                    codes.push(if open { code } else { CLOSED });
+                    output.y.push(if open { value } else { 0.0 });
+                    output.codes.push(if open { code } else { CLOSED });
                 }
             }
         }
     }
-    (y, codes)
+    output
 }
 
 /// See [`super::backward`].
-pub(super) fn backward(
-    geometry: &Geometry,
-    x: &[f32],
-    w: &[f32],
-    codes: &[u32],
-    grad: &[f32],
-    input_gradient: bool,
-) -> Gradients {
+pub(super) fn backward(pass: Backward<'_>) -> Gradients {
+    let Backward { geometry, x, w, codes, grad, input_gradient } = pass;
     let (rows, columns) = geometry.map();
     let (patch, outputs) = (geometry.patch(), geometry.outputs);
     let mut matrix = vec![0.0; w.len()];

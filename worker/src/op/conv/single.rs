@@ -12,7 +12,7 @@
 //! register's width: the bits are the same on every instruction set. x gets no gradient here: it is data.
 
 use super::epilogue::{relu, strongest};
-use super::{CLOSED, Geometry, Gradients, weights};
+use super::{Backward, CLOSED, Forward, Geometry, Gradients, Output, weights};
 use crate::op::scratch::Scratch;
 use pulp::{Arch, Simd, WithSimd};
 
@@ -30,50 +30,42 @@ pub(super) fn fits(geometry: &Geometry) -> bool {
 }
 
 /// See [`super::forward`].
-pub(super) fn forward(
-    arch: Arch,
-    geometry: &Geometry,
-    x: &[f32],
-    w: &[f32],
-    bias: &[f32],
-) -> (Vec<f32>, Vec<u32>) {
+pub(super) fn forward(arch: Arch, pass: Forward<'_>) -> Output {
+    let Forward { geometry, x, w, b } = pass;
     assert!(fits(geometry), "{geometry:?} is another path's");
-    let (rows, columns) = geometry.out();
-    let len = geometry.n * rows * columns * geometry.outputs;
-    let (mut y, mut codes) = (Vec::with_capacity(len), Vec::with_capacity(len));
+    let mut output = Output::empty(geometry);
     let mut matrix = Scratch::zeros(w.len());
     weights::by_output(geometry, w, geometry.outputs, &mut matrix);
-    arch.dispatch(Forward { geometry, x, matrix: &matrix, bias, y: &mut y, codes: &mut codes });
-    (y, codes)
+    arch.dispatch(Rows { geometry, x, matrix: &matrix, bias: b, output: &mut output });
+    output
 }
 
 /// See [`super::backward`].
-pub(super) fn backward(arch: Arch, geometry: &Geometry, x: &[f32], codes: &[u32], grad: &[f32]) -> Gradients {
+pub(super) fn backward(arch: Arch, pass: Backward<'_>) -> Gradients {
+    let geometry = pass.geometry;
     assert!(fits(geometry), "{geometry:?} is another path's");
     let mut sums = Scratch::zeros((TAPS + 1) * geometry.outputs);
-    arch.dispatch(Backward { geometry, x, codes, grad, sums: &mut sums });
+    arch.dispatch(RowGradients { pass, sums: &mut sums });
     let (matrix, bias) = sums.split_at(TAPS * geometry.outputs);
     let w = weights::from_by_output(geometry, matrix, geometry.outputs);
     Gradients { x: None, w, b: bias.to_vec() }
 }
 
-struct Forward<'a> {
+struct Rows<'a> {
     geometry: &'a Geometry,
     x: &'a [f32],
     /// `[TAPS, outputs]`
     matrix: &'a [f32],
     bias: &'a [f32],
-    /// Empty, with the capacity that is needed: what is not zeroed first is written once.
-    y: &'a mut Vec<f32>,
-    codes: &'a mut Vec<u32>,
+    output: &'a mut Output,
 }
 
-impl WithSimd for Forward<'_> {
+impl WithSimd for Rows<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { geometry, x, matrix, bias, y, codes } = self;
+        let Self { geometry, x, matrix, bias, output: Output { y, codes } } = self;
         let Geometry { height, width, outputs, .. } = *geometry;
         let (out_rows, out_columns) = geometry.out();
         let registers = outputs / S::F32_LANES;
@@ -130,21 +122,18 @@ fn four_sums<S: Simd>(simd: S, w: &[S::f32s; TAPS], pixels: Pixels<'_>) -> [S::f
     sums
 }
 
-struct Backward<'a> {
-    geometry: &'a Geometry,
-    x: &'a [f32],
-    codes: &'a [u32],
-    grad: &'a [f32],
+struct RowGradients<'a> {
+    pass: Backward<'a>,
     /// `[TAPS + 1, outputs]`: the weights' gradient, then the bias's.
     sums: &'a mut [f32],
 }
 
-impl WithSimd for Backward<'_> {
+impl WithSimd for RowGradients<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { geometry, x, codes, grad, sums } = self;
+        let Self { pass: Backward { geometry, x, codes, grad, .. }, sums } = self;
         let Geometry { height, width, outputs, .. } = *geometry;
         let (out_rows, out_columns) = geometry.out();
         let registers = outputs / S::F32_LANES;

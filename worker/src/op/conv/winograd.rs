@@ -15,10 +15,11 @@
 //! the bits are the same on every instruction set.
 
 use super::epilogue::{relu, strongest};
+use super::registers::{Kernel, OverOutputs};
 use super::tile::{ROWS, multiply, registers};
-use super::{Geometry, weights};
+use super::{Forward, Geometry, Output, weights};
 use crate::op::scratch::Scratch;
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Arch, Simd};
 
 /// Input and output channels come in multiples of this: the widest register's lanes.
 const LANES_MAX: usize = 16;
@@ -37,48 +38,23 @@ pub(super) fn fits(geometry: &Geometry) -> bool {
 }
 
 /// See [`super::forward`].
-pub(super) fn forward(
-    arch: Arch,
-    geometry: &Geometry,
-    x: &[f32],
-    w: &[f32],
-    bias: &[f32],
-) -> (Vec<f32>, Vec<u32>) {
-    assert!(fits(geometry), "{geometry:?} is another path's");
-    let (rows, columns) = geometry.out();
-    let len = geometry.n * rows * columns * geometry.outputs;
-    let (mut y, mut codes) = (Vec::with_capacity(len), Vec::with_capacity(len));
-    arch.dispatch(Forward { geometry, x, w, bias, y: &mut y, codes: &mut codes });
-    (y, codes)
+pub(super) fn forward(arch: Arch, pass: Forward<'_>) -> Output {
+    assert!(fits(pass.geometry), "{:?} is another path's", pass.geometry);
+    let mut output = Output::empty(pass.geometry);
+    let kernel = Winograd { pass, output: &mut output };
+    arch.dispatch(OverOutputs { outputs: pass.geometry.outputs, kernel });
+    output
 }
 
-struct Forward<'a> {
-    geometry: &'a Geometry,
-    x: &'a [f32],
-    w: &'a [f32],
-    bias: &'a [f32],
-    /// Empty, with the capacity that is needed: what is not zeroed first is written once.
-    y: &'a mut Vec<f32>,
-    codes: &'a mut Vec<u32>,
+struct Winograd<'a> {
+    pass: Forward<'a>,
+    output: &'a mut Output,
 }
 
-impl WithSimd for Forward<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        if self.geometry.outputs.is_multiple_of(2 * S::F32_LANES) {
-            self.run::<S, 2>(simd);
-        } else {
-            self.run::<S, 1>(simd);
-        }
-    }
-}
-
-impl Forward<'_> {
+impl Kernel for Winograd<'_> {
     #[inline(always)]
     fn run<S: Simd, const R: usize>(self, simd: S) {
-        let Self { geometry, x, w, bias, y, codes } = self;
+        let Self { pass: Forward { geometry, x, w, b }, output: Output { y, codes } } = self;
         let Geometry { inputs, outputs, .. } = *geometry;
         let width = R * S::F32_LANES;
         let panels = transformed_weights::<S, R>(simd, geometry, w);
@@ -95,7 +71,7 @@ impl Forward<'_> {
                 transform_input(simd, geometry, &x[corner(geometry, window)..], row, &mut inputs_4x4);
             }
             for (panel, weights) in panels.chunks_exact(PLACES * inputs * width).enumerate() {
-                let bias = registers::<S, R>(&bias[panel * width..(panel + 1) * width]);
+                let bias = registers::<S, R>(&b[panel * width..(panel + 1) * width]);
                 multiply_places::<S, R>(simd, inputs, &inputs_4x4, weights, &mut products);
                 let (y, codes) =
                     (S::as_mut_simd_f32s(&mut y_group).0, S::as_mut_simd_u32s(&mut codes_group).0);

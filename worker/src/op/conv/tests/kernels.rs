@@ -52,14 +52,26 @@ impl Case {
         Self { geometry, x, w, b }
     }
 
-    fn forward(&self, arch: Arch) -> (Vec<f32>, Vec<u32>) {
-        forward_on(arch, &self.geometry, &self.x, &self.w, &self.b)
+    fn pass(&self) -> Forward<'_> {
+        Forward { geometry: &self.geometry, x: &self.x, w: &self.w, b: &self.b }
+    }
+
+    fn forward(&self, arch: Arch) -> Output {
+        forward_on(arch, self.pass())
+    }
+
+    fn backward_pass<'a>(&'a self, codes: &'a [u32], grad: &'a [f32], input_gradient: bool) -> Backward<'a> {
+        Backward { geometry: &self.geometry, x: &self.x, w: &self.w, codes, grad, input_gradient }
     }
 
     fn backward(&self, arch: Arch, codes: &[u32], input_gradient: bool) -> Gradients {
-        let grad = noise(4, codes.len());
-        backward_on(arch, &self.geometry, &self.x, &self.w, codes, &grad, input_gradient)
+        backward_on(arch, self.backward_pass(codes, &grad_of(codes), input_gradient))
     }
+}
+
+/// The gradient of an output with these codes.
+fn grad_of(codes: &[u32]) -> Vec<f32> {
+    noise(4, codes.len())
 }
 
 fn cases() -> impl Iterator<Item = Case> {
@@ -85,9 +97,9 @@ fn bits(values: &[f32]) -> Vec<u32> {
 #[test]
 fn outputs_equal_the_plain_paths() {
     for case in cases() {
-        let (want, want_codes) = plain::forward(&case.geometry, &case.x, &case.w, &case.b);
+        let Output { y: want, codes: want_codes } = plain::forward(case.pass());
         for arch in instruction_sets() {
-            let (y, codes) = case.forward(arch);
+            let Output { y, codes } = case.forward(arch);
             assert_close("y", &case.geometry, &y, &want);
             // Two values of a window can be so close that the order of the sums decides.
             let others = codes.iter().zip(&want_codes).filter(|(got, want)| got != want).count();
@@ -99,9 +111,8 @@ fn outputs_equal_the_plain_paths() {
 #[test]
 fn gradients_equal_the_plain_paths() {
     for case in cases() {
-        let (_, codes) = case.forward(Arch::new());
-        let grad = noise(4, codes.len());
-        let want = plain::backward(&case.geometry, &case.x, &case.w, &codes, &grad, true);
+        let codes = case.forward(Arch::new()).codes;
+        let want = plain::backward(case.backward_pass(&codes, &grad_of(&codes), true));
         for (arch, input_gradient) in instruction_sets().into_iter().flat_map(|a| [(a, true), (a, false)]) {
             let got = case.backward(arch, &codes, input_gradient);
             assert_close("dw", &case.geometry, &got.w, &want.w);
@@ -118,14 +129,14 @@ fn gradients_equal_the_plain_paths() {
 fn bits_are_equal_on_every_instruction_set() {
     for case in cases() {
         let inputs = case.geometry.inputs;
-        let (y, codes) = case.forward(Arch::Scalar);
-        let gradients = case.backward(Arch::Scalar, &codes, inputs > 1);
+        let output = case.forward(Arch::Scalar);
+        let gradients = case.backward(Arch::Scalar, &output.codes, inputs > 1);
         for arch in instruction_sets() {
             if direct::fits(&case.geometry) {
-                assert_eq!(case.forward(arch), (y.clone(), codes.clone()), "{:?}", case.geometry);
+                assert_eq!(case.forward(arch), output, "{:?}", case.geometry);
             }
             if live::fits(&case.geometry) || single::fits(&case.geometry) {
-                let other = case.backward(arch, &codes, inputs > 1);
+                let other = case.backward(arch, &output.codes, inputs > 1);
                 assert_eq!(bits(&other.w), bits(&gradients.w), "{:?}", case.geometry);
                 assert_eq!(bits(&other.b), bits(&gradients.b), "{:?}", case.geometry);
                 assert_eq!(other.x.as_deref().map(bits), gradients.x.as_deref().map(bits));
@@ -144,9 +155,9 @@ fn paper_without_ink_is_computed_as_the_rest() {
             let (row, column) = (at / 28, at % 28);
             *pixel = if row < 7 || column > 16 || (9..14).contains(&column) { 0.0 } else { *pixel };
         }
-        let (want, want_codes) = plain::forward(&case.geometry, &case.x, &case.w, &case.b);
+        let Output { y: want, codes: want_codes } = plain::forward(case.pass());
         for arch in instruction_sets() {
-            let (y, codes) = case.forward(arch);
+            let Output { y, codes } = case.forward(arch);
             let equal =
                 |(got, want): (&f32, &f32)| (got - want).abs() < TOLERANCE || got.to_bits() == want.to_bits();
             let nan = |(got, want): (&f32, &f32)| got.is_nan() && want.is_nan();
@@ -154,8 +165,7 @@ fn paper_without_ink_is_computed_as_the_rest() {
             if weight.is_finite() {
                 assert_eq!(codes, want_codes);
                 let got = case.backward(arch, &codes, false);
-                let grad = noise(4, codes.len());
-                let want = plain::backward(&case.geometry, &case.x, &case.w, &codes, &grad, false);
+                let want = plain::backward(case.backward_pass(&codes, &grad_of(&codes), false));
                 assert_close("dw", &case.geometry, &got.w, &want.w);
                 assert_close("db", &case.geometry, &got.b, &want.b);
             }
@@ -168,9 +178,9 @@ fn a_not_a_number_goes_wherever_the_plain_path_sends_it() {
     for mut case in cases() {
         let middle = case.x.len() / 2;
         case.x[middle] = f32::NAN;
-        let (want, _) = plain::forward(&case.geometry, &case.x, &case.w, &case.b);
+        let want = plain::forward(case.pass()).y;
         for arch in instruction_sets() {
-            let (y, codes) = case.forward(arch);
+            let Output { y, codes } = case.forward(arch);
             assert!(
                 y.iter().zip(&want).all(|(got, want)| got.is_nan() == want.is_nan()),
                 "{:?}",
