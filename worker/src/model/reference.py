@@ -45,7 +45,9 @@ class Dense(nn.Module):
 
 
 def numbers(tensor):
-    return "&[" + ", ".join(f"{v:.9e}" for v in tensor.flatten().tolist()) + "]"
+    values = [f"{v:.9e}," for v in tensor.flatten().tolist()]
+    lines = [" ".join(values[at : at + 6]) for at in range(0, len(values), 6)]
+    return "&[\n        " + "\n        ".join(lines) + "\n    ]"
 
 
 def show(name, model):
@@ -63,6 +65,7 @@ def show(name, model):
     logits = model(x)
     loss = nn.functional.cross_entropy(logits, labels, reduction="sum")
     loss.backward()
+    print("#[rustfmt::skip]")
     print(f"pub(super) const {name}: Reference = Reference {{")
     print(f"    loss_sum: {loss.item():.12e},")
     print(f"    logits: {numbers(logits)},")
