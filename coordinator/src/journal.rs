@@ -30,7 +30,7 @@ impl Journal {
         Self { screen, progress, metrics: Some(metrics), speed, epoch }
     }
 
-    /// A training round begins.
+    /// A training round begins; the clock runs on from the round before, unless an evaluation lies between.
     pub(crate) fn begin_step(&mut self, now_us: u64) {
         self.speed.begin(now_us);
     }
@@ -50,6 +50,7 @@ impl Journal {
             accuracy: stepped.batch.accuracy(),
             learning_rate: stepped.learning_rate,
             samples_per_s: self.speed.samples_per_s(),
+            train_seconds: self.trained().0,
             grad_norm: Some(stepped.grad_norm),
             workers,
         };
@@ -121,21 +122,21 @@ fn evaluation(evaluated: &Evaluated) -> Evaluation {
 struct Speed {
     /// When a step ended and what it had; the first entry only marks the beginning.
     window: VecDeque<(u64, u64)>,
-    begun_us: u64,
     total_us: u64,
     total_samples: u64,
 }
 
 impl Speed {
     fn begin(&mut self, now_us: u64) {
-        self.begun_us = now_us;
         if self.window.is_empty() {
             self.window.push_back((now_us, 0));
         }
     }
 
     fn finish(&mut self, now_us: u64, samples: u64) {
-        self.total_us += now_us.saturating_sub(self.begun_us);
+        // From the end of the step before: what lies between two steps belongs to training.
+        let before_us = self.window.back().map_or(now_us, |&(before_us, _)| before_us);
+        self.total_us += now_us.saturating_sub(before_us);
         self.total_samples += samples;
         self.window.push_back((now_us, samples));
         if self.window.len() > SPEED_STEPS + 1 {

@@ -26,6 +26,8 @@ pub struct StepView {
     pub learning_rate: f64,
     /// Training speed, as the caller measured it.
     pub samples_per_s: f64,
+    /// Time since this coordinator's first step began, evaluations left out, in seconds.
+    pub train_seconds: f64,
     /// L2 norm of the mean gradient before clipping, where it was computed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grad_norm: Option<f64>,
@@ -42,6 +44,7 @@ fn view(step: u64, epoch: u64) -> StepView {
         accuracy: 0.875,
         learning_rate: 0.001,
         samples_per_s: 1234.5,
+        train_seconds: 12.5,
         grad_norm: None,
         workers: 2,
     }

@@ -33,8 +33,8 @@ fn a_line_is_one_object_with_kind_step_and_numbers() {
     file.write(&Record::Step(&broken)).unwrap();
     file.flush().unwrap();
     let expected = r#"{"kind":"run","event":"start","step":0,"run_id":"a","fingerprint":"f0","config":{"seed":"1"}}
-{"kind":"step","step":0,"epoch":0,"loss":0.25,"accuracy":0.875,"learning_rate":0.001,"samples_per_s":1234.5,"workers":2}
-{"kind":"step","step":1,"epoch":0,"loss":null,"accuracy":0.875,"learning_rate":0.001,"samples_per_s":1234.5,"grad_norm":1.5,"workers":2}
+{"kind":"step","step":0,"epoch":0,"loss":0.25,"accuracy":0.875,"learning_rate":0.001,"samples_per_s":1234.5,"train_seconds":12.5,"workers":2}
+{"kind":"step","step":1,"epoch":0,"loss":null,"accuracy":0.875,"learning_rate":0.001,"samples_per_s":1234.5,"train_seconds":12.5,"grad_norm":1.5,"workers":2}
 "#;
     assert_eq!(fs::read_to_string(&path).unwrap(), expected);
 }
