@@ -19,6 +19,7 @@ use common::checkpoint::Checkpoint;
 use common::ids::{Incarnation, Round};
 use common::metrics::Totals;
 use common::protocol::coordinator::{Action, Cause, Coordinator, Event, Limits, Verdict};
+use common::tree::Node;
 use ending::Ending;
 use proto::message::{
     Answer, AnswerBody, CoordinatorMessage, EncodedParameters, Hello, Welcome, WorkerMessage,
@@ -284,7 +285,7 @@ impl Driver {
                 Ok(None)
             }
             Action::Removed { member, cause, returned } => {
-                self.removed(member, &cause, returned.len());
+                self.removed(member, &cause, &returned);
                 Ok(None)
             }
             Action::Complete(_) => self.complete(),
@@ -300,15 +301,17 @@ impl Driver {
         self.peers.get(who).map_or("unknown", |peer| &peer.name)
     }
 
-    fn removed(&mut self, member: Incarnation, cause: &Cause, returned: usize) {
+    fn removed(&mut self, member: Incarnation, cause: &Cause, returned: &[Node]) {
         let Some(peer) = self.peers.close(member, CoordinatorMessage::Dropped(cause.to_string())) else {
             return;
         };
         let (worker, rank, step) = (peer.name, peer.rank, self.trainer.step());
+        let pieces: Vec<String> = returned.iter().map(ToString::to_string).collect();
+        let pieces = pieces.join(",");
         if *cause == Cause::Left {
-            info!(%worker, %rank, incarnation = %member, %step, returned, "worker left");
+            info!(%worker, %rank, incarnation = %member, %step, pieces, "worker left");
         } else {
-            warn!(%worker, %rank, incarnation = %member, %step, returned, %cause, "worker dropped");
+            warn!(%worker, %rank, incarnation = %member, %step, pieces, %cause, "worker dropped");
         }
         self.journal.workers(self.machine.members().count());
     }
@@ -336,7 +339,7 @@ impl Driver {
         Some(event)
     }
 
-    fn grant(&mut self, to: Incarnation, node: common::tree::Node) -> Result<(), String> {
+    fn grant(&mut self, to: Incarnation, node: Node) -> Result<(), String> {
         let version = self.trainer.step().0;
         let parameters = match self.parameters.take() {
             Some(parameters) if parameters.version == version => parameters,

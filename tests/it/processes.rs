@@ -106,7 +106,8 @@ fn a_killed_worker_and_a_late_one_leave_no_trace() {
     run.wait_for_checkpoint(bench.folder(), 10);
     doomed.signal(SIGKILL);
     let late = Process::worker(&address, "late");
-    let _ = run.wait_for_line("worker dropped worker=doomed");
+    let dropped = run.wait_for_line("worker dropped worker=doomed");
+    assert!(dropped.contains("step=") && dropped.contains("pieces="), "{dropped}");
     let outcome = run.wait();
     assert_golden(&outcome);
     assert!(outcome.errors.contains("worker joined worker=late"), "{}", outcome.errors);
