@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod dataset;
+mod doors;
 mod driver;
 mod error;
 mod journal;

@@ -3,6 +3,7 @@
 //! [`prepare`] does all that can fail before a worker is needed; it blocks. [`Prepared::run`] is the run itself.
 
 use crate::dataset::{self, Dataset, DatasetChoice};
+use crate::doors::Doors;
 use crate::driver::{Driver, Ended, INBOX, Input, Rules};
 use crate::journal::Journal;
 use crate::local::{Local, LocalWorkers};
@@ -16,10 +17,8 @@ use crate::{RunError, server};
 use common::checkpoint::{Best, Manifest, Verified, difference};
 use common::config::{DATASET_FIELD, RunConfig};
 use common::protocol::coordinator::Limits;
-use shell::local_socket;
 use shell::stop::StopRequests;
-use std::net::{SocketAddr, TcpListener};
-use std::os::unix::net::UnixListener;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -103,11 +102,7 @@ pub struct Prepared {
     resumed: bool,
     journal: Journal,
     run_id: String,
-    listener: TcpListener,
-    address: SocketAddr,
-    /// The short way, where there is one, and the best address on this machine.
-    short: Option<UnixListener>,
-    local_address: String,
+    doors: Doors,
 }
 
 /// Gathers all that a run needs.
@@ -141,37 +136,13 @@ pub fn prepare(options: Options, screen: &Screen) -> Result<Prepared, RunError> 
             Trainer::resume(config, train, test, saved)?
         }
     };
-    let listener = TcpListener::bind(&options.bind);
-    let bound = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
-    let (address, listener) =
-        bound.map_err(|source| RunError::Bind { address: options.bind.clone(), source })?;
-    // One process has one port of that number, so the name is free.
-    let socket = format!("lockstep-{}-{}", std::process::id(), address.port());
-    let local = local_socket::address_of(&socket);
-    let short = local_socket::bind(&socket).unwrap_or_else(|error| {
-        warn!(%error, "no Unix socket for local workers; they take TCP");
-        None
-    });
-    let local_address = short.as_ref().map_or(address.to_string(), |_| local);
+    let doors = Doors::open(&options.bind)?;
     let fingerprint = trainer.config().fingerprint();
     let run_id = fingerprint[..12].to_owned();
     let journal = open_journal(&trainer, resumed, &run_id, &metrics_path, screen)?;
-    introduce(&trainer, &name, address, screen);
+    introduce(&trainer, &name, doors.address, screen);
     let screen = screen.clone();
-    Ok(Prepared {
-        options,
-        screen,
-        dataset: name,
-        store,
-        trainer,
-        resumed,
-        journal,
-        run_id,
-        listener,
-        address,
-        short,
-        local_address,
-    })
+    Ok(Prepared { options, screen, dataset: name, store, trainer, resumed, journal, run_id, doors })
 }
 
 /// The checkpoint to go on from, with its directory.
@@ -258,13 +229,13 @@ impl Prepared {
     /// Where workers can connect.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.doors.address
     }
 
     /// The fastest way for a worker on this machine.
     #[must_use]
     pub fn local_address(&self) -> &str {
-        &self.local_address
+        &self.doors.local_address
     }
 
     /// Trains until the run is complete or `stop` asks for an end.
@@ -272,35 +243,17 @@ impl Prepared {
     /// # Errors
     /// When the run fails; the last checkpoint is on disk then.
     pub async fn run(self, stop: StopRequests) -> Result<Summary, RunError> {
-        let Self {
-            options,
-            screen,
-            dataset,
-            store,
-            trainer,
-            resumed,
-            journal,
-            run_id,
-            listener,
-            address,
-            short,
-            local_address,
-        } = self;
+        let Self { options, screen, dataset, store, trainer, resumed, journal, run_id, doors } = self;
         let (layout, steps_total) = (trainer.layout().clone(), trainer.config().length().total);
         let (inbox, receiver) = mpsc::channel(INBOX);
         let internal = |what: &str| RunError::Internal(what.to_owned());
-        listener.set_nonblocking(true).map_err(|_| internal("a listener that can only block"))?;
-        let listener = tokio::net::TcpListener::from_std(listener)
-            .map_err(|source| RunError::Bind { address: options.bind.clone(), source })?;
-
-        let failed = |source| RunError::Bind { address: local_address.clone(), source };
-        let short = short.map(tokio::net::UnixListener::from_std).transpose().map_err(failed)?;
-        let doors = server::Doors { tcp: listener, local: short };
+        let (address, here) = (doors.address, doors.local_address.clone());
+        let listeners = doors.listen()?;
         let (end_server, until) = watch::channel(());
-        let mut server = tokio::spawn(server::serve(doors, layout.len(), inbox.clone(), until));
+        let mut server = tokio::spawn(server::serve(listeners, layout.len(), inbox.clone(), until));
         let asking = tokio::spawn(forward(stop, inbox.clone()));
         let local = match &options.local {
-            Some(local) => Some(LocalWorkers::start(local, &local_address, &screen, &inbox)?),
+            Some(local) => Some(LocalWorkers::start(local, &here, &screen, &inbox)?),
             None => None,
         };
 

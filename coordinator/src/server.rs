@@ -3,6 +3,7 @@
 //! Decides nothing but this: a connection has [`HELLO_TIMEOUT`] to introduce itself, and what it may send is what
 //! [`proto::inbound`] accepts. A task ends when its peer's stream does, or when the driver drops its [`Outbox`].
 
+use crate::doors::Listeners;
 use crate::driver::Input;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
@@ -11,12 +12,11 @@ use proto::message::{CoordinatorMessage, EncodedParameters, Hello, WorkerMessage
 use proto::values::Buffers;
 use proto::wire::cluster_server::{Cluster, ClusterServer};
 use proto::wire::{FromCoordinator, FromWorker};
-use proto::{MESSAGE_BYTES_MAX, outbound};
+use proto::{FRAME_BYTES, MESSAGE_BYTES_MAX, WINDOW_BYTES, outbound};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tonic::transport::Server;
@@ -27,10 +27,6 @@ use tonic::{Request, Response, Status, Streaming};
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// Messages that wait for one worker; one that lets more pile up is not reading.
 const OUTBOX_MESSAGES: usize = 256;
-/// Gradients of the largest models in flight, so that a round trip does not stall them.
-const WINDOW_BYTES: u32 = 8 * 1024 * 1024;
-/// A chunk and its message in one HTTP/2 frame: the default of 16 KiB costs a system call each.
-const FRAME_BYTES: u32 = 128 * 1024;
 /// A worker needs one stream; a few more do no harm.
 const STREAMS_MAX: u32 = 4;
 /// Silence on a connection after which HTTP/2 asks whether the other side is there.
@@ -66,21 +62,12 @@ impl Outbox {
     }
 }
 
-/// Where workers come in.
-#[derive(Debug)]
-pub(crate) struct Doors {
-    /// From anywhere.
-    pub(crate) tcp: TcpListener,
-    /// From this machine, where the system has the short way.
-    pub(crate) local: Option<UnixListener>,
-}
-
 /// Serves until `until` is closed, then waits for open connections to end.
 ///
 /// # Errors
 /// When a listener fails.
 pub(crate) async fn serve(
-    doors: Doors,
+    listeners: Listeners,
     elements: usize,
     inbox: mpsc::Sender<Input>,
     until: watch::Receiver<()>,
@@ -89,10 +76,10 @@ pub(crate) async fn serve(
         Arc::new(Service { elements, buffers: Buffers::default(), inbox, connections: AtomicU64::new(0) });
     let service = ClusterServer::from_arc(service).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let closed = |mut until: watch::Receiver<()>| async move { while until.changed().await.is_ok() {} };
-    let tcp = TcpIncoming::from(doors.tcp).with_nodelay(Some(true));
+    let tcp = TcpIncoming::from(listeners.tcp).with_nodelay(Some(true));
     let tcp = router(service.clone()).serve_with_incoming_shutdown(tcp, closed(until.clone()));
     let local = async {
-        match doors.local {
+        match listeners.short {
             None => Ok(()),
             Some(listener) => {
                 let incoming = UnixListenerStream::new(listener);

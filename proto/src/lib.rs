@@ -28,3 +28,9 @@ pub const PROTOCOL_VERSION: u32 = 2;
 
 /// Largest encoded message that either side accepts: a leaf of 1,024 samples and some room for the fields around it.
 pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// HTTP/2 window of a stream and of a connection, both sides: a round trip does not stall the tensors of large models.
+pub const WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+
+/// Largest HTTP/2 frame, both sides: a chunk and its message in one, where the default of 16 KiB costs a system call each.
+pub const FRAME_BYTES: u32 = 128 * 1024;

@@ -8,7 +8,7 @@ use hyper_util::rt::TokioIo;
 use proto::inbound::CoordinatorDecoder;
 use proto::message::WorkerMessage;
 use proto::wire::cluster_client::ClusterClient;
-use proto::{MESSAGE_BYTES_MAX, outbound};
+use proto::{FRAME_BYTES, MESSAGE_BYTES_MAX, WINDOW_BYTES, outbound};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -19,10 +19,6 @@ use tonic::transport::{Channel, Endpoint};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Answers that wait to be written: more than a coordinator ever asks for at once.
 const OUTBOX_MESSAGES: usize = 256;
-/// Parameters of the largest models in flight, so that a round trip does not stall them.
-const WINDOW_BYTES: u32 = 8 * 1024 * 1024;
-/// A chunk and its message in one HTTP/2 frame: the default of 16 KiB costs a system call each.
-const FRAME_BYTES: u32 = 128 * 1024;
 
 /// A stream, open or opening. Dropping it closes it.
 #[derive(Debug)]
