@@ -1,7 +1,7 @@
 //! A worker that computes nothing: it answers every piece at once, so what is left of a step is the exchange.
 //!
 //! It receives, decodes, encodes and sends with the real worker's client. In place of a gradient it sends back the
-//! parameters that it was sent.
+//! parameters that it was sent, or zeros where it gets a second piece in the same step.
 
 use common::ids::Incarnation;
 use common::metrics::{Confusion, Totals};
@@ -23,7 +23,7 @@ pub async fn work(address: &str, name: &str) -> Result<Vec<Instant>, String> {
     let (sender, mut inbox) = mpsc::channel(INBOX);
     let hello = WorkerMessage::Hello(Hello { name: name.to_owned(), threads: 1 });
     let connection = Connection::open(0, address, hello, sender);
-    let mut incarnation = Incarnation::default();
+    let (mut incarnation, mut elements) = (Incarnation::default(), 0);
     let (mut parameters, mut arrivals) = (Values::default(), Vec::new());
     loop {
         let message = match inbox.recv().await {
@@ -33,13 +33,16 @@ pub async fn work(address: &str, name: &str) -> Result<Vec<Instant>, String> {
             None => return Err("the client has ended".to_owned()),
         };
         match message {
-            CoordinatorMessage::Welcome(welcome) => incarnation = welcome.incarnation,
+            CoordinatorMessage::Welcome(welcome) => {
+                incarnation = welcome.incarnation;
+                elements = welcome.model.layout().len();
+            }
             CoordinatorMessage::Parameters { values, .. } => {
                 arrivals.push(Instant::now());
                 parameters = values;
             }
             CoordinatorMessage::Piece(piece) => {
-                connection.send(WorkerMessage::Answer(answer(incarnation, &piece, &mut parameters)))?;
+                connection.send(WorkerMessage::Answer(answer(incarnation, &piece, elements, &mut parameters)))?;
             }
             CoordinatorMessage::Heartbeat => connection.send(WorkerMessage::Heartbeat)?,
             CoordinatorMessage::Finished => return Ok(arrivals),
@@ -50,12 +53,13 @@ pub async fn work(address: &str, name: &str) -> Result<Vec<Instant>, String> {
     }
 }
 
-fn answer(incarnation: Incarnation, piece: &Piece, parameters: &mut Values) -> Answer {
+fn answer(incarnation: Incarnation, piece: &Piece, elements: usize, parameters: &mut Values) -> Answer {
     let mut confusion = Confusion::default();
     let labels = piece.leaves.iter().flat_map(|leaf| leaf.labels());
     labels.for_each(|&label| confusion.count(label, label));
     let samples = piece.leaves.iter().map(|leaf| leaf.len() as u64).sum();
     let body = match piece.task {
+        Task::Train if parameters.is_empty() => AnswerBody::Gradient(vec![0.0; elements].into()),
         Task::Train => AnswerBody::Gradient(std::mem::take(parameters)),
         Task::Evaluate => AnswerBody::Confusion(Box::new(confusion)),
     };
