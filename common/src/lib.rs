@@ -5,7 +5,7 @@
 //! lets the two protocol machines run in a simulation.
 //!
 //! Reading order: [`ids`] names things, [`rng`] is where every random choice comes from, [`sample`] and [`idx`] are the
-//! data, [`digits`] draws a data set, [`model`] and [`params`] say what is trained, [`optim`] and [`schedule`] how,
+//! data, [`digits`] draws a data set, [`model`] and [`params`] say what is trained, [`optim`] and [`schedule`] how ([`parallel`]: by how many threads),
 //! [`config`] is all that a run depends on, [`leaf`] cuts epochs into leaves, [`tree`] says in which order their
 //! gradients are added, [`metrics`] counts what came out, [`checkpoint`] keeps it, and [`protocol`] holds the rules of
 //! the cluster.
@@ -19,6 +19,7 @@ pub mod leaf;
 pub mod metrics;
 pub mod model;
 pub mod optim;
+pub mod parallel;
 pub mod params;
 pub mod protocol;
 pub mod rng;

@@ -1,10 +1,16 @@
 //! The optimizers: SGD, Adam and AdamW on flat slices, with PyTorch's formulas.
 //!
-//! One pass over the parameters, element by element, each element's arithmetic in f32 in a fixed order; what depends on
-//! the step alone is computed once in f64. The moments are plain slices, so they can be checkpointed.
+//! What is done to one element stands in `rule`; here is what an optimizer consists of, and how its pass over all
+//! elements is divided. The moments are plain slices, so they can be checkpointed.
 
+use crate::parallel;
+use rule::Rule;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::num::NonZeroUsize;
+
+/// Elements that are worked on in one go: with gradient and two slots 64 KiB, half of a core's second cache or less.
+const BLOCK: usize = 4096;
 
 /// An optimizer and its constants.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -173,105 +179,70 @@ impl Optimizer {
         self.spec.slots().iter().copied().zip(self.slots.iter().map(Vec::as_slice))
     }
 
-    /// One update of `params` by the mean `gradient`.
+    /// One update of `params` by the mean `gradient`, each of its elements times `scale` (1 unless it is clipped).
+    /// Returns whether all parameters are finite after it.
     ///
     /// # Panics
     /// When the lengths differ.
-    pub fn step(&mut self, params: &mut [f32], gradient: &[f32], learning_rate: f64) {
-        assert_eq!(params.len(), gradient.len(), "one gradient a parameter");
-        self.steps += 1;
-        match self.spec {
-            OptimizerSpec::Sgd { momentum, nesterov, weight_decay } => {
-                let (momentum, decay, rate) = (momentum as f32, weight_decay as f32, learning_rate as f32);
-                match self.slots.as_mut_slice() {
-                    [buffer] => sgd_momentum(params, gradient, buffer, momentum, nesterov, decay, rate),
-                    _ => params.iter_mut().zip(gradient).for_each(|(p, &g)| *p -= rate * (g + decay * *p)),
-                }
-            }
-            OptimizerSpec::Adam(m) => self.adam(params, gradient, m, m.weight_decay, 0.0, learning_rate),
-            OptimizerSpec::AdamW(m) => self.adam(params, gradient, m, 0.0, m.weight_decay, learning_rate),
-        }
-    }
-
-    /// `coupled` decay goes into the gradient, `apart` straight off the parameter.
-    fn adam(
+    #[must_use]
+    pub fn step(
         &mut self,
         params: &mut [f32],
         gradient: &[f32],
-        m: Moments,
-        coupled: f64,
-        apart: f64,
-        rate: f64,
-    ) {
-        let [mean, square] = self.slots.as_mut_slice() else { unreachable!("Adam has two slots") };
-        let step_size = (rate / (1.0 - power(m.beta1, self.steps))) as f32;
-        let scale = (1.0 - power(m.beta2, self.steps)).sqrt() as f32;
-        let (keep, take) = (m.beta2 as f32, (1.0 - m.beta2) as f32);
-        let (lerp, eps, coupled) = ((1.0 - m.beta1) as f32, m.eps as f32, coupled as f32);
-        let fade = (rate * apart) as f32;
-        let state = mean.iter_mut().zip(square.iter_mut());
-        for ((p, &g), (mean, square)) in params.iter_mut().zip(gradient).zip(state) {
-            let g = g + coupled * *p;
-            *mean += lerp * (g - *mean);
-            *square = keep * *square + take * (g * g);
-            *p = (*p - fade * *p) - step_size * (*mean / (square.sqrt() / scale + eps));
-        }
+        scale: f32,
+        learning_rate: f64,
+        threads: NonZeroUsize,
+    ) -> bool {
+        assert_eq!(params.len(), gradient.len(), "one gradient a parameter");
+        self.steps += 1;
+        let rule = Rule::new(self.spec, self.steps, scale, learning_rate);
+        let part = parallel::part_len(params.len(), threads);
+        let mut slots: Vec<_> = self.slots.iter_mut().map(|slot| slot.chunks_mut(part)).collect();
+        let parts = params.chunks_mut(part).zip(gradient.chunks(part));
+        let jobs = parts.map(|(params, gradient)| {
+            let mut slots: Vec<&mut [f32]> = slots.iter_mut().filter_map(Iterator::next).collect();
+            move || rule.apply(params, gradient, &mut slots)
+        });
+        parallel::all(jobs.collect()).into_iter().all(|is_finite| is_finite)
     }
 }
 
-fn sgd_momentum(
-    params: &mut [f32],
-    gradient: &[f32],
-    buffer: &mut [f32],
-    momentum: f32,
-    nesterov: bool,
-    decay: f32,
-    rate: f32,
-) {
-    for ((p, &g), buffer) in params.iter_mut().zip(gradient).zip(buffer) {
-        let g = g + decay * *p;
-        *buffer = momentum * *buffer + g;
-        *p -= rate * if nesterov { g + momentum * *buffer } else { *buffer };
-    }
-}
-
-/// base^exponent by repeated squaring: the same bits everywhere, unlike a math library's `pow`.
-fn power(base: f64, mut exponent: u64) -> f64 {
-    let (mut result, mut square) = (1.0, base);
-    while exponent > 0 {
-        if exponent % 2 == 1 {
-            result *= square;
-        }
-        square *= square;
-        exponent /= 2;
-    }
-    result
-}
-
-/// The L2 norm of `gradient`, added up in f64 in an order that depends on its length alone.
+/// Divides a sum of gradients by its number of samples; returns the L2 norm of the mean, added up in f64 in an order
+/// that depends on its length alone.
 #[must_use]
-pub fn norm(gradient: &[f32]) -> f64 {
+pub fn average(sum: &mut [f32], samples: f32, threads: NonZeroUsize) -> f64 {
+    let part = parallel::part_len(sum.len(), threads);
+    let jobs = sum.chunks_mut(part).map(|part| {
+        move || part.chunks_mut(BLOCK).map(|block| average_block(block, samples)).collect::<Vec<f64>>()
+    });
+    parallel::all(jobs.collect()).into_iter().flatten().sum::<f64>().sqrt()
+}
+
+/// The same for one block; returns its sum of squares.
+fn average_block(block: &mut [f32], samples: f32) -> f64 {
     // Eight sums side by side: one sum would wait for each addition before the next.
     const LANES: usize = 8;
-    let (blocks, rest) = gradient.as_chunks::<LANES>();
-    let mut sums = [0.0; LANES];
-    for block in blocks {
-        sums.iter_mut().zip(block).for_each(|(sum, &g)| *sum += f64::from(g) * f64::from(g));
-    }
-    let rest = rest.iter().map(|&g| f64::from(g) * f64::from(g));
-    sums.into_iter().chain(rest).sum::<f64>().sqrt()
+    let mut squares = [0.0; LANES];
+    let mut take = |group: &mut [f32]| {
+        for (square, g) in squares.iter_mut().zip(group) {
+            *g /= samples;
+            *square += f64::from(*g) * f64::from(*g);
+        }
+    };
+    let (groups, rest) = block.as_chunks_mut::<LANES>();
+    groups.iter_mut().for_each(|group| take(group));
+    take(rest);
+    squares.into_iter().sum()
 }
 
-/// Scales `gradient` down to the norm `max` if it is longer; returns the norm before (`torch.nn.utils.clip_grad_norm_`).
-pub fn clip_norm(gradient: &mut [f32], max: f64) -> f64 {
-    let norm = norm(gradient);
-    let factor = max / (norm + 1e-6);
-    if factor < 1.0 {
-        let factor = factor as f32;
-        gradient.iter_mut().for_each(|g| *g *= factor);
-    }
-    norm
+/// What a gradient of length `norm` is to be multiplied with, so that it is not longer than `max`; 1 if it is shorter
+/// (`torch.nn.utils.clip_grad_norm_`).
+#[must_use]
+pub fn clip_scale(norm: f64, max: f64) -> f32 {
+    (max / (norm + 1e-6)).min(1.0) as f32
 }
+
+mod rule;
 
 #[cfg(test)]
 mod reference;

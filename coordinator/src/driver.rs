@@ -21,9 +21,8 @@ use common::metrics::Totals;
 use common::protocol::coordinator::{Action, Cause, Coordinator, Event, Limits, Verdict};
 use common::tree::Node;
 use ending::Ending;
-use proto::message::{
-    Answer, AnswerBody, CoordinatorMessage, EncodedParameters, Hello, Welcome, WorkerMessage,
-};
+use proto::message::{Answer, AnswerBody, CoordinatorMessage, Hello, Welcome, WorkerMessage};
+use proto::parameters::EncodedParameters;
 use round::RoundInProgress;
 use shell::clock::Clock;
 use std::collections::VecDeque;
@@ -203,7 +202,10 @@ impl Driver {
 
     fn message(&mut self, from: Incarnation, message: Option<WorkerMessage>) -> Result<(), RunError> {
         match message {
-            None | Some(WorkerMessage::Heartbeat) => self.feed(Event::Heard(from)),
+            // What is shared is settled where the stream is read.
+            None | Some(WorkerMessage::Heartbeat | WorkerMessage::Sharing(_)) => {
+                self.feed(Event::Heard(from))
+            }
             Some(WorkerMessage::Leave) => self.feed(Event::Leave(from)),
             Some(WorkerMessage::Hello(_)) => self.feed(Event::Invalid(from, "a second hello".to_owned())),
             Some(WorkerMessage::Answer(answer)) => {
@@ -275,7 +277,7 @@ impl Driver {
             }
             Action::Accept { .. } => {
                 if let (Some(round), Some(answer)) = (&mut self.round, self.answer.take()) {
-                    round.insert(answer);
+                    round.insert(answer, self.trainer.threads());
                 }
                 Ok(None)
             }
@@ -342,8 +344,8 @@ impl Driver {
     fn grant(&mut self, to: Incarnation, node: Node) -> Result<(), String> {
         let version = self.trainer.step().0;
         let parameters = match self.parameters.take() {
-            Some(parameters) if parameters.version == version => parameters,
-            _ => Arc::new(proto::outbound::encode_parameters(version, self.trainer.params())),
+            Some(parameters) if parameters.version() == version => parameters,
+            _ => Arc::new(EncodedParameters::new(version, self.trainer.params())),
         };
         let sent = self.peers.send_parameters(to, &parameters);
         self.parameters = Some(parameters);
@@ -358,6 +360,10 @@ impl Driver {
         let Some(round) = self.round.take() else { return Ok(None) };
         let (work, sum): (_, Option<(Totals, AnswerBody)>) = round.into_sum();
         let (totals, body) = sum.expect("the machine has seen every leaf of the round accepted");
+        if work == Work::Train {
+            // Else the update would have to work on a copy.
+            self.parameters = None;
+        }
         match self.trainer.finish(work, totals, body)? {
             Outcome::Stepped(stepped) => {
                 let workers = self.machine.members().count();

@@ -6,6 +6,7 @@ mod doors;
 mod driver;
 mod error;
 mod journal;
+mod lane;
 pub mod local;
 mod peers;
 pub mod report;

@@ -27,8 +27,8 @@ fn run(options: Options, screen: &Screen) -> anyhow::Result<()> {
         Err(error) if error.is_usage() => Flags::command().error(ErrorKind::ValueValidation, error).exit(),
         other => other?,
     };
-    // The network's tasks; the arithmetic has a thread of its own.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    // The network's tasks; the arithmetic has a thread of its own. Two workers' tensors are decoded at once.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let summary = runtime.block_on(async {
         let stop = shell::stop::on_signals(false)?;
         tokio::spawn(leave_at_second(stop.clone()));

@@ -2,7 +2,8 @@
 
 use crate::server::{Outbox, Outgoing};
 use common::ids::{Incarnation, Rank};
-use proto::message::{CoordinatorMessage, EncodedParameters};
+use proto::message::CoordinatorMessage;
+use proto::parameters::EncodedParameters;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -79,8 +80,8 @@ impl Peers {
         parameters: &Arc<EncodedParameters>,
     ) -> Result<(), String> {
         match self.members.get_mut(&to) {
-            Some(peer) if peer.version != Some(parameters.version) => {
-                peer.version = Some(parameters.version);
+            Some(peer) if peer.version != Some(parameters.version()) => {
+                peer.version = Some(parameters.version());
                 peer.outbox.send(Outgoing::Parameters(Arc::clone(parameters)))
             }
             _ => Ok(()),

@@ -19,11 +19,14 @@ use common::config::{DATASET_FIELD, RunConfig};
 use common::protocol::coordinator::Limits;
 use shell::stop::StopRequests;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
 
+/// For adding gradients and updating parameters: more would only wait for memory.
+const ARITHMETIC_THREADS_MAX: NonZeroUsize = NonZeroUsize::new(4).expect("4 is not 0");
 /// For open connections to end after the run has.
 const SERVER_GRACE: Duration = Duration::from_secs(3);
 /// The name of the metrics file where no other is given.
@@ -243,7 +246,7 @@ impl Prepared {
     /// # Errors
     /// When the run fails; the last checkpoint is on disk then.
     pub async fn run(self, stop: StopRequests) -> Result<Summary, RunError> {
-        let Self { options, screen, dataset, store, trainer, resumed, journal, run_id, doors } = self;
+        let Self { options, screen, dataset, store, mut trainer, resumed, journal, run_id, doors } = self;
         let (layout, steps_total) = (trainer.layout().clone(), trainer.config().length().total);
         let (inbox, receiver) = mpsc::channel(INBOX);
         let internal = |what: &str| RunError::Internal(what.to_owned());
@@ -270,6 +273,9 @@ impl Prepared {
             run_id,
             checkpoint_every: options.checkpoint_every,
         };
+        trainer.set_threads(
+            std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).min(ARITHMETIC_THREADS_MAX),
+        );
         let mut driver = Driver::new(rules, trainer, journal, writer);
         if resumed {
             driver.resumed();

@@ -5,22 +5,25 @@
 
 use crate::doors::Listeners;
 use crate::driver::Input;
+use crate::lane::{self, Board, Lane};
 use futures_util::StreamExt;
-use futures_util::stream::{self, BoxStream};
+use futures_util::stream::BoxStream;
 use proto::inbound::WorkerDecoder;
-use proto::message::{CoordinatorMessage, EncodedParameters, Hello, WorkerMessage};
+use proto::message::{CoordinatorMessage, Hello, Sharing, WorkerMessage};
+use proto::parameters::EncodedParameters;
 use proto::values::Buffers;
 use proto::wire::cluster_server::{Cluster, ClusterServer};
 use proto::wire::{FromCoordinator, FromWorker};
-use proto::{FRAME_BYTES, MESSAGE_BYTES_MAX, WINDOW_BYTES, outbound};
+use proto::{FRAME_BYTES, MESSAGE_BYTES_MAX, MESSAGES_AT_ONCE, STILL_ARRIVING, WINDOW_BYTES};
+use shell::shared_memory::{Address, View};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tonic::transport::Server;
-use tonic::transport::server::{Router, TcpIncoming};
+use tonic::transport::server::{Router, TcpIncoming, UdsConnectInfo};
 use tonic::{Request, Response, Status, Streaming};
 
 /// From opening a stream to having said hello on it.
@@ -72,8 +75,13 @@ pub(crate) async fn serve(
     inbox: mpsc::Sender<Input>,
     until: watch::Receiver<()>,
 ) -> Result<(), tonic::transport::Error> {
-    let service =
-        Arc::new(Service { elements, buffers: Buffers::default(), inbox, connections: AtomicU64::new(0) });
+    let service = Arc::new(Service {
+        elements,
+        buffers: Buffers::default(),
+        board: Arc::new(Board::new()),
+        inbox,
+        connections: AtomicU64::new(0),
+    });
     let service = ClusterServer::from_arc(service).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let closed = |mut until: watch::Receiver<()>| async move { while until.changed().await.is_ok() {} };
     let tcp = TcpIncoming::from(listeners.tcp).with_nodelay(Some(true));
@@ -106,6 +114,7 @@ struct Service {
     elements: usize,
     /// Of all connections' gradients.
     buffers: Buffers,
+    board: Arc<Board>,
     inbox: mpsc::Sender<Input>,
     connections: AtomicU64,
 }
@@ -121,20 +130,22 @@ impl Cluster for Service {
         let connection = self.connections.fetch_add(1, Ordering::Relaxed);
         let (messages, outgoing) = mpsc::channel(OUTBOX_MESSAGES);
         let (open, closed) = oneshot::channel();
+        let lane = Arc::new(Lane::new(Arc::clone(&self.board)));
+        let is_local = request.extensions().get::<UdsConnectInfo>().is_some();
+        let reader = Reader {
+            connection,
+            decoder: WorkerDecoder::new(self.elements, self.buffers.clone()),
+            wire: request.into_inner(),
+            inbox: self.inbox.clone(),
+            sharing: is_local.then(|| (Arc::clone(&self.board), Arc::clone(&lane))),
+            answers: messages.clone(),
+        };
         let outbox = Outbox { messages, _open: open };
-        let decoder = WorkerDecoder::new(self.elements, self.buffers.clone());
-        let reader = Reader { connection, decoder, wire: request.into_inner(), inbox: self.inbox.clone() };
         // Ends with the peer's stream or with the outbox, which the driver owns from the hello on.
         tokio::spawn(reader.run(outbox, closed));
-        let wire = ReceiverStream::new(outgoing).flat_map(|outgoing| stream::iter(encode(outgoing)).map(Ok));
+        let wire = ReceiverStream::new(outgoing)
+            .flat_map(move |item| shell::paced(lane.encode(item), MESSAGES_AT_ONCE).map(Ok));
         Ok(Response::new(wire.boxed()))
-    }
-}
-
-fn encode(outgoing: Outgoing) -> Vec<FromCoordinator> {
-    match outgoing {
-        Outgoing::Message(message) => outbound::from_coordinator(message),
-        Outgoing::Parameters(parameters) => outbound::parameters(&parameters),
     }
 }
 
@@ -143,6 +154,10 @@ struct Reader {
     decoder: WorkerDecoder,
     wire: Streaming<FromWorker>,
     inbox: mpsc::Sender<Input>,
+    /// For a worker of this machine.
+    sharing: Option<(Arc<Board>, Arc<Lane>)>,
+    /// To the worker, for what is settled between the two ends of the stream.
+    answers: mpsc::Sender<Outgoing>,
 }
 
 impl Reader {
@@ -190,18 +205,55 @@ impl Reader {
     /// Hands everything to the driver until the stream ends; returns the last thing to hand.
     async fn forward(&mut self) -> Input {
         let connection = self.connection;
+        let mut told = Instant::now();
         loop {
             let input = match self.wire.message().await {
                 Ok(Some(wire)) => match self.decoder.decode(wire) {
+                    Ok(Some(WorkerMessage::Sharing(step))) => {
+                        self.share(step).await;
+                        continue;
+                    }
+                    Ok(None) if told.elapsed() < STILL_ARRIVING => continue,
                     Ok(message) => Input::Message { connection, message },
                     Err(error) => return Input::Invalid { connection, what: error.to_string() },
                 },
                 Ok(None) => return Input::Ended { connection, why: "it closed its stream".to_owned() },
                 Err(status) => return Input::Ended { connection, why: status.message().to_owned() },
             };
+            if self.decoder.released() {
+                self.answer(Sharing::Released).await;
+            }
+            told = Instant::now();
             if self.inbox.send(input).await.is_err() {
                 return Input::Ended { connection, why: "the run is over".to_owned() };
             }
         }
+    }
+
+    /// One step of agreeing on shared memory. A worker of another machine, or of another user, goes without.
+    async fn share(&mut self, step: Sharing) {
+        let Some((board, lane)) = &self.sharing else { return };
+        match step {
+            Sharing::Opened => lane.open(),
+            Sharing::Released => lane.release(),
+            Sharing::Offer { process, descriptor } => {
+                let own = board.address();
+                match View::open(Address { process, descriptor }) {
+                    Ok(view) => {
+                        self.decoder.reads(Box::new(move |at, bytes| view.read(at, bytes)));
+                        self.answer(Sharing::Opened).await;
+                    }
+                    Err(error) => tracing::debug!(self.connection, %error, "can't open a worker's memory"),
+                }
+                if let Some(own) = own {
+                    self.answer(lane::offer(own)).await;
+                }
+            }
+        }
+    }
+
+    async fn answer(&self, step: Sharing) {
+        // The stream is over otherwise, which is noticed where it is read.
+        let _ = self.answers.send(Outgoing::Message(CoordinatorMessage::Sharing(step))).await;
     }
 }

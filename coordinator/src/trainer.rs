@@ -8,12 +8,14 @@ use common::config::RunConfig;
 use common::ids::{Epoch, Leaf, Step};
 use common::leaf::{Plan, Split, leaf_of, leaves_of};
 use common::metrics::{Confusion, Totals};
-use common::optim::{OptimError, Optimizer, clip_norm, norm};
+use common::optim::{OptimError, Optimizer, average, clip_scale};
 use common::params::Layout;
 use common::sample::Samples;
 use common::tree::Tree;
 use proto::message::{AnswerBody, Task};
 use proto::values::Values;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 /// What a round is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,10 +121,13 @@ pub struct Trainer {
     train: Samples,
     test: Samples,
     layout: Layout,
-    params: Vec<f32>,
+    /// Shared with those who are sending them; changed in place when nobody is.
+    params: Arc<Vec<f32>>,
     optimizer: Optimizer,
     position: Position,
     tested: bool,
+    /// That do the arithmetic; they never show in its results.
+    threads: NonZeroUsize,
     /// The data set's indices in the order of one epoch, drawn when it is first needed.
     order: Option<(Epoch, Vec<u32>)>,
 }
@@ -132,7 +137,7 @@ impl Trainer {
     #[must_use]
     pub fn start(config: RunConfig, train: Samples, test: Samples) -> Self {
         let layout = config.model.layout();
-        let params = config.init.draw(&layout, config.seed);
+        let params = Arc::new(config.init.draw(&layout, config.seed));
         let optimizer = Optimizer::new(config.optimizer, layout.len());
         let position = Position {
             step: Step(0),
@@ -153,6 +158,7 @@ impl Trainer {
             optimizer,
             position,
             tested: false,
+            threads: NonZeroUsize::MIN,
             order: None,
         }
     }
@@ -178,7 +184,7 @@ impl Trainer {
         }
         trainer.optimizer =
             Optimizer::restore(trainer.config.optimizer, trainer.layout.len(), step.0, slots)?;
-        trainer.params = params;
+        trainer.params = Arc::new(params);
         trainer.position = position;
         Ok(trainer)
     }
@@ -197,8 +203,19 @@ impl Trainer {
 
     /// The parameters after [`step`](Self::step) steps, flat.
     #[must_use]
-    pub fn params(&self) -> &[f32] {
-        &self.params
+    pub fn params(&self) -> Arc<Vec<f32>> {
+        Arc::clone(&self.params)
+    }
+
+    /// Threads that do the arithmetic of large models: 1 unless set.
+    #[must_use]
+    pub fn threads(&self) -> NonZeroUsize {
+        self.threads
+    }
+
+    /// Uses `threads` threads from now on.
+    pub fn set_threads(&mut self, threads: NonZeroUsize) {
+        self.threads = threads;
     }
 
     /// Steps done: the number of the next one, and the version of the parameters.
@@ -306,25 +323,21 @@ impl Trainer {
         Checkpoint {
             position: self.position.clone(),
             config: self.config.fields(),
-            params: self.params.clone(),
+            params: self.params.to_vec(),
             slots: slots.collect(),
         }
     }
 
     fn update(&mut self, batch: Totals, mut gradient: Values) -> Result<Stepped, TrainError> {
         let Position { step, epoch, .. } = self.position;
-        let samples = batch.samples as f32;
-        gradient.iter_mut().for_each(|g| *g /= samples);
-        let grad_norm = match self.config.clip_grad_norm {
-            Some(max) => clip_norm(&mut gradient, max),
-            None => norm(&gradient),
-        };
+        let grad_norm = average(&mut gradient, batch.samples as f32, self.threads);
         if !grad_norm.is_finite() {
             return Err(TrainError::NonFinite { step, what: "gradient" });
         }
+        let scale = self.config.clip_grad_norm.map_or(1.0, |max| clip_scale(grad_norm, max));
         let learning_rate = self.config.schedule.rate(step.0, self.config.length());
-        self.optimizer.step(&mut self.params, &gradient, learning_rate);
-        if !self.params.iter().all(|p| p.is_finite()) {
+        let params = Arc::make_mut(&mut self.params);
+        if !self.optimizer.step(params, &gradient, scale, learning_rate, self.threads) {
             return Err(TrainError::NonFinite { step, what: "updated model" });
         }
         let position = &mut self.position;

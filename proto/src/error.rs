@@ -71,7 +71,7 @@ pub enum WireError {
     Chunk {
         /// Bytes before it.
         at: usize,
-        /// Its due size; 0 after the tensor's end.
+        /// Its due size.
         expected: usize,
         /// Its size.
         got: usize,
@@ -85,6 +85,12 @@ pub enum WireError {
         expected: u32,
         /// Of the bytes received.
         got: u32,
+    },
+    /// A chunk that is said to lie in shared memory, and does not.
+    #[error("a chunk at offset {at} of a tensor is not in the sender's shared memory")]
+    Memory {
+        /// Bytes before it.
+        at: usize,
     },
     /// Evaluation counts that do not agree with each other.
     #[error("the confusion matrix does not hold 10 x 10 counts that add up to the answer's totals")]

@@ -5,9 +5,9 @@
 
 use crate::message::{
     Answer, AnswerBody, CoordinatorMessage, Hello, Inspection, NAME_BYTES_MAX, Piece, REASON_BYTES_MAX,
-    THREADS_MAX, Task, Welcome, WorkerMessage,
+    Sharing, THREADS_MAX, Task, Welcome, WorkerMessage,
 };
-use crate::tensor::Assembly;
+use crate::tensor::{Assembly, Elsewhere, Read};
 use crate::values::{Buffers, Values};
 use crate::wire::{self, from_coordinator, from_worker};
 use crate::{PROTOCOL_VERSION, WireError};
@@ -27,14 +27,27 @@ pub struct WorkerDecoder {
     /// Parameters of the model: the size of a gradient.
     elements: usize,
     buffers: Buffers,
+    elsewhere: Elsewhere,
     pending: Option<(Answer, Assembly)>,
+    /// Of the last tensor.
+    released: bool,
 }
 
 impl WorkerDecoder {
     /// A decoder for gradients of `elements` values, which it puts into `buffers`.
     #[must_use]
     pub fn new(elements: usize, buffers: Buffers) -> Self {
-        Self { elements, buffers, pending: None }
+        Self { elements, buffers, elsewhere: Elsewhere::default(), pending: None, released: false }
+    }
+
+    /// From now on chunks may lie in memory that `read` reads.
+    pub fn reads(&mut self, read: Read) {
+        self.elsewhere = Elsewhere::new(read);
+    }
+
+    /// Whether a tensor that lay in the sender's shared memory has been read since the last call.
+    pub fn released(&mut self) -> bool {
+        std::mem::take(&mut self.released)
     }
 
     /// Takes one wire message; returns the message that it completes, if any.
@@ -44,13 +57,15 @@ impl WorkerDecoder {
     pub fn decode(&mut self, message: wire::FromWorker) -> Result<Option<WorkerMessage>, WireError> {
         use from_worker::Message;
         let message = message.message.ok_or(WireError::Missing("content"))?;
-        if self.pending.is_some() && !matches!(message, Message::Chunk(_) | Message::Heartbeat(_)) {
+        let is_aside = matches!(message, Message::Heartbeat(_) | Message::Sharing(_));
+        if self.pending.is_some() && !is_aside && !matches!(message, Message::Chunk(_)) {
             return Err(WireError::Order { expected: "a chunk of the gradient", got: "another message" });
         }
         match message {
             Message::Hello(hello) => check_hello(hello).map(|hello| Some(WorkerMessage::Hello(hello))),
             Message::Heartbeat(_) => Ok(Some(WorkerMessage::Heartbeat)),
             Message::Leave(_) => Ok(Some(WorkerMessage::Leave)),
+            Message::Sharing(sharing) => Ok(Some(WorkerMessage::Sharing(check_sharing(&sharing)?))),
             Message::Answer(answer) => self.answer(answer),
             Message::Chunk(chunk) => self.chunk(&chunk),
         }
@@ -88,11 +103,12 @@ impl WorkerDecoder {
     fn chunk(&mut self, chunk: &wire::Chunk) -> Result<Option<WorkerMessage>, WireError> {
         let (answer, mut assembly) =
             self.pending.take().ok_or(WireError::Order { expected: "an answer", got: "a chunk" })?;
-        assembly.push(chunk)?;
+        assembly.push(chunk, &self.elsewhere)?;
         if !assembly.is_complete() {
             self.pending = Some((answer, assembly));
             return Ok(None);
         }
+        self.released |= assembly.is_from_elsewhere();
         let (values, inspection) = assembly.finish();
         let body = AnswerBody::Gradient(values);
         Ok(Some(WorkerMessage::Answer(Answer { body, inspection, ..answer })))
@@ -105,7 +121,10 @@ pub struct CoordinatorDecoder {
     /// Known from the welcome on: the size of the parameters.
     elements: Option<usize>,
     buffers: Buffers,
+    elsewhere: Elsewhere,
     pending: Option<Pending>,
+    /// Of the last tensor.
+    released: bool,
 }
 
 #[derive(Debug)]
@@ -115,6 +134,16 @@ enum Pending {
 }
 
 impl CoordinatorDecoder {
+    /// From now on chunks may lie in memory that `read` reads.
+    pub fn reads(&mut self, read: Read) {
+        self.elsewhere = Elsewhere::new(read);
+    }
+
+    /// Whether a tensor that lay in the sender's shared memory has been read since the last call.
+    pub fn released(&mut self) -> bool {
+        std::mem::take(&mut self.released)
+    }
+
     /// Takes one wire message; returns the message that it completes, if any.
     ///
     /// # Errors
@@ -129,9 +158,14 @@ impl CoordinatorDecoder {
                 self.pending = pending;
                 Ok(Some(CoordinatorMessage::Heartbeat))
             }
+            (pending, Message::Sharing(sharing)) => {
+                self.pending = pending;
+                Ok(Some(CoordinatorMessage::Sharing(check_sharing(&sharing)?)))
+            }
             (Some(Pending::Parameters { version, mut assembly }), Message::Chunk(chunk)) => {
-                assembly.push(&chunk)?;
+                assembly.push(&chunk, &self.elsewhere)?;
                 if assembly.is_complete() {
+                    self.released |= assembly.is_from_elsewhere();
                     let (values, _) = assembly.finish();
                     return Ok(Some(CoordinatorMessage::Parameters { version, values }));
                 }
@@ -164,7 +198,7 @@ impl CoordinatorDecoder {
             }
             Message::Dropped(dropped) => CoordinatorMessage::Dropped(check_reason(dropped.reason)?),
             Message::Finished(_) => CoordinatorMessage::Finished,
-            Message::Heartbeat(_) => CoordinatorMessage::Heartbeat,
+            Message::Heartbeat(_) | Message::Sharing(_) => unreachable!("taken whatever is pending"),
             Message::Parameters(head) => {
                 let tensor = head.tensor.ok_or(WireError::Missing("a tensor head"))?;
                 let expected =
@@ -232,6 +266,15 @@ fn check_welcome(welcome: wire::Welcome) -> Result<Welcome, WireError> {
         heartbeat_ms: welcome.heartbeat_ms,
         timeout_ms: welcome.timeout_ms,
         model,
+    })
+}
+
+fn check_sharing(sharing: &wire::Sharing) -> Result<Sharing, WireError> {
+    use wire::sharing::Step;
+    Ok(match sharing.step.ok_or(WireError::Missing("a step of sharing"))? {
+        Step::Offer(memory) => Sharing::Offer { process: memory.process, descriptor: memory.descriptor },
+        Step::Opened(_) => Sharing::Opened,
+        Step::Released(_) => Sharing::Released,
     })
 }
 

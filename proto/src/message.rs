@@ -1,12 +1,13 @@
 //! What the two sides mean to say, in `common`'s types: complete, checked, and free of wire details.
 
 use crate::values::Values;
-use crate::wire::Chunk;
 use common::ids::{Incarnation, Rank, Round};
 use common::metrics::{Confusion, Totals};
 use common::model::ModelSpec;
+use common::parallel;
 use common::sample::Samples;
 use common::tree::{Node, Tree};
+use std::num::NonZeroUsize;
 
 /// Longest name of a worker, in bytes.
 pub const NAME_BYTES_MAX: usize = 128;
@@ -26,6 +27,8 @@ pub enum WorkerMessage {
     Answer(Answer),
     /// Goodbye.
     Leave,
+    /// How tensors travel within a machine.
+    Sharing(Sharing),
 }
 
 /// A worker's introduction.
@@ -113,6 +116,8 @@ pub enum CoordinatorMessage {
     Finished,
     /// The stream ends here.
     Dropped(String),
+    /// How tensors travel within a machine.
+    Sharing(Sharing),
 }
 
 /// Admission to the run.
@@ -158,27 +163,31 @@ pub struct Piece {
     pub leaves: Vec<Samples>,
 }
 
-/// Values that are sent to several workers, encoded once.
-#[derive(Clone, Debug)]
-pub struct EncodedParameters {
-    /// Optimizer steps that made them.
-    pub version: u64,
-    /// Number of values.
-    pub elements: usize,
-    /// Their bytes are shared by all that send them.
-    pub chunks: Vec<Chunk>,
+/// A step of agreeing on shared memory for tensors, the same both ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// Where the sender's memory is to be found.
+    Offer {
+        /// The process that has it open.
+        process: u32,
+        /// Its descriptor there.
+        descriptor: u32,
+    },
+    /// The receiver's memory is open at the sender's.
+    Opened,
+    /// The tensor that has lain longest in the receiver's memory has been read.
+    Released,
 }
 
 impl AnswerBody {
-    /// Adds `right` to the right of this, element by element: one node of the reduction tree.
+    /// Adds `right` to the right of this, element by element, by `threads` threads: one node of the reduction tree.
     ///
     /// # Panics
     /// When one is a gradient and the other counts, or the gradients differ in length: within a round neither can be.
-    pub fn add(&mut self, right: Self) {
+    pub fn add(&mut self, right: Self, threads: NonZeroUsize) {
         match (self, right) {
             (Self::Gradient(left), Self::Gradient(right)) => {
-                assert_eq!(left.len(), right.len(), "gradients of one model have one length");
-                left.iter_mut().zip(right.iter()).for_each(|(l, r)| *l += r);
+                parallel::add(left, &right, threads);
             }
             (Self::Confusion(left), Self::Confusion(right)) => left.add(&right),
             _ => unreachable!("a round is either for training or for evaluation"),

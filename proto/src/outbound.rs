@@ -1,29 +1,16 @@
 //! From meaning to wire messages. Nothing here can fail: our own messages are right or a bug.
 
 use crate::message::{
-    Answer, AnswerBody, CoordinatorMessage, EncodedParameters, Hello, Piece, REASON_BYTES_MAX, Task, Welcome,
+    Answer, AnswerBody, CoordinatorMessage, Hello, Piece, REASON_BYTES_MAX, Sharing, Task, Welcome,
     WorkerMessage,
 };
+use crate::parameters::EncodedParameters;
 use crate::values::Values;
 use crate::wire::{self, from_coordinator, from_worker};
 use crate::{PROTOCOL_VERSION, tensor};
 use common::model::ModelSpec;
 use common::tree::Node;
-
-/// Encodes parameters once, for any number of workers.
-#[must_use]
-pub fn encode_parameters(version: u64, values: &[f32]) -> EncodedParameters {
-    EncodedParameters { version, elements: values.len(), chunks: tensor::chunks(values).collect() }
-}
-
-/// The messages that carry `parameters`; chunks are shared, not copied.
-#[must_use]
-pub fn parameters(parameters: &EncodedParameters) -> Vec<wire::FromCoordinator> {
-    let tensor = Some(wire::TensorHead { elements: parameters.elements as u64 });
-    let head = wire::Parameters { version: parameters.version, tensor };
-    let chunks = parameters.chunks.iter().cloned().map(from_coordinator::Message::Chunk);
-    std::iter::once(from_coordinator::Message::Parameters(head)).chain(chunks).map(to_worker).collect()
-}
+use std::sync::Arc;
 
 /// The wire messages of one message to a worker.
 #[must_use]
@@ -36,17 +23,23 @@ pub fn from_coordinator(message: CoordinatorMessage) -> Vec<wire::FromCoordinato
         }
         CoordinatorMessage::Heartbeat => Message::Heartbeat(wire::Heartbeat {}),
         CoordinatorMessage::Parameters { version, values } => {
-            return parameters(&encode_parameters(version, &values));
+            let parameters = EncodedParameters::new(version, Arc::new(values.to_vec()));
+            return Arc::new(parameters).messages().collect();
         }
         CoordinatorMessage::Piece(piece) => return to_piece(piece),
         CoordinatorMessage::Finished => Message::Finished(wire::Finished {}),
         CoordinatorMessage::Dropped(reason) => Message::Dropped(wire::Dropped { reason: cut(reason) }),
+        CoordinatorMessage::Sharing(sharing) => Message::Sharing(to_sharing(sharing)),
     };
     vec![to_worker(one)]
 }
 
-/// The wire messages of one message to the coordinator. A gradient's chunks are made as they are asked for.
-pub fn from_worker(message: WorkerMessage) -> impl Iterator<Item = wire::FromWorker> {
+/// The wire messages of one message to the coordinator. A gradient's chunks are made as they are asked for; `place` may
+/// put the bytes at an offset of the tensor where the receiver can read them, and says where that is.
+pub fn from_worker(
+    message: WorkerMessage,
+    place: impl FnMut(u64, &[u8]) -> Option<u64>,
+) -> impl Iterator<Item = wire::FromWorker> {
     use from_worker::Message;
     let one = match message {
         WorkerMessage::Hello(Hello { name, threads }) => {
@@ -54,12 +47,13 @@ pub fn from_worker(message: WorkerMessage) -> impl Iterator<Item = wire::FromWor
         }
         WorkerMessage::Heartbeat => Message::Heartbeat(wire::Heartbeat {}),
         WorkerMessage::Leave => Message::Leave(wire::Leave {}),
+        WorkerMessage::Sharing(sharing) => Message::Sharing(to_sharing(sharing)),
         WorkerMessage::Answer(answer) => {
             let (head, gradient) = to_answer(answer);
-            return to_messages(Message::Answer(head), gradient);
+            return to_messages(Message::Answer(head), gradient, place);
         }
     };
-    to_messages(one, Values::default())
+    to_messages(one, Values::default(), place)
 }
 
 fn to_worker(message: from_coordinator::Message) -> wire::FromCoordinator {
@@ -134,13 +128,27 @@ fn to_answer(answer: Answer) -> (wire::Answer, Values) {
     (head, gradient)
 }
 
-fn to_messages(head: from_worker::Message, values: Values) -> impl Iterator<Item = wire::FromWorker> {
+fn to_messages(
+    head: from_worker::Message,
+    values: Values,
+    mut place: impl FnMut(u64, &[u8]) -> Option<u64>,
+) -> impl Iterator<Item = wire::FromWorker> {
     let count = values.len().div_ceil(tensor::CHUNK_VALUES);
-    let chunk = move |index: usize| {
-        let rest = &values[index * tensor::CHUNK_VALUES..];
-        from_worker::Message::Chunk(tensor::chunk(&rest[..rest.len().min(tensor::CHUNK_VALUES)]))
+    let chunks = (0..count).map(move |index| {
+        let part = tensor::part(&values, index);
+        from_worker::Message::Chunk(tensor::placed_chunk(part, index, &mut place))
+    });
+    std::iter::once(head).chain(chunks).map(to_coordinator)
+}
+
+fn to_sharing(sharing: Sharing) -> wire::Sharing {
+    use wire::sharing::{Memory, Opened, Released, Step};
+    let step = match sharing {
+        Sharing::Offer { process, descriptor } => Step::Offer(Memory { process, descriptor }),
+        Sharing::Opened => Step::Opened(Opened {}),
+        Sharing::Released => Step::Released(Released {}),
     };
-    std::iter::once(head).chain((0..count).map(chunk)).map(to_coordinator)
+    wire::Sharing { step: Some(step) }
 }
 
 /// Cuts a reason to what the other side accepts.

@@ -2,12 +2,16 @@
 //!
 //! A stream that ends early looks complete to gRPC, so the number is announced first. Chunks are cut at fixed places:
 //! equal values have equal chunks. They are made one by one as they are sent and checked one by one as they arrive, so
-//! neither side holds a second copy of a tensor, and every pass over a chunk finds it in the cache.
+//! neither side holds a second copy of a tensor, and every pass over a chunk finds it in the cache. Within a machine a
+//! chunk's bytes may lie in memory that its sender shares: then the chunk says where, and all else is the same.
 
 use crate::WireError;
 use crate::message::Inspection;
 use crate::values::{Buffers, Values};
+use crate::wire::chunk::Place;
 use crate::wire::{Chunk, TensorHead};
+use std::borrow::Cow;
+use std::fmt;
 
 /// All chunks but a tensor's last have this size: it fits a core's second cache with room for the values beside it.
 pub const CHUNK_BYTES: usize = 64 * 1024;
@@ -22,14 +26,39 @@ pub fn head(values: &[f32]) -> TensorHead {
     TensorHead { elements: values.len() as u64 }
 }
 
+/// The values of chunk `index`.
+#[must_use]
+pub(crate) fn part(values: &[f32], index: usize) -> &[f32] {
+    let rest = &values[index * CHUNK_VALUES..];
+    &rest[..rest.len().min(CHUNK_VALUES)]
+}
+
 /// One chunk of at most [`CHUNK_VALUES`] values.
 #[must_use]
 pub fn chunk(values: &[f32]) -> Chunk {
-    let mut bytes = vec![0; values.len() * F32_BYTES];
-    let (places, _) = bytes.as_chunks_mut::<F32_BYTES>();
-    places.iter_mut().zip(values).for_each(|(place, value)| *place = value.to_le_bytes());
-    let crc32 = crc32fast::hash(&bytes);
-    Chunk { data: bytes.into(), crc32 }
+    placed_chunk(values, 0, |_, _| None)
+}
+
+/// Chunk `index` of a tensor, with `values`. Its bytes go where `place` puts them, or else into the chunk.
+pub(crate) fn placed_chunk(
+    values: &[f32],
+    index: usize,
+    mut place: impl FnMut(u64, &[u8]) -> Option<u64>,
+) -> Chunk {
+    let bytes = little_endian(values);
+    let place = match place((index * CHUNK_BYTES) as u64, &bytes) {
+        Some(at) => Place::At(at),
+        None => Place::Data(bytes.to_vec().into()),
+    };
+    Chunk { crc32: crc32fast::hash(&bytes), place: Some(place) }
+}
+
+/// The values' bytes as they travel; on most machines they lie so already.
+fn little_endian(values: &[f32]) -> Cow<'_, [u8]> {
+    if cfg!(target_endian = "little") {
+        return Cow::Borrowed(bytemuck::cast_slice(values));
+    }
+    Cow::Owned(values.iter().flat_map(|value| value.to_le_bytes()).collect())
 }
 
 /// All chunks, each made when it is asked for.
@@ -37,14 +66,40 @@ pub fn chunks(values: &[f32]) -> impl Iterator<Item = Chunk> {
     values.chunks(CHUNK_VALUES).map(chunk)
 }
 
+/// Fills the bytes with what lies from an offset on in the other side's shared memory.
+pub type Read = Box<dyn Fn(u64, &mut [u8]) -> std::io::Result<()> + Send + Sync>;
+
+/// Where chunks' bytes are when they are not in the chunk.
+#[derive(Default)]
+pub(crate) struct Elsewhere(Option<Read>);
+
+impl Elsewhere {
+    pub(crate) fn new(read: Read) -> Self {
+        Self(Some(read))
+    }
+
+    fn read(&self, at: u64, bytes: &mut [u8]) -> bool {
+        self.0.as_ref().is_some_and(|read| read(at, bytes).is_ok())
+    }
+}
+
+impl fmt::Debug for Elsewhere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Elsewhere").field(&self.0.is_some()).finish()
+    }
+}
+
 /// Values that arrive chunk by chunk.
 #[derive(Debug)]
 pub(crate) struct Assembly {
+    /// All of the tensor; what is beyond `filled` has no meaning yet.
     values: Values,
-    elements: usize,
+    filled: usize,
     /// Of the chunks' checksums.
     hasher: crc32fast::Hasher,
     finite: bool,
+    /// Whether a chunk's bytes came from elsewhere.
+    from_elsewhere: bool,
 }
 
 impl Assembly {
@@ -54,30 +109,49 @@ impl Assembly {
             return Err(WireError::Elements { expected, got: head.elements });
         }
         let values = buffers.take(expected);
-        Ok(Self { values, elements: expected, hasher: crc32fast::Hasher::new(), finite: true })
+        let hasher = crc32fast::Hasher::new();
+        Ok(Self { values, filled: 0, hasher, finite: true, from_elsewhere: false })
     }
 
     pub(crate) fn is_complete(&self) -> bool {
-        self.values.len() == self.elements
+        self.filled == self.values.len()
     }
 
-    /// Takes one chunk.
-    pub(crate) fn push(&mut self, chunk: &Chunk) -> Result<(), WireError> {
-        let at = self.values.len() * F32_BYTES;
-        let expected = CHUNK_BYTES.min((self.elements - self.values.len()) * F32_BYTES);
-        if chunk.data.len() != expected || expected == 0 {
-            return Err(WireError::Chunk { at, expected, got: chunk.data.len() });
+    /// Whether its sender has kept bytes elsewhere for it.
+    pub(crate) fn is_from_elsewhere(&self) -> bool {
+        self.from_elsewhere
+    }
+
+    /// Takes one chunk of what is not yet complete. After an error this is of no use.
+    pub(crate) fn push(&mut self, chunk: &Chunk, elsewhere: &Elsewhere) -> Result<(), WireError> {
+        let at = self.filled * F32_BYTES;
+        let new = &mut self.values[self.filled..];
+        let new = if new.len() < CHUNK_VALUES { new } else { &mut new[..CHUNK_VALUES] };
+        let bytes = bytemuck::cast_slice_mut::<f32, u8>(new);
+        let expected = bytes.len();
+        assert!(expected > 0, "a tensor that is complete takes no chunk");
+        match &chunk.place {
+            Some(Place::Data(data)) if data.len() == expected => bytes.copy_from_slice(data),
+            Some(Place::Data(data)) => return Err(WireError::Chunk { at, expected, got: data.len() }),
+            Some(Place::At(offset)) => {
+                self.from_elsewhere = true;
+                if !elsewhere.read(*offset, bytes) {
+                    return Err(WireError::Memory { at });
+                }
+            }
+            None => return Err(WireError::Missing("a chunk's bytes")),
         }
-        let got = crc32fast::hash(&chunk.data);
+        let got = crc32fast::hash(bytes);
         if got != chunk.crc32 {
             return Err(WireError::Checksum { at, expected: chunk.crc32, got });
         }
         self.hasher.update(&got.to_le_bytes());
-        let (numbers, _) = chunk.data.as_chunks::<F32_BYTES>();
-        let first = self.values.len();
-        self.values.extend(numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)));
+        if cfg!(target_endian = "big") {
+            new.iter_mut().for_each(|value| *value = f32::from_bits(value.to_bits().swap_bytes()));
+        }
         // No early end: a loop without branches is faster than one that hopes for a NaN.
-        self.finite &= self.values[first..].iter().fold(true, |finite, value| finite & value.is_finite());
+        self.finite &= new.iter().fold(true, |finite, value| finite & value.is_finite());
+        self.filled += new.len();
         Ok(())
     }
 
@@ -90,11 +164,19 @@ impl Assembly {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::{Arc, Mutex};
 
     fn assemble(head: &TensorHead, chunks: &[Chunk], expected: usize) -> Result<Assembly, WireError> {
         let mut assembly = Assembly::new(head, expected, &Buffers::default())?;
-        chunks.iter().try_for_each(|chunk| assembly.push(chunk))?;
+        chunks.iter().try_for_each(|chunk| assembly.push(chunk, &Elsewhere::default()))?;
         Ok(assembly)
+    }
+
+    fn data(chunk: &Chunk) -> &[u8] {
+        match &chunk.place {
+            Some(Place::Data(data)) => &data[..],
+            _ => panic!("the bytes are not in the chunk"),
+        }
     }
 
     #[test]
@@ -102,7 +184,7 @@ mod tests {
         for n in [1, 1000, CHUNK_VALUES, CHUNK_VALUES + 1] {
             let values: Vec<f32> = (0..n).map(|i| f32::from_bits((i as u32).wrapping_mul(40_503))).collect();
             let chunks: Vec<Chunk> = chunks(&values).collect();
-            assert!(chunks.iter().all(|c| c.data.len() <= CHUNK_BYTES));
+            assert!(chunks.iter().all(|c| data(c).len() <= CHUNK_BYTES));
             let (back, _) = assemble(&head(&values), &chunks, n).unwrap().finish();
             assert!(values.iter().zip(back.iter()).all(|(a, b)| a.to_bits() == b.to_bits()));
         }
@@ -126,18 +208,46 @@ mod tests {
     }
 
     #[test]
+    fn bytes_in_shared_memory_arrive_too_and_are_checked_the_same() {
+        let values: Vec<f32> = (0..CHUNK_VALUES + 10).map(|i| i as f32).collect();
+        let memory = Arc::new(Mutex::new(vec![0; 8]));
+        let mut place = |at: u64, bytes: &[u8]| {
+            let mut memory = memory.lock().unwrap();
+            assert_eq!(memory.len() as u64, at + 8);
+            memory.extend_from_slice(bytes);
+            Some(at + 8)
+        };
+        let chunks = [0, 1].map(|index| placed_chunk(part(&values, index), index, &mut place));
+        let view = Arc::clone(&memory);
+        let elsewhere = Elsewhere::new(Box::new(move |at, bytes| {
+            let memory = view.lock().unwrap();
+            let from = memory.get(at as usize..).unwrap_or_default();
+            bytes.copy_from_slice(from.get(..bytes.len()).ok_or(std::io::ErrorKind::UnexpectedEof)?);
+            Ok(())
+        }));
+        let arrive = || {
+            let mut assembly = Assembly::new(&head(&values), values.len(), &Buffers::default())?;
+            chunks.iter().try_for_each(|chunk| assembly.push(chunk, &elsewhere)).map(|()| assembly)
+        };
+        let whole = arrive().unwrap();
+        assert!(whole.is_from_elsewhere());
+        assert_eq!(*whole.finish().0, *values);
+        memory.lock().unwrap()[CHUNK_BYTES + 9] ^= 1;
+        assert!(matches!(arrive(), Err(WireError::Checksum { at: CHUNK_BYTES, .. })));
+        memory.lock().unwrap().truncate(CHUNK_BYTES + 9);
+        assert!(matches!(arrive(), Err(WireError::Memory { at: CHUNK_BYTES })));
+        assert!(matches!(assemble(&head(&values), &chunks, values.len()), Err(WireError::Memory { at: 0 })));
+    }
+
+    #[test]
     fn wrong_lengths_and_changed_bytes_are_refused() {
         let (head, mut chunk) = (head(&[1.0, 2.0, 3.0]), chunk(&[1.0, 2.0, 3.0]));
         assert_eq!(assemble(&head, &[], 4).unwrap_err(), WireError::Elements { expected: 4, got: 3 });
         let refusal = |chunks: &[Chunk]| assemble(&head, chunks, 3).unwrap_err();
         for length in [0, 7, 8, 16] {
-            let other = Chunk { data: vec![0; length].into(), crc32: 0 };
+            let other = Chunk { place: Some(Place::Data(vec![0; length].into())), crc32: 0 };
             assert!(matches!(refusal(&[other]), WireError::Chunk { at: 0, expected: 12, .. }));
         }
-        assert!(matches!(
-            refusal(&[chunk.clone(), chunk.clone()]),
-            WireError::Chunk { at: 12, expected: 0, .. }
-        ));
         chunk.crc32 ^= 1;
         assert!(matches!(refusal(&[chunk]), WireError::Checksum { at: 0, .. }));
     }

@@ -16,17 +16,21 @@ const SPARE_MAX: usize = 8;
 pub struct Buffers(Arc<Mutex<Vec<Vec<f32>>>>);
 
 impl Buffers {
-    /// An empty buffer with room for `capacity` values.
+    /// `len` values, to be overwritten: they are zeros or what the buffer last held.
     #[must_use]
-    pub fn take(&self, capacity: usize) -> Values {
+    pub fn take(&self, len: usize) -> Values {
         let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut buffer = spare.unwrap_or_default();
-        buffer.reserve_exact(capacity);
+        let buffer = match spare {
+            Some(mut buffer) => {
+                buffer.resize(len, 0.0);
+                buffer
+            }
+            None => vec![0.0; len],
+        };
         Values { buffer, home: Some(self.clone()) }
     }
 
-    fn put(&self, mut buffer: Vec<f32>) {
-        buffer.clear();
+    fn put(&self, buffer: Vec<f32>) {
         let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if spare.len() < SPARE_MAX {
             spare.push(buffer);
@@ -39,13 +43,6 @@ impl Buffers {
 pub struct Values {
     buffer: Vec<f32>,
     home: Option<Buffers>,
-}
-
-impl Values {
-    /// Adds values at the end.
-    pub fn extend(&mut self, values: impl Iterator<Item = f32>) {
-        self.buffer.extend(values);
-    }
 }
 
 impl From<Vec<f32>> for Values {
@@ -99,14 +96,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dropped_buffer_is_taken_again_and_is_empty() {
+    fn a_dropped_buffer_is_taken_again() {
         let buffers = Buffers::default();
-        let mut first = buffers.take(100);
-        first.extend([1.0, 2.0].into_iter());
+        let first = buffers.take(100);
         let place = first.as_ptr();
         drop(first);
         let second = buffers.take(50);
-        assert_eq!((second.as_ptr(), second.len()), (place, 0));
+        assert_eq!((second.as_ptr(), second.len()), (place, 50));
         assert_ne!(buffers.take(100).as_ptr(), place);
     }
 

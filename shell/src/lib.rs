@@ -1,5 +1,5 @@
 //! What both programs share on their outside: flags that may come from a file, logs, exit codes, the clock,
-//! the way between processes of one machine.
+//! the ways between processes of one machine.
 //!
 //! Nothing here knows of training.
 
@@ -7,7 +7,11 @@ pub mod args;
 pub mod clock;
 pub mod local_socket;
 pub mod logging;
+mod pace;
+pub mod shared_memory;
 pub mod stop;
+
+pub use pace::paced;
 
 use std::process::ExitCode;
 

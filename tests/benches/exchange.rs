@@ -73,7 +73,7 @@ fn measure(model: &[&str], steps: u32, workers: u32) -> anyhow::Result<f64> {
     let address = prepared.local_address().to_owned();
     let children: Vec<Child> = (0..workers).map(|index| start(&address, index)).collect::<Result<_, _>>()?;
     let (_never, stop) = watch::channel(0);
-    runtime()?.block_on(prepared.run(stop))?;
+    runtime(2)?.block_on(prepared.run(stop))?;
     let mut times = Vec::new();
     for child in children {
         let output = child.wait_with_output()?;
@@ -97,7 +97,7 @@ fn start(address: &str, index: u32) -> std::io::Result<Child> {
 
 /// In a process of its own: prints the milliseconds of each step.
 fn work(address: &str, name: &str) -> anyhow::Result<()> {
-    let arrivals = runtime()?.block_on(tests::instant::work(address, name)).map_err(anyhow::Error::msg)?;
+    let arrivals = runtime(1)?.block_on(tests::instant::work(address, name)).map_err(anyhow::Error::msg)?;
     for pair in arrivals.windows(2).skip(WARM_UP) {
         println!("{}", (pair[1] - pair[0]).as_secs_f64() * 1e3);
     }
@@ -105,6 +105,6 @@ fn work(address: &str, name: &str) -> anyhow::Result<()> {
 }
 
 /// As the programs have it.
-fn runtime() -> std::io::Result<Runtime> {
-    Builder::new_multi_thread().worker_threads(1).enable_all().build()
+fn runtime(threads: usize) -> std::io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(threads).enable_all().build()
 }

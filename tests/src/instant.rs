@@ -42,8 +42,14 @@ pub async fn work(address: &str, name: &str) -> Result<Vec<Instant>, String> {
                 parameters = values;
             }
             CoordinatorMessage::Piece(piece) => {
-                connection.send(WorkerMessage::Answer(answer(incarnation, &piece, elements, &mut parameters)))?;
+                connection.send(WorkerMessage::Answer(answer(
+                    incarnation,
+                    &piece,
+                    elements,
+                    &mut parameters,
+                )))?;
             }
+            CoordinatorMessage::Sharing(_) => {}
             CoordinatorMessage::Heartbeat => connection.send(WorkerMessage::Heartbeat)?,
             CoordinatorMessage::Finished => return Ok(arrivals),
             CoordinatorMessage::Refused { reason, .. } | CoordinatorMessage::Dropped(reason) => {

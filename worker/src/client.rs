@@ -3,13 +3,15 @@
 //! Decides nothing: when to dial and what to do about a broken stream is the machine's business.
 
 use crate::driver::Input;
+use crate::lane::Lane;
 use futures_util::{Stream, StreamExt, stream};
 use hyper_util::rt::TokioIo;
 use proto::inbound::CoordinatorDecoder;
-use proto::message::WorkerMessage;
+use proto::message::{CoordinatorMessage, Sharing, WorkerMessage};
 use proto::wire::cluster_client::ClusterClient;
-use proto::{FRAME_BYTES, MESSAGE_BYTES_MAX, WINDOW_BYTES, outbound};
-use std::time::Duration;
+use proto::{FRAME_BYTES, MESSAGE_BYTES_MAX, MESSAGES_AT_ONCE, STILL_ARRIVING, WINDOW_BYTES, outbound};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
@@ -19,6 +21,8 @@ use tonic::transport::{Channel, Endpoint};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Answers that wait to be written: more than a coordinator ever asks for at once.
 const OUTBOX_MESSAGES: usize = 256;
+/// Why a stream is given up whose outbox is full.
+const NOT_READING: &str = "the coordinator does not read this worker's answers";
 
 /// A stream, open or opening. Dropping it closes it.
 #[derive(Debug)]
@@ -34,16 +38,14 @@ impl Connection {
     #[must_use]
     pub fn open(dial: u64, address: &str, hello: WorkerMessage, inbox: mpsc::Sender<Input>) -> Self {
         let (outbox, messages) = mpsc::channel(OUTBOX_MESSAGES);
-        let address = address.to_owned();
-        let reader = tokio::spawn(async move {
-            let hello = stream::iter([hello]);
-            let end = match read(dial, &address, hello.chain(ReceiverStream::new(messages)), &inbox).await {
-                Ok(()) => "the coordinator closed the stream".to_owned(),
-                Err(why) => why,
-            };
-            // The inbox is closed only when the worker is ending.
-            let _ = inbox.send(Input::Ended { dial, why: end }).await;
-        });
+        let reader = Reader {
+            dial,
+            address: address.to_owned(),
+            inbox,
+            answers: outbox.clone(),
+            lane: shell::local_socket::name_of(address).and_then(|_| Lane::create()).map(Arc::new),
+        };
+        let reader = tokio::spawn(reader.run(hello, messages));
         Self { dial, outbox, reader }
     }
 
@@ -52,9 +54,7 @@ impl Connection {
     /// # Errors
     /// When the coordinator does not read what it asked for.
     pub fn send(&self, message: WorkerMessage) -> Result<(), String> {
-        self.outbox
-            .try_send(message)
-            .map_err(|_| "the coordinator does not read this worker's answers".to_owned())
+        self.outbox.try_send(message).map_err(|_| NOT_READING.to_owned())
     }
 
     /// Waits until what was queued has been handed to the network, at most `limit`.
@@ -74,26 +74,66 @@ impl Drop for Connection {
     }
 }
 
-async fn read(
+struct Reader {
     dial: u64,
-    address: &str,
-    messages: impl Stream<Item = WorkerMessage> + Send + 'static,
-    inbox: &mpsc::Sender<Input>,
-) -> Result<(), String> {
-    let channel = connect(address).await?;
-    let mut client = ClusterClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let wire = messages.flat_map(|message| stream::iter(outbound::from_worker(message)));
-    let response = client.join(wire).await.map_err(|status| status.message().to_owned())?;
-    let mut stream = response.into_inner();
-    let mut decoder = CoordinatorDecoder::default();
-    while let Some(wire) = stream.message().await.map_err(|status| status.message().to_owned())? {
-        let message = decoder.decode(wire).map_err(|error| format!("the coordinator sent {error}"))?;
-        let input = Input::Message { dial, message: message.map(Box::new) };
-        if inbox.send(input).await.is_err() {
-            return Ok(());
-        }
+    address: String,
+    inbox: mpsc::Sender<Input>,
+    /// To the coordinator, for what is settled between the two ends of the stream.
+    answers: mpsc::Sender<WorkerMessage>,
+    /// To a coordinator on this machine.
+    lane: Option<Arc<Lane>>,
+}
+
+impl Reader {
+    async fn run(self, hello: WorkerMessage, messages: mpsc::Receiver<WorkerMessage>) {
+        let first = [Some(hello), self.lane.as_ref().map(|lane| lane.offer())];
+        let messages = stream::iter(first.into_iter().flatten()).chain(ReceiverStream::new(messages));
+        let why = match self.read(messages).await {
+            Ok(()) => "the coordinator closed the stream".to_owned(),
+            Err(why) => why,
+        };
+        // The inbox is closed only when the worker is ending.
+        let _ = self.inbox.send(Input::Ended { dial: self.dial, why }).await;
     }
-    Ok(())
+
+    async fn read(&self, messages: impl Stream<Item = WorkerMessage> + Send + 'static) -> Result<(), String> {
+        let channel = connect(&self.address).await?;
+        let mut client = ClusterClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let lane = self.lane.clone();
+        let wire = messages.flat_map(move |message| {
+            let lease = lane.as_ref().and_then(|lane| lane.lease(&message));
+            let place = move |at, bytes: &[u8]| lease.as_ref()?.write(at, bytes).ok();
+            shell::paced(outbound::from_worker(message, place), MESSAGES_AT_ONCE)
+        });
+        let response = client.join(wire).await.map_err(|status| status.message().to_owned())?;
+        let mut stream = response.into_inner();
+        let mut decoder = CoordinatorDecoder::default();
+        let mut told = Instant::now();
+        while let Some(wire) = stream.message().await.map_err(|status| status.message().to_owned())? {
+            let message = decoder.decode(wire).map_err(|error| format!("the coordinator sent {error}"))?;
+            if decoder.released() {
+                self.answer(Some(WorkerMessage::Sharing(Sharing::Released)))?;
+            }
+            if let Some(CoordinatorMessage::Sharing(step)) = message {
+                self.answer(self.lane.as_ref().and_then(|lane| lane.share(step, &mut decoder)))?;
+                continue;
+            }
+            if message.is_none() && told.elapsed() < STILL_ARRIVING {
+                continue;
+            }
+            told = Instant::now();
+            let input = Input::Message { dial: self.dial, message: message.map(Box::new) };
+            if self.inbox.send(input).await.is_err() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&self, message: Option<WorkerMessage>) -> Result<(), String> {
+        let sent = message.map_or(Ok(()), |message| self.answers.try_send(message));
+        sent.map_err(|_| NOT_READING.to_owned())
+    }
 }
 
 async fn connect(address: &str) -> Result<Channel, String> {

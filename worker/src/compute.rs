@@ -13,6 +13,7 @@ use common::tree::{Inserted, Node, Reduction};
 use proto::message::{AnswerBody, Piece, Task};
 use proto::values::Values;
 use std::collections::VecDeque;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -232,5 +233,6 @@ fn compute(
 /// `left + right`, element by element.
 fn add(left: &mut (Totals, AnswerBody), right: (Totals, AnswerBody)) {
     left.0.add(&right.0);
-    left.1.add(right.1);
+    // The other threads have leaves of their own.
+    left.1.add(right.1, NonZeroUsize::MIN);
 }

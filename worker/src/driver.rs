@@ -182,7 +182,8 @@ impl Driver {
             CoordinatorMessage::Welcome(welcome) => self.welcome(welcome),
             CoordinatorMessage::Refused { reason, retry: true } => Event::Lost(reason),
             CoordinatorMessage::Refused { reason, retry: false } => Event::Refused(reason),
-            CoordinatorMessage::Heartbeat => Event::Heard,
+            // What is shared is settled where the stream is read.
+            CoordinatorMessage::Heartbeat | CoordinatorMessage::Sharing(_) => Event::Heard,
             CoordinatorMessage::Parameters { version, values } => {
                 let Some(model) = self.model.clone() else {
                     return Event::Lost("parameters before a welcome".to_owned());

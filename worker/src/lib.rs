@@ -7,6 +7,7 @@ pub mod cli;
 pub mod client;
 pub mod compute;
 pub mod driver;
+mod lane;
 pub mod model;
 pub mod op;
 

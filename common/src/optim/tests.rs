@@ -1,5 +1,7 @@
 use super::*;
 
+const ONE: NonZeroUsize = NonZeroUsize::MIN;
+
 const SIZE: usize = 5;
 
 /// The formula of reference.py.
@@ -15,10 +17,9 @@ fn run(spec: OptimizerSpec, learning_rate: f64, clip: Option<f64>) -> (Vec<f32>,
     for t in 0..100 {
         let noise = (0..SIZE as u64).map(|i| value(3 * t + 11 * i) as f32);
         let mut gradient: Vec<f32> = noise.zip(&params).map(|(g, p)| g + 0.1 * p).collect();
-        if let Some(max) = clip {
-            clip_norm(&mut gradient, max);
-        }
-        optimizer.step(&mut params, &gradient, learning_rate);
+        let norm = average(&mut gradient, 1.0, ONE);
+        let scale = clip.map_or(1.0, |max| clip_scale(norm, max));
+        assert!(optimizer.step(&mut params, &gradient, scale, learning_rate, ONE));
     }
     (params, optimizer)
 }
@@ -57,8 +58,8 @@ fn a_restored_optimizer_goes_on_as_if_nothing_had_happened() {
         let mut restored = Optimizer::restore(spec, SIZE, whole.steps(), saved).unwrap();
         assert_eq!(restored, whole);
         let mut copy = params.clone();
-        whole.step(&mut params, &[0.5; SIZE], 0.01);
-        restored.step(&mut copy, &[0.5; SIZE], 0.01);
+        assert!(whole.step(&mut params, &[0.5; SIZE], 1.0, 0.01, ONE));
+        assert!(restored.step(&mut copy, &[0.5; SIZE], 1.0, 0.01, ONE));
         assert_eq!(params, copy);
     }
 }
@@ -85,9 +86,57 @@ fn constants_out_of_range_are_refused() {
 
 #[test]
 fn clipping_keeps_the_direction_and_leaves_short_gradients_alone() {
-    let mut gradient = [3.0, 4.0];
-    assert_eq!(clip_norm(&mut gradient, 10.0), 5.0);
-    assert_eq!(gradient, [3.0, 4.0]);
-    assert_eq!(clip_norm(&mut gradient, 1.0), 5.0);
-    assert!((gradient[0] - 0.6).abs() < 1e-6 && (gradient[1] - 0.8).abs() < 1e-6);
+    assert_eq!(clip_scale(5.0, 10.0), 1.0);
+    assert!((clip_scale(5.0, 1.0) - 0.2).abs() < 1e-6);
+}
+
+#[test]
+fn the_mean_is_divided_once_and_its_norm_is_that_of_all_elements() {
+    let mut sum: Vec<f32> = (0..19).map(|i| 4.0 * i as f32).collect();
+    let norm = average(&mut sum, 4.0, ONE);
+    assert!(sum.iter().enumerate().all(|(i, &g)| g == i as f32));
+    let want = (0..19).map(|i| f64::from(i * i)).sum::<f64>().sqrt();
+    assert!((norm - want).abs() < 1e-12 * want, "{norm} is not {want}");
+}
+
+#[test]
+fn blocks_do_not_show_in_the_parameters_and_none_is_overlooked() {
+    let n = 2 * BLOCK + 5;
+    let gradient: Vec<f32> = (0..n as u64).map(|i| value(i) as f32).collect();
+    let start: Vec<f32> = (0..n as u64).map(|i| value(7 * i) as f32).collect();
+    for spec in [sgd(0.0, false, 0.1), sgd(0.9, true, 0.0), OptimizerSpec::AdamW(Moments::new(0.1))] {
+        let (mut whole, mut optimizer) = (start.clone(), Optimizer::new(spec, n));
+        for _ in 0..2 {
+            assert!(optimizer.step(&mut whole, &gradient, 0.5, 0.01, ONE));
+        }
+        for at in [0, BLOCK - 1, BLOCK, n - 1] {
+            let (mut one, mut alone) = ([start[at]], Optimizer::new(spec, 1));
+            for _ in 0..2 {
+                assert!(alone.step(&mut one, &gradient[at..=at], 0.5, 0.01, ONE));
+            }
+            assert_eq!(one[0].to_bits(), whole[at].to_bits(), "{spec}, parameter {at}");
+            let mut broken = gradient.clone();
+            broken[at] = f32::INFINITY;
+            assert!(
+                !optimizer.clone().step(&mut whole.clone(), &broken, 1.0, 0.01, ONE),
+                "{spec}, parameter {at}"
+            );
+        }
+    }
+}
+
+#[test]
+fn threads_do_not_show_in_the_mean_or_the_parameters() {
+    let n = 600_001;
+    let sum: Vec<f32> = (0..n as u64).map(|i| value(i) as f32).collect();
+    let run = |threads: usize| {
+        let threads = NonZeroUsize::new(threads).unwrap();
+        let (mut gradient, mut params) = (sum.clone(), sum.clone());
+        let norm = average(&mut gradient, 3.0, threads);
+        let mut optimizer = Optimizer::new(OptimizerSpec::Adam(Moments::new(0.1)), n);
+        assert!(optimizer.step(&mut params, &gradient, 0.5, 0.01, threads));
+        (norm.to_bits(), params, optimizer)
+    };
+    let one = run(1);
+    assert!(run(3) == one && run(4) == one);
 }

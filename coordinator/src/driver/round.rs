@@ -5,6 +5,7 @@ use common::ids::{Leaf, Round};
 use common::metrics::Totals;
 use common::tree::{Node, Reduction, Tree};
 use proto::message::{Answer, AnswerBody, Piece};
+use std::num::NonZeroUsize;
 
 /// A round that has begun.
 #[derive(Debug)]
@@ -47,10 +48,10 @@ impl RoundInProgress {
     }
 
     /// Adds an answer that the machine has accepted.
-    pub(super) fn insert(&mut self, answer: Answer) {
+    pub(super) fn insert(&mut self, answer: Answer, threads: NonZeroUsize) {
         self.reduction.insert(answer.node, (answer.totals, answer.body), |left, right| {
             left.0.add(&right.0);
-            left.1.add(right.1);
+            left.1.add(right.1, threads);
         });
     }
 

@@ -1,8 +1,10 @@
 use super::*;
-use crate::message::EncodedParameters;
 use crate::outbound;
+use crate::parameters::EncodedParameters;
+use crate::wire::chunk::Place;
 use common::sample::PIXELS;
 use proptest::prelude::*;
+use std::sync::Arc;
 
 fn answer(body: AnswerBody) -> Answer {
     let totals = Totals { samples: 3, correct: 2, loss_sum: 0.1 };
@@ -40,7 +42,7 @@ fn welcome() -> Welcome {
 
 fn to_coordinator(message: WorkerMessage, elements: usize) -> Result<Vec<WorkerMessage>, WireError> {
     let mut decoder = WorkerDecoder::new(elements, Buffers::default());
-    outbound::from_worker(message).filter_map(|m| decoder.decode(m).transpose()).collect()
+    outbound::from_worker(message, |_, _| None).filter_map(|m| decoder.decode(m).transpose()).collect()
 }
 
 fn to_worker(messages: Vec<CoordinatorMessage>) -> Result<Vec<CoordinatorMessage>, WireError> {
@@ -59,6 +61,8 @@ fn a_workers_messages_arrive_as_they_were_meant() {
         WorkerMessage::Hello(Hello { name: "w".into(), threads: 2 }),
         WorkerMessage::Heartbeat,
         WorkerMessage::Leave,
+        WorkerMessage::Sharing(Sharing::Offer { process: 1, descriptor: 9 }),
+        WorkerMessage::Sharing(Sharing::Opened),
         WorkerMessage::Answer(answer(AnswerBody::Confusion(Box::new(confusion)))),
     ] {
         assert_eq!(to_coordinator(message.clone(), 9), Ok(vec![message]));
@@ -83,6 +87,8 @@ fn the_coordinators_messages_arrive_as_they_were_meant() {
         CoordinatorMessage::Refused { reason: "full".into(), retry: true },
         CoordinatorMessage::Dropped("silent".into()),
         CoordinatorMessage::Finished,
+        CoordinatorMessage::Sharing(Sharing::Offer { process: 1, descriptor: 9 }),
+        CoordinatorMessage::Sharing(Sharing::Released),
     ];
     assert_eq!(to_worker(messages.clone()), Ok(messages));
 }
@@ -100,7 +106,7 @@ fn a_gradient_of_another_size_or_cut_short_is_refused() {
     let message = WorkerMessage::Answer(answer(AnswerBody::Gradient(vec![1.0; 5].into())));
     assert_eq!(to_coordinator(message.clone(), 6), Err(WireError::Elements { expected: 6, got: 5 }));
     let mut decoder = WorkerDecoder::new(5, Buffers::default());
-    let head = outbound::from_worker(message).next().unwrap();
+    let head = outbound::from_worker(message, |_, _| None).next().unwrap();
     assert_eq!(decoder.decode(head.clone()), Ok(None));
     assert!(matches!(decoder.decode(head), Err(WireError::Order { .. })));
 }
@@ -122,11 +128,27 @@ fn numbers_out_of_range_are_refused() {
 
 #[test]
 fn parameters_are_encoded_once_and_shared() {
-    let encoded: EncodedParameters = outbound::encode_parameters(3, &[1.0, 2.0]);
-    let (a, b) = (outbound::parameters(&encoded), outbound::parameters(&encoded));
-    assert_eq!(a, b);
-    let Some(from_coordinator::Message::Chunk(chunk)) = &a[1].message else { panic!("no chunk: {a:?}") };
-    assert_eq!(chunk.data.as_ptr(), encoded.chunks[0].data.as_ptr());
+    let encoded = Arc::new(EncodedParameters::new(3, Arc::new(vec![1.0, 2.0])));
+    let data = || {
+        let messages: Vec<_> = Arc::clone(&encoded).messages().collect();
+        let Some(from_coordinator::Message::Chunk(chunk)) = messages[1].message.clone() else {
+            panic!("no chunk: {messages:?}");
+        };
+        let Some(Place::Data(data)) = chunk.place else { panic!("no bytes") };
+        data
+    };
+    assert_eq!(data().as_ptr(), data().as_ptr());
+    let mut times = 0;
+    for _ in 0..2 {
+        let place = |at, bytes: &[u8]| {
+            times += 1;
+            Some(at + bytes.len() as u64)
+        };
+        let messages: Vec<_> = Arc::clone(&encoded).placed_messages(place).collect();
+        let Some(from_coordinator::Message::Chunk(chunk)) = &messages[1].message else { panic!("no chunk") };
+        assert_eq!(chunk.place, Some(Place::At(8)));
+    }
+    assert_eq!(times, 1);
 }
 
 proptest! {

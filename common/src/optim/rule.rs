@@ -1,0 +1,119 @@
+//! What a step does to each parameter: PyTorch's formulas, in f32, element by element in a fixed order of operations.
+//!
+//! What depends on the step alone is computed once, in f64. The pass goes block by block, so that looking for what is
+//! not finite finds the block in the cache.
+
+use super::{BLOCK, Moments, OptimizerSpec};
+
+/// One step's arithmetic.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Rule {
+    Sgd { rate: f32, momentum: f32, nesterov: bool, decay: f32, scale: f32 },
+    Adam(Adam),
+}
+
+/// The constants of Adam and AdamW in one step.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Adam {
+    /// Of the gradient.
+    scale: f32,
+    /// L2 penalty that goes into the gradient: Adam's.
+    coupled: f32,
+    /// Share that is taken straight off the parameter: AdamW's.
+    fade: f32,
+    /// 1 - beta1.
+    lerp: f32,
+    /// beta2, and 1 - beta2.
+    keep: f32,
+    take: f32,
+    eps: f32,
+    step_size: f32,
+    /// sqrt(1 - beta2^steps).
+    root: f32,
+}
+
+impl Rule {
+    /// The rule of the step that makes it `steps` steps.
+    pub(super) fn new(spec: OptimizerSpec, steps: u64, scale: f32, rate: f64) -> Self {
+        match spec {
+            OptimizerSpec::Sgd { momentum, nesterov, weight_decay } => Self::Sgd {
+                rate: rate as f32,
+                momentum: momentum as f32,
+                nesterov,
+                decay: weight_decay as f32,
+                scale,
+            },
+            OptimizerSpec::Adam(m) => Self::Adam(Adam::new(m, steps, scale, rate, [m.weight_decay, 0.0])),
+            OptimizerSpec::AdamW(m) => Self::Adam(Adam::new(m, steps, scale, rate, [0.0, m.weight_decay])),
+        }
+    }
+
+    /// Updates these parameters and slots; returns whether the parameters are finite after it.
+    pub(super) fn apply(self, params: &mut [f32], gradient: &[f32], slots: &mut [&mut [f32]]) -> bool {
+        let mut is_finite = true;
+        for (index, (params, gradient)) in params.chunks_mut(BLOCK).zip(gradient.chunks(BLOCK)).enumerate() {
+            let at = index * BLOCK;
+            match (self, &mut *slots) {
+                (Self::Sgd { rate, decay, scale, .. }, []) => {
+                    let gradient = gradient.iter().map(|&g| g * scale);
+                    params.iter_mut().zip(gradient).for_each(|(p, g)| *p -= rate * (g + decay * *p));
+                }
+                (Self::Sgd { .. }, [buffer]) => self.sgd_momentum(params, gradient, &mut buffer[at..]),
+                (Self::Adam(adam), [mean, square]) => {
+                    adam.apply(params, gradient, &mut mean[at..], &mut square[at..]);
+                }
+                _ => unreachable!("an optimizer has the slots that its specification names"),
+            }
+            // No early end: a loop without branches is faster than one that hopes for a NaN.
+            is_finite &= params.iter().fold(true, |finite, value| finite & value.is_finite());
+        }
+        is_finite
+    }
+
+    fn sgd_momentum(self, params: &mut [f32], gradient: &[f32], buffer: &mut [f32]) {
+        let Self::Sgd { rate, momentum, nesterov, decay, scale } = self else { return };
+        for ((p, &g), buffer) in params.iter_mut().zip(gradient).zip(buffer) {
+            let g = g * scale + decay * *p;
+            *buffer = momentum * *buffer + g;
+            *p -= rate * if nesterov { g + momentum * *buffer } else { *buffer };
+        }
+    }
+}
+
+impl Adam {
+    fn new(m: Moments, steps: u64, scale: f32, rate: f64, [coupled, apart]: [f64; 2]) -> Self {
+        Self {
+            scale,
+            coupled: coupled as f32,
+            fade: (rate * apart) as f32,
+            lerp: (1.0 - m.beta1) as f32,
+            keep: m.beta2 as f32,
+            take: (1.0 - m.beta2) as f32,
+            eps: m.eps as f32,
+            step_size: (rate / (1.0 - power(m.beta1, steps))) as f32,
+            root: (1.0 - power(m.beta2, steps)).sqrt() as f32,
+        }
+    }
+
+    fn apply(self, params: &mut [f32], gradient: &[f32], mean: &mut [f32], square: &mut [f32]) {
+        for (((p, &g), mean), square) in params.iter_mut().zip(gradient).zip(mean).zip(square) {
+            let g = g * self.scale + self.coupled * *p;
+            *mean += self.lerp * (g - *mean);
+            *square = self.keep * *square + self.take * (g * g);
+            *p = (*p - self.fade * *p) - self.step_size * (*mean / (square.sqrt() / self.root + self.eps));
+        }
+    }
+}
+
+/// base^exponent by repeated squaring: the same bits everywhere, unlike a math library's `pow`.
+fn power(base: f64, mut exponent: u64) -> f64 {
+    let (mut result, mut square) = (1.0, base);
+    while exponent > 0 {
+        if exponent % 2 == 1 {
+            result *= square;
+        }
+        square *= square;
+        exponent /= 2;
+    }
+    result
+}

@@ -1,0 +1,141 @@
+//! The short way of tensors between this process and workers of the same machine: shared memory, agreed on per stream.
+//!
+//! Parameters lie in one memory for all streams ([`Board`]); each stream's [`Lane`] keeps what its worker has yet to
+//! read on loan, so no place is written while anyone reads it. Whoever can't or won't share gets the bytes on the
+//! stream. What arrives is opened in the reader's task (`server.rs`).
+
+use crate::server::Outgoing;
+use proto::message::Sharing;
+use proto::outbound;
+use proto::parameters::EncodedParameters;
+use proto::wire::FromCoordinator;
+use shell::shared_memory::{Address, Lease, Memory};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The memory that all workers of this machine read parameters from.
+#[derive(Debug, Default)]
+pub(crate) struct Board {
+    /// `None` where the system has none.
+    memory: Option<Memory>,
+    /// Of the newest parameters: their version, and where they lie; nowhere if no place was free.
+    newest: Mutex<Option<(u64, Option<Lease>)>>,
+}
+
+/// One stream's part of it.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    board: Arc<Board>,
+    /// Whether the worker reads the board.
+    is_open: AtomicBool,
+    /// What it was sent and has not yet read, oldest first: not more than the board has places.
+    unread: Mutex<VecDeque<Lease>>,
+}
+
+impl Board {
+    pub(crate) fn new() -> Self {
+        let memory = Memory::create().inspect_err(|error| tracing::debug!(%error, "no shared memory"));
+        Self { memory: memory.ok(), newest: Mutex::default() }
+    }
+
+    /// Where workers find it.
+    pub(crate) fn address(&self) -> Option<Address> {
+        self.memory.as_ref().map(Memory::address)
+    }
+
+    fn place(&self, parameters: &EncodedParameters) -> Option<Lease> {
+        let mut newest = lock(&self.newest);
+        match &*newest {
+            Some((version, lease)) if *version == parameters.version() => lease.clone(),
+            _ => {
+                // Its place may be the one that is free now.
+                *newest = None;
+                let lease = self.memory.as_ref()?.lease(parameters.bytes());
+                *newest = Some((parameters.version(), lease.clone()));
+                lease
+            }
+        }
+    }
+}
+
+impl Lane {
+    pub(crate) fn new(board: Arc<Board>) -> Self {
+        Self { board, is_open: AtomicBool::new(false), unread: Mutex::default() }
+    }
+
+    /// The worker has opened the board.
+    pub(crate) fn open(&self) {
+        self.is_open.store(true, Ordering::Relaxed);
+    }
+
+    /// The worker has read the oldest tensor that it was sent this way.
+    pub(crate) fn release(&self) {
+        lock(&self.unread).pop_front();
+    }
+
+    /// The wire messages of what is to be sent, made as they are asked for.
+    pub(crate) fn encode(&self, outgoing: Outgoing) -> Box<dyn Iterator<Item = FromCoordinator> + Send> {
+        let parameters = match outgoing {
+            Outgoing::Message(message) => return Box::new(outbound::from_coordinator(message).into_iter()),
+            Outgoing::Parameters(parameters) => parameters,
+        };
+        let is_open = self.is_open.load(Ordering::Relaxed);
+        match is_open.then(|| self.board.place(&parameters)).flatten() {
+            None => Box::new(parameters.messages()),
+            Some(lease) => {
+                lock(&self.unread).push_back(lease.clone());
+                Box::new(parameters.placed_messages(move |at, bytes| lease.write(at, bytes).ok()))
+            }
+        }
+    }
+}
+
+/// The message that offers a memory.
+pub(crate) fn offer(address: Address) -> Sharing {
+    Sharing::Offer { process: address.process, descriptor: address.descriptor }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto::wire::chunk::Place;
+    use proto::wire::from_coordinator::Message;
+
+    /// Whether the parameters of that version go through shared memory.
+    fn is_placed(lane: &Lane, version: u64) -> bool {
+        let parameters = Arc::new(EncodedParameters::new(version, Arc::new(vec![1.0; 4])));
+        let messages: Vec<_> = lane.encode(Outgoing::Parameters(parameters)).collect();
+        let [_, FromCoordinator { message: Some(Message::Chunk(chunk)) }] = &messages[..] else {
+            panic!("no head and chunk: {messages:?}");
+        };
+        matches!(chunk.place, Some(Place::At(_)))
+    }
+
+    #[test]
+    fn nothing_is_overwritten_before_its_reader_is_done() {
+        let lane = Lane::new(Arc::new(Board::new()));
+        assert!(!is_placed(&lane, 0), "the worker reads the stream only");
+        lane.open();
+        assert!(is_placed(&lane, 1) && is_placed(&lane, 2));
+        assert!(!is_placed(&lane, 3), "both places are still to be read");
+        lane.release();
+        assert!(is_placed(&lane, 4));
+    }
+
+    #[test]
+    fn a_stream_that_ends_gives_its_places_back() {
+        let board = Arc::new(Board::new());
+        let gone = Lane::new(Arc::clone(&board));
+        gone.open();
+        assert!(is_placed(&gone, 1) && is_placed(&gone, 2));
+        drop(gone);
+        let next = Lane::new(board);
+        next.open();
+        assert!(is_placed(&next, 3) && is_placed(&next, 4));
+    }
+}

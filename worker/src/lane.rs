@@ -1,0 +1,113 @@
+//! The short way of tensors between this worker and a coordinator on the same machine: shared memory, agreed on once
+//! for each stream.
+//!
+//! The worker offers its memory with the hello and puts gradients there once the coordinator has opened it; each place
+//! stays on loan until the coordinator has read it. Without a free place, and to another machine, the bytes go on the
+//! stream.
+
+use proto::inbound::CoordinatorDecoder;
+use proto::message::{Answer, AnswerBody, Sharing, WorkerMessage};
+use shell::shared_memory::{Address, Lease, Memory, View};
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tracing::debug;
+
+/// One stream's memory for gradients.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    memory: Memory,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Whether the coordinator reads the memory.
+    is_open: bool,
+    /// What it has yet to read, oldest first: not more than the memory has places.
+    unread: VecDeque<Lease>,
+}
+
+impl Lane {
+    /// One that is not open yet; `None` where the system has no such memory.
+    pub(crate) fn create() -> Option<Self> {
+        let memory = Memory::create().inspect_err(|error| debug!(%error, "no shared memory"));
+        Some(Self { memory: memory.ok()?, state: Mutex::default() })
+    }
+
+    /// What tells the coordinator where it is.
+    pub(crate) fn offer(&self) -> WorkerMessage {
+        let Address { process, descriptor } = self.memory.address();
+        WorkerMessage::Sharing(Sharing::Offer { process, descriptor })
+    }
+
+    /// Where the bytes of this message's gradient can be put; nowhere if they must go on the stream.
+    pub(crate) fn lease(&self, message: &WorkerMessage) -> Option<Lease> {
+        let WorkerMessage::Answer(Answer { body: AnswerBody::Gradient(values), .. }) = message else {
+            return None;
+        };
+        let mut state = self.state();
+        let lease = state.is_open.then(|| self.memory.lease(size_of_val(&**values) as u64)).flatten()?;
+        state.unread.push_back(lease.clone());
+        Some(lease)
+    }
+
+    /// Takes one step of the coordinator's; returns what to answer.
+    pub(crate) fn share(&self, step: Sharing, decoder: &mut CoordinatorDecoder) -> Option<WorkerMessage> {
+        match step {
+            Sharing::Opened => self.state().is_open = true,
+            Sharing::Released => drop(self.state().unread.pop_front()),
+            Sharing::Offer { process, descriptor } => match View::open(Address { process, descriptor }) {
+                Ok(view) => {
+                    decoder.reads(Box::new(move |at, bytes| view.read(at, bytes)));
+                    return Some(WorkerMessage::Sharing(Sharing::Opened));
+                }
+                Err(error) => debug!(%error, "can't open the coordinator's memory"),
+            },
+        }
+        None
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use common::ids::{Incarnation, Round};
+    use common::metrics::Totals;
+    use common::tree::Node;
+    use proto::message::Inspection;
+
+    fn gradient(elements: usize) -> WorkerMessage {
+        WorkerMessage::Answer(Answer {
+            incarnation: Incarnation(1),
+            round: Round(1),
+            node: Node::leaf(0),
+            totals: Totals::default(),
+            body: AnswerBody::Gradient(vec![1.0; elements].into()),
+            inspection: Inspection::default(),
+        })
+    }
+
+    #[test]
+    fn nothing_is_overwritten_before_the_coordinator_has_read_it() {
+        let lane = Lane::create().unwrap();
+        let mut decoder = CoordinatorDecoder::default();
+        assert!(lane.lease(&gradient(5)).is_none(), "the coordinator reads the stream only");
+        assert!(lane.share(Sharing::Opened, &mut decoder).is_none());
+        assert!(lane.lease(&WorkerMessage::Heartbeat).is_none());
+        assert!(lane.lease(&gradient(5)).is_some() && lane.lease(&gradient(5)).is_some());
+        assert!(lane.lease(&gradient(5)).is_none(), "both places are still to be read");
+        assert!(lane.share(Sharing::Released, &mut decoder).is_none());
+        assert!(lane.lease(&gradient(5)).is_some());
+    }
+
+    #[test]
+    fn a_memory_that_can_not_be_opened_is_done_without() {
+        let lane = Lane::create().unwrap();
+        let offer = Sharing::Offer { process: u32::MAX, descriptor: 3 };
+        assert!(lane.share(offer, &mut CoordinatorDecoder::default()).is_none());
+    }
+}
