@@ -4,6 +4,7 @@
 //! [`proto::inbound`] accepts. A task ends when its peer's stream does, or when the driver drops its [`Outbox`].
 
 use crate::doors::Listeners;
+use crate::doors::lobby::{self, Presence};
 use crate::driver::Input;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
@@ -24,7 +25,7 @@ use tonic::transport::server::{Router, TcpIncoming};
 use tonic::{Request, Response, Status, Streaming};
 
 /// From opening a stream to having said hello on it.
-const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+const HELLO_TIMEOUT: Duration = lobby::STAY;
 /// Messages that wait for one worker; one that lets more pile up is not reading.
 const OUTBOX_MESSAGES: usize = 256;
 /// A worker needs one stream; a few more do no harm.
@@ -77,12 +78,13 @@ pub(crate) async fn serve(
     let service = ClusterServer::from_arc(service).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let closed = |mut until: watch::Receiver<()>| async move { while until.changed().await.is_ok() {} };
     let tcp = TcpIncoming::from(listeners.tcp).with_nodelay(Some(true));
+    let tcp = lobby::watched(tcp);
     let tcp = router(service.clone()).serve_with_incoming_shutdown(tcp, closed(until.clone()));
     let local = async {
         match listeners.short {
             None => Ok(()),
             Some(listener) => {
-                let incoming = UnixListenerStream::new(listener);
+                let incoming = lobby::watched(UnixListenerStream::new(listener));
                 router(service).serve_with_incoming_shutdown(incoming, closed(until)).await
             }
         }
@@ -119,13 +121,14 @@ impl Cluster for Service {
         request: Request<Streaming<FromWorker>>,
     ) -> Result<Response<Self::JoinStream>, Status> {
         let connection = self.connections.fetch_add(1, Ordering::Relaxed);
+        let presence = request.extensions().get::<Arc<Presence>>().map(Arc::clone).unwrap_or_default();
         let (messages, outgoing) = mpsc::channel(OUTBOX_MESSAGES);
         let (open, closed) = oneshot::channel();
         let outbox = Outbox { messages, _open: open };
         let decoder = WorkerDecoder::new(self.elements, self.buffers.clone());
         let reader = Reader { connection, decoder, wire: request.into_inner(), inbox: self.inbox.clone() };
         // Ends with the peer's stream or with the outbox, which the driver owns from the hello on.
-        tokio::spawn(reader.run(outbox, closed));
+        tokio::spawn(reader.run(outbox, closed, presence));
         let wire = ReceiverStream::new(outgoing).flat_map(|outgoing| stream::iter(encode(outgoing)).map(Ok));
         Ok(Response::new(wire.boxed()))
     }
@@ -146,13 +149,15 @@ struct Reader {
 }
 
 impl Reader {
-    async fn run(mut self, outbox: Outbox, closed: oneshot::Receiver<Infallible>) {
+    async fn run(mut self, outbox: Outbox, closed: oneshot::Receiver<Infallible>, presence: Arc<Presence>) {
         let connection = self.connection;
-        match tokio::time::timeout(HELLO_TIMEOUT, self.hello()).await {
+        let _introduced = match tokio::time::timeout(HELLO_TIMEOUT, self.hello()).await {
             Ok(Ok(hello)) => {
+                let introduced = presence.introduce();
                 if self.inbox.send(Input::Hello { connection, hello, outbox }).await.is_err() {
                     return;
                 }
+                introduced
             }
             Ok(Err(Some(reason))) => {
                 tracing::warn!(connection, reason, "refused a connection");
@@ -165,7 +170,7 @@ impl Reader {
                 tracing::warn!(connection, "closed a connection that said nothing");
                 return;
             }
-        }
+        };
         let end = tokio::select! {
             end = self.forward() => end,
             _ = closed => return,

@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal::SIGTERM;
 use std::fs;
 use std::path::{Path, PathBuf};
-use tests::golden::{Bench, assert_golden};
+use tests::golden::{Bench, STEPS, assert_golden};
 use tests::process::{Process, checkpoints};
 
 const ALARM: &str = "no checkpoint; the training goes on";
@@ -65,7 +65,8 @@ fn a_run_on_a_full_disk_trains_to_its_end_and_keeps_the_last_good_checkpoint() {
     let outcome = Process::start_after(limited, "coordinator", &flags).wait();
     assert_eq!(outcome.code, Some(1), "{}", outcome.errors);
     assert!(outcome.errors.contains(ALARM), "{}", outcome.errors);
-    assert!(outcome.errors.contains("the checkpoint of step 480 could not be written"), "{}", outcome.errors);
+    let failure = format!("the checkpoint of step {STEPS} could not be written");
+    assert!(outcome.errors.contains(&failure), "{}", outcome.errors);
     assert_eq!(checkpoints(bench.folder()).last(), Some(&good));
     assert_golden(&bench.local("2").wait());
 }

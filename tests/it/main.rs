@@ -8,4 +8,5 @@ mod links_fail;
 mod processes;
 mod same_bits;
 mod simulation;
+mod strangers;
 mod workers_fail;

@@ -22,14 +22,14 @@ const NUMBERS: [&str; 16] = [
     "--micro-batch",
     "7",
     "--epochs",
-    "40",
+    "24",
     "--checkpoint-every",
     "5",
     "--keep",
     "2",
 ];
 /// Its last step.
-pub const STEPS: u64 = 480;
+pub const STEPS: u64 = 288;
 
 /// A link that makes a step take 20 ms at least: on the busiest machine a fault comes before the run is over.
 pub const SLOW: Link = Link { delay: Duration::from_millis(10), rate: None, fate: None };

@@ -118,6 +118,24 @@ impl Process {
         self.child.id()
     }
 
+    /// A number that the system keeps of it, as `VmHWM` (most memory so far, in kB), from `/proc/ID/status`.
+    ///
+    /// # Panics
+    /// When the process is gone or the system keeps no such number.
+    #[must_use]
+    pub fn status(&self, field: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it is running");
+        let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        number.unwrap_or_else(|| panic!("no {field} in {status}"))
+    }
+
+    /// How many files and connections it has open.
+    #[must_use]
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.id())).map_or(0, Iterator::count)
+    }
+
     /// Sends a signal.
     ///
     /// # Panics
