@@ -1,6 +1,9 @@
 //! Where workers come in: a TCP port and, for those on this machine, the short way where the system has one.
 //!
-//! Opened before the run is announced, so that a taken port fails at once; served by [`server`](crate::server).
+//! Opened before the run is announced, so that a taken port fails at once; served by [`server`](crate::server). How long
+//! one who says nothing may stay is decided in [`lobby`].
+
+pub(crate) mod lobby;
 
 use crate::RunError;
 use shell::local_socket;

@@ -4,6 +4,7 @@
 //! [`proto::inbound`] accepts. A task ends when its peer's stream does, or when the driver drops its [`Outbox`].
 
 use crate::doors::Listeners;
+use crate::doors::lobby::{self, Presence};
 use crate::driver::Input;
 use crate::lane::{self, Board, Lane};
 use futures_util::StreamExt;
@@ -23,11 +24,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tonic::transport::Server;
-use tonic::transport::server::{Router, TcpIncoming, UdsConnectInfo};
+use tonic::transport::server::{Router, TcpIncoming};
 use tonic::{Request, Response, Status, Streaming};
 
 /// From opening a stream to having said hello on it.
-const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+const HELLO_TIMEOUT: Duration = lobby::STAY;
 /// Messages that wait for one worker; one that lets more pile up is not reading.
 const OUTBOX_MESSAGES: usize = 256;
 /// A worker needs one stream; a few more do no harm.
@@ -75,30 +76,33 @@ pub(crate) async fn serve(
     inbox: mpsc::Sender<Input>,
     until: watch::Receiver<()>,
 ) -> Result<(), tonic::transport::Error> {
-    let service = Arc::new(Service {
+    let service = Service {
         elements,
+        is_local: false,
         buffers: Buffers::default(),
         board: Arc::new(Board::new()),
         inbox,
-        connections: AtomicU64::new(0),
-    });
-    let service = ClusterServer::from_arc(service).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        connections: Arc::new(AtomicU64::new(0)),
+    };
+    let local_service = Service { is_local: true, ..service.clone() };
     let closed = |mut until: watch::Receiver<()>| async move { while until.changed().await.is_ok() {} };
     let tcp = TcpIncoming::from(listeners.tcp).with_nodelay(Some(true));
-    let tcp = router(service.clone()).serve_with_incoming_shutdown(tcp, closed(until.clone()));
+    let tcp = lobby::watched(tcp);
+    let tcp = router(service).serve_with_incoming_shutdown(tcp, closed(until.clone()));
     let local = async {
         match listeners.short {
             None => Ok(()),
             Some(listener) => {
-                let incoming = UnixListenerStream::new(listener);
-                router(service).serve_with_incoming_shutdown(incoming, closed(until)).await
+                let incoming = lobby::watched(UnixListenerStream::new(listener));
+                router(local_service).serve_with_incoming_shutdown(incoming, closed(until)).await
             }
         }
     };
     tokio::try_join!(tcp, local).map(|_| ())
 }
 
-fn router(service: ClusterServer<Service>) -> Router {
+fn router(service: Service) -> Router {
+    let service = ClusterServer::new(service).max_decoding_message_size(MESSAGE_BYTES_MAX);
     Server::builder()
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
@@ -109,14 +113,17 @@ fn router(service: ClusterServer<Service>) -> Router {
         .add_service(service)
 }
 
+#[derive(Clone)]
 struct Service {
     /// Parameters of the model: the size of a gradient.
     elements: usize,
+    /// Whether its workers are on this machine for certain.
+    is_local: bool,
     /// Of all connections' gradients.
     buffers: Buffers,
     board: Arc<Board>,
     inbox: mpsc::Sender<Input>,
-    connections: AtomicU64,
+    connections: Arc<AtomicU64>,
 }
 
 #[tonic::async_trait]
@@ -128,21 +135,21 @@ impl Cluster for Service {
         request: Request<Streaming<FromWorker>>,
     ) -> Result<Response<Self::JoinStream>, Status> {
         let connection = self.connections.fetch_add(1, Ordering::Relaxed);
+        let presence = request.extensions().get::<Arc<Presence>>().map(Arc::clone).unwrap_or_default();
         let (messages, outgoing) = mpsc::channel(OUTBOX_MESSAGES);
         let (open, closed) = oneshot::channel();
         let lane = Arc::new(Lane::new(Arc::clone(&self.board)));
-        let is_local = request.extensions().get::<UdsConnectInfo>().is_some();
         let reader = Reader {
             connection,
             decoder: WorkerDecoder::new(self.elements, self.buffers.clone()),
             wire: request.into_inner(),
             inbox: self.inbox.clone(),
-            sharing: is_local.then(|| (Arc::clone(&self.board), Arc::clone(&lane))),
+            sharing: self.is_local.then(|| (Arc::clone(&self.board), Arc::clone(&lane))),
             answers: messages.clone(),
         };
         let outbox = Outbox { messages, _open: open };
         // Ends with the peer's stream or with the outbox, which the driver owns from the hello on.
-        tokio::spawn(reader.run(outbox, closed));
+        tokio::spawn(reader.run(outbox, closed, presence));
         let wire = ReceiverStream::new(outgoing)
             .flat_map(move |item| shell::paced(lane.encode(item), MESSAGES_AT_ONCE).map(Ok));
         Ok(Response::new(wire.boxed()))
@@ -161,13 +168,15 @@ struct Reader {
 }
 
 impl Reader {
-    async fn run(mut self, outbox: Outbox, closed: oneshot::Receiver<Infallible>) {
+    async fn run(mut self, outbox: Outbox, closed: oneshot::Receiver<Infallible>, presence: Arc<Presence>) {
         let connection = self.connection;
-        match tokio::time::timeout(HELLO_TIMEOUT, self.hello()).await {
+        let _introduced = match tokio::time::timeout(HELLO_TIMEOUT, self.hello()).await {
             Ok(Ok(hello)) => {
+                let introduced = presence.introduce();
                 if self.inbox.send(Input::Hello { connection, hello, outbox }).await.is_err() {
                     return;
                 }
+                introduced
             }
             Ok(Err(Some(reason))) => {
                 tracing::warn!(connection, reason, "refused a connection");
@@ -180,7 +189,7 @@ impl Reader {
                 tracing::warn!(connection, "closed a connection that said nothing");
                 return;
             }
-        }
+        };
         let end = tokio::select! {
             end = self.forward() => end,
             _ = closed => return,

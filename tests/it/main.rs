@@ -1,7 +1,12 @@
 //! One binary for all tests that span crates: it links once. A file per promise.
 
 mod cli;
+mod coordinator_fails;
 mod digits;
+mod disks_fail;
+mod links_fail;
 mod processes;
 mod same_bits;
 mod simulation;
+mod strangers;
+mod workers_fail;

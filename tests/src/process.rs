@@ -58,13 +58,29 @@ impl Process {
     #[must_use]
     pub fn start(name: &str, args: &[&str]) -> Self {
         let mut command = Command::new(program(name));
+        command.args(args);
+        Self::spawn(name, command)
+    }
+
+    /// Starts a program from a shell that has prepared something first: `prepare` is a line of POSIX shell.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_after(prepare: &str, name: &str, args: &[&str]) -> Self {
+        let mut command = Command::new("/bin/sh");
+        command.arg("-c").arg(format!("{prepare}; exec \"$0\" \"$@\"")).arg(program(name)).args(args);
+        Self::spawn(name, command)
+    }
+
+    fn spawn(name: &str, mut command: Command) -> Self {
         for (variable, _) in std::env::vars_os() {
             let text = variable.to_string_lossy();
             if text.starts_with("LOCKSTEP_") || text == "RUST_LOG" {
                 command.env_remove(&variable);
             }
         }
-        let pipes = command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let pipes = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = pipes.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));
         let errors = Arc::<Mutex<String>>::default();
         let (stderr, sink) = (child.stderr.take().expect("a pipe"), Arc::clone(&errors));
@@ -102,6 +118,24 @@ impl Process {
         self.child.id()
     }
 
+    /// A number that the system keeps of it, as `VmHWM` (most memory so far, in kB), from `/proc/ID/status`.
+    ///
+    /// # Panics
+    /// When the process is gone or the system keeps no such number.
+    #[must_use]
+    pub fn status(&self, field: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it is running");
+        let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        number.unwrap_or_else(|| panic!("no {field} in {status}"))
+    }
+
+    /// How many files and connections it has open.
+    #[must_use]
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.id())).map_or(0, Iterator::count)
+    }
+
     /// Sends a signal.
     ///
     /// # Panics
@@ -121,14 +155,27 @@ impl Process {
     ///
     /// # Panics
     /// When it does not come.
-    #[must_use]
     pub fn wait_for_line(&mut self, text: &str) -> String {
+        self.wait_for_lines(1, text)
+    }
+
+    /// Waits until so many lines of its standard error contain `text`; returns the last of them.
+    ///
+    /// # Panics
+    /// When they don't come.
+    pub fn wait_for_lines(&mut self, count: usize, text: &str) -> String {
         let mut found = None;
-        self.wait_until(&format!("says {text:?}"), |errors| {
-            found = errors.lines().find(|line| line.contains(text)).map(str::to_owned);
+        self.wait_until(&format!("says {text:?} {count} times"), |errors| {
+            found = errors.lines().filter(|line| line.contains(text)).nth(count - 1).map(str::to_owned);
             found.is_some()
         });
         found.expect("found above")
+    }
+
+    /// How many lines of its standard error contain `text` so far.
+    #[must_use]
+    pub fn lines_with(&self, text: &str) -> usize {
+        self.errors().lines().filter(|line| line.contains(text)).count()
     }
 
     /// Waits until `folder` holds a checkpoint of step `step` or later.

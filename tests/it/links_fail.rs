@@ -1,0 +1,128 @@
+//! A network that is slow, cut, half dead or broken costs time and no bit.
+
+use std::thread::sleep;
+use std::time::Duration;
+use tests::golden::{Bench, SLOW, assert_golden};
+use tests::process::Process;
+use tests::proxy::{Fate, Link, Proxy, Way};
+
+/// For bytes to come through a proxy.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A run whose two workers come through one proxy; both are needed to go on.
+struct Linked {
+    bench: Bench,
+    run: Process,
+    proxy: Proxy,
+    workers: [Process; 2],
+}
+
+impl Linked {
+    fn new(flags: &[&str]) -> Self {
+        let bench = Bench::new();
+        let (run, proxy) = bench.slowed(&[&["--workers", "2:2"], flags].concat());
+        let workers = ["a", "b"].map(|name| Process::worker(&proxy.address(), name));
+        let mut linked = Self { bench, run, proxy, workers };
+        linked.advance(10);
+        linked
+    }
+
+    /// Waits for so many further steps.
+    fn advance(&mut self, steps: u64) {
+        let step = self.bench.newest() + steps;
+        self.run.wait_for_checkpoint(self.bench.folder(), step);
+    }
+
+    fn joins(&self) -> usize {
+        self.run.lines_with("worker joined")
+    }
+
+    fn ends_golden(self) -> String {
+        self.proxy.heal();
+        let outcome = self.run.wait();
+        assert_golden(&outcome);
+        for worker in self.workers {
+            assert_eq!(worker.wait().code, Some(0));
+        }
+        outcome.errors
+    }
+}
+
+#[test]
+fn a_slow_link_only_takes_longer() {
+    let mut linked = Linked::new(&[]);
+    let link = Link { delay: Duration::from_millis(20), rate: Some(4_000_000), fate: None };
+    linked.proxy.set_both(link);
+    linked.advance(10);
+    linked.proxy.set_both(SLOW);
+    let log = linked.ends_golden();
+    assert!(!log.contains("worker dropped"), "{log}");
+}
+
+#[test]
+fn a_link_that_is_out_for_a_second_is_waited_for() {
+    let mut linked = Linked::new(&[]);
+    linked.proxy.set_both(Link::after(0, Fate::Hold));
+    sleep(Duration::from_secs(1));
+    linked.proxy.set_both(SLOW);
+    linked.advance(5);
+    let log = linked.ends_golden();
+    assert!(!log.contains("worker dropped"), "{log}");
+}
+
+#[test]
+fn workers_behind_a_link_that_is_out_too_long_are_evicted_and_come_back() {
+    let mut linked = Linked::new(&["--heartbeat-timeout", "2"]);
+    let joins = linked.joins();
+    linked.proxy.set_both(Link::after(0, Fate::Hold));
+    for name in ["a", "b"] {
+        let dropped = linked.run.wait_for_line(&format!("worker dropped worker={name}"));
+        assert!(dropped.contains("nothing heard"), "{dropped}");
+    }
+    linked.proxy.set_both(SLOW);
+    linked.run.wait_for_lines(joins + 2, "worker joined");
+    linked.ends_golden();
+}
+
+#[test]
+fn a_half_open_connection_is_noticed_whichever_half_is_dead() {
+    for way in [Way::Up, Way::Down] {
+        let mut linked = Linked::new(&["--heartbeat-timeout", "2"]);
+        let joins = linked.joins();
+        linked.proxy.set(way, Link::after(0, Fate::Swallow));
+        linked.run.wait_for_line("worker dropped");
+        linked.proxy.set_both(SLOW);
+        linked.run.wait_for_lines(joins + 1, "worker joined");
+        linked.ends_golden();
+    }
+}
+
+#[test]
+fn a_connection_cut_after_any_number_of_bytes_is_made_anew() {
+    let mut linked = Linked::new(&[]);
+    for (bytes, fate) in
+        [(1, Fate::Close), (3_000, Fate::Reset), (70_000, Fate::Close), (250_000, Fate::Reset)]
+    {
+        for way in [Way::Up, Way::Down] {
+            let (joins, drops) = (linked.joins(), linked.run.lines_with("worker dropped"));
+            linked.proxy.set(way, Link::after(bytes, fate));
+            linked.proxy.wait_for_fate(way, PATIENCE);
+            linked.run.wait_for_lines(drops + 1, "worker dropped");
+            linked.proxy.set_both(SLOW);
+            linked.run.wait_for_lines(joins + 1, "worker joined");
+        }
+    }
+    linked.ends_golden();
+}
+
+#[test]
+fn a_reset_connection_is_made_anew() {
+    let mut linked = Linked::new(&[]);
+    for _ in 0..4 {
+        let joins = linked.joins();
+        linked.proxy.break_all(Fate::Reset);
+        linked.run.wait_for_lines(joins + 2, "worker joined");
+        linked.advance(5);
+    }
+    linked.ends_golden();
+}

@@ -1,0 +1,186 @@
+//! Whoever connects and is no worker is shown out; memory stays bounded, and the training does not notice.
+
+use proto::wire::cluster_client::ClusterClient;
+use proto::wire::{FromWorker, Hello, from_worker};
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+use tests::golden::{Bench, assert_golden};
+use tests::process::Process;
+use tests::proxy::{Link, Proxy};
+use tokio_stream::StreamExt;
+
+/// A connection that says nothing has 10 s; the rest is for a busy machine.
+const CLOSED_WITHIN: Duration = Duration::from_secs(40);
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// An HTTP/2 frame without content: SETTINGS, all as they are.
+const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+
+/// A run with one worker, so slow that it outlasts its visitors.
+struct Visited {
+    bench: Bench,
+    run: Process,
+    proxy: Proxy,
+    worker: Process,
+}
+
+impl Visited {
+    fn new() -> Self {
+        let bench = Bench::new();
+        let (mut run, proxy) = bench.slowed(&["--workers", "1:2"]);
+        proxy.set_both(Link { delay: Duration::from_millis(60), ..Link::default() });
+        let worker = Process::worker(&proxy.address(), "honest");
+        run.wait_for_checkpoint(bench.folder(), 5);
+        Self { bench, run, proxy, worker }
+    }
+
+    /// Where the coordinator itself listens.
+    fn address(&self) -> String {
+        let errors = self.run.errors();
+        let line = errors.lines().find(|line| line.starts_with("listening on ")).unwrap();
+        line.split([' ', ';']).nth(2).unwrap().to_owned()
+    }
+
+    fn ends_golden_and_undisturbed(mut self) {
+        let step = self.bench.newest() + 1;
+        self.run.wait_for_checkpoint(self.bench.folder(), step);
+        self.proxy.heal();
+        let outcome = self.run.wait();
+        assert_golden(&outcome);
+        assert!(!outcome.errors.contains("worker dropped worker=honest"), "{}", outcome.errors);
+        assert_eq!(self.worker.wait().code, Some(0));
+    }
+}
+
+/// Reads until the other side closes; answers HTTP/2's pings if `polite`.
+fn wait_for_close(stream: &mut TcpStream, polite: bool) {
+    let deadline = Instant::now() + CLOSED_WITHIN;
+    stream.set_read_timeout(Some(CLOSED_WITHIN)).unwrap();
+    let mut received = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(bytes) => received.extend(&buffer[..bytes]),
+            Err(error) => {
+                let open =
+                    matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut);
+                return assert!(!open, "still open after {CLOSED_WITHIN:?}");
+            }
+        }
+        assert!(Instant::now() < deadline, "still open after {CLOSED_WITHIN:?}");
+        while polite && received.len() >= 9 {
+            let length = usize::from(received[1]) << 8 | usize::from(received[2]);
+            if received.len() < 9 + length {
+                break;
+            }
+            let frame: Vec<u8> = received.drain(..9 + length).collect();
+            if frame[3] == 6 && frame[4] & 1 == 0 {
+                let pong = [&frame[..4], &[1], &frame[5..]].concat();
+                let _ = stream.write_all(&pong);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_thousand_connections_that_say_nothing_are_closed() {
+    let visited = Visited::new();
+    let address = visited.address();
+    let before_kb = visited.run.status("VmHWM");
+    let mut silent = VecDeque::new();
+    for _ in 0..1000 {
+        silent.push_back(TcpStream::connect(&address).unwrap());
+        // This process may have no more files open than the coordinator. The oldest are the first to go.
+        if silent.len() > 400 {
+            wait_for_close(&mut silent.pop_front().unwrap(), false);
+        }
+    }
+    silent.iter_mut().for_each(|stream| wait_for_close(stream, false));
+    let grown_kb = visited.run.status("VmHWM") - before_kb;
+    assert!(grown_kb < 64 << 10, "the coordinator grew by {grown_kb} kB");
+    assert!(visited.run.open_files() < 100, "{} files are open", visited.run.open_files());
+    visited.ends_golden_and_undisturbed();
+}
+
+#[test]
+fn one_who_never_says_hello_is_shown_out_whatever_else_he_says() {
+    let visited = Visited::new();
+    let address = visited.address();
+    let connect = || TcpStream::connect(&address).unwrap();
+    let noise: Vec<u8> = (0..100_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let sayings: [(&[u8], bool); 6] = [
+        (b"", false),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", false),
+        (&noise, false),
+        (&PREFACE[..12], false),
+        (PREFACE, false),
+        (&[PREFACE, SETTINGS].concat(), true),
+    ];
+    std::thread::scope(|scope| {
+        for (saying, polite) in sayings {
+            scope.spawn(move || {
+                let mut stream = connect();
+                // It may be closed before all is said.
+                let _ = stream.write_all(saying);
+                wait_for_close(&mut stream, polite);
+            });
+        }
+        scope.spawn(move || {
+            let mut stream = connect();
+            let deadline = Instant::now() + CLOSED_WITHIN;
+            // A letter now and then, without end.
+            for letter in PREFACE.iter().chain(SETTINGS).cycle() {
+                std::thread::sleep(Duration::from_millis(700));
+                if stream.write_all(&[*letter]).is_err() {
+                    return;
+                }
+                assert!(Instant::now() < deadline, "still open after {CLOSED_WITHIN:?}");
+            }
+        });
+    });
+    visited.ends_golden_and_undisturbed();
+}
+
+/// How a stream ends on which these messages are sent, and nothing after them.
+async fn answer_to(address: &str, messages: Vec<FromWorker>) -> Result<(), String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let client = ClusterClient::connect(format!("http://{address}")).await;
+    let mut client = client.map_err(|error| text(&error))?;
+    let messages = tokio_stream::iter(messages).chain(tokio_stream::pending());
+    let mut stream = client.join(messages).await.map_err(|error| text(&error))?.into_inner();
+    while let Some(message) = stream.next().await {
+        message.map_err(|error| text(&error))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_stream_without_a_hello_or_with_an_oversize_message_is_ended() {
+    let visited = Visited::new();
+    let address = visited.address();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let hello = |name: String| {
+        let hello = Hello { protocol_version: proto::PROTOCOL_VERSION, name, threads: 1 };
+        FromWorker { message: Some(from_worker::Message::Hello(hello)) }
+    };
+    let nothing = FromWorker { message: None };
+    let long = hello("x".repeat(2 * proto::MESSAGE_BYTES_MAX));
+    let sayings = [
+        vec![],
+        vec![nothing.clone()],
+        vec![long.clone()],
+        // Members: dropped for what they say next.
+        vec![hello("talks nonsense".to_owned()), nothing],
+        vec![hello("says too much".to_owned()), long],
+        vec![hello("says it twice".to_owned()), hello("says it twice".to_owned())],
+    ];
+    for messages in sayings {
+        let said = format!("{} messages", messages.len());
+        let ended = async { tokio::time::timeout(CLOSED_WITHIN, answer_to(&address, messages)).await };
+        // Refusals come as a message before an orderly end, or as a status.
+        assert!(runtime.block_on(ended).is_ok(), "still open after {said}");
+    }
+    visited.ends_golden_and_undisturbed();
+}
