@@ -18,7 +18,7 @@ use crate::trainer::{Evaluated, Outcome, Trainer, Work};
 use common::checkpoint::Checkpoint;
 use common::ids::{Incarnation, Round};
 use common::metrics::Totals;
-use common::protocol::coordinator::{Action, Cause, Coordinator, Event, Limits, Verdict};
+use common::protocol::coordinator::{Action, Cause, Coordinator, Event, Limits, QUARANTINE_AFTER, Verdict};
 use common::tree::Node;
 use ending::Ending;
 use proto::message::{
@@ -263,8 +263,15 @@ impl Driver {
                 });
                 Ok(self.peers.send(incarnation, welcome).err().map(|why| Event::Gone(incarnation, why)))
             }
-            Action::Full { connection, max } => {
-                self.peers.refuse(connection, format!("all {max} places are taken"));
+            Action::Refuse { connection, refusal } => {
+                let reason = refusal.to_string();
+                if let Some(name) = self.peers.refuse(connection, reason.clone(), refusal.may_retry()) {
+                    warn!(worker = %name, reason, "worker refused");
+                }
+                Ok(None)
+            }
+            Action::Quarantined { name } => {
+                warn!(worker = %name, offences = QUARANTINE_AFTER, "worker quarantined for the rest of the run");
                 Ok(None)
             }
             Action::Grant { to, round, node, copy } => {

@@ -43,12 +43,12 @@ impl Peers {
         Some(name)
     }
 
-    /// Refuses a greeted connection for now.
-    pub(crate) fn refuse(&mut self, connection: u64, reason: String) {
-        if let Some((_, outbox)) = self.joining.remove(&connection) {
-            // It is given up either way.
-            let _ = outbox.send(Outgoing::Message(CoordinatorMessage::Refused { reason, retry: true }));
-        }
+    /// Refuses a greeted connection, for now or for ever. Returns its name.
+    pub(crate) fn refuse(&mut self, connection: u64, reason: String, retry: bool) -> Option<String> {
+        let (name, outbox) = self.joining.remove(&connection)?;
+        // It is given up either way.
+        let _ = outbox.send(Outgoing::Message(CoordinatorMessage::Refused { reason, retry }));
+        Some(name)
     }
 
     /// The member on a connection.

@@ -49,6 +49,8 @@ pub enum Sabotage {
     LoseGrant,
     /// The coordinator takes an answer for another member's.
     Misattribute,
+    /// The coordinator takes every connection for another worker's.
+    ForgetNames,
 }
 
 /// What happened in one run or, added up, in many.

@@ -10,7 +10,7 @@ use super::plan::Plan;
 use super::trainer::Value;
 use super::world::World;
 use common::ids::{Incarnation, Round};
-use common::protocol::coordinator::{Action, Coordinator, Event, Limits, Verdict};
+use common::protocol::coordinator::{Action, Coordinator, Event, Limits, Refusal, Verdict};
 use std::collections::BTreeMap;
 
 /// From one step to the next, at most: the optimizer.
@@ -75,6 +75,8 @@ impl Hub {
     ) -> Result<(), Violation> {
         if let Up::Hello { name, threads } = message {
             self.links.insert(connection, Link::default());
+            let name =
+                if world.has(Sabotage::ForgetNames) { format!("{name} on {connection}") } else { name };
             return self.feed(world, Event::Join { connection: connection as u64, name, threads }, None);
         }
         let Some(from) = self.links.get(&connection).and_then(|link| link.member) else {
@@ -150,9 +152,12 @@ impl Hub {
                 self.link_of.insert(incarnation, connection);
                 world.down(connection, Down::Welcome(incarnation));
             }
-            Action::Full { connection, .. } => {
-                world.report.count("newcomer above the maximum");
-                world.down(connection as usize, Down::Full);
+            Action::Refuse { connection, refusal } => {
+                world.report.count(match refusal {
+                    Refusal::Full { .. } => "newcomer above the maximum",
+                    Refusal::Quarantined => "quarantined worker refused",
+                });
+                world.down(connection as usize, Down::Refused { retry: refusal.may_retry() });
                 world.down(connection as usize, Down::Ended);
             }
             Action::Grant { to, round, node, copy } => {
@@ -188,7 +193,7 @@ impl Hub {
             Action::Discard { from } if !self.link_of.contains_key(&from) => {
                 world.report.count("late answer of a dropped member");
             }
-            Action::Discard { .. } | Action::Waiting { .. } => {}
+            Action::Discard { .. } | Action::Waiting { .. } | Action::Quarantined { .. } => {}
             Action::NonFinite { round, leaf } => {
                 let what = format!("leaf {leaf} of round {round} is called non-finite");
                 return Err(Violation::new("honest_workers_are_not_accused", what));

@@ -1,4 +1,6 @@
+use super::deal::{COPY_AFTER_US_MIN, WAITING_NOTICE_US};
 use super::*;
+use crate::ids::Rank;
 
 const LIMITS: Limits = Limits { start: 1, min: 1, max: 3, heartbeat_timeout_us: 10_000_000 };
 
@@ -131,7 +133,10 @@ fn a_newcomer_above_the_maximum_is_told_so_and_a_name_joins_once() {
     for name in ["a", "b", "c"] {
         assert!(matches!(join(&mut machine, 0, name)[0], Action::Welcome { .. }));
     }
-    assert_eq!(join(&mut machine, 0, "d"), [Action::Full { connection: 1, max: 3 }]);
+    assert_eq!(
+        join(&mut machine, 0, "d"),
+        [Action::Refuse { connection: 1, refusal: Refusal::Full { max: 3 } }]
+    );
     let actions = join(&mut machine, 0, "b");
     let (cause, returned) = (Cause::Replaced, vec![]);
     assert_eq!(actions[0], Action::Removed { member: Incarnation(2), cause, returned });
@@ -188,4 +193,35 @@ fn an_answer_to_an_earlier_coordinator_never_reaches_the_next() {
         (worker::Action::Send(Round(0), Node::leaf(0)), worker::Action::Drop(Round(0), Node::leaf(0)));
     assert_eq!(piece_of(&mut Coordinator::new(LIMITS, Incarnation(1)), 0), [send]);
     assert_eq!(piece_of(&mut Coordinator::new(LIMITS, Incarnation(2)), 1_000_000), [drop]);
+}
+
+#[test]
+fn a_name_that_was_dropped_three_times_for_bad_answers_is_refused() {
+    let mut machine = Coordinator::new(LIMITS, Incarnation(1));
+    for time in 1..=u64::from(QUARANTINE_AFTER) {
+        assert!(matches!(join(&mut machine, 0, "liar")[0], Action::Welcome { .. }));
+        let actions = machine.on_event(0, Event::Invalid(Incarnation(time), "garbage".into()));
+        let quarantined = actions.contains(&Action::Quarantined { name: "liar".into() });
+        assert_eq!(quarantined, time == u64::from(QUARANTINE_AFTER));
+    }
+    let actions = join(&mut machine, 0, "liar");
+    assert_eq!(actions, [Action::Refuse { connection: 1, refusal: Refusal::Quarantined }]);
+    assert!(!Refusal::Quarantined.may_retry());
+    assert!(matches!(join(&mut machine, 0, "honest")[0], Action::Welcome { .. }));
+}
+
+#[test]
+fn what_a_network_does_to_a_worker_brings_no_quarantine() {
+    let mut machine = Coordinator::new(LIMITS, Incarnation(1));
+    for time in 1..10 {
+        assert!(matches!(join(&mut machine, 0, "unlucky")[0], Action::Welcome { .. }));
+        machine.on_event(0, Event::Gone(Incarnation(time), "reset".into()));
+    }
+}
+
+#[test]
+fn an_answer_that_arrives_twice_counts_once_and_is_no_offence() {
+    let (mut machine, _) = two_members(4);
+    assert!(matches!(result(&mut machine, 10, 1, LEFT)[0], Action::Accept { .. }));
+    assert_eq!(result(&mut machine, 11, 1, LEFT), [Action::Discard { from: Incarnation(1) }]);
 }
