@@ -41,6 +41,7 @@ pub async fn work(address: &str, name: &str) -> Result<Vec<Instant>, String> {
             CoordinatorMessage::Piece(piece) => {
                 connection.send(WorkerMessage::Answer(answer(incarnation, &piece, &mut parameters)))?;
             }
+            CoordinatorMessage::Spare(_) => {}
             CoordinatorMessage::Heartbeat => connection.send(WorkerMessage::Heartbeat)?,
             CoordinatorMessage::Finished => return Ok(arrivals),
             CoordinatorMessage::Refused { reason, .. } | CoordinatorMessage::Dropped(reason) => {

@@ -12,11 +12,11 @@ mod member;
 mod offences;
 
 pub use self::event::{Action, Cause, Event, Refusal, Verdict};
-pub use self::limits::Limits;
+pub use self::limits::{Limits, SPARES_MAX};
 pub use self::member::Member;
 pub use self::offences::QUARANTINE_AFTER;
 
-use self::admission::Newcomer;
+use self::admission::{Newcomer, Spare};
 use self::offences::Offences;
 use super::queue::Queue;
 use crate::ids::{Incarnation, Round};
@@ -31,6 +31,7 @@ pub const PIECE_LEAVES_MAX: u32 = 64;
 pub struct Coordinator {
     limits: Limits,
     members: BTreeMap<Incarnation, Member>,
+    spares: BTreeMap<Incarnation, Spare>,
     offences: Offences,
     next_incarnation: u64,
     round: Option<(Round, Queue)>,
@@ -48,6 +49,7 @@ impl Coordinator {
         Self {
             limits,
             members: BTreeMap::new(),
+            spares: BTreeMap::new(),
             offences: Offences::default(),
             next_incarnation: first.0,
             round: None,
@@ -79,6 +81,7 @@ impl Coordinator {
             Event::Begin { round, leaves } => self.begin(round, leaves),
             Event::Tick => self.drop_the_silent(now_us, &mut actions),
         }
+        self.fill_places(&mut actions);
         self.deal(now_us, &mut actions);
         actions
     }
@@ -86,16 +89,22 @@ impl Coordinator {
     /// When `Tick` must come at the latest.
     #[must_use]
     pub fn next_deadline_us(&self) -> Option<u64> {
-        let silence = self.members.values().map(|m| m.last_heard_us + self.limits.heartbeat_timeout_us);
+        let silence = self.last_heard_us().map(|(_, at_us)| at_us + self.limits.heartbeat_timeout_us);
         let can_copy = self.has_enough() && self.members.values().any(|m| m.pieces.is_empty());
         let copies = can_copy.then(|| self.overdue().first().map(|&(due_us, _)| due_us)).flatten();
         silence.chain(copies).chain(self.notice_due_us).min()
     }
 
+    /// When each member and each spare was heard last.
+    fn last_heard_us(&self) -> impl Iterator<Item = (Incarnation, u64)> {
+        let members = self.members.iter().map(|(&who, member)| (who, member.last_heard_us));
+        members.chain(self.spares.iter().map(|(&who, spare)| (who, spare.last_heard_us)))
+    }
+
     fn heard(&mut self, now_us: u64, from: Incarnation) {
-        if let Some(member) = self.members.get_mut(&from) {
-            member.last_heard_us = now_us;
-        }
+        let member = self.members.get_mut(&from).map(|member| &mut member.last_heard_us);
+        let spare = self.spares.get_mut(&from).map(|spare| &mut spare.last_heard_us);
+        member.into_iter().chain(spare).for_each(|last_heard_us| *last_heard_us = now_us);
     }
 
     fn begin(&mut self, round: Round, leaves: u32) {
@@ -119,6 +128,11 @@ impl Coordinator {
         verdict: Verdict,
         actions: &mut Vec<Action>,
     ) {
+        if self.spares.contains_key(&from) {
+            let what = format!("an answer to piece {node} of round {round}, but it is a spare");
+            self.remove(from, Cause::Invalid(what), actions);
+            return;
+        }
         let Some(member) = self.members.get_mut(&from) else {
             actions.push(Action::Discard { from });
             return;
@@ -167,27 +181,25 @@ impl Coordinator {
     }
 
     fn remove(&mut self, who: Incarnation, cause: Cause, actions: &mut Vec<Action>) {
-        let Some(member) = self.members.remove(&who) else { return };
-        let returned: Vec<Node> = member.pieces.into_keys().collect();
+        let (name, returned) = match (self.members.remove(&who), self.spares.remove(&who)) {
+            (Some(member), _) => (member.name, member.pieces.into_keys().collect()),
+            (None, Some(spare)) => (spare.newcomer.name, Vec::new()),
+            (None, None) => return,
+        };
         if let Some((_, queue)) = &mut self.round {
             returned.iter().for_each(|&node| queue.give_back(node));
         }
-        let quarantine = cause.is_offence() && self.offences.note(&member.name);
+        let quarantine = cause.is_offence() && self.offences.note(&name);
         actions.push(Action::Removed { member: who, cause, returned });
         if quarantine {
-            actions.push(Action::Quarantined { name: member.name });
+            actions.push(Action::Quarantined { name });
         }
     }
 
     fn drop_the_silent(&mut self, now_us: u64, actions: &mut Vec<Action>) {
-        let silence = |m: &Member| now_us.saturating_sub(m.last_heard_us);
-        let timeout = self.limits.heartbeat_timeout_us;
-        let silent: Vec<_> = self
-            .members
-            .iter()
-            .filter(|(_, m)| silence(m) >= timeout)
-            .map(|(&i, m)| (i, silence(m)))
-            .collect();
+        let silence = self.last_heard_us().map(|(who, at_us)| (who, now_us.saturating_sub(at_us)));
+        let timeout_us = self.limits.heartbeat_timeout_us;
+        let silent: Vec<_> = silence.filter(|&(_, silent_us)| silent_us >= timeout_us).collect();
         for (who, silent_us) in silent {
             self.remove(who, Cause::Silent { silent_us }, actions);
         }

@@ -18,6 +18,7 @@ const APPLY_US: u32 = 5_000;
 
 #[derive(Default)]
 struct Link {
+    /// Of the member or spare.
     member: Option<Incarnation>,
     /// The round whose parameters were sent last.
     told: Option<Round>,
@@ -149,8 +150,17 @@ impl Hub {
             Action::Welcome { connection, incarnation, .. } => {
                 let connection = connection as usize;
                 self.links.insert(connection, Link { member: Some(incarnation), told: None });
-                self.link_of.insert(incarnation, connection);
+                if self.link_of.insert(incarnation, connection).is_some() {
+                    world.report.count("spare taken in");
+                }
                 world.down(connection, Down::Welcome(incarnation));
+            }
+            Action::Spare { connection, incarnation, .. } => {
+                world.report.count("spare");
+                let connection = connection as usize;
+                self.links.insert(connection, Link { member: Some(incarnation), told: None });
+                self.link_of.insert(incarnation, connection);
+                world.down(connection, Down::Spare);
             }
             Action::Refuse { connection, refusal } => {
                 world.report.count(match refusal {
@@ -204,6 +214,12 @@ impl Hub {
 }
 
 fn sabotage(world: &World, actions: &mut Vec<Action>) {
+    if world.has(Sabotage::ForgetSpares)
+        && let Some(at) = actions.iter().position(|action| matches!(action, Action::Removed { .. }))
+    {
+        let is_welcome = |action: &Action| matches!(action, Action::Welcome { .. });
+        actions.extract_if(at.., |action| is_welcome(action)).for_each(drop);
+    }
     if world.has(Sabotage::LoseGrant)
         && let Some(lost) = actions.iter().position(|action| matches!(action, Action::Grant { .. }))
     {

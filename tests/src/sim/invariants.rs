@@ -12,6 +12,7 @@ mod ledger;
 mod liars_stay_out;
 mod members_are_distinct;
 mod no_thread_idles_while_leaves_wait;
+mod spares_take_over;
 mod sums_follow_the_tree;
 mod the_run_ends;
 
@@ -99,10 +100,11 @@ impl Watch {
             leaves_are_reduced_once::LeavesAreReducedOnce, liars_stay_out::LiarsStayOut,
             members_are_distinct::MembersAreDistinct,
             no_thread_idles_while_leaves_wait::NoThreadIdlesWhileLeavesWait,
-            sums_follow_the_tree::SumsFollowTheTree,
+            spares_take_over::SparesTakeOver, sums_follow_the_tree::SumsFollowTheTree,
         };
         let promises: Vec<(&'static str, Box<dyn Invariant>)> = vec![
             ("deadlines_lie_ahead", Box::new(DeadlinesLieAhead)),
+            ("spares_take_over", Box::new(SparesTakeOver(plan.limits))),
             ("members_are_distinct", Box::new(MembersAreDistinct { max: plan.limits.max })),
             ("honest_workers_are_not_accused", Box::new(HonestWorkersAreNotAccused::default())),
             ("liars_stay_out", Box::new(LiarsStayOut::default())),

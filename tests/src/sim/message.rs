@@ -58,6 +58,7 @@ pub(crate) enum Body {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Down {
     Welcome(Incarnation),
+    Spare,
     Refused { retry: bool },
     Heartbeat,
     Parameters(Task),

@@ -96,6 +96,7 @@ impl Peer {
         }
         let event = match message {
             Down::Welcome(incarnation) => Event::Welcome(incarnation, self.pulse),
+            Down::Spare => Event::Spare(self.pulse),
             Down::Refused { retry: true } => Event::Lost("refused for now".into()),
             Down::Refused { retry: false } => Event::Refused("refused".into()),
             Down::Heartbeat => Event::Heard,

@@ -88,6 +88,7 @@ impl Plan {
                 start,
                 min: 1 + random.below(start),
                 max: start + random.below(4),
+                spares: random.below(4),
                 heartbeat_timeout_us: timeout_us,
             },
             pulse: Pulse { heartbeat_us, timeout_us },

@@ -28,7 +28,7 @@ pub enum Event {
         /// Leaves that it computes at once, at least 1.
         threads: u32,
     },
-    /// Anything valid arrived from a member.
+    /// Anything valid arrived from a member or a spare. So with the following four.
     Heard(Incarnation),
     /// A member answered a piece.
     Result {
@@ -58,7 +58,7 @@ pub enum Event {
     Tick,
 }
 
-/// Why a member is one no longer.
+/// Why a member, or a spare, is one no longer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Cause {
     /// Nothing was heard of it for too long.
@@ -100,11 +100,13 @@ impl Cause {
 /// Why a newcomer is not let in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// No place is free.
-    #[error("all {max} places are taken")]
+    /// No place is free, not even a spare's.
+    #[error("all {max} places are taken, and {spares} spares wait for one")]
     Full {
-        /// How many there are.
+        /// How many places there are.
         max: u32,
+        /// How many spares there may be.
+        spares: u32,
     },
     /// It was dropped too often for what it sent.
     #[error(
@@ -125,7 +127,7 @@ impl Refusal {
 /// What the shell must do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Admit the connection as this member.
+    /// Admit the connection, a newcomer's or a spare's, as this member.
     Welcome {
         /// The connection.
         connection: u64,
@@ -133,6 +135,15 @@ pub enum Action {
         incarnation: Incarnation,
         /// Its slot.
         rank: Rank,
+    },
+    /// Tell the connection that it waits for a place, as this member to be.
+    Spare {
+        /// The connection.
+        connection: u64,
+        /// The number that it has from now on.
+        incarnation: Incarnation,
+        /// Spares that will be taken in before it.
+        ahead: u32,
     },
     /// Tell the connection that it is not let in, and close it.
     Refuse {

@@ -31,7 +31,7 @@ impl Invariant for LiarsStayOut {
             // What one life knows the next does not.
             Sight::Born => self.dropped.clear(),
             Sight::Acted(Action::Removed { member, cause, .. }) if cause.is_offence() => {
-                let connection = ledger.members.get(member).map(|holder| holder.connection);
+                let connection = ledger.connection(*member);
                 let name = connection.and_then(|connection| self.names.get(&connection)).cloned();
                 *self.dropped.entry(name.unwrap_or_default()).or_default() += 1;
             }
