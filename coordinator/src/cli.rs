@@ -13,7 +13,7 @@ use crate::report::screen::ProgressMode;
 use crate::run::{Options, Resume};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser};
-use common::protocol::coordinator::Limits;
+use common::protocol::coordinator::{Limits, SPARES_MAX};
 use shell::logging::LogFormat;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -52,8 +52,8 @@ pub struct Flags {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Cluster")]
 pub struct Cluster {
-    /// N: begin when N workers have joined, go on with at least 1, take no more than N. MIN:MAX: begin and go on with
-    /// at least MIN
+    /// N: begin when N workers have joined, go on with at least 1, keep more than N as spares. MIN:MAX: begin
+    /// and go on with at least MIN, keep more than MAX as spares
     #[arg(long, value_name = "N|MIN:MAX", env = "LOCKSTEP_WORKERS", value_parser = workers, default_value = "1")]
     pub workers: Workers,
     /// Start the workers on this machine, and end them with the run
@@ -144,7 +144,7 @@ impl Flags {
         let heartbeat_timeout_us = (self.cluster.heartbeat_timeout * 1e6) as u64;
         Ok(Options {
             bind: self.cluster.bind.clone(),
-            limits: Limits { start, min, max, heartbeat_timeout_us },
+            limits: Limits { start, min, max, spares: SPARES_MAX, heartbeat_timeout_us },
             local: self.cluster.local.then(|| self.cluster.local()),
             dataset: self.data.dataset.clone(),
             data_dir: self.data.data_dir.clone(),

@@ -4,6 +4,7 @@
 //! adding and training. It decides how a run ends: complete, stopped by an operator, or failed. It never blocks but in
 //! waiting for its inbox, and that has a deadline.
 
+mod act;
 mod ending;
 mod input;
 mod round;
@@ -18,10 +19,10 @@ use crate::trainer::{Evaluated, Outcome, Trainer, Work};
 use common::checkpoint::Checkpoint;
 use common::ids::{Incarnation, Round};
 use common::metrics::Totals;
-use common::protocol::coordinator::{Action, Cause, Coordinator, Event, Limits, Verdict};
+use common::protocol::coordinator::{Coordinator, Event, Limits, Verdict};
 use common::tree::Node;
 use ending::Ending;
-use proto::message::{Answer, AnswerBody, CoordinatorMessage, Hello, Welcome, WorkerMessage};
+use proto::message::{Answer, AnswerBody, CoordinatorMessage, Hello, WorkerMessage};
 use proto::parameters::EncodedParameters;
 use round::RoundInProgress;
 use shell::clock::Clock;
@@ -31,7 +32,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tracing::{debug, info, warn};
 
 /// Inputs that wait for the driver; senders wait when it is full. Few: each may be a whole gradient.
 pub(crate) const INBOX: usize = 16;
@@ -113,8 +113,7 @@ impl Driver {
             Ok(()) => CoordinatorMessage::Dropped("the coordinator stops; it may come back".to_owned()),
             Err(error) => CoordinatorMessage::Dropped(format!("the run failed: {error}")),
         };
-        let members: Vec<Incarnation> = self.machine.members().map(|(who, _)| who).collect();
-        for who in members {
+        for who in self.peers.all() {
             self.peers.close(who, farewell.clone());
         }
         let trained = self.journal.trained();
@@ -245,77 +244,6 @@ impl Driver {
             }
         }
         Ok(())
-    }
-
-    /// Does one thing; returns what that means to the machine.
-    fn act(&mut self, action: Action) -> Result<Option<Event>, RunError> {
-        match action {
-            Action::Welcome { connection, incarnation, rank } => {
-                let Some(name) = self.peers.admit(connection, incarnation, rank) else { return Ok(None) };
-                info!(worker = %name, %rank, %incarnation, "worker joined");
-                self.journal.workers(self.machine.members().count());
-                let timeout_ms = self.rules.heartbeat_timeout.as_millis() as u32;
-                let welcome = CoordinatorMessage::Welcome(Welcome {
-                    incarnation,
-                    rank,
-                    run_id: self.rules.run_id.clone(),
-                    heartbeat_ms: (timeout_ms / HEARTBEATS_PER_TIMEOUT).max(1),
-                    timeout_ms,
-                    model: self.trainer.config().model.clone(),
-                });
-                Ok(self.peers.send(incarnation, welcome).err().map(|why| Event::Gone(incarnation, why)))
-            }
-            Action::Full { connection, max } => {
-                self.peers.refuse(connection, format!("all {max} places are taken"));
-                Ok(None)
-            }
-            Action::Grant { to, round, node, copy } => {
-                if copy {
-                    info!(worker = %self.name(to), %round, piece = %node, "computing a late piece a second time");
-                }
-                Ok(self.grant(to, node).err().map(|why| Event::Gone(to, why)))
-            }
-            Action::Accept { .. } => {
-                if let (Some(round), Some(answer)) = (&mut self.round, self.answer.take()) {
-                    round.insert(answer, self.trainer.threads());
-                }
-                Ok(None)
-            }
-            Action::Discard { from } => {
-                debug!(worker = %self.name(from), "an answer came too late to be of use");
-                self.answer = None;
-                Ok(None)
-            }
-            Action::Removed { member, cause, returned } => {
-                self.removed(member, &cause, &returned);
-                Ok(None)
-            }
-            Action::Complete(_) => self.complete(),
-            Action::Waiting { live, needed } => {
-                warn!(step = %self.trainer.step(), live, needed, "waiting for workers to join");
-                Ok(None)
-            }
-            Action::NonFinite { leaf, .. } => Err(self.non_finite(leaf)),
-        }
-    }
-
-    fn name(&self, who: Incarnation) -> &str {
-        self.peers.get(who).map_or("unknown", |peer| &peer.name)
-    }
-
-    fn removed(&mut self, member: Incarnation, cause: &Cause, returned: &[Node]) {
-        let Some(peer) = self.peers.close(member, CoordinatorMessage::Dropped(cause.to_string())) else {
-            return;
-        };
-        let (worker, rank, step) = (peer.name, peer.rank, self.trainer.step());
-        let pieces: Vec<String> = returned.iter().map(ToString::to_string).collect();
-        let pieces = pieces.join(",");
-        if *cause == Cause::Left {
-            info!(%worker, %rank, incarnation = %member, %step, pieces, "worker left");
-        } else {
-            warn!(%worker, %rank, incarnation = %member, %step, pieces, %cause, "worker dropped");
-        }
-        self.journal.workers(self.machine.members().count());
     }
 
     /// Begins the next round, if the run is to go on.

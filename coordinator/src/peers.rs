@@ -7,13 +7,13 @@ use proto::parameters::EncodedParameters;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A member's connection.
+/// The connection of a member or of a spare.
 #[derive(Debug)]
 pub(crate) struct Peer {
     /// Its name.
     pub(crate) name: String,
-    /// Its slot.
-    pub(crate) rank: Rank,
+    /// Its slot; a spare has none.
+    pub(crate) rank: Option<Rank>,
     connection: u64,
     outbox: Outbox,
     /// The parameters that it has.
@@ -25,7 +25,8 @@ pub(crate) struct Peer {
 pub(crate) struct Peers {
     /// Waiting for a verdict on their hello.
     joining: BTreeMap<u64, (String, Outbox)>,
-    members: BTreeMap<Incarnation, Peer>,
+    /// Members and spares.
+    peers: BTreeMap<Incarnation, Peer>,
     by_connection: BTreeMap<u64, Incarnation>,
 }
 
@@ -35,31 +36,40 @@ impl Peers {
         self.joining.insert(connection, (name, outbox));
     }
 
-    /// Makes a greeted connection a member. Returns its name.
-    pub(crate) fn admit(&mut self, connection: u64, incarnation: Incarnation, rank: Rank) -> Option<String> {
+    /// Makes a greeted connection a spare. Returns its name.
+    pub(crate) fn keep(&mut self, connection: u64, incarnation: Incarnation) -> Option<String> {
         let (name, outbox) = self.joining.remove(&connection)?;
-        let peer = Peer { name: name.clone(), rank, connection, outbox, version: None };
-        self.members.insert(incarnation, peer);
+        let peer = Peer { name: name.clone(), rank: None, connection, outbox, version: None };
+        self.peers.insert(incarnation, peer);
         self.by_connection.insert(connection, incarnation);
         Some(name)
     }
 
-    /// Refuses a greeted connection for now.
-    pub(crate) fn refuse(&mut self, connection: u64, reason: String) {
-        if let Some((_, outbox)) = self.joining.remove(&connection) {
-            // It is given up either way.
-            let _ = outbox.send(Outgoing::Message(CoordinatorMessage::Refused { reason, retry: true }));
-        }
+    /// Makes a greeted connection, or a spare, a member. Returns its name.
+    pub(crate) fn admit(&mut self, connection: u64, incarnation: Incarnation, rank: Rank) -> Option<String> {
+        // `None` where it was a spare already.
+        let _ = self.keep(connection, incarnation);
+        let peer = self.peers.get_mut(&incarnation)?;
+        peer.rank = Some(rank);
+        Some(peer.name.clone())
     }
 
-    /// The member on a connection.
+    /// Refuses a greeted connection, for now or for ever. Returns its name.
+    pub(crate) fn refuse(&mut self, connection: u64, reason: String, retry: bool) -> Option<String> {
+        let (name, outbox) = self.joining.remove(&connection)?;
+        // It is given up either way.
+        let _ = outbox.send(Outgoing::Message(CoordinatorMessage::Refused { reason, retry }));
+        Some(name)
+    }
+
+    /// The member or spare on a connection.
     pub(crate) fn on(&self, connection: u64) -> Option<Incarnation> {
         self.by_connection.get(&connection).copied()
     }
 
-    /// A member.
+    /// A member or spare.
     pub(crate) fn get(&self, who: Incarnation) -> Option<&Peer> {
-        self.members.get(&who)
+        self.peers.get(&who)
     }
 
     /// Queues a message for a member.
@@ -67,7 +77,7 @@ impl Peers {
     /// # Errors
     /// Why the member is to be given up.
     pub(crate) fn send(&self, to: Incarnation, message: CoordinatorMessage) -> Result<(), String> {
-        self.members.get(&to).map_or(Ok(()), |peer| peer.outbox.send(Outgoing::Message(message)))
+        self.peers.get(&to).map_or(Ok(()), |peer| peer.outbox.send(Outgoing::Message(message)))
     }
 
     /// Queues parameters for a member that does not have them.
@@ -79,7 +89,7 @@ impl Peers {
         to: Incarnation,
         parameters: &Arc<EncodedParameters>,
     ) -> Result<(), String> {
-        match self.members.get_mut(&to) {
+        match self.peers.get_mut(&to) {
             Some(peer) if peer.version != Some(parameters.version()) => {
                 peer.version = Some(parameters.version());
                 peer.outbox.send(Outgoing::Parameters(Arc::clone(parameters)))
@@ -88,15 +98,20 @@ impl Peers {
         }
     }
 
-    /// Queues a message for every member; returns those that are to be given up, and why.
-    pub(crate) fn send_all(&self, message: &CoordinatorMessage) -> Vec<(Incarnation, String)> {
-        let send = |(&to, _): (&Incarnation, &Peer)| Some((to, self.send(to, message.clone()).err()?));
-        self.members.iter().filter_map(send).collect()
+    /// All members and spares.
+    pub(crate) fn all(&self) -> Vec<Incarnation> {
+        self.peers.keys().copied().collect()
     }
 
-    /// Ends a member's stream with a last message.
+    /// Queues a message for every member and spare; returns those that are to be given up, and why.
+    pub(crate) fn send_all(&self, message: &CoordinatorMessage) -> Vec<(Incarnation, String)> {
+        let send = |(&to, _): (&Incarnation, &Peer)| Some((to, self.send(to, message.clone()).err()?));
+        self.peers.iter().filter_map(send).collect()
+    }
+
+    /// Ends a member's or spare's stream with a last message.
     pub(crate) fn close(&mut self, who: Incarnation, last: CoordinatorMessage) -> Option<Peer> {
-        let peer = self.members.remove(&who)?;
+        let peer = self.peers.remove(&who)?;
         self.by_connection.remove(&peer.connection);
         // It may be gone already.
         let _ = peer.outbox.send(Outgoing::Message(last));

@@ -5,7 +5,7 @@
 
 use crate::message::{
     Answer, AnswerBody, CoordinatorMessage, Hello, Inspection, NAME_BYTES_MAX, Piece, REASON_BYTES_MAX,
-    Sharing, THREADS_MAX, Task, Welcome, WorkerMessage,
+    Sharing, Spare, THREADS_MAX, Task, Welcome, WorkerMessage,
 };
 use crate::tensor::{Assembly, Elsewhere, Read};
 use crate::values::{Buffers, Values};
@@ -193,6 +193,7 @@ impl CoordinatorDecoder {
                 self.elements = Some(welcome.model.layout().len());
                 CoordinatorMessage::Welcome(welcome)
             }
+            Message::Spare(spare) => CoordinatorMessage::Spare(check_spare(spare)?),
             Message::Refused(refused) => {
                 CoordinatorMessage::Refused { reason: check_reason(refused.reason)?, retry: refused.retry }
             }
@@ -257,8 +258,7 @@ fn check_welcome(welcome: wire::Welcome) -> Result<Welcome, WireError> {
         Kind::Mlp(mlp) => ModelSpec::Mlp { hidden: mlp.hidden.into_iter().map(|w| w as usize).collect() },
     };
     model.validate()?;
-    in_range("heartbeat_ms", welcome.heartbeat_ms.into(), 1, PULSE_MS_MAX)?;
-    in_range("timeout_ms", welcome.timeout_ms.into(), 1, PULSE_MS_MAX)?;
+    check_pulse(welcome.heartbeat_ms, welcome.timeout_ms)?;
     Ok(Welcome {
         incarnation: Incarnation(welcome.incarnation),
         rank: Rank(welcome.rank),
@@ -276,6 +276,16 @@ fn check_sharing(sharing: &wire::Sharing) -> Result<Sharing, WireError> {
         Step::Opened(_) => Sharing::Opened,
         Step::Released(_) => Sharing::Released,
     })
+}
+
+fn check_spare(spare: wire::Spare) -> Result<Spare, WireError> {
+    check_pulse(spare.heartbeat_ms, spare.timeout_ms)?;
+    Ok(Spare { ahead: spare.ahead, heartbeat_ms: spare.heartbeat_ms, timeout_ms: spare.timeout_ms })
+}
+
+fn check_pulse(heartbeat_ms: u32, timeout_ms: u32) -> Result<(), WireError> {
+    in_range("heartbeat_ms", heartbeat_ms.into(), 1, PULSE_MS_MAX)?;
+    in_range("timeout_ms", timeout_ms.into(), 1, PULSE_MS_MAX)
 }
 
 fn check_piece(piece: wire::Piece) -> Result<(Piece, usize), WireError> {

@@ -94,6 +94,8 @@ impl Answer {
 pub enum CoordinatorMessage {
     /// Admission.
     Welcome(Welcome),
+    /// No admission yet.
+    Spare(Spare),
     /// No admission.
     Refused {
         /// Why.
@@ -135,6 +137,17 @@ pub struct Welcome {
     pub timeout_ms: u32,
     /// What is trained.
     pub model: ModelSpec,
+}
+
+/// A place in the queue for a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spare {
+    /// Spares that will be welcomed before it.
+    pub ahead: u32,
+    /// A heartbeat at least this often.
+    pub heartbeat_ms: u32,
+    /// Silence after which the other side is taken for dead.
+    pub timeout_ms: u32,
 }
 
 /// What to do with the samples.

@@ -1,7 +1,7 @@
 //! From meaning to wire messages. Nothing here can fail: our own messages are right or a bug.
 
 use crate::message::{
-    Answer, AnswerBody, CoordinatorMessage, Hello, Piece, REASON_BYTES_MAX, Sharing, Task, Welcome,
+    Answer, AnswerBody, CoordinatorMessage, Hello, Piece, REASON_BYTES_MAX, Sharing, Spare, Task, Welcome,
     WorkerMessage,
 };
 use crate::parameters::EncodedParameters;
@@ -18,6 +18,9 @@ pub fn from_coordinator(message: CoordinatorMessage) -> Vec<wire::FromCoordinato
     use from_coordinator::Message;
     let one = match message {
         CoordinatorMessage::Welcome(welcome) => Message::Welcome(to_welcome(welcome)),
+        CoordinatorMessage::Spare(Spare { ahead, heartbeat_ms, timeout_ms }) => {
+            Message::Spare(wire::Spare { ahead, heartbeat_ms, timeout_ms })
+        }
         CoordinatorMessage::Refused { reason, retry } => {
             Message::Refused(wire::Refused { reason: cut(reason), retry })
         }

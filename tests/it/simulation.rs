@@ -4,12 +4,12 @@
 
 use tests::sim::{Sabotage, simulate, sweep};
 
-const SEEDS: u64 = 20_000;
+const SEEDS: u64 = 5_000;
 /// Within so many seeds a planted fault must be noticed.
 const SABOTAGE_SEEDS: u64 = 500;
 
 /// What must happen in a sweep for it to mean anything.
-const KINDS: [&str; 20] = [
+const KINDS: [&str; 23] = [
     "connection cut, both learn",
     "connection dead, nobody learns",
     "connection half open, downwards dead",
@@ -22,6 +22,9 @@ const KINDS: [&str; 20] = [
     "newcomer",
     "newcomer above the maximum",
     "non-finite answer",
+    "quarantined worker refused",
+    "spare",
+    "spare taken in",
     "unasked answer",
     "worker crashed for good",
     "worker crashed, back under another name",
@@ -68,6 +71,8 @@ fn every_planted_fault_is_noticed_by_the_promise_that_guards_it() {
         (Sabotage::NoTicks, "the_run_ends"),
         (Sabotage::LoseGrant, "no_thread_idles_while_leaves_wait"),
         (Sabotage::Misattribute, "honest_workers_are_not_accused"),
+        (Sabotage::ForgetNames, "liars_stay_out"),
+        (Sabotage::ForgetSpares, "spares_take_over"),
     ] {
         let noticed =
             |seed| simulate(seed, Some(sabotage)).is_err_and(|violation| violation.promise == promise);

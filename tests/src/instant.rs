@@ -49,7 +49,7 @@ pub async fn work(address: &str, name: &str) -> Result<Vec<Instant>, String> {
                     &mut parameters,
                 )))?;
             }
-            CoordinatorMessage::Sharing(_) => {}
+            CoordinatorMessage::Sharing(_) | CoordinatorMessage::Spare(_) => {}
             CoordinatorMessage::Heartbeat => connection.send(WorkerMessage::Heartbeat)?,
             CoordinatorMessage::Finished => return Ok(arrivals),
             CoordinatorMessage::Refused { reason, .. } | CoordinatorMessage::Dropped(reason) => {

@@ -49,6 +49,10 @@ pub enum Sabotage {
     LoseGrant,
     /// The coordinator takes an answer for another member's.
     Misattribute,
+    /// The coordinator lets a spare wait when a member has gone.
+    ForgetSpares,
+    /// The coordinator takes every connection for another worker's.
+    ForgetNames,
 }
 
 /// What happened in one run or, added up, in many.

@@ -8,7 +8,7 @@ use crate::compute::{Computed, Outcome, Parameters, Pool};
 use common::ids::Incarnation;
 use common::model::ModelSpec;
 use common::protocol::worker::{Action, Event, Exit, Pulse, Timing, Worker};
-use proto::message::{Answer, CoordinatorMessage, Hello, Inspection, Piece, Welcome, WorkerMessage};
+use proto::message::{Answer, CoordinatorMessage, Hello, Inspection, Piece, Spare, Welcome, WorkerMessage};
 use shell::clock::Clock;
 use shell::stop::StopRequests;
 use std::collections::BTreeMap;
@@ -180,6 +180,10 @@ impl Driver {
     fn message(&mut self, message: CoordinatorMessage) -> Event {
         match message {
             CoordinatorMessage::Welcome(welcome) => self.welcome(welcome),
+            CoordinatorMessage::Spare(Spare { ahead, heartbeat_ms, timeout_ms }) => {
+                info!(ahead, "all places are taken; waiting as a spare until one is free");
+                Event::Spare(pulse(heartbeat_ms, timeout_ms))
+            }
             CoordinatorMessage::Refused { reason, retry: true } => Event::Lost(reason),
             CoordinatorMessage::Refused { reason, retry: false } => Event::Refused(reason),
             // What is shared is settled where the stream is read.
@@ -214,9 +218,7 @@ impl Driver {
         let Welcome { incarnation, rank, run_id, heartbeat_ms, timeout_ms, model } = welcome;
         info!(%run_id, %rank, %incarnation, %model, "joined");
         self.model = Some(model);
-        let pulse =
-            Pulse { heartbeat_us: u64::from(heartbeat_ms) * 1000, timeout_us: u64::from(timeout_ms) * 1000 };
-        Event::Welcome(incarnation, pulse)
+        Event::Welcome(incarnation, pulse(heartbeat_ms, timeout_ms))
     }
 
     /// Feeds the machine and does what it says.
@@ -296,4 +298,8 @@ impl Driver {
             None => Err("there is no stream".to_owned()),
         }
     }
+}
+
+fn pulse(heartbeat_ms: u32, timeout_ms: u32) -> Pulse {
+    Pulse { heartbeat_us: u64::from(heartbeat_ms) * 1000, timeout_us: u64::from(timeout_ms) * 1000 }
 }

@@ -15,9 +15,9 @@ const BACKOFF_US_MAX: u64 = 3_000_000;
 /// What the shell chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// From dialling to the coordinator's welcome, at most, in microseconds.
+    /// From dialling to the coordinator's answer, at most, in microseconds.
     pub join_timeout_us: u64,
-    /// Without a membership for longer than this the worker gives up.
+    /// With neither a membership nor a spare's place for longer than this the worker gives up.
     pub give_up_us: u64,
     /// Seed of the pauses' jitter; any number that differs between workers.
     pub jitter_seed: u64,
@@ -37,6 +37,8 @@ pub struct Pulse {
 pub enum Event {
     /// The coordinator admitted this worker.
     Welcome(Incarnation, Pulse),
+    /// The coordinator has no place for this worker yet, and keeps it for when one is free.
+    Spare(Pulse),
     /// The coordinator has no use for this worker ever (another version, another model).
     Refused(String),
     /// Anything arrived from the coordinator.
@@ -110,10 +112,26 @@ impl Exit {
 
 #[derive(Debug)]
 enum State {
-    Paused { until_us: u64 },
-    Joining { until_us: u64 },
-    Member { incarnation: Incarnation, pulse: Pulse, round: Option<Round>, heard_us: u64, beat_due_us: u64 },
+    Paused {
+        until_us: u64,
+    },
+    Joining {
+        until_us: u64,
+    },
+    /// The coordinator has answered: this worker has a standing with it.
+    Open {
+        standing: Standing,
+        pulse: Pulse,
+        heard_us: u64,
+        beat_due_us: u64,
+    },
     Over,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Standing {
+    Spare,
+    Member { incarnation: Incarnation, round: Option<Round> },
 }
 
 /// The machine.
@@ -145,7 +163,7 @@ impl Worker {
     #[must_use]
     pub fn incarnation(&self) -> Option<Incarnation> {
         match self.state {
-            State::Member { incarnation, .. } => Some(incarnation),
+            State::Open { standing: Standing::Member { incarnation, .. }, .. } => Some(incarnation),
             _ => None,
         }
     }
@@ -155,13 +173,16 @@ impl Worker {
         if matches!(self.state, State::Over) {
             return Vec::new();
         }
-        if let State::Member { heard_us, .. } = &mut self.state
+        if let State::Open { heard_us, .. } = &mut self.state
             && !matches!(event, Event::Tick | Event::Computed(..) | Event::Leave)
         {
             *heard_us = now_us;
         }
         match event {
-            Event::Welcome(incarnation, pulse) => self.welcome(now_us, incarnation, pulse),
+            Event::Welcome(incarnation, pulse) => {
+                self.stand(now_us, Standing::Member { incarnation, round: None }, pulse)
+            }
+            Event::Spare(pulse) => self.stand(now_us, Standing::Spare, pulse),
             Event::Refused(why) => self.exit(Exit::Refused(why)),
             Event::Heard => Vec::new(),
             Event::Lost(why) => self.lost(now_us, why),
@@ -169,7 +190,7 @@ impl Worker {
             Event::Computed(incarnation, round, node) => vec![self.computed(incarnation, round, node)],
             Event::Finished => self.exit(Exit::Finished),
             Event::Leave => {
-                let goodbye = self.incarnation().map(|_| Action::Goodbye);
+                let goodbye = matches!(self.state, State::Open { .. }).then_some(Action::Goodbye);
                 goodbye.into_iter().chain(self.exit(Exit::Left)).collect()
             }
             Event::Tick => self.tick(now_us),
@@ -181,25 +202,30 @@ impl Worker {
     pub fn next_deadline_us(&self) -> Option<u64> {
         match self.state {
             State::Paused { until_us } | State::Joining { until_us } => Some(until_us),
-            State::Member { pulse, heard_us, beat_due_us, .. } => {
+            State::Open { pulse, heard_us, beat_due_us, .. } => {
                 Some(beat_due_us.min(heard_us + pulse.timeout_us))
             }
             State::Over => None,
         }
     }
 
-    fn welcome(&mut self, now_us: u64, incarnation: Incarnation, pulse: Pulse) -> Vec<Action> {
-        if !matches!(self.state, State::Joining { .. }) {
-            return self.lost(now_us, "a welcome that was not asked for".into());
+    fn stand(&mut self, now_us: u64, standing: Standing, pulse: Pulse) -> Vec<Action> {
+        let is_due = match (&self.state, standing) {
+            (State::Joining { .. }, _) => true,
+            (State::Open { standing: Standing::Spare, .. }, Standing::Member { .. }) => true,
+            _ => false,
+        };
+        if !is_due {
+            return self.lost(now_us, format!("{standing:?}, which was not asked for"));
         }
         self.attempt = 0;
         let beat_due_us = now_us + pulse.heartbeat_us;
-        self.state = State::Member { incarnation, pulse, round: None, heard_us: now_us, beat_due_us };
+        self.state = State::Open { standing, pulse, heard_us: now_us, beat_due_us };
         Vec::new()
     }
 
     fn grant(&mut self, now_us: u64, new: Round, node: Node) -> Vec<Action> {
-        let State::Member { incarnation, round, .. } = &mut self.state else {
+        let State::Open { standing: Standing::Member { incarnation, round }, .. } = &mut self.state else {
             return self.lost(now_us, format!("piece {node} of round {new} before a welcome"));
         };
         let mut actions = Vec::new();
@@ -217,7 +243,9 @@ impl Worker {
 
     fn computed(&self, by: Incarnation, at: Round, node: Node) -> Action {
         match self.state {
-            State::Member { incarnation, round, .. } if incarnation == by && round == Some(at) => {
+            State::Open { standing: Standing::Member { incarnation, round }, .. }
+                if incarnation == by && round == Some(at) =>
+            {
                 Action::Send(at, node)
             }
             _ => Action::Drop(at, node),
@@ -226,7 +254,7 @@ impl Worker {
 
     fn lost(&mut self, now_us: u64, why: String) -> Vec<Action> {
         match self.state {
-            State::Member { .. } => self.alone_since_us = now_us,
+            State::Open { .. } => self.alone_since_us = now_us,
             State::Joining { .. } => {}
             // A second report of the same loss.
             State::Paused { .. } | State::Over => return Vec::new(),
@@ -253,11 +281,11 @@ impl Worker {
             State::Joining { until_us } if *until_us <= now_us => {
                 self.lost(now_us, "no answer from the coordinator in time".into())
             }
-            State::Member { pulse, heard_us, .. } if *heard_us + pulse.timeout_us <= now_us => {
+            State::Open { pulse, heard_us, .. } if *heard_us + pulse.timeout_us <= now_us => {
                 let silent_ms = (now_us - *heard_us) / 1000;
                 self.lost(now_us, format!("nothing heard from the coordinator for {silent_ms} ms"))
             }
-            State::Member { pulse, beat_due_us, .. } if *beat_due_us <= now_us => {
+            State::Open { pulse, beat_due_us, .. } if *beat_due_us <= now_us => {
                 *beat_due_us = now_us + pulse.heartbeat_us;
                 vec![Action::Heartbeat]
             }
@@ -272,73 +300,4 @@ impl Worker {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PULSE: Pulse = Pulse { heartbeat_us: 1_000_000, timeout_us: 5_000_000 };
-    const TIMING: Timing = Timing { join_timeout_us: 5_000_000, give_up_us: 60_000_000, jitter_seed: 1 };
-    const ME: Incarnation = Incarnation(4);
-    const NODE: Node = Node { level: 1, index: 2 };
-
-    fn member() -> Worker {
-        let mut worker = Worker::new(0, TIMING);
-        assert_eq!(worker.on_event(0, Event::Tick), [Action::Dial]);
-        assert_eq!(worker.on_event(1, Event::Welcome(ME, PULSE)), []);
-        worker
-    }
-
-    #[test]
-    fn only_answers_of_this_stream_and_this_round_are_sent() {
-        let mut worker = member();
-        let (old, new) = (Round(3), Round(4));
-        assert_eq!(worker.on_event(2, Event::Grant(old, NODE))[1], Action::Compute(ME, old, NODE));
-        assert_eq!(worker.on_event(3, Event::Computed(ME, old, NODE)), [Action::Send(old, NODE)]);
-        assert_eq!(worker.on_event(4, Event::Grant(new, NODE))[0], Action::Forget(new));
-        assert_eq!(worker.on_event(5, Event::Computed(ME, old, NODE)), [Action::Drop(old, NODE)]);
-        let stale = Event::Computed(Incarnation(3), new, NODE);
-        assert_eq!(worker.on_event(6, stale), [Action::Drop(new, NODE)]);
-    }
-
-    #[test]
-    fn heartbeats_go_out_while_a_silent_coordinator_is_given_up() {
-        let mut worker = member();
-        assert_eq!(worker.on_event(1_000_001, Event::Tick), [Action::Heartbeat]);
-        worker.on_event(3_000_000, Event::Heard);
-        let actions = worker.on_event(8_000_000, Event::Tick);
-        assert!(matches!(&actions[..], [Action::Reset(why)] if why.contains("5000 ms")), "{actions:?}");
-    }
-
-    #[test]
-    fn pauses_grow_to_a_limit_and_a_lost_cause_ends() {
-        let mut worker = Worker::new(0, TIMING);
-        let (mut now, mut pauses) = (0, Vec::new());
-        let exit = loop {
-            assert_eq!(worker.on_event(now, Event::Tick), [Action::Dial]);
-            match worker.on_event(now, Event::Lost("refused".into())).remove(0) {
-                Action::Exit(exit) => break exit,
-                _ => pauses.push(worker.next_deadline_us().unwrap() - now),
-            }
-            now = worker.next_deadline_us().unwrap();
-        };
-        assert!(matches!(&exit, Exit::GaveUp { last, .. } if last == "refused"));
-        assert!(pauses[0] <= BACKOFF_US_FIRST && pauses.iter().all(|&p| p <= BACKOFF_US_MAX));
-        assert!(pauses.last() > pauses.first() && now >= TIMING.give_up_us);
-    }
-
-    #[test]
-    fn a_coordinator_that_breaks_the_rules_is_dialled_anew() {
-        let mut worker = member();
-        worker.on_event(2, Event::Grant(Round(4), NODE));
-        assert!(matches!(&worker.on_event(3, Event::Grant(Round(3), NODE))[..], [Action::Reset(_)]));
-        assert_eq!(worker.incarnation(), None);
-        assert!(matches!(&member().on_event(2, Event::Welcome(ME, PULSE))[..], [Action::Reset(_)]));
-    }
-
-    #[test]
-    fn a_leaving_worker_says_goodbye_and_does_nothing_more() {
-        let mut worker = member();
-        assert_eq!(worker.on_event(2, Event::Leave), [Action::Goodbye, Action::Exit(Exit::Left)]);
-        assert_eq!(worker.on_event(3, Event::Grant(Round(0), NODE)), []);
-        assert_eq!(worker.next_deadline_us(), None);
-    }
-}
+mod tests;

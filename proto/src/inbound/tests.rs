@@ -80,6 +80,7 @@ fn a_workers_messages_arrive_as_they_were_meant() {
 fn the_coordinators_messages_arrive_as_they_were_meant() {
     let values = vec![0.5; welcome().model.layout().len()].into();
     let messages = vec![
+        CoordinatorMessage::Spare(Spare { ahead: 2, heartbeat_ms: 1000, timeout_ms: 5000 }),
         CoordinatorMessage::Welcome(welcome()),
         CoordinatorMessage::Parameters { version: 4, values },
         CoordinatorMessage::Heartbeat,
@@ -122,6 +123,8 @@ fn numbers_out_of_range_are_refused() {
     let outside = Piece { node: Node { level: 0, index: 7 }, ..piece() };
     let outside = to_worker(vec![CoordinatorMessage::Piece(outside)]);
     assert!(matches!(outside, Err(WireError::Node { leaves: 7, .. })));
+    let spare = CoordinatorMessage::Spare(Spare { ahead: 0, heartbeat_ms: 0, timeout_ms: 5000 });
+    assert!(matches!(to_worker(vec![spare]), Err(WireError::Range { field: "heartbeat_ms", .. })));
     let counts = answer(AnswerBody::Confusion(Box::default()));
     assert_eq!(to_coordinator(WorkerMessage::Answer(counts), 1), Err(WireError::Confusion));
 }

@@ -21,8 +21,8 @@ impl Run {
                 }
             }
             // Counted when the answer goes out.
-            Fault::Spoil { who, how } => {
-                self.pick(who).into_iter().for_each(|id| self.peers[id].spoil = Some(how))
+            Fault::Spoil { who, how, answers } => {
+                self.pick(who).into_iter().for_each(|id| self.peers[id].spoil = Some((how, answers)))
             }
             Fault::Leave { who } => {
                 if let Some(id) = self.pick(who).filter(|&id| !self.peers[id].frozen) {

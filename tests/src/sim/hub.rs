@@ -10,7 +10,7 @@ use super::plan::Plan;
 use super::trainer::Value;
 use super::world::World;
 use common::ids::{Incarnation, Round};
-use common::protocol::coordinator::{Action, Coordinator, Event, Limits, Verdict};
+use common::protocol::coordinator::{Action, Coordinator, Event, Limits, Refusal, Verdict};
 use std::collections::BTreeMap;
 
 /// From one step to the next, at most: the optimizer.
@@ -18,6 +18,7 @@ const APPLY_US: u32 = 5_000;
 
 #[derive(Default)]
 struct Link {
+    /// Of the member or spare.
     member: Option<Incarnation>,
     /// The round whose parameters were sent last.
     told: Option<Round>,
@@ -75,6 +76,8 @@ impl Hub {
     ) -> Result<(), Violation> {
         if let Up::Hello { name, threads } = message {
             self.links.insert(connection, Link::default());
+            let name =
+                if world.has(Sabotage::ForgetNames) { format!("{name} on {connection}") } else { name };
             return self.feed(world, Event::Join { connection: connection as u64, name, threads }, None);
         }
         let Some(from) = self.links.get(&connection).and_then(|link| link.member) else {
@@ -147,12 +150,24 @@ impl Hub {
             Action::Welcome { connection, incarnation, .. } => {
                 let connection = connection as usize;
                 self.links.insert(connection, Link { member: Some(incarnation), told: None });
-                self.link_of.insert(incarnation, connection);
+                if self.link_of.insert(incarnation, connection).is_some() {
+                    world.report.count("spare taken in");
+                }
                 world.down(connection, Down::Welcome(incarnation));
             }
-            Action::Full { connection, .. } => {
-                world.report.count("newcomer above the maximum");
-                world.down(connection as usize, Down::Full);
+            Action::Spare { connection, incarnation, .. } => {
+                world.report.count("spare");
+                let connection = connection as usize;
+                self.links.insert(connection, Link { member: Some(incarnation), told: None });
+                self.link_of.insert(incarnation, connection);
+                world.down(connection, Down::Spare);
+            }
+            Action::Refuse { connection, refusal } => {
+                world.report.count(match refusal {
+                    Refusal::Full { .. } => "newcomer above the maximum",
+                    Refusal::Quarantined => "quarantined worker refused",
+                });
+                world.down(connection as usize, Down::Refused { retry: refusal.may_retry() });
                 world.down(connection as usize, Down::Ended);
             }
             Action::Grant { to, round, node, copy } => {
@@ -188,7 +203,7 @@ impl Hub {
             Action::Discard { from } if !self.link_of.contains_key(&from) => {
                 world.report.count("late answer of a dropped member");
             }
-            Action::Discard { .. } | Action::Waiting { .. } => {}
+            Action::Discard { .. } | Action::Waiting { .. } | Action::Quarantined { .. } => {}
             Action::NonFinite { round, leaf } => {
                 let what = format!("leaf {leaf} of round {round} is called non-finite");
                 return Err(Violation::new("honest_workers_are_not_accused", what));
@@ -199,6 +214,12 @@ impl Hub {
 }
 
 fn sabotage(world: &World, actions: &mut Vec<Action>) {
+    if world.has(Sabotage::ForgetSpares)
+        && let Some(at) = actions.iter().position(|action| matches!(action, Action::Removed { .. }))
+    {
+        let is_welcome = |action: &Action| matches!(action, Action::Welcome { .. });
+        actions.extract_if(at.., |action| is_welcome(action)).for_each(drop);
+    }
     if world.has(Sabotage::LoseGrant)
         && let Some(lost) = actions.iter().position(|action| matches!(action, Action::Grant { .. }))
     {

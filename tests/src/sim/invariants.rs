@@ -9,8 +9,10 @@ mod deaths_cost_their_own_pieces;
 mod honest_workers_are_not_accused;
 mod leaves_are_reduced_once;
 mod ledger;
+mod liars_stay_out;
 mod members_are_distinct;
 mod no_thread_idles_while_leaves_wait;
+mod spares_take_over;
 mod sums_follow_the_tree;
 mod the_run_ends;
 
@@ -65,6 +67,8 @@ pub(crate) enum Sight<'a> {
     Acted(&'a coordinator::Action),
     /// A worker's machine took an event.
     Worked { event: &'a worker::Event, machine: &'a worker::Worker },
+    /// A worker opens a connection.
+    Dialled { connection: usize, name: &'a str },
     /// A worker sends a bad answer.
     Spoiled { connection: usize },
     /// An answer is about to be added; it came from the member on this connection, the round is this task's.
@@ -93,14 +97,17 @@ impl Watch {
             answers_are_fresh::AnswersAreFresh, deadlines_lie_ahead::DeadlinesLieAhead,
             deaths_cost_their_own_pieces::DeathsCostTheirOwnPieces,
             honest_workers_are_not_accused::HonestWorkersAreNotAccused,
-            leaves_are_reduced_once::LeavesAreReducedOnce, members_are_distinct::MembersAreDistinct,
+            leaves_are_reduced_once::LeavesAreReducedOnce, liars_stay_out::LiarsStayOut,
+            members_are_distinct::MembersAreDistinct,
             no_thread_idles_while_leaves_wait::NoThreadIdlesWhileLeavesWait,
-            sums_follow_the_tree::SumsFollowTheTree,
+            spares_take_over::SparesTakeOver, sums_follow_the_tree::SumsFollowTheTree,
         };
         let promises: Vec<(&'static str, Box<dyn Invariant>)> = vec![
             ("deadlines_lie_ahead", Box::new(DeadlinesLieAhead)),
+            ("spares_take_over", Box::new(SparesTakeOver(plan.limits))),
             ("members_are_distinct", Box::new(MembersAreDistinct { max: plan.limits.max })),
             ("honest_workers_are_not_accused", Box::new(HonestWorkersAreNotAccused::default())),
+            ("liars_stay_out", Box::new(LiarsStayOut::default())),
             ("answers_are_fresh", Box::new(AnswersAreFresh)),
             ("leaves_are_reduced_once", Box::new(LeavesAreReducedOnce { leaves: plan.steps.clone() })),
             ("sums_follow_the_tree", Box::new(SumsFollowTheTree::new(&plan.steps))),

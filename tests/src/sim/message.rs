@@ -28,6 +28,8 @@ pub(crate) enum Wake {
     LagEnds,
     /// A worker process starts.
     StartWorker(String),
+    /// A worker that has not been there before starts.
+    StartNewcomer,
     /// A dead coordinator is started again.
     StartCoordinator,
     /// Faults end.
@@ -56,7 +58,8 @@ pub(crate) enum Body {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Down {
     Welcome(Incarnation),
-    Full,
+    Spare,
+    Refused { retry: bool },
     Heartbeat,
     Parameters(Task),
     Grant(Round, Node),

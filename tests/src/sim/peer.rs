@@ -44,7 +44,8 @@ pub(crate) struct Peer {
     busy: u32,
     finished: BTreeMap<(Round, Node), Value>,
     pub(crate) slowed: bool,
-    pub(crate) spoil: Option<Spoiled>,
+    /// How its next answers are bad, and how many.
+    pub(crate) spoil: Option<(Spoiled, u32)>,
     pub(crate) frozen: bool,
     /// What came in while it was frozen.
     pub(crate) stash: Vec<Wake>,
@@ -95,7 +96,9 @@ impl Peer {
         }
         let event = match message {
             Down::Welcome(incarnation) => Event::Welcome(incarnation, self.pulse),
-            Down::Full => Event::Lost("all places are taken".into()),
+            Down::Spare => Event::Spare(self.pulse),
+            Down::Refused { retry: true } => Event::Lost("refused for now".into()),
+            Down::Refused { retry: false } => Event::Refused("refused".into()),
             Down::Heartbeat => Event::Heard,
             Down::Parameters(task) => {
                 self.task = Some(task);
@@ -143,7 +146,9 @@ impl Peer {
     fn act(&mut self, world: &mut World, action: Action) -> Result<(), Violation> {
         match action {
             Action::Dial => {
-                self.connection = Some(world.network.dial(self.id));
+                let connection = world.network.dial(self.id);
+                self.connection = Some(connection);
+                world.saw(&Sight::Dialled { connection, name: &self.name })?;
                 self.send(world, Up::Hello { name: self.name.clone(), threads: self.threads });
             }
             Action::Heartbeat => self.send(world, Up::Heartbeat),
@@ -162,9 +167,14 @@ impl Peer {
             Action::Exit(why) => {
                 self.over = true;
                 self.close(world);
-                if matches!(why, Exit::GaveUp { .. }) {
-                    world.report.count("worker gave up");
-                    world.after(RESTART_US, Wake::StartWorker(self.name.clone()));
+                match why {
+                    Exit::GaveUp { .. } => {
+                        world.report.count("worker gave up");
+                        world.after(RESTART_US, Wake::StartWorker(self.name.clone()));
+                    }
+                    // The operator puts another machine in its place.
+                    Exit::Refused(_) => world.after(RESTART_US, Wake::StartNewcomer),
+                    Exit::Left | Exit::Finished => {}
                 }
             }
         }
@@ -194,7 +204,8 @@ impl Peer {
     }
 
     fn answer(&mut self, world: &mut World, round: Round, node: Node, value: Value) -> Result<(), Violation> {
-        let spoil = self.spoil.take();
+        let spoil = self.spoil.map(|(how, _)| how);
+        self.spoil = self.spoil.and_then(|(how, left)| (left > 1).then_some((how, left - 1)));
         if let (Some(_), Some(connection)) = (spoil, self.connection) {
             world.saw(&Sight::Spoiled { connection })?;
         }

@@ -32,8 +32,8 @@ pub(crate) enum Fault {
     Freeze { who: u32, for_us: u64 },
     /// A worker's connection breaks.
     Cut { who: u32, how: Break },
-    /// A worker's next answer is bad.
-    Spoil { who: u32, how: Spoiled },
+    /// A worker's next answers are bad, this many.
+    Spoil { who: u32, how: Spoiled, answers: u32 },
     /// An operator asks a worker to leave.
     Leave { who: u32 },
     /// A worker more.
@@ -88,6 +88,7 @@ impl Plan {
                 start,
                 min: 1 + random.below(start),
                 max: start + random.below(4),
+                spares: random.below(4),
                 heartbeat_timeout_us: timeout_us,
             },
             pulse: Pulse { heartbeat_us, timeout_us },
@@ -152,7 +153,8 @@ fn fault(random: &mut Stream, kind: u32) -> Fault {
         2 => Fault::Cut { who, how },
         3 => {
             let kinds = [Spoiled::Garbage, Spoiled::Unasked, Spoiled::NonFinite];
-            Fault::Spoil { who, how: kinds[random.below(3) as usize] }
+            let answers = if random.below(4) == 0 { 2 + random.below(4) } else { 1 };
+            Fault::Spoil { who, how: kinds[random.below(3) as usize], answers }
         }
         4 => Fault::Leave { who },
         5 => Fault::Newcomer,

@@ -119,6 +119,7 @@ impl Run {
             Wake::Recover(id) => self.peers[id].slowed = false,
             Wake::LagEnds => world.network.lag_us = 0,
             Wake::StartWorker(name) => self.start_worker(name),
+            Wake::StartNewcomer => self.start_newcomer(),
             Wake::StartCoordinator => self.start_coordinator()?,
             Wake::Heal => self.heal()?,
         }

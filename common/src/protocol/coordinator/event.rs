@@ -1,5 +1,6 @@
 //! What goes into the coordinator's machine and what comes out. Decides nothing.
 
+use super::QUARANTINE_AFTER;
 use crate::ids::{Incarnation, Rank, Round};
 use crate::tree::Node;
 
@@ -27,7 +28,7 @@ pub enum Event {
         /// Leaves that it computes at once, at least 1.
         threads: u32,
     },
-    /// Anything valid arrived from a member.
+    /// Anything valid arrived from a member or a spare. So with the following four.
     Heard(Incarnation),
     /// A member answered a piece.
     Result {
@@ -57,7 +58,7 @@ pub enum Event {
     Tick,
 }
 
-/// Why a member is one no longer.
+/// Why a member, or a spare, is one no longer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Cause {
     /// Nothing was heard of it for too long.
@@ -88,10 +89,45 @@ pub enum Cause {
     Replaced,
 }
 
+impl Cause {
+    /// Whether a worker that works as it should can't be dropped for it.
+    #[must_use]
+    pub fn is_offence(&self) -> bool {
+        matches!(self, Self::Invalid(_) | Self::NonFinite { .. })
+    }
+}
+
+/// Why a newcomer is not let in.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No place is free, not even a spare's.
+    #[error("all {max} places are taken, and {spares} spares wait for one")]
+    Full {
+        /// How many places there are.
+        max: u32,
+        /// How many spares there may be.
+        spares: u32,
+    },
+    /// It was dropped too often for what it sent.
+    #[error(
+        "quarantined: a worker of this name was dropped {QUARANTINE_AFTER} times for an invalid or non-finite answer; \
+         check its machine and its build (a restart of the coordinator forgets it)"
+    )]
+    Quarantined,
+}
+
+impl Refusal {
+    /// Whether knocking again may help.
+    #[must_use]
+    pub fn may_retry(&self) -> bool {
+        matches!(self, Self::Full { .. })
+    }
+}
+
 /// What the shell must do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Admit the connection as this member.
+    /// Admit the connection, a newcomer's or a spare's, as this member.
     Welcome {
         /// The connection.
         connection: u64,
@@ -100,12 +136,21 @@ pub enum Action {
         /// Its slot.
         rank: Rank,
     },
-    /// Tell the connection that all places are taken, and close it.
-    Full {
+    /// Tell the connection that it waits for a place, as this member to be.
+    Spare {
         /// The connection.
         connection: u64,
-        /// How many places there are.
-        max: u32,
+        /// The number that it has from now on.
+        incarnation: Incarnation,
+        /// Spares that will be taken in before it.
+        ahead: u32,
+    },
+    /// Tell the connection that it is not let in, and close it.
+    Refuse {
+        /// The connection.
+        connection: u64,
+        /// Why.
+        refusal: Refusal,
     },
     /// Send the piece's samples, after the round's parameters.
     Grant {
@@ -138,6 +183,11 @@ pub enum Action {
         cause: Cause,
         /// Pieces that went back to the queue.
         returned: Vec<Node>,
+    },
+    /// Say that workers of this name are let in no more.
+    Quarantined {
+        /// The name.
+        name: String,
     },
     /// Every leaf of the round has been accepted.
     Complete(Round),

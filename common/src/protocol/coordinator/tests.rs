@@ -1,6 +1,8 @@
+use super::deal::{COPY_AFTER_US_MIN, WAITING_NOTICE_US};
 use super::*;
+use crate::ids::Rank;
 
-const LIMITS: Limits = Limits { start: 1, min: 1, max: 3, heartbeat_timeout_us: 10_000_000 };
+const LIMITS: Limits = Limits { start: 1, min: 1, max: 3, spares: 1, heartbeat_timeout_us: 10_000_000 };
 
 fn join(machine: &mut Coordinator, now_us: u64, name: &str) -> Vec<Action> {
     machine.on_event(now_us, Event::Join { connection: 1, name: name.into(), threads: 1 })
@@ -125,18 +127,66 @@ fn below_the_minimum_the_run_waits_says_so_and_goes_on() {
     assert_eq!(grants(&join(&mut machine, 12_000_000, "c")).len(), 1);
 }
 
-#[test]
-fn a_newcomer_above_the_maximum_is_told_so_and_a_name_joins_once() {
+fn full_house() -> Coordinator {
     let mut machine = Coordinator::new(LIMITS, Incarnation(1));
     for name in ["a", "b", "c"] {
         assert!(matches!(join(&mut machine, 0, name)[0], Action::Welcome { .. }));
     }
-    assert_eq!(join(&mut machine, 0, "d"), [Action::Full { connection: 1, max: 3 }]);
+    machine
+}
+
+#[test]
+fn a_newcomer_above_the_maximum_is_a_spare_and_one_beyond_the_spares_is_refused() {
+    let mut machine = full_house();
+    let incarnation = Incarnation(4);
+    assert_eq!(join(&mut machine, 0, "d"), [Action::Spare { connection: 1, incarnation, ahead: 0 }]);
+    let refusal = Refusal::Full { max: 3, spares: 1 };
+    assert!(refusal.may_retry());
+    assert_eq!(join(&mut machine, 0, "e"), [Action::Refuse { connection: 1, refusal }]);
+}
+
+#[test]
+fn a_name_joins_once_and_takes_its_own_place_before_any_spare() {
+    let mut machine = full_house();
+    join(&mut machine, 0, "d");
     let actions = join(&mut machine, 0, "b");
     let (cause, returned) = (Cause::Replaced, vec![]);
     assert_eq!(actions[0], Action::Removed { member: Incarnation(2), cause, returned });
-    let (incarnation, rank) = (Incarnation(4), Rank(1));
+    let (incarnation, rank) = (Incarnation(5), Rank(1));
+    assert_eq!(actions[1..], [Action::Welcome { connection: 1, incarnation, rank }]);
+    let actions = join(&mut machine, 0, "d");
+    let (cause, returned) = (Cause::Replaced, vec![]);
+    assert_eq!(actions[0], Action::Removed { member: Incarnation(4), cause, returned });
+    assert_eq!(actions[1], Action::Spare { connection: 1, incarnation: Incarnation(6), ahead: 0 });
+}
+
+#[test]
+fn the_oldest_spare_takes_a_place_and_its_pieces_the_moment_it_is_free() {
+    let mut machine = Coordinator::new(Limits { max: 1, spares: 2, ..LIMITS }, Incarnation(1));
+    for name in ["a", "b", "c"] {
+        join(&mut machine, 0, name);
+    }
+    machine.on_event(0, Event::Begin { round: Round(0), leaves: 1 });
+    let actions = machine.on_event(5, Event::Gone(Incarnation(1), "reset".into()));
+    let (incarnation, rank) = (Incarnation(2), Rank(0));
     assert_eq!(actions[1], Action::Welcome { connection: 1, incarnation, rank });
+    assert_eq!(grants(&actions), [(2, Node::leaf(0))]);
+    let actions = machine.on_event(6, Event::Leave(Incarnation(2)));
+    assert_eq!(grants(&actions), [(3, Node::leaf(0))]);
+}
+
+#[test]
+fn a_spare_is_dropped_for_silence_and_for_what_a_member_is() {
+    let mut machine = full_house();
+    join(&mut machine, 0, "d");
+    (1..=3).for_each(|member| drop(machine.on_event(9_000_000, Event::Heard(Incarnation(member)))));
+    assert_eq!(machine.next_deadline_us(), Some(10_000_000));
+    let actions = machine.on_event(10_000_000, Event::Tick);
+    let (cause, returned) = (Cause::Silent { silent_us: 10_000_000 }, vec![]);
+    assert_eq!(actions, [Action::Removed { member: Incarnation(4), cause, returned }]);
+    join(&mut machine, 10_000_000, "d");
+    let actions = result(&mut machine, 10_000_000, 5, Node::leaf(0));
+    assert!(matches!(&actions[..], [Action::Removed { cause: Cause::Invalid(_), .. }]), "{actions:?}");
 }
 
 #[test]
@@ -188,4 +238,35 @@ fn an_answer_to_an_earlier_coordinator_never_reaches_the_next() {
         (worker::Action::Send(Round(0), Node::leaf(0)), worker::Action::Drop(Round(0), Node::leaf(0)));
     assert_eq!(piece_of(&mut Coordinator::new(LIMITS, Incarnation(1)), 0), [send]);
     assert_eq!(piece_of(&mut Coordinator::new(LIMITS, Incarnation(2)), 1_000_000), [drop]);
+}
+
+#[test]
+fn a_name_that_was_dropped_three_times_for_bad_answers_is_refused() {
+    let mut machine = Coordinator::new(LIMITS, Incarnation(1));
+    for time in 1..=u64::from(QUARANTINE_AFTER) {
+        assert!(matches!(join(&mut machine, 0, "liar")[0], Action::Welcome { .. }));
+        let actions = machine.on_event(0, Event::Invalid(Incarnation(time), "garbage".into()));
+        let quarantined = actions.contains(&Action::Quarantined { name: "liar".into() });
+        assert_eq!(quarantined, time == u64::from(QUARANTINE_AFTER));
+    }
+    let actions = join(&mut machine, 0, "liar");
+    assert_eq!(actions, [Action::Refuse { connection: 1, refusal: Refusal::Quarantined }]);
+    assert!(!Refusal::Quarantined.may_retry());
+    assert!(matches!(join(&mut machine, 0, "honest")[0], Action::Welcome { .. }));
+}
+
+#[test]
+fn what_a_network_does_to_a_worker_brings_no_quarantine() {
+    let mut machine = Coordinator::new(LIMITS, Incarnation(1));
+    for time in 1..10 {
+        assert!(matches!(join(&mut machine, 0, "unlucky")[0], Action::Welcome { .. }));
+        machine.on_event(0, Event::Gone(Incarnation(time), "reset".into()));
+    }
+}
+
+#[test]
+fn an_answer_that_arrives_twice_counts_once_and_is_no_offence() {
+    let (mut machine, _) = two_members(4);
+    assert!(matches!(result(&mut machine, 10, 1, LEFT)[0], Action::Accept { .. }));
+    assert_eq!(result(&mut machine, 11, 1, LEFT), [Action::Discard { from: Incarnation(1) }]);
 }

@@ -19,7 +19,7 @@ impl Invariant for HonestWorkersAreNotAccused {
                 member,
                 cause: cause @ (Cause::Invalid(_) | Cause::NonFinite { .. }),
                 ..
-            }) if ledger.members.get(member).is_none_or(|holder| !self.0.contains(&holder.connection)) => {
+            }) if ledger.connection(*member).is_none_or(|connection| !self.0.contains(&connection)) => {
                 Err(format!("{member} {cause}"))
             }
             _ => Ok(()),

@@ -16,6 +16,8 @@ pub(super) struct Holder {
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     pub(super) members: BTreeMap<Incarnation, Holder>,
+    /// Their connections and threads.
+    pub(super) spares: BTreeMap<Incarnation, (u64, u32)>,
     /// Some piece has been granted.
     pub(super) started: bool,
     round: Option<(Round, Tree)>,
@@ -43,12 +45,18 @@ impl Ledger {
     /// Once invariants have seen the action.
     pub(super) fn acted(&mut self, event: &Event, action: &Action) {
         match (action, event) {
-            (Action::Welcome { connection, incarnation, .. }, Event::Join { threads, .. }) => {
-                let (connection, threads) = (*connection, *threads);
+            (Action::Spare { connection, incarnation, .. }, Event::Join { threads, .. }) => {
+                self.spares.insert(*incarnation, (*connection, *threads));
+            }
+            (Action::Welcome { connection, incarnation, .. }, event) => {
+                let spare = self.spares.remove(incarnation).map(|(_, threads)| threads);
+                let newcomer = if let Event::Join { threads, .. } = event { *threads } else { 0 };
+                let (connection, threads) = (*connection, spare.unwrap_or(newcomer));
                 self.members.insert(*incarnation, Holder { connection, threads, pieces: BTreeSet::new() });
             }
             (Action::Removed { member, .. }, _) => {
                 self.members.remove(member);
+                self.spares.remove(member);
             }
             (Action::Grant { to, node, .. }, _) => {
                 self.started = true;
@@ -67,6 +75,12 @@ impl Ledger {
 
     fn is_current(&self, round: Round) -> bool {
         self.round.is_some_and(|(current, _)| current == round)
+    }
+
+    /// On which connection a member or spare is.
+    pub(super) fn connection(&self, who: Incarnation) -> Option<u64> {
+        let member = self.members.get(&who).map(|holder| holder.connection);
+        member.or_else(|| self.spares.get(&who).map(|&(connection, _)| connection))
     }
 
     pub(super) fn leaves_below(&self, node: Node) -> std::ops::Range<u32> {

@@ -1,0 +1,87 @@
+//! Who is let in, and who is not.
+
+use super::{Action, Cause, Coordinator, Limits, Member, Refusal};
+use crate::ids::{Incarnation, Rank};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Who knocks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Newcomer {
+    pub(super) connection: u64,
+    pub(super) name: String,
+    pub(super) threads: u32,
+}
+
+/// A worker that waits for a place. It has its number already: that of the member which it will be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Spare {
+    pub(super) newcomer: Newcomer,
+    pub(super) last_heard_us: u64,
+}
+
+impl Coordinator {
+    pub(super) fn join(&mut self, now_us: u64, newcomer: Newcomer, actions: &mut Vec<Action>) {
+        let connection = newcomer.connection;
+        if self.offences.is_quarantined(&newcomer.name) {
+            actions.push(Action::Refuse { connection, refusal: Refusal::Quarantined });
+            return;
+        }
+        let members = self.members.iter().map(|(&who, member)| (who, &member.name));
+        let spares = self.spares.iter().map(|(&who, spare)| (who, &spare.newcomer.name));
+        let earlier = members.chain(spares).find(|(_, name)| **name == newcomer.name);
+        if let Some((earlier, _)) = earlier {
+            self.remove(earlier, Cause::Replaced, actions);
+        }
+        let Limits { max, spares: spares_max, .. } = self.limits;
+        let (has_place, ahead) = (self.has_place(), self.spares.len() as u32);
+        if !has_place && ahead >= spares_max {
+            actions.push(Action::Refuse { connection, refusal: Refusal::Full { max, spares: spares_max } });
+            return;
+        }
+        let incarnation = Incarnation(self.next_incarnation);
+        self.next_incarnation += 1;
+        if has_place {
+            self.admit(now_us, incarnation, newcomer, actions);
+        } else {
+            self.spares.insert(incarnation, Spare { newcomer, last_heard_us: now_us });
+            actions.push(Action::Spare { connection, incarnation, ahead });
+        }
+    }
+
+    /// Takes spares in, the oldest first, while places are free.
+    pub(super) fn fill_places(&mut self, actions: &mut Vec<Action>) {
+        while self.has_place()
+            && let Some((incarnation, Spare { newcomer, last_heard_us })) = self.spares.pop_first()
+        {
+            self.admit(last_heard_us, incarnation, newcomer, actions);
+        }
+    }
+
+    fn has_place(&self) -> bool {
+        (self.members.len() as u32) < self.limits.max
+    }
+
+    /// Gives a place to a newcomer; there must be one.
+    fn admit(
+        &mut self,
+        last_heard_us: u64,
+        incarnation: Incarnation,
+        newcomer: Newcomer,
+        actions: &mut Vec<Action>,
+    ) {
+        let Newcomer { connection, name, threads } = newcomer;
+        let taken = |rank: &u32| self.members.values().any(|m| m.rank.0 == *rank);
+        let rank = Rank((0..self.limits.max).find(|r| !taken(r)).unwrap_or(self.limits.max));
+        let member = Member {
+            name,
+            rank,
+            threads: threads.max(1),
+            last_heard_us,
+            leaf_us: None,
+            pieces: BTreeMap::new(),
+            answered: BTreeSet::new(),
+        };
+        self.members.insert(incarnation, member);
+        actions.push(Action::Welcome { connection, incarnation, rank });
+    }
+}

@@ -1,0 +1,130 @@
+//! Which member gets which piece next, how large, and when a late piece is copied.
+
+use super::{Action, Coordinator, Member, PIECE_LEAVES_MAX};
+use crate::ids::Incarnation;
+use crate::tree::Node;
+
+/// How long a piece may take per leaf and thread before any has been measured.
+const LEAF_US_UNKNOWN: u64 = 2_000_000;
+/// No copy is made of a piece younger than this: below it the network's jitter outweighs the gain.
+pub(super) const COPY_AFTER_US_MIN: u64 = 50_000;
+/// A piece that takes this many times what it should is copied to an idle worker.
+const COPY_AFTER_TIMES: u64 = 3;
+/// How often a waiting coordinator says so.
+pub(super) const WAITING_NOTICE_US: u64 = 10_000_000;
+
+impl Coordinator {
+    /// Hands pieces to members with idle threads, when enough members are there.
+    pub(super) fn deal(&mut self, now_us: u64, actions: &mut Vec<Action>) {
+        let work = self.round.as_ref().is_some_and(|(_, queue)| !queue.is_complete());
+        if !work || !self.has_enough() {
+            self.notice(now_us, work.then_some(self.needed()), actions);
+            return;
+        }
+        self.notice_due_us = None;
+        self.started = true;
+        // A piece may be less than its member's share, because pieces are aligned: then there is more to hand out.
+        while self.deal_once(now_us, actions) && self.waiting() > 0 {}
+    }
+
+    /// Offers a piece to each member with idle threads; whether there is one.
+    fn deal_once(&mut self, now_us: u64, actions: &mut Vec<Action>) -> bool {
+        let hungry: Vec<Incarnation> =
+            self.members.iter().filter(|(_, m)| self.idle_threads(m) > 0).map(|(&i, _)| i).collect();
+        let total: u64 = self.members.values().map(|m| self.weight(m)).sum();
+        let waiting = self.waiting();
+        for &to in &hungry {
+            let weight = self.weight(&self.members[&to]);
+            // Rounded to the nearest: equal members whose measurements differ slightly get equal shares.
+            let share = |leaves: u32| {
+                ((u64::from(leaves) * weight + total / 2) / total).clamp(1, u64::from(PIECE_LEAVES_MAX))
+                    as u32
+            };
+            self.grant(now_us, to, share(waiting), share, actions);
+        }
+        !hungry.is_empty()
+    }
+
+    /// Leaves that nobody computes and that are not done.
+    fn waiting(&self) -> u32 {
+        self.round.as_ref().map_or(0, |(_, queue)| queue.waiting())
+    }
+
+    fn notice(&mut self, now_us: u64, needed: Option<u32>, actions: &mut Vec<Action>) {
+        let Some(needed) = needed else {
+            self.notice_due_us = None;
+            return;
+        };
+        if self.notice_due_us.is_none_or(|due| due <= now_us) {
+            self.notice_due_us = Some(now_us + WAITING_NOTICE_US);
+            actions.push(Action::Waiting { live: self.members.len() as u32, needed });
+        }
+    }
+
+    /// Gives one member a piece of at most `most` waiting leaves or, where none wait, a copy of a late piece.
+    fn grant(
+        &mut self,
+        now_us: u64,
+        to: Incarnation,
+        most: u32,
+        share: impl Fn(u32) -> u32,
+        actions: &mut Vec<Action>,
+    ) {
+        let overdue = self.overdue();
+        let idle = self.members.get(&to).is_some_and(|m| m.pieces.is_empty());
+        let Some((round, queue)) = &mut self.round else { return };
+        let (piece, copy) = if queue.waiting() > 0 {
+            (queue.take(most), false)
+        } else if let Some(&(_, late)) = overdue.first().filter(|&&(due_us, _)| idle && due_us <= now_us) {
+            (queue.copy(late, share(queue.leaves_below(late))), true)
+        } else {
+            (None, true)
+        };
+        if let (Some(node), Some(member)) = (piece, self.members.get_mut(&to)) {
+            member.pieces.insert(node, now_us);
+            actions.push(Action::Grant { to, round: *round, node, copy });
+        }
+    }
+
+    /// Pieces that take too long and of which something is left to copy, the longest overdue first.
+    pub(super) fn overdue(&self) -> Vec<(u64, Node)> {
+        let Some((_, queue)) = &self.round else { return Vec::new() };
+        let leaf_us = self.fastest_leaf_us().unwrap_or(LEAF_US_UNKNOWN);
+        let due_us = |member: &Member, node: Node, granted_us: u64| {
+            let turns = u64::from(queue.leaves_below(node).div_ceil(member.threads));
+            granted_us + (COPY_AFTER_TIMES * leaf_us * turns).max(COPY_AFTER_US_MIN)
+        };
+        let pieces = self.members.values().flat_map(|m| m.pieces.iter().map(move |(&n, &at)| (m, n, at)));
+        let mut due: Vec<_> = pieces
+            .filter(|&(_, node, _)| queue.can_copy(node))
+            .map(|(member, node, at)| (due_us(member, node, at), node))
+            .collect();
+        due.sort_unstable();
+        due
+    }
+
+    /// The shortest time that a leaf took on any member's thread: a slow member is overdue by the others' measure.
+    fn fastest_leaf_us(&self) -> Option<u64> {
+        self.members.values().filter_map(|m| m.leaf_us).min()
+    }
+
+    pub(super) fn has_enough(&self) -> bool {
+        self.members.len() as u32 >= self.needed()
+    }
+
+    fn needed(&self) -> u32 {
+        if self.started { self.limits.min } else { self.limits.start }
+    }
+
+    fn idle_threads(&self, member: &Member) -> u32 {
+        let Some((_, queue)) = &self.round else { return member.threads };
+        let out: u32 = member.pieces.keys().map(|&node| queue.leaves_below(node)).sum();
+        member.threads.saturating_sub(out)
+    }
+
+    /// Leaves per second, about: the share of the queue that a member can take.
+    fn weight(&self, member: &Member) -> u64 {
+        let leaf_us = member.leaf_us.or(self.fastest_leaf_us()).unwrap_or(LEAF_US_UNKNOWN).max(1);
+        (u64::from(member.threads) * 1_000_000_000 / leaf_us).max(1)
+    }
+}

@@ -1,0 +1,20 @@
+//! What an operator chose about the cluster. Decides nothing.
+
+/// Spares that a coordinator keeps: each holds a connection with its buffers and costs a heartbeat, and more than the
+/// machines of a rack don't fall out at once.
+pub const SPARES_MAX: u32 = 64;
+
+/// What an operator chose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Members that must have joined before the first piece is handed out.
+    pub start: u32,
+    /// Members below which no piece is handed out.
+    pub min: u32,
+    /// Places; a newcomer beyond them is a spare.
+    pub max: u32,
+    /// Spares beyond which a newcomer is refused.
+    pub spares: u32,
+    /// Silence after which a member is dropped, in microseconds.
+    pub heartbeat_timeout_us: u64,
+}

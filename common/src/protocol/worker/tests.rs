@@ -1,0 +1,102 @@
+use super::*;
+
+const PULSE: Pulse = Pulse { heartbeat_us: 1_000_000, timeout_us: 5_000_000 };
+const TIMING: Timing = Timing { join_timeout_us: 5_000_000, give_up_us: 60_000_000, jitter_seed: 1 };
+const ME: Incarnation = Incarnation(4);
+const NODE: Node = Node { level: 1, index: 2 };
+
+fn member() -> Worker {
+    let mut worker = Worker::new(0, TIMING);
+    assert_eq!(worker.on_event(0, Event::Tick), [Action::Dial]);
+    assert_eq!(worker.on_event(1, Event::Welcome(ME, PULSE)), []);
+    worker
+}
+
+#[test]
+fn only_answers_of_this_stream_and_this_round_are_sent() {
+    let mut worker = member();
+    let (old, new) = (Round(3), Round(4));
+    assert_eq!(worker.on_event(2, Event::Grant(old, NODE))[1], Action::Compute(ME, old, NODE));
+    assert_eq!(worker.on_event(3, Event::Computed(ME, old, NODE)), [Action::Send(old, NODE)]);
+    assert_eq!(worker.on_event(4, Event::Grant(new, NODE))[0], Action::Forget(new));
+    assert_eq!(worker.on_event(5, Event::Computed(ME, old, NODE)), [Action::Drop(old, NODE)]);
+    let stale = Event::Computed(Incarnation(3), new, NODE);
+    assert_eq!(worker.on_event(6, stale), [Action::Drop(new, NODE)]);
+}
+
+#[test]
+fn heartbeats_go_out_while_a_silent_coordinator_is_given_up() {
+    let mut worker = member();
+    assert_eq!(worker.on_event(1_000_001, Event::Tick), [Action::Heartbeat]);
+    worker.on_event(3_000_000, Event::Heard);
+    let actions = worker.on_event(8_000_000, Event::Tick);
+    assert!(matches!(&actions[..], [Action::Reset(why)] if why.contains("5000 ms")), "{actions:?}");
+}
+
+#[test]
+fn pauses_grow_to_a_limit_and_a_lost_cause_ends() {
+    let mut worker = Worker::new(0, TIMING);
+    let (mut now, mut pauses) = (0, Vec::new());
+    let exit = loop {
+        assert_eq!(worker.on_event(now, Event::Tick), [Action::Dial]);
+        match worker.on_event(now, Event::Lost("refused".into())).remove(0) {
+            Action::Exit(exit) => break exit,
+            _ => pauses.push(worker.next_deadline_us().unwrap() - now),
+        }
+        now = worker.next_deadline_us().unwrap();
+    };
+    assert!(matches!(&exit, Exit::GaveUp { last, .. } if last == "refused"));
+    assert!(pauses[0] <= BACKOFF_US_FIRST && pauses.iter().all(|&p| p <= BACKOFF_US_MAX));
+    assert!(pauses.last() > pauses.first() && now >= TIMING.give_up_us);
+}
+
+#[test]
+fn a_coordinator_that_breaks_the_rules_is_dialled_anew() {
+    let mut worker = member();
+    worker.on_event(2, Event::Grant(Round(4), NODE));
+    assert!(matches!(&worker.on_event(3, Event::Grant(Round(3), NODE))[..], [Action::Reset(_)]));
+    assert_eq!(worker.incarnation(), None);
+    assert!(matches!(&member().on_event(2, Event::Welcome(ME, PULSE))[..], [Action::Reset(_)]));
+}
+
+#[test]
+fn a_leaving_worker_says_goodbye_and_does_nothing_more() {
+    let mut worker = member();
+    assert_eq!(worker.on_event(2, Event::Leave), [Action::Goodbye, Action::Exit(Exit::Left)]);
+    assert_eq!(worker.on_event(3, Event::Grant(Round(0), NODE)), []);
+    assert_eq!(worker.next_deadline_us(), None);
+}
+
+#[test]
+fn a_spare_beats_and_listens_like_a_member_until_it_is_one() {
+    let mut worker = Worker::new(0, TIMING);
+    worker.on_event(0, Event::Tick);
+    assert_eq!(worker.on_event(1, Event::Spare(PULSE)), []);
+    assert_eq!(worker.incarnation(), None);
+    assert_eq!(worker.on_event(1_000_001, Event::Tick), [Action::Heartbeat]);
+    worker.on_event(4_000_000, Event::Heard);
+    assert_eq!(worker.on_event(4_000_001, Event::Welcome(ME, PULSE)), []);
+    assert_eq!(worker.incarnation(), Some(ME));
+    assert_eq!(worker.on_event(4_000_002, Event::Grant(Round(0), NODE)).len(), 2);
+}
+
+#[test]
+fn a_spare_waits_longer_than_it_would_without_a_coordinator() {
+    let mut worker = Worker::new(0, TIMING);
+    worker.on_event(0, Event::Tick);
+    worker.on_event(1, Event::Spare(PULSE));
+    for second in 1..=2 * TIMING.give_up_us / 1_000_000 {
+        assert_eq!(worker.on_event(second * 1_000_000 + 1, Event::Tick), [Action::Heartbeat]);
+        worker.on_event(second * 1_000_000 + 2, Event::Heard);
+    }
+    let lost = worker.on_event(2 * TIMING.give_up_us + 3, Event::Lost("reset".into()));
+    assert_eq!(lost, [Action::Reset("reset".into())]);
+}
+
+#[test]
+fn a_leaving_spare_says_goodbye() {
+    let mut worker = Worker::new(0, TIMING);
+    worker.on_event(0, Event::Tick);
+    worker.on_event(1, Event::Spare(PULSE));
+    assert_eq!(worker.on_event(2, Event::Leave), [Action::Goodbye, Action::Exit(Exit::Left)]);
+}

@@ -1,0 +1,103 @@
+//! What the driver does for each of the machine's actions. Decides nothing but words.
+
+use super::{Driver, HEARTBEATS_PER_TIMEOUT};
+use crate::RunError;
+use common::ids::Incarnation;
+use common::protocol::coordinator::{Action, Cause, Event, QUARANTINE_AFTER};
+use common::tree::Node;
+use proto::message::{CoordinatorMessage, Spare, Welcome};
+use tracing::{debug, info, warn};
+
+impl Driver {
+    /// Does one thing; returns what that means to the machine.
+    pub(super) fn act(&mut self, action: Action) -> Result<Option<Event>, RunError> {
+        match action {
+            Action::Welcome { connection, incarnation, rank } => {
+                let Some(name) = self.peers.admit(connection, incarnation, rank) else { return Ok(None) };
+                info!(worker = %name, %rank, %incarnation, "worker joined");
+                self.journal.workers(self.machine.members().count());
+                let (heartbeat_ms, timeout_ms) = self.pulse_ms();
+                let welcome = CoordinatorMessage::Welcome(Welcome {
+                    incarnation,
+                    rank,
+                    run_id: self.rules.run_id.clone(),
+                    heartbeat_ms,
+                    timeout_ms,
+                    model: self.trainer.config().model.clone(),
+                });
+                Ok(self.peers.send(incarnation, welcome).err().map(|why| Event::Gone(incarnation, why)))
+            }
+            Action::Spare { connection, incarnation, ahead } => {
+                let Some(name) = self.peers.keep(connection, incarnation) else { return Ok(None) };
+                info!(worker = %name, %incarnation, ahead, "all places are taken; worker kept as a spare");
+                let (heartbeat_ms, timeout_ms) = self.pulse_ms();
+                let spare = CoordinatorMessage::Spare(Spare { ahead, heartbeat_ms, timeout_ms });
+                Ok(self.peers.send(incarnation, spare).err().map(|why| Event::Gone(incarnation, why)))
+            }
+            Action::Refuse { connection, refusal } => {
+                let reason = refusal.to_string();
+                if let Some(name) = self.peers.refuse(connection, reason.clone(), refusal.may_retry()) {
+                    warn!(worker = %name, reason, "worker refused");
+                }
+                Ok(None)
+            }
+            Action::Quarantined { name } => {
+                warn!(worker = %name, offences = QUARANTINE_AFTER, "worker quarantined for the rest of the run");
+                Ok(None)
+            }
+            Action::Grant { to, round, node, copy } => {
+                if copy {
+                    info!(worker = %self.name(to), %round, piece = %node, "computing a late piece a second time");
+                }
+                Ok(self.grant(to, node).err().map(|why| Event::Gone(to, why)))
+            }
+            Action::Accept { .. } => {
+                if let (Some(round), Some(answer)) = (&mut self.round, self.answer.take()) {
+                    round.insert(answer, self.trainer.threads());
+                }
+                Ok(None)
+            }
+            Action::Discard { from } => {
+                debug!(worker = %self.name(from), "an answer came too late to be of use");
+                self.answer = None;
+                Ok(None)
+            }
+            Action::Removed { member, cause, returned } => {
+                self.removed(member, &cause, &returned);
+                Ok(None)
+            }
+            Action::Complete(_) => self.complete(),
+            Action::Waiting { live, needed } => {
+                warn!(step = %self.trainer.step(), live, needed, "waiting for workers to join");
+                Ok(None)
+            }
+            Action::NonFinite { leaf, .. } => Err(self.non_finite(leaf)),
+        }
+    }
+
+    /// How often both sides are to be heard, and when silence means death.
+    fn pulse_ms(&self) -> (u32, u32) {
+        let timeout_ms = self.rules.heartbeat_timeout.as_millis() as u32;
+        ((timeout_ms / HEARTBEATS_PER_TIMEOUT).max(1), timeout_ms)
+    }
+
+    fn name(&self, who: Incarnation) -> &str {
+        self.peers.get(who).map_or("unknown", |peer| &peer.name)
+    }
+
+    fn removed(&mut self, member: Incarnation, cause: &Cause, returned: &[Node]) {
+        let Some(peer) = self.peers.close(member, CoordinatorMessage::Dropped(cause.to_string())) else {
+            return;
+        };
+        let (worker, step) = (peer.name, self.trainer.step());
+        let rank = peer.rank.map_or("spare".to_owned(), |rank| rank.to_string());
+        let pieces: Vec<String> = returned.iter().map(ToString::to_string).collect();
+        let pieces = pieces.join(",");
+        if *cause == Cause::Left {
+            info!(%worker, %rank, incarnation = %member, %step, pieces, "worker left");
+        } else {
+            warn!(%worker, %rank, incarnation = %member, %step, pieces, %cause, "worker dropped");
+        }
+        self.journal.workers(self.machine.members().count());
+    }
+}
