@@ -1,0 +1,82 @@
+//! What one update costs on one core: SGD, Adam and AdamW, the gradient's norm, and clipping.
+//!
+//! `cargo bench --workspace --bench optimizer`. Throughput is in parameters a second. The gradient stays the same from
+//! step to step: no arithmetic here is faster or slower for other values. Dividing by the number of samples and looking
+//! for values that are not finite are the trainer's: the bench `update` has them.
+
+use common::optim::{Moments, Optimizer, OptimizerSpec, clip_norm, norm};
+use common::rng::Stream;
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use std::hint::black_box;
+use std::time::Duration;
+
+/// Parameters: the CNN's, and two sizes that no cache holds.
+const SIZES: [usize; 3] = [93_322, 1_000_000, 25_000_000];
+/// So small that the parameters stay where they are however often it is applied.
+const RATE: f64 = 1e-9;
+
+criterion_group! {
+    name = optimizer;
+    config = Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_millis(1500));
+    targets = updates, norms
+}
+criterion_main!(optimizer);
+
+fn updates(criterion: &mut Criterion) {
+    let sgd = |momentum, nesterov| OptimizerSpec::Sgd { momentum, nesterov, weight_decay: 0.0 };
+    let specs = [
+        ("sgd", sgd(0.0, false)),
+        ("sgd with momentum", sgd(0.9, false)),
+        ("sgd with nesterov", sgd(0.9, true)),
+        ("adam", OptimizerSpec::Adam(Moments::new(0.0))),
+        ("adamw", OptimizerSpec::AdamW(Moments::new(0.01))),
+    ];
+    for (name, spec) in specs {
+        let mut group = criterion.benchmark_group(name);
+        for size in SIZES {
+            let (mut params, gradient) = (values(size, 1), values(size, 2));
+            let mut optimizer = Optimizer::new(spec, size);
+            group.throughput(Throughput::Elements(size as u64));
+            group.bench_function(BenchmarkId::from_parameter(size), |b| {
+                b.iter(|| optimizer.step(black_box(&mut params), black_box(&gradient), RATE));
+            });
+            assert!(params.iter().all(|p| p.is_finite()), "{name} has left the numbers");
+        }
+        group.finish();
+    }
+}
+
+fn norms(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("norm");
+    for size in SIZES {
+        let gradient = values(size, 3);
+        group.throughput(Throughput::Elements(size as u64));
+        group.bench_function(BenchmarkId::from_parameter(size), |b| b.iter(|| norm(black_box(&gradient))));
+    }
+    group.finish();
+    let mut group = criterion.benchmark_group("norm and clip");
+    for size in SIZES {
+        let mut gradient = values(size, 4);
+        let before = norm(&gradient);
+        let mut max = before;
+        group.throughput(Throughput::Elements(size as u64));
+        group.bench_function(BenchmarkId::from_parameter(size), |b| {
+            b.iter(|| {
+                // A little less each time: a gradient that is short enough would not be scaled.
+                max *= 0.999_99;
+                clip_norm(black_box(&mut gradient), max)
+            });
+        });
+        assert!(norm(&gradient) < before || max == before, "nothing was clipped");
+    }
+    group.finish();
+}
+
+/// In `[-1, 1)`.
+fn values(size: usize, seed: u64) -> Vec<f32> {
+    let mut stream = Stream::new(seed, "optimizer bench", &[]);
+    (0..size).map(|_| stream.between(-1.0, 1.0)).collect()
+}

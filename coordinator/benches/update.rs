@@ -1,0 +1,108 @@
+//! What the coordinator does with a step's sum, on one core: divide, norm or clip, optimizer, search for values that are
+//! not finite; the encoding of the new parameters for the workers; the copy for a checkpoint.
+//!
+//! `cargo bench --workspace --bench update`. Throughput is in parameters a second, with the program's allocator. Filling
+//! the gradient's buffer is not in the time.
+
+use common::config::RunConfig;
+use common::metrics::Totals;
+use common::model::ModelSpec;
+use common::optim::{Moments, OptimizerSpec};
+use common::params::Init;
+use common::rng::Stream;
+use common::sample::{PIXELS, Samples};
+use common::schedule::{Schedule, Shape};
+use coordinator::trainer::{Trainer, Work};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use proto::message::AnswerBody;
+use proto::outbound::encode_parameters;
+use proto::values::{Buffers, Values};
+use std::time::Duration;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Samples of the training set, all in one step.
+const SAMPLES: u8 = 128;
+
+criterion_group! {
+    name = update;
+    config = Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_millis(1500));
+    targets = updates
+}
+criterion_main!(update);
+
+fn updates(criterion: &mut Criterion) {
+    let mlp = |hidden: &[usize]| ModelSpec::Mlp { hidden: hidden.to_vec() };
+    let adam = OptimizerSpec::Adam(Moments::new(0.0));
+    let sgd = OptimizerSpec::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0 };
+    let mut group = criterion.benchmark_group("update");
+    for model in [ModelSpec::Cnn, mlp(&[1319]), mlp(&[4096, 4096])] {
+        let elements = model.layout().len();
+        group.throughput(Throughput::Elements(elements as u64));
+        for (name, optimizer, clip) in
+            [("adam", adam, None), ("adam, clipped", adam, Some(1e-3)), ("sgd with momentum", sgd, None)]
+        {
+            let mut trainer = trainer(model.clone(), optimizer, clip);
+            let (source, buffers) = (values(elements), Buffers::default());
+            let fill = || -> Values {
+                let mut gradient = buffers.take(elements);
+                gradient.extend(source.iter().copied());
+                gradient
+            };
+            group.bench_function(BenchmarkId::new(name, elements), |b| {
+                b.iter_batched(fill, |gradient| finish(&mut trainer, gradient), BatchSize::PerIteration);
+            });
+            if name == "adam" {
+                group.bench_function(BenchmarkId::new("adam, then encode", elements), |b| {
+                    let step = |gradient| {
+                        finish(&mut trainer, gradient);
+                        encode_parameters(trainer.step().0, trainer.params())
+                    };
+                    b.iter_batched(fill, step, BatchSize::PerIteration);
+                });
+                group.bench_function(BenchmarkId::new("adam, checkpoint copy", elements), |b| {
+                    b.iter(|| trainer.checkpoint());
+                });
+            }
+        }
+    }
+    group.finish();
+}
+
+fn finish(trainer: &mut Trainer, gradient: Values) {
+    let totals = Totals { samples: SAMPLES.into(), correct: 1, loss_sum: 1.0 };
+    trainer.finish(Work::Train, totals, AnswerBody::Gradient(gradient)).expect("finite numbers");
+}
+
+/// A run of single-step epochs at a rate so small that the parameters stay where they are.
+fn trainer(model: ModelSpec, optimizer: OptimizerSpec, clip_grad_norm: Option<f64>) -> Trainer {
+    let pixels = vec![0; usize::from(SAMPLES) * PIXELS];
+    let samples = Samples::new(pixels, vec![0; SAMPLES.into()]).expect("as many images as labels");
+    let config = RunConfig {
+        dataset: "bench".into(),
+        dataset_digest: "00".into(),
+        samples: SAMPLES.into(),
+        val_split: 0,
+        model,
+        init: Init::He,
+        seed: 1,
+        batch_size: SAMPLES.into(),
+        micro_batch: 32,
+        epochs: 1_000_000,
+        optimizer,
+        schedule: Schedule { base: 1e-9, shape: Shape::Constant, warmup_steps: 0 },
+        clip_grad_norm,
+    };
+    config.validate().expect("a valid configuration");
+    Trainer::start(config, samples.clone(), samples)
+}
+
+/// In `[-1, 1)`.
+fn values(size: usize) -> Vec<f32> {
+    let mut stream = Stream::new(1, "update bench", &[]);
+    (0..size).map(|_| stream.between(-1.0, 1.0)).collect()
+}

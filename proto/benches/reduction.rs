@@ -1,0 +1,78 @@
+//! What it costs to add a step's gradients in tree order, on one core.
+//!
+//! `cargo bench --workspace --bench reduction`, on the programs' allocator. The coordinator's own path: `common`'s
+//! tree, the addition of [`AnswerBody`], buffers that go back to their store. Four leaves arrive in order (each is
+//! added as early as can be) or in reverse (nothing changes but who waits). Throughput is in bytes of the gradients
+//! that are put in. Filling them is not in the time.
+
+use common::metrics::Totals;
+use common::rng::Stream;
+use common::tree::{Node, Reduction, Tree};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use proto::message::AnswerBody;
+use proto::values::{Buffers, Values};
+use std::time::Duration;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Parameters: the CNN's, and two sizes that no cache holds.
+const SIZES: [usize; 3] = [93_322, 1_000_000, 25_000_000];
+/// Of a step of the default batch.
+const LEAVES: u32 = 4;
+
+criterion_group! {
+    name = reduction;
+    config = Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_millis(1500));
+    targets = reductions
+}
+criterion_main!(reduction);
+
+fn reductions(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("reduction of 4 leaves");
+    for size in SIZES {
+        let (source, buffers) = (values(size), Buffers::default());
+        let fill = || {
+            let gradient = || -> Values {
+                let mut gradient = buffers.take(size);
+                gradient.extend(source.iter().copied());
+                gradient
+            };
+            (0..LEAVES).map(|_| gradient()).collect::<Vec<_>>()
+        };
+        group.throughput(Throughput::Bytes(u64::from(LEAVES) * size as u64 * 4));
+        for (order, leaves) in [("in order", [0, 1, 2, 3]), ("in reverse", [3, 2, 1, 0])] {
+            group.bench_function(BenchmarkId::new(order, size), |b| {
+                b.iter_batched(fill, |gradients| reduce(leaves, gradients), BatchSize::PerIteration);
+            });
+        }
+        let sum = reduce([2, 0, 3, 1], fill());
+        assert!(sum.iter().zip(&source).all(|(sum, value)| *sum == 4.0 * value), "leaves are missing");
+    }
+    group.finish();
+}
+
+fn reduce(order: [u32; LEAVES as usize], gradients: Vec<Values>) -> Values {
+    let tree = Tree::new(LEAVES);
+    let mut reduction = Reduction::new(tree, tree.root());
+    for (leaf, gradient) in order.into_iter().zip(gradients) {
+        let answer = (Totals::default(), AnswerBody::Gradient(gradient));
+        reduction.insert(Node::leaf(leaf), answer, |left, right| {
+            left.0.add(&right.0);
+            left.1.add(right.1);
+        });
+    }
+    match reduction.into_result() {
+        Some((_, AnswerBody::Gradient(sum))) => sum,
+        _ => unreachable!("all leaves are in, and all are gradients"),
+    }
+}
+
+/// In `[-1, 1)`.
+fn values(size: usize) -> Vec<f32> {
+    let mut stream = Stream::new(1, "reduction bench", &[]);
+    (0..size).map(|_| stream.between(-1.0, 1.0)).collect()
+}
