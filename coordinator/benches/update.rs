@@ -15,8 +15,9 @@ use common::schedule::{Schedule, Shape};
 use coordinator::trainer::{Trainer, Work};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use proto::message::AnswerBody;
-use proto::outbound::encode_parameters;
+use proto::parameters::EncodedParameters;
 use proto::values::{Buffers, Values};
+use std::sync::Arc;
 use std::time::Duration;
 
 #[global_allocator]
@@ -50,7 +51,7 @@ fn updates(criterion: &mut Criterion) {
             let (source, buffers) = (values(elements), Buffers::default());
             let fill = || -> Values {
                 let mut gradient = buffers.take(elements);
-                gradient.extend(source.iter().copied());
+                gradient.copy_from_slice(&source);
                 gradient
             };
             group.bench_function(BenchmarkId::new(name, elements), |b| {
@@ -60,7 +61,8 @@ fn updates(criterion: &mut Criterion) {
                 group.bench_function(BenchmarkId::new("adam, then encode", elements), |b| {
                     let step = |gradient| {
                         finish(&mut trainer, gradient);
-                        encode_parameters(trainer.step().0, trainer.params())
+                        let encoded = Arc::new(EncodedParameters::new(trainer.step().0, trainer.params()));
+                        encoded.messages().for_each(drop);
                     };
                     b.iter_batched(fill, step, BatchSize::PerIteration);
                 });

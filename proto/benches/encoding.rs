@@ -15,9 +15,11 @@ use prost::Message;
 use proto::inbound::{CoordinatorDecoder, WorkerDecoder};
 use proto::message::{Answer, AnswerBody, CoordinatorMessage, Inspection, Welcome, WorkerMessage};
 use proto::outbound;
+use proto::parameters::EncodedParameters;
 use proto::values::Buffers;
 use proto::wire::FromWorker;
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Duration;
 
 #[global_allocator]
@@ -42,23 +44,27 @@ fn models() -> [ModelSpec; 3] {
 fn parameters(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("parameters");
     for model in models() {
-        let values = values(model.layout().len());
+        let values = Arc::new(values(model.layout().len()));
         group.throughput(Throughput::Bytes(values.len() as u64 * 4));
         group.bench_function(BenchmarkId::new("encode", values.len()), |b| {
-            b.iter(|| outbound::encode_parameters(1, black_box(&values)));
+            b.iter(|| {
+                Arc::new(EncodedParameters::new(1, Arc::clone(&values)))
+                    .messages()
+                    .for_each(|m| drop(black_box(m)))
+            });
         });
-        let encoded = outbound::encode_parameters(1, &values);
+        let encoded = Arc::new(EncodedParameters::new(1, Arc::clone(&values)));
         let mut decoder = CoordinatorDecoder::default();
         for wire in outbound::from_coordinator(CoordinatorMessage::Welcome(welcome(&model))) {
             decoder.decode(wire).expect("our own welcome");
         }
         let mut decode = || {
-            let messages = outbound::parameters(&encoded).into_iter();
+            let messages = Arc::clone(&encoded).messages();
             let mut read = messages.filter_map(|wire| decoder.decode(wire).expect("our own parameters"));
             read.next().expect("a whole tensor")
         };
         group.bench_function(BenchmarkId::new("decode", values.len()), |b| b.iter(&mut decode));
-        assert!(matches!(decode(), CoordinatorMessage::Parameters { values: read, .. } if *read == *values));
+        assert!(matches!(decode(), CoordinatorMessage::Parameters { values: read, .. } if *read == **values));
     }
     group.finish();
 }
@@ -91,7 +97,7 @@ fn answers(criterion: &mut Criterion) {
 fn send(answer: &mut Answer, decoder: &mut WorkerDecoder, carry: impl Fn(FromWorker) -> FromWorker) {
     let body = std::mem::replace(&mut answer.body, AnswerBody::Gradient(Vec::new().into()));
     let sent = Answer { body, ..answer.clone() };
-    for wire in outbound::from_worker(WorkerMessage::Answer(sent)) {
+    for wire in outbound::from_worker(WorkerMessage::Answer(sent), |_, _| None) {
         if let Some(WorkerMessage::Answer(read)) = decoder.decode(carry(wire)).expect("our own answer") {
             *answer = read;
         }

@@ -11,6 +11,7 @@ use common::tree::{Node, Reduction, Tree};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use proto::message::AnswerBody;
 use proto::values::{Buffers, Values};
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 #[global_allocator]
@@ -38,7 +39,7 @@ fn reductions(criterion: &mut Criterion) {
         let fill = || {
             let gradient = || -> Values {
                 let mut gradient = buffers.take(size);
-                gradient.extend(source.iter().copied());
+                gradient.copy_from_slice(&source);
                 gradient
             };
             (0..LEAVES).map(|_| gradient()).collect::<Vec<_>>()
@@ -62,7 +63,7 @@ fn reduce(order: [u32; LEAVES as usize], gradients: Vec<Values>) -> Values {
         let answer = (Totals::default(), AnswerBody::Gradient(gradient));
         reduction.insert(Node::leaf(leaf), answer, |left, right| {
             left.0.add(&right.0);
-            left.1.add(right.1);
+            left.1.add(right.1, NonZeroUsize::MIN);
         });
     }
     match reduction.into_result() {
