@@ -6,6 +6,7 @@
 use crate::model::{ModelError, ModelSpec};
 use crate::optim::{OptimError, OptimizerSpec};
 use crate::params::Init;
+use crate::precision::Precision;
 use crate::schedule::{Length, Schedule, Shape};
 use crate::tree::LEAVES_MAX;
 use sha2::{Digest, Sha256};
@@ -13,7 +14,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// Changes when the same configuration would give other numbers than before.
-pub const NUMERICS_VERSION: u32 = 1;
+pub const NUMERICS_VERSION: u32 = 2;
 /// Most samples of a leaf: its pixels (800 kB) must fit one message.
 pub const MICRO_BATCH_MAX: u32 = 1024;
 
@@ -46,6 +47,8 @@ pub struct RunConfig {
     pub schedule: Schedule,
     /// The gradient's longest norm, if it is clipped.
     pub clip_grad_norm: Option<f64>,
+    /// In which gradients travel and are added.
+    pub wire_dtype: Precision,
 }
 
 /// Why a configuration can't be run.
@@ -138,6 +141,7 @@ impl RunConfig {
             Some(clip) => field("clip_grad_norm", &clip),
             None => field("clip_grad_norm", &"none"),
         };
+        field("wire_dtype", &self.wire_dtype);
         if self.schedule.depends_on_total() {
             field("epochs", &self.epochs);
         }
@@ -192,13 +196,14 @@ mod tests {
             optimizer: OptimizerSpec::Adam(Moments::new(0.0)),
             schedule: Schedule { base: 1e-3, shape: Shape::Constant, warmup_steps: 0 },
             clip_grad_norm: None,
+            wire_dtype: Precision::F32,
         }
     }
 
     #[test]
     fn the_fingerprint_changes_with_every_field_that_counts() {
         let reference = config().fingerprint();
-        let changes: [Change; 8] = [
+        let changes: [Change; 9] = [
             |c| c.dataset_digest = "01".into(),
             |c| c.val_split = 99,
             |c| c.model = ModelSpec::Linear,
@@ -206,6 +211,7 @@ mod tests {
             |c| c.micro_batch = 16,
             |c| c.schedule.base = 2e-3,
             |c| c.clip_grad_norm = Some(1.0),
+            |c| c.wire_dtype = Precision::Bf16,
             |c| c.schedule.shape = Shape::Cosine,
         ];
         for (i, change) in changes.into_iter().enumerate() {

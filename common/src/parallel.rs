@@ -1,6 +1,7 @@
 //! Arithmetic on long slices by several threads. Each element's arithmetic is that of one thread, so the number of
 //! threads, an argument, never shows in the result.
 
+use crate::precision::Precision;
 use std::num::NonZeroUsize;
 
 /// Below this many elements a second thread costs more than it saves.
@@ -31,17 +32,21 @@ pub fn all<T: Send>(mut jobs: Vec<impl FnOnce() -> T + Send>) -> Vec<T> {
     })
 }
 
-/// `left += right`, element by element.
+/// `left += right`, element by element, rounded to `precision`.
 ///
 /// # Panics
 /// When the lengths differ.
-pub fn add(left: &mut [f32], right: &[f32], threads: NonZeroUsize) {
+pub fn add(left: &mut [f32], right: &[f32], precision: Precision, threads: NonZeroUsize) {
     assert_eq!(left.len(), right.len(), "gradients of one model have one length");
     let part = part_len(left.len(), threads);
-    let jobs = left
-        .chunks_mut(part)
-        .zip(right.chunks(part))
-        .map(|(left, right)| move || left.iter_mut().zip(right).for_each(|(l, r)| *l += r));
+    let jobs = left.chunks_mut(part).zip(right.chunks(part)).map(|(left, right)| {
+        move || {
+            for (left, right) in left.chunks_mut(ALIGNMENT).zip(right.chunks(ALIGNMENT)) {
+                left.iter_mut().zip(right).for_each(|(l, r)| *l += r);
+                precision.round(left);
+            }
+        }
+    });
     all(jobs.collect());
 }
 
@@ -65,7 +70,7 @@ mod tests {
         let right: Vec<f32> = (0..3 * ELEMENTS_MIN + 7).map(|i| i as f32 * 0.1).collect();
         let sum = |threads| {
             let mut left = vec![0.3; right.len()];
-            add(&mut left, &right, NonZeroUsize::new(threads).unwrap());
+            add(&mut left, &right, Precision::F32, NonZeroUsize::new(threads).unwrap());
             left
         };
         let one = sum(1);

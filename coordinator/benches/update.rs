@@ -9,6 +9,7 @@ use common::metrics::Totals;
 use common::model::ModelSpec;
 use common::optim::{Moments, OptimizerSpec};
 use common::params::Init;
+use common::precision::Precision;
 use common::rng::Stream;
 use common::sample::{PIXELS, Samples};
 use common::schedule::{Schedule, Shape};
@@ -98,6 +99,7 @@ fn trainer(model: ModelSpec, optimizer: OptimizerSpec, clip_grad_norm: Option<f6
         optimizer,
         schedule: Schedule { base: 1e-9, shape: Shape::Constant, warmup_steps: 0 },
         clip_grad_norm,
+        wire_dtype: Precision::F32,
     };
     config.validate().expect("a valid configuration");
     Trainer::start(config, samples.clone(), samples)

@@ -253,7 +253,9 @@ impl Prepared {
         let (address, here) = (doors.address, doors.local_address.clone());
         let listeners = doors.listen()?;
         let (end_server, until) = watch::channel(());
-        let mut server = tokio::spawn(server::serve(listeners, layout.len(), inbox.clone(), until));
+        let precision = trainer.config().wire_dtype;
+        let mut server =
+            tokio::spawn(server::serve(listeners, layout.len(), precision, inbox.clone(), until));
         let asking = tokio::spawn(forward(stop, inbox.clone()));
         let local = match &options.local {
             Some(local) => Some(LocalWorkers::start(local, &here, &screen, &inbox)?),

@@ -7,6 +7,7 @@ use crate::doors::Listeners;
 use crate::doors::lobby::{self, Presence};
 use crate::driver::Input;
 use crate::lane::{self, Board, Lane};
+use common::precision::Precision;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use proto::inbound::WorkerDecoder;
@@ -73,11 +74,13 @@ impl Outbox {
 pub(crate) async fn serve(
     listeners: Listeners,
     elements: usize,
+    precision: Precision,
     inbox: mpsc::Sender<Input>,
     until: watch::Receiver<()>,
 ) -> Result<(), tonic::transport::Error> {
     let service = Service {
         elements,
+        precision,
         is_local: false,
         buffers: Buffers::default(),
         board: Arc::new(Board::new()),
@@ -117,6 +120,8 @@ fn router(service: Service) -> Router {
 struct Service {
     /// Parameters of the model: the size of a gradient.
     elements: usize,
+    /// Of a gradient's values.
+    precision: Precision,
     /// Whether its workers are on this machine for certain.
     is_local: bool,
     /// Of all connections' gradients.
@@ -141,7 +146,7 @@ impl Cluster for Service {
         let lane = Arc::new(Lane::new(Arc::clone(&self.board)));
         let reader = Reader {
             connection,
-            decoder: WorkerDecoder::new(self.elements, self.buffers.clone()),
+            decoder: WorkerDecoder::new(self.elements, self.precision, self.buffers.clone()),
             wire: request.into_inner(),
             inbox: self.inbox.clone(),
             sharing: self.is_local.then(|| (Arc::clone(&self.board), Arc::clone(&lane))),

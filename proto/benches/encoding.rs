@@ -8,6 +8,7 @@
 use common::ids::{Incarnation, Rank, Round};
 use common::metrics::Totals;
 use common::model::ModelSpec;
+use common::precision::Precision;
 use common::rng::Stream;
 use common::tree::Node;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -76,7 +77,7 @@ fn answers(criterion: &mut Criterion) {
         let values = values(elements);
         let mut answer = answer(values.clone());
         group.throughput(Throughput::Bytes(elements as u64 * 4));
-        let mut decoder = WorkerDecoder::new(elements, Buffers::default());
+        let mut decoder = WorkerDecoder::new(elements, Precision::F32, Buffers::default());
         group.bench_function(BenchmarkId::new("as messages", elements), |b| {
             b.iter(|| send(&mut answer, &mut decoder, |wire| wire));
         });
@@ -111,6 +112,7 @@ fn answer(gradient: Vec<f32>) -> Answer {
         node: Node::leaf(0),
         totals: Totals { samples: 32, correct: 3, loss_sum: 70.0 },
         body: AnswerBody::Gradient(gradient.into()),
+        precision: Precision::F32,
         inspection: Inspection::default(),
     }
 }
@@ -123,6 +125,7 @@ fn welcome(model: &ModelSpec) -> Welcome {
         heartbeat_ms: 1000,
         timeout_ms: 5000,
         model: model.clone(),
+        precision: Precision::F32,
     }
 }
 

@@ -6,6 +6,7 @@
 //! that are put in. Filling them is not in the time.
 
 use common::metrics::Totals;
+use common::precision::Precision;
 use common::rng::Stream;
 use common::tree::{Node, Reduction, Tree};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -63,7 +64,7 @@ fn reduce(order: [u32; LEAVES as usize], gradients: Vec<Values>) -> Values {
         let answer = (Totals::default(), AnswerBody::Gradient(gradient));
         reduction.insert(Node::leaf(leaf), answer, |left, right| {
             left.0.add(&right.0);
-            left.1.add(right.1, NonZeroUsize::MIN);
+            left.1.add(right.1, Precision::F32, NonZeroUsize::MIN);
         });
     }
     match reduction.into_result() {

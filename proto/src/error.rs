@@ -1,6 +1,7 @@
 //! Everything that can be wrong with a message from the wire.
 
 use common::model::ModelError;
+use common::precision::Precision;
 use common::sample::SamplesError;
 use common::tree::Node;
 
@@ -65,6 +66,14 @@ pub enum WireError {
         expected: usize,
         /// The announced.
         got: u64,
+    },
+    /// A tensor of another precision than agreed on.
+    #[error("a tensor of {got} where {expected} was agreed on")]
+    Dtype {
+        /// Agreed on.
+        expected: Precision,
+        /// Announced.
+        got: Precision,
     },
     /// A chunk that is not cut where it must be.
     #[error("a chunk of {got} bytes at offset {at} of a tensor, where one of {expected} is due")]

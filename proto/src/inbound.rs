@@ -7,13 +7,14 @@ use crate::message::{
     Answer, AnswerBody, CoordinatorMessage, Hello, Inspection, NAME_BYTES_MAX, Piece, REASON_BYTES_MAX,
     Sharing, Spare, THREADS_MAX, Task, Welcome, WorkerMessage,
 };
-use crate::tensor::{Assembly, Elsewhere, Read};
+use crate::tensor::{self, Assembly, Elsewhere, Read};
 use crate::values::{Buffers, Values};
 use crate::wire::{self, from_coordinator, from_worker};
 use crate::{PROTOCOL_VERSION, WireError};
 use common::ids::{Incarnation, Rank, Round};
 use common::metrics::{Confusion, Totals};
 use common::model::ModelSpec;
+use common::precision::Precision;
 use common::protocol::coordinator::PIECE_LEAVES_MAX;
 use common::sample::Samples;
 use common::tree::{LEAVES_MAX, Node, Tree};
@@ -26,6 +27,8 @@ const PULSE_MS_MAX: u64 = 3_600_000;
 pub struct WorkerDecoder {
     /// Parameters of the model: the size of a gradient.
     elements: usize,
+    /// Of a gradient's values.
+    precision: Precision,
     buffers: Buffers,
     elsewhere: Elsewhere,
     pending: Option<(Answer, Assembly)>,
@@ -34,10 +37,10 @@ pub struct WorkerDecoder {
 }
 
 impl WorkerDecoder {
-    /// A decoder for gradients of `elements` values, which it puts into `buffers`.
+    /// A decoder for gradients of `elements` values that travel in `precision`, which it puts into `buffers`.
     #[must_use]
-    pub fn new(elements: usize, buffers: Buffers) -> Self {
-        Self { elements, buffers, elsewhere: Elsewhere::default(), pending: None, released: false }
+    pub fn new(elements: usize, precision: Precision, buffers: Buffers) -> Self {
+        Self { elements, precision, buffers, elsewhere: Elsewhere::default(), pending: None, released: false }
     }
 
     /// From now on chunks may lie in memory that `read` reads.
@@ -80,11 +83,12 @@ impl WorkerDecoder {
             node: check_node(answer.node)?,
             totals,
             body: AnswerBody::Gradient(Values::default()),
+            precision: self.precision,
             inspection: Inspection::default(),
         };
         match answer.body.ok_or(WireError::Missing("a gradient or counts"))? {
             wire::answer::Body::Gradient(head) => {
-                let assembly = Assembly::new(&head, self.elements, &self.buffers)?;
+                let assembly = Assembly::new(&head, self.elements, self.precision, &self.buffers)?;
                 self.pending = Some((checked, assembly));
                 Ok(None)
             }
@@ -204,7 +208,7 @@ impl CoordinatorDecoder {
                 let tensor = head.tensor.ok_or(WireError::Missing("a tensor head"))?;
                 let expected =
                     self.elements.ok_or(WireError::Order { expected: "a welcome", got: "parameters" })?;
-                let assembly = Assembly::new(&tensor, expected, &self.buffers)?;
+                let assembly = Assembly::new(&tensor, expected, Precision::F32, &self.buffers)?;
                 self.pending = Some(Pending::Parameters { version: head.version, assembly });
                 return Ok(None);
             }
@@ -251,6 +255,7 @@ fn check_reason(reason: String) -> Result<String, WireError> {
 
 fn check_welcome(welcome: wire::Welcome) -> Result<Welcome, WireError> {
     use wire::model::Kind;
+    let precision = tensor::precision(welcome.dtype())?;
     let kind = welcome.model.and_then(|model| model.kind).ok_or(WireError::Missing("a model"))?;
     let model = match kind {
         Kind::Cnn(_) => ModelSpec::Cnn,
@@ -266,6 +271,7 @@ fn check_welcome(welcome: wire::Welcome) -> Result<Welcome, WireError> {
         heartbeat_ms: welcome.heartbeat_ms,
         timeout_ms: welcome.timeout_ms,
         model,
+        precision,
     })
 }
 

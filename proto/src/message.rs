@@ -5,6 +5,7 @@ use common::ids::{Incarnation, Rank, Round};
 use common::metrics::{Confusion, Totals};
 use common::model::ModelSpec;
 use common::parallel;
+use common::precision::Precision;
 use common::sample::Samples;
 use common::tree::{Node, Tree};
 use std::num::NonZeroUsize;
@@ -53,6 +54,8 @@ pub struct Answer {
     pub totals: Totals,
     /// What the round is for.
     pub body: AnswerBody,
+    /// Of a gradient's values.
+    pub precision: Precision,
     /// What the receiver saw of the body; a sender's does not travel.
     pub inspection: Inspection,
 }
@@ -137,6 +140,8 @@ pub struct Welcome {
     pub timeout_ms: u32,
     /// What is trained.
     pub model: ModelSpec,
+    /// In which gradients travel and are added.
+    pub precision: Precision,
 }
 
 /// A place in the queue for a place.
@@ -193,14 +198,15 @@ pub enum Sharing {
 }
 
 impl AnswerBody {
-    /// Adds `right` to the right of this, element by element, by `threads` threads: one node of the reduction tree.
+    /// Adds `right` to the right of this, element by element and rounded, by `threads` threads: one node of the
+    /// reduction tree.
     ///
     /// # Panics
     /// When one is a gradient and the other counts, or the gradients differ in length: within a round neither can be.
-    pub fn add(&mut self, right: Self, threads: NonZeroUsize) {
+    pub fn add(&mut self, right: Self, precision: Precision, threads: NonZeroUsize) {
         match (self, right) {
             (Self::Gradient(left), Self::Gradient(right)) => {
-                parallel::add(left, &right, threads);
+                parallel::add(left, &right, precision, threads);
             }
             (Self::Confusion(left), Self::Confusion(right)) => left.add(&right),
             _ => unreachable!("a round is either for training or for evaluation"),

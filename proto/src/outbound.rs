@@ -9,6 +9,7 @@ use crate::values::Values;
 use crate::wire::{self, from_coordinator, from_worker};
 use crate::{PROTOCOL_VERSION, tensor};
 use common::model::ModelSpec;
+use common::precision::Precision;
 use common::tree::Node;
 use std::sync::Arc;
 
@@ -52,11 +53,12 @@ pub fn from_worker(
         WorkerMessage::Leave => Message::Leave(wire::Leave {}),
         WorkerMessage::Sharing(sharing) => Message::Sharing(to_sharing(sharing)),
         WorkerMessage::Answer(answer) => {
+            let precision = answer.precision;
             let (head, gradient) = to_answer(answer);
-            return to_messages(Message::Answer(head), gradient, place);
+            return to_messages(Message::Answer(head), gradient, precision, place);
         }
     };
-    to_messages(one, Values::default(), place)
+    to_messages(one, Values::default(), Precision::F32, place)
 }
 
 fn to_worker(message: from_coordinator::Message) -> wire::FromCoordinator {
@@ -87,6 +89,7 @@ fn to_welcome(welcome: Welcome) -> wire::Welcome {
         heartbeat_ms: welcome.heartbeat_ms,
         timeout_ms: welcome.timeout_ms,
         model: Some(wire::Model { kind: Some(kind) }),
+        dtype: tensor::dtype(welcome.precision).into(),
     }
 }
 
@@ -114,7 +117,7 @@ fn to_piece(piece: Piece) -> Vec<wire::FromCoordinator> {
 fn to_answer(answer: Answer) -> (wire::Answer, Values) {
     use wire::answer::Body;
     let (body, gradient) = match answer.body {
-        AnswerBody::Gradient(values) => (Body::Gradient(tensor::head(&values)), values),
+        AnswerBody::Gradient(values) => (Body::Gradient(tensor::head(&values, answer.precision)), values),
         AnswerBody::Confusion(confusion) => {
             (Body::Confusion(wire::Confusion { counts: confusion.flat() }), Values::default())
         }
@@ -134,12 +137,13 @@ fn to_answer(answer: Answer) -> (wire::Answer, Values) {
 fn to_messages(
     head: from_worker::Message,
     values: Values,
+    precision: Precision,
     mut place: impl FnMut(u64, &[u8]) -> Option<u64>,
 ) -> impl Iterator<Item = wire::FromWorker> {
     let count = values.len().div_ceil(tensor::CHUNK_VALUES);
     let chunks = (0..count).map(move |index| {
         let part = tensor::part(&values, index);
-        from_worker::Message::Chunk(tensor::placed_chunk(part, index, &mut place))
+        from_worker::Message::Chunk(tensor::placed_chunk(part, index, precision, &mut place))
     });
     std::iter::once(head).chain(chunks).map(to_coordinator)
 }

@@ -5,6 +5,7 @@
 
 use crate::tensor;
 use crate::wire::{self, Chunk, from_coordinator::Message};
+use common::precision::Precision;
 use std::sync::{Arc, OnceLock};
 
 /// The values of one version of the parameters, and their chunks so far.
@@ -56,13 +57,15 @@ impl EncodedParameters {
         let head = self.head();
         let chunks = (0..self.placed.len()).map(move |index| {
             let part = tensor::part(&self.values, index);
-            self.placed[index].get_or_init(|| tensor::placed_chunk(part, index, &mut place)).clone()
+            self.placed[index]
+                .get_or_init(|| tensor::placed_chunk(part, index, Precision::F32, &mut place))
+                .clone()
         });
         to_messages(head, chunks)
     }
 
     fn head(&self) -> wire::Parameters {
-        wire::Parameters { version: self.version, tensor: Some(tensor::head(&self.values)) }
+        wire::Parameters { version: self.version, tensor: Some(tensor::head(&self.values, Precision::F32)) }
     }
 }
 

@@ -9,7 +9,8 @@ use crate::WireError;
 use crate::message::Inspection;
 use crate::values::{Buffers, Values};
 use crate::wire::chunk::Place;
-use crate::wire::{Chunk, TensorHead};
+use crate::wire::{Chunk, Dtype, TensorHead};
+use common::precision::{self, Precision};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -22,8 +23,25 @@ pub const CHUNK_VALUES: usize = CHUNK_BYTES / F32_BYTES;
 
 /// What announces `values`.
 #[must_use]
-pub fn head(values: &[f32]) -> TensorHead {
-    TensorHead { elements: values.len() as u64 }
+pub fn head(values: &[f32], precision: Precision) -> TensorHead {
+    TensorHead { elements: values.len() as u64, dtype: dtype(precision).into() }
+}
+
+/// The wire's name of a precision.
+pub(crate) fn dtype(precision: Precision) -> Dtype {
+    match precision {
+        Precision::F32 => Dtype::F32,
+        Precision::Bf16 => Dtype::Bf16,
+    }
+}
+
+/// The precision of that name.
+pub(crate) fn precision(dtype: Dtype) -> Result<Precision, WireError> {
+    match dtype {
+        Dtype::F32 => Ok(Precision::F32),
+        Dtype::Bf16 => Ok(Precision::Bf16),
+        Dtype::Unspecified => Err(WireError::Missing("a dtype")),
+    }
 }
 
 /// The values of chunk `index`.
@@ -36,29 +54,34 @@ pub(crate) fn part(values: &[f32], index: usize) -> &[f32] {
 /// One chunk of at most [`CHUNK_VALUES`] values.
 #[must_use]
 pub fn chunk(values: &[f32]) -> Chunk {
-    placed_chunk(values, 0, |_, _| None)
+    placed_chunk(values, 0, Precision::F32, |_, _| None)
 }
 
-/// Chunk `index` of a tensor, with `values`. Its bytes go where `place` puts them, or else into the chunk.
+/// Chunk `index` of a tensor, with `values`, which are rounded to `precision`. Its bytes go where `place` puts them, or else into the chunk.
 pub(crate) fn placed_chunk(
     values: &[f32],
     index: usize,
+    precision: Precision,
     mut place: impl FnMut(u64, &[u8]) -> Option<u64>,
 ) -> Chunk {
-    let bytes = little_endian(values);
-    let place = match place((index * CHUNK_BYTES) as u64, &bytes) {
+    let bytes = little_endian(values, precision);
+    let place = match place((index * CHUNK_VALUES * precision.bytes()) as u64, &bytes) {
         Some(at) => Place::At(at),
         None => Place::Data(bytes.to_vec().into()),
     };
     Chunk { crc32: crc32fast::hash(&bytes), place: Some(place) }
 }
 
-/// The values' bytes as they travel; on most machines they lie so already.
-fn little_endian(values: &[f32]) -> Cow<'_, [u8]> {
-    if cfg!(target_endian = "little") {
-        return Cow::Borrowed(bytemuck::cast_slice(values));
+/// The values' bytes as they travel; on most machines an f32's lie so already.
+fn little_endian(values: &[f32], precision: Precision) -> Cow<'_, [u8]> {
+    match precision {
+        Precision::F32 if cfg!(target_endian = "little") => Cow::Borrowed(bytemuck::cast_slice(values)),
+        Precision::F32 => Cow::Owned(values.iter().flat_map(|value| value.to_le_bytes()).collect()),
+        Precision::Bf16 => {
+            let narrow: Vec<u16> = values.iter().map(|&value| precision::narrow(value).to_le()).collect();
+            Cow::Owned(bytemuck::cast_slice(&narrow).to_vec())
+        }
     }
-    Cow::Owned(values.iter().flat_map(|value| value.to_le_bytes()).collect())
 }
 
 /// All chunks, each made when it is asked for.
@@ -95,6 +118,9 @@ pub(crate) struct Assembly {
     /// All of the tensor; what is beyond `filled` has no meaning yet.
     values: Values,
     filled: usize,
+    precision: Precision,
+    /// Of a chunk that is narrower than its values.
+    narrow: Vec<u16>,
     /// Of the chunks' checksums.
     hasher: crc32fast::Hasher,
     finite: bool,
@@ -103,14 +129,24 @@ pub(crate) struct Assembly {
 }
 
 impl Assembly {
-    /// Starts with a head, which must announce as many elements as the model has.
-    pub(crate) fn new(head: &TensorHead, expected: usize, buffers: &Buffers) -> Result<Self, WireError> {
+    /// Starts with a head, which must announce as many elements as the model has, in the precision agreed on.
+    pub(crate) fn new(
+        head: &TensorHead,
+        expected: usize,
+        agreed: Precision,
+        buffers: &Buffers,
+    ) -> Result<Self, WireError> {
+        let got = precision(head.dtype())?;
+        if got != agreed {
+            return Err(WireError::Dtype { expected: agreed, got });
+        }
         if head.elements != expected as u64 {
             return Err(WireError::Elements { expected, got: head.elements });
         }
         let values = buffers.take(expected);
         let hasher = crc32fast::Hasher::new();
-        Ok(Self { values, filled: 0, hasher, finite: true, from_elsewhere: false })
+        let narrow = Vec::new();
+        Ok(Self { values, filled: 0, precision: agreed, narrow, hasher, finite: true, from_elsewhere: false })
     }
 
     pub(crate) fn is_complete(&self) -> bool {
@@ -124,10 +160,16 @@ impl Assembly {
 
     /// Takes one chunk of what is not yet complete. After an error this is of no use.
     pub(crate) fn push(&mut self, chunk: &Chunk, elsewhere: &Elsewhere) -> Result<(), WireError> {
-        let at = self.filled * F32_BYTES;
+        let at = self.filled * self.precision.bytes();
         let new = &mut self.values[self.filled..];
         let new = if new.len() < CHUNK_VALUES { new } else { &mut new[..CHUNK_VALUES] };
-        let bytes = bytemuck::cast_slice_mut::<f32, u8>(new);
+        let bytes: &mut [u8] = match self.precision {
+            Precision::F32 => bytemuck::cast_slice_mut(new),
+            Precision::Bf16 => {
+                self.narrow.resize(new.len(), 0);
+                bytemuck::cast_slice_mut(&mut self.narrow)
+            }
+        };
         let expected = bytes.len();
         assert!(expected > 0, "a tensor that is complete takes no chunk");
         match &chunk.place {
@@ -146,8 +188,15 @@ impl Assembly {
             return Err(WireError::Checksum { at, expected: chunk.crc32, got });
         }
         self.hasher.update(&got.to_le_bytes());
-        if cfg!(target_endian = "big") {
-            new.iter_mut().for_each(|value| *value = f32::from_bits(value.to_bits().swap_bytes()));
+        match self.precision {
+            Precision::F32 if cfg!(target_endian = "little") => {}
+            Precision::F32 => {
+                new.iter_mut().for_each(|value| *value = f32::from_bits(u32::from_le(value.to_bits())));
+            }
+            Precision::Bf16 => {
+                let narrow = self.narrow.iter().map(|&value| precision::widen(u16::from_le(value)));
+                new.iter_mut().zip(narrow).for_each(|(new, value)| *new = value);
+            }
         }
         // No early end: a loop without branches is faster than one that hopes for a NaN.
         self.finite &= new.iter().fold(true, |finite, value| finite & value.is_finite());
@@ -167,7 +216,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     fn assemble(head: &TensorHead, chunks: &[Chunk], expected: usize) -> Result<Assembly, WireError> {
-        let mut assembly = Assembly::new(head, expected, &Buffers::default())?;
+        let mut assembly = Assembly::new(head, expected, Precision::F32, &Buffers::default())?;
         chunks.iter().try_for_each(|chunk| assembly.push(chunk, &Elsewhere::default()))?;
         Ok(assembly)
     }
@@ -185,7 +234,7 @@ mod tests {
             let values: Vec<f32> = (0..n).map(|i| f32::from_bits((i as u32).wrapping_mul(40_503))).collect();
             let chunks: Vec<Chunk> = chunks(&values).collect();
             assert!(chunks.iter().all(|c| data(c).len() <= CHUNK_BYTES));
-            let (back, _) = assemble(&head(&values), &chunks, n).unwrap().finish();
+            let (back, _) = assemble(&head(&values, Precision::F32), &chunks, n).unwrap().finish();
             assert!(values.iter().zip(back.iter()).all(|(a, b)| a.to_bits() == b.to_bits()));
         }
     }
@@ -194,7 +243,7 @@ mod tests {
     fn values_that_are_not_finite_are_noticed_and_equal_ones_have_one_checksum() {
         let inspect = |values: &[f32]| {
             let chunks: Vec<Chunk> = chunks(values).collect();
-            assemble(&head(values), &chunks, values.len()).unwrap().finish().1
+            assemble(&head(values, Precision::F32), &chunks, values.len()).unwrap().finish().1
         };
         let mut values = vec![1.0; CHUNK_VALUES + 3];
         let good = inspect(&values);
@@ -217,7 +266,8 @@ mod tests {
             memory.extend_from_slice(bytes);
             Some(at + 8)
         };
-        let chunks = [0, 1].map(|index| placed_chunk(part(&values, index), index, &mut place));
+        let chunks =
+            [0, 1].map(|index| placed_chunk(part(&values, index), index, Precision::F32, &mut place));
         let view = Arc::clone(&memory);
         let elsewhere = Elsewhere::new(Box::new(move |at, bytes| {
             let memory = view.lock().unwrap();
@@ -226,7 +276,12 @@ mod tests {
             Ok(())
         }));
         let arrive = || {
-            let mut assembly = Assembly::new(&head(&values), values.len(), &Buffers::default())?;
+            let mut assembly = Assembly::new(
+                &head(&values, Precision::F32),
+                values.len(),
+                Precision::F32,
+                &Buffers::default(),
+            )?;
             chunks.iter().try_for_each(|chunk| assembly.push(chunk, &elsewhere)).map(|()| assembly)
         };
         let whole = arrive().unwrap();
@@ -236,12 +291,32 @@ mod tests {
         assert!(matches!(arrive(), Err(WireError::Checksum { at: CHUNK_BYTES, .. })));
         memory.lock().unwrap().truncate(CHUNK_BYTES + 9);
         assert!(matches!(arrive(), Err(WireError::Memory { at: CHUNK_BYTES })));
-        assert!(matches!(assemble(&head(&values), &chunks, values.len()), Err(WireError::Memory { at: 0 })));
+        assert!(matches!(
+            assemble(&head(&values, Precision::F32), &chunks, values.len()),
+            Err(WireError::Memory { at: 0 })
+        ));
+    }
+
+    #[test]
+    fn bf16_takes_half_the_bytes_and_must_be_agreed_on() {
+        let n = CHUNK_VALUES + 3;
+        let mut values: Vec<f32> = (0..n).map(|i| i as f32 * 0.1).collect();
+        Precision::Bf16.round(&mut values);
+        let chunks: Vec<Chunk> = (0..2)
+            .map(|index| placed_chunk(part(&values, index), index, Precision::Bf16, |_, _| None))
+            .collect();
+        assert_eq!(chunks.iter().map(|chunk| data(chunk).len()).sum::<usize>(), 2 * n);
+        let head = head(&values, Precision::Bf16);
+        let mut assembly = Assembly::new(&head, n, Precision::Bf16, &Buffers::default()).unwrap();
+        chunks.iter().try_for_each(|chunk| assembly.push(chunk, &Elsewhere::default())).unwrap();
+        assert_eq!(*assembly.finish().0, *values);
+        let (expected, got) = (Precision::F32, Precision::Bf16);
+        assert_eq!(assemble(&head, &chunks, n).unwrap_err(), WireError::Dtype { expected, got });
     }
 
     #[test]
     fn wrong_lengths_and_changed_bytes_are_refused() {
-        let (head, mut chunk) = (head(&[1.0, 2.0, 3.0]), chunk(&[1.0, 2.0, 3.0]));
+        let (head, mut chunk) = (head(&[1.0, 2.0, 3.0], Precision::F32), chunk(&[1.0, 2.0, 3.0]));
         assert_eq!(assemble(&head, &[], 4).unwrap_err(), WireError::Elements { expected: 4, got: 3 });
         let refusal = |chunks: &[Chunk]| assemble(&head, chunks, 3).unwrap_err();
         for length in [0, 7, 8, 16] {

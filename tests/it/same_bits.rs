@@ -45,6 +45,7 @@ fn every_model_and_optimizer_keeps_its_bits() {
     for flags in [
         &["--epochs", "1", "--model", "linear", "--optimizer", "sgd", "--nesterov"][..],
         &["--model", "mlp", "--hidden", "33,17", "--optimizer", "adamw"],
+        &["--model", "mlp", "--wire-dtype", "bf16"],
         &[
             "--model",
             "mlp",

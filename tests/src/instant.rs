@@ -5,6 +5,7 @@
 
 use common::ids::Incarnation;
 use common::metrics::{Confusion, Totals};
+use common::precision::Precision;
 use proto::message::{Answer, AnswerBody, CoordinatorMessage, Hello, Inspection, Piece, Task, WorkerMessage};
 use proto::values::Values;
 use std::time::Instant;
@@ -76,6 +77,7 @@ fn answer(incarnation: Incarnation, piece: &Piece, elements: usize, parameters: 
         node: piece.node,
         totals,
         body,
+        precision: Precision::F32,
         inspection: Inspection::default(),
     }
 }

@@ -8,6 +8,7 @@ use crate::model::{Network, NetworkError};
 use common::ids::{Incarnation, Round};
 use common::metrics::{Confusion, Totals};
 use common::model::ModelSpec;
+use common::precision::Precision;
 use common::sample::Samples;
 use common::tree::{Inserted, Node, Reduction};
 use proto::message::{AnswerBody, Piece, Task};
@@ -22,6 +23,8 @@ use std::thread::JoinHandle;
 pub struct Parameters {
     /// What they belong to.
     pub model: ModelSpec,
+    /// In which their gradients travel and are added.
+    pub precision: Precision,
     /// Optimizer steps that made them.
     pub version: u64,
     /// Flat, in layout order.
@@ -41,6 +44,8 @@ pub struct Computed {
     pub totals: Totals,
     /// Gradient or counts.
     pub body: AnswerBody,
+    /// Of a gradient's values.
+    pub precision: Precision,
 }
 
 /// What the pool tells its owner.
@@ -162,10 +167,18 @@ impl Shared {
                 Some((parameters, network)) if Arc::ptr_eq(parameters, &piece.parameters) => network,
                 other => load(other, &piece.parameters)?,
             };
-            let value = compute(network, piece.task, &samples)?;
+            let precision = piece.parameters.precision;
+            let value = compute(network, piece.task, precision, &samples)?;
             if let Some((totals, body)) = piece.insert(leaf, value) {
                 let (incarnation, round, node) = (piece.incarnation, piece.round, piece.node);
-                (self.deliver)(Outcome::Computed(Computed { incarnation, round, node, totals, body }));
+                (self.deliver)(Outcome::Computed(Computed {
+                    incarnation,
+                    round,
+                    node,
+                    totals,
+                    body,
+                    precision,
+                }));
             }
         }
         Ok(())
@@ -190,7 +203,8 @@ impl PieceWork {
     /// Adds a leaf's value; returns the piece's sum when it is complete.
     fn insert(&self, leaf: u32, value: (Totals, AnswerBody)) -> Option<(Totals, AnswerBody)> {
         let mut reduction = self.reduction.lock().unwrap_or_else(PoisonError::into_inner);
-        match reduction.as_mut()?.insert(Node::leaf(leaf), value, add) {
+        let precision = self.parameters.precision;
+        match reduction.as_mut()?.insert(Node::leaf(leaf), value, |left, right| add(left, right, precision)) {
             Inserted::Complete => reduction.take()?.into_result(),
             Inserted::Added | Inserted::Duplicate => None,
         }
@@ -212,11 +226,13 @@ fn load<'a>(
 fn compute(
     network: &mut Network,
     task: Task,
+    precision: Precision,
     samples: &Samples,
 ) -> Result<(Totals, AnswerBody), NetworkError> {
     let (loss_sum, predictions, body) = match task {
         Task::Train => {
-            let leaf = network.gradient(samples)?;
+            let mut leaf = network.gradient(samples)?;
+            precision.round(&mut leaf.gradient);
             (leaf.loss_sum, leaf.predictions, AnswerBody::Gradient(leaf.gradient.into()))
         }
         Task::Evaluate => {
@@ -231,8 +247,8 @@ fn compute(
 }
 
 /// `left + right`, element by element.
-fn add(left: &mut (Totals, AnswerBody), right: (Totals, AnswerBody)) {
+fn add(left: &mut (Totals, AnswerBody), right: (Totals, AnswerBody), precision: Precision) {
     left.0.add(&right.0);
     // The other threads have leaves of their own.
-    left.1.add(right.1, NonZeroUsize::MIN);
+    left.1.add(right.1, precision, NonZeroUsize::MIN);
 }

@@ -7,6 +7,7 @@ use crate::client::Connection;
 use crate::compute::{Computed, Outcome, Parameters, Pool};
 use common::ids::Incarnation;
 use common::model::ModelSpec;
+use common::precision::Precision;
 use common::protocol::worker::{Action, Event, Exit, Pulse, Timing, Worker};
 use proto::message::{Answer, CoordinatorMessage, Hello, Inspection, Piece, Spare, Welcome, WorkerMessage};
 use shell::clock::Clock;
@@ -116,7 +117,8 @@ struct Driver {
     inbox: mpsc::Sender<Input>,
     connection: Option<Connection>,
     dials: u64,
-    model: Option<ModelSpec>,
+    /// And in which precision its gradients travel.
+    model: Option<(ModelSpec, Precision)>,
     parameters: Option<Arc<Parameters>>,
     /// Pieces that arrived and that the machine has not yet asked to compute: at most one.
     arrived: Option<Piece>,
@@ -189,11 +191,11 @@ impl Driver {
             // What is shared is settled where the stream is read.
             CoordinatorMessage::Heartbeat | CoordinatorMessage::Sharing(_) => Event::Heard,
             CoordinatorMessage::Parameters { version, values } => {
-                let Some(model) = self.model.clone() else {
+                let Some((model, precision)) = self.model.clone() else {
                     return Event::Lost("parameters before a welcome".to_owned());
                 };
                 debug!(version, "parameters arrived");
-                self.parameters = Some(Arc::new(Parameters { model, version, values }));
+                self.parameters = Some(Arc::new(Parameters { model, precision, version, values }));
                 Event::Heard
             }
             CoordinatorMessage::Piece(piece) => {
@@ -215,9 +217,9 @@ impl Driver {
     }
 
     fn welcome(&mut self, welcome: Welcome) -> Event {
-        let Welcome { incarnation, rank, run_id, heartbeat_ms, timeout_ms, model } = welcome;
+        let Welcome { incarnation, rank, run_id, heartbeat_ms, timeout_ms, model, precision } = welcome;
         info!(%run_id, %rank, %incarnation, %model, "joined");
-        self.model = Some(model);
+        self.model = Some((model, precision));
         Event::Welcome(incarnation, pulse(heartbeat_ms, timeout_ms))
     }
 
@@ -259,9 +261,16 @@ impl Driver {
             Action::Reset(why) => self.reset(&why),
             Action::Send(round, node) => {
                 if let Some((incarnation, computed)) = self.finished.remove(&(round.0, node)) {
-                    let Computed { totals, body, .. } = computed;
-                    let answer =
-                        Answer { incarnation, round, node, totals, body, inspection: Inspection::default() };
+                    let Computed { totals, body, precision, .. } = computed;
+                    let answer = Answer {
+                        incarnation,
+                        round,
+                        node,
+                        totals,
+                        body,
+                        precision,
+                        inspection: Inspection::default(),
+                    };
                     self.send(WorkerMessage::Answer(answer))?;
                 }
             }

@@ -77,6 +77,7 @@ mod tests {
     use super::*;
     use common::ids::{Incarnation, Round};
     use common::metrics::Totals;
+    use common::precision::Precision;
     use common::tree::Node;
     use proto::message::Inspection;
 
@@ -87,6 +88,7 @@ mod tests {
             node: Node::leaf(0),
             totals: Totals::default(),
             body: AnswerBody::Gradient(vec![1.0; elements].into()),
+            precision: Precision::F32,
             inspection: Inspection::default(),
         })
     }

@@ -5,6 +5,7 @@ use common::config::RunConfig;
 use common::model::ModelSpec;
 use common::optim::{Moments, OptimizerSpec};
 use common::params::Init;
+use common::precision::Precision;
 use common::schedule::{Schedule, Shape};
 
 /// How it is learnt: the same values give the same bits.
@@ -68,6 +69,9 @@ pub struct Training {
     /// Longest L2 norm of a gradient; longer ones are scaled down [default: no limit]
     #[arg(long, value_name = "NORM", env = "LOCKSTEP_CLIP_GRAD_NORM")]
     pub clip_grad_norm: Option<f64>,
+    /// In which gradients travel and are added: bf16 takes half the bytes
+    #[arg(long, env = "LOCKSTEP_WIRE_DTYPE", value_enum, default_value_t = WireDtype::F32)]
+    pub wire_dtype: WireDtype,
 }
 
 /// `--model`.
@@ -96,6 +100,14 @@ pub enum OptimizerKind {
     Adam,
     #[value(name = "adamw")]
     AdamW,
+}
+
+/// `--wire-dtype`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "the flag's values are their names in the field")]
+pub enum WireDtype {
+    F32,
+    Bf16,
 }
 
 /// `--schedule`.
@@ -137,6 +149,10 @@ impl Training {
                 warmup_steps: self.warmup_steps,
             },
             clip_grad_norm: self.clip_grad_norm,
+            wire_dtype: match self.wire_dtype {
+                WireDtype::F32 => Precision::F32,
+                WireDtype::Bf16 => Precision::Bf16,
+            },
         })
     }
 

@@ -24,6 +24,7 @@ impl Driver {
                     heartbeat_ms,
                     timeout_ms,
                     model: self.trainer.config().model.clone(),
+                    precision: self.trainer.config().wire_dtype,
                 });
                 Ok(self.peers.send(incarnation, welcome).err().map(|why| Event::Gone(incarnation, why)))
             }

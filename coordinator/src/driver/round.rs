@@ -49,9 +49,10 @@ impl RoundInProgress {
 
     /// Adds an answer that the machine has accepted.
     pub(super) fn insert(&mut self, answer: Answer, threads: NonZeroUsize) {
+        let precision = answer.precision;
         self.reduction.insert(answer.node, (answer.totals, answer.body), |left, right| {
             left.0.add(&right.0);
-            left.1.add(right.1, threads);
+            left.1.add(right.1, precision, threads);
         });
     }
 

@@ -2,6 +2,7 @@ use super::*;
 use common::model::ModelSpec;
 use common::optim::OptimizerSpec;
 use common::params::Init;
+use common::precision::Precision;
 use common::sample::PIXELS;
 use common::schedule::{Schedule, Shape};
 
@@ -26,6 +27,7 @@ fn config(samples: u32, val_split: u32) -> RunConfig {
         optimizer: OptimizerSpec::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0 },
         schedule: Schedule { base: 0.5, shape: Shape::Constant, warmup_steps: 0 },
         clip_grad_norm: None,
+        wire_dtype: Precision::F32,
     }
 }
 

@@ -2,6 +2,7 @@ use super::*;
 use crate::outbound;
 use crate::parameters::EncodedParameters;
 use crate::wire::chunk::Place;
+use common::precision::Precision;
 use common::sample::PIXELS;
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ fn answer(body: AnswerBody) -> Answer {
         node,
         totals,
         body,
+        precision: Precision::F32,
         inspection: Inspection::default(),
     }
 }
@@ -37,11 +39,12 @@ fn welcome() -> Welcome {
         heartbeat_ms: 1000,
         timeout_ms: 5000,
         model: ModelSpec::Mlp { hidden: vec![3] },
+        precision: Precision::Bf16,
     }
 }
 
 fn to_coordinator(message: WorkerMessage, elements: usize) -> Result<Vec<WorkerMessage>, WireError> {
-    let mut decoder = WorkerDecoder::new(elements, Buffers::default());
+    let mut decoder = WorkerDecoder::new(elements, Precision::F32, Buffers::default());
     outbound::from_worker(message, |_, _| None).filter_map(|m| decoder.decode(m).transpose()).collect()
 }
 
@@ -106,7 +109,7 @@ fn parameters_before_the_welcome_or_of_another_size_are_refused() {
 fn a_gradient_of_another_size_or_cut_short_is_refused() {
     let message = WorkerMessage::Answer(answer(AnswerBody::Gradient(vec![1.0; 5].into())));
     assert_eq!(to_coordinator(message.clone(), 6), Err(WireError::Elements { expected: 6, got: 5 }));
-    let mut decoder = WorkerDecoder::new(5, Buffers::default());
+    let mut decoder = WorkerDecoder::new(5, Precision::F32, Buffers::default());
     let head = outbound::from_worker(message, |_, _| None).next().unwrap();
     assert_eq!(decoder.decode(head.clone()), Ok(None));
     assert!(matches!(decoder.decode(head), Err(WireError::Order { .. })));
@@ -159,7 +162,7 @@ proptest! {
     fn any_bytes_decode_or_are_refused_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         use prost::Message;
         if let Ok(message) = wire::FromWorker::decode(&bytes[..]) {
-            let _ = WorkerDecoder::new(10, Buffers::default()).decode(message);
+            let _ = WorkerDecoder::new(10, Precision::F32, Buffers::default()).decode(message);
         }
         if let Ok(message) = wire::FromCoordinator::decode(&bytes[..]) {
             let _ = CoordinatorDecoder::default().decode(message);

@@ -1,0 +1,99 @@
+//! In which precision gradients travel, and what that does to their sums.
+//!
+//! With bf16 every node of the reduction tree has a value that bf16 can hold: a leaf's gradient is rounded once, and so
+//! is every sum of two nodes, whoever adds them. So it still does not matter which nodes a worker sends, and each takes
+//! half the bytes. Sums are made in f32.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A precision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// All 32 bits.
+    #[default]
+    F32,
+    /// The upper 16 bits of an f32: its range, with 8 bits of precision.
+    Bf16,
+}
+
+impl Precision {
+    /// Bytes of a value on the wire.
+    #[must_use]
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::Bf16 => 2,
+        }
+    }
+
+    /// Rounds each value to the nearest that this precision has, ties to even.
+    pub fn round(self, values: &mut [f32]) {
+        match self {
+            Self::F32 => {}
+            Self::Bf16 => values.iter_mut().for_each(|value| *value = widen(narrow(*value))),
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        })
+    }
+}
+
+/// The nearest bf16, ties to even; a NaN stays one.
+#[must_use]
+pub fn narrow(value: f32) -> u16 {
+    let bits = value.to_bits();
+    let nearest = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+    // Rounding could carry a NaN into infinity or beyond.
+    let quiet = bits >> 16 | 0x40;
+    (if value.is_nan() { quiet } else { nearest }) as u16
+}
+
+/// The same number as an f32.
+#[must_use]
+pub fn widen(bf16: u16) -> f32 {
+    f32::from_bits(u32::from(bf16) << 16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bf16_survives_and_what_lies_between_goes_to_the_nearest_or_even() {
+        for bits in (0..=u16::MAX).filter(|&bits| !widen(bits).is_nan()) {
+            assert_eq!(narrow(widen(bits)), bits);
+        }
+        let one = 1.0f32.to_bits();
+        for (offset, steps) in [(0x7fff, 0), (0x8000, 0), (0x8001, 1), (0x1_7fff, 1), (0x1_8000, 2)] {
+            assert_eq!(u32::from(narrow(f32::from_bits(one + offset))), (one >> 16) + steps, "{offset:x}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_finite_stays_so() {
+        for nan in [f32::NAN, -f32::NAN, f32::from_bits(0x7fff_ffff), f32::from_bits(0x7f80_0001)] {
+            assert!(widen(narrow(nan)).is_nan());
+        }
+        assert_eq!(widen(narrow(f32::NEG_INFINITY)), f32::NEG_INFINITY);
+        assert_eq!(widen(narrow(f32::MAX)), f32::INFINITY, "beyond the largest bf16");
+    }
+
+    #[test]
+    fn rounding_twice_is_rounding_once() {
+        let mut once = [0.1, -3.3e7, 1e-40];
+        Precision::Bf16.round(&mut once);
+        let mut twice = once;
+        Precision::Bf16.round(&mut twice);
+        assert_eq!(once, twice);
+        Precision::F32.round(&mut twice);
+        assert_eq!(once, twice);
+    }
+}
