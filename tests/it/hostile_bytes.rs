@@ -6,7 +6,7 @@ use proptest::test_runner::{Config, TestRunner};
 use tests::hostile::{DOORS, seeds};
 
 /// For each door and each way of making bytes.
-const CASES: u32 = 300;
+const CASES: u32 = 1000;
 
 fn runner() -> TestRunner {
     // A failure is printed; there is no file to find it in again.
