@@ -135,7 +135,9 @@ impl Store {
         self.disk.create_dir(&writing).map_err(failed("create", &writing))?;
         for (file, bytes) in checkpoint.encode(layout) {
             let path = writing.join(file);
-            self.disk.write_new(&path, &bytes).map_err(failed("write", &path))?;
+            let mut new = self.disk.create_new(&path).map_err(failed("create", &path))?;
+            new.write(&bytes).map_err(failed("write", &path))?;
+            new.sync().map_err(failed("sync", &path))?;
         }
         self.disk.sync_dir(&writing).map_err(failed("sync", &writing))?;
         if self.disk.exists(&target) {

@@ -4,6 +4,7 @@ mod cli;
 mod coordinator_fails;
 mod digits;
 mod disks_fail;
+mod hostile_bytes;
 mod links_fail;
 mod processes;
 mod same_bits;

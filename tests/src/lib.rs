@@ -4,11 +4,12 @@
 //! machines against each other on a virtual clock, with faults drawn from a seed; [`cluster`] runs a coordinator and
 //! workers in this process, over gRPC on loopback; [`process`] starts the programs, [`proxy`] is a bad network between
 //! them, and [`golden`] the run that is disturbed. [`instant`] is a worker that computes nothing, to measure all the
-//! rest. [`small_data`] is what the last two layers train on when the data does not matter. The tests themselves are in
+//! rest. [`hostile`] has the doors for bytes from outside. [`small_data`] is what the last two layers train on when the data does not matter. The tests themselves are in
 //! `it/`, one file per promise; `README.md` says which fault is met by which test.
 
 pub mod cluster;
 pub mod golden;
+pub mod hostile;
 pub mod instant;
 pub mod process;
 pub mod proxy;

@@ -188,25 +188,52 @@ impl Process {
         });
     }
 
+    /// Whether it has not ended.
+    ///
+    /// # Panics
+    /// When the system does not know its own child.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("our own child").is_none()
+    }
+
+    /// Waits until it has ended; its words are still to be had.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn wait_for_end(&mut self) {
+        self.wait_until_ended(PATIENCE);
+    }
+
+    fn wait_until_ended(&mut self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        while self.is_running() {
+            assert!(Instant::now() < deadline, "{} does not end:\n{}", self.name, self.errors());
+            std::thread::sleep(LOOK);
+        }
+    }
+
     /// Waits for its end.
     ///
     /// # Panics
     /// When it does not end.
     #[must_use]
-    pub fn wait(mut self) -> Outcome {
+    pub fn wait(self) -> Outcome {
+        self.wait_for(PATIENCE)
+    }
+
+    /// The same, with a patience of one's own.
+    ///
+    /// # Panics
+    /// When it does not end.
+    #[must_use]
+    pub fn wait_for(mut self, patience: Duration) -> Outcome {
         let stdout = self.child.stdout.take().expect("taken once");
         let output = std::thread::spawn(move || {
             let mut text = String::new();
             BufReader::new(stdout).read_to_string(&mut text).map(|_| text)
         });
-        let deadline = Instant::now() + PATIENCE;
-        let status = loop {
-            if let Some(status) = self.child.try_wait().expect("our own child") {
-                break status;
-            }
-            assert!(Instant::now() < deadline, "{} does not end:\n{}", self.name, self.errors());
-            std::thread::sleep(LOOK);
-        };
+        self.wait_until_ended(patience);
+        let status = self.child.wait().expect("our own child");
         let output = output.join().expect("no panic").expect("text");
         self.reader.take().into_iter().for_each(|reader| reader.join().expect("no panic"));
         Outcome { code: status.code(), output, errors: self.errors() }

@@ -12,11 +12,11 @@ pub trait Disk: Debug + Send {
     /// # Errors
     /// When it exists or can't be created.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
-    /// Creates a file with this content and syncs it.
+    /// Creates an empty file.
     ///
     /// # Errors
-    /// When it exists, or can't be written or synced; it may be torn then and must not be used.
-    fn write_new(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+    /// When it exists or can't be created.
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn NewFile>>;
     /// Makes the directory's entries durable.
     ///
     /// # Errors
@@ -46,6 +46,21 @@ pub trait Disk: Debug + Send {
     fn read(&self, path: &Path, bytes_max: u64) -> io::Result<Vec<u8>>;
 }
 
+/// A file that this program has just created. After any error it may be torn and must not be used: not even a second
+/// sync tells whether what the first one lost is back.
+pub trait NewFile {
+    /// Adds bytes, which a crash may take back.
+    ///
+    /// # Errors
+    /// When the system can't; any number of them may have been added.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Makes the content durable.
+    ///
+    /// # Errors
+    /// When the system can't.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
 /// The real one.
 #[derive(Debug)]
 pub struct FileSystem;
@@ -55,10 +70,8 @@ impl Disk for FileSystem {
         fs::create_dir(path)
     }
 
-    fn write_new(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let mut file = File::create_new(path)?;
-        file.write_all(bytes)?;
-        file.sync_all()
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn NewFile>> {
+        Ok(Box::new(File::create_new(path)?))
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
@@ -92,5 +105,15 @@ impl Disk for FileSystem {
         let mut bytes = Vec::new();
         File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
         Ok(bytes)
+    }
+}
+
+impl NewFile for File {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_all()
     }
 }

@@ -1,3 +1,6 @@
+mod crashes;
+mod model;
+
 use super::writer::Writer;
 use super::*;
 use common::checkpoint::{Best, Position};
@@ -5,8 +8,7 @@ use common::ids::Epoch;
 use common::metrics::Totals;
 use common::model::ModelSpec;
 use std::fs;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 
 fn layout() -> Layout {
     ModelSpec::Mlp { hidden: vec![1] }.layout()
@@ -133,101 +135,6 @@ fn set_aside_means_moved_and_never_deleted() {
         assert!(store.newest().unwrap().newest.is_none());
         assert!(load(&root.path().join(life).join("step-000000000007")).is_ok());
     }
-}
-
-/// Does what the real one does until its last call, which it does half; then the machine is down.
-#[derive(Debug)]
-struct Crashing {
-    left: Arc<AtomicUsize>,
-    torn_bytes: usize,
-}
-
-impl Crashing {
-    fn call(&self) -> io::Result<bool> {
-        let left = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
-        match left {
-            Ok(1) => Ok(false),
-            Ok(_) => Ok(true),
-            Err(_) => Err(io::Error::other("the machine is down")),
-        }
-    }
-}
-
-impl Disk for Crashing {
-    fn create_dir(&self, path: &Path) -> io::Result<()> {
-        if self.call()? { FileSystem.create_dir(path) } else { Err(io::Error::other("crash")) }
-    }
-    fn write_new(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        if self.call()? {
-            return FileSystem.write_new(path, bytes);
-        }
-        FileSystem.write_new(path, &bytes[..self.torn_bytes.min(bytes.len())])?;
-        Err(io::Error::other("crash"))
-    }
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        if self.call()? { FileSystem.sync_dir(path) } else { Err(io::Error::other("crash")) }
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        if self.call()? { FileSystem.rename(from, to) } else { Err(io::Error::other("crash")) }
-    }
-    fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        if self.call()? {
-            return FileSystem.remove_dir(path);
-        }
-        // Half of it is gone.
-        let _ = fs::remove_file(path.join(MODEL_FILE));
-        Err(io::Error::other("crash"))
-    }
-    fn exists(&self, path: &Path) -> bool {
-        FileSystem.exists(path)
-    }
-    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
-        if self.call()? { FileSystem.list(path) } else { Err(io::Error::other("crash")) }
-    }
-    fn read(&self, path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
-        FileSystem.read(path, bytes_max)
-    }
-}
-
-/// Saves step 2 (and again, if `replace`) after step 1, with a crash at each call and some torn lengths; the next
-/// coordinator finds step 1 or step 2, whole.
-fn crash_everywhere(replace: bool) {
-    for torn_bytes in [0, 1, 1000, usize::MAX] {
-        for calls in 1.. {
-            let root = tempfile::tempdir().unwrap();
-            let before = Store::open(root.path(), 1).unwrap();
-            before.save(&checkpoint(1), &layout()).unwrap();
-            if replace {
-                before.save(&checkpoint(2), &layout()).unwrap();
-            }
-            drop(before);
-            let disk = Crashing { left: Arc::new(AtomicUsize::new(calls)), torn_bytes };
-            let outcome = Store::open_on(Box::new(disk), root.path(), 1)
-                .and_then(|store| store.save(&checkpoint(2), &layout()));
-            let (found, rejected) = newest(root.path());
-            let whole = [Some(checkpoint(1)), Some(checkpoint(2))];
-            assert!(
-                whole[usize::from(replace || outcome.is_ok())..].contains(&found),
-                "{calls} calls: {found:?}"
-            );
-            assert!(rejected.is_empty(), "nothing half-written bears a checkpoint's name: {rejected:?}");
-            assert!(names(root.path()).iter().all(|n| !n.starts_with('.')), "leftovers are cleared");
-            if outcome.is_ok() {
-                assert!(calls > 8, "a save makes several calls");
-                break;
-            }
-        }
-    }
-}
-
-#[test]
-fn a_crash_at_any_call_leaves_a_whole_checkpoint() {
-    crash_everywhere(false);
-}
-
-#[test]
-fn a_crash_while_a_checkpoint_is_replaced_leaves_the_old_or_the_new_one() {
-    crash_everywhere(true);
 }
 
 #[test]

@@ -248,6 +248,7 @@ fn two_downloads_at_once_leave_one_whole_file() {
 }
 
 #[test]
+#[allow(clippy::disallowed_methods, reason = "the age of a file is measured by the wall clock")]
 fn what_a_killed_download_left_is_removed_but_not_what_another_one_writes() {
     let server = Server::start(|_| good());
     let folder = tempfile::tempdir().unwrap();
