@@ -12,6 +12,8 @@ use coordinator::cli::Flags;
 use coordinator::report::screen::Screen;
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+use tests::instant::Seen;
 use tests::small_data::SmallData;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
@@ -97,7 +99,12 @@ fn start(address: &str, index: u32) -> std::io::Result<Child> {
 
 /// In a process of its own: prints the milliseconds of each step.
 fn work(address: &str, name: &str) -> anyhow::Result<()> {
-    let arrivals = runtime(1)?.block_on(tests::instant::work(address, name)).map_err(anyhow::Error::msg)?;
+    let mut arrivals = Vec::new();
+    let see = |seen| match seen {
+        Seen::Parameters(_) => arrivals.push(Instant::now()),
+        Seen::Answered => {}
+    };
+    runtime(1)?.block_on(tests::instant::work(address, name, see)).map_err(anyhow::Error::msg)?;
     for pair in arrivals.windows(2).skip(WARM_UP) {
         println!("{}", (pair[1] - pair[0]).as_secs_f64() * 1e3);
     }

@@ -8,7 +8,6 @@ use common::metrics::{Confusion, Totals};
 use common::precision::Precision;
 use proto::message::{Answer, AnswerBody, CoordinatorMessage, Hello, Inspection, Piece, Task, WorkerMessage};
 use proto::values::Values;
-use std::time::Instant;
 use tokio::sync::mpsc;
 use worker::client::Connection;
 use worker::driver::Input;
@@ -16,16 +15,25 @@ use worker::driver::Input;
 /// Messages between the client and this worker.
 const INBOX: usize = 16;
 
-/// Works until the coordinator ends the stream; returns when each step's parameters had arrived.
+/// What such a worker sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// All parameters of this version have arrived.
+    Parameters(u64),
+    /// A piece has been answered.
+    Answered,
+}
+
+/// Works until the coordinator ends the stream; tells `see` of everything as it happens.
 ///
 /// # Errors
 /// How the stream ended, if not with the end of the run.
-pub async fn work(address: &str, name: &str) -> Result<Vec<Instant>, String> {
+pub async fn work(address: &str, name: &str, mut see: impl FnMut(Seen)) -> Result<(), String> {
     let (sender, mut inbox) = mpsc::channel(INBOX);
     let hello = WorkerMessage::Hello(Hello { name: name.to_owned(), threads: 1 });
     let connection = Connection::open(0, address, hello, sender);
-    let (mut incarnation, mut elements) = (Incarnation::default(), 0);
-    let (mut parameters, mut arrivals) = (Values::default(), Vec::new());
+    let mut incarnation = Incarnation::default();
+    let (mut elements, mut parameters) = (0, Values::default());
     loop {
         let message = match inbox.recv().await {
             Some(Input::Message { message: Some(message), .. }) => *message,
@@ -34,25 +42,19 @@ pub async fn work(address: &str, name: &str) -> Result<Vec<Instant>, String> {
             None => return Err("the client has ended".to_owned()),
         };
         match message {
-            CoordinatorMessage::Welcome(welcome) => {
-                incarnation = welcome.incarnation;
-                elements = welcome.model.layout().len();
-            }
-            CoordinatorMessage::Parameters { values, .. } => {
-                arrivals.push(Instant::now());
-                parameters = values;
+            CoordinatorMessage::Welcome(welcome) => incarnation = welcome.incarnation,
+            CoordinatorMessage::Parameters { version, values } => {
+                see(Seen::Parameters(version));
+                (elements, parameters) = (values.len(), values);
             }
             CoordinatorMessage::Piece(piece) => {
-                connection.send(WorkerMessage::Answer(answer(
-                    incarnation,
-                    &piece,
-                    elements,
-                    &mut parameters,
-                )))?;
+                let answer = answer(incarnation, &piece, elements, &mut parameters);
+                connection.send(WorkerMessage::Answer(answer))?;
+                see(Seen::Answered);
             }
             CoordinatorMessage::Sharing(_) | CoordinatorMessage::Spare(_) => {}
             CoordinatorMessage::Heartbeat => connection.send(WorkerMessage::Heartbeat)?,
-            CoordinatorMessage::Finished => return Ok(arrivals),
+            CoordinatorMessage::Finished => return Ok(()),
             CoordinatorMessage::Refused { reason, .. } | CoordinatorMessage::Dropped(reason) => {
                 return Err(reason);
             }
@@ -66,8 +68,12 @@ fn answer(incarnation: Incarnation, piece: &Piece, elements: usize, parameters: 
     labels.for_each(|&label| confusion.count(label, label));
     let samples = piece.leaves.iter().map(|leaf| leaf.len() as u64).sum();
     let body = match piece.task {
-        Task::Train if parameters.is_empty() => AnswerBody::Gradient(vec![0.0; elements].into()),
-        Task::Train => AnswerBody::Gradient(std::mem::take(parameters)),
+        Task::Train => {
+            // A second piece of the same step: what was received has been sent back already.
+            let missing = elements - parameters.len();
+            let zeros = || vec![0.0; missing].into();
+            AnswerBody::Gradient(if missing == 0 { std::mem::take(parameters) } else { zeros() })
+        }
         Task::Evaluate => AnswerBody::Confusion(Box::new(confusion)),
     };
     let totals = Totals { samples, correct: samples, loss_sum: 0.0 };

@@ -1,6 +1,6 @@
 """Starts processes side by side and makes sure that none outlives its deadline, a failure or an interrupt.
 
-Each gets the same cores, a process group of its own, and an alarm that outlives this program.
+Each gets the same cores unless it names its own, a process group of its own, and an alarm that outlives this program.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ TAIL_CHARACTERS = 3000
 
 @dataclass(frozen=True)
 class Program:
-    """A command line, and the environment variables that it needs beside the common ones."""
+    """A command line, the environment variables that it needs beside the common ones, and its cores, if not all."""
 
     arguments: Sequence[str | Path]
     environment: Mapping[str, str] = field(default_factory=dict)
     folder: Path | None = None
+    cores: frozenset[int] | None = None
 
 
 class Failure(Exception):
@@ -63,7 +64,7 @@ def start(
     program: Program, out: IO[str], err: IO[str], cores: set[int], deadline_seconds: int
 ) -> subprocess.Popen[bytes]:
     def prepare() -> None:
-        os.sched_setaffinity(0, cores)
+        os.sched_setaffinity(0, program.cores or cores)
         signal.alarm(deadline_seconds + GRACE_SECONDS)
 
     return subprocess.Popen(

@@ -64,8 +64,9 @@ def binaries(folder: Path | None) -> Path:
     """The folder that holds `coordinator` and `worker`: the one given, else target/release, built now."""
     if folder is None:
         folder = ROOT / "target" / "release"
-        note("cargo build --release")
-        build = ["cargo", "build", "--release", "--quiet", "--package", "coordinator", "--package", "worker"]
+        note("cargo build --release --workspace --bins")
+        # As for the benches: packages alone would have their dependencies built once more.
+        build = ["cargo", "build", "--release", "--quiet", "--workspace", "--bins"]
         if subprocess.run(build, cwd=ROOT, stdout=sys.stderr, check=False).returncode != 0:
             raise Failure("the release binaries can't be built")
     for name in ("coordinator", "worker"):

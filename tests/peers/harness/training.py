@@ -26,7 +26,6 @@ STEPS_PER_CALL = 10
 class Task:
     """What is trained, and where."""
 
-    python: Python
     binaries: Path
     cores: set[int]
     batch: int
@@ -43,19 +42,19 @@ class Task:
         if self.batch % WORKERS:
             raise Failure(f"--batch must be a multiple of {WORKERS}")
 
-    def contender(self, name: str, *more: str) -> list[str | Path]:
+    def contender(self, python: Python, name: str, *more: str) -> list[str | Path]:
         numbers = {"--batch": self.batch, "--warmup": self.warmup, "--steps": self.steps}
         flags = [text for flag, number in numbers.items() for text in (flag, str(number))]
-        return [self.python.path, CONTENDERS / name, *flags, *more]
+        return [python.path, CONTENDERS / name, *flags, *more]
 
 
-def torch_ddp(task: Task) -> dict[str, float]:
+def torch_ddp(task: Task, python: Python) -> dict[str, float]:
     """Samples a second by memory layout."""
     with tempfile.TemporaryDirectory() as folder:
         programs = [
             Program(
                 task.contender(
-                    "torch_ddp.py", f"--rank={rank}", f"--world={WORKERS}", f"--rendezvous={folder}/store"
+                    python, "torch_ddp.py", f"--rank={rank}", f"--world={WORKERS}", f"--rendezvous={folder}/store"
                 ),
                 {**ONE_THREAD, "GLOO_SOCKET_IFNAME": "lo"},
             )
@@ -66,13 +65,13 @@ def torch_ddp(task: Task) -> dict[str, float]:
     return speeds
 
 
-def tensorflow(task: Task) -> float:
+def tensorflow(task: Task, python: Python) -> float:
     """Samples a second."""
     addresses = [f"127.0.0.1:{port}" for port in free_ports(WORKERS)]
     programs = []
     for rank in range(WORKERS):
         cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": rank}}
-        arguments = task.contender("tf_mwms.py", f"--steps-per-call={STEPS_PER_CALL}")
+        arguments = task.contender(python, "tf_mwms.py", f"--steps-per-call={STEPS_PER_CALL}")
         programs.append(Program(arguments, {**ONE_THREAD, "TF_CONFIG": json.dumps(cluster)}))
     output = run(programs, cores=task.cores, deadline_seconds=task.deadline_seconds)
     return float(json.loads(output[0])["samples_per_s"])
@@ -81,11 +80,23 @@ def tensorflow(task: Task) -> float:
 def lockstep(task: Task) -> float:
     """Samples a second."""
     with tempfile.TemporaryDirectory() as folder:
-        flags = ["--workers", WORKERS, "--local", "--threads", 1, "--bind", "127.0.0.1:0", "--dataset", "mnist"]
-        flags += ["--model", "cnn", "--batch-size", task.batch, "--val-split", 0, "--epochs", 1, "--optimizer", "adam"]
-        flags += ["--checkpoint-dir", folder, "--checkpoint-every", 0, "--progress", "off", *task.lockstep_flags]
-        program = Program([task.binaries / "coordinator", *map(str, flags)])
-        run([program], cores=task.cores, deadline_seconds=task.deadline_seconds)
+        train(task, Path(folder), ["--checkpoint-every", "0"])
         records = map(json.loads, (Path(folder) / "metrics.jsonl").read_text().splitlines())
         ends = [record["train_seconds"] for record in records if record["kind"] == "step"]
     return task.batch * task.steps / (ends[task.warmup + task.steps - 1] - ends[task.warmup - 1])
+
+
+def checkpoint(task: Task, folder: Path) -> Path:
+    """What `lockstep` has in the middle of its timed steps: the same flags end in the same bits."""
+    step = task.warmup + task.steps // 2
+    train(task, folder, ["--checkpoint-every", str(step), "--keep", str(TRAINING_SAMPLES)])
+    return folder / f"step-{step:012}"
+
+
+def train(task: Task, folder: Path, more: Sequence[str]) -> None:
+    """One epoch; metrics and checkpoints go to `folder`."""
+    flags = ["--workers", WORKERS, "--local", "--threads", 1, "--bind", "127.0.0.1:0", "--dataset", "mnist"]
+    flags += ["--model", "cnn", "--batch-size", task.batch, "--val-split", 0, "--epochs", 1, "--optimizer", "adam"]
+    flags += ["--checkpoint-dir", folder, "--progress", "off", *more, *task.lockstep_flags]
+    program = Program([task.binaries / "coordinator", *map(str, flags)])
+    run([program], cores=task.cores, deadline_seconds=task.deadline_seconds)

@@ -1,0 +1,110 @@
+//! What one worker thread computes when it has nobody to talk to: gradients of leaves, over and over.
+//!
+//! `cargo bench --workspace --bench compute` prints samples a second as JSON. It is the worker's own arithmetic, on its
+//! allocator, without threads, messages or parameters that change. `tests/peers/compare --parts share` starts two of
+//! these at once, one on each core, and sets a cluster's speed against their sum: hence `--begin-at`, which makes them
+//! measure in the same seconds, and `--checkpoint`, because the speed depends on the parameters (a closed ReLU costs
+//! nothing). Images are the embedded digits, or MNIST's if `MNIST_DIR` names its folder.
+
+#![allow(clippy::print_stdout, reason = "a benchmark's result")]
+
+use clap::Parser;
+use common::ids::Epoch;
+use common::leaf::Plan;
+use common::model::ModelSpec;
+use common::optim::{Moments, OptimizerSpec};
+use common::params::Init;
+use common::sample::Samples;
+use coordinator::dataset::{self, DatasetChoice};
+use coordinator::report::screen::Screen;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+use worker::model::Network;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Leaves that are computed in turn: enough for the images to be a fair sample.
+const LEAVES: usize = 128;
+/// Before the time runs, where no moment is given.
+const WARM_UP_SECONDS: f64 = 0.5;
+/// Of the parameters and of the order of the images: the coordinator's default.
+const SEED: u64 = 1;
+
+/// Computes gradients of the CNN and nothing else.
+#[derive(Debug, Parser)]
+struct Flags {
+    /// Samples of a leaf
+    #[arg(long, default_value_t = 32)]
+    micro_batch: u32,
+    /// A checkpoint of an Adam run whose parameters to use [default: a run's first ones]
+    #[arg(long)]
+    checkpoint: Option<PathBuf>,
+    /// Which share of the images is this process's
+    #[arg(long, default_value_t = 0)]
+    rank: usize,
+    /// How many shares there are
+    #[arg(long, default_value_t = 1)]
+    world: usize,
+    /// Seconds since 1970 at which to begin to measure [default: when all is ready]
+    #[arg(long)]
+    begin_at: Option<f64>,
+    /// Seconds to measure
+    #[arg(long, default_value_t = 5.0)]
+    seconds: f64,
+    /// Cargo gives it to every benchmark
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> anyhow::Result<()> {
+    let flags = Flags::parse();
+    anyhow::ensure!(flags.rank < flags.world, "--rank {} of --world {}", flags.rank, flags.world);
+    anyhow::ensure!(flags.micro_batch > 0, "--micro-batch is at least 1");
+    let model = ModelSpec::Cnn;
+    let mut network = Network::new(&model)?;
+    network.load(&parameters(&model, flags.checkpoint.as_deref())?)?;
+    let leaves = leaves(flags.micro_batch, flags.rank, flags.world)?;
+    let begin_at = flags.begin_at.unwrap_or(unix_seconds()? + WARM_UP_SECONDS);
+    anyhow::ensure!(unix_seconds()? < begin_at, "it is past --begin-at already; give it more time");
+    let mut turn = leaves.iter().cycle();
+    let mut compute = || -> anyhow::Result<usize> {
+        let leaf = turn.next().expect("a cycle of leaves has no end");
+        network.gradient(leaf)?;
+        Ok(leaf.len())
+    };
+    while unix_seconds()? < begin_at {
+        compute()?;
+    }
+    let (begin, limit, mut samples) = (Instant::now(), Duration::from_secs_f64(flags.seconds), 0);
+    while begin.elapsed() < limit {
+        samples += compute()?;
+    }
+    let rate = samples as f64 / begin.elapsed().as_secs_f64();
+    println!(r#"{{"samples_per_s":{rate:.1}}}"#);
+    Ok(())
+}
+
+fn unix_seconds() -> anyhow::Result<f64> {
+    Ok(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs_f64())
+}
+
+fn parameters(model: &ModelSpec, checkpoint: Option<&Path>) -> anyhow::Result<Vec<f32>> {
+    let layout = model.layout();
+    let Some(path) = checkpoint else { return Ok(Init::He.draw(&layout, SEED)) };
+    let slots = OptimizerSpec::Adam(Moments::new(0.0)).slots();
+    Ok(coordinator::store::load(path)?.decode(&layout, slots)?.params)
+}
+
+/// Every `world`th leaf of the first epoch, from the `rank`th on.
+fn leaves(micro_batch: u32, rank: usize, world: usize) -> anyhow::Result<Vec<Samples>> {
+    let folder = std::env::var_os("MNIST_DIR").map(PathBuf::from);
+    let choice = if folder.is_some() { DatasetChoice::Mnist } else { DatasetChoice::Digits };
+    let samples = dataset::load(&choice, folder.as_deref(), &Screen::silent())?.train;
+    let order = Plan::new(samples.len() as u32, micro_batch, micro_batch, SEED).order(Epoch(0));
+    let whole = order.chunks_exact(micro_batch as usize);
+    let leaves: Vec<Samples> =
+        whole.skip(rank).step_by(world).take(LEAVES).map(|leaf| samples.gather(leaf)).collect();
+    anyhow::ensure!(!leaves.is_empty(), "--micro-batch {micro_batch}: there are not so many images");
+    Ok(leaves)
+}

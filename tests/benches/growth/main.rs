@@ -1,0 +1,173 @@
+//! How a step's cost grows with workers (1 to 64) and with parameters (10^4 to 10^8), the gradients left out.
+//!
+//! `cargo bench --workspace --bench growth [-- workers|parameters]` prints Markdown tables. This process is the
+//! coordinator and nothing else, so its CPU time is the coordinator's. All workers are one other process of instant
+//! workers ([`tests::instant`]), connected like those of `--local`: they share one core, so the time of a step is that
+//! of both sides on this machine, while the coordinator's CPU time is its own. Each step has a leaf of one image for
+//! each worker and an SGD update.
+//!
+//! The workers' process looks at the coordinator's CPU time when the first worker has the parameters of two steps, an
+//! early one and the last; all columns are the difference over the steps between them. "MB a worker" is what went
+//! through a socket, both ways, counted by a relay in a run of its own with one worker: the relay is in no other run.
+
+#![allow(clippy::print_stdout, reason = "a benchmark's result")]
+
+mod measured;
+
+use clap::Parser;
+use common::sample::PIXELS;
+use coordinator::cli::Flags;
+use coordinator::report::screen::Screen;
+use measured::{Measured, relay};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use tests::instant::Seen;
+use tests::small_data::SmallData;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Of the workers' table.
+const WORKERS: [u32; 7] = [1, 2, 4, 8, 16, 32, 64];
+/// Flags of a model, its parameters, and how many steps to measure with two workers.
+const MODELS: [(&[&str], u64, u32); 5] = [
+    (&["--model", "mlp", "--hidden", "13"], 10_345, 2000),
+    (&["--model", "mlp", "--hidden", "126"], 100_180, 800),
+    (&["--model", "mlp", "--hidden", "1258"], 1_000_120, 120),
+    (&["--model", "mlp", "--hidden", "12579"], 10_000_315, 20),
+    (&["--model", "mlp", "--hidden", "9610,9610"], 100_001_670, 6),
+];
+/// Steps that do not count: buffers and windows grow.
+const WARM_UP: u32 = 3;
+/// Steps of the run that counts bytes.
+const COUNTED_STEPS: u32 = 4;
+/// The links that the last table knows, in Gbit/s.
+const LINKS: [f64; 3] = [1.0, 10.0, 25.0];
+
+fn main() -> anyhow::Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let [flag, address, workers, steps, counting] = args.as_slice()
+        && flag == "--instant-workers"
+    {
+        return work(address, workers.parse()?, steps.parse()?, counting == "true");
+    }
+    let asked = |table: &str| {
+        let named: Vec<_> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
+        named.is_empty() || named.iter().any(|name| *name == table)
+    };
+    if asked("workers") {
+        by_workers()?;
+    }
+    if asked("parameters") {
+        by_parameters()?;
+    }
+    Ok(())
+}
+
+fn by_workers() -> anyhow::Result<()> {
+    let cnn = ["--model", "cnn"];
+    let bytes = measure(&cnn, COUNTED_STEPS, 1, true)?.bytes;
+    println!(
+        "| workers | ms a step | coordinator's CPU, ms | of it a worker, ms | workers' CPU, ms | answers | MB a worker |"
+    );
+    println!("|---|---|---|---|---|---|---|");
+    for workers in WORKERS {
+        let Measured { ms, own_ms, workers_ms, answers, .. } =
+            measure(&cnn, (1600 / workers).max(60), workers, false)?;
+        let (share, mb) = (own_ms / f64::from(workers), bytes / 1e6);
+        println!(
+            "| {workers} | {ms:.2} | {own_ms:.2} | {share:.3} | {workers_ms:.2} | {answers:.2} | {mb:.3} |"
+        );
+    }
+    println!();
+    Ok(())
+}
+
+fn by_parameters() -> anyhow::Result<()> {
+    const WORKERS: u32 = 2;
+    println!("| parameters | ms a step | coordinator's CPU, ms | of it a worker, ms | MB a worker |");
+    println!("|---|---|---|---|---|");
+    let mut costs = Vec::new();
+    for (model, parameters, steps) in MODELS {
+        let bytes = measure(model, COUNTED_STEPS, 1, true)?.bytes;
+        let Measured { ms, own_ms, .. } = measure(model, steps, WORKERS, false)?;
+        let (share, mb) = (own_ms / f64::from(WORKERS), bytes / 1e6);
+        println!("| {parameters} | {ms:.2} | {own_ms:.2} | {share:.3} | {mb:.3} |");
+        costs.push((parameters, share, bytes));
+    }
+    println!("\nWhat a worker costs the coordinator in each step, ms:\n");
+    println!("| parameters | CPU | link of 1 Gbit/s | of 10 Gbit/s | of 25 Gbit/s |");
+    println!("|---|---|---|---|---|");
+    for (parameters, cpu_ms, bytes) in costs {
+        // Up and down at once: each way has half of the bytes and the whole rate.
+        let link_ms = |gbit_per_s: f64| bytes / 2.0 * 8.0 / (gbit_per_s * 1e6);
+        let links = LINKS.map(|rate| format!("{:.3}", link_ms(rate))).join(" | ");
+        println!("| {parameters} | {cpu_ms:.3} | {links} |");
+    }
+    Ok(())
+}
+
+/// One run of so many steps after the warm-up.
+fn measure(model: &[&str], steps: u32, workers: u32, counting: bool) -> anyhow::Result<Measured> {
+    let steps = WARM_UP + steps + 1;
+    let data = SmallData::of(steps * workers + 1, 1);
+    let checkpoints = tempfile::tempdir()?;
+    let (folder, count) = (checkpoints.path().to_string_lossy().into_owned(), workers.to_string());
+    let place = ["coordinator", "--bind", "127.0.0.1:0", "--workers", &count, "--checkpoint-dir", &folder];
+    let cut = ["--val-split", "1", "--epochs", "1", "--micro-batch", "1", "--batch-size", &count];
+    let sgd = ["--optimizer", "sgd", "--momentum", "0", "--lr", "1e-6", "--checkpoint-every", "0"];
+    // Where a tensor takes seconds on a busy machine, silence is no death.
+    let patient = ["--heartbeat-timeout", "120"];
+    let flags = [&place[..], &["--dataset", data.folder()], &cut, &sgd, &patient, model].concat();
+    let options = Flags::try_parse_from(flags)?.options()?;
+    let prepared = coordinator::run::prepare(options, &Screen::silent())?;
+    let address = if counting { prepared.address().to_string() } else { prepared.local_address().to_owned() };
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["--instant-workers", &address, &count, &steps.to_string(), &counting.to_string()]);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    let (_never, stop) = watch::channel(0);
+    runtime()?.block_on(prepared.run(stop))?;
+    let output = child.wait_with_output()?;
+    anyhow::ensure!(output.status.success(), "the workers failed");
+    let line = String::from_utf8(output.stdout)?;
+    let mut measured = Measured::parse(line.trim())?;
+    if counting {
+        // The image of each step is part of the task, not of the exchange; it is in the bytes all the same.
+        anyhow::ensure!(measured.bytes > PIXELS as f64, "the relay has counted nothing");
+    } else {
+        measured.bytes = 0.0;
+    }
+    Ok(measured)
+}
+
+/// The workers' process: prints what it has measured as one line.
+fn work(address: &str, workers: u32, steps: u32, counting: bool) -> anyhow::Result<()> {
+    let counted = relay::Counted::default();
+    let address = if counting { relay::start(address, &counted)? } else { address.to_owned() };
+    let meter = Arc::new(Mutex::new(measured::Meter::new(u64::from(WARM_UP), u64::from(steps - 1), counted)));
+    runtime()?.block_on(async {
+        let tasks: Vec<_> = (0..workers)
+            .map(|index| {
+                let (address, meter) = (address.clone(), Arc::clone(&meter));
+                let see = move |seen: Seen| meter.lock().unwrap_or_else(PoisonError::into_inner).see(seen);
+                tokio::spawn(
+                    async move { tests::instant::work(&address, &format!("instant-{index}"), see).await },
+                )
+            })
+            .collect();
+        for task in tasks {
+            task.await?.map_err(anyhow::Error::msg)?;
+        }
+        anyhow::Ok(())
+    })?;
+    let meter = meter.lock().unwrap_or_else(PoisonError::into_inner);
+    println!("{}", meter.measured()?.line());
+    Ok(())
+}
+
+/// As the programs have it.
+fn runtime() -> std::io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(1).enable_all().build()
+}
