@@ -12,8 +12,8 @@ use crate::local::Local;
 use crate::report::screen::ProgressMode;
 use crate::run::{Options, Resume};
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser};
-use common::protocol::coordinator::{Limits, SPARES_MAX};
+use clap::{Args, CommandFactory, Parser, ValueEnum};
+use common::protocol::coordinator::{Limits, Numerics, SPARES_MAX};
 use shell::logging::LogFormat;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -65,6 +65,10 @@ pub struct Cluster {
     /// Where to listen for workers; port 0 takes a free one and says which
     #[arg(long, value_name = "HOST:PORT", env = "LOCKSTEP_BIND", default_value = "127.0.0.1:29400")]
     pub bind: String,
+    /// strict: refuse workers whose arithmetic differs from the first one's (another type of CPU, another build);
+    /// relaxed: take them too, and have bits that may depend on who computed what
+    #[arg(long, env = "LOCKSTEP_NUMERICS", value_enum, default_value_t = NumericsRule::Strict)]
+    pub numerics: NumericsRule,
     /// Seconds of silence after which a worker's pieces go to others
     #[arg(long, value_name = "SECONDS", env = "LOCKSTEP_HEARTBEAT_TIMEOUT", default_value_t = 10.0, value_parser = timeout)]
     pub heartbeat_timeout: f64,
@@ -120,6 +124,23 @@ pub struct Reports {
     pub log_format: LogFormat,
 }
 
+/// `--numerics`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "the flag's help describes them")]
+pub enum NumericsRule {
+    Strict,
+    Relaxed,
+}
+
+impl From<NumericsRule> for Numerics {
+    fn from(rule: NumericsRule) -> Self {
+        match rule {
+            NumericsRule::Strict => Self::Strict,
+            NumericsRule::Relaxed => Self::Relaxed,
+        }
+    }
+}
+
 /// The value of `--workers`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Workers {
@@ -144,7 +165,14 @@ impl Flags {
         let heartbeat_timeout_us = (self.cluster.heartbeat_timeout * 1e6) as u64;
         Ok(Options {
             bind: self.cluster.bind.clone(),
-            limits: Limits { start, min, max, spares: SPARES_MAX, heartbeat_timeout_us },
+            limits: Limits {
+                start,
+                min,
+                max,
+                spares: SPARES_MAX,
+                numerics: self.cluster.numerics.into(),
+                heartbeat_timeout_us,
+            },
             local: self.cluster.local.then(|| self.cluster.local()),
             dataset: self.data.dataset.clone(),
             data_dir: self.data.data_dir.clone(),

@@ -165,9 +165,9 @@ impl Driver {
 
     fn input(&mut self, input: Input) -> Result<(), RunError> {
         match input {
-            Input::Hello { connection, hello: Hello { name, threads }, outbox } => {
+            Input::Hello { connection, hello: Hello { name, threads, numerics }, outbox } => {
                 self.peers.greet(connection, name.clone(), outbox);
-                self.feed(Event::Join { connection, name, threads })
+                self.feed(Event::Join { connection, name, threads, numerics })
             }
             Input::Message { connection, message } => match self.peers.on(connection) {
                 Some(from) => self.message(from, message),

@@ -5,6 +5,7 @@ use crate::wire::Chunk;
 use common::ids::{Incarnation, Rank, Round};
 use common::metrics::{Confusion, Totals};
 use common::model::ModelSpec;
+use common::numerics::NumericsDigest;
 use common::sample::Samples;
 use common::tree::{Node, Tree};
 
@@ -35,6 +36,8 @@ pub struct Hello {
     pub name: String,
     /// Leaves that it computes at once.
     pub threads: u32,
+    /// What its canned gradients came to.
+    pub numerics: NumericsDigest,
 }
 
 /// The sum over a piece's samples.

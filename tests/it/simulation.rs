@@ -9,7 +9,7 @@ const SEEDS: u64 = 5_000;
 const SABOTAGE_SEEDS: u64 = 500;
 
 /// What must happen in a sweep for it to mean anything.
-const KINDS: [&str; 23] = [
+const KINDS: [&str; 25] = [
     "connection cut, both learn",
     "connection dead, nobody learns",
     "connection half open, downwards dead",
@@ -32,6 +32,8 @@ const KINDS: [&str; 23] = [
     "worker frozen",
     "worker gave up",
     "worker left",
+    "worker of other numerics let in",
+    "worker of other numerics refused",
     "worker slowed",
 ];
 
@@ -73,6 +75,7 @@ fn every_planted_fault_is_noticed_by_the_promise_that_guards_it() {
         (Sabotage::Misattribute, "honest_workers_are_not_accused"),
         (Sabotage::ForgetNames, "liars_stay_out"),
         (Sabotage::ForgetSpares, "spares_take_over"),
+        (Sabotage::IgnoreNumerics, "members_compute_alike"),
     ] {
         let noticed =
             |seed| simulate(seed, Some(sabotage)).is_err_and(|violation| violation.promise == promise);

@@ -49,6 +49,8 @@ pub enum Sabotage {
     LoseGrant,
     /// The coordinator takes an answer for another member's.
     Misattribute,
+    /// The coordinator takes in whoever comes, whatever it computes.
+    IgnoreNumerics,
     /// The coordinator lets a spare wait when a member has gone.
     ForgetSpares,
     /// The coordinator takes every connection for another worker's.

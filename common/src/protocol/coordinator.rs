@@ -12,7 +12,7 @@ mod member;
 mod offences;
 
 pub use self::event::{Action, Cause, Event, Refusal, Verdict};
-pub use self::limits::{Limits, SPARES_MAX};
+pub use self::limits::{Limits, Numerics, SPARES_MAX};
 pub use self::member::Member;
 pub use self::offences::QUARANTINE_AFTER;
 
@@ -20,6 +20,7 @@ use self::admission::{Newcomer, Spare};
 use self::offences::Offences;
 use super::queue::Queue;
 use crate::ids::{Incarnation, Round};
+use crate::numerics::NumericsDigest;
 use crate::tree::Node;
 use std::collections::BTreeMap;
 
@@ -33,6 +34,8 @@ pub struct Coordinator {
     members: BTreeMap<Incarnation, Member>,
     spares: BTreeMap<Incarnation, Spare>,
     offences: Offences,
+    /// The first newcomer's. It stays when that one leaves: what it has computed is in the sums.
+    numerics: Option<NumericsDigest>,
     next_incarnation: u64,
     round: Option<(Round, Queue)>,
     started: bool,
@@ -51,6 +54,7 @@ impl Coordinator {
             members: BTreeMap::new(),
             spares: BTreeMap::new(),
             offences: Offences::default(),
+            numerics: None,
             next_incarnation: first.0,
             round: None,
             started: false,
@@ -67,8 +71,8 @@ impl Coordinator {
     pub fn on_event(&mut self, now_us: u64, event: Event) -> Vec<Action> {
         let mut actions = Vec::new();
         match event {
-            Event::Join { connection, name, threads } => {
-                self.join(now_us, Newcomer { connection, name, threads }, &mut actions);
+            Event::Join { connection, name, threads, numerics } => {
+                self.join(now_us, Newcomer { connection, name, threads, numerics }, &mut actions);
             }
             Event::Heard(from) => self.heard(now_us, from),
             Event::Result { from, round, node, verdict } => {

@@ -46,6 +46,12 @@ fn a_flag_that_would_do_nothing_is_refused() {
 }
 
 #[test]
+fn other_numerics_are_let_in_only_where_an_operator_says_so() {
+    assert_eq!(options(&[]).unwrap().limits.numerics, Numerics::Strict);
+    assert_eq!(options(&["--numerics", "relaxed"]).unwrap().limits.numerics, Numerics::Relaxed);
+}
+
+#[test]
 fn defaults_and_values_reach_the_configuration() {
     let config = options(&[]).unwrap().config;
     assert_eq!((config.batch_size, config.micro_batch, config.val_split), (128, 32, 5000));

@@ -41,6 +41,11 @@ impl Driver {
                 }
                 Ok(None)
             }
+            Action::OtherNumerics { name, run, own } => {
+                let lost = "the final bits may depend on who computed what";
+                warn!(worker = %name, %run, %own, lost, "its arithmetic differs from the first worker's");
+                Ok(None)
+            }
             Action::Quarantined { name } => {
                 warn!(worker = %name, offences = QUARANTINE_AFTER, "worker quarantined for the rest of the run");
                 Ok(None)

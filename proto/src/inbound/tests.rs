@@ -56,7 +56,7 @@ fn a_workers_messages_arrive_as_they_were_meant() {
         confusion.count(label, prediction);
     }
     for message in [
-        WorkerMessage::Hello(Hello { name: "w".into(), threads: 2 }),
+        WorkerMessage::Hello(Hello { name: "w".into(), threads: 2, numerics: NumericsDigest(u64::MAX) }),
         WorkerMessage::Heartbeat,
         WorkerMessage::Leave,
         WorkerMessage::Answer(answer(AnswerBody::Confusion(Box::new(confusion)))),
@@ -108,11 +108,13 @@ fn a_gradient_of_another_size_or_cut_short_is_refused() {
 
 #[test]
 fn numbers_out_of_range_are_refused() {
-    let hello = |name: &str, threads| WorkerMessage::Hello(Hello { name: name.into(), threads });
+    let hello = |name: &str, threads| {
+        WorkerMessage::Hello(Hello { name: name.into(), threads, numerics: NumericsDigest::default() })
+    };
     assert!(matches!(to_coordinator(hello("w", 0), 1), Err(WireError::Range { field: "threads", .. })));
     assert!(matches!(to_coordinator(hello("", 1), 1), Err(WireError::Name { .. })));
     assert!(matches!(to_coordinator(hello("a\nb", 1), 1), Err(WireError::Name { .. })));
-    let other = wire::Hello { protocol_version: 99, name: "w".into(), threads: 1 };
+    let other = wire::Hello { protocol_version: 99, name: "w".into(), threads: 1, numerics: 0 };
     assert!(matches!(check_hello(other), Err(WireError::Version { got: 99, .. })));
     let outside = Piece { node: Node { level: 0, index: 7 }, ..piece() };
     let outside = to_worker(vec![CoordinatorMessage::Piece(outside)]);

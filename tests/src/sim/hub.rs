@@ -10,7 +10,7 @@ use super::plan::Plan;
 use super::trainer::Value;
 use super::world::World;
 use common::ids::{Incarnation, Round};
-use common::protocol::coordinator::{Action, Coordinator, Event, Limits, Refusal, Verdict};
+use common::protocol::coordinator::{Action, Coordinator, Event, Limits, Numerics, Refusal, Verdict};
 use std::collections::BTreeMap;
 
 /// From one step to the next, at most: the optimizer.
@@ -43,7 +43,11 @@ impl Hub {
         saved: Checkpoint,
     ) -> Result<Self, Violation> {
         let over = u32::from(world.has(Sabotage::Overbook));
-        let limits = Limits { max: plan.limits.max + over, ..plan.limits };
+        let numerics = match world.has(Sabotage::IgnoreNumerics) {
+            true => Numerics::Relaxed,
+            false => plan.limits.numerics,
+        };
+        let limits = Limits { max: plan.limits.max + over, numerics, ..plan.limits };
         world.note(|| format!("coordinator: life {life} from {saved:?}"));
         world.saw(&Sight::Born)?;
         world.after(0, Wake::Begin(life));
@@ -64,6 +68,10 @@ impl Hub {
         self.life == life
     }
 
+    pub(crate) fn has_members(&self) -> bool {
+        self.machine.members().next().is_some()
+    }
+
     pub(crate) fn connections(&self) -> impl Iterator<Item = usize> {
         self.links.keys().copied()
     }
@@ -74,11 +82,15 @@ impl Hub {
         connection: usize,
         message: Up,
     ) -> Result<(), Violation> {
-        if let Up::Hello { name, threads } = message {
+        if let Up::Hello { name, threads, numerics } = message {
             self.links.insert(connection, Link::default());
             let name =
                 if world.has(Sabotage::ForgetNames) { format!("{name} on {connection}") } else { name };
-            return self.feed(world, Event::Join { connection: connection as u64, name, threads }, None);
+            return self.feed(
+                world,
+                Event::Join { connection: connection as u64, name, threads, numerics },
+                None,
+            );
         }
         let Some(from) = self.links.get(&connection).and_then(|link| link.member) else {
             // A connection of an earlier life, or one that was refused.
@@ -165,6 +177,7 @@ impl Hub {
             Action::Refuse { connection, refusal } => {
                 world.report.count(match refusal {
                     Refusal::Full { .. } => "newcomer above the maximum",
+                    Refusal::Numerics { .. } => "worker of other numerics refused",
                     Refusal::Quarantined => "quarantined worker refused",
                 });
                 world.down(connection as usize, Down::Refused { retry: refusal.may_retry() });
@@ -203,6 +216,7 @@ impl Hub {
             Action::Discard { from } if !self.link_of.contains_key(&from) => {
                 world.report.count("late answer of a dropped member");
             }
+            Action::OtherNumerics { .. } => world.report.count("worker of other numerics let in"),
             Action::Discard { .. } | Action::Waiting { .. } | Action::Quarantined { .. } => {}
             Action::NonFinite { round, leaf } => {
                 let what = format!("leaf {leaf} of round {round} is called non-finite");

@@ -11,6 +11,7 @@ mod leaves_are_reduced_once;
 mod ledger;
 mod liars_stay_out;
 mod members_are_distinct;
+mod members_compute_alike;
 mod no_thread_idles_while_leaves_wait;
 mod spares_take_over;
 mod sums_follow_the_tree;
@@ -98,7 +99,7 @@ impl Watch {
             deaths_cost_their_own_pieces::DeathsCostTheirOwnPieces,
             honest_workers_are_not_accused::HonestWorkersAreNotAccused,
             leaves_are_reduced_once::LeavesAreReducedOnce, liars_stay_out::LiarsStayOut,
-            members_are_distinct::MembersAreDistinct,
+            members_are_distinct::MembersAreDistinct, members_compute_alike::MembersComputeAlike,
             no_thread_idles_while_leaves_wait::NoThreadIdlesWhileLeavesWait,
             spares_take_over::SparesTakeOver, sums_follow_the_tree::SumsFollowTheTree,
         };
@@ -108,6 +109,7 @@ impl Watch {
             ("members_are_distinct", Box::new(MembersAreDistinct { max: plan.limits.max })),
             ("honest_workers_are_not_accused", Box::new(HonestWorkersAreNotAccused::default())),
             ("liars_stay_out", Box::new(LiarsStayOut::default())),
+            ("members_compute_alike", Box::new(MembersComputeAlike::new(plan.limits.numerics))),
             ("answers_are_fresh", Box::new(AnswersAreFresh)),
             ("leaves_are_reduced_once", Box::new(LeavesAreReducedOnce { leaves: plan.steps.clone() })),
             ("sums_follow_the_tree", Box::new(SumsFollowTheTree::new(&plan.steps))),

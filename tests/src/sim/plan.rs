@@ -1,7 +1,7 @@
 //! What a seed means: the run, the machines it runs on, and which faults come when. Decides nothing while it runs.
 
 use super::network::Break;
-use common::protocol::coordinator::Limits;
+use common::protocol::coordinator::{Limits, Numerics};
 use common::protocol::worker::Pulse;
 use common::rng::Stream;
 
@@ -89,6 +89,7 @@ impl Plan {
                 min: 1 + random.below(start),
                 max: start + random.below(4),
                 spares: random.below(4),
+                numerics: if random.below(4) == 0 { Numerics::Relaxed } else { Numerics::Strict },
                 heartbeat_timeout_us: timeout_us,
             },
             pulse: Pulse { heartbeat_us, timeout_us },
@@ -105,6 +106,12 @@ impl Plan {
             heal_us,
             steps,
         }
+    }
+}
+
+impl Plan {
+    pub(crate) fn crashes_coordinator(&self) -> bool {
+        self.faults.iter().any(|(_, fault)| matches!(fault, Fault::CoordinatorCrash { .. }))
     }
 }
 

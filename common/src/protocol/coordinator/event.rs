@@ -2,6 +2,7 @@
 
 use super::QUARANTINE_AFTER;
 use crate::ids::{Incarnation, Rank, Round};
+use crate::numerics::NumericsDigest;
 use crate::tree::Node;
 
 /// What a finished piece was worth.
@@ -27,6 +28,8 @@ pub enum Event {
         name: String,
         /// Leaves that it computes at once, at least 1.
         threads: u32,
+        /// What its canned gradients came to.
+        numerics: NumericsDigest,
     },
     /// Anything valid arrived from a member or a spare. So with the following four.
     Heard(Incarnation),
@@ -108,6 +111,17 @@ pub enum Refusal {
         /// How many spares there may be.
         spares: u32,
     },
+    /// It computes other bits than the run's first worker.
+    #[error(
+        "its arithmetic differs: its canned gradients have digest {own}, this run's {run} (another type of CPU, or another \
+         build); start it on a machine like the first, or the coordinator with --numerics relaxed, which gives up equal bits"
+    )]
+    Numerics {
+        /// The run's digest.
+        run: NumericsDigest,
+        /// The newcomer's.
+        own: NumericsDigest,
+    },
     /// It was dropped too often for what it sent.
     #[error(
         "quarantined: a worker of this name was dropped {QUARANTINE_AFTER} times for an invalid or non-finite answer; \
@@ -183,6 +197,15 @@ pub enum Action {
         cause: Cause,
         /// Pieces that went back to the queue.
         returned: Vec<Node>,
+    },
+    /// Say what is lost by letting in a worker that computes other bits.
+    OtherNumerics {
+        /// Its name.
+        name: String,
+        /// The run's digest.
+        run: NumericsDigest,
+        /// The worker's.
+        own: NumericsDigest,
     },
     /// Say that workers of this name are let in no more.
     Quarantined {

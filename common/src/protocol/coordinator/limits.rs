@@ -4,6 +4,15 @@
 /// machines of a rack don't fall out at once.
 pub const SPARES_MAX: u32 = 64;
 
+/// Whether a worker is let in whose canned gradients differ from the first member's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numerics {
+    /// It is refused: the bits stay independent of who computed what.
+    Strict,
+    /// It is let in, and said so.
+    Relaxed,
+}
+
 /// What an operator chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -15,6 +24,8 @@ pub struct Limits {
     pub max: u32,
     /// Spares beyond which a newcomer is refused.
     pub spares: u32,
+    /// Whether all must compute alike.
+    pub numerics: Numerics,
     /// Silence after which a member is dropped, in microseconds.
     pub heartbeat_timeout_us: u64,
 }

@@ -1,6 +1,7 @@
 //! A worker that has a place in the run. Decides nothing.
 
 use crate::ids::Rank;
+use crate::numerics::NumericsDigest;
 use crate::tree::Node;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +14,8 @@ pub struct Member {
     pub rank: Rank,
     /// Leaves that it computes at once.
     pub threads: u32,
+    /// What its canned gradients came to.
+    pub(super) numerics: NumericsDigest,
     pub(super) last_heard_us: u64,
     /// Measured time of a leaf on one of its threads.
     pub(super) leaf_us: Option<u64>,
