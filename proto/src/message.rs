@@ -87,6 +87,20 @@ impl Answer {
     pub fn is_finite(&self) -> bool {
         self.inspection.finite && self.totals.loss_sum.is_finite()
     }
+
+    /// A checksum over every number in it, as its receiver saw: equal for equal answers to a piece.
+    #[must_use]
+    pub fn checksum(&self) -> u32 {
+        let mut hasher = crc32fast::Hasher::new();
+        let Totals { samples, correct, loss_sum } = self.totals;
+        [u64::from(self.inspection.checksum), samples, correct, loss_sum.to_bits()]
+            .iter()
+            .for_each(|word| hasher.update(&word.to_le_bytes()));
+        if let AnswerBody::Confusion(confusion) = &self.body {
+            confusion.flat().iter().for_each(|count| hasher.update(&count.to_le_bytes()));
+        }
+        hasher.finalize()
+    }
 }
 
 /// From the coordinator.

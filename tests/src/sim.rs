@@ -51,6 +51,10 @@ pub enum Sabotage {
     Misattribute,
     /// The coordinator takes in whoever comes, whatever it computes.
     IgnoreNumerics,
+    /// The coordinator sees one checksum in all answers.
+    EqualChecksums,
+    /// The coordinator audits nothing.
+    SkipAudits,
     /// The coordinator lets a spare wait when a member has gone.
     ForgetSpares,
     /// The coordinator takes every connection for another worker's.

@@ -126,6 +126,27 @@ fn numbers_out_of_range_are_refused() {
 }
 
 #[test]
+fn answers_have_one_checksum_only_if_every_number_is_equal() {
+    let received = |values: &[f32], loss_sum| {
+        let mut sent = answer(AnswerBody::Gradient(values.to_vec().into()));
+        sent.totals.loss_sum = loss_sum;
+        match to_coordinator(WorkerMessage::Answer(sent), values.len()).unwrap().remove(0) {
+            WorkerMessage::Answer(answer) => answer.checksum(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let reference = received(&[1.0, 2.0], 0.5);
+    assert_eq!(reference, received(&[1.0, 2.0], 0.5));
+    assert_ne!(reference, received(&[1.0, f32::from_bits(2.0f32.to_bits() ^ 1)], 0.5));
+    assert_ne!(reference, received(&[1.0, 2.0], f64::from_bits(0.5f64.to_bits() ^ 1)));
+    let mut counts = [Confusion::default(), Confusion::default()];
+    counts[0].count(1, 2);
+    counts[1].count(1, 3);
+    let [one, other] = counts.map(|counts| answer(AnswerBody::Confusion(Box::new(counts))).checksum());
+    assert_ne!(one, other);
+}
+
+#[test]
 fn parameters_are_encoded_once_and_shared() {
     let encoded: EncodedParameters = outbound::encode_parameters(3, &[1.0, 2.0]);
     let (a, b) = (outbound::parameters(&encoded), outbound::parameters(&encoded));

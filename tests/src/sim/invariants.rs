@@ -4,6 +4,7 @@
 //! not by the machines' state.
 
 mod answers_are_fresh;
+mod audited_pieces_agree;
 mod deadlines_lie_ahead;
 mod deaths_cost_their_own_pieces;
 mod honest_workers_are_not_accused;
@@ -70,6 +71,8 @@ pub(crate) enum Sight<'a> {
     Worked { event: &'a worker::Event, machine: &'a worker::Worker },
     /// A worker opens a connection.
     Dialled { connection: usize, name: &'a str },
+    /// A worker's arithmetic has broken.
+    Miscomputes { name: &'a str },
     /// A worker sends a bad answer.
     Spoiled { connection: usize },
     /// An answer is about to be added; it came from the member on this connection, the round is this task's.
@@ -95,8 +98,8 @@ pub(crate) struct Watch {
 impl Watch {
     pub(crate) fn new(plan: &Plan) -> Self {
         use self::{
-            answers_are_fresh::AnswersAreFresh, deadlines_lie_ahead::DeadlinesLieAhead,
-            deaths_cost_their_own_pieces::DeathsCostTheirOwnPieces,
+            answers_are_fresh::AnswersAreFresh, audited_pieces_agree::AuditedPiecesAgree,
+            deadlines_lie_ahead::DeadlinesLieAhead, deaths_cost_their_own_pieces::DeathsCostTheirOwnPieces,
             honest_workers_are_not_accused::HonestWorkersAreNotAccused,
             leaves_are_reduced_once::LeavesAreReducedOnce, liars_stay_out::LiarsStayOut,
             members_are_distinct::MembersAreDistinct, members_compute_alike::MembersComputeAlike,
@@ -110,6 +113,7 @@ impl Watch {
             ("honest_workers_are_not_accused", Box::new(HonestWorkersAreNotAccused::default())),
             ("liars_stay_out", Box::new(LiarsStayOut::default())),
             ("members_compute_alike", Box::new(MembersComputeAlike::new(plan.limits.numerics))),
+            ("audited_pieces_agree", Box::new(AuditedPiecesAgree::new(plan.limits.audit))),
             ("answers_are_fresh", Box::new(AnswersAreFresh)),
             ("leaves_are_reduced_once", Box::new(LeavesAreReducedOnce { leaves: plan.steps.clone() })),
             ("sums_follow_the_tree", Box::new(SumsFollowTheTree::new(&plan.steps))),

@@ -48,6 +48,8 @@ pub(crate) struct Peer {
     pub(crate) slowed: bool,
     /// How its next answers are bad, and how many.
     pub(crate) spoil: Option<(Spoiled, u32)>,
+    /// Its arithmetic has a fault.
+    pub(crate) miscomputes: bool,
     pub(crate) frozen: bool,
     /// What came in while it was frozen.
     pub(crate) stash: Vec<Wake>,
@@ -87,6 +89,7 @@ impl Peer {
             finished: BTreeMap::new(),
             slowed: false,
             spoil: None,
+            miscomputes: false,
             frozen: false,
             stash: Vec::new(),
             tick_us: Some(world.now_us),
@@ -124,6 +127,10 @@ impl Peer {
         self.busy -= 1;
         let work = &mut self.pieces[piece];
         let mut value = Value::of_leaf(work.basis, leaf);
+        if self.miscomputes {
+            world.report.count("miscomputed leaf");
+            value = value.miscomputed(self.id);
+        }
         if leaf == 0 && world.has(Sabotage::LoseLeaf) {
             value.leaves.clear();
         }

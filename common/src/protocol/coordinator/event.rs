@@ -9,10 +9,13 @@ use crate::tree::Node;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Every number is finite.
-    Finite,
-    /// Some number is not; with the checksum of the answer.
+    Finite {
+        /// Over all of the answer's numbers.
+        checksum: u32,
+    },
+    /// Some number is not.
     NonFinite {
-        /// CRC-32 of the answer's bytes.
+        /// Over all of the answer's numbers.
         checksum: u32,
     },
 }
@@ -59,6 +62,17 @@ pub enum Event {
     },
     /// A deadline may have passed.
     Tick,
+}
+
+/// What a piece is computed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Nobody computes any of it.
+    First,
+    /// Another member computes it and is late.
+    Copy,
+    /// Another member has computed it, and the two answers are to be compared.
+    Audit,
 }
 
 /// Why a member, or a spare, is one no longer.
@@ -174,8 +188,8 @@ pub enum Action {
         round: Round,
         /// The piece.
         node: Node,
-        /// Whether another member computes some of it already.
-        copy: bool,
+        /// What for.
+        purpose: Purpose,
     },
     /// Add this answer to the reduction.
     Accept {
@@ -212,8 +226,19 @@ pub enum Action {
         /// The name.
         name: String,
     },
-    /// Every leaf of the round has been accepted.
+    /// Every leaf of the round has been accepted, and every audit made.
     Complete(Round),
+    /// Say that pieces go unaudited, because no second worker is there that could.
+    AuditWaits,
+    /// Stop: two workers gave one piece different bits.
+    Disputed {
+        /// The round.
+        round: Round,
+        /// The piece.
+        node: Node,
+        /// Who answered first, and who audited it.
+        workers: [String; 2],
+    },
     /// Say that the run waits for members.
     Waiting {
         /// Members there are.

@@ -1,5 +1,7 @@
 //! What an operator chose about the cluster. Decides nothing.
 
+use super::Audit;
+
 /// Spares that a coordinator keeps: each holds a connection with its buffers and costs a heartbeat, and more than the
 /// machines of a rack don't fall out at once.
 pub const SPARES_MAX: u32 = 64;
@@ -26,6 +28,8 @@ pub struct Limits {
     pub spares: u32,
     /// Whether all must compute alike.
     pub numerics: Numerics,
+    /// What is computed a second time.
+    pub audit: Audit,
     /// Silence after which a member is dropped, in microseconds.
     pub heartbeat_timeout_us: u64,
 }

@@ -26,6 +26,12 @@ pub struct Member {
 }
 
 impl Member {
+    /// Takes a finished piece's time into account.
+    pub(super) fn measure(&mut self, took_us: u64, leaves: u32) {
+        let measured = took_us * u64::from(self.threads) / u64::from(leaves.max(self.threads));
+        self.leaf_us = Some(self.leaf_us.map_or(measured, |before| (before * 3 + measured) / 4));
+    }
+
     /// The pieces that it computes now.
     pub fn pieces(&self) -> impl Iterator<Item = Node> {
         self.pieces.keys().copied()

@@ -1,3 +1,5 @@
+mod audit;
+
 use super::deal::{COPY_AFTER_US_MIN, WAITING_NOTICE_US};
 use super::*;
 use crate::ids::Rank;
@@ -8,6 +10,7 @@ const LIMITS: Limits = Limits {
     max: 3,
     spares: 1,
     numerics: Numerics::Strict,
+    audit: Audit::NONE,
     heartbeat_timeout_us: 10_000_000,
 };
 
@@ -20,8 +23,12 @@ fn join_with(machine: &mut Coordinator, now_us: u64, name: &str, numerics: Numer
 }
 
 fn result(machine: &mut Coordinator, now_us: u64, from: u64, node: Node) -> Vec<Action> {
-    let from = Incarnation(from);
-    machine.on_event(now_us, Event::Result { from, round: Round(0), node, verdict: Verdict::Finite })
+    result_with(machine, now_us, from, node, 5)
+}
+
+fn result_with(machine: &mut Coordinator, now_us: u64, from: u64, node: Node, checksum: u32) -> Vec<Action> {
+    let (from, verdict) = (Incarnation(from), Verdict::Finite { checksum });
+    machine.on_event(now_us, Event::Result { from, round: Round(0), node, verdict })
 }
 
 fn grants(actions: &[Action]) -> Vec<(u64, Node)> {
@@ -101,7 +108,7 @@ fn a_slow_members_leaf_is_copied_and_the_first_answer_wins() {
     assert_eq!(due, COPY_AFTER_US_MIN);
     let actions = machine.on_event(due, Event::Tick);
     let (to, round, node) = (Incarnation(1), Round(0), Node::leaf(1));
-    assert_eq!(actions, [Action::Grant { to, round, node, copy: true }]);
+    assert_eq!(actions, [Action::Grant { to, round, node, purpose: Purpose::Copy }]);
     let actions = result(&mut machine, due + 9, 1, node);
     assert_eq!(actions, [Action::Accept { from: to, node }, Action::Complete(round)]);
     machine.on_event(due + 10, Event::Begin { round: Round(1), leaves: 2 });
