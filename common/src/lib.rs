@@ -7,7 +7,8 @@
 //! Reading order: [`ids`] names things, [`rng`] is where every random choice comes from, [`sample`] and [`idx`] are the
 //! data, [`digits`] draws a data set, [`model`] and [`params`] say what is trained, [`optim`] and [`schedule`] how ([`parallel`]: by how many threads),
 //! [`config`] is all that a run depends on, [`leaf`] cuts epochs into leaves, [`tree`] says in which order their
-//! gradients are added and [`precision`] how exactly, [`metrics`] counts what came out, [`checkpoint`] keeps it, and [`protocol`] holds the rules of
+//! gradients are added and [`precision`] how exactly, [`metrics`] counts what came out, [`checkpoint`] keeps it,
+//! [`numerics`] tells machines apart, and [`protocol`] holds the rules of
 //! the cluster.
 
 pub mod checkpoint;
@@ -18,6 +19,7 @@ pub mod idx;
 pub mod leaf;
 pub mod metrics;
 pub mod model;
+pub mod numerics;
 pub mod optim;
 pub mod parallel;
 pub mod params;

@@ -12,8 +12,8 @@ use crate::local::Local;
 use crate::report::screen::ProgressMode;
 use crate::run::{Options, Resume};
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser};
-use common::protocol::coordinator::{Limits, SPARES_MAX};
+use clap::{Args, CommandFactory, Parser, ValueEnum};
+use common::protocol::coordinator::{Audit, Limits, Numerics, SHARE_PARTS, SPARES_MAX};
 use shell::logging::LogFormat;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -65,6 +65,14 @@ pub struct Cluster {
     /// Where to listen for workers; port 0 takes a free one and says which
     #[arg(long, value_name = "HOST:PORT", env = "LOCKSTEP_BIND", default_value = "127.0.0.1:29400")]
     pub bind: String,
+    /// strict: refuse workers whose arithmetic differs from the first one's (another type of CPU, another build);
+    /// relaxed: take them too, and have bits that may depend on who computed what
+    #[arg(long, env = "LOCKSTEP_NUMERICS", value_enum, default_value_t = NumericsRule::Strict)]
+    pub numerics: NumericsRule,
+    /// Share of the pieces, 0 to 1, that another worker computes as well; the run stops where the two differ, for one of
+    /// the machines miscomputes
+    #[arg(long, value_name = "SHARE", env = "LOCKSTEP_AUDIT", default_value_t = 0.0, value_parser = audit)]
+    pub audit: f64,
     /// Seconds of silence after which a worker's pieces go to others
     #[arg(long, value_name = "SECONDS", env = "LOCKSTEP_HEARTBEAT_TIMEOUT", default_value_t = 10.0, value_parser = timeout)]
     pub heartbeat_timeout: f64,
@@ -96,6 +104,9 @@ pub struct Checkpoints {
     /// Steps between checkpoints, besides the one after each epoch; 0: none
     #[arg(long, value_name = "STEPS", env = "LOCKSTEP_CHECKPOINT_EVERY", default_value_t = 100)]
     pub checkpoint_every: u64,
+    /// End the run when a checkpoint can't be written, instead of going on and trying again with the next one
+    #[arg(long, env = "LOCKSTEP_CHECKPOINT_REQUIRED")]
+    pub checkpoint_required: bool,
     /// Newest checkpoints to keep, besides the one with the best validation
     #[arg(long, value_name = "N", env = "LOCKSTEP_KEEP", default_value = "3")]
     pub keep: NonZeroU32,
@@ -118,6 +129,23 @@ pub struct Reports {
     /// Format of the logs on standard error; RUST_LOG filters them
     #[arg(long, env = "LOCKSTEP_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+}
+
+/// `--numerics`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "the flag's help describes them")]
+pub enum NumericsRule {
+    Strict,
+    Relaxed,
+}
+
+impl From<NumericsRule> for Numerics {
+    fn from(rule: NumericsRule) -> Self {
+        match rule {
+            NumericsRule::Strict => Self::Strict,
+            NumericsRule::Relaxed => Self::Relaxed,
+        }
+    }
 }
 
 /// The value of `--workers`.
@@ -144,13 +172,22 @@ impl Flags {
         let heartbeat_timeout_us = (self.cluster.heartbeat_timeout * 1e6) as u64;
         Ok(Options {
             bind: self.cluster.bind.clone(),
-            limits: Limits { start, min, max, spares: SPARES_MAX, heartbeat_timeout_us },
+            limits: Limits {
+                start,
+                min,
+                max,
+                spares: SPARES_MAX,
+                numerics: self.cluster.numerics.into(),
+                audit: Audit { seed: self.training.seed, share: self.cluster.audit_parts() },
+                heartbeat_timeout_us,
+            },
             local: self.cluster.local.then(|| self.cluster.local()),
             dataset: self.data.dataset.clone(),
             data_dir: self.data.data_dir.clone(),
             config,
             checkpoint_dir: self.checkpoints.checkpoint_dir.clone(),
             checkpoint_every: self.checkpoints.checkpoint_every,
+            checkpoint_required: self.checkpoints.checkpoint_required,
             keep: self.checkpoints.keep.get() as usize,
             resume: self.checkpoints.resume.clone(),
             metrics: self.reports.metrics.clone(),
@@ -159,6 +196,11 @@ impl Flags {
 }
 
 impl Cluster {
+    /// A share above 0 is at least one part.
+    fn audit_parts(&self) -> u32 {
+        (self.audit * f64::from(SHARE_PARTS)).ceil() as u32
+    }
+
     /// As many local workers as there are places, from the program beside this one.
     fn local(&self) -> Local {
         let workers = self.workers.max;
@@ -181,6 +223,11 @@ fn workers(text: &str) -> Result<Workers, String> {
     };
     workers
         .ok_or_else(|| format!("workers are N or MIN:MAX, each from 1 to {WORKERS_MAX}, MIN not above MAX"))
+}
+
+fn audit(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "a share is 0 to 1".to_owned())
 }
 
 fn timeout(text: &str) -> Result<f64, String> {

@@ -48,6 +48,8 @@ pub(crate) struct Rules {
     pub(crate) run_id: String,
     /// Steps between checkpoints besides those at the end of each epoch; 0 for none.
     pub(crate) checkpoint_every: u64,
+    /// A checkpoint that can't be written ends the run.
+    pub(crate) checkpoint_required: bool,
 }
 
 /// How a run ended.
@@ -166,9 +168,9 @@ impl Driver {
 
     fn input(&mut self, input: Input) -> Result<(), RunError> {
         match input {
-            Input::Hello { connection, hello: Hello { name, threads }, outbox } => {
+            Input::Hello { connection, hello: Hello { name, threads, numerics }, outbox } => {
                 self.peers.greet(connection, name.clone(), outbox);
-                self.feed(Event::Join { connection, name, threads })
+                self.feed(Event::Join { connection, name, threads, numerics })
             }
             Input::Message { connection, message } => match self.peers.on(connection) {
                 Some(from) => self.message(from, message),
@@ -178,10 +180,7 @@ impl Driver {
                 self.member_event(connection, |who| Event::Invalid(who, what))
             }
             Input::Ended { connection, why } => self.member_event(connection, |who| Event::Gone(who, why)),
-            Input::Written(written) => {
-                self.written(written);
-                Ok(())
-            }
+            Input::Written(written) => self.written(written),
             Input::Stop => {
                 self.stop();
                 Ok(())
@@ -211,12 +210,10 @@ impl Driver {
                 if let Err(what) = self.check(from, &answer) {
                     return self.feed(Event::Invalid(from, what));
                 }
-                let Answer { round, node, totals, inspection, .. } = answer;
-                let verdict = if answer.is_finite() {
-                    Verdict::Finite
-                } else {
-                    let loss = totals.loss_sum.to_bits();
-                    Verdict::NonFinite { checksum: inspection.checksum ^ (loss >> 32) as u32 ^ loss as u32 }
+                let (round, node, checksum) = (answer.round, answer.node, answer.checksum());
+                let verdict = match answer.is_finite() {
+                    true => Verdict::Finite { checksum },
+                    false => Verdict::NonFinite { checksum },
                 };
                 self.answer = Some(answer);
                 self.feed(Event::Result { from, round, node, verdict })

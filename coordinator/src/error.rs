@@ -6,6 +6,7 @@ use crate::store::StoreError;
 use crate::trainer::TrainError;
 use common::config::ConfigError;
 use common::ids::Step;
+use common::tree::Node;
 use std::io;
 use std::path::PathBuf;
 
@@ -86,6 +87,36 @@ pub enum RunError {
         leaf: u32,
         /// The newest checkpoint on disk.
         last_good: String,
+    },
+    /// An audit found that two workers give one piece different bits.
+    #[error(
+        "step {step}, piece {piece}: workers {first} and {second} computed different bits from the same numbers: one of the \
+         two machines miscomputes; last good checkpoint: {last_good}. Test both machines, and go on without the bad one"
+    )]
+    Disputed {
+        /// The step.
+        step: Step,
+        /// The piece.
+        piece: Node,
+        /// The worker whose answer came first.
+        first: String,
+        /// The worker that audited it.
+        second: String,
+        /// The newest checkpoint on disk.
+        last_good: String,
+    },
+    /// A checkpoint could not be written, and the operator wants no run without them.
+    #[error(
+        "the checkpoint of step {step} could not be written: {source}; last good checkpoint: {last_good}. Mend the disk and \
+         start again, or leave out --checkpoint-required"
+    )]
+    CheckpointRequired {
+        /// The step.
+        step: Step,
+        /// The newest checkpoint on disk.
+        last_good: String,
+        /// Why not.
+        source: StoreError,
     },
     /// The last checkpoint could not be written.
     #[error("the checkpoint of step {step} could not be written: {source}")]

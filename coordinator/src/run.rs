@@ -62,6 +62,8 @@ pub struct Options {
     pub checkpoint_dir: PathBuf,
     /// Steps between checkpoints besides those at the end of each epoch; 0 for none.
     pub checkpoint_every: u64,
+    /// Whether a checkpoint that can't be written ends the run.
+    pub checkpoint_required: bool,
     /// How many are kept.
     pub keep: usize,
     /// Whether to go on from one.
@@ -274,6 +276,7 @@ impl Prepared {
             heartbeat_timeout: Duration::from_micros(options.limits.heartbeat_timeout_us),
             run_id,
             checkpoint_every: options.checkpoint_every,
+            checkpoint_required: options.checkpoint_required,
         };
         trainer.set_threads(
             std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).min(ARITHMETIC_THREADS_MAX),

@@ -14,6 +14,7 @@ use crate::{PROTOCOL_VERSION, WireError};
 use common::ids::{Incarnation, Rank, Round};
 use common::metrics::{Confusion, Totals};
 use common::model::ModelSpec;
+use common::numerics::NumericsDigest;
 use common::precision::Precision;
 use common::protocol::coordinator::PIECE_LEAVES_MAX;
 use common::sample::Samples;
@@ -237,7 +238,8 @@ fn check_hello(hello: wire::Hello) -> Result<Hello, WireError> {
         return Err(WireError::Name { max: NAME_BYTES_MAX });
     }
     in_range("threads", hello.threads.into(), 1, THREADS_MAX.into())?;
-    Ok(Hello { name: hello.name, threads: hello.threads })
+    let numerics = NumericsDigest(hello.numerics);
+    Ok(Hello { name: hello.name, threads: hello.threads, numerics })
 }
 
 fn check_node(node: Option<wire::Node>) -> Result<Node, WireError> {

@@ -4,6 +4,7 @@ use crate::values::Values;
 use common::ids::{Incarnation, Rank, Round};
 use common::metrics::{Confusion, Totals};
 use common::model::ModelSpec;
+use common::numerics::NumericsDigest;
 use common::parallel;
 use common::precision::Precision;
 use common::sample::Samples;
@@ -39,6 +40,8 @@ pub struct Hello {
     pub name: String,
     /// Leaves that it computes at once.
     pub threads: u32,
+    /// What its canned gradients came to.
+    pub numerics: NumericsDigest,
 }
 
 /// The sum over a piece's samples.
@@ -89,6 +92,20 @@ impl Answer {
     #[must_use]
     pub fn is_finite(&self) -> bool {
         self.inspection.finite && self.totals.loss_sum.is_finite()
+    }
+
+    /// A checksum over every number in it, as its receiver saw: equal for equal answers to a piece.
+    #[must_use]
+    pub fn checksum(&self) -> u32 {
+        let mut hasher = crc32fast::Hasher::new();
+        let Totals { samples, correct, loss_sum } = self.totals;
+        [u64::from(self.inspection.checksum), samples, correct, loss_sum.to_bits()]
+            .iter()
+            .for_each(|word| hasher.update(&word.to_le_bytes()));
+        if let AnswerBody::Confusion(confusion) = &self.body {
+            confusion.flat().iter().for_each(|count| hasher.update(&count.to_le_bytes()));
+        }
+        hasher.finalize()
     }
 }
 

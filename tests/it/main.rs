@@ -1,5 +1,6 @@
 //! One binary for all tests that span crates: it links once. A file per promise.
 
+mod checkpoint_required;
 mod cli;
 mod coordinator_fails;
 mod digits;

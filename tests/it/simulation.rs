@@ -9,7 +9,8 @@ const SEEDS: u64 = 5_000;
 const SABOTAGE_SEEDS: u64 = 500;
 
 /// What must happen in a sweep for it to mean anything.
-const KINDS: [&str; 23] = [
+const KINDS: [&str; 30] = [
+    "audit",
     "connection cut, both learn",
     "connection dead, nobody learns",
     "connection half open, downwards dead",
@@ -18,9 +19,13 @@ const KINDS: [&str; 23] = [
     "copy",
     "invalid answer",
     "late answer of a dropped member",
+    "miscomputed leaf",
+    "miscomputing worker alone",
+    "miscomputing worker found",
     "network slowed",
     "newcomer",
     "newcomer above the maximum",
+    "nobody to audit",
     "non-finite answer",
     "quarantined worker refused",
     "spare",
@@ -32,6 +37,8 @@ const KINDS: [&str; 23] = [
     "worker frozen",
     "worker gave up",
     "worker left",
+    "worker of other numerics let in",
+    "worker of other numerics refused",
     "worker slowed",
 ];
 
@@ -73,6 +80,9 @@ fn every_planted_fault_is_noticed_by_the_promise_that_guards_it() {
         (Sabotage::Misattribute, "honest_workers_are_not_accused"),
         (Sabotage::ForgetNames, "liars_stay_out"),
         (Sabotage::ForgetSpares, "spares_take_over"),
+        (Sabotage::EqualChecksums, "audited_pieces_agree"),
+        (Sabotage::SkipAudits, "audited_pieces_agree"),
+        (Sabotage::IgnoreNumerics, "members_compute_alike"),
     ] {
         let noticed =
             |seed| simulate(seed, Some(sabotage)).is_err_and(|violation| violation.promise == promise);

@@ -5,6 +5,7 @@
 
 use common::ids::Incarnation;
 use common::metrics::{Confusion, Totals};
+use common::numerics::NumericsDigest;
 use common::precision::Precision;
 use proto::message::{Answer, AnswerBody, CoordinatorMessage, Hello, Inspection, Piece, Task, WorkerMessage};
 use proto::values::Values;
@@ -30,7 +31,11 @@ pub enum Seen {
 /// How the stream ended, if not with the end of the run.
 pub async fn work(address: &str, name: &str, mut see: impl FnMut(Seen)) -> Result<(), String> {
     let (sender, mut inbox) = mpsc::channel(INBOX);
-    let hello = WorkerMessage::Hello(Hello { name: name.to_owned(), threads: 1 });
+    let hello = WorkerMessage::Hello(Hello {
+        name: name.to_owned(),
+        threads: 1,
+        numerics: NumericsDigest::default(),
+    });
     let connection = Connection::open(0, address, hello, sender);
     let mut incarnation = Incarnation::default();
     let (mut elements, mut parameters) = (0, Values::default());

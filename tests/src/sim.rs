@@ -49,6 +49,12 @@ pub enum Sabotage {
     LoseGrant,
     /// The coordinator takes an answer for another member's.
     Misattribute,
+    /// The coordinator takes in whoever comes, whatever it computes.
+    IgnoreNumerics,
+    /// The coordinator sees one checksum in all answers.
+    EqualChecksums,
+    /// The coordinator audits nothing.
+    SkipAudits,
     /// The coordinator lets a spare wait when a member has gone.
     ForgetSpares,
     /// The coordinator takes every connection for another worker's.

@@ -5,8 +5,10 @@
 
 use crate::client::Connection;
 use crate::compute::{Computed, Outcome, Parameters, Pool};
+use crate::numerics;
 use common::ids::Incarnation;
 use common::model::ModelSpec;
+use common::numerics::NumericsDigest;
 use common::precision::Precision;
 use common::protocol::worker::{Action, Event, Exit, Pulse, Timing, Worker};
 use proto::message::{Answer, CoordinatorMessage, Hello, Inspection, Piece, Spare, Welcome, WorkerMessage};
@@ -88,7 +90,13 @@ pub async fn run(options: Options, mut stop: StopRequests) -> Result<Exit, Worke
     };
     let threads = options.threads;
     let pool = Pool::start(threads, deliver).map_err(|source| WorkerError::Threads { threads, source })?;
-    let mut driver = Driver::new(options, pool, sender);
+    let numerics = tokio::task::spawn_blocking(numerics::digest).await;
+    let numerics = match numerics {
+        Ok(numerics) => numerics.map_err(|error| WorkerError::Compute(error.to_string()))?,
+        Err(error) => return Err(WorkerError::Compute(error.to_string())),
+    };
+    debug!(%numerics, "computed the canned gradients");
+    let mut driver = Driver::new(options, numerics, pool, sender);
     let exit = loop {
         let event = tokio::select! {
             input = inbox.recv() => match input {
@@ -112,6 +120,7 @@ pub async fn run(options: Options, mut stop: StopRequests) -> Result<Exit, Worke
 
 struct Driver {
     options: Options,
+    numerics: NumericsDigest,
     clock: Clock,
     machine: Worker,
     inbox: mpsc::Sender<Input>,
@@ -128,7 +137,7 @@ struct Driver {
 }
 
 impl Driver {
-    fn new(options: Options, pool: Pool, inbox: mpsc::Sender<Input>) -> Self {
+    fn new(options: Options, numerics: NumericsDigest, pool: Pool, inbox: mpsc::Sender<Input>) -> Self {
         let us = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         let jitter_seed =
             options.name.bytes().fold(0, |seed: u64, byte| seed.rotate_left(7) ^ u64::from(byte));
@@ -140,6 +149,7 @@ impl Driver {
         let clock = Clock::start();
         Self {
             options,
+            numerics,
             clock,
             machine: Worker::new(clock.now_us(), timing),
             inbox,
@@ -285,7 +295,8 @@ impl Driver {
 
     fn dial(&mut self) {
         self.dials += 1;
-        let hello = Hello { name: self.options.name.clone(), threads: self.options.threads };
+        let Options { name, threads, .. } = &self.options;
+        let hello = Hello { name: name.clone(), threads: *threads, numerics: self.numerics };
         let hello = WorkerMessage::Hello(hello);
         debug!(address = %self.options.connect, dial = self.dials, "dialling");
         self.connection =

@@ -5,21 +5,25 @@
 //! tensor, a socket or a clock.
 
 mod admission;
+mod audits;
 mod deal;
 mod event;
 mod limits;
 mod member;
 mod offences;
 
-pub use self::event::{Action, Cause, Event, Refusal, Verdict};
-pub use self::limits::{Limits, SPARES_MAX};
+pub use self::audits::{Audit, SHARE_PARTS};
+pub use self::event::{Action, Cause, Event, Purpose, Refusal, Verdict};
+pub use self::limits::{Limits, Numerics, SPARES_MAX};
 pub use self::member::Member;
 pub use self::offences::QUARANTINE_AFTER;
 
 use self::admission::{Newcomer, Spare};
+use self::audits::{Audits, First};
 use self::offences::Offences;
 use super::queue::Queue;
 use crate::ids::{Incarnation, Round};
+use crate::numerics::NumericsDigest;
 use crate::tree::Node;
 use std::collections::BTreeMap;
 
@@ -33,10 +37,26 @@ pub struct Coordinator {
     members: BTreeMap<Incarnation, Member>,
     spares: BTreeMap<Incarnation, Spare>,
     offences: Offences,
+    /// The first newcomer's. It stays when that one leaves: what it has computed is in the sums.
+    numerics: Option<NumericsDigest>,
     next_incarnation: u64,
-    round: Option<(Round, Queue)>,
+    work: Option<Work>,
+    /// It has been said that nobody can audit.
+    audit_waits: bool,
     started: bool,
     notice_due_us: Option<u64>,
+}
+
+/// The round in progress.
+#[derive(Debug)]
+struct Work {
+    round: Round,
+    queue: Queue,
+    audits: Audits,
+    /// Two answers to one piece differ: nothing may follow from this round.
+    disputed: bool,
+    /// It has been said that the round is complete.
+    complete: bool,
 }
 
 impl Coordinator {
@@ -51,8 +71,10 @@ impl Coordinator {
             members: BTreeMap::new(),
             spares: BTreeMap::new(),
             offences: Offences::default(),
+            numerics: None,
             next_incarnation: first.0,
-            round: None,
+            work: None,
+            audit_waits: false,
             started: false,
             notice_due_us: None,
         }
@@ -67,8 +89,8 @@ impl Coordinator {
     pub fn on_event(&mut self, now_us: u64, event: Event) -> Vec<Action> {
         let mut actions = Vec::new();
         match event {
-            Event::Join { connection, name, threads } => {
-                self.join(now_us, Newcomer { connection, name, threads }, &mut actions);
+            Event::Join { connection, name, threads, numerics } => {
+                self.join(now_us, Newcomer { connection, name, threads, numerics }, &mut actions);
             }
             Event::Heard(from) => self.heard(now_us, from),
             Event::Result { from, round, node, verdict } => {
@@ -82,6 +104,7 @@ impl Coordinator {
             Event::Tick => self.drop_the_silent(now_us, &mut actions),
         }
         self.fill_places(&mut actions);
+        self.settle(&mut actions);
         self.deal(now_us, &mut actions);
         actions
     }
@@ -90,9 +113,10 @@ impl Coordinator {
     #[must_use]
     pub fn next_deadline_us(&self) -> Option<u64> {
         let silence = self.last_heard_us().map(|(_, at_us)| at_us + self.limits.heartbeat_timeout_us);
-        let can_copy = self.has_enough() && self.members.values().any(|m| m.pieces.is_empty());
-        let copies = can_copy.then(|| self.overdue().first().map(|&(due_us, _)| due_us)).flatten();
-        silence.chain(copies).chain(self.notice_due_us).min()
+        let can_help = self.has_enough() && self.members.values().any(|m| m.pieces.is_empty());
+        let copies = can_help.then(|| self.overdue().first().map(|&(due_us, _)| due_us)).flatten();
+        let audits = can_help.then(|| self.audit_overdue_us()).flatten();
+        silence.chain(copies).chain(audits).chain(self.notice_due_us).min()
     }
 
     /// When each member and each spare was heard last.
@@ -108,15 +132,16 @@ impl Coordinator {
     }
 
     fn begin(&mut self, round: Round, leaves: u32) {
-        if let Some((before, queue)) = &self.round {
+        if let Some(Work { round: before, complete, .. }) = &self.work {
             assert!(*before < round, "round {round} begins after round {before}");
-            assert!(queue.is_complete(), "round {round} begins while round {before} is incomplete");
+            assert!(complete, "round {round} begins while round {before} is incomplete");
         }
         for member in self.members.values_mut() {
             member.pieces.clear();
             member.answered.clear();
         }
-        self.round = Some((round, Queue::new(leaves)));
+        let (queue, audits) = (Queue::new(leaves), Audits::default());
+        self.work = Some(Work { round, queue, audits, disputed: false, complete: false });
     }
 
     fn result(
@@ -137,46 +162,59 @@ impl Coordinator {
             actions.push(Action::Discard { from });
             return;
         };
-        let Some((current, queue)) = self.round.as_mut().filter(|(current, _)| *current >= round) else {
-            self.remove(
-                from,
-                Cause::Invalid(format!("an answer to round {round}, which has not begun")),
-                actions,
-            );
+        let Some(work) = self.work.as_mut().filter(|work| work.round >= round) else {
+            let what = format!("an answer to round {round}, which has not begun");
+            self.remove(from, Cause::Invalid(what), actions);
             return;
         };
-        if *current > round {
+        if work.round > round || member.answered.contains(&node) {
             actions.push(Action::Discard { from });
             return;
         }
         let Some(granted_us) = member.pieces.remove(&node) else {
-            if member.answered.contains(&node) {
-                actions.push(Action::Discard { from });
-                return;
-            }
             let what = format!("an answer to piece {node} of round {round}, which it was not given");
             self.remove(from, Cause::Invalid(what), actions);
             return;
         };
         member.answered.insert(node);
-        if let Verdict::NonFinite { checksum } = verdict {
-            let agreed = queue.non_finite(node, checksum);
-            queue.give_back(node);
-            actions.push(Action::Discard { from });
-            match agreed {
-                Some(leaf) => actions.push(Action::NonFinite { round, leaf }),
-                None => self.remove(from, Cause::NonFinite { round, node }, actions),
+        match verdict {
+            Verdict::NonFinite { checksum } => {
+                let agreed = work.queue.non_finite(node, checksum);
+                work.queue.give_back(node);
+                actions.push(Action::Discard { from });
+                match agreed {
+                    Some(leaf) => actions.push(Action::NonFinite { round, leaf }),
+                    None => self.remove(from, Cause::NonFinite { round, node }, actions),
+                }
             }
-            return;
+            Verdict::Finite { checksum } => {
+                member.measure(now_us.saturating_sub(granted_us), work.queue.leaves_below(node));
+                let news = work.queue.accept(node);
+                work.queue.give_back(node);
+                actions.push(if news { Action::Accept { from, node } } else { Action::Discard { from } });
+                let (name, numerics) = (member.name.clone(), member.numerics);
+                if !news {
+                    self.compare(node, &name, numerics, checksum, actions);
+                } else if self.limits.audit.picks(round, node) {
+                    work.audits.wait_for(node, First { name, numerics, checksum });
+                }
+            }
         }
-        let measured = now_us.saturating_sub(granted_us) * u64::from(member.threads)
-            / u64::from(queue.leaves_below(node).max(member.threads));
-        member.leaf_us = Some(member.leaf_us.map_or(measured, |before| (before * 3 + measured) / 4));
-        let news = queue.accept(node);
-        queue.give_back(node);
-        actions.push(if news { Action::Accept { from, node } } else { Action::Discard { from } });
-        if news && queue.is_complete() {
-            actions.push(Action::Complete(round));
+    }
+
+    /// Says that the round is complete once it is: every leaf is accepted, every audit that can be made is made.
+    fn settle(&mut self, actions: &mut Vec<Action>) {
+        let is_due = |work: &&mut Work| !work.complete && !work.disputed && work.queue.is_complete();
+        let Some(work) = self.work.as_mut().filter(is_due) else { return };
+        let can_answer =
+            |first: &First| self.members.values().any(|m| first.is_comparable(&m.name, m.numerics));
+        if work.audits.give_up(can_answer) && !self.audit_waits {
+            self.audit_waits = true;
+            actions.push(Action::AuditWaits);
+        }
+        if work.audits.is_empty() {
+            work.complete = true;
+            actions.push(Action::Complete(work.round));
         }
     }
 
@@ -186,8 +224,8 @@ impl Coordinator {
             (None, Some(spare)) => (spare.newcomer.name, Vec::new()),
             (None, None) => return,
         };
-        if let Some((_, queue)) = &mut self.round {
-            returned.iter().for_each(|&node| queue.give_back(node));
+        if let Some(work) = &mut self.work {
+            returned.iter().for_each(|&node| work.queue.give_back(node));
         }
         let quarantine = cause.is_offence() && self.offences.note(&name);
         actions.push(Action::Removed { member: who, cause, returned });

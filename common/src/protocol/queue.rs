@@ -77,7 +77,8 @@ impl Queue {
         Some(copy)
     }
 
-    fn lend(&mut self, piece: Node) {
+    /// One more worker computes `piece`.
+    pub(super) fn lend(&mut self, piece: Node) {
         for leaf in self.tree.leaves_below(piece) {
             let leaf = leaf as usize;
             self.waiting -= u32::from(self.out[leaf] == 0 && !self.done[leaf]);

@@ -46,6 +46,24 @@ fn a_flag_that_would_do_nothing_is_refused() {
 }
 
 #[test]
+fn other_numerics_are_let_in_only_where_an_operator_says_so() {
+    assert_eq!(options(&[]).unwrap().limits.numerics, Numerics::Strict);
+    assert_eq!(options(&["--numerics", "relaxed"]).unwrap().limits.numerics, Numerics::Relaxed);
+}
+
+#[test]
+fn an_audited_share_is_a_part_of_one() {
+    let parts = |share| options(&["--audit", share]).map(|options| options.limits.audit.share);
+    assert_eq!(options(&[]).unwrap().limits.audit.share, 0);
+    for (share, expected) in [("0", 0), ("1e-9", 1), ("0.01", 10_000), ("1", SHARE_PARTS)] {
+        assert_eq!(parts(share).unwrap(), expected, "{share}");
+    }
+    for bad in ["-0.1", "1.1", "NaN", "half"] {
+        assert!(parts(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
 fn defaults_and_values_reach_the_configuration() {
     let config = options(&[]).unwrap().config;
     assert_eq!((config.batch_size, config.micro_batch, config.val_split), (128, 32, 5000));

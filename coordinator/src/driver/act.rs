@@ -3,7 +3,7 @@
 use super::{Driver, HEARTBEATS_PER_TIMEOUT};
 use crate::RunError;
 use common::ids::Incarnation;
-use common::protocol::coordinator::{Action, Cause, Event, QUARANTINE_AFTER};
+use common::protocol::coordinator::{Action, Cause, Event, Purpose, QUARANTINE_AFTER};
 use common::tree::Node;
 use proto::message::{CoordinatorMessage, Spare, Welcome};
 use tracing::{debug, info, warn};
@@ -12,42 +12,13 @@ impl Driver {
     /// Does one thing; returns what that means to the machine.
     pub(super) fn act(&mut self, action: Action) -> Result<Option<Event>, RunError> {
         match action {
-            Action::Welcome { connection, incarnation, rank } => {
-                let Some(name) = self.peers.admit(connection, incarnation, rank) else { return Ok(None) };
-                info!(worker = %name, %rank, %incarnation, "worker joined");
-                self.journal.workers(self.machine.members().count());
-                let (heartbeat_ms, timeout_ms) = self.pulse_ms();
-                let welcome = CoordinatorMessage::Welcome(Welcome {
-                    incarnation,
-                    rank,
-                    run_id: self.rules.run_id.clone(),
-                    heartbeat_ms,
-                    timeout_ms,
-                    model: self.trainer.config().model.clone(),
-                    precision: self.trainer.config().wire_dtype,
-                });
-                Ok(self.peers.send(incarnation, welcome).err().map(|why| Event::Gone(incarnation, why)))
-            }
-            Action::Spare { connection, incarnation, ahead } => {
-                let Some(name) = self.peers.keep(connection, incarnation) else { return Ok(None) };
-                info!(worker = %name, %incarnation, ahead, "all places are taken; worker kept as a spare");
-                let (heartbeat_ms, timeout_ms) = self.pulse_ms();
-                let spare = CoordinatorMessage::Spare(Spare { ahead, heartbeat_ms, timeout_ms });
-                Ok(self.peers.send(incarnation, spare).err().map(|why| Event::Gone(incarnation, why)))
-            }
-            Action::Refuse { connection, refusal } => {
-                let reason = refusal.to_string();
-                if let Some(name) = self.peers.refuse(connection, reason.clone(), refusal.may_retry()) {
-                    warn!(worker = %name, reason, "worker refused");
-                }
-                Ok(None)
-            }
-            Action::Quarantined { name } => {
-                warn!(worker = %name, offences = QUARANTINE_AFTER, "worker quarantined for the rest of the run");
-                Ok(None)
-            }
-            Action::Grant { to, round, node, copy } => {
-                if copy {
+            Action::Welcome { .. }
+            | Action::Spare { .. }
+            | Action::Refuse { .. }
+            | Action::OtherNumerics { .. }
+            | Action::Quarantined { .. } => Ok(self.answer_newcomer(action)),
+            Action::Grant { to, round, node, purpose } => {
+                if purpose == Purpose::Copy {
                     info!(worker = %self.name(to), %round, piece = %node, "computing a late piece a second time");
                 }
                 Ok(self.grant(to, node).err().map(|why| Event::Gone(to, why)))
@@ -72,7 +43,57 @@ impl Driver {
                 warn!(step = %self.trainer.step(), live, needed, "waiting for workers to join");
                 Ok(None)
             }
+            Action::AuditWaits => {
+                warn!(step = %self.trainer.step(), "audit waits for a second worker; until then pieces go unaudited");
+                Ok(None)
+            }
             Action::NonFinite { leaf, .. } => Err(self.non_finite(leaf)),
+            Action::Disputed { node, workers, .. } => Err(self.disputed(node, workers)),
+        }
+    }
+
+    /// Tells a newcomer, and the log, what is to become of it.
+    fn answer_newcomer(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::Welcome { connection, incarnation, rank } => {
+                let Some(name) = self.peers.admit(connection, incarnation, rank) else { return None };
+                info!(worker = %name, %rank, %incarnation, "worker joined");
+                self.journal.workers(self.machine.members().count());
+                let (heartbeat_ms, timeout_ms) = self.pulse_ms();
+                let welcome = CoordinatorMessage::Welcome(Welcome {
+                    incarnation,
+                    rank,
+                    run_id: self.rules.run_id.clone(),
+                    heartbeat_ms,
+                    timeout_ms,
+                    model: self.trainer.config().model.clone(),
+                });
+                self.peers.send(incarnation, welcome).err().map(|why| Event::Gone(incarnation, why))
+            }
+            Action::Spare { connection, incarnation, ahead } => {
+                let Some(name) = self.peers.keep(connection, incarnation) else { return None };
+                info!(worker = %name, %incarnation, ahead, "all places are taken; worker kept as a spare");
+                let (heartbeat_ms, timeout_ms) = self.pulse_ms();
+                let spare = CoordinatorMessage::Spare(Spare { ahead, heartbeat_ms, timeout_ms });
+                self.peers.send(incarnation, spare).err().map(|why| Event::Gone(incarnation, why))
+            }
+            Action::Refuse { connection, refusal } => {
+                let reason = refusal.to_string();
+                if let Some(name) = self.peers.refuse(connection, reason.clone(), refusal.may_retry()) {
+                    warn!(worker = %name, reason, "worker refused");
+                }
+                None
+            }
+            Action::OtherNumerics { name, run, own } => {
+                let lost = "the final bits may depend on who computed what";
+                warn!(worker = %name, %run, %own, lost, "its arithmetic differs from the first worker's");
+                None
+            }
+            Action::Quarantined { name } => {
+                warn!(worker = %name, offences = QUARANTINE_AFTER, "worker quarantined for the rest of the run");
+                None
+            }
+            _ => unreachable!("the caller has picked these"),
         }
     }
 

@@ -5,6 +5,7 @@ use crate::store::StoreError;
 use crate::store::writer::{Ticket, Written};
 use crate::trainer::Work;
 use common::ids::Step;
+use common::tree::Node;
 use std::time::Duration;
 use tracing::{debug, error, info};
 
@@ -71,7 +72,11 @@ impl Driver {
         self.ending.saved = Some(position.step);
     }
 
-    pub(super) fn written(&mut self, written: Written) {
+    /// What became of a checkpoint.
+    ///
+    /// # Errors
+    /// When it failed and the operator wants no run without checkpoints.
+    pub(super) fn written(&mut self, written: Written) -> Result<(), RunError> {
         let step = written.step;
         if self.ending.awaited == Some(written.ticket) {
             self.ending.awaited = None;
@@ -83,12 +88,16 @@ impl Driver {
                 self.ending.failed = None;
             }
             Err(problem) => {
-                let last_good = self.ending.saved.map_or("none".to_owned(), |saved| saved.to_string());
+                let last_good = self.last_good();
+                if self.rules.checkpoint_required {
+                    return Err(RunError::CheckpointRequired { step, last_good, source: problem });
+                }
                 error!(%step, last_good, %problem, "no checkpoint; the training goes on, the next one is tried anew");
                 self.ending.failed = Some(problem);
                 self.ending.submitted = None;
             }
         }
+        Ok(())
     }
 
     /// An operator asks for an end: the step in progress is finished, an evaluation is not.
@@ -135,7 +144,16 @@ impl Driver {
 
     /// What stops the run when two workers agree that a leaf is not finite.
     pub(super) fn non_finite(&self, leaf: u32) -> RunError {
-        let last_good = self.ending.saved.map_or("none yet".to_owned(), |step| format!("step {step}"));
-        RunError::NonFinite { step: self.trainer.step(), leaf, last_good }
+        RunError::NonFinite { step: self.trainer.step(), leaf, last_good: self.last_good() }
+    }
+
+    /// What stops the run when two workers give one piece different bits.
+    pub(super) fn disputed(&self, piece: Node, workers: [String; 2]) -> RunError {
+        let [first, second] = workers;
+        RunError::Disputed { step: self.trainer.step(), piece, first, second, last_good: self.last_good() }
+    }
+
+    fn last_good(&self) -> String {
+        self.ending.saved.map_or("none yet".to_owned(), |step| format!("step {step}"))
     }
 }

@@ -61,7 +61,7 @@ fn a_workers_messages_arrive_as_they_were_meant() {
         confusion.count(label, prediction);
     }
     for message in [
-        WorkerMessage::Hello(Hello { name: "w".into(), threads: 2 }),
+        WorkerMessage::Hello(Hello { name: "w".into(), threads: 2, numerics: NumericsDigest(u64::MAX) }),
         WorkerMessage::Heartbeat,
         WorkerMessage::Leave,
         WorkerMessage::Sharing(Sharing::Offer { process: 1, descriptor: 9 }),
@@ -117,11 +117,13 @@ fn a_gradient_of_another_size_or_cut_short_is_refused() {
 
 #[test]
 fn numbers_out_of_range_are_refused() {
-    let hello = |name: &str, threads| WorkerMessage::Hello(Hello { name: name.into(), threads });
+    let hello = |name: &str, threads| {
+        WorkerMessage::Hello(Hello { name: name.into(), threads, numerics: NumericsDigest::default() })
+    };
     assert!(matches!(to_coordinator(hello("w", 0), 1), Err(WireError::Range { field: "threads", .. })));
     assert!(matches!(to_coordinator(hello("", 1), 1), Err(WireError::Name { .. })));
     assert!(matches!(to_coordinator(hello("a\nb", 1), 1), Err(WireError::Name { .. })));
-    let other = wire::Hello { protocol_version: 99, name: "w".into(), threads: 1 };
+    let other = wire::Hello { protocol_version: 99, name: "w".into(), threads: 1, numerics: 0 };
     assert!(matches!(check_hello(other), Err(WireError::Version { got: 99, .. })));
     let outside = Piece { node: Node { level: 0, index: 7 }, ..piece() };
     let outside = to_worker(vec![CoordinatorMessage::Piece(outside)]);
@@ -130,6 +132,27 @@ fn numbers_out_of_range_are_refused() {
     assert!(matches!(to_worker(vec![spare]), Err(WireError::Range { field: "heartbeat_ms", .. })));
     let counts = answer(AnswerBody::Confusion(Box::default()));
     assert_eq!(to_coordinator(WorkerMessage::Answer(counts), 1), Err(WireError::Confusion));
+}
+
+#[test]
+fn answers_have_one_checksum_only_if_every_number_is_equal() {
+    let received = |values: &[f32], loss_sum| {
+        let mut sent = answer(AnswerBody::Gradient(values.to_vec().into()));
+        sent.totals.loss_sum = loss_sum;
+        match to_coordinator(WorkerMessage::Answer(sent), values.len()).unwrap().remove(0) {
+            WorkerMessage::Answer(answer) => answer.checksum(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let reference = received(&[1.0, 2.0], 0.5);
+    assert_eq!(reference, received(&[1.0, 2.0], 0.5));
+    assert_ne!(reference, received(&[1.0, f32::from_bits(2.0f32.to_bits() ^ 1)], 0.5));
+    assert_ne!(reference, received(&[1.0, 2.0], f64::from_bits(0.5f64.to_bits() ^ 1)));
+    let mut counts = [Confusion::default(), Confusion::default()];
+    counts[0].count(1, 2);
+    counts[1].count(1, 3);
+    let [one, other] = counts.map(|counts| answer(AnswerBody::Confusion(Box::new(counts))).checksum());
+    assert_ne!(one, other);
 }
 
 #[test]

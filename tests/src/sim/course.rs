@@ -28,6 +28,7 @@ pub(crate) struct Course {
     at: Checkpoint,
     pub(crate) saved: Checkpoint,
     reduction: Option<Reduction<Value>>,
+    stopped: bool,
     /// What a saboteur adds to instead.
     heap: Option<Value>,
 }
@@ -35,12 +36,17 @@ pub(crate) struct Course {
 impl Course {
     pub(crate) fn new(plan: &Plan, saved: Checkpoint) -> Self {
         let (steps, checkpoint_every) = (plan.steps.clone(), plan.checkpoint_every);
-        Self { steps, checkpoint_every, at: saved, saved, reduction: None, heap: None }
+        Self { steps, checkpoint_every, at: saved, saved, reduction: None, stopped: false, heap: None }
     }
 
-    /// Every step has been applied.
+    /// Every step has been applied, or the run was stopped.
     pub(crate) fn is_done(&self) -> bool {
-        self.at.step == self.steps.len() as u64
+        self.stopped || self.at.step == self.steps.len() as u64
+    }
+
+    /// The coordinator stops the run for a fault that it has found.
+    pub(crate) fn stop(&mut self) {
+        self.stopped = true;
     }
 
     /// What the present step's pieces are computed from.
@@ -78,6 +84,11 @@ impl Course {
         let parameters = advance(self.at.parameters, root.digest);
         self.at = Checkpoint { step: self.at.step + 1, parameters };
         world.saw(&Sight::Committed { root: &root, after: self.at })?;
+        if root.wrong {
+            // Nobody was there to find it, and what follows is compared with nothing.
+            world.report.count("miscomputing worker alone");
+            self.stopped = true;
+        }
         if self.at.step.is_multiple_of(self.checkpoint_every) {
             self.saved = self.at;
         }

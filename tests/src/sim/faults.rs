@@ -1,6 +1,6 @@
 //! How the outside interferes with a run. A fault that finds nobody to strike is not counted.
 
-use super::invariants::Violation;
+use super::invariants::{Sight, Violation};
 use super::message::Wake;
 use super::network::Break;
 use super::plan::Fault;
@@ -23,6 +23,12 @@ impl Run {
             // Counted when the answer goes out.
             Fault::Spoil { who, how, answers } => {
                 self.pick(who).into_iter().for_each(|id| self.peers[id].spoil = Some((how, answers)))
+            }
+            Fault::Miscompute { who } => {
+                if let Some(id) = self.pick(who) {
+                    self.peers[id].miscomputes = true;
+                    self.world.saw(&Sight::Miscomputes { name: &self.peers[id].name })?;
+                }
             }
             Fault::Leave { who } => {
                 if let Some(id) = self.pick(who).filter(|&id| !self.peers[id].frozen) {

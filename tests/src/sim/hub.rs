@@ -10,7 +10,9 @@ use super::plan::Plan;
 use super::trainer::Value;
 use super::world::World;
 use common::ids::{Incarnation, Round};
-use common::protocol::coordinator::{Action, Coordinator, Event, Limits, Refusal, Verdict};
+use common::protocol::coordinator::{
+    Action, Audit, Coordinator, Event, Limits, Numerics, Purpose, Refusal, Verdict,
+};
 use std::collections::BTreeMap;
 
 /// From one step to the next, at most: the optimizer.
@@ -43,7 +45,12 @@ impl Hub {
         saved: Checkpoint,
     ) -> Result<Self, Violation> {
         let over = u32::from(world.has(Sabotage::Overbook));
-        let limits = Limits { max: plan.limits.max + over, ..plan.limits };
+        let numerics = match world.has(Sabotage::IgnoreNumerics) {
+            true => Numerics::Relaxed,
+            false => plan.limits.numerics,
+        };
+        let audit = if world.has(Sabotage::SkipAudits) { Audit::NONE } else { plan.limits.audit };
+        let limits = Limits { max: plan.limits.max + over, numerics, audit, ..plan.limits };
         world.note(|| format!("coordinator: life {life} from {saved:?}"));
         world.saw(&Sight::Born)?;
         world.after(0, Wake::Begin(life));
@@ -64,6 +71,10 @@ impl Hub {
         self.life == life
     }
 
+    pub(crate) fn has_members(&self) -> bool {
+        self.machine.members().next().is_some()
+    }
+
     pub(crate) fn connections(&self) -> impl Iterator<Item = usize> {
         self.links.keys().copied()
     }
@@ -74,11 +85,15 @@ impl Hub {
         connection: usize,
         message: Up,
     ) -> Result<(), Violation> {
-        if let Up::Hello { name, threads } = message {
+        if let Up::Hello { name, threads, numerics } = message {
             self.links.insert(connection, Link::default());
             let name =
                 if world.has(Sabotage::ForgetNames) { format!("{name} on {connection}") } else { name };
-            return self.feed(world, Event::Join { connection: connection as u64, name, threads }, None);
+            return self.feed(
+                world,
+                Event::Join { connection: connection as u64, name, threads, numerics },
+                None,
+            );
         }
         let Some(from) = self.links.get(&connection).and_then(|link| link.member) else {
             // A connection of an earlier life, or one that was refused.
@@ -95,7 +110,9 @@ impl Hub {
             }
             Up::Answer { round, node, body } => {
                 let (verdict, value) = match body {
-                    Body::Value(value) => (Verdict::Finite, Some(value)),
+                    Body::Value(value) => {
+                        (Verdict::Finite { checksum: checksum(world, &value) }, Some(value))
+                    }
                     Body::NonFinite { checksum } => (Verdict::NonFinite { checksum }, None),
                     Body::Garbage => return Ok(()),
                 };
@@ -147,32 +164,14 @@ impl Hub {
 
     fn act(&mut self, world: &mut World, action: Action, value: &mut Option<Value>) -> Result<(), Violation> {
         match action {
-            Action::Welcome { connection, incarnation, .. } => {
-                let connection = connection as usize;
-                self.links.insert(connection, Link { member: Some(incarnation), told: None });
-                if self.link_of.insert(incarnation, connection).is_some() {
-                    world.report.count("spare taken in");
-                }
-                world.down(connection, Down::Welcome(incarnation));
+            Action::Welcome { .. } | Action::Spare { .. } | Action::Refuse { .. } => {
+                self.answer_newcomer(world, action)
             }
-            Action::Spare { connection, incarnation, .. } => {
-                world.report.count("spare");
-                let connection = connection as usize;
-                self.links.insert(connection, Link { member: Some(incarnation), told: None });
-                self.link_of.insert(incarnation, connection);
-                world.down(connection, Down::Spare);
-            }
-            Action::Refuse { connection, refusal } => {
-                world.report.count(match refusal {
-                    Refusal::Full { .. } => "newcomer above the maximum",
-                    Refusal::Quarantined => "quarantined worker refused",
-                });
-                world.down(connection as usize, Down::Refused { retry: refusal.may_retry() });
-                world.down(connection as usize, Down::Ended);
-            }
-            Action::Grant { to, round, node, copy } => {
-                if copy {
-                    world.report.count("copy");
+            Action::Grant { to, round, node, purpose } => {
+                match purpose {
+                    Purpose::First => {}
+                    Purpose::Copy => world.report.count("copy"),
+                    Purpose::Audit => world.report.count("audit"),
                 }
                 let connection = self.link_of[&to];
                 let link = self.links.entry(connection).or_default();
@@ -203,7 +202,13 @@ impl Hub {
             Action::Discard { from } if !self.link_of.contains_key(&from) => {
                 world.report.count("late answer of a dropped member");
             }
+            Action::OtherNumerics { .. } => world.report.count("worker of other numerics let in"),
             Action::Discard { .. } | Action::Waiting { .. } | Action::Quarantined { .. } => {}
+            Action::AuditWaits => world.report.count("nobody to audit"),
+            Action::Disputed { .. } => {
+                world.report.count("miscomputing worker found");
+                self.course.stop();
+            }
             Action::NonFinite { round, leaf } => {
                 let what = format!("leaf {leaf} of round {round} is called non-finite");
                 return Err(Violation::new("honest_workers_are_not_accused", what));
@@ -211,6 +216,41 @@ impl Hub {
         }
         Ok(())
     }
+
+    fn answer_newcomer(&mut self, world: &mut World, action: Action) {
+        match action {
+            Action::Welcome { connection, incarnation, .. } => {
+                let connection = connection as usize;
+                self.links.insert(connection, Link { member: Some(incarnation), told: None });
+                if self.link_of.insert(incarnation, connection).is_some() {
+                    world.report.count("spare taken in");
+                }
+                world.down(connection, Down::Welcome(incarnation));
+            }
+            Action::Spare { connection, incarnation, .. } => {
+                world.report.count("spare");
+                let connection = connection as usize;
+                self.links.insert(connection, Link { member: Some(incarnation), told: None });
+                self.link_of.insert(incarnation, connection);
+                world.down(connection, Down::Spare);
+            }
+            Action::Refuse { connection, refusal } => {
+                world.report.count(match refusal {
+                    Refusal::Full { .. } => "newcomer above the maximum",
+                    Refusal::Numerics { .. } => "worker of other numerics refused",
+                    Refusal::Quarantined => "quarantined worker refused",
+                });
+                world.down(connection as usize, Down::Refused { retry: refusal.may_retry() });
+                world.down(connection as usize, Down::Ended);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What the real shell takes from the bytes.
+fn checksum(world: &World, value: &Value) -> u32 {
+    if world.has(Sabotage::EqualChecksums) { 0 } else { value.checksum() }
 }
 
 fn sabotage(world: &World, actions: &mut Vec<Action>) {

@@ -4,6 +4,7 @@
 //! not by the machines' state.
 
 mod answers_are_fresh;
+mod audited_pieces_agree;
 mod deadlines_lie_ahead;
 mod deaths_cost_their_own_pieces;
 mod honest_workers_are_not_accused;
@@ -11,6 +12,7 @@ mod leaves_are_reduced_once;
 mod ledger;
 mod liars_stay_out;
 mod members_are_distinct;
+mod members_compute_alike;
 mod no_thread_idles_while_leaves_wait;
 mod spares_take_over;
 mod sums_follow_the_tree;
@@ -69,6 +71,8 @@ pub(crate) enum Sight<'a> {
     Worked { event: &'a worker::Event, machine: &'a worker::Worker },
     /// A worker opens a connection.
     Dialled { connection: usize, name: &'a str },
+    /// A worker's arithmetic has broken.
+    Miscomputes { name: &'a str },
     /// A worker sends a bad answer.
     Spoiled { connection: usize },
     /// An answer is about to be added; it came from the member on this connection, the round is this task's.
@@ -94,11 +98,11 @@ pub(crate) struct Watch {
 impl Watch {
     pub(crate) fn new(plan: &Plan) -> Self {
         use self::{
-            answers_are_fresh::AnswersAreFresh, deadlines_lie_ahead::DeadlinesLieAhead,
-            deaths_cost_their_own_pieces::DeathsCostTheirOwnPieces,
+            answers_are_fresh::AnswersAreFresh, audited_pieces_agree::AuditedPiecesAgree,
+            deadlines_lie_ahead::DeadlinesLieAhead, deaths_cost_their_own_pieces::DeathsCostTheirOwnPieces,
             honest_workers_are_not_accused::HonestWorkersAreNotAccused,
             leaves_are_reduced_once::LeavesAreReducedOnce, liars_stay_out::LiarsStayOut,
-            members_are_distinct::MembersAreDistinct,
+            members_are_distinct::MembersAreDistinct, members_compute_alike::MembersComputeAlike,
             no_thread_idles_while_leaves_wait::NoThreadIdlesWhileLeavesWait,
             spares_take_over::SparesTakeOver, sums_follow_the_tree::SumsFollowTheTree,
         };
@@ -108,6 +112,8 @@ impl Watch {
             ("members_are_distinct", Box::new(MembersAreDistinct { max: plan.limits.max })),
             ("honest_workers_are_not_accused", Box::new(HonestWorkersAreNotAccused::default())),
             ("liars_stay_out", Box::new(LiarsStayOut::default())),
+            ("members_compute_alike", Box::new(MembersComputeAlike::new(plan.limits.numerics))),
+            ("audited_pieces_agree", Box::new(AuditedPiecesAgree::new(plan.limits.audit))),
             ("answers_are_fresh", Box::new(AnswersAreFresh)),
             ("leaves_are_reduced_once", Box::new(LeavesAreReducedOnce { leaves: plan.steps.clone() })),
             ("sums_follow_the_tree", Box::new(SumsFollowTheTree::new(&plan.steps))),

@@ -3,6 +3,7 @@
 use super::plan::Fault;
 use super::trainer::Value;
 use common::ids::{Incarnation, Round};
+use common::numerics::NumericsDigest;
 use common::tree::Node;
 
 /// Something that happens at a moment.
@@ -39,7 +40,7 @@ pub(crate) enum Wake {
 /// From a worker.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Up {
-    Hello { name: String, threads: u32 },
+    Hello { name: String, threads: u32, numerics: NumericsDigest },
     Heartbeat,
     Answer { round: Round, node: Node, body: Body },
     Goodbye,

@@ -10,6 +10,7 @@ use super::plan::{Plan, Spoiled};
 use super::trainer::{Basis, Value};
 use super::world::World;
 use common::ids::{Incarnation, Round};
+use common::numerics::NumericsDigest;
 use common::protocol::worker::{Action, Event, Exit, Pulse, Timing, Worker};
 use common::tree::{Inserted, Node, Reduction, Tree};
 use std::collections::{BTreeMap, VecDeque};
@@ -31,6 +32,7 @@ pub(crate) struct Peer {
     id: usize,
     pub(crate) name: String,
     threads: u32,
+    numerics: NumericsDigest,
     /// About how long a leaf takes, usually and while slowed.
     leaf_us: u64,
     slowed_leaf_us: u64,
@@ -46,6 +48,8 @@ pub(crate) struct Peer {
     pub(crate) slowed: bool,
     /// How its next answers are bad, and how many.
     pub(crate) spoil: Option<(Spoiled, u32)>,
+    /// Its arithmetic has a fault.
+    pub(crate) miscomputes: bool,
     pub(crate) frozen: bool,
     /// What came in while it was frozen.
     pub(crate) stash: Vec<Wake>,
@@ -55,7 +59,13 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn new(world: &mut World, plan: &Plan, id: usize, name: String) -> Self {
+    pub(crate) fn new(
+        world: &mut World,
+        plan: &Plan,
+        id: usize,
+        name: String,
+        numerics: NumericsDigest,
+    ) -> Self {
         let timing = Timing {
             join_timeout_us: plan.join_timeout_us,
             give_up_us: plan.give_up_us,
@@ -66,6 +76,7 @@ impl Peer {
             id,
             name,
             threads: 1 + world.random.below(4),
+            numerics,
             leaf_us: u64::from(plan.leaf_us) * if is_slow { 10 } else { 1 },
             slowed_leaf_us: u64::from(plan.leaf_us) * SLOWED_TIMES,
             pulse: plan.pulse,
@@ -78,6 +89,7 @@ impl Peer {
             finished: BTreeMap::new(),
             slowed: false,
             spoil: None,
+            miscomputes: false,
             frozen: false,
             stash: Vec::new(),
             tick_us: Some(world.now_us),
@@ -115,6 +127,10 @@ impl Peer {
         self.busy -= 1;
         let work = &mut self.pieces[piece];
         let mut value = Value::of_leaf(work.basis, leaf);
+        if self.miscomputes {
+            world.report.count("miscomputed leaf");
+            value = value.miscomputed(self.id);
+        }
         if leaf == 0 && world.has(Sabotage::LoseLeaf) {
             value.leaves.clear();
         }
@@ -149,7 +165,8 @@ impl Peer {
                 let connection = world.network.dial(self.id);
                 self.connection = Some(connection);
                 world.saw(&Sight::Dialled { connection, name: &self.name })?;
-                self.send(world, Up::Hello { name: self.name.clone(), threads: self.threads });
+                let (name, threads, numerics) = (self.name.clone(), self.threads, self.numerics);
+                self.send(world, Up::Hello { name, threads, numerics });
             }
             Action::Heartbeat => self.send(world, Up::Heartbeat),
             Action::Compute(incarnation, round, node) => self.compute(world, incarnation, round, node),

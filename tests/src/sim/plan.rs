@@ -1,7 +1,7 @@
 //! What a seed means: the run, the machines it runs on, and which faults come when. Decides nothing while it runs.
 
 use super::network::Break;
-use common::protocol::coordinator::Limits;
+use common::protocol::coordinator::{Audit, Limits, Numerics, SHARE_PARTS};
 use common::protocol::worker::Pulse;
 use common::rng::Stream;
 
@@ -38,6 +38,8 @@ pub(crate) enum Fault {
     Leave { who: u32 },
     /// A worker more.
     Newcomer,
+    /// A worker's arithmetic breaks, for good.
+    Miscompute { who: u32 },
     /// A worker computes 20 times slower for a while.
     Slow { who: u32, for_us: u64 },
     /// The network is slower for a while.
@@ -46,7 +48,7 @@ pub(crate) enum Fault {
     CoordinatorCrash { how: Break, down_us: u64 },
 }
 
-const FAULT_KINDS: u32 = 9;
+const FAULT_KINDS: u32 = 10;
 
 /// Everything that a seed decides before the run.
 #[derive(Clone, Debug)]
@@ -82,6 +84,8 @@ impl Plan {
         let timeout_us = heartbeat_us * u64::from(3 + random.below(4));
         let work_us = u64::from(steps.iter().sum::<u32>()) * u64::from(leaf_us) / u64::from(workers);
         let heal_us = work_us + 200_000;
+        let share = [0, 0, SHARE_PARTS / 5, SHARE_PARTS][random.below(4) as usize];
+        let audit = Audit { seed, share };
         Self {
             seed,
             limits: Limits {
@@ -89,6 +93,8 @@ impl Plan {
                 min: 1 + random.below(start),
                 max: start + random.below(4),
                 spares: random.below(4),
+                audit,
+                numerics: if random.below(4) == 0 { Numerics::Relaxed } else { Numerics::Strict },
                 heartbeat_timeout_us: timeout_us,
             },
             pulse: Pulse { heartbeat_us, timeout_us },
@@ -101,10 +107,16 @@ impl Plan {
                 jitter_us_max: spread(&mut random, 50, 20_000),
             },
             checkpoint_every: u64::from(1 + random.below(4)),
-            faults: faults(&mut random, heal_us),
+            faults: faults(&mut random, audit, heal_us),
             heal_us,
             steps,
         }
+    }
+}
+
+impl Plan {
+    pub(crate) fn crashes_coordinator(&self) -> bool {
+        self.faults.iter().any(|(_, fault)| matches!(fault, Fault::CoordinatorCrash { .. }))
     }
 }
 
@@ -125,7 +137,7 @@ pub(crate) fn spread(random: &mut Stream, low: u32, high: u32) -> u32 {
 }
 
 /// Each seed allows some kinds only: those that would drown in a mixture of all get their seeds too.
-fn faults(random: &mut Stream, heal_us: u64) -> Vec<(u64, Fault)> {
+fn faults(random: &mut Stream, audit: Audit, heal_us: u64) -> Vec<(u64, Fault)> {
     let allowed: Vec<u32> = (0..FAULT_KINDS).filter(|_| random.below(2) == 0).collect();
     if allowed.is_empty() {
         return Vec::new();
@@ -134,12 +146,12 @@ fn faults(random: &mut Stream, heal_us: u64) -> Vec<(u64, Fault)> {
     (0..count)
         .map(|_| {
             let kind = allowed[random.below(allowed.len() as u32) as usize];
-            (u64::from(random.below(heal_us as u32)), fault(random, kind))
+            (u64::from(random.below(heal_us as u32)), fault(random, audit, kind))
         })
         .collect()
 }
 
-fn fault(random: &mut Stream, kind: u32) -> Fault {
+fn fault(random: &mut Stream, audit: Audit, kind: u32) -> Fault {
     let who = random.bits32();
     let for_us = u64::from(spread(random, 10_000, 4_000_000));
     let how = [Break::Reset, Break::Silent, Break::SilentUp, Break::SilentDown][random.below(4) as usize];
@@ -159,7 +171,9 @@ fn fault(random: &mut Stream, kind: u32) -> Fault {
         4 => Fault::Leave { who },
         5 => Fault::Newcomer,
         6 => Fault::Slow { who, for_us },
-        7 => Fault::Lag { by_us: u64::from(spread(random, 1_000, 1_000_000)), for_us },
+        // Where not every piece is audited a wrong one is found by luck only.
+        8 if audit.share == SHARE_PARTS => Fault::Miscompute { who },
+        7 | 8 => Fault::Lag { by_us: u64::from(spread(random, 1_000, 1_000_000)), for_us },
         _ => Fault::CoordinatorCrash { how: crash, down_us: for_us },
     }
 }

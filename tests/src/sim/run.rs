@@ -8,6 +8,7 @@ use super::peer::Peer;
 use super::plan::Plan;
 use super::world::World;
 use super::{Report, Sabotage};
+use common::numerics::NumericsDigest;
 use common::protocol::worker::Event;
 use std::collections::VecDeque;
 
@@ -162,7 +163,11 @@ impl Run {
     }
 
     fn start_worker(&mut self, name: String) {
-        let peer = Peer::new(&mut self.world, &self.plan, self.peers.len(), name);
+        // Who sets the measure is no other: else the run would wait for machines that nobody has.
+        let is_set = self.hub.as_ref().is_some_and(Hub::has_members) && !self.plan.crashes_coordinator();
+        let may_differ = is_set && self.world.now_us < self.plan.heal_us;
+        let numerics = NumericsDigest(u64::from(may_differ && self.world.random.below(8) == 0));
+        let peer = Peer::new(&mut self.world, &self.plan, self.peers.len(), name, numerics);
         self.peers.push(peer);
     }
 

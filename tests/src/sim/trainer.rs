@@ -23,16 +23,30 @@ pub(crate) struct Value {
     /// The leaves in it, in the order in which they were added.
     pub(crate) leaves: Vec<u32>,
     pub(crate) basis: Basis,
+    /// A worker that miscomputes had a hand in it.
+    pub(crate) wrong: bool,
 }
 
 impl Value {
     pub(crate) fn of_leaf(basis: Basis, leaf: u32) -> Self {
-        Self { digest: leaf_digest(basis.task.parameters, basis.task.step, leaf), leaves: vec![leaf], basis }
+        let digest = leaf_digest(basis.task.parameters, basis.task.step, leaf);
+        Self { digest, leaves: vec![leaf], basis, wrong: false }
+    }
+
+    /// As a machine gives it that miscomputes; no two go wrong alike.
+    pub(crate) fn miscomputed(self, machine: usize) -> Self {
+        Self { digest: self.digest ^ mix(machine as u64), wrong: true, ..self }
+    }
+
+    /// What a receiver sees of it.
+    pub(crate) fn checksum(&self) -> u32 {
+        (self.digest ^ self.digest >> 32) as u32
     }
 
     pub(crate) fn add(&mut self, right: Self) {
         self.digest = sum(self.digest, right.digest);
         self.leaves.extend(right.leaves);
+        self.wrong |= right.wrong;
     }
 }
 

@@ -1,7 +1,8 @@
 //! Who is let in, and who is not.
 
-use super::{Action, Cause, Coordinator, Limits, Member, Refusal};
+use super::{Action, Cause, Coordinator, Limits, Member, Numerics, Refusal};
 use crate::ids::{Incarnation, Rank};
+use crate::numerics::NumericsDigest;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Who knocks.
@@ -10,6 +11,7 @@ pub(super) struct Newcomer {
     pub(super) connection: u64,
     pub(super) name: String,
     pub(super) threads: u32,
+    pub(super) numerics: NumericsDigest,
 }
 
 /// A worker that waits for a place. It has its number already: that of the member which it will be.
@@ -25,6 +27,14 @@ impl Coordinator {
         if self.offences.is_quarantined(&newcomer.name) {
             actions.push(Action::Refuse { connection, refusal: Refusal::Quarantined });
             return;
+        }
+        let (run, own) = (*self.numerics.get_or_insert(newcomer.numerics), newcomer.numerics);
+        if run != own {
+            if self.limits.numerics == Numerics::Strict {
+                actions.push(Action::Refuse { connection, refusal: Refusal::Numerics { run, own } });
+                return;
+            }
+            actions.push(Action::OtherNumerics { name: newcomer.name.clone(), run, own });
         }
         let members = self.members.iter().map(|(&who, member)| (who, &member.name));
         let spares = self.spares.iter().map(|(&who, spare)| (who, &spare.newcomer.name));
@@ -69,13 +79,14 @@ impl Coordinator {
         newcomer: Newcomer,
         actions: &mut Vec<Action>,
     ) {
-        let Newcomer { connection, name, threads } = newcomer;
+        let Newcomer { connection, name, threads, numerics } = newcomer;
         let taken = |rank: &u32| self.members.values().any(|m| m.rank.0 == *rank);
         let rank = Rank((0..self.limits.max).find(|r| !taken(r)).unwrap_or(self.limits.max));
         let member = Member {
             name,
             rank,
             threads: threads.max(1),
+            numerics,
             last_heard_us,
             leaf_us: None,
             pieces: BTreeMap::new(),

@@ -1,6 +1,6 @@
-//! Which member gets which piece next, how large, and when a late piece is copied.
+//! Which member gets which piece next, how large, what for, and when a late piece is copied.
 
-use super::{Action, Coordinator, Member, PIECE_LEAVES_MAX};
+use super::{Action, Coordinator, Member, PIECE_LEAVES_MAX, Purpose, Work};
 use crate::ids::Incarnation;
 use crate::tree::Node;
 
@@ -16,7 +16,7 @@ pub(super) const WAITING_NOTICE_US: u64 = 10_000_000;
 impl Coordinator {
     /// Hands pieces to members with idle threads, when enough members are there.
     pub(super) fn deal(&mut self, now_us: u64, actions: &mut Vec<Action>) {
-        let work = self.round.as_ref().is_some_and(|(_, queue)| !queue.is_complete());
+        let work = self.work.as_ref().is_some_and(|work| !work.complete && !work.disputed);
         if !work || !self.has_enough() {
             self.notice(now_us, work.then_some(self.needed()), actions);
             return;
@@ -24,30 +24,31 @@ impl Coordinator {
         self.notice_due_us = None;
         self.started = true;
         // A piece may be less than its member's share, because pieces are aligned: then there is more to hand out.
-        while self.deal_once(now_us, actions) && self.waiting() > 0 {}
+        while self.deal_once(now_us, actions) {}
     }
 
-    /// Offers a piece to each member with idle threads; whether there is one.
+    /// Offers a piece to each member with idle threads; whether one was handed out.
     fn deal_once(&mut self, now_us: u64, actions: &mut Vec<Action>) -> bool {
         let hungry: Vec<Incarnation> =
             self.members.iter().filter(|(_, m)| self.idle_threads(m) > 0).map(|(&i, _)| i).collect();
         let total: u64 = self.members.values().map(|m| self.weight(m)).sum();
         let waiting = self.waiting();
-        for &to in &hungry {
+        let mut any = false;
+        for to in hungry {
             let weight = self.weight(&self.members[&to]);
             // Rounded to the nearest: equal members whose measurements differ slightly get equal shares.
             let share = |leaves: u32| {
                 ((u64::from(leaves) * weight + total / 2) / total).clamp(1, u64::from(PIECE_LEAVES_MAX))
                     as u32
             };
-            self.grant(now_us, to, share(waiting), share, actions);
+            any |= self.grant(now_us, to, share(waiting), share, actions);
         }
-        !hungry.is_empty()
+        any
     }
 
     /// Leaves that nobody computes and that are not done.
     fn waiting(&self) -> u32 {
-        self.round.as_ref().map_or(0, |(_, queue)| queue.waiting())
+        self.work.as_ref().map_or(0, |work| work.queue.waiting())
     }
 
     fn notice(&mut self, now_us: u64, needed: Option<u32>, actions: &mut Vec<Action>) {
@@ -61,7 +62,8 @@ impl Coordinator {
         }
     }
 
-    /// Gives one member a piece of at most `most` waiting leaves or, where none wait, a copy of a late piece.
+    /// Gives one member a piece of at most `most` waiting leaves or, where none wait, one to audit, or a copy of a late
+    /// one. Whether there was something for it.
     fn grant(
         &mut self,
         now_us: u64,
@@ -69,38 +71,45 @@ impl Coordinator {
         most: u32,
         share: impl Fn(u32) -> u32,
         actions: &mut Vec<Action>,
-    ) {
+    ) -> bool {
         let overdue = self.overdue();
-        let idle = self.members.get(&to).is_some_and(|m| m.pieces.is_empty());
-        let Some((round, queue)) = &mut self.round else { return };
-        let (piece, copy) = if queue.waiting() > 0 {
-            (queue.take(most), false)
+        let Some(member) = self.members.get(&to) else { return false };
+        let (audit, idle) = (self.audit_for(now_us, member), member.pieces.is_empty());
+        let Some(Work { round, queue, .. }) = &mut self.work else { return false };
+        let (piece, purpose) = if queue.waiting() > 0 {
+            (queue.take(most), Purpose::First)
+        } else if let Some(node) = audit {
+            queue.lend(node);
+            (Some(node), Purpose::Audit)
         } else if let Some(&(_, late)) = overdue.first().filter(|&&(due_us, _)| idle && due_us <= now_us) {
-            (queue.copy(late, share(queue.leaves_below(late))), true)
+            (queue.copy(late, share(queue.leaves_below(late))), Purpose::Copy)
         } else {
-            (None, true)
+            return false;
         };
-        if let (Some(node), Some(member)) = (piece, self.members.get_mut(&to)) {
-            member.pieces.insert(node, now_us);
-            actions.push(Action::Grant { to, round: *round, node, copy });
-        }
+        let (Some(node), Some(member)) = (piece, self.members.get_mut(&to)) else { return false };
+        member.pieces.insert(node, now_us);
+        actions.push(Action::Grant { to, round: *round, node, purpose });
+        true
     }
 
     /// Pieces that take too long and of which something is left to copy, the longest overdue first.
     pub(super) fn overdue(&self) -> Vec<(u64, Node)> {
-        let Some((_, queue)) = &self.round else { return Vec::new() };
-        let leaf_us = self.fastest_leaf_us().unwrap_or(LEAF_US_UNKNOWN);
-        let due_us = |member: &Member, node: Node, granted_us: u64| {
-            let turns = u64::from(queue.leaves_below(node).div_ceil(member.threads));
-            granted_us + (COPY_AFTER_TIMES * leaf_us * turns).max(COPY_AFTER_US_MIN)
-        };
+        let Some(Work { queue, .. }) = &self.work else { return Vec::new() };
         let pieces = self.members.values().flat_map(|m| m.pieces.iter().map(move |(&n, &at)| (m, n, at)));
         let mut due: Vec<_> = pieces
             .filter(|&(_, node, _)| queue.can_copy(node))
-            .map(|(member, node, at)| (due_us(member, node, at), node))
+            .map(|(member, node, at_us)| (self.due_us(member, node, at_us), node))
             .collect();
         due.sort_unstable();
         due
+    }
+
+    /// When a piece takes too long.
+    pub(super) fn due_us(&self, member: &Member, node: Node, granted_us: u64) -> u64 {
+        let leaf_us = self.fastest_leaf_us().unwrap_or(LEAF_US_UNKNOWN);
+        let leaves = self.work.as_ref().map_or(0, |work| work.queue.leaves_below(node));
+        let turns = u64::from(leaves.div_ceil(member.threads));
+        granted_us + (COPY_AFTER_TIMES * leaf_us * turns).max(COPY_AFTER_US_MIN)
     }
 
     /// The shortest time that a leaf took on any member's thread: a slow member is overdue by the others' measure.
@@ -117,7 +126,7 @@ impl Coordinator {
     }
 
     fn idle_threads(&self, member: &Member) -> u32 {
-        let Some((_, queue)) = &self.round else { return member.threads };
+        let Some(Work { queue, .. }) = &self.work else { return member.threads };
         let out: u32 = member.pieces.keys().map(|&node| queue.leaves_below(node)).sum();
         member.threads.saturating_sub(out)
     }

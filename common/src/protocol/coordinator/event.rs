@@ -2,16 +2,20 @@
 
 use super::QUARANTINE_AFTER;
 use crate::ids::{Incarnation, Rank, Round};
+use crate::numerics::NumericsDigest;
 use crate::tree::Node;
 
 /// What a finished piece was worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Every number is finite.
-    Finite,
-    /// Some number is not; with the checksum of the answer.
+    Finite {
+        /// Over all of the answer's numbers.
+        checksum: u32,
+    },
+    /// Some number is not.
     NonFinite {
-        /// CRC-32 of the answer's bytes.
+        /// Over all of the answer's numbers.
         checksum: u32,
     },
 }
@@ -27,6 +31,8 @@ pub enum Event {
         name: String,
         /// Leaves that it computes at once, at least 1.
         threads: u32,
+        /// What its canned gradients came to.
+        numerics: NumericsDigest,
     },
     /// Anything valid arrived from a member or a spare. So with the following four.
     Heard(Incarnation),
@@ -56,6 +62,17 @@ pub enum Event {
     },
     /// A deadline may have passed.
     Tick,
+}
+
+/// What a piece is computed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Nobody computes any of it.
+    First,
+    /// Another member computes it and is late.
+    Copy,
+    /// Another member has computed it, and the two answers are to be compared.
+    Audit,
 }
 
 /// Why a member, or a spare, is one no longer.
@@ -107,6 +124,17 @@ pub enum Refusal {
         max: u32,
         /// How many spares there may be.
         spares: u32,
+    },
+    /// It computes other bits than the run's first worker.
+    #[error(
+        "its arithmetic differs: its canned gradients have digest {own}, this run's {run} (another type of CPU, or another \
+         build); start it on a machine like the first, or the coordinator with --numerics relaxed, which gives up equal bits"
+    )]
+    Numerics {
+        /// The run's digest.
+        run: NumericsDigest,
+        /// The newcomer's.
+        own: NumericsDigest,
     },
     /// It was dropped too often for what it sent.
     #[error(
@@ -160,8 +188,8 @@ pub enum Action {
         round: Round,
         /// The piece.
         node: Node,
-        /// Whether another member computes some of it already.
-        copy: bool,
+        /// What for.
+        purpose: Purpose,
     },
     /// Add this answer to the reduction.
     Accept {
@@ -184,13 +212,33 @@ pub enum Action {
         /// Pieces that went back to the queue.
         returned: Vec<Node>,
     },
+    /// Say what is lost by letting in a worker that computes other bits.
+    OtherNumerics {
+        /// Its name.
+        name: String,
+        /// The run's digest.
+        run: NumericsDigest,
+        /// The worker's.
+        own: NumericsDigest,
+    },
     /// Say that workers of this name are let in no more.
     Quarantined {
         /// The name.
         name: String,
     },
-    /// Every leaf of the round has been accepted.
+    /// Every leaf of the round has been accepted, and every audit made.
     Complete(Round),
+    /// Say that pieces go unaudited, because no second worker is there that could.
+    AuditWaits,
+    /// Stop: two workers gave one piece different bits.
+    Disputed {
+        /// The round.
+        round: Round,
+        /// The piece.
+        node: Node,
+        /// Who answered first, and who audited it.
+        workers: [String; 2],
+    },
     /// Say that the run waits for members.
     Waiting {
         /// Members there are.

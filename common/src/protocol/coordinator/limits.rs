@@ -1,8 +1,19 @@
 //! What an operator chose about the cluster. Decides nothing.
 
+use super::Audit;
+
 /// Spares that a coordinator keeps: each holds a connection with its buffers and costs a heartbeat, and more than the
 /// machines of a rack don't fall out at once.
 pub const SPARES_MAX: u32 = 64;
+
+/// Whether a worker is let in whose canned gradients differ from the first member's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numerics {
+    /// It is refused: the bits stay independent of who computed what.
+    Strict,
+    /// It is let in, and said so.
+    Relaxed,
+}
 
 /// What an operator chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +26,10 @@ pub struct Limits {
     pub max: u32,
     /// Spares beyond which a newcomer is refused.
     pub spares: u32,
+    /// Whether all must compute alike.
+    pub numerics: Numerics,
+    /// What is computed a second time.
+    pub audit: Audit,
     /// Silence after which a member is dropped, in microseconds.
     pub heartbeat_timeout_us: u64,
 }

@@ -1,16 +1,34 @@
+mod audit;
+
 use super::deal::{COPY_AFTER_US_MIN, WAITING_NOTICE_US};
 use super::*;
 use crate::ids::Rank;
 
-const LIMITS: Limits = Limits { start: 1, min: 1, max: 3, spares: 1, heartbeat_timeout_us: 10_000_000 };
+const LIMITS: Limits = Limits {
+    start: 1,
+    min: 1,
+    max: 3,
+    spares: 1,
+    numerics: Numerics::Strict,
+    audit: Audit::NONE,
+    heartbeat_timeout_us: 10_000_000,
+};
 
 fn join(machine: &mut Coordinator, now_us: u64, name: &str) -> Vec<Action> {
-    machine.on_event(now_us, Event::Join { connection: 1, name: name.into(), threads: 1 })
+    join_with(machine, now_us, name, NumericsDigest(7))
+}
+
+fn join_with(machine: &mut Coordinator, now_us: u64, name: &str, numerics: NumericsDigest) -> Vec<Action> {
+    machine.on_event(now_us, Event::Join { connection: 1, name: name.into(), threads: 1, numerics })
 }
 
 fn result(machine: &mut Coordinator, now_us: u64, from: u64, node: Node) -> Vec<Action> {
-    let from = Incarnation(from);
-    machine.on_event(now_us, Event::Result { from, round: Round(0), node, verdict: Verdict::Finite })
+    result_with(machine, now_us, from, node, 5)
+}
+
+fn result_with(machine: &mut Coordinator, now_us: u64, from: u64, node: Node, checksum: u32) -> Vec<Action> {
+    let (from, verdict) = (Incarnation(from), Verdict::Finite { checksum });
+    machine.on_event(now_us, Event::Result { from, round: Round(0), node, verdict })
 }
 
 fn grants(actions: &[Action]) -> Vec<(u64, Node)> {
@@ -90,7 +108,7 @@ fn a_slow_members_leaf_is_copied_and_the_first_answer_wins() {
     assert_eq!(due, COPY_AFTER_US_MIN);
     let actions = machine.on_event(due, Event::Tick);
     let (to, round, node) = (Incarnation(1), Round(0), Node::leaf(1));
-    assert_eq!(actions, [Action::Grant { to, round, node, copy: true }]);
+    assert_eq!(actions, [Action::Grant { to, round, node, purpose: Purpose::Copy }]);
     let actions = result(&mut machine, due + 9, 1, node);
     assert_eq!(actions, [Action::Accept { from: to, node }, Action::Complete(round)]);
     machine.on_event(due + 10, Event::Begin { round: Round(1), leaves: 2 });
@@ -209,7 +227,10 @@ fn a_non_finite_leaf_is_the_runs_fault_only_when_two_computations_agree() {
 fn no_thread_idles_while_a_leaf_waits() {
     let mut machine = Coordinator::new(LIMITS, Incarnation(1));
     for name in ["a", "b"] {
-        machine.on_event(0, Event::Join { connection: 1, name: name.into(), threads: 4 });
+        machine.on_event(
+            0,
+            Event::Join { connection: 1, name: name.into(), threads: 4, numerics: NumericsDigest(7) },
+        );
     }
     let dealt = grants(&machine.on_event(0, Event::Begin { round: Round(0), leaves: 5 }));
     assert_eq!(dealt, [(1, LEFT), (2, RIGHT), (1, Node { level: 2, index: 1 })], "pieces are aligned");
@@ -269,4 +290,32 @@ fn an_answer_that_arrives_twice_counts_once_and_is_no_offence() {
     let (mut machine, _) = two_members(4);
     assert!(matches!(result(&mut machine, 10, 1, LEFT)[0], Action::Accept { .. }));
     assert_eq!(result(&mut machine, 11, 1, LEFT), [Action::Discard { from: Incarnation(1) }]);
+}
+
+#[test]
+fn a_worker_of_other_numerics_is_refused_even_when_the_first_member_has_left() {
+    let mut machine = Coordinator::new(LIMITS, Incarnation(1));
+    join(&mut machine, 0, "a");
+    let (run, own) = (NumericsDigest(7), NumericsDigest(8));
+    let refusal = Refusal::Numerics { run, own };
+    let text = refusal.to_string();
+    assert!(!refusal.may_retry() && text.contains(&run.to_string()) && text.contains(&own.to_string()));
+    assert!(text.contains("--numerics relaxed"), "{text}");
+    let refused = [Action::Refuse { connection: 1, refusal }];
+    assert_eq!(join_with(&mut machine, 0, "b", own), refused);
+    assert_eq!(join_with(&mut machine, 0, "a", own), refused, "a member is not replaced by who is refused");
+    machine.on_event(0, Event::Leave(Incarnation(1)));
+    assert_eq!(join_with(&mut machine, 0, "b", own), refused);
+    assert!(matches!(join(&mut machine, 0, "c")[0], Action::Welcome { .. }));
+}
+
+#[test]
+fn relaxed_numerics_let_a_worker_in_and_say_so() {
+    let limits = Limits { numerics: Numerics::Relaxed, ..LIMITS };
+    let mut machine = Coordinator::new(limits, Incarnation(1));
+    join(&mut machine, 0, "a");
+    let (run, own) = (NumericsDigest(7), NumericsDigest(8));
+    let actions = join_with(&mut machine, 0, "b", own);
+    assert_eq!(actions[0], Action::OtherNumerics { name: "b".into(), run, own });
+    assert!(matches!(actions[1], Action::Welcome { .. }));
 }

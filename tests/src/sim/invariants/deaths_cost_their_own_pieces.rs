@@ -2,7 +2,7 @@
 //! leaf has at most two computations at a time.
 
 use super::{Invariant, Ledger, Sight};
-use common::protocol::coordinator::Action;
+use common::protocol::coordinator::{Action, Purpose};
 
 pub(super) struct DeathsCostTheirOwnPieces;
 
@@ -18,17 +18,22 @@ impl Invariant for DeathsCostTheirOwnPieces {
                     return Err(format!("{member} held {held:?} and returned {returned:?}"));
                 }
             }
-            Sight::Acted(Action::Grant { to, node, copy, .. }) => {
+            Sight::Acted(Action::Grant { to, node, purpose, .. }) => {
                 let (below, out) = (ledger.leaves_below(*node), ledger.out());
                 if below.is_empty() {
                     return Err(format!("piece {node}, granted to {to}, has no leaf"));
                 }
                 for leaf in below {
                     let computing = out[leaf as usize];
-                    if ledger.is_done(leaf) || computing != u32::from(*copy) {
-                        let done = ledger.is_done(leaf);
+                    let done = ledger.is_done(leaf);
+                    let is_right = match purpose {
+                        Purpose::First => !done && computing == 0,
+                        Purpose::Copy => !done && computing == 1,
+                        Purpose::Audit => done,
+                    };
+                    if !is_right {
                         return Err(format!(
-                            "leaf {leaf} is granted to {to} (copy: {copy}), done: {done}, computed by {computing}"
+                            "leaf {leaf} is granted to {to} as {purpose:?}, done: {done}, computed by {computing}"
                         ));
                     }
                 }

@@ -2,22 +2,30 @@
 //! actions alone. Judges nothing.
 
 use common::ids::{Incarnation, Round};
+use common::numerics::NumericsDigest;
 use common::protocol::coordinator::{Action, Event};
 use common::tree::{Node, Tree};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug)]
 pub(super) struct Holder {
+    pub(super) name: String,
+    pub(super) numerics: NumericsDigest,
     pub(super) connection: u64,
     pub(super) threads: u32,
     pub(super) pieces: BTreeSet<Node>,
 }
 
+impl Holder {
+    fn new(connection: u64, name: &str, threads: u32, numerics: NumericsDigest) -> Self {
+        Self { name: name.to_owned(), numerics, connection, threads, pieces: BTreeSet::new() }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     pub(super) members: BTreeMap<Incarnation, Holder>,
-    /// Their connections and threads.
-    pub(super) spares: BTreeMap<Incarnation, (u64, u32)>,
+    pub(super) spares: BTreeMap<Incarnation, Holder>,
     /// Some piece has been granted.
     pub(super) started: bool,
     round: Option<(Round, Tree)>,
@@ -45,14 +53,18 @@ impl Ledger {
     /// Once invariants have seen the action.
     pub(super) fn acted(&mut self, event: &Event, action: &Action) {
         match (action, event) {
-            (Action::Spare { connection, incarnation, .. }, Event::Join { threads, .. }) => {
-                self.spares.insert(*incarnation, (*connection, *threads));
+            (Action::Spare { connection, incarnation, .. }, Event::Join { name, threads, numerics, .. }) => {
+                self.spares.insert(*incarnation, Holder::new(*connection, name, *threads, *numerics));
             }
             (Action::Welcome { connection, incarnation, .. }, event) => {
-                let spare = self.spares.remove(incarnation).map(|(_, threads)| threads);
-                let newcomer = if let Event::Join { threads, .. } = event { *threads } else { 0 };
-                let (connection, threads) = (*connection, spare.unwrap_or(newcomer));
-                self.members.insert(*incarnation, Holder { connection, threads, pieces: BTreeSet::new() });
+                let newcomer = match event {
+                    Event::Join { connection: own, name, threads, numerics } if own == connection => {
+                        Some(Holder::new(*connection, name, *threads, *numerics))
+                    }
+                    _ => None,
+                };
+                let holder = self.spares.remove(incarnation).or(newcomer);
+                self.members.insert(*incarnation, holder.expect("a spare or the newcomer is welcomed"));
             }
             (Action::Removed { member, .. }, _) => {
                 self.members.remove(member);
@@ -73,14 +85,14 @@ impl Ledger {
         }
     }
 
-    fn is_current(&self, round: Round) -> bool {
+    pub(super) fn is_current(&self, round: Round) -> bool {
         self.round.is_some_and(|(current, _)| current == round)
     }
 
     /// On which connection a member or spare is.
     pub(super) fn connection(&self, who: Incarnation) -> Option<u64> {
         let member = self.members.get(&who).map(|holder| holder.connection);
-        member.or_else(|| self.spares.get(&who).map(|&(connection, _)| connection))
+        member.or_else(|| self.spares.get(&who).map(|spare| spare.connection))
     }
 
     pub(super) fn leaves_below(&self, node: Node) -> std::ops::Range<u32> {

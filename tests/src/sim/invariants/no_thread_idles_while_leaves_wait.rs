@@ -1,13 +1,16 @@
-//! While enough members are there, no member has an idle thread and a leaf waits.
+//! While enough members are there, no member has an idle thread and a leaf waits; but for a run that is being stopped.
 
 use super::{Invariant, Ledger, Sight};
-use common::protocol::coordinator::Limits;
+use common::protocol::coordinator::{Action, Limits};
 
 pub(super) struct NoThreadIdlesWhileLeavesWait(pub(super) Limits);
 
 impl Invariant for NoThreadIdlesWhileLeavesWait {
     fn saw(&mut self, _: u64, ledger: &Ledger, sight: &Sight<'_>) -> Result<(), String> {
-        let Sight::Ruled { .. } = sight else { return Ok(()) };
+        let Sight::Ruled { actions, .. } = sight else { return Ok(()) };
+        if actions.iter().any(|action| matches!(action, Action::Disputed { .. })) {
+            return Ok(());
+        }
         let needed = if ledger.started { self.0.min } else { self.0.start };
         if (ledger.members.len() as u32) < needed {
             return Ok(());

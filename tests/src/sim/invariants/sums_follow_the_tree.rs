@@ -17,7 +17,8 @@ impl SumsFollowTheTree {
 impl Invariant for SumsFollowTheTree {
     fn saw(&mut self, _: u64, _: &Ledger, sight: &Sight<'_>) -> Result<(), String> {
         let Sight::Committed { root, after } = sight else { return Ok(()) };
-        if self.parameters[after.step as usize] == after.parameters {
+        // A wrong number that nobody could find is the audits' business.
+        if root.wrong || self.parameters[after.step as usize] == after.parameters {
             return Ok(());
         }
         Err(format!("step {} added, in this order or wrongly grouped, {:?}", after.step - 1, root.leaves))

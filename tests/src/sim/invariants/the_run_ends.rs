@@ -19,8 +19,10 @@ impl TheRunEnds {
     pub(super) fn new(plan: &Plan) -> Self {
         let leaves = u64::from(plan.steps.iter().sum::<u32>());
         let steps = plan.steps.len() as u64;
+        // Each audit is one computation more.
+        let times = if plan.limits.audit.share > 0 { 2 } else { 1 };
         // Every leaf on one thread of a slow worker, after a last leaf of a slowed one.
-        let work_us = u64::from(plan.leaf_us) * (leaves * 15 + SLOWED_TIMES * 2);
+        let work_us = u64::from(plan.leaf_us) * (leaves * 15 * times + SLOWED_TIMES * 2);
         let delays_us = u64::from(plan.delays.base_us_max + plan.delays.jitter_us_max);
         // A member that is one no longer is noticed, and so is a place that a dead one holds.
         let rejoin_us = 2 * plan.pulse.timeout_us + plan.join_timeout_us + 2 * REDIAL_US;

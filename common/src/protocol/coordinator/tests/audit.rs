@@ -1,0 +1,95 @@
+//! Audits: every piece of these runs is to be computed by two workers.
+
+use super::*;
+
+const ALL: Limits = Limits { audit: Audit { seed: 1, share: SHARE_PARTS }, ..LIMITS };
+const LEAF: Node = Node { level: 0, index: 0 };
+
+/// Round 0 of one leaf with these members; the first has it.
+fn begun(names: &[&str]) -> Coordinator {
+    let mut machine = Coordinator::new(ALL, Incarnation(1));
+    names.iter().for_each(|name| drop(join(&mut machine, 0, name)));
+    machine.on_event(0, Event::Begin { round: Round(0), leaves: 1 });
+    machine
+}
+
+fn audit_by(to: u64) -> Action {
+    Action::Grant { to: Incarnation(to), round: Round(0), node: LEAF, purpose: Purpose::Audit }
+}
+
+#[test]
+fn a_round_is_complete_only_when_its_audits_agree() {
+    let mut machine = begun(&["a", "b"]);
+    let accept = Action::Accept { from: Incarnation(1), node: LEAF };
+    assert_eq!(result(&mut machine, 1, 1, LEAF), [accept, audit_by(2)]);
+    let discard = Action::Discard { from: Incarnation(2) };
+    assert_eq!(result(&mut machine, 2, 2, LEAF), [discard, Action::Complete(Round(0))]);
+}
+
+#[test]
+fn two_answers_that_differ_stop_the_round_and_name_both_workers() {
+    let mut machine = begun(&["a", "b"]);
+    result_with(&mut machine, 1, 1, LEAF, 5);
+    let actions = result_with(&mut machine, 2, 2, LEAF, 6);
+    let workers = ["a".to_owned(), "b".to_owned()];
+    assert_eq!(actions[1..], [Action::Disputed { round: Round(0), node: LEAF, workers }]);
+    assert_eq!(
+        machine.on_event(3, Event::Leave(Incarnation(2))).len(),
+        1,
+        "nothing follows but the farewell"
+    );
+}
+
+#[test]
+fn a_worker_never_audits_itself_not_even_as_a_new_incarnation() {
+    let mut machine = begun(&["a"]);
+    let waits = [Action::AuditWaits, Action::Complete(Round(0))];
+    assert_eq!(result(&mut machine, 1, 1, LEAF)[1..], waits, "it says so, and does not hang");
+    machine.on_event(1, Event::Begin { round: Round(1), leaves: 1 });
+    join(&mut machine, 2, "a");
+    let (from, verdict) = (Incarnation(2), Verdict::Finite { checksum: 5 });
+    let again = machine.on_event(3, Event::Result { from, round: Round(1), node: LEAF, verdict });
+    assert_eq!(again[1..], [Action::Complete(Round(1))], "it says so once");
+}
+
+#[test]
+fn an_audit_goes_on_with_another_when_its_auditor_dies_and_ends_when_nobody_is_left() {
+    let mut machine = begun(&["a", "b", "c"]);
+    assert_eq!(result(&mut machine, 1, 1, LEAF)[1], audit_by(2));
+    let actions = machine.on_event(2, Event::Gone(Incarnation(2), "reset".into()));
+    assert_eq!(actions[1], audit_by(3));
+    let actions = machine.on_event(3, Event::Gone(Incarnation(3), "reset".into()));
+    assert_eq!(actions[1..], [Action::AuditWaits, Action::Complete(Round(0))]);
+}
+
+#[test]
+fn a_late_audit_is_made_by_another_too() {
+    let mut machine = begun(&["a", "b", "c"]);
+    assert_eq!(result(&mut machine, 1, 1, LEAF)[1], audit_by(2));
+    let due_us = machine.next_deadline_us().unwrap();
+    assert_eq!(due_us, 1 + COPY_AFTER_US_MIN);
+    assert_eq!(machine.on_event(due_us, Event::Tick), [audit_by(3)]);
+    let discard = Action::Discard { from: Incarnation(3) };
+    assert_eq!(result(&mut machine, due_us + 1, 3, LEAF), [discard, Action::Complete(Round(0))]);
+}
+
+#[test]
+fn a_copy_that_answers_second_is_the_audit() {
+    let mut machine = begun(&["a", "b"]);
+    // Nothing has been measured: the first piece is overdue after three times two seconds.
+    let copied = machine.on_event(6_000_000, Event::Tick);
+    let (to, round) = (Incarnation(2), Round(0));
+    assert_eq!(copied, [Action::Grant { to, round, node: LEAF, purpose: Purpose::Copy }]);
+    assert_eq!(result(&mut machine, 6_000_001, 2, LEAF).len(), 1);
+    assert_eq!(result(&mut machine, 6_000_002, 1, LEAF)[1..], [Action::Complete(Round(0))]);
+}
+
+#[test]
+fn workers_of_other_numerics_do_not_audit_each_other() {
+    let mut machine = Coordinator::new(Limits { numerics: Numerics::Relaxed, ..ALL }, Incarnation(1));
+    join(&mut machine, 0, "a");
+    join_with(&mut machine, 0, "b", NumericsDigest(8));
+    machine.on_event(0, Event::Begin { round: Round(0), leaves: 1 });
+    let actions = result(&mut machine, 1, 1, LEAF);
+    assert_eq!(actions[1..], [Action::AuditWaits, Action::Complete(Round(0))]);
+}

@@ -1,0 +1,56 @@
+//! What a checkpoint that can't be written means: by default an alarm and another try, with `--checkpoint-required` the
+//! end of the run.
+
+use std::path::Path;
+use tests::process::{Process, checkpoints};
+use tests::small_data::SmallData;
+
+/// A coordinator without workers yet, whose checkpoint folder has just been taken away.
+fn without_folder(data: &SmallData, folder: &Path, gone: &Path, more: &[&str]) -> (Process, String) {
+    let flags = [
+        "--dataset",
+        data.folder(),
+        "--checkpoint-dir",
+        folder.to_str().expect("a readable name"),
+        "--model",
+        "linear",
+        "--val-split",
+        "43",
+        "--batch-size",
+        "50",
+        "--epochs",
+        "60",
+        "--checkpoint-every",
+        "1",
+    ];
+    let started = Process::coordinator("127.0.0.1:0", &[&flags, more].concat());
+    std::fs::rename(folder, gone).expect("the folder is there");
+    started
+}
+
+#[test]
+fn a_checkpoint_that_can_not_be_written_ends_a_run_that_requires_it() {
+    let (data, home) = (SmallData::write(), tempfile::tempdir().unwrap());
+    let [folder, gone] = ["checkpoints", "gone"].map(|name| home.path().join(name));
+    let (run, address) = without_folder(&data, &folder, &gone, &["--checkpoint-required"]);
+    let _worker = Process::worker(&address, "w");
+    let outcome = run.wait();
+    assert_eq!(outcome.code, Some(1), "{}", outcome.errors);
+    let message = outcome.errors.lines().find(|line| line.contains("--checkpoint-required"));
+    let told = ["the checkpoint of step 1 ", "last good checkpoint: none yet"];
+    assert!(message.is_some_and(|line| told.iter().all(|told| line.contains(told))), "{}", outcome.errors);
+}
+
+#[test]
+fn a_run_goes_on_without_a_checkpoint_and_writes_the_next_one_that_it_can() {
+    let (data, home) = (SmallData::write(), tempfile::tempdir().unwrap());
+    let [folder, gone] = ["checkpoints", "gone"].map(|name| home.path().join(name));
+    let (mut run, address) = without_folder(&data, &folder, &gone, &[]);
+    let _worker = Process::worker(&address, "w");
+    let alarm = run.wait_for_line("no checkpoint; the training goes on");
+    assert!(alarm.contains("ERROR") && alarm.contains("step="), "{alarm}");
+    std::fs::rename(&gone, &folder).unwrap();
+    let outcome = run.wait();
+    assert_eq!(outcome.code, Some(0), "{}", outcome.errors);
+    assert!(!checkpoints(&folder).is_empty());
+}
