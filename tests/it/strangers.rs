@@ -38,8 +38,8 @@ impl Visited {
     /// Where the coordinator itself listens.
     fn address(&self) -> String {
         let errors = self.run.errors();
-        let line = errors.lines().find(|line| line.starts_with("listening on ")).unwrap();
-        line.split([' ', ';']).nth(2).unwrap().to_owned()
+        let line = errors.lines().find(|line| line.starts_with("listening on ")).expect("its address");
+        line.split([' ', ';']).nth(2).expect("an address").to_owned()
     }
 
     fn ends_golden_and_undisturbed(mut self) {
@@ -56,7 +56,7 @@ impl Visited {
 /// Reads until the other side closes; answers HTTP/2's pings if `polite`.
 fn wait_for_close(stream: &mut TcpStream, polite: bool) {
     let deadline = Instant::now() + CLOSED_WITHIN;
-    stream.set_read_timeout(Some(CLOSED_WITHIN)).unwrap();
+    stream.set_read_timeout(Some(CLOSED_WITHIN)).expect("a deadline");
     let mut received = Vec::new();
     let mut buffer = [0; 4096];
     loop {
@@ -162,7 +162,8 @@ fn a_stream_without_a_hello_or_with_an_oversize_message_is_ended() {
     let address = visited.address();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let hello = |name: String| {
-        let hello = Hello { protocol_version: proto::PROTOCOL_VERSION, name, threads: 1 };
+        let numerics = 0;
+        let hello = Hello { protocol_version: proto::PROTOCOL_VERSION, name, threads: 1, numerics };
         FromWorker { message: Some(from_worker::Message::Hello(hello)) }
     };
     let nothing = FromWorker { message: None };

@@ -9,7 +9,9 @@ use common::ids::{Epoch, Incarnation, Rank, Round, Step};
 use common::idx;
 use common::metrics::Totals;
 use common::model::ModelSpec;
+use common::numerics::NumericsDigest;
 use common::params::Layout;
+use common::precision::Precision;
 use common::sample::{PIXELS, Samples};
 use common::tree::{Node, Tree};
 use coordinator::dataset::{self, DatasetChoice};
@@ -17,11 +19,13 @@ use coordinator::report::screen::Screen;
 use prost::Message;
 use proto::inbound::{CoordinatorDecoder, WorkerDecoder};
 use proto::message::{
-    Answer, AnswerBody, CoordinatorMessage, Hello, Inspection, Piece, Task, Welcome, WorkerMessage,
+    Answer, AnswerBody, CoordinatorMessage, Hello, Inspection, Piece, Sharing, Task, Welcome, WorkerMessage,
 };
 use proto::outbound;
+use proto::parameters::EncodedParameters;
 use proto::values::{Buffers, Values};
 use std::ffi::OsString;
+use std::sync::Arc;
 
 /// A door.
 pub type Door = fn(&[u8]) -> bool;
@@ -48,7 +52,7 @@ fn layout() -> Layout {
 /// What a worker sends: messages with their lengths before them.
 #[must_use]
 pub fn worker_wire(mut bytes: &[u8]) -> bool {
-    let mut decoder = WorkerDecoder::new(layout().len(), Buffers::default());
+    let mut decoder = WorkerDecoder::new(layout().len(), Precision::F32, Buffers::default());
     while !bytes.is_empty() {
         let Ok(message) = proto::wire::FromWorker::decode_length_delimited(&mut bytes) else { return false };
         if decoder.decode(message).is_err() {
@@ -167,16 +171,18 @@ fn worker_seed() -> Vec<u8> {
         node: Node { level: 1, index: 0 },
         totals: Totals { samples: 3, correct: 2, loss_sum: 0.5 },
         body: AnswerBody::Gradient(values()),
+        precision: Precision::F32,
         inspection: Inspection::default(),
     };
     let said = [
-        WorkerMessage::Hello(Hello { name: "w".to_owned(), threads: 2 }),
+        WorkerMessage::Hello(Hello { name: "w".to_owned(), threads: 2, numerics: NumericsDigest::default() }),
+        WorkerMessage::Sharing(Sharing::Offer { process: 1, descriptor: 3 }),
         WorkerMessage::Heartbeat,
         WorkerMessage::Answer(answer),
         WorkerMessage::Leave,
     ];
     said.into_iter()
-        .flat_map(outbound::from_worker)
+        .flat_map(|message| outbound::from_worker(message, |_, _| None))
         .flat_map(|m| m.encode_length_delimited_to_vec())
         .collect()
 }
@@ -189,6 +195,7 @@ fn coordinator_seed() -> Vec<u8> {
         heartbeat_ms: 1000,
         timeout_ms: 5000,
         model: model(),
+        precision: Precision::F32,
     };
     let piece = Piece {
         round: Round(3),
@@ -198,7 +205,7 @@ fn coordinator_seed() -> Vec<u8> {
         node: Node { level: 1, index: 0 },
         leaves: vec![samples(2), samples(1)],
     };
-    let parameters = outbound::parameters(&outbound::encode_parameters(4, &values()));
+    let parameters = Arc::new(EncodedParameters::new(4, Arc::new(values().to_vec()))).messages();
     let said = outbound::from_coordinator(CoordinatorMessage::Welcome(welcome)).into_iter();
     let said = said.chain(parameters).chain(outbound::from_coordinator(CoordinatorMessage::Piece(piece)));
     said.flat_map(|message| message.encode_length_delimited_to_vec()).collect()

@@ -128,7 +128,7 @@ fn measure(model: &[&str], steps: u32, workers: u32, counting: bool) -> anyhow::
     command.args(["--instant-workers", &address, &count, &steps.to_string(), &counting.to_string()]);
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
     let (_never, stop) = watch::channel(0);
-    runtime()?.block_on(prepared.run(stop))?;
+    runtime(2)?.block_on(prepared.run(stop))?;
     let output = child.wait_with_output()?;
     anyhow::ensure!(output.status.success(), "the workers failed");
     let line = String::from_utf8(output.stdout)?;
@@ -147,7 +147,7 @@ fn work(address: &str, workers: u32, steps: u32, counting: bool) -> anyhow::Resu
     let counted = relay::Counted::default();
     let address = if counting { relay::start(address, &counted)? } else { address.to_owned() };
     let meter = Arc::new(Mutex::new(measured::Meter::new(u64::from(WARM_UP), u64::from(steps - 1), counted)));
-    runtime()?.block_on(async {
+    runtime(1)?.block_on(async {
         let tasks: Vec<_> = (0..workers)
             .map(|index| {
                 let (address, meter) = (address.clone(), Arc::clone(&meter));
@@ -168,6 +168,6 @@ fn work(address: &str, workers: u32, steps: u32, counting: bool) -> anyhow::Resu
 }
 
 /// As the programs have it.
-fn runtime() -> std::io::Result<Runtime> {
-    Builder::new_multi_thread().worker_threads(1).enable_all().build()
+fn runtime(threads: usize) -> std::io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(threads).enable_all().build()
 }
