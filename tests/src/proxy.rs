@@ -236,8 +236,10 @@ async fn take(mut from: ReadHalf<'_>, direction: &Direction, sender: mpsc::Sende
         let most =
             if swallowing { READ_BYTES } else { READ_BYTES.min(left.try_into().unwrap_or(READ_BYTES)) };
         let read = tokio::select! {
-            read = from.read(&mut buffer[..most]) => read,
+            // What was said of the link before a byte was sent counts for that byte.
+            biased;
             _ = links.changed() => continue,
+            read = from.read(&mut buffer[..most]) => read,
         };
         match read {
             // The far side is not to learn of this end either.
