@@ -24,8 +24,10 @@ use ending::Ending;
 use proto::message::{
     Answer, AnswerBody, CoordinatorMessage, EncodedParameters, Hello, Welcome, WorkerMessage,
 };
+use proto::outbound::encode_parameters;
 use round::RoundInProgress;
 use shell::clock::Clock;
+use shell::trace;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
@@ -130,8 +132,8 @@ impl Driver {
         self.begin()?;
         loop {
             let deadline = self.clock.instant(self.deadline_us());
-            let received =
-                handle.block_on(async { tokio::time::timeout_at(deadline.into(), inbox.recv()).await });
+            let wait = async { tokio::time::timeout_at(deadline.into(), inbox.recv()).await };
+            let received = trace::within("wait", || handle.block_on(wait));
             if let Ok(input) = received {
                 self.input(input.expect("this thread's owner holds a sender"))?;
                 // What has arrived counts before any deadline does.
@@ -275,7 +277,7 @@ impl Driver {
             }
             Action::Accept { .. } => {
                 if let (Some(round), Some(answer)) = (&mut self.round, self.answer.take()) {
-                    round.insert(answer);
+                    trace::within("add", || round.insert(answer));
                 }
                 Ok(None)
             }
@@ -343,7 +345,7 @@ impl Driver {
         let version = self.trainer.step().0;
         let parameters = match self.parameters.take() {
             Some(parameters) if parameters.version == version => parameters,
-            _ => Arc::new(proto::outbound::encode_parameters(version, self.trainer.params())),
+            _ => Arc::new(trace::within("encode", || encode_parameters(version, self.trainer.params()))),
         };
         let sent = self.peers.send_parameters(to, &parameters);
         self.parameters = Some(parameters);
@@ -358,7 +360,10 @@ impl Driver {
         let Some(round) = self.round.take() else { return Ok(None) };
         let (work, sum): (_, Option<(Totals, AnswerBody)>) = round.into_sum();
         let (totals, body) = sum.expect("the machine has seen every leaf of the round accepted");
-        match self.trainer.finish(work, totals, body)? {
+        let finishing = (work == Work::Train).then(|| trace::span("optimizer"));
+        let outcome = self.trainer.finish(work, totals, body)?;
+        drop(finishing);
+        match outcome {
             Outcome::Stepped(stepped) => {
                 let workers = self.machine.members().count();
                 self.journal.stepped(self.clock.now_us(), &stepped, workers);

@@ -13,6 +13,7 @@ use proto::values::Buffers;
 use proto::wire::cluster_server::{Cluster, ClusterServer};
 use proto::wire::{FromCoordinator, FromWorker};
 use proto::{FRAME_BYTES, MESSAGE_BYTES_MAX, WINDOW_BYTES, outbound};
+use shell::trace::{self, Track};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -126,12 +127,21 @@ impl Cluster for Service {
         let reader = Reader { connection, decoder, wire: request.into_inner(), inbox: self.inbox.clone() };
         // Ends with the peer's stream or with the outbox, which the driver owns from the hello on.
         tokio::spawn(reader.run(outbox, closed));
-        let wire = ReceiverStream::new(outgoing).flat_map(|outgoing| stream::iter(encode(outgoing)).map(Ok));
+        let row = Track::new(&format!("connection {connection}, out"));
+        let wire = ReceiverStream::new(outgoing).flat_map(move |outgoing| {
+            // Dropped when HTTP/2 has taken all of it.
+            let sending = row.span("send");
+            stream::iter(encode(outgoing)).map(move |wire| {
+                let _in_progress = &sending;
+                Ok(wire)
+            })
+        });
         Ok(Response::new(wire.boxed()))
     }
 }
 
 fn encode(outgoing: Outgoing) -> Vec<FromCoordinator> {
+    let _span = trace::span("encode");
     match outgoing {
         Outgoing::Message(message) => outbound::from_coordinator(message),
         Outgoing::Parameters(parameters) => outbound::parameters(&parameters),
@@ -192,7 +202,7 @@ impl Reader {
         let connection = self.connection;
         loop {
             let input = match self.wire.message().await {
-                Ok(Some(wire)) => match self.decoder.decode(wire) {
+                Ok(Some(wire)) => match trace::within("decode", || self.decoder.decode(wire)) {
                     Ok(message) => Input::Message { connection, message },
                     Err(error) => return Input::Invalid { connection, what: error.to_string() },
                 },

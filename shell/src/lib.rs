@@ -1,4 +1,4 @@
-//! What both programs share on their outside: flags that may come from a file, logs, exit codes, the clock,
+//! What both programs share on their outside: flags that may come from a file, logs, traces, exit codes, the clock,
 //! the way between processes of one machine.
 //!
 //! Nothing here knows of training.
@@ -8,13 +8,16 @@ pub mod clock;
 pub mod local_socket;
 pub mod logging;
 pub mod stop;
+pub mod trace;
 
 use std::process::ExitCode;
 
-/// Turns a program's end into its exit code: 0 for success, 1 for failure with one line that says why.
+/// Turns a program's end into its exit code: 0 for success, 1 for failure with one line that says why. A trace is
+/// written out first.
 ///
 /// An error's message names its cause itself, so the chain is not added to it; a backtrace never is.
 pub fn exit_code(program: &str, result: anyhow::Result<()>) -> ExitCode {
+    trace::finish();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -5,3 +5,4 @@ mod digits;
 mod processes;
 mod same_bits;
 mod simulation;
+mod trace;

@@ -9,6 +9,7 @@ use proto::inbound::CoordinatorDecoder;
 use proto::message::WorkerMessage;
 use proto::wire::cluster_client::ClusterClient;
 use proto::{FRAME_BYTES, MESSAGE_BYTES_MAX, WINDOW_BYTES, outbound};
+use shell::trace::{self, Track};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -82,12 +83,19 @@ async fn read(
 ) -> Result<(), String> {
     let channel = connect(address).await?;
     let mut client = ClusterClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let wire = messages.flat_map(|message| stream::iter(outbound::from_worker(message)));
+    let row = Track::new("out");
+    let wire = messages.flat_map(move |message| {
+        // Dropped when HTTP/2 has taken all of it.
+        let sending = row.span("send");
+        let wire = trace::each("encode", outbound::from_worker(message));
+        stream::iter(wire.inspect(move |_| _ = &sending))
+    });
     let response = client.join(wire).await.map_err(|status| status.message().to_owned())?;
     let mut stream = response.into_inner();
     let mut decoder = CoordinatorDecoder::default();
     while let Some(wire) = stream.message().await.map_err(|status| status.message().to_owned())? {
-        let message = decoder.decode(wire).map_err(|error| format!("the coordinator sent {error}"))?;
+        let message = trace::within("decode", || decoder.decode(wire))
+            .map_err(|error| format!("the coordinator sent {error}"))?;
         let input = Input::Message { dial, message: message.map(Box::new) };
         if inbox.send(input).await.is_err() {
             return Ok(());

@@ -12,6 +12,7 @@ use common::sample::Samples;
 use common::tree::{Inserted, Node, Reduction};
 use proto::message::{AnswerBody, Piece, Task};
 use proto::values::Values;
+use shell::trace;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -157,11 +158,13 @@ impl Shared {
     fn work(&self) -> Result<(), NetworkError> {
         let mut loaded: Option<(Arc<Parameters>, Network)> = None;
         while let Some(Job { piece, leaf, samples }) = self.next() {
+            let computing = trace::span("compute");
             let network = match &mut loaded {
                 Some((parameters, network)) if Arc::ptr_eq(parameters, &piece.parameters) => network,
                 other => load(other, &piece.parameters)?,
             };
             let value = compute(network, piece.task, &samples)?;
+            drop(computing);
             if let Some((totals, body)) = piece.insert(leaf, value) {
                 let (incarnation, round, node) = (piece.incarnation, piece.round, piece.node);
                 (self.deliver)(Outcome::Computed(Computed { incarnation, round, node, totals, body }));
@@ -172,6 +175,7 @@ impl Shared {
 
     /// Waits for a leaf; `None` when the pool is dropped. Nothing to compute is no deadline's business.
     fn next(&self) -> Option<Job> {
+        let _span = trace::span("wait");
         let mut queue = self.lock();
         loop {
             if queue.closed {
@@ -188,6 +192,7 @@ impl Shared {
 impl PieceWork {
     /// Adds a leaf's value; returns the piece's sum when it is complete.
     fn insert(&self, leaf: u32, value: (Totals, AnswerBody)) -> Option<(Totals, AnswerBody)> {
+        let _span = trace::span("add");
         let mut reduction = self.reduction.lock().unwrap_or_else(PoisonError::into_inner);
         match reduction.as_mut()?.insert(Node::leaf(leaf), value, add) {
             Inserted::Complete => reduction.take()?.into_result(),

@@ -5,6 +5,7 @@ use crate::store::StoreError;
 use crate::store::writer::{Ticket, Written};
 use crate::trainer::Work;
 use common::ids::Step;
+use shell::trace;
 use std::time::Duration;
 use tracing::{debug, error, info};
 
@@ -55,7 +56,7 @@ impl Ending {
 impl Driver {
     /// Hands a copy of the trainer's state to the writer.
     pub(super) fn checkpoint(&mut self) {
-        let checkpoint = self.trainer.checkpoint();
+        let checkpoint = trace::within("checkpoint copy", || self.trainer.checkpoint());
         let state = (checkpoint.position.step, checkpoint.position.validation.is_some());
         if self.ending.submitted != Some(state) {
             self.ending.submitted = Some(state);
