@@ -123,6 +123,9 @@ pub struct Reports {
     /// Where every step and evaluation goes as a line of JSON [default: metrics.jsonl in --checkpoint-dir]
     #[arg(long, value_name = "FILE", env = "LOCKSTEP_METRICS")]
     pub metrics: Option<PathBuf>,
+    /// A Chrome or Perfetto trace of this program and of its local workers; what was in the file goes
+    #[arg(long, value_name = "FILE", env = "LOCKSTEP_TRACE")]
+    pub trace: Option<PathBuf>,
     /// How progress is shown on standard error
     #[arg(long, env = "LOCKSTEP_PROGRESS", value_enum, default_value_t = ProgressMode::Auto)]
     pub progress: ProgressMode,
@@ -181,7 +184,7 @@ impl Flags {
                 audit: Audit { seed: self.training.seed, share: self.cluster.audit_parts() },
                 heartbeat_timeout_us,
             },
-            local: self.cluster.local.then(|| self.cluster.local()),
+            local: self.cluster.local.then(|| self.cluster.local(self.reports.trace.clone())),
             dataset: self.data.dataset.clone(),
             data_dir: self.data.data_dir.clone(),
             config,
@@ -202,13 +205,13 @@ impl Cluster {
     }
 
     /// As many local workers as there are places, from the program beside this one.
-    fn local(&self) -> Local {
+    fn local(&self, trace: Option<PathBuf>) -> Local {
         let workers = self.workers.max;
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
         let threads = self.threads.map_or((cores / workers).max(1), NonZeroU32::get);
         let name = format!("worker{}", std::env::consts::EXE_SUFFIX);
         let here = std::env::current_exe().ok().and_then(|path| Some(path.parent()?.to_owned()));
-        Local { workers, threads, program: here.unwrap_or_default().join(name) }
+        Local { workers, threads, program: here.unwrap_or_default().join(name), trace }
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Local {
     pub threads: u32,
     /// The program.
     pub program: PathBuf,
+    /// The file of the coordinator's trace, if there is one: they join it.
+    pub trace: Option<PathBuf>,
 }
 
 /// Started workers.
@@ -87,6 +89,9 @@ fn spawn(local: &Local, address: &str, name: &str) -> std::io::Result<Child> {
         .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true);
+    if let Some(trace) = &local.trace {
+        command.arg("--trace").arg(trace);
+    }
     if std::env::var_os("RUST_LOG").is_none() {
         // Their comings and goings are in the coordinator's log already.
         command.env("RUST_LOG", "error");

@@ -6,8 +6,10 @@ use coordinator::cli::Flags;
 use coordinator::report::screen::Screen;
 use coordinator::report::table::evaluation_table;
 use coordinator::run::{Options, Summary, prepare};
+use shell::trace::Begin;
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// glibc's allocator gives pages back and faults them in again with every step.
@@ -19,10 +21,14 @@ fn main() -> ExitCode {
     let options = flags.options().unwrap_or_else(|error| error.exit());
     let screen = Screen::new(flags.reports.progress);
     shell::logging::init(flags.reports.log_format, "info", screen.clone());
-    shell::exit_code("coordinator", run(options, &screen))
+    shell::exit_code("coordinator", run(options, flags.reports.trace.as_deref(), &screen))
 }
 
-fn run(options: Options, screen: &Screen) -> anyhow::Result<()> {
+fn run(options: Options, trace: Option<&Path>, screen: &Screen) -> anyhow::Result<()> {
+    if let Some(path) = trace {
+        let started = shell::trace::start(path, "coordinator", Begin::Anew);
+        started.map_err(|error| anyhow::anyhow!("--trace {}: {error}", path.display()))?;
+    }
     let prepared = match prepare(options, screen) {
         Err(error) if error.is_usage() => Flags::command().error(ErrorKind::ValueValidation, error).exit(),
         other => other?,

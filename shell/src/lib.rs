@@ -1,5 +1,10 @@
+<<<<<<< HEAD
 //! What both programs share on their outside: flags that may come from a file, logs, exit codes, the clock,
 //! the ways between processes of one machine.
+=======
+//! What both programs share on their outside: flags that may come from a file, logs, traces, exit codes, the clock,
+//! the way between processes of one machine.
+>>>>>>> bench
 //!
 //! Nothing here knows of training.
 
@@ -10,15 +15,18 @@ pub mod logging;
 mod pace;
 pub mod shared_memory;
 pub mod stop;
+pub mod trace;
 
 pub use pace::paced;
 
 use std::process::ExitCode;
 
-/// Turns a program's end into its exit code: 0 for success, 1 for failure with one line that says why.
+/// Turns a program's end into its exit code: 0 for success, 1 for failure with one line that says why. A trace is
+/// written out first.
 ///
 /// An error's message names its cause itself, so the chain is not added to it; a backtrace never is.
 pub fn exit_code(program: &str, result: anyhow::Result<()>) -> ExitCode {
+    trace::finish();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -10,5 +10,9 @@ mod links_fail;
 mod processes;
 mod same_bits;
 mod simulation;
+<<<<<<< HEAD
 mod strangers;
 mod workers_fail;
+=======
+mod trace;
+>>>>>>> bench

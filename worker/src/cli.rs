@@ -29,6 +29,9 @@ pub struct Flags {
     /// Leave when standard input closes: for a parent process that may be killed
     #[arg(long, env = "LOCKSTEP_UNTIL_STDIN_CLOSES")]
     pub until_stdin_closes: bool,
+    /// A Chrome or Perfetto trace; spans are added to those that are in the file, such as a coordinator's
+    #[arg(long, value_name = "FILE", env = "LOCKSTEP_TRACE")]
+    pub trace: Option<PathBuf>,
     /// Format of the logs on standard error; RUST_LOG filters them
     #[arg(long, env = "LOCKSTEP_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,

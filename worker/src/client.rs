@@ -9,9 +9,15 @@ use hyper_util::rt::TokioIo;
 use proto::inbound::CoordinatorDecoder;
 use proto::message::{CoordinatorMessage, Sharing, WorkerMessage};
 use proto::wire::cluster_client::ClusterClient;
+<<<<<<< HEAD
 use proto::{FRAME_BYTES, MESSAGE_BYTES_MAX, MESSAGES_AT_ONCE, STILL_ARRIVING, WINDOW_BYTES, outbound};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+=======
+use proto::{FRAME_BYTES, MESSAGE_BYTES_MAX, WINDOW_BYTES, outbound};
+use shell::trace::{self, Track};
+use std::time::Duration;
+>>>>>>> bench
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
@@ -76,6 +82,7 @@ impl Drop for Connection {
 
 struct Reader {
     dial: u64,
+<<<<<<< HEAD
     address: String,
     inbox: mpsc::Sender<Input>,
     /// To the coordinator, for what is settled between the two ends of the stream.
@@ -133,6 +140,31 @@ impl Reader {
     fn answer(&self, message: Option<WorkerMessage>) -> Result<(), String> {
         let sent = message.map_or(Ok(()), |message| self.answers.try_send(message));
         sent.map_err(|_| NOT_READING.to_owned())
+=======
+    address: &str,
+    messages: impl Stream<Item = WorkerMessage> + Send + 'static,
+    inbox: &mpsc::Sender<Input>,
+) -> Result<(), String> {
+    let channel = connect(address).await?;
+    let mut client = ClusterClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let row = Track::new("out");
+    let wire = messages.flat_map(move |message| {
+        // Dropped when HTTP/2 has taken all of it.
+        let sending = row.span("send");
+        let wire = trace::each("encode", outbound::from_worker(message));
+        stream::iter(wire.inspect(move |_| _ = &sending))
+    });
+    let response = client.join(wire).await.map_err(|status| status.message().to_owned())?;
+    let mut stream = response.into_inner();
+    let mut decoder = CoordinatorDecoder::default();
+    while let Some(wire) = stream.message().await.map_err(|status| status.message().to_owned())? {
+        let message = trace::within("decode", || decoder.decode(wire))
+            .map_err(|error| format!("the coordinator sent {error}"))?;
+        let input = Input::Message { dial, message: message.map(Box::new) };
+        if inbox.send(input).await.is_err() {
+            return Ok(());
+        }
+>>>>>>> bench
     }
 }
 

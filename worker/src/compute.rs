@@ -13,6 +13,7 @@ use common::sample::Samples;
 use common::tree::{Inserted, Node, Reduction};
 use proto::message::{AnswerBody, Piece, Task};
 use proto::values::Values;
+use shell::trace;
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -163,12 +164,18 @@ impl Shared {
     fn work(&self) -> Result<(), NetworkError> {
         let mut loaded: Option<(Arc<Parameters>, Network)> = None;
         while let Some(Job { piece, leaf, samples }) = self.next() {
+            let computing = trace::span("compute");
             let network = match &mut loaded {
                 Some((parameters, network)) if Arc::ptr_eq(parameters, &piece.parameters) => network,
                 other => load(other, &piece.parameters)?,
             };
+<<<<<<< HEAD
             let precision = piece.parameters.precision;
             let value = compute(network, piece.task, precision, &samples)?;
+=======
+            let value = compute(network, piece.task, &samples)?;
+            drop(computing);
+>>>>>>> bench
             if let Some((totals, body)) = piece.insert(leaf, value) {
                 let (incarnation, round, node) = (piece.incarnation, piece.round, piece.node);
                 (self.deliver)(Outcome::Computed(Computed {
@@ -186,6 +193,7 @@ impl Shared {
 
     /// Waits for a leaf; `None` when the pool is dropped. Nothing to compute is no deadline's business.
     fn next(&self) -> Option<Job> {
+        let _span = trace::span("wait");
         let mut queue = self.lock();
         loop {
             if queue.closed {
@@ -202,6 +210,7 @@ impl Shared {
 impl PieceWork {
     /// Adds a leaf's value; returns the piece's sum when it is complete.
     fn insert(&self, leaf: u32, value: (Totals, AnswerBody)) -> Option<(Totals, AnswerBody)> {
+        let _span = trace::span("add");
         let mut reduction = self.reduction.lock().unwrap_or_else(PoisonError::into_inner);
         let precision = self.parameters.precision;
         match reduction.as_mut()?.insert(Node::leaf(leaf), value, |left, right| add(left, right, precision)) {

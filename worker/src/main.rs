@@ -1,6 +1,7 @@
 //! The `worker` program: flags, logs, signals, exit code. All else is in the library.
 
 use common::protocol::worker::Exit;
+use shell::trace::Begin;
 use std::process::ExitCode;
 use worker::cli::Flags;
 
@@ -15,11 +16,16 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: &Flags) -> anyhow::Result<()> {
+    let options = flags.options();
+    if let Some(path) = &flags.trace {
+        let started = shell::trace::start(path, &format!("worker {}", options.name), Begin::Join);
+        started.map_err(|error| anyhow::anyhow!("--trace {}: {error}", path.display()))?;
+    }
     // The network's one task is rarely busy; the compute threads are not the runtime's.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let exit = runtime.block_on(async {
         let stop = shell::stop::on_signals(flags.until_stdin_closes)?;
-        anyhow::Ok(worker::run(flags.options(), stop).await?)
+        anyhow::Ok(worker::run(options, stop).await?)
     })?;
     match exit {
         Exit::Finished | Exit::Left => {

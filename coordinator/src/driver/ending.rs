@@ -5,7 +5,11 @@ use crate::store::StoreError;
 use crate::store::writer::{Ticket, Written};
 use crate::trainer::Work;
 use common::ids::Step;
+<<<<<<< HEAD
 use common::tree::Node;
+=======
+use shell::trace;
+>>>>>>> bench
 use std::time::Duration;
 use tracing::{debug, error, info};
 
@@ -56,7 +60,7 @@ impl Ending {
 impl Driver {
     /// Hands a copy of the trainer's state to the writer.
     pub(super) fn checkpoint(&mut self) {
-        let checkpoint = self.trainer.checkpoint();
+        let checkpoint = trace::within("checkpoint copy", || self.trainer.checkpoint());
         let state = (checkpoint.position.step, checkpoint.position.validation.is_some());
         if self.ending.submitted != Some(state) {
             self.ending.submitted = Some(state);

@@ -1,0 +1,259 @@
+//! Where the time of a step goes: spans of both programs in one file, for Perfetto (ui.perfetto.dev) or chrome://tracing.
+//!
+//! The file is a JSON array of "complete" events, one a line. Its closing bracket is missing, as the format allows:
+//! several processes append to it. What is worth a span is the callers' business. Off, which is the default, a span
+//! costs one look at a flag. On, it costs a lock and a line of text; a thread of its own writes the lines every second.
+//! A disk that is full or slow costs events, never the run.
+//!
+//! Times are microseconds since 1970, from a wall clock that is read once and a steady one from then on: the processes
+//! of one machine agree unless its clock is set between their starts.
+
+mod line;
+
+use std::cell::Cell;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+/// Between two writes.
+const WRITE_EVERY: Duration = Duration::from_secs(1);
+/// Lines that wait to be written, at most: later ones are dropped while a disk does not keep up.
+const PENDING_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// At both clocks, to find what one shows when the other does.
+const CLOCK_LOOKS: usize = 16;
+
+static TRACE: OnceLock<Trace> = OnceLock::new();
+
+/// Whether a file is begun or joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// What was in it goes.
+    Anew,
+    /// Lines are added to those of other processes; a file that is not there is made.
+    Join,
+}
+
+/// Starts to trace this process into `path`; `process` is its name there. A second call does nothing.
+///
+/// # Errors
+/// When the file can't be opened or there is no thread. What fails later is a warning and the end of the trace.
+pub fn start(path: &Path, process: &str, begin: Begin) -> io::Result<()> {
+    let trace = Trace::open(path, process, begin)?;
+    if TRACE.set(trace).is_ok() {
+        std::thread::Builder::new().name("trace".into()).spawn(|| TRACE.get().map(Trace::keep_writing))?;
+    }
+    Ok(())
+}
+
+/// Writes what is left. Spans that end later are lost.
+pub fn finish() {
+    if let Some(trace) = TRACE.get() {
+        trace.close();
+    }
+}
+
+/// A span of this thread: it ends when it is dropped, on this thread.
+#[must_use]
+pub fn span(name: &'static str) -> Span {
+    begin(name, None)
+}
+
+/// What `work` returns; its time is a span.
+pub fn within<T>(name: &'static str, work: impl FnOnce() -> T) -> T {
+    let _span = span(name);
+    work()
+}
+
+/// `iterator`, with a span of that name around each step of it.
+pub fn each<I: Iterator>(name: &'static str, mut iterator: I) -> impl Iterator<Item = I::Item> {
+    std::iter::from_fn(move || within(name, || iterator.next()))
+}
+
+/// A row of its own for what is no thread's: spans of tasks that wait, which may overlap with those of other tasks.
+#[derive(Clone, Copy, Debug)]
+pub struct Track(Option<u32>);
+
+impl Track {
+    /// A new row of that name.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self(active().map(|trace| trace.row(name)))
+    }
+
+    /// A span on this row. It may end on any thread.
+    #[must_use]
+    pub fn span(self, name: &'static str) -> Span {
+        begin(name, self.0)
+    }
+}
+
+/// A piece of time, recorded when it is dropped.
+#[derive(Debug)]
+pub struct Span(Option<Open>);
+
+#[derive(Debug)]
+struct Open {
+    trace: &'static Trace,
+    name: &'static str,
+    row: Option<u32>,
+    begin: Instant,
+}
+
+impl Drop for Span {
+    fn drop(&mut self) {
+        if let Some(Open { trace, name, row, begin }) = self.0.take() {
+            let row = row.unwrap_or_else(|| trace.this_thread());
+            trace.record(row, name, begin, Instant::now());
+        }
+    }
+}
+
+fn begin(name: &'static str, row: Option<u32>) -> Span {
+    Span(active().map(|trace| Open { trace, name, row, begin: Instant::now() }))
+}
+
+fn active() -> Option<&'static Trace> {
+    TRACE.get().filter(|trace| trace.on.load(Ordering::Relaxed))
+}
+
+/// A file and the lines that wait for it.
+#[derive(Debug)]
+struct Trace {
+    path: String,
+    process: u32,
+    origin: Instant,
+    /// Of the origin, since 1970.
+    origin_us: u64,
+    rows: AtomicU32,
+    on: AtomicBool,
+    pending: Mutex<Pending>,
+    wake: Condvar,
+    file: Mutex<File>,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    lines: String,
+    dropped: u64,
+}
+
+thread_local! {
+    /// This thread's row; 0 where it has none yet.
+    static ROW: Cell<u32> = const { Cell::new(0) };
+}
+
+impl Trace {
+    fn open(path: &Path, process: &str, begin: Begin) -> io::Result<Self> {
+        let is_new = match begin {
+            Begin::Anew => File::create(path).map(|_| true)?,
+            Begin::Join => File::create_new(path).is_ok(),
+        };
+        let file = OpenOptions::new().append(true).open(path)?;
+        let (origin, origin_us) = clocks();
+        let trace = Self {
+            path: path.display().to_string(),
+            process: std::process::id(),
+            origin,
+            origin_us,
+            rows: AtomicU32::new(1),
+            on: AtomicBool::new(true),
+            pending: Mutex::default(),
+            wake: Condvar::new(),
+            file: Mutex::new(file),
+        };
+        let bracket = if is_new { line::BEGIN } else { "" };
+        trace.push(&format!("{bracket}{}", line::process_name(trace.process, process)));
+        // The bracket must be there before another process joins.
+        trace.write();
+        Ok(trace)
+    }
+
+    /// A new row's number.
+    fn row(&self, name: &str) -> u32 {
+        let row = self.rows.fetch_add(1, Ordering::Relaxed);
+        self.push(&line::thread_name(self.process, row, name));
+        row
+    }
+
+    fn this_thread(&self) -> u32 {
+        ROW.with(|row| {
+            if row.get() == 0 {
+                row.set(self.row(std::thread::current().name().unwrap_or("thread")));
+            }
+            row.get()
+        })
+    }
+
+    fn record(&self, row: u32, name: &str, begin: Instant, end: Instant) {
+        self.push(&line::complete(self.process, row, name, self.micros(begin), self.micros(end)));
+    }
+
+    fn micros(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.origin).as_micros();
+        self.origin_us.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
+    }
+
+    fn push(&self, line: &str) {
+        let mut pending = lock(&self.pending);
+        if pending.lines.len() + line.len() <= PENDING_BYTES_MAX {
+            pending.lines.push_str(line);
+        } else {
+            pending.dropped += 1;
+        }
+    }
+
+    /// Hands all waiting lines to the system in one piece: other processes' lines stay whole.
+    fn write(&self) {
+        let mut file = lock(&self.file);
+        let lines = std::mem::take(&mut lock(&self.pending).lines);
+        if let Err(error) = file.write_all(lines.as_bytes()) {
+            if self.on.swap(false, Ordering::Relaxed) {
+                tracing::warn!(file = %self.path, %error, "the trace can't be written; going on without it");
+            }
+            *lock(&self.pending) = Pending::default();
+        }
+    }
+
+    /// Until it is closed or fails.
+    fn keep_writing(&self) {
+        while self.on.load(Ordering::Relaxed) {
+            let pending = lock(&self.pending);
+            drop(self.wake.wait_timeout(pending, WRITE_EVERY).unwrap_or_else(PoisonError::into_inner));
+            self.write();
+        }
+    }
+
+    fn close(&self) {
+        self.on.store(false, Ordering::Relaxed);
+        self.wake.notify_all();
+        self.write();
+        let dropped = lock(&self.pending).dropped;
+        if dropped > 0 {
+            tracing::warn!(file = %self.path, dropped, "the disk was too slow for some of the trace's spans");
+        }
+    }
+}
+
+/// Both clocks at one moment: of several looks the quickest, lest the system puts us to sleep between the two.
+fn clocks() -> (Instant, u64) {
+    let look = |_| {
+        let origin = Instant::now();
+        let wall = SystemTime::now();
+        (origin.elapsed(), origin, wall)
+    };
+    let (_, origin, wall) =
+        (0..CLOCK_LOOKS).map(look).min_by_key(|look| look.0).expect("there are some looks");
+    let since_1970 = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    (origin, u64::try_from(since_1970.as_micros()).unwrap_or(u64::MAX))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;
