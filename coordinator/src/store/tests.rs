@@ -1,3 +1,5 @@
+mod power;
+
 use super::writer::Writer;
 use super::*;
 use common::checkpoint::{Best, Position};
