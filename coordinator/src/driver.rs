@@ -22,15 +22,8 @@ use common::metrics::Totals;
 use common::protocol::coordinator::{Coordinator, Event, Limits, Verdict};
 use common::tree::Node;
 use ending::Ending;
-<<<<<<< HEAD
 use proto::message::{Answer, AnswerBody, CoordinatorMessage, Hello, WorkerMessage};
 use proto::parameters::EncodedParameters;
-=======
-use proto::message::{
-    Answer, AnswerBody, CoordinatorMessage, EncodedParameters, Hello, Welcome, WorkerMessage,
-};
-use proto::outbound::encode_parameters;
->>>>>>> bench
 use round::RoundInProgress;
 use shell::clock::Clock;
 use shell::trace;
@@ -251,80 +244,6 @@ impl Driver {
         Ok(())
     }
 
-<<<<<<< HEAD
-=======
-    /// Does one thing; returns what that means to the machine.
-    fn act(&mut self, action: Action) -> Result<Option<Event>, RunError> {
-        match action {
-            Action::Welcome { connection, incarnation, rank } => {
-                let Some(name) = self.peers.admit(connection, incarnation, rank) else { return Ok(None) };
-                info!(worker = %name, %rank, %incarnation, "worker joined");
-                self.journal.workers(self.machine.members().count());
-                let timeout_ms = self.rules.heartbeat_timeout.as_millis() as u32;
-                let welcome = CoordinatorMessage::Welcome(Welcome {
-                    incarnation,
-                    rank,
-                    run_id: self.rules.run_id.clone(),
-                    heartbeat_ms: (timeout_ms / HEARTBEATS_PER_TIMEOUT).max(1),
-                    timeout_ms,
-                    model: self.trainer.config().model.clone(),
-                });
-                Ok(self.peers.send(incarnation, welcome).err().map(|why| Event::Gone(incarnation, why)))
-            }
-            Action::Full { connection, max } => {
-                self.peers.refuse(connection, format!("all {max} places are taken"));
-                Ok(None)
-            }
-            Action::Grant { to, round, node, copy } => {
-                if copy {
-                    info!(worker = %self.name(to), %round, piece = %node, "computing a late piece a second time");
-                }
-                Ok(self.grant(to, node).err().map(|why| Event::Gone(to, why)))
-            }
-            Action::Accept { .. } => {
-                if let (Some(round), Some(answer)) = (&mut self.round, self.answer.take()) {
-                    trace::within("add", || round.insert(answer));
-                }
-                Ok(None)
-            }
-            Action::Discard { from } => {
-                debug!(worker = %self.name(from), "an answer came too late to be of use");
-                self.answer = None;
-                Ok(None)
-            }
-            Action::Removed { member, cause, returned } => {
-                self.removed(member, &cause, &returned);
-                Ok(None)
-            }
-            Action::Complete(_) => self.complete(),
-            Action::Waiting { live, needed } => {
-                warn!(step = %self.trainer.step(), live, needed, "waiting for workers to join");
-                Ok(None)
-            }
-            Action::NonFinite { leaf, .. } => Err(self.non_finite(leaf)),
-        }
-    }
-
-    fn name(&self, who: Incarnation) -> &str {
-        self.peers.get(who).map_or("unknown", |peer| &peer.name)
-    }
-
-    fn removed(&mut self, member: Incarnation, cause: &Cause, returned: &[Node]) {
-        let Some(peer) = self.peers.close(member, CoordinatorMessage::Dropped(cause.to_string())) else {
-            return;
-        };
-        let (worker, rank, step) = (peer.name, peer.rank, self.trainer.step());
-        let pieces: Vec<String> = returned.iter().map(ToString::to_string).collect();
-        let pieces = pieces.join(",");
-        if *cause == Cause::Left {
-            info!(%worker, %rank, incarnation = %member, %step, pieces, "worker left");
-        } else {
-            warn!(%worker, %rank, incarnation = %member, %step, pieces, %cause, "worker dropped");
-        }
-        self.journal.workers(self.machine.members().count());
-    }
-
->>>>>>> bench
     /// Begins the next round, if the run is to go on.
     fn begin(&mut self) -> Result<(), RunError> {
         self.prepare().map_or(Ok(()), |event| self.feed(event))
@@ -351,13 +270,8 @@ impl Driver {
     fn grant(&mut self, to: Incarnation, node: Node) -> Result<(), String> {
         let version = self.trainer.step().0;
         let parameters = match self.parameters.take() {
-<<<<<<< HEAD
             Some(parameters) if parameters.version() == version => parameters,
             _ => Arc::new(EncodedParameters::new(version, self.trainer.params())),
-=======
-            Some(parameters) if parameters.version == version => parameters,
-            _ => Arc::new(trace::within("encode", || encode_parameters(version, self.trainer.params()))),
->>>>>>> bench
         };
         let sent = self.peers.send_parameters(to, &parameters);
         self.parameters = Some(parameters);
@@ -372,18 +286,14 @@ impl Driver {
         let Some(round) = self.round.take() else { return Ok(None) };
         let (work, sum): (_, Option<(Totals, AnswerBody)>) = round.into_sum();
         let (totals, body) = sum.expect("the machine has seen every leaf of the round accepted");
-<<<<<<< HEAD
         if work == Work::Train {
             // Else the update would have to work on a copy.
             self.parameters = None;
         }
-        match self.trainer.finish(work, totals, body)? {
-=======
         let finishing = (work == Work::Train).then(|| trace::span("optimizer"));
         let outcome = self.trainer.finish(work, totals, body)?;
         drop(finishing);
         match outcome {
->>>>>>> bench
             Outcome::Stepped(stepped) => {
                 let workers = self.machine.members().count();
                 self.journal.stepped(self.clock.now_us(), &stepped, workers);

@@ -16,13 +16,9 @@ use proto::parameters::EncodedParameters;
 use proto::values::Buffers;
 use proto::wire::cluster_server::{Cluster, ClusterServer};
 use proto::wire::{FromCoordinator, FromWorker};
-<<<<<<< HEAD
 use proto::{FRAME_BYTES, MESSAGE_BYTES_MAX, MESSAGES_AT_ONCE, STILL_ARRIVING, WINDOW_BYTES};
 use shell::shared_memory::{Address, View};
-=======
-use proto::{FRAME_BYTES, MESSAGE_BYTES_MAX, WINDOW_BYTES, outbound};
 use shell::trace::{self, Track};
->>>>>>> bench
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -159,37 +155,21 @@ impl Cluster for Service {
         };
         let outbox = Outbox { messages, _open: open };
         // Ends with the peer's stream or with the outbox, which the driver owns from the hello on.
-<<<<<<< HEAD
         tokio::spawn(reader.run(outbox, closed, presence));
-        let wire = ReceiverStream::new(outgoing)
-            .flat_map(move |item| shell::paced(lane.encode(item), MESSAGES_AT_ONCE).map(Ok));
-=======
-        tokio::spawn(reader.run(outbox, closed));
         let row = Track::new(&format!("connection {connection}, out"));
-        let wire = ReceiverStream::new(outgoing).flat_map(move |outgoing| {
+        let wire = ReceiverStream::new(outgoing).flat_map(move |item| {
             // Dropped when HTTP/2 has taken all of it.
             let sending = row.span("send");
-            stream::iter(encode(outgoing)).map(move |wire| {
+            let wire = trace::each("encode", lane.encode(item));
+            shell::paced(wire, MESSAGES_AT_ONCE).map(move |wire| {
                 let _in_progress = &sending;
                 Ok(wire)
             })
         });
->>>>>>> bench
         Ok(Response::new(wire.boxed()))
     }
 }
 
-<<<<<<< HEAD
-=======
-fn encode(outgoing: Outgoing) -> Vec<FromCoordinator> {
-    let _span = trace::span("encode");
-    match outgoing {
-        Outgoing::Message(message) => outbound::from_coordinator(message),
-        Outgoing::Parameters(parameters) => outbound::parameters(&parameters),
-    }
-}
-
->>>>>>> bench
 struct Reader {
     connection: u64,
     decoder: WorkerDecoder,
@@ -251,16 +231,12 @@ impl Reader {
         let mut told = Instant::now();
         loop {
             let input = match self.wire.message().await {
-<<<<<<< HEAD
-                Ok(Some(wire)) => match self.decoder.decode(wire) {
+                Ok(Some(wire)) => match trace::within("decode", || self.decoder.decode(wire)) {
                     Ok(Some(WorkerMessage::Sharing(step))) => {
                         self.share(step).await;
                         continue;
                     }
                     Ok(None) if told.elapsed() < STILL_ARRIVING => continue,
-=======
-                Ok(Some(wire)) => match trace::within("decode", || self.decoder.decode(wire)) {
->>>>>>> bench
                     Ok(message) => Input::Message { connection, message },
                     Err(error) => return Input::Invalid { connection, what: error.to_string() },
                 },

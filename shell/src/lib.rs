@@ -1,10 +1,5 @@
-<<<<<<< HEAD
-//! What both programs share on their outside: flags that may come from a file, logs, exit codes, the clock,
-//! the ways between processes of one machine.
-=======
 //! What both programs share on their outside: flags that may come from a file, logs, traces, exit codes, the clock,
-//! the way between processes of one machine.
->>>>>>> bench
+//! the ways between processes of one machine.
 //!
 //! Nothing here knows of training.
 

@@ -10,9 +10,6 @@ mod links_fail;
 mod processes;
 mod same_bits;
 mod simulation;
-<<<<<<< HEAD
 mod strangers;
-mod workers_fail;
-=======
 mod trace;
->>>>>>> bench
+mod workers_fail;

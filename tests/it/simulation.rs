@@ -9,7 +9,7 @@ const SEEDS: u64 = 5_000;
 const SABOTAGE_SEEDS: u64 = 500;
 
 /// What must happen in a sweep for it to mean anything.
-const KINDS: [&str; 30] = [
+const KINDS: [&str; 35] = [
     "audit",
     "connection cut, both learn",
     "connection dead, nobody learns",
@@ -22,11 +22,14 @@ const KINDS: [&str; 30] = [
     "miscomputed leaf",
     "miscomputing worker alone",
     "miscomputing worker found",
+    "network reorders messages",
+    "network repeats messages",
     "network slowed",
     "newcomer",
     "newcomer above the maximum",
     "nobody to audit",
     "non-finite answer",
+    "piece without its parameters",
     "quarantined worker refused",
     "spare",
     "spare taken in",
@@ -40,6 +43,8 @@ const KINDS: [&str; 30] = [
     "worker of other numerics let in",
     "worker of other numerics refused",
     "worker slowed",
+    "workers cut off, messages late",
+    "workers cut off, messages lost",
 ];
 
 fn variable(name: &str) -> Option<u64> {
@@ -79,6 +84,8 @@ fn every_planted_fault_is_noticed_by_the_promise_that_guards_it() {
         (Sabotage::LoseGrant, "no_thread_idles_while_leaves_wait"),
         (Sabotage::Misattribute, "honest_workers_are_not_accused"),
         (Sabotage::ForgetNames, "liars_stay_out"),
+        (Sabotage::IgnoreVersions, "answers_are_fresh"),
+        (Sabotage::CommitEarly, "leaves_are_reduced_once"),
         (Sabotage::ForgetSpares, "spares_take_over"),
         (Sabotage::EqualChecksums, "audited_pieces_agree"),
         (Sabotage::SkipAudits, "audited_pieces_agree"),

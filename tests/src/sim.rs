@@ -35,6 +35,10 @@ pub enum Sabotage {
     LoseLeaf,
     /// The coordinator adds an answer twice.
     AddTwice,
+    /// A worker computes a piece with whatever parameters it has.
+    IgnoreVersions,
+    /// The coordinator applies a step as soon as the first answer is there.
+    CommitEarly,
     /// A worker sends what an earlier membership computed under its present one.
     RelabelStale,
     /// The coordinator keeps a dead member's piece.

@@ -9,15 +9,10 @@ use hyper_util::rt::TokioIo;
 use proto::inbound::CoordinatorDecoder;
 use proto::message::{CoordinatorMessage, Sharing, WorkerMessage};
 use proto::wire::cluster_client::ClusterClient;
-<<<<<<< HEAD
 use proto::{FRAME_BYTES, MESSAGE_BYTES_MAX, MESSAGES_AT_ONCE, STILL_ARRIVING, WINDOW_BYTES, outbound};
+use shell::trace::{self, Track};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-=======
-use proto::{FRAME_BYTES, MESSAGE_BYTES_MAX, WINDOW_BYTES, outbound};
-use shell::trace::{self, Track};
-use std::time::Duration;
->>>>>>> bench
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
@@ -82,7 +77,6 @@ impl Drop for Connection {
 
 struct Reader {
     dial: u64,
-<<<<<<< HEAD
     address: String,
     inbox: mpsc::Sender<Input>,
     /// To the coordinator, for what is settled between the two ends of the stream.
@@ -106,18 +100,22 @@ impl Reader {
     async fn read(&self, messages: impl Stream<Item = WorkerMessage> + Send + 'static) -> Result<(), String> {
         let channel = connect(&self.address).await?;
         let mut client = ClusterClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        let lane = self.lane.clone();
+        let (lane, row) = (self.lane.clone(), Track::new("out"));
         let wire = messages.flat_map(move |message| {
+            // Dropped when HTTP/2 has taken all of it.
+            let sending = row.span("send");
             let lease = lane.as_ref().and_then(|lane| lane.lease(&message));
             let place = move |at, bytes: &[u8]| lease.as_ref()?.write(at, bytes).ok();
-            shell::paced(outbound::from_worker(message, place), MESSAGES_AT_ONCE)
+            let wire = trace::each("encode", outbound::from_worker(message, place));
+            shell::paced(wire.inspect(move |_| _ = &sending), MESSAGES_AT_ONCE)
         });
         let response = client.join(wire).await.map_err(|status| status.message().to_owned())?;
         let mut stream = response.into_inner();
         let mut decoder = CoordinatorDecoder::default();
         let mut told = Instant::now();
         while let Some(wire) = stream.message().await.map_err(|status| status.message().to_owned())? {
-            let message = decoder.decode(wire).map_err(|error| format!("the coordinator sent {error}"))?;
+            let message = trace::within("decode", || decoder.decode(wire))
+                .map_err(|error| format!("the coordinator sent {error}"))?;
             if decoder.released() {
                 self.answer(Some(WorkerMessage::Sharing(Sharing::Released)))?;
             }
@@ -140,31 +138,6 @@ impl Reader {
     fn answer(&self, message: Option<WorkerMessage>) -> Result<(), String> {
         let sent = message.map_or(Ok(()), |message| self.answers.try_send(message));
         sent.map_err(|_| NOT_READING.to_owned())
-=======
-    address: &str,
-    messages: impl Stream<Item = WorkerMessage> + Send + 'static,
-    inbox: &mpsc::Sender<Input>,
-) -> Result<(), String> {
-    let channel = connect(address).await?;
-    let mut client = ClusterClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let row = Track::new("out");
-    let wire = messages.flat_map(move |message| {
-        // Dropped when HTTP/2 has taken all of it.
-        let sending = row.span("send");
-        let wire = trace::each("encode", outbound::from_worker(message));
-        stream::iter(wire.inspect(move |_| _ = &sending))
-    });
-    let response = client.join(wire).await.map_err(|status| status.message().to_owned())?;
-    let mut stream = response.into_inner();
-    let mut decoder = CoordinatorDecoder::default();
-    while let Some(wire) = stream.message().await.map_err(|status| status.message().to_owned())? {
-        let message = trace::within("decode", || decoder.decode(wire))
-            .map_err(|error| format!("the coordinator sent {error}"))?;
-        let input = Input::Message { dial, message: message.map(Box::new) };
-        if inbox.send(input).await.is_err() {
-            return Ok(());
-        }
->>>>>>> bench
     }
 }
 

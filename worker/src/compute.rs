@@ -169,13 +169,9 @@ impl Shared {
                 Some((parameters, network)) if Arc::ptr_eq(parameters, &piece.parameters) => network,
                 other => load(other, &piece.parameters)?,
             };
-<<<<<<< HEAD
             let precision = piece.parameters.precision;
             let value = compute(network, piece.task, precision, &samples)?;
-=======
-            let value = compute(network, piece.task, &samples)?;
             drop(computing);
->>>>>>> bench
             if let Some((totals, body)) = piece.insert(leaf, value) {
                 let (incarnation, round, node) = (piece.incarnation, piece.round, piece.node);
                 (self.deliver)(Outcome::Computed(Computed {

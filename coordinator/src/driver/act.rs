@@ -6,6 +6,7 @@ use common::ids::Incarnation;
 use common::protocol::coordinator::{Action, Cause, Event, Purpose, QUARANTINE_AFTER};
 use common::tree::Node;
 use proto::message::{CoordinatorMessage, Spare, Welcome};
+use shell::trace;
 use tracing::{debug, info, warn};
 
 impl Driver {
@@ -25,7 +26,8 @@ impl Driver {
             }
             Action::Accept { .. } => {
                 if let (Some(round), Some(answer)) = (&mut self.round, self.answer.take()) {
-                    round.insert(answer, self.trainer.threads());
+                    let threads = self.trainer.threads();
+                    trace::within("add", || round.insert(answer, threads));
                 }
                 Ok(None)
             }

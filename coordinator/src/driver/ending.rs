@@ -5,11 +5,8 @@ use crate::store::StoreError;
 use crate::store::writer::{Ticket, Written};
 use crate::trainer::Work;
 use common::ids::Step;
-<<<<<<< HEAD
 use common::tree::Node;
-=======
 use shell::trace;
->>>>>>> bench
 use std::time::Duration;
 use tracing::{debug, error, info};
 

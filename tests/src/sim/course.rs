@@ -61,7 +61,7 @@ impl Course {
     }
 
     pub(crate) fn add(&mut self, world: &mut World, node: Node, mut value: Value) -> Result<(), Violation> {
-        if world.has(Sabotage::AddInArrivalOrder) {
+        if world.has(Sabotage::AddInArrivalOrder) || world.has(Sabotage::CommitEarly) {
             match &mut self.heap {
                 Some(heap) => heap.add(value.clone()),
                 heap @ None => *heap = Some(value.clone()),

@@ -1,8 +1,8 @@
 //! How the outside interferes with a run. A fault that finds nobody to strike is not counted.
 
 use super::invariants::{Sight, Violation};
-use super::message::Wake;
-use super::network::Break;
+use super::message::{Trouble, Wake};
+use super::network::{Break, Partition};
 use super::plan::Fault;
 use super::run::Run;
 use common::protocol::worker::Event;
@@ -48,10 +48,21 @@ impl Run {
                 }
             }
             Fault::Lag { by_us, for_us } => {
-                self.world.network.lag_us = by_us;
-                self.world.after(for_us, Wake::LagEnds);
+                self.world.network.weather.lag_us = by_us;
+                self.world.after(for_us, Wake::Calm(Trouble::Lag));
                 self.world.report.count("network slowed");
             }
+            Fault::Repeat { for_us } => {
+                self.world.network.weather.repeats = true;
+                self.world.after(for_us, Wake::Calm(Trouble::Repeats));
+                self.world.report.count("network repeats messages");
+            }
+            Fault::Reorder { for_us } => {
+                self.world.network.weather.reorders = true;
+                self.world.after(for_us, Wake::Calm(Trouble::Disorder));
+                self.world.report.count("network reorders messages");
+            }
+            Fault::Partition { workers, loses, for_us } => self.partition(workers, loses, for_us),
             Fault::CoordinatorCrash { how, down_us } => self.crash_coordinator(how, down_us),
         }
         Ok(())
@@ -92,6 +103,21 @@ impl Run {
             Break::SilentUp => "connection half open, upwards dead",
             Break::SilentDown => "connection half open, downwards dead",
         });
+    }
+
+    fn partition(&mut self, workers: u32, loses: bool, for_us: u64) {
+        let partition = Partition { workers, until_us: self.world.now_us + for_us, loses };
+        self.world.network.weather.partition = Some(partition);
+        self.world.after(for_us, Wake::Calm(Trouble::Partition));
+        if !loses {
+            self.world.report.count("workers cut off, messages late");
+            return;
+        }
+        self.world.report.count("workers cut off, messages lost");
+        let cut_off = self.peers.iter().enumerate().filter(|(id, peer)| !peer.over && partition.holds(*id));
+        for connection in cut_off.filter_map(|(_, peer)| peer.connection) {
+            self.world.cut(connection, Break::Silent);
+        }
     }
 
     fn crash_coordinator(&mut self, how: Break, down_us: u64) {

@@ -178,13 +178,16 @@ impl Hub {
                 if link.told.replace(round) != Some(round) {
                     world.down(connection, Down::Parameters(self.course.task()));
                 }
-                world.down(connection, Down::Grant(round, node));
+                world.down(connection, Down::Grant(round, node, self.course.task().step));
             }
             Action::Accept { from, node } => {
                 let value = value.take().expect("a finite answer has a value");
                 let connection = self.link_of[&from];
                 world.saw(&Sight::Accepted { connection, value: &value, task: self.course.task() })?;
                 self.course.add(world, node, value)?;
+                if world.has(Sabotage::CommitEarly) {
+                    self.course.commit(world)?;
+                }
             }
             Action::Removed { member, .. } => {
                 if let Some(connection) = self.link_of.remove(&member) {

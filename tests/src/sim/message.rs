@@ -25,8 +25,8 @@ pub(crate) enum Wake {
     Thaw(usize),
     /// A slow worker is fast again.
     Recover(usize),
-    /// The network is as fast as before.
-    LagEnds,
+    /// The network is as good as before in this.
+    Calm(Trouble),
     /// A worker process starts.
     StartWorker(String),
     /// A worker that has not been there before starts.
@@ -35,6 +35,15 @@ pub(crate) enum Wake {
     StartCoordinator,
     /// Faults end.
     Heal,
+}
+
+/// What can be wrong with a network.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Trouble {
+    Lag,
+    Repeats,
+    Disorder,
+    Partition,
 }
 
 /// From a worker.
@@ -60,10 +69,13 @@ pub(crate) enum Body {
 pub(crate) enum Down {
     Welcome(Incarnation),
     Spare,
-    Refused { retry: bool },
+    Refused {
+        retry: bool,
+    },
     Heartbeat,
     Parameters(Task),
-    Grant(Round, Node),
+    /// With the step whose parameters it needs.
+    Grant(Round, Node, u64),
     Dropped,
     Ended,
 }

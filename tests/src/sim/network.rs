@@ -1,9 +1,10 @@
-//! Connections with delays: messages of one direction arrive in order or, once the connection breaks, not at all.
+//! Connections with delays: messages of one direction arrive in order or, once the connection breaks, not at all. In bad
+//! weather they also overtake each other and arrive twice, and some workers are cut off.
 //!
 //! Decides when a message arrives and whether; what it means is for the shells.
 
 use super::agenda::Agenda;
-use super::message::{Down, Up, Wake};
+use super::message::{Down, Trouble, Up, Wake};
 use super::plan::Delays;
 use common::rng::Stream;
 
@@ -28,6 +29,46 @@ struct Connection {
     down: Lane,
 }
 
+/// Some workers and the coordinator can't reach each other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Partition {
+    /// A bit for each worker's number, modulo 32.
+    pub(crate) workers: u32,
+    pub(crate) until_us: u64,
+    /// What is sent is lost, and so is the connection that it was sent on; else it arrives when the partition ends.
+    pub(crate) loses: bool,
+}
+
+impl Partition {
+    pub(crate) fn holds(&self, worker: usize) -> bool {
+        self.workers >> (worker % 32) & 1 == 1
+    }
+}
+
+/// What makes a network worse than slow.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Weather {
+    /// Added to every delay.
+    pub(crate) lag_us: u64,
+    /// Some messages arrive twice.
+    pub(crate) repeats: bool,
+    /// A message may overtake those before it.
+    pub(crate) reorders: bool,
+    pub(crate) partition: Option<Partition>,
+}
+
+impl Weather {
+    pub(crate) fn calm(&mut self, trouble: Trouble, now_us: u64) {
+        match trouble {
+            Trouble::Lag => self.lag_us = 0,
+            Trouble::Repeats => self.repeats = false,
+            Trouble::Disorder => self.reorders = false,
+            // A later one may have begun.
+            Trouble::Partition => self.partition = self.partition.filter(|later| later.until_us > now_us),
+        }
+    }
+}
+
 /// How a connection breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Break {
@@ -47,20 +88,26 @@ pub(crate) struct Network {
     delays: Delays,
     random: Stream,
     connections: Vec<Connection>,
-    /// Added to every delay.
-    pub(crate) lag_us: u64,
+    pub(crate) weather: Weather,
 }
 
 impl Network {
     pub(crate) fn new(delays: Delays, random: Stream) -> Self {
-        Self { delays, random, connections: Vec::new(), lag_us: 0 }
+        Self { delays, random, connections: Vec::new(), weather: Weather::default() }
     }
 
     /// A new connection of the worker's.
     pub(crate) fn dial(&mut self, worker: usize) -> usize {
         let delay_us = 50 + self.random.below(self.delays.base_us_max);
-        self.connections.push(Connection { worker, delay_us, up: Lane::default(), down: Lane::default() });
+        let silent = self.cut_off(worker).is_some_and(|partition| partition.loses);
+        let lane = || Lane { silent, ..Lane::default() };
+        self.connections.push(Connection { worker, delay_us, up: lane(), down: lane() });
         self.connections.len() - 1
+    }
+
+    /// The partition that the worker is in.
+    fn cut_off(&self, worker: usize) -> Option<Partition> {
+        self.weather.partition.filter(|partition| partition.holds(worker))
     }
 
     /// Whose connection it is.
@@ -83,20 +130,41 @@ impl Network {
 
     /// Sends to the coordinator. [`Up::Ended`] closes this direction behind what was sent before.
     pub(crate) fn up(&mut self, now_us: u64, agenda: &mut Agenda<Wake>, connection: usize, message: Up) {
-        let delay_us = self.delay_us(connection);
-        let lane = &mut self.connections[connection].up;
-        if let Some(arrives_us) = lane.send(now_us + delay_us, message == Up::Ended) {
-            agenda.enter(arrives_us, Wake::Up { connection, generation: lane.generation, message });
+        let is_last = message == Up::Ended;
+        let copies = self.copies(is_last || matches!(message, Up::Hello { .. }));
+        for _ in 0..copies {
+            let (at_us, reorders) = self.route(now_us, connection);
+            let lane = &mut self.connections[connection].up;
+            if let Some(arrives_us) = lane.send(at_us, is_last, reorders) {
+                let (generation, message) = (lane.generation, message.clone());
+                agenda.enter(arrives_us, Wake::Up { connection, generation, message });
+            }
         }
     }
 
     /// Sends to the worker. [`Down::Ended`] closes this direction behind what was sent before.
     pub(crate) fn down(&mut self, now_us: u64, agenda: &mut Agenda<Wake>, connection: usize, message: Down) {
-        let delay_us = self.delay_us(connection);
-        let lane = &mut self.connections[connection].down;
-        if let Some(arrives_us) = lane.send(now_us + delay_us, message == Down::Ended) {
-            agenda.enter(arrives_us, Wake::Down { connection, generation: lane.generation, message });
+        let is_last = message == Down::Ended;
+        for _ in 0..self.copies(is_last) {
+            let (at_us, reorders) = self.route(now_us, connection);
+            let lane = &mut self.connections[connection].down;
+            if let Some(arrives_us) = lane.send(at_us, is_last, reorders) {
+                let (generation, message) = (lane.generation, message.clone());
+                agenda.enter(arrives_us, Wake::Down { connection, generation, message });
+            }
         }
+    }
+
+    /// How often a message arrives. A stream's first and last message are the stream: there is one of each.
+    fn copies(&mut self, is_edge: bool) -> u32 {
+        1 + u32::from(self.weather.repeats && !is_edge && self.random.below(8) == 0)
+    }
+
+    /// When a message arrives if nothing holds it up, and whether it may overtake others.
+    fn route(&mut self, now_us: u64, connection: usize) -> (u64, bool) {
+        let held_us = self.cut_off(self.worker(connection)).map_or(0, |partition| partition.until_us);
+        let at_us = now_us.max(held_us) + self.delay_us(connection);
+        (at_us, self.weather.reorders && self.random.below(4) == 0)
     }
 
     /// Breaks a connection.
@@ -117,18 +185,21 @@ impl Network {
 
     fn delay_us(&mut self, connection: usize) -> u64 {
         let jitter_us = self.random.below(self.delays.jitter_us_max);
-        u64::from(self.connections[connection].delay_us + jitter_us) + self.lag_us
+        u64::from(self.connections[connection].delay_us + jitter_us) + self.weather.lag_us
     }
 }
 
 impl Lane {
     /// When what is sent arrives, if it does.
-    fn send(&mut self, at_us: u64, is_last: bool) -> Option<u64> {
+    fn send(&mut self, at_us: u64, is_last: bool, overtakes: bool) -> Option<u64> {
         if self.closed || self.silent {
             return None;
         }
-        self.last_us = self.last_us.max(at_us);
         self.closed = is_last;
+        if overtakes {
+            return Some(at_us);
+        }
+        self.last_us = self.last_us.max(at_us);
         Some(self.last_us)
     }
 }

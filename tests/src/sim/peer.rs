@@ -116,7 +116,16 @@ impl Peer {
                 self.task = Some(task);
                 Event::Heard
             }
-            Down::Grant(round, node) => Event::Grant(round, node),
+            Down::Grant(round, node, step) => {
+                let fits =
+                    self.task.is_some_and(|task| task.step == step || world.has(Sabotage::IgnoreVersions));
+                if fits {
+                    Event::Grant(round, node)
+                } else {
+                    world.report.count("piece without its parameters");
+                    Event::Lost(format!("piece {node} needs the parameters of step {step}"))
+                }
+            }
             Down::Dropped => Event::Lost("dropped".into()),
             Down::Ended => Event::Lost("the stream ended".into()),
         };

@@ -44,11 +44,17 @@ pub(crate) enum Fault {
     Slow { who: u32, for_us: u64 },
     /// The network is slower for a while.
     Lag { by_us: u64, for_us: u64 },
+    /// Messages arrive twice for a while.
+    Repeat { for_us: u64 },
+    /// Messages overtake each other for a while.
+    Reorder { for_us: u64 },
+    /// Some workers can't reach the coordinator for a while.
+    Partition { workers: u32, loses: bool, for_us: u64 },
     /// The coordinator dies and is started again.
     CoordinatorCrash { how: Break, down_us: u64 },
 }
 
-const FAULT_KINDS: u32 = 10;
+const FAULT_KINDS: u32 = 13;
 
 /// Everything that a seed decides before the run.
 #[derive(Clone, Debug)]
@@ -174,6 +180,9 @@ fn fault(random: &mut Stream, audit: Audit, kind: u32) -> Fault {
         // Where not every piece is audited a wrong one is found by luck only.
         8 if audit.share == SHARE_PARTS => Fault::Miscompute { who },
         7 | 8 => Fault::Lag { by_us: u64::from(spread(random, 1_000, 1_000_000)), for_us },
+        9 => Fault::Repeat { for_us },
+        10 => Fault::Reorder { for_us },
+        11 => Fault::Partition { workers: random.bits32(), loses: random.below(2) == 0, for_us },
         _ => Fault::CoordinatorCrash { how: crash, down_us: for_us },
     }
 }

@@ -4,6 +4,7 @@ use super::course::Checkpoint;
 use super::hub::Hub;
 use super::invariants::{Sight, Violation};
 use super::message::{Down, Wake};
+use super::network::Weather;
 use super::peer::Peer;
 use super::plan::Plan;
 use super::world::World;
@@ -118,7 +119,7 @@ impl Run {
             Wake::Fault(fault) => self.inject(fault)?,
             Wake::Thaw(id) => self.thaw(id)?,
             Wake::Recover(id) => self.peers[id].slowed = false,
-            Wake::LagEnds => world.network.lag_us = 0,
+            Wake::Calm(trouble) => world.network.weather.calm(trouble, world.now_us),
             Wake::StartWorker(name) => self.start_worker(name),
             Wake::StartNewcomer => self.start_newcomer(),
             Wake::StartCoordinator => self.start_coordinator()?,
@@ -181,7 +182,7 @@ impl Run {
 
     fn heal(&mut self) -> Result<(), Violation> {
         self.start_coordinator()?;
-        self.world.network.lag_us = 0;
+        self.world.network.weather = Weather::default();
         for id in 0..self.peers.len() {
             self.peers[id].spoil = None;
             self.peers[id].slowed = false;
