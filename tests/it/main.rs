@@ -9,6 +9,7 @@ mod hostile_bytes;
 mod links_fail;
 mod processes;
 mod same_bits;
+mod short_way;
 mod simulation;
 mod strangers;
 mod trace;

@@ -1,0 +1,38 @@
+//! Within a machine tensors go through shared memory, by themselves; that it never shows in the bits is what every test
+//! with local workers shows.
+
+use nix::sys::signal::Signal::SIGTERM;
+use std::time::{Duration, Instant};
+use tests::golden::Bench;
+use tests::process::Process;
+
+/// For memories to be opened.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How many shared memories a process has open, its own among them.
+fn memories(process: &Process) -> usize {
+    let files = std::fs::read_dir(format!("/proc/{}/fd", process.id())).expect("a process that runs");
+    let links = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+    links.filter(|link| link.to_string_lossy().contains("memfd:lockstep")).count()
+}
+
+#[test]
+fn a_local_worker_and_the_coordinator_open_each_others_memory_and_one_over_tcp_does_not() {
+    let bench = Bench::new();
+    let long = ["--epochs", "1000000", "--schedule", "constant"];
+    for (more, worker, expected) in [(&["--local", "--threads", "1"][..], None, 2), (&[], Some("far"), 1)] {
+        let (mut run, address) = bench.coordinator(&[&["--workers", "1"], more, &long].concat());
+        let worker = worker.map(|name| Process::worker(&address, name));
+        let before = bench.newest();
+        run.wait_for_checkpoint(bench.folder(), before + 1);
+        let deadline = Instant::now() + PATIENCE;
+        while memories(&run) < expected {
+            assert!(Instant::now() < deadline, "{} of {expected} memories are open", memories(&run));
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        assert_eq!(memories(&run), expected);
+        run.signal(SIGTERM);
+        assert_eq!(run.wait().code, Some(0));
+        drop(worker);
+    }
+}
