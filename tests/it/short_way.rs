@@ -3,7 +3,6 @@
 
 use nix::sys::signal::Signal::SIGTERM;
 use std::time::{Duration, Instant};
-use tests::golden::Bench;
 use tests::process::Process;
 
 /// For memories to be opened.
@@ -18,13 +17,14 @@ fn memories(process: &Process) -> usize {
 
 #[test]
 fn a_local_worker_and_the_coordinator_open_each_others_memory_and_one_over_tcp_does_not() {
-    let bench = Bench::new();
-    let long = ["--epochs", "1000000", "--schedule", "constant"];
+    let long = ["--dataset", "digits", "--model", "linear", "--epochs", "1000000", "--schedule", "constant"];
     for (more, worker, expected) in [(&["--local", "--threads", "1"][..], None, 2), (&[], Some("far"), 1)] {
-        let (mut run, address) = bench.coordinator(&[&["--workers", "1"], more, &long].concat());
+        let checkpoints = tempfile::tempdir().expect("a folder");
+        let folder = ["--checkpoint-dir", checkpoints.path().to_str().expect("a readable name")];
+        let own = ["--workers", "1", "--checkpoint-every", "5"];
+        let (mut run, address) = Process::coordinator("127.0.0.1:0", &[&own, &folder, more, &long].concat());
         let worker = worker.map(|name| Process::worker(&address, name));
-        let before = bench.newest();
-        run.wait_for_checkpoint(bench.folder(), before + 1);
+        run.wait_for_checkpoint(checkpoints.path(), 5);
         let deadline = Instant::now() + PATIENCE;
         while memories(&run) < expected {
             assert!(Instant::now() < deadline, "{} of {expected} memories are open", memories(&run));
