@@ -116,7 +116,7 @@ pub enum RunError {
         /// The newest checkpoint on disk.
         last_good: String,
         /// Why not.
-        source: StoreError,
+        source: Box<StoreError>,
     },
     /// The last checkpoint could not be written.
     #[error("the checkpoint of step {step} could not be written: {source}")]

@@ -210,11 +210,11 @@ impl Worker {
     }
 
     fn stand(&mut self, now_us: u64, standing: Standing, pulse: Pulse) -> Vec<Action> {
-        let is_due = match (&self.state, standing) {
-            (State::Joining { .. }, _) => true,
-            (State::Open { standing: Standing::Spare, .. }, Standing::Member { .. }) => true,
-            _ => false,
-        };
+        let is_due = matches!(
+            (&self.state, standing),
+            (State::Joining { .. }, _)
+                | (State::Open { standing: Standing::Spare, .. }, Standing::Member { .. })
+        );
         if !is_due {
             return self.lost(now_us, format!("{standing:?}, which was not asked for"));
         }

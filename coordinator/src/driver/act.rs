@@ -56,7 +56,7 @@ impl Driver {
     fn answer_newcomer(&mut self, action: Action) -> Option<Event> {
         match action {
             Action::Welcome { connection, incarnation, rank } => {
-                let Some(name) = self.peers.admit(connection, incarnation, rank) else { return None };
+                let name = self.peers.admit(connection, incarnation, rank)?;
                 info!(worker = %name, %rank, %incarnation, "worker joined");
                 self.journal.workers(self.machine.members().count());
                 let (heartbeat_ms, timeout_ms) = self.pulse_ms();
@@ -71,7 +71,7 @@ impl Driver {
                 self.peers.send(incarnation, welcome).err().map(|why| Event::Gone(incarnation, why))
             }
             Action::Spare { connection, incarnation, ahead } => {
-                let Some(name) = self.peers.keep(connection, incarnation) else { return None };
+                let name = self.peers.keep(connection, incarnation)?;
                 info!(worker = %name, %incarnation, ahead, "all places are taken; worker kept as a spare");
                 let (heartbeat_ms, timeout_ms) = self.pulse_ms();
                 let spare = CoordinatorMessage::Spare(Spare { ahead, heartbeat_ms, timeout_ms });
