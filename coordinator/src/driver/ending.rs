@@ -91,7 +91,7 @@ impl Driver {
             Err(problem) => {
                 let last_good = self.last_good();
                 if self.rules.checkpoint_required {
-                    return Err(RunError::CheckpointRequired { step, last_good, source: problem.into() });
+                    return Err(RunError::CheckpointRequired { step, last_good, source: Box::new(problem) });
                 }
                 error!(%step, last_good, %problem, "no checkpoint; the training goes on, the next one is tried anew");
                 self.ending.failed = Some(problem);
