@@ -38,7 +38,7 @@ impl Visited {
     /// Where the coordinator itself listens.
     fn address(&self) -> String {
         let errors = self.run.errors();
-        let line = errors.lines().find(|line| line.starts_with("listening on ")).expect("its address");
+        let line = errors.lines().find(|line| line.starts_with("listening on ")).expect("it says so");
         line.split([' ', ';']).nth(2).expect("an address").to_owned()
     }
 
@@ -56,7 +56,7 @@ impl Visited {
 /// Reads until the other side closes; answers HTTP/2's pings if `polite`.
 fn wait_for_close(stream: &mut TcpStream, polite: bool) {
     let deadline = Instant::now() + CLOSED_WITHIN;
-    stream.set_read_timeout(Some(CLOSED_WITHIN)).expect("a deadline");
+    stream.set_read_timeout(Some(CLOSED_WITHIN)).expect("more than no time");
     let mut received = Vec::new();
     let mut buffer = [0; 4096];
     loop {
