@@ -22,7 +22,8 @@ fn a_local_worker_and_the_coordinator_open_each_others_memory_and_one_over_tcp_d
         let checkpoints = tempfile::tempdir().expect("a folder");
         let folder = ["--checkpoint-dir", checkpoints.path().to_str().expect("a readable name")];
         let own = ["--workers", "1", "--checkpoint-every", "5"];
-        let (mut run, address) = Process::coordinator("127.0.0.1:0", &[&own, &folder, more, &long].concat());
+        let flags = [&own[..], &folder, more, &long].concat();
+        let (mut run, address) = Process::coordinator("127.0.0.1:0", &flags);
         let worker = worker.map(|name| Process::worker(&address, name));
         run.wait_for_checkpoint(checkpoints.path(), 5);
         let deadline = Instant::now() + PATIENCE;
