@@ -31,6 +31,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 /// From opening a stream to having said hello on it.
 const HELLO_TIMEOUT: Duration = lobby::STAY;
+/// For a worker to read its last word and go, once the driver has closed its stream.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// Messages that wait for one worker; one that lets more pile up is not reading.
 const OUTBOX_MESSAGES: usize = 256;
 /// A worker needs one stream; a few more do no harm.
@@ -206,10 +208,21 @@ impl Reader {
         };
         let end = tokio::select! {
             end = self.forward() => end,
-            _ = closed => return,
+            _ = closed => return self.drain().await,
         };
         // The receiver is gone only when the run is over.
         let _ = self.inbox.send(end).await;
+    }
+
+    /// Reads on, without a look, until the worker has closed its side. A connection that is closed with bytes unread is
+    /// reset, and then the worker's system may discard the last word before the worker has read it.
+    async fn drain(self) {
+        // The stream to the worker ends with this.
+        drop(self.answers);
+        let mut wire = self.wire;
+        let rest = async { while let Ok(Some(_)) = wire.message().await {} };
+        // One that goes on talking is cut off.
+        let _ = tokio::time::timeout(DRAIN_TIMEOUT, rest).await;
     }
 
     /// The first message.
