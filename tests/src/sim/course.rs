@@ -55,6 +55,11 @@ impl Course {
         Task { step: self.at.step, leaves, parameters: self.at.parameters }
     }
 
+    /// The tree of the round in progress.
+    pub(crate) fn tree(&self) -> Option<Tree> {
+        self.reduction.is_some().then(|| Tree::new(self.task().leaves))
+    }
+
     pub(crate) fn begin(&mut self) {
         let tree = Tree::new(self.task().leaves);
         self.reduction = Some(Reduction::new(tree, tree.root()));

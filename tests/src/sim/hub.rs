@@ -13,6 +13,7 @@ use common::ids::{Incarnation, Round};
 use common::protocol::coordinator::{
     Action, Audit, Coordinator, Event, Limits, Numerics, Purpose, Refusal, Verdict,
 };
+use common::tree::Node;
 use std::collections::BTreeMap;
 
 /// From one step to the next, at most: the optimizer.
@@ -116,10 +117,21 @@ impl Hub {
                     Body::NonFinite { checksum } => (Verdict::NonFinite { checksum }, None),
                     Body::Garbage => return Ok(()),
                 };
+                if let Some(value) = value.as_ref().filter(|value| !self.fits(round, node, value)) {
+                    let what = format!("{} samples for piece {node}", value.leaves.len());
+                    return self.feed(world, Event::Invalid(from, what), None);
+                }
                 let from = self.attribute(world, from);
                 self.feed(world, Event::Result { from, round, node, verdict }, value)
             }
         }
+    }
+
+    /// Whether an answer to this round has as many samples as its piece: the real shell looks at no more either.
+    fn fits(&self, round: Round, node: Node, value: &Value) -> bool {
+        let is_current = round.0 + 1 == self.rounds;
+        let below = self.course.tree().filter(|_| is_current).map(|tree| tree.leaves_below(node));
+        below.is_none_or(|below| below.len() == value.leaves.len())
     }
 
     fn attribute(&self, world: &World, from: Incarnation) -> Incarnation {

@@ -141,7 +141,7 @@ impl Peer {
             value = value.miscomputed(self.id);
         }
         if leaf == 0 && world.has(Sabotage::LoseLeaf) {
-            value.leaves.clear();
+            value.leaves.fill(u32::MAX);
         }
         let reduction = work.reduction.as_mut().expect("a piece is complete with its last leaf only");
         if reduction.insert(Node::leaf(leaf), value, Value::add) == Inserted::Complete {
