@@ -43,7 +43,7 @@ pub fn sweep(seeds: std::ops::Range<u64>) -> Result<Report, String> {
 /// One seed; a failure is run again to tell what led to it.
 fn one(seed: u64) -> Result<Report, String> {
     let no_sabotage: Option<Sabotage> = None;
-    let replay = format!("LOCKSTEP_SIM_SEED={seed} cargo test -p tests --test it simulation");
+    let replay = format!("LOCKSTEP_SIM_SEED={seed} cargo test --workspace --test it simulation");
     match catch_unwind(|| simulate(seed, no_sabotage)) {
         Ok(Ok(report)) => Ok(report),
         Ok(Err(_)) => {
