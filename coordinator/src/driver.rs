@@ -134,7 +134,10 @@ impl Driver {
             let wait = async { tokio::time::timeout_at(deadline.into(), inbox.recv()).await };
             let received = trace::within("wait", || handle.block_on(wait));
             if let Ok(input) = received {
-                self.input(input.expect("this thread's owner holds a sender"))?;
+                let Some(input) = input else {
+                    return Err(RunError::Internal("the run was given up".to_owned()));
+                };
+                self.input(input)?;
                 // What has arrived counts before any deadline does.
                 for input in std::iter::from_fn(|| inbox.try_recv().ok()).take(INPUTS_AT_ONCE) {
                     self.input(input)?;

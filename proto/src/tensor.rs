@@ -14,16 +14,12 @@ use common::precision::{self, Precision};
 use std::borrow::Cow;
 use std::fmt;
 
-/// All chunks but a tensor's last have this size: it fits a core's second cache with room for the values beside it.
-pub const CHUNK_BYTES: usize = 64 * 1024;
-
-const F32_BYTES: usize = size_of::<f32>();
-/// Values of a whole chunk.
-pub const CHUNK_VALUES: usize = CHUNK_BYTES / F32_BYTES;
+/// Values of all chunks but a tensor's last: as f32, 64 KiB fit a core's second cache with room for what is done to them.
+pub const CHUNK_VALUES: usize = 16 * 1024;
 
 /// What announces `values`.
 #[must_use]
-pub fn head(values: &[f32], precision: Precision) -> TensorHead {
+pub(crate) fn head(values: &[f32], precision: Precision) -> TensorHead {
     TensorHead { elements: values.len() as u64, dtype: dtype(precision).into() }
 }
 
@@ -53,11 +49,12 @@ pub(crate) fn part(values: &[f32], index: usize) -> &[f32] {
 
 /// One chunk of at most [`CHUNK_VALUES`] values.
 #[must_use]
-pub fn chunk(values: &[f32]) -> Chunk {
+pub(crate) fn chunk(values: &[f32]) -> Chunk {
     placed_chunk(values, 0, Precision::F32, |_, _| None)
 }
 
-/// Chunk `index` of a tensor, with `values`, which are rounded to `precision`. Its bytes go where `place` puts them, or else into the chunk.
+/// Chunk `index` of a tensor, with `values`, which are rounded to `precision`. Its bytes go where `place` puts them, or
+/// else into the chunk.
 pub(crate) fn placed_chunk(
     values: &[f32],
     index: usize,
@@ -82,11 +79,6 @@ fn little_endian(values: &[f32], precision: Precision) -> Cow<'_, [u8]> {
             Cow::Owned(bytemuck::cast_slice(&narrow).to_vec())
         }
     }
-}
-
-/// All chunks, each made when it is asked for.
-pub fn chunks(values: &[f32]) -> impl Iterator<Item = Chunk> {
-    values.chunks(CHUNK_VALUES).map(chunk)
 }
 
 /// Fills the bytes with what lies from an offset on in the other side's shared memory.
@@ -215,6 +207,12 @@ mod tests {
     use super::*;
     use std::sync::{Arc, Mutex};
 
+    const CHUNK_BYTES: usize = 4 * CHUNK_VALUES;
+
+    fn chunks(values: &[f32]) -> Vec<Chunk> {
+        values.chunks(CHUNK_VALUES).map(chunk).collect()
+    }
+
     fn assemble(head: &TensorHead, chunks: &[Chunk], expected: usize) -> Result<Assembly, WireError> {
         let mut assembly = Assembly::new(head, expected, Precision::F32, &Buffers::default())?;
         chunks.iter().try_for_each(|chunk| assembly.push(chunk, &Elsewhere::default()))?;
@@ -232,7 +230,7 @@ mod tests {
     fn values_survive_the_wire_bit_for_bit() {
         for n in [1, 1000, CHUNK_VALUES, CHUNK_VALUES + 1] {
             let values: Vec<f32> = (0..n).map(|i| f32::from_bits((i as u32).wrapping_mul(40_503))).collect();
-            let chunks: Vec<Chunk> = chunks(&values).collect();
+            let chunks = chunks(&values);
             assert!(chunks.iter().all(|c| data(c).len() <= CHUNK_BYTES));
             let (back, _) = assemble(&head(&values, Precision::F32), &chunks, n).unwrap().finish();
             assert!(values.iter().zip(back.iter()).all(|(a, b)| a.to_bits() == b.to_bits()));
@@ -242,7 +240,7 @@ mod tests {
     #[test]
     fn values_that_are_not_finite_are_noticed_and_equal_ones_have_one_checksum() {
         let inspect = |values: &[f32]| {
-            let chunks: Vec<Chunk> = chunks(values).collect();
+            let chunks = chunks(values);
             assemble(&head(values, Precision::F32), &chunks, values.len()).unwrap().finish().1
         };
         let mut values = vec![1.0; CHUNK_VALUES + 3];

@@ -14,7 +14,6 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 /// Tensors that lie in one memory at once: one that is read while the next is written.
 const PLACES: u64 = 2;
 /// By this a reader knows that a file is one of these.
-#[cfg(target_os = "linux")]
 const NAME: &str = "lockstep-tensors";
 
 /// How another process finds a memory.
@@ -115,7 +114,7 @@ impl View {
     /// When there is none at that address, or it is another user's.
     pub fn open(address: Address) -> io::Result<Self> {
         let path = format!("/proc/{}/fd/{}", address.process, address.descriptor);
-        let is_memory = |name: &str| name.starts_with("/memfd:lockstep-tensors");
+        let is_memory = |name: &str| name.strip_prefix("/memfd:").is_some_and(|name| name.starts_with(NAME));
         if !std::fs::read_link(&path)?.to_str().is_some_and(is_memory) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
