@@ -18,6 +18,8 @@ pub(crate) struct Peer {
     outbox: Outbox,
     /// The parameters that it has.
     version: Option<u64>,
+    /// It has been said that it is late.
+    late: bool,
 }
 
 /// All connections that have said hello.
@@ -39,7 +41,7 @@ impl Peers {
     /// Makes a greeted connection a spare. Returns its name.
     pub(crate) fn keep(&mut self, connection: u64, incarnation: Incarnation) -> Option<String> {
         let (name, outbox) = self.joining.remove(&connection)?;
-        let peer = Peer { name: name.clone(), rank: None, connection, outbox, version: None };
+        let peer = Peer { name: name.clone(), rank: None, connection, outbox, version: None, late: false };
         self.peers.insert(incarnation, peer);
         self.by_connection.insert(connection, incarnation);
         Some(name)
@@ -70,6 +72,11 @@ impl Peers {
     /// A member or spare.
     pub(crate) fn get(&self, who: Incarnation) -> Option<&Peer> {
         self.peers.get(&who)
+    }
+
+    /// Notes that a member is late; whether that is the first time.
+    pub(crate) fn is_news_that_late(&mut self, who: Incarnation) -> bool {
+        self.peers.get_mut(&who).is_some_and(|peer| !std::mem::replace(&mut peer.late, true))
     }
 
     /// Queues a message for a member.

@@ -22,7 +22,7 @@ fn a_worker_killed_while_it_holds_a_piece_gives_it_back_by_name() {
     run.wait_for_checkpoint(bench.folder(), 10);
     // Frozen, it can't answer: what others compute a second time is what it holds.
     doomed.signal(SIGSTOP);
-    run.wait_for_line("computing a late piece a second time");
+    run.wait_for_line("worker late; others compute its pieces too");
     doomed.signal(SIGKILL);
     let dropped = run.wait_for_line("worker dropped worker=doomed");
     assert!(dropped.contains("step=") && !pieces(&dropped).is_empty(), "{dropped}");
@@ -108,7 +108,7 @@ fn a_slow_worker_gets_less_and_others_compute_its_pieces_too() {
     slow.set_both(Link { delay: Duration::from_millis(50), ..Link::default() });
     let _workers =
         [("slow", &slow), ("fast", &fast)].map(|(name, way)| Process::worker(&way.address(), name));
-    run.wait_for_line("computing a late piece a second time worker=fast");
+    run.wait_for_line("worker late; others compute its pieces too worker=slow helper=fast");
     assert_golden(&run.wait());
     let [slow, fast] = [slow, fast].map(|proxy| proxy.arrived(Way::Up));
     assert!(slow < fast / 2, "gradients of the slow one: {slow} bytes, of the fast one: {fast}");

@@ -100,7 +100,7 @@ impl Coordinator {
             Event::Invalid(from, what) => self.remove(from, Cause::Invalid(what), &mut actions),
             Event::Gone(from, why) => self.remove(from, Cause::Gone(why), &mut actions),
             Event::Leave(from) => self.remove(from, Cause::Left, &mut actions),
-            Event::Begin { round, leaves } => self.begin(round, leaves),
+            Event::Begin { round, leaves } => self.begin(now_us, round, leaves),
             Event::Tick => self.drop_the_silent(now_us, &mut actions),
         }
         self.fill_places(&mut actions);
@@ -131,14 +131,14 @@ impl Coordinator {
         member.into_iter().chain(spare).for_each(|last_heard_us| *last_heard_us = now_us);
     }
 
-    fn begin(&mut self, round: Round, leaves: u32) {
-        if let Some(Work { round: before, complete, .. }) = &self.work {
+    fn begin(&mut self, now_us: u64, round: Round, leaves: u32) {
+        let fastest_us = self.fastest_leaf_us();
+        if let Some(Work { round: before, complete, queue, .. }) = &self.work {
             assert!(*before < round, "round {round} begins after round {before}");
             assert!(complete, "round {round} begins while round {before} is incomplete");
-        }
-        for member in self.members.values_mut() {
-            member.pieces.clear();
-            member.answered.clear();
+            for member in self.members.values_mut() {
+                member.forget_round(now_us, fastest_us, |node| queue.leaves_below(node));
+            }
         }
         let (queue, audits) = (Queue::new(leaves), Audits::default());
         self.work = Some(Work { round, queue, audits, disputed: false, complete: false });
@@ -188,7 +188,7 @@ impl Coordinator {
                 }
             }
             Verdict::Finite { checksum } => {
-                member.measure(now_us.saturating_sub(granted_us), work.queue.leaves_below(node));
+                member.measure(now_us, granted_us, work.queue.leaves_below(node));
                 let news = work.queue.accept(node);
                 work.queue.give_back(node);
                 actions.push(if news { Action::Accept { from, node } } else { Action::Discard { from } });

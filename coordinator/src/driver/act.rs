@@ -2,7 +2,7 @@
 
 use super::{Driver, HEARTBEATS_PER_TIMEOUT};
 use crate::RunError;
-use common::ids::Incarnation;
+use common::ids::{Incarnation, Round};
 use common::protocol::coordinator::{Action, Cause, Event, Purpose, QUARANTINE_AFTER};
 use common::tree::Node;
 use proto::message::{CoordinatorMessage, Spare, Welcome};
@@ -20,7 +20,7 @@ impl Driver {
             | Action::Quarantined { .. } => Ok(self.answer_newcomer(action)),
             Action::Grant { to, round, node, purpose } => {
                 if purpose == Purpose::Copy {
-                    info!(worker = %self.name(to), %round, piece = %node, "computing a late piece a second time");
+                    self.tell_late(to, round, node);
                 }
                 Ok(self.grant(to, node).err().map(|why| Event::Gone(to, why)))
             }
@@ -104,6 +104,23 @@ impl Driver {
     fn pulse_ms(&self) -> (u32, u32) {
         let timeout_ms = self.rules.heartbeat_timeout.as_millis() as u32;
         ((timeout_ms / HEARTBEATS_PER_TIMEOUT).max(1), timeout_ms)
+    }
+
+    /// Says who is late with a piece of which `helper` gets a copy: once for each membership.
+    fn tell_late(&mut self, helper: Incarnation, round: Round, copy: Node) {
+        let Some(tree) = self.round.as_ref().map(|round| round.tree) else { return };
+        let first = tree.leaves_below(copy).start;
+        let holds = |piece: Node| tree.leaves_below(piece).contains(&first);
+        let members =
+            self.machine.members().filter(|&(who, member)| who != helper && member.pieces().any(holds));
+        let late: Vec<Incarnation> = members.map(|(who, _)| who).collect();
+        for who in late {
+            if !self.peers.is_news_that_late(who) {
+                continue;
+            }
+            let (worker, helper) = (self.name(who), self.name(helper));
+            info!(%worker, %helper, %round, piece = %copy, "worker late; others compute its pieces too");
+        }
     }
 
     fn name(&self, who: Incarnation) -> &str {

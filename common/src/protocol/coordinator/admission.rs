@@ -89,6 +89,7 @@ impl Coordinator {
             numerics,
             last_heard_us,
             leaf_us: None,
+            measured_us: last_heard_us,
             pieces: BTreeMap::new(),
             answered: BTreeSet::new(),
         };

@@ -104,16 +104,18 @@ impl Coordinator {
         due
     }
 
-    /// When a piece takes too long.
+    /// When a piece takes too long: from the start where its member is known to need as long as that.
     pub(super) fn due_us(&self, member: &Member, node: Node, granted_us: u64) -> u64 {
         let leaf_us = self.fastest_leaf_us().unwrap_or(LEAF_US_UNKNOWN);
         let leaves = self.work.as_ref().map_or(0, |work| work.queue.leaves_below(node));
         let turns = u64::from(leaves.div_ceil(member.threads));
-        granted_us + (COPY_AFTER_TIMES * leaf_us * turns).max(COPY_AFTER_US_MIN)
+        let patience_us = (COPY_AFTER_TIMES * leaf_us * turns).max(COPY_AFTER_US_MIN);
+        let is_known_late = member.leaf_us.is_some_and(|own_us| own_us.saturating_mul(turns) >= patience_us);
+        if is_known_late { granted_us } else { granted_us + patience_us }
     }
 
     /// The shortest time that a leaf took on any member's thread: a slow member is overdue by the others' measure.
-    fn fastest_leaf_us(&self) -> Option<u64> {
+    pub(super) fn fastest_leaf_us(&self) -> Option<u64> {
         self.members.values().filter_map(|m| m.leaf_us).min()
     }
 

@@ -1,6 +1,7 @@
 mod audit;
 
 use super::deal::{COPY_AFTER_US_MIN, WAITING_NOTICE_US};
+use super::member::MEASURE_HOLDS_US;
 use super::*;
 use crate::ids::Rank;
 
@@ -113,6 +114,44 @@ fn a_slow_members_leaf_is_copied_and_the_first_answer_wins() {
     assert_eq!(actions, [Action::Accept { from: to, node }, Action::Complete(round)]);
     machine.on_event(due + 10, Event::Begin { round: Round(1), leaves: 2 });
     assert_eq!(result(&mut machine, due + 11, 2, node), [Action::Discard { from: Incarnation(2) }]);
+}
+
+#[test]
+fn a_member_that_is_always_late_gets_less_and_is_not_waited_for_again() {
+    let (mut machine, _) = two_members(2);
+    result(&mut machine, 1_000, 1, Node::leaf(0));
+    machine.on_event(COPY_AFTER_US_MIN, Event::Tick);
+    let end_us = COPY_AFTER_US_MIN + 1_000;
+    result(&mut machine, end_us, 1, Node::leaf(1));
+    // The late answer never came: what is known of member 2 is how long it has taken so far.
+    let actions = machine.on_event(end_us, Event::Begin { round: Round(1), leaves: 65 });
+    let [most, last] = [0, 1].map(|index| Node { level: 6, index });
+    assert_eq!(grants(&actions), [(1, most), (2, last)]);
+    let (from, round, verdict) = (Incarnation(1), Round(1), Verdict::Finite { checksum: 5 });
+    let soon_us = end_us + 10_000;
+    let actions = machine.on_event(soon_us, Event::Result { from, round, node: most, verdict });
+    assert_eq!(grants(&actions), [(1, last)], "a copy, without waiting until the other is late");
+    machine.on_event(soon_us + 1_000, Event::Result { from, round, node: last, verdict });
+    let actions = machine.on_event(soon_us + 1_000, Event::Begin { round: Round(2), leaves: 8 });
+    assert_eq!(grants(&actions), [(1, Node { level: 3, index: 0 })], "the late one would be in the way");
+}
+
+#[test]
+fn a_member_that_was_slow_gets_another_chance() {
+    let (mut machine, _) = two_members(2);
+    result(&mut machine, 1_000, 1, Node::leaf(0));
+    result(&mut machine, 1_000_000, 2, Node::leaf(1));
+    let share_of_2 = |machine: &mut Coordinator, now_us, round| {
+        machine.on_event(now_us, Event::Heard(Incarnation(2)));
+        let dealt = grants(&machine.on_event(now_us, Event::Begin { round: Round(round), leaves: 8 }));
+        for &(from, node) in &dealt {
+            let (from, verdict) = (Incarnation(from), Verdict::Finite { checksum: 5 });
+            machine.on_event(now_us + 8_000, Event::Result { from, round: Round(round), node, verdict });
+        }
+        dealt.into_iter().filter(|&(to, _)| to == 2).map(|(_, node)| 1 << node.level).sum::<u32>()
+    };
+    assert_eq!(share_of_2(&mut machine, 1_000_000, 1), 0);
+    assert_eq!(share_of_2(&mut machine, 1_000_000 + MEASURE_HOLDS_US, 2), 4);
 }
 
 #[test]
