@@ -1,10 +1,10 @@
-//! What one update costs on one core: SGD, Adam and AdamW, the gradient's norm, and clipping.
+//! What one update costs on one core: SGD, Adam and AdamW, with the mean, its norm, and clipping.
 //!
-//! `cargo bench --workspace --bench optimizer`. Throughput is in parameters a second. The gradient stays the same from
-//! step to step: no arithmetic here is faster or slower for other values. Dividing by the number of samples and looking
-//! for values that are not finite are the trainer's: the bench `update` has them.
+//! `cargo bench --workspace --bench optimizer`. Throughput is in parameters a second. The sum of the gradients stays the
+//! same from step to step: no arithmetic here is faster or slower for other values.
 
-use common::optim::{Moments, Optimizer, OptimizerSpec, average};
+use common::optim::{GradientSum, Moments, Optimizer, OptimizerSpec};
+use common::precision::Precision;
 use common::rng::Stream;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
@@ -25,7 +25,7 @@ criterion_group! {
         .sample_size(10)
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_millis(1500));
-    targets = updates, means
+    targets = updates
 }
 criterion_main!(optimizer);
 
@@ -40,29 +40,22 @@ fn updates(criterion: &mut Criterion) {
     ];
     for (name, spec) in specs {
         let mut group = criterion.benchmark_group(name);
-        for size in SIZES {
-            let (mut params, gradient) = (values(size, 1), values(size, 2));
+        for (size, clip) in SIZES.into_iter().flat_map(|size| [(size, None), (size, Some(1.0))]) {
+            let (mut params, mut gradient) = (values(size, 1), values(size, 2));
             let mut optimizer = Optimizer::new(spec, size);
             group.throughput(Throughput::Elements(size as u64));
-            group.bench_function(BenchmarkId::from_parameter(size), |b| {
-                b.iter(|| optimizer.step(black_box(&mut params), black_box(&gradient), 1.0, RATE, ONE));
+            let id = BenchmarkId::new(if clip.is_some() { "clipped" } else { "not clipped" }, size);
+            group.bench_function(id, |b| {
+                b.iter(|| {
+                    let left = black_box(&mut gradient[..]);
+                    let sum = GradientSum { left, right: None, precision: Precision::F32, samples: 1.0 };
+                    optimizer.step(black_box(&mut params), sum, clip, RATE, ONE)
+                });
             });
             assert!(params.iter().all(|p| p.is_finite()), "{name} has left the numbers");
         }
         group.finish();
     }
-}
-
-fn means(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("mean and its norm");
-    for size in SIZES {
-        let mut gradient = values(size, 3);
-        group.throughput(Throughput::Elements(size as u64));
-        group.bench_function(BenchmarkId::from_parameter(size), |b| {
-            b.iter(|| average(black_box(&mut gradient), 1.0, ONE));
-        });
-    }
-    group.finish();
 }
 
 /// In `[-1, 1)`.

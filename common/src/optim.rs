@@ -1,7 +1,9 @@
 //! The optimizers: SGD, Adam and AdamW on flat slices, with PyTorch's formulas.
 //!
-//! What is done to one element stands in `rule`; here is what an optimizer consists of, and how its pass over all
-//! elements is divided. The moments are plain slices, so they can be checkpointed.
+//! What is done to one element stands in `rule`, what comes before in `mean`; here is what an optimizer consists of, and
+//! how its pass over all elements is divided. The moments are plain slices, so they can be checkpointed.
+
+pub use mean::GradientSum;
 
 use crate::parallel;
 use rule::Rule;
@@ -9,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::num::NonZeroUsize;
 
-/// Elements that are worked on in one go: with gradient and two slots 64 KiB, half of a core's second cache or less.
+/// Elements that are worked on in one go: with mean and two slots 64 KiB, half of a core's second cache or less.
 const BLOCK: usize = 4096;
 
 /// An optimizer and its constants.
@@ -130,6 +132,16 @@ impl fmt::Display for OptimizerSpec {
     }
 }
 
+/// What a step found on its way.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[must_use]
+pub struct Stepped {
+    /// L2 norm of the mean gradient before clipping, added up in f64 in an order that depends on its length alone.
+    pub grad_norm: f64,
+    /// Whether all parameters are finite after it.
+    pub is_finite: bool,
+}
+
 /// An optimizer at work.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Optimizer {
@@ -179,69 +191,62 @@ impl Optimizer {
         self.spec.slots().iter().copied().zip(self.slots.iter().map(Vec::as_slice))
     }
 
-    /// One update of `params` by the mean `gradient`, each of its elements times `scale` (1 unless it is clipped).
-    /// Returns whether all parameters are finite after it.
+    /// One update of `params` by the mean of `sum`, which is scaled so that its L2 norm is `clip` at most. Without
+    /// `clip` that is one pass over everything; with it the norm must be known first. `sum` is of no use after it.
     ///
     /// # Panics
     /// When the lengths differ.
-    #[must_use]
     pub fn step(
         &mut self,
         params: &mut [f32],
-        gradient: &[f32],
-        scale: f32,
+        mut sum: GradientSum<'_>,
+        clip: Option<f64>,
         learning_rate: f64,
         threads: NonZeroUsize,
-    ) -> bool {
-        assert_eq!(params.len(), gradient.len(), "one gradient a parameter");
+    ) -> Stepped {
+        assert_eq!(params.len(), sum.left.len(), "one gradient a parameter");
         self.steps += 1;
+        let clipped = clip.map(|max| {
+            let norm = sum.average(threads);
+            (norm, mean::clip_scale(norm, max))
+        });
+        let scale = clipped.map_or(1.0, |(_, scale)| scale);
         let rule = Rule::new(self.spec, self.steps, scale, learning_rate);
+        let stepped = self.pass(rule, params, sum, threads);
+        Stepped { grad_norm: clipped.map_or(stepped.grad_norm, |(norm, _)| norm), ..stepped }
+    }
+
+    fn pass(
+        &mut self,
+        rule: Rule,
+        params: &mut [f32],
+        sum: GradientSum<'_>,
+        threads: NonZeroUsize,
+    ) -> Stepped {
         let part = parallel::part_len(params.len(), threads);
         let mut slots: Vec<_> = self.slots.iter_mut().map(|slot| slot.chunks_mut(part)).collect();
-        let parts = params.chunks_mut(part).zip(gradient.chunks(part));
-        let jobs = parts.map(|(params, gradient)| {
+        let jobs = params.chunks_mut(part).zip(sum.parts(part)).map(|(params, sum)| {
             let mut slots: Vec<&mut [f32]> = slots.iter_mut().filter_map(Iterator::next).collect();
-            move || rule.apply(params, gradient, &mut slots)
+            move || {
+                let (mut squares, mut is_finite) = (Vec::new(), true);
+                let mut mean = [0.0; BLOCK];
+                for (index, params) in params.chunks_mut(BLOCK).enumerate() {
+                    let (at, mean) = (index * BLOCK, &mut mean[..params.len()]);
+                    squares.push(sum.block(at, mean));
+                    is_finite &= rule.apply(at, params, mean, &mut slots);
+                }
+                (squares, is_finite)
+            }
         });
-        parallel::all(jobs.collect()).into_iter().all(|is_finite| is_finite)
+        let parts = parallel::all(jobs.collect());
+        Stepped {
+            is_finite: parts.iter().all(|&(_, is_finite)| is_finite),
+            grad_norm: mean::norm(parts.into_iter().flat_map(|(squares, _)| squares)),
+        }
     }
 }
 
-/// Divides a sum of gradients by its number of samples; returns the L2 norm of the mean, added up in f64 in an order
-/// that depends on its length alone.
-#[must_use]
-pub fn average(sum: &mut [f32], samples: f32, threads: NonZeroUsize) -> f64 {
-    let part = parallel::part_len(sum.len(), threads);
-    let jobs = sum.chunks_mut(part).map(|part| {
-        move || part.chunks_mut(BLOCK).map(|block| average_block(block, samples)).collect::<Vec<f64>>()
-    });
-    parallel::all(jobs.collect()).into_iter().flatten().sum::<f64>().sqrt()
-}
-
-/// The same for one block; returns its sum of squares.
-fn average_block(block: &mut [f32], samples: f32) -> f64 {
-    // Eight sums side by side: one sum would wait for each addition before the next.
-    const LANES: usize = 8;
-    let mut squares = [0.0; LANES];
-    let mut take = |group: &mut [f32]| {
-        for (square, g) in squares.iter_mut().zip(group) {
-            *g /= samples;
-            *square += f64::from(*g) * f64::from(*g);
-        }
-    };
-    let (groups, rest) = block.as_chunks_mut::<LANES>();
-    groups.iter_mut().for_each(|group| take(group));
-    take(rest);
-    squares.into_iter().sum()
-}
-
-/// What a gradient of length `norm` is to be multiplied with, so that it is not longer than `max`; 1 if it is shorter
-/// (`torch.nn.utils.clip_grad_norm_`).
-#[must_use]
-pub fn clip_scale(norm: f64, max: f64) -> f32 {
-    (max / (norm + 1e-6)).min(1.0) as f32
-}
-
+mod mean;
 mod rule;
 
 #[cfg(test)]

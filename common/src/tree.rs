@@ -152,11 +152,11 @@ impl<T> Reduction<T> {
         self.values.contains_key(&at)
     }
 
-    /// Takes the value of `node` and adds upwards: `add(left, right)` makes `left` the sum.
+    /// Takes the value of `node` and adds upwards: `add(parent, left, right)` makes `left` the value of `parent`.
     ///
     /// # Panics
     /// When `node` is not below the target.
-    pub fn insert(&mut self, node: Node, value: T, mut add: impl FnMut(&mut T, T)) -> Inserted {
+    pub fn insert(&mut self, node: Node, value: T, mut add: impl FnMut(Node, &mut T, T)) -> Inserted {
         let below = self.tree.leaves_below(node);
         let all = self.tree.leaves_below(self.target);
         assert!(
@@ -178,10 +178,10 @@ impl<T> Reduction<T> {
                 match self.values.remove(&sibling) {
                     None => break,
                     Some(mut left) if at.is_right() => {
-                        add(&mut left, value);
+                        add(at.parent(), &mut left, value);
                         value = left;
                     }
-                    Some(right) => add(&mut value, right),
+                    Some(right) => add(at.parent(), &mut value, right),
                 }
             }
             at = at.parent();
@@ -216,7 +216,7 @@ mod tests {
         }
     }
 
-    fn add(left: &mut String, right: String) {
+    fn add(_parent: Node, left: &mut String, right: String) {
         *left = format!("({left}+{right})");
     }
 

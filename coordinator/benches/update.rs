@@ -1,5 +1,5 @@
-//! What the coordinator does with a step's sum, on one core: divide, norm or clip, optimizer, search for values that are
-//! not finite; the encoding of the new parameters for the workers; the copy for a checkpoint.
+//! What the coordinator does with a step's sum, on one core: the last addition, divide, norm or clip, optimizer, search for
+//! values that are not finite; the encoding of the new parameters for the workers; the copy for a checkpoint.
 //!
 //! `cargo bench --workspace --bench update`. Throughput is in parameters a second, with the program's allocator. Filling
 //! the gradient's buffer is not in the time.
@@ -50,18 +50,20 @@ fn updates(criterion: &mut Criterion) {
         {
             let mut trainer = trainer(model.clone(), optimizer, clip);
             let (source, buffers) = (values(elements), Buffers::default());
-            let fill = || -> Values {
-                let mut gradient = buffers.take(elements);
-                gradient.copy_from_slice(&source);
-                gradient
+            let fill = || -> [Values; 2] {
+                [(); 2].map(|()| {
+                    let mut gradient = buffers.take(elements);
+                    gradient.copy_from_slice(&source);
+                    gradient
+                })
             };
             group.bench_function(BenchmarkId::new(name, elements), |b| {
-                b.iter_batched(fill, |gradient| finish(&mut trainer, gradient), BatchSize::PerIteration);
+                b.iter_batched(fill, |sides| finish(&mut trainer, sides), BatchSize::PerIteration);
             });
             if name == "adam" {
                 group.bench_function(BenchmarkId::new("adam, then encode", elements), |b| {
-                    let step = |gradient| {
-                        finish(&mut trainer, gradient);
+                    let step = |sides| {
+                        finish(&mut trainer, sides);
                         let encoded = Arc::new(EncodedParameters::new(trainer.step().0, trainer.params()));
                         encoded.messages().for_each(drop);
                     };
@@ -76,9 +78,9 @@ fn updates(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn finish(trainer: &mut Trainer, gradient: Values) {
+fn finish(trainer: &mut Trainer, [left, right]: [Values; 2]) {
     let totals = Totals { samples: SAMPLES.into(), correct: 1, loss_sum: 1.0 };
-    trainer.finish(Work::Train, totals, AnswerBody::Gradient(gradient)).expect("finite numbers");
+    trainer.finish(Work::Train, totals, AnswerBody::Gradient(left), Some(right)).expect("finite numbers");
 }
 
 /// A run of single-step epochs at a rate so small that the parameters stay where they are.

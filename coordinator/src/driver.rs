@@ -18,13 +18,12 @@ use crate::store::writer::Writer;
 use crate::trainer::{Evaluated, Outcome, Trainer, Work};
 use common::checkpoint::Checkpoint;
 use common::ids::{Incarnation, Round};
-use common::metrics::Totals;
 use common::protocol::coordinator::{Coordinator, Event, Limits, Verdict};
 use common::tree::Node;
 use ending::Ending;
-use proto::message::{Answer, AnswerBody, CoordinatorMessage, Hello, WorkerMessage};
+use proto::message::{Answer, CoordinatorMessage, Hello, WorkerMessage};
 use proto::parameters::EncodedParameters;
-use round::RoundInProgress;
+use round::{RoundInProgress, Sum};
 use shell::clock::Clock;
 use shell::trace;
 use std::collections::VecDeque;
@@ -287,14 +286,14 @@ impl Driver {
     /// The round's sum is there: trains, reports, and begins the next round.
     fn complete(&mut self) -> Result<Option<Event>, RunError> {
         let Some(round) = self.round.take() else { return Ok(None) };
-        let (work, sum): (_, Option<(Totals, AnswerBody)>) = round.into_sum();
-        let (totals, body) = sum.expect("the machine has seen every leaf of the round accepted");
+        let (work, sum) = round.into_sum();
+        let Sum { totals, body, right } = sum.expect("the machine has seen every leaf of the round accepted");
         if work == Work::Train {
             // Else the update would have to work on a copy.
             self.parameters = None;
         }
         let finishing = (work == Work::Train).then(|| trace::span("optimizer"));
-        let outcome = self.trainer.finish(work, totals, body)?;
+        let outcome = self.trainer.finish(work, totals, body, right)?;
         drop(finishing);
         match outcome {
             Outcome::Stepped(stepped) => {

@@ -8,7 +8,7 @@ use common::config::RunConfig;
 use common::ids::{Epoch, Leaf, Step};
 use common::leaf::{Plan, Split, leaf_of, leaves_of};
 use common::metrics::{Confusion, Totals};
-use common::optim::{OptimError, Optimizer, average, clip_scale};
+use common::optim::{self, GradientSum, OptimError, Optimizer};
 use common::params::Layout;
 use common::sample::Samples;
 use common::tree::Tree;
@@ -288,16 +288,24 @@ impl Trainer {
         leaf_of(all as u32, self.config.micro_batch, leaf).len() as u64
     }
 
-    /// Takes the sum over all leaves of a round.
+    /// Takes the sum over all leaves of a round; `right` is what is still to be added to the right of a gradient.
     ///
     /// # Errors
     /// When the sum is not finite, or the parameters are not after it: they are of no use then.
     ///
     /// # Panics
     /// When the sum is not of the kind that the round asked for: the driver has checked every answer.
-    pub fn finish(&mut self, work: Work, totals: Totals, body: AnswerBody) -> Result<Outcome, TrainError> {
+    pub fn finish(
+        &mut self,
+        work: Work,
+        totals: Totals,
+        body: AnswerBody,
+        right: Option<Values>,
+    ) -> Result<Outcome, TrainError> {
         match (work, body) {
-            (Work::Train, AnswerBody::Gradient(sum)) => self.update(totals, sum).map(Outcome::Stepped),
+            (Work::Train, AnswerBody::Gradient(left)) => {
+                self.update(totals, left, right).map(Outcome::Stepped)
+            }
             (Work::Validate, AnswerBody::Confusion(confusion)) => {
                 let better = |best: Best| totals.correct > best.correct;
                 let is_best = self.position.best.is_none_or(better);
@@ -328,16 +336,28 @@ impl Trainer {
         }
     }
 
-    fn update(&mut self, batch: Totals, mut gradient: Values) -> Result<Stepped, TrainError> {
+    fn update(
+        &mut self,
+        batch: Totals,
+        mut left: Values,
+        right: Option<Values>,
+    ) -> Result<Stepped, TrainError> {
         let Position { step, epoch, .. } = self.position;
-        let grad_norm = average(&mut gradient, batch.samples as f32, self.threads);
+        let sum = GradientSum {
+            left: &mut left,
+            right: right.as_deref(),
+            precision: self.config.wire_dtype,
+            samples: batch.samples as f32,
+        };
+        let (clip, threads) = (self.config.clip_grad_norm, self.threads);
+        let learning_rate = self.config.schedule.rate(step.0, self.config.length());
+        let params = Arc::make_mut(&mut self.params);
+        let optim::Stepped { grad_norm, is_finite } =
+            self.optimizer.step(params, sum, clip, learning_rate, threads);
         if !grad_norm.is_finite() {
             return Err(TrainError::NonFinite { step, what: "gradient" });
         }
-        let scale = self.config.clip_grad_norm.map_or(1.0, |max| clip_scale(grad_norm, max));
-        let learning_rate = self.config.schedule.rate(step.0, self.config.length());
-        let params = Arc::make_mut(&mut self.params);
-        if !self.optimizer.step(params, &gradient, scale, learning_rate, self.threads) {
+        if !is_finite {
             return Err(TrainError::NonFinite { step, what: "updated model" });
         }
         let position = &mut self.position;

@@ -62,7 +62,7 @@ fn reduce(order: [u32; LEAVES as usize], gradients: Vec<Values>) -> Values {
     let mut reduction = Reduction::new(tree, tree.root());
     for (leaf, gradient) in order.into_iter().zip(gradients) {
         let answer = (Totals::default(), AnswerBody::Gradient(gradient));
-        reduction.insert(Node::leaf(leaf), answer, |left, right| {
+        reduction.insert(Node::leaf(leaf), answer, |_, left, right| {
             left.0.add(&right.0);
             left.1.add(right.1, Precision::F32, NonZeroUsize::MIN);
         });

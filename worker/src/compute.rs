@@ -209,7 +209,10 @@ impl PieceWork {
         let _span = trace::span("add");
         let mut reduction = self.reduction.lock().unwrap_or_else(PoisonError::into_inner);
         let precision = self.parameters.precision;
-        match reduction.as_mut()?.insert(Node::leaf(leaf), value, |left, right| add(left, right, precision)) {
+        match reduction
+            .as_mut()?
+            .insert(Node::leaf(leaf), value, |_, left, right| add(left, right, precision))
+        {
             Inserted::Complete => reduction.take()?.into_result(),
             Inserted::Added | Inserted::Duplicate => None,
         }

@@ -1,9 +1,9 @@
 //! What a step does to each parameter: PyTorch's formulas, in f32, element by element in a fixed order of operations.
 //!
-//! What depends on the step alone is computed once, in f64. The pass goes block by block, so that looking for what is
-//! not finite finds the block in the cache.
+//! What depends on the step alone is computed once, in f64. Called for a block that the cache holds, so that looking for
+//! what is not finite costs no memory.
 
-use super::{BLOCK, Moments, OptimizerSpec};
+use super::{Moments, OptimizerSpec};
 
 /// One step's arithmetic.
 #[derive(Clone, Copy, Debug)]
@@ -48,26 +48,27 @@ impl Rule {
         }
     }
 
-    /// Updates these parameters and slots; returns whether the parameters are finite after it.
-    pub(super) fn apply(self, params: &mut [f32], gradient: &[f32], slots: &mut [&mut [f32]]) -> bool {
-        let mut is_finite = true;
-        for (index, (params, gradient)) in params.chunks_mut(BLOCK).zip(gradient.chunks(BLOCK)).enumerate() {
-            let at = index * BLOCK;
-            match (self, &mut *slots) {
-                (Self::Sgd { rate, decay, scale, .. }, []) => {
-                    let gradient = gradient.iter().map(|&g| g * scale);
-                    params.iter_mut().zip(gradient).for_each(|(p, g)| *p -= rate * (g + decay * *p));
-                }
-                (Self::Sgd { .. }, [buffer]) => self.sgd_momentum(params, gradient, &mut buffer[at..]),
-                (Self::Adam(adam), [mean, square]) => {
-                    adam.apply(params, gradient, &mut mean[at..], &mut square[at..]);
-                }
-                _ => unreachable!("an optimizer has the slots that its specification names"),
+    /// Updates a block of parameters, which lies at element `at` of the slots; returns whether it is finite after it.
+    pub(super) fn apply(
+        self,
+        at: usize,
+        params: &mut [f32],
+        gradient: &[f32],
+        slots: &mut [&mut [f32]],
+    ) -> bool {
+        match (self, slots) {
+            (Self::Sgd { rate, decay, scale, .. }, []) => {
+                let gradient = gradient.iter().map(|&g| g * scale);
+                params.iter_mut().zip(gradient).for_each(|(p, g)| *p -= rate * (g + decay * *p));
             }
-            // No early end: a loop without branches is faster than one that hopes for a NaN.
-            is_finite &= params.iter().fold(true, |finite, value| finite & value.is_finite());
+            (Self::Sgd { .. }, [buffer]) => self.sgd_momentum(params, gradient, &mut buffer[at..]),
+            (Self::Adam(adam), [mean, square]) => {
+                adam.apply(params, gradient, &mut mean[at..], &mut square[at..]);
+            }
+            _ => unreachable!("an optimizer has the slots that its specification names"),
         }
-        is_finite
+        // No early end: a loop without branches is faster than one that hopes for a NaN.
+        params.iter().fold(true, |finite, value| finite & value.is_finite())
     }
 
     fn sgd_momentum(self, params: &mut [f32], gradient: &[f32], buffer: &mut [f32]) {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::precision::Precision;
 
 const ONE: NonZeroUsize = NonZeroUsize::MIN;
 
@@ -17,11 +18,14 @@ fn run(spec: OptimizerSpec, learning_rate: f64, clip: Option<f64>) -> (Vec<f32>,
     for t in 0..100 {
         let noise = (0..SIZE as u64).map(|i| value(3 * t + 11 * i) as f32);
         let mut gradient: Vec<f32> = noise.zip(&params).map(|(g, p)| g + 0.1 * p).collect();
-        let norm = average(&mut gradient, 1.0, ONE);
-        let scale = clip.map_or(1.0, |max| clip_scale(norm, max));
-        assert!(optimizer.step(&mut params, &gradient, scale, learning_rate, ONE));
+        let sum = sum(&mut gradient, 1.0);
+        assert!(optimizer.step(&mut params, sum, clip, learning_rate, ONE).is_finite);
     }
     (params, optimizer)
+}
+
+fn sum(left: &mut [f32], samples: f32) -> GradientSum<'_> {
+    GradientSum { left, right: None, precision: Precision::F32, samples }
 }
 
 fn sgd(momentum: f64, nesterov: bool, weight_decay: f64) -> OptimizerSpec {
@@ -58,8 +62,9 @@ fn a_restored_optimizer_goes_on_as_if_nothing_had_happened() {
         let mut restored = Optimizer::restore(spec, SIZE, whole.steps(), saved).unwrap();
         assert_eq!(restored, whole);
         let mut copy = params.clone();
-        assert!(whole.step(&mut params, &[0.5; SIZE], 1.0, 0.01, ONE));
-        assert!(restored.step(&mut copy, &[0.5; SIZE], 1.0, 0.01, ONE));
+        for (optimizer, params) in [(&mut whole, &mut params), (&mut restored, &mut copy)] {
+            assert!(optimizer.step(params, sum(&mut [0.5; SIZE], 1.0), None, 0.01, ONE).is_finite);
+        }
         assert_eq!(params, copy);
     }
 }
@@ -86,15 +91,15 @@ fn constants_out_of_range_are_refused() {
 
 #[test]
 fn clipping_keeps_the_direction_and_leaves_short_gradients_alone() {
-    assert_eq!(clip_scale(5.0, 10.0), 1.0);
-    assert!((clip_scale(5.0, 1.0) - 0.2).abs() < 1e-6);
+    assert_eq!(mean::clip_scale(5.0, 10.0), 1.0);
+    assert!((mean::clip_scale(5.0, 1.0) - 0.2).abs() < 1e-6);
 }
 
 #[test]
 fn the_mean_is_divided_once_and_its_norm_is_that_of_all_elements() {
-    let mut sum: Vec<f32> = (0..19).map(|i| 4.0 * i as f32).collect();
-    let norm = average(&mut sum, 4.0, ONE);
-    assert!(sum.iter().enumerate().all(|(i, &g)| g == i as f32));
+    let mut gradient: Vec<f32> = (0..19).map(|i| 4.0 * i as f32).collect();
+    let norm = sum(&mut gradient, 4.0).average(ONE);
+    assert!(gradient.iter().enumerate().all(|(i, &g)| g == i as f32));
     let want = (0..19).map(|i| f64::from(i * i)).sum::<f64>().sqrt();
     assert!((norm - want).abs() < 1e-12 * want, "{norm} is not {want}");
 }
@@ -104,39 +109,66 @@ fn blocks_do_not_show_in_the_parameters_and_none_is_overlooked() {
     let n = 2 * BLOCK + 5;
     let gradient: Vec<f32> = (0..n as u64).map(|i| value(i) as f32).collect();
     let start: Vec<f32> = (0..n as u64).map(|i| value(7 * i) as f32).collect();
+    let step = |optimizer: &mut Optimizer, params: &mut [f32], gradient: &[f32]| {
+        optimizer.step(params, sum(&mut gradient.to_vec(), 2.0), None, 0.01, ONE).is_finite
+    };
     for spec in [sgd(0.0, false, 0.1), sgd(0.9, true, 0.0), OptimizerSpec::AdamW(Moments::new(0.1))] {
         let (mut whole, mut optimizer) = (start.clone(), Optimizer::new(spec, n));
-        for _ in 0..2 {
-            assert!(optimizer.step(&mut whole, &gradient, 0.5, 0.01, ONE));
-        }
+        assert!((0..2).all(|_| step(&mut optimizer, &mut whole, &gradient)));
         for at in [0, BLOCK - 1, BLOCK, n - 1] {
             let (mut one, mut alone) = ([start[at]], Optimizer::new(spec, 1));
-            for _ in 0..2 {
-                assert!(alone.step(&mut one, &gradient[at..=at], 0.5, 0.01, ONE));
-            }
+            assert!((0..2).all(|_| step(&mut alone, &mut one, &gradient[at..=at])));
             assert_eq!(one[0].to_bits(), whole[at].to_bits(), "{spec}, parameter {at}");
             let mut broken = gradient.clone();
             broken[at] = f32::INFINITY;
-            assert!(
-                !optimizer.clone().step(&mut whole.clone(), &broken, 1.0, 0.01, ONE),
-                "{spec}, parameter {at}"
-            );
+            assert!(!step(&mut optimizer.clone(), &mut whole.clone(), &broken), "{spec}, parameter {at}");
         }
     }
 }
 
+/// Norm, parameters and state after a step, in which the last addition is made beforehand or not.
+fn after_step(
+    n: usize,
+    threads: usize,
+    precision: Precision,
+    clip: Option<f64>,
+    early: bool,
+) -> impl PartialEq {
+    let threads = NonZeroUsize::new(threads).unwrap();
+    let mut left: Vec<f32> = (0..n as u64).map(|i| value(i) as f32).collect();
+    let right: Vec<f32> = (0..n as u64).map(|i| value(5 * i) as f32).collect();
+    let mut params = left.clone();
+    let mut right = Some(&right[..]);
+    if early && let Some(right) = right.take() {
+        parallel::add(&mut left, right, precision, threads);
+    }
+    let sum = GradientSum { left: &mut left, right, precision, samples: 3.0 };
+    let mut optimizer = Optimizer::new(OptimizerSpec::Adam(Moments::new(0.1)), n);
+    let stepped = optimizer.step(&mut params, sum, clip, 0.01, threads);
+    assert!(stepped.is_finite && stepped.grad_norm > 1.0);
+    (stepped, params, optimizer)
+}
+
 #[test]
-fn threads_do_not_show_in_the_mean_or_the_parameters() {
+fn threads_do_not_show_in_the_norm_or_the_parameters() {
     let n = 600_001;
-    let sum: Vec<f32> = (0..n as u64).map(|i| value(i) as f32).collect();
-    let run = |threads: usize| {
-        let threads = NonZeroUsize::new(threads).unwrap();
-        let (mut gradient, mut params) = (sum.clone(), sum.clone());
-        let norm = average(&mut gradient, 3.0, threads);
-        let mut optimizer = Optimizer::new(OptimizerSpec::Adam(Moments::new(0.1)), n);
-        assert!(optimizer.step(&mut params, &gradient, 0.5, 0.01, threads));
-        (norm.to_bits(), params, optimizer)
-    };
-    let one = run(1);
-    assert!(run(3) == one && run(4) == one);
+    for clip in [None, Some(0.5)] {
+        let run = |threads| after_step(n, threads, Precision::F32, clip, false);
+        let one = run(1);
+        assert!(run(3) == one && run(4) == one);
+    }
+}
+
+#[test]
+fn it_does_not_show_when_the_last_addition_is_made() {
+    for (clip, precision) in [(None, Precision::F32), (Some(0.5), Precision::F32), (None, Precision::Bf16)] {
+        let run = |early| after_step(3 * BLOCK + 7, 1, precision, clip, early);
+        assert!(run(true) == run(false), "{clip:?} {precision}");
+    }
+}
+
+#[test]
+fn clipping_shortens_the_step() {
+    let run = |clip| after_step(100, 1, Precision::F32, clip, false);
+    assert!(run(Some(0.5)) != run(None) && run(Some(1e9)) == run(None));
 }

@@ -1,10 +1,13 @@
 //! The round in progress: what it is for, what its answers must look like, and their sum so far.
+//!
+//! The last addition of gradients is left to the optimizer, which makes it on its way.
 
 use crate::trainer::{Trainer, Work};
 use common::ids::{Leaf, Round};
 use common::metrics::Totals;
 use common::tree::{Node, Reduction, Tree};
 use proto::message::{Answer, AnswerBody, Piece};
+use proto::values::Values;
 use std::num::NonZeroUsize;
 
 /// A round that has begun.
@@ -15,7 +18,16 @@ pub(super) struct RoundInProgress {
     work: Work,
     /// Samples of each leaf, added up from the left: entry `i` counts those of the leaves before `i`.
     samples_before: Vec<u64>,
-    reduction: Reduction<(Totals, AnswerBody)>,
+    reduction: Reduction<Sum>,
+}
+
+/// A node's value.
+#[derive(Debug)]
+pub(super) struct Sum {
+    pub(super) totals: Totals,
+    pub(super) body: AnswerBody,
+    /// What is still to be added to a gradient: only in the root.
+    pub(super) right: Option<Values>,
 }
 
 impl RoundInProgress {
@@ -49,10 +61,14 @@ impl RoundInProgress {
 
     /// Adds an answer that the machine has accepted.
     pub(super) fn insert(&mut self, answer: Answer, threads: NonZeroUsize) {
-        let precision = answer.precision;
-        self.reduction.insert(answer.node, (answer.totals, answer.body), |left, right| {
-            left.0.add(&right.0);
-            left.1.add(right.1, precision, threads);
+        let Answer { node, totals, body, precision, .. } = answer;
+        let root = self.tree.root();
+        self.reduction.insert(node, Sum { totals, body, right: None }, |parent, left, right| {
+            left.totals.add(&right.totals);
+            match right.body {
+                AnswerBody::Gradient(gradient) if parent == root => left.right = Some(gradient),
+                body => left.body.add(body, precision, threads),
+            }
         });
     }
 
@@ -63,12 +79,59 @@ impl RoundInProgress {
     }
 
     /// What it was for, and the sum, once complete.
-    pub(super) fn into_sum(self) -> (Work, Option<(Totals, AnswerBody)>) {
+    pub(super) fn into_sum(self) -> (Work, Option<Sum>) {
         (self.work, self.reduction.into_result())
     }
 
     /// What it is for.
     pub(super) fn work(&self) -> Work {
         self.work
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use common::ids::Incarnation;
+    use common::precision::Precision;
+    use proto::message::Inspection;
+
+    fn answer(leaf: u32) -> Answer {
+        Answer {
+            incarnation: Incarnation(1),
+            round: Round(1),
+            node: Node::leaf(leaf),
+            totals: Totals { samples: 1, ..Totals::default() },
+            body: AnswerBody::Gradient(vec![1.0 + leaf as f32].into()),
+            precision: Precision::F32,
+            inspection: Inspection::default(),
+        }
+    }
+
+    #[test]
+    fn the_last_addition_of_gradients_alone_is_left_over() {
+        let forwards = |leaves| (0..leaves).collect::<Vec<u32>>();
+        for leaves in 1..=9 {
+            for order in [forwards(leaves), forwards(leaves).into_iter().rev().collect()] {
+                let tree = Tree::new(leaves);
+                let reduction = Reduction::new(tree, tree.root());
+                let mut round = RoundInProgress {
+                    number: Round(1),
+                    tree,
+                    work: Work::Train,
+                    samples_before: vec![],
+                    reduction,
+                };
+                order.into_iter().for_each(|leaf| round.insert(answer(leaf), NonZeroUsize::MIN));
+                let (_, sum) = round.into_sum();
+                let Sum { totals, body, right } = sum.unwrap();
+                let sum_of = |leaves: std::ops::Range<u32>| leaves.map(|leaf| 1.0 + leaf as f32).sum::<f32>();
+                let middle = leaves.next_power_of_two().div_ceil(2);
+                assert_eq!(totals.samples, u64::from(leaves));
+                assert_eq!(body, AnswerBody::Gradient(vec![sum_of(0..middle)].into()), "{leaves} leaves");
+                let expected = (leaves > 1).then(|| vec![sum_of(middle..leaves)].into());
+                assert_eq!(right, expected, "{leaves} leaves");
+            }
+        }
     }
 }

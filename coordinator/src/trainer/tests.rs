@@ -50,7 +50,7 @@ fn advance(trainer: &mut Trainer) -> Option<(Work, Vec<u8>)> {
         }
         Work::Validate | Work::Test => AnswerBody::Confusion(Box::default()),
     };
-    trainer.finish(work, totals, body).unwrap();
+    trainer.finish(work, totals, body, None).unwrap();
     Some((work, seen))
 }
 
@@ -109,7 +109,7 @@ fn a_sum_that_overflows_stops_the_run_with_its_step() {
     advance(&mut trainer);
     let totals = Totals { samples: 7, ..Totals::default() };
     let body = AnswerBody::Gradient(vec![f32::INFINITY; trainer.layout().len()].into());
-    let error = trainer.finish(Work::Train, totals, body).unwrap_err().to_string();
+    let error = trainer.finish(Work::Train, totals, body, None).unwrap_err().to_string();
     assert!(error.contains("step 1: the gradient is not finite"), "{error}");
 }
 
@@ -120,6 +120,7 @@ fn the_update_is_by_the_mean_over_samples() {
     let mut trainer = Trainer::start(config, samples(20), samples(5));
     let before = trainer.params().to_vec();
     let totals = Totals { samples: 7, ..Totals::default() };
-    trainer.finish(Work::Train, totals, AnswerBody::Gradient(vec![14.0; before.len()].into())).unwrap();
+    let [left, right] = [10.0, 4.0].map(|value| Values::from(vec![value; before.len()]));
+    trainer.finish(Work::Train, totals, AnswerBody::Gradient(left), Some(right)).unwrap();
     assert!(trainer.params().iter().zip(&before).all(|(after, before)| *after == before - 0.5 * 2.0));
 }

@@ -76,7 +76,7 @@ impl Course {
             value.add(value.clone());
         }
         let reduction = self.reduction.as_mut().expect("answers are accepted within a round");
-        let inserted = reduction.insert(node, value, Value::add);
+        let inserted = reduction.insert(node, value, |_, left, right| left.add(right));
         world.saw(&Sight::Added(inserted))
     }
 

@@ -144,7 +144,7 @@ impl Peer {
             value.leaves.fill(u32::MAX);
         }
         let reduction = work.reduction.as_mut().expect("a piece is complete with its last leaf only");
-        if reduction.insert(Node::leaf(leaf), value, Value::add) == Inserted::Complete {
+        if reduction.insert(Node::leaf(leaf), value, |_, left, right| left.add(right)) == Inserted::Complete {
             let value = work.reduction.take().and_then(Reduction::into_result);
             let (mut incarnation, round, node) = (work.incarnation, work.round, work.node);
             self.finished.insert((round, node), value.expect("the reduction is complete"));

@@ -113,7 +113,8 @@ mod tests {
             let mut reduction = Reduction::new(tree, tree.root());
             let basis = Basis { connection: 0, task: Task { step: 0, leaves, parameters: INITIAL } };
             for leaf in (0..leaves).rev() {
-                reduction.insert(Node::leaf(leaf), Value::of_leaf(basis, leaf), Value::add);
+                reduction
+                    .insert(Node::leaf(leaf), Value::of_leaf(basis, leaf), |_, left, right| left.add(right));
             }
             let root = reduction.into_result().unwrap();
             assert_eq!(expected(&[leaves])[1], advance(INITIAL, root.digest));
