@@ -70,6 +70,30 @@ fn a_link_that_is_out_for_a_second_is_waited_for() {
     assert!(!log.contains("worker dropped"), "{log}");
 }
 
+/// A run whose link is out for so long, with every deadline as it is when nobody chooses; returns how often workers
+/// joined anew.
+fn out_for(seconds: u64) -> usize {
+    let mut linked = Linked::new(&[]);
+    let joins = linked.joins();
+    linked.proxy.set_both(Link::after(0, Fate::Hold));
+    sleep(Duration::from_secs(seconds));
+    linked.proxy.set_both(SLOW);
+    linked.advance(5);
+    let again = linked.joins() - joins;
+    linked.ends_golden();
+    again
+}
+
+#[test]
+fn a_link_that_is_out_for_ten_seconds_costs_time_and_no_bit() {
+    out_for(10);
+}
+
+#[test]
+fn workers_behind_a_link_that_is_out_for_a_minute_come_back() {
+    assert!(out_for(60) >= 2);
+}
+
 #[test]
 fn workers_behind_a_link_that_is_out_too_long_are_evicted_and_come_back() {
     let mut linked = Linked::new(&["--heartbeat-timeout", "2"]);

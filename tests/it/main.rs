@@ -8,6 +8,7 @@ mod disks_fail;
 mod hostile_bytes;
 mod links_fail;
 mod processes;
+mod repeats;
 mod same_bits;
 mod short_way;
 mod simulation;

@@ -24,7 +24,7 @@ pub struct Flags {
     #[arg(long, env = "LOCKSTEP_NAME", value_parser = name)]
     pub name: Option<String>,
     /// Seconds without a coordinator after which to give up
-    #[arg(long, value_name = "SECONDS", env = "LOCKSTEP_GIVE_UP", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    #[arg(long, value_name = "SECONDS", env = "LOCKSTEP_GIVE_UP", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     pub give_up: u64,
     /// Leave when standard input closes: for a parent process that may be killed
     #[arg(long, env = "LOCKSTEP_UNTIL_STDIN_CLOSES")]
