@@ -152,6 +152,25 @@ impl<T> Reduction<T> {
         self.values.contains_key(&at)
     }
 
+    /// Whether the value of `node`, which is not here, would be added to one that is.
+    #[must_use]
+    pub fn joins(&self, node: Node) -> bool {
+        let mut at = node;
+        while at != self.target && at.level < self.target.level {
+            if self.tree.contains(at.sibling()) {
+                return self.values.contains_key(&at.sibling());
+            }
+            at = at.parent();
+        }
+        false
+    }
+
+    /// How many values are here, waiting for others.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.values.len()
+    }
+
     /// Takes the value of `node` and adds upwards: `add(parent, left, right)` makes `left` the value of `parent`.
     ///
     /// # Panics
@@ -259,6 +278,21 @@ mod tests {
                 assert_eq!(reduction.into_result(), Some(expected(tree, tree.root())));
             }
         }
+    }
+
+    #[test]
+    fn a_value_joins_the_one_that_it_would_be_added_to() {
+        let tree = Tree::new(5);
+        let mut reduction = Reduction::new(tree, tree.root());
+        let pair = Node { level: 1, index: 1 };
+        reduction.insert(Node::leaf(0), "0".to_owned(), add);
+        reduction.insert(pair, "(2+3)".to_owned(), add);
+        assert_eq!(reduction.held(), 2);
+        // The last leaf waits for the sum of all before it.
+        let joins = [1, 2, 4].map(|leaf| reduction.joins(Node::leaf(leaf)));
+        assert_eq!(joins, [true, false, false]);
+        reduction.insert(Node::leaf(1), "1".to_owned(), add);
+        assert!(reduction.held() == 1 && reduction.joins(Node::leaf(4)) && !reduction.joins(tree.root()));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod act;
 mod ending;
 mod input;
+mod room;
 mod round;
 
 pub(crate) use input::Input;
@@ -23,6 +24,7 @@ use common::tree::Node;
 use ending::Ending;
 use proto::message::{Answer, CoordinatorMessage, Hello, WorkerMessage};
 use proto::parameters::EncodedParameters;
+use room::{Around, Room};
 use round::{RoundInProgress, Sum};
 use shell::clock::Clock;
 use shell::trace;
@@ -73,6 +75,7 @@ pub(crate) struct Driver {
     journal: Journal,
     writer: Writer,
     round: Option<RoundInProgress>,
+    room: Room,
     rounds: u64,
     parameters: Option<Arc<EncodedParameters>>,
     /// The answer that the machine is judging.
@@ -95,6 +98,7 @@ impl Driver {
             journal,
             writer,
             round: None,
+            room: Room::default(),
             rounds: 0,
             parameters: None,
             answer: None,
@@ -143,6 +147,7 @@ impl Driver {
                 }
             }
             self.tick()?;
+            self.admit_gradients();
             if self.is_over()? {
                 return Ok(());
             }
@@ -175,14 +180,28 @@ impl Driver {
                 self.peers.greet(connection, name.clone(), outbox);
                 self.feed(Event::Join { connection, name, threads, numerics })
             }
-            Input::Message { connection, message } => match self.peers.on(connection) {
-                Some(from) => self.message(from, message),
-                None => Ok(()),
-            },
+            Input::Announced { connection, round, node, enter } => {
+                // An answer to an earlier round is discarded as it arrives.
+                let is_present = self.round.as_ref().is_some_and(|present| present.number == round);
+                if is_present && self.peers.on(connection).is_some() {
+                    self.room.wait(connection, node, enter);
+                }
+                self.member_event(connection, Event::Heard)
+            }
+            Input::Message { connection, message } => {
+                if let Some(WorkerMessage::Answer(_)) = message {
+                    self.room.leave(self.clock.now_us(), connection);
+                }
+                self.peers.on(connection).map_or(Ok(()), |from| self.message(from, message))
+            }
             Input::Invalid { connection, what } => {
+                self.room.leave(self.clock.now_us(), connection);
                 self.member_event(connection, |who| Event::Invalid(who, what))
             }
-            Input::Ended { connection, why } => self.member_event(connection, |who| Event::Gone(who, why)),
+            Input::Ended { connection, why } => {
+                self.room.leave(self.clock.now_us(), connection);
+                self.member_event(connection, |who| Event::Gone(who, why))
+            }
             Input::Written(written) => self.written(written),
             Input::Stop => {
                 self.stop();
@@ -199,6 +218,19 @@ impl Driver {
         event: impl FnOnce(Incarnation) -> Event,
     ) -> Result<(), RunError> {
         self.peers.on(connection).map_or(Ok(()), |who| self.feed(event(who)))
+    }
+
+    /// Lets gradients in that wait, as far as there is room.
+    fn admit_gradients(&mut self) {
+        let Some(round) = &self.round else { return self.room.end_round() };
+        if self.room.is_quiet() {
+            return;
+        }
+        let is_computing = |who| self.peers.get(who).is_some_and(|peer| !self.room.has(peer.connection));
+        let busy = self.machine.members().filter(|(_, member)| member.pieces().next().is_some());
+        let computing = busy.filter(|&(who, _)| is_computing(who)).count();
+        let (now_us, joins) = (self.clock.now_us(), |node| round.joins(node));
+        self.room.admit(&Around { now_us, tree: round.tree, held: round.held(), joins, computing });
     }
 
     fn message(&mut self, from: Incarnation, message: Option<WorkerMessage>) -> Result<(), RunError> {
@@ -254,6 +286,7 @@ impl Driver {
     /// Prepares the next round; `None` when there is none.
     fn prepare(&mut self) -> Option<Event> {
         self.round = None;
+        self.room.end_round();
         if self.ending.is_ending() {
             return None;
         }

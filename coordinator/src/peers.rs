@@ -14,7 +14,7 @@ pub(crate) struct Peer {
     pub(crate) name: String,
     /// Its slot; a spare has none.
     pub(crate) rank: Option<Rank>,
-    connection: u64,
+    pub(crate) connection: u64,
     outbox: Outbox,
     /// The parameters that it has.
     version: Option<u64>,

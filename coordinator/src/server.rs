@@ -7,7 +7,9 @@ use crate::doors::Listeners;
 use crate::doors::lobby::{self, Presence};
 use crate::driver::Input;
 use crate::lane::{self, Board, Lane};
+use common::ids::Round;
 use common::precision::Precision;
+use common::tree::Node;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use proto::inbound::WorkerDecoder;
@@ -33,6 +35,10 @@ use tonic::{Request, Response, Status, Streaming};
 const HELLO_TIMEOUT: Duration = lobby::STAY;
 /// For a worker to read its last word and go, once the driver has closed its stream.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// Gradients of this size or more ask for room before they arrive; smaller ones do no harm, however many there are.
+const ANNOUNCED_BYTES: usize = 4 * 1024 * 1024;
+/// Between two signs of life from a stream that waits for room: well below any time after which silence is death.
+const STILL_WAITING: Duration = Duration::from_millis(100);
 /// Messages that wait for one worker; one that lets more pile up is not reading.
 const OUTBOX_MESSAGES: usize = 256;
 /// A worker needs one stream; a few more do no harm.
@@ -150,6 +156,7 @@ impl Cluster for Service {
         let reader = Reader {
             connection,
             decoder: WorkerDecoder::new(self.elements, self.precision, self.buffers.clone()),
+            gradient_bytes: self.elements * size_of::<f32>(),
             wire: request.into_inner(),
             inbox: self.inbox.clone(),
             sharing: self.is_local.then(|| (Arc::clone(&self.board), Arc::clone(&lane))),
@@ -175,6 +182,8 @@ impl Cluster for Service {
 struct Reader {
     connection: u64,
     decoder: WorkerDecoder,
+    /// In memory.
+    gradient_bytes: usize,
     wire: Streaming<FromWorker>,
     inbox: mpsc::Sender<Input>,
     /// For a worker of this machine.
@@ -245,6 +254,10 @@ impl Reader {
         loop {
             let input = match self.wire.message().await {
                 Ok(Some(wire)) => match trace::within("decode", || self.decoder.decode(wire)) {
+                    Ok(None) if let Some((round, node)) = self.decoder.announced() => {
+                        self.wait_for_room(round, node).await;
+                        continue;
+                    }
                     Ok(Some(WorkerMessage::Sharing(step))) => {
                         self.share(step).await;
                         continue;
@@ -263,6 +276,20 @@ impl Reader {
             if self.inbox.send(input).await.is_err() {
                 return Input::Ended { connection, why: "the run is over".to_owned() };
             }
+        }
+    }
+
+    /// Reads no further until there is room for the gradient that comes next; meanwhile its sender counts as alive.
+    async fn wait_for_room(&self, round: Round, node: Node) {
+        if self.gradient_bytes < ANNOUNCED_BYTES {
+            return;
+        }
+        let connection = self.connection;
+        let (enter, mut entered) = oneshot::channel();
+        // The driver is gone only when the run is over, and then nothing waits.
+        let _ = self.inbox.send(Input::Announced { connection, round, node, enter }).await;
+        while tokio::time::timeout(STILL_WAITING, &mut entered).await.is_err() {
+            let _ = self.inbox.send(Input::Message { connection, message: None }).await;
         }
     }
 

@@ -33,6 +33,8 @@ pub struct WorkerDecoder {
     buffers: Buffers,
     elsewhere: Elsewhere,
     pending: Option<(Answer, Assembly)>,
+    /// The answer whose head was the last message.
+    announced: Option<(Round, Node)>,
     /// Of the last tensor.
     released: bool,
 }
@@ -41,12 +43,18 @@ impl WorkerDecoder {
     /// A decoder for gradients of `elements` values that travel in `precision`, which it puts into `buffers`.
     #[must_use]
     pub fn new(elements: usize, precision: Precision, buffers: Buffers) -> Self {
-        Self { elements, precision, buffers, elsewhere: Elsewhere::default(), pending: None, released: false }
+        let elsewhere = Elsewhere::default();
+        Self { elements, precision, buffers, elsewhere, pending: None, announced: None, released: false }
     }
 
     /// From now on chunks may lie in memory that `read` reads.
     pub fn reads(&mut self, read: Read) {
         self.elsewhere = Elsewhere::new(read);
+    }
+
+    /// Round and piece of a gradient whose head was the last message: from the next one on it takes a buffer.
+    pub fn announced(&mut self) -> Option<(Round, Node)> {
+        self.announced.take()
     }
 
     /// Whether a tensor that lay in the sender's shared memory has been read since the last call.
@@ -90,6 +98,7 @@ impl WorkerDecoder {
         match answer.body.ok_or(WireError::Missing("a gradient or counts"))? {
             wire::answer::Body::Gradient(head) => {
                 let assembly = Assembly::new(&head, self.elements, self.precision, &self.buffers)?;
+                self.announced = Some((checked.round, checked.node));
                 self.pending = Some((checked, assembly));
                 Ok(None)
             }

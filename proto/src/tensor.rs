@@ -107,9 +107,11 @@ impl fmt::Debug for Elsewhere {
 /// Values that arrive chunk by chunk.
 #[derive(Debug)]
 pub(crate) struct Assembly {
-    /// All of the tensor; what is beyond `filled` has no meaning yet.
+    /// All of the tensor, from its first chunk on; what is beyond `filled` has no meaning yet.
     values: Values,
     filled: usize,
+    elements: usize,
+    buffers: Buffers,
     precision: Precision,
     /// Of a chunk that is narrower than its values.
     narrow: Vec<u16>,
@@ -135,14 +137,21 @@ impl Assembly {
         if head.elements != expected as u64 {
             return Err(WireError::Elements { expected, got: head.elements });
         }
-        let values = buffers.take(expected);
-        let hasher = crc32fast::Hasher::new();
-        let narrow = Vec::new();
-        Ok(Self { values, filled: 0, precision: agreed, narrow, hasher, finite: true, from_elsewhere: false })
+        Ok(Self {
+            values: Values::default(),
+            filled: 0,
+            elements: expected,
+            buffers: buffers.clone(),
+            precision: agreed,
+            narrow: Vec::new(),
+            hasher: crc32fast::Hasher::new(),
+            finite: true,
+            from_elsewhere: false,
+        })
     }
 
     pub(crate) fn is_complete(&self) -> bool {
-        self.filled == self.values.len()
+        self.filled == self.elements
     }
 
     /// Whether its sender has kept bytes elsewhere for it.
@@ -153,6 +162,9 @@ impl Assembly {
     /// Takes one chunk of what is not yet complete. After an error this is of no use.
     pub(crate) fn push(&mut self, chunk: &Chunk, elsewhere: &Elsewhere) -> Result<(), WireError> {
         let at = self.filled * self.precision.bytes();
+        if self.values.is_empty() {
+            self.values = self.buffers.take(self.elements);
+        }
         let new = &mut self.values[self.filled..];
         let new = if new.len() < CHUNK_VALUES { new } else { &mut new[..CHUNK_VALUES] };
         let bytes: &mut [u8] = match self.precision {

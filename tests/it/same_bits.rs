@@ -64,6 +64,21 @@ fn every_model_and_optimizer_keeps_its_bits() {
 }
 
 #[test]
+fn more_large_gradients_than_there_is_room_for_end_with_the_same_bits() {
+    let data = SmallData::write();
+    // A gradient of more than 4 MiB; a step has 20 of them, and the coordinator room for 8.
+    let large = ["--model", "mlp", "--hidden", "1400", "--epochs", "1", "--val-split", "43"];
+    let steps = ["--batch-size", "300", "--micro-batch", "15"];
+    let run = |threads: &[u32]| {
+        let checkpoints = tempfile::tempdir().expect("a folder");
+        let folder = checkpoints.path().to_str().expect("a readable name");
+        let place = ["--dataset", data.folder(), "--checkpoint-dir", folder];
+        digests(&train(&[&place[..], &large, &steps].concat(), threads))
+    };
+    assert_eq!(run(&[1; 20]), run(&[1]));
+}
+
+#[test]
 fn another_seed_is_another_run() {
     let data = SmallData::write();
     let model = |seed| run(&data, &["--model", "linear", "--seed", seed], &[1]).model_sha256;

@@ -131,6 +131,7 @@ impl Driver {
         let Some(peer) = self.peers.close(member, CoordinatorMessage::Dropped(cause.to_string())) else {
             return;
         };
+        self.room.leave(self.clock.now_us(), peer.connection);
         let (worker, step) = (peer.name, self.trainer.step());
         let rank = peer.rank.map_or("spare".to_owned(), |rank| rank.to_string());
         let pieces: Vec<String> = returned.iter().map(ToString::to_string).collect();

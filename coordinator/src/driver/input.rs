@@ -2,13 +2,18 @@
 
 use crate::server::Outbox;
 use crate::store::writer::Written;
+use common::ids::Round;
+use common::tree::Node;
 use proto::message::{Hello, WorkerMessage};
+use tokio::sync::oneshot;
 
 /// What reaches the driver.
 #[derive(Debug)]
 pub(crate) enum Input {
     /// A connection has introduced itself.
     Hello { connection: u64, hello: Hello, outbox: Outbox },
+    /// A large gradient is about to arrive; its stream waits until `enter` is used or dropped.
+    Announced { connection: u64, round: Round, node: Node, enter: oneshot::Sender<()> },
     /// Something arrived: a whole message, or a part of one.
     Message { connection: u64, message: Option<WorkerMessage> },
     /// Something arrived that can't be.

@@ -72,6 +72,16 @@ impl RoundInProgress {
         });
     }
 
+    /// Whether a piece's answer would be added to a sum that is here.
+    pub(super) fn joins(&self, node: Node) -> bool {
+        self.reduction.joins(node)
+    }
+
+    /// How many sums are here.
+    pub(super) fn held(&self) -> usize {
+        self.reduction.held()
+    }
+
     /// A piece with its samples.
     pub(super) fn piece(&self, node: Node, version: u64, trainer: &mut Trainer) -> Piece {
         let leaves = self.tree.leaves_below(node).map(|leaf| trainer.leaf(self.work, Leaf(leaf))).collect();

@@ -1,6 +1,6 @@
 //! How a step's cost grows with workers (1 to 64) and with parameters (10^4 to 10^8), the gradients left out.
 //!
-//! `cargo bench --workspace --bench growth [-- workers|parameters]` prints Markdown tables. This process is the
+//! `cargo bench --workspace --bench growth [-- workers|parameters|memory]` prints Markdown tables. This process is the
 //! coordinator and nothing else, so its CPU time is the coordinator's. All workers are one other process of instant
 //! workers ([`tests::instant`]), connected like those of `--local`: they share one core, so the time of a step is that
 //! of both sides on this machine, while the coordinator's CPU time is its own. Each step has a leaf of one image for
@@ -9,6 +9,7 @@
 //! The workers' process looks at the coordinator's CPU time when the first worker has the parameters of two steps, an
 //! early one and the last; all columns are the difference over the steps between them. "MB a worker" is what went
 //! through a socket, both ways, counted by a relay in a run of its own with one worker: the relay is in no other run.
+//! Memory is that of 10^7 parameters, each number of workers in a process of its own.
 
 #![allow(clippy::print_stdout, reason = "a benchmark's result")]
 
@@ -39,6 +40,10 @@ const MODELS: [(&[&str], u64, u32); 5] = [
     (&["--model", "mlp", "--hidden", "12579"], 10_000_315, 20),
     (&["--model", "mlp", "--hidden", "9610,9610"], 100_001_670, 6),
 ];
+/// Of the memory's table.
+const CROWDS: [u32; 6] = [1, 2, 4, 8, 16, 32];
+/// Steps of its runs.
+const CROWD_STEPS: u32 = 6;
 /// Steps that do not count: buffers and windows grow.
 const WARM_UP: u32 = 3;
 /// Steps of the run that counts bytes.
@@ -53,6 +58,13 @@ fn main() -> anyhow::Result<()> {
     {
         return work(address, workers.parse()?, steps.parse()?, counting == "true");
     }
+    if let [flag, workers] = args.as_slice()
+        && flag == "--peak"
+    {
+        measure(MODELS[3].0, CROWD_STEPS, workers.parse()?, false)?;
+        println!("{:.0}", measured::peak_mb()?);
+        return Ok(());
+    }
     let asked = |table: &str| {
         let named: Vec<_> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
         named.is_empty() || named.iter().any(|name| *name == table)
@@ -62,6 +74,21 @@ fn main() -> anyhow::Result<()> {
     }
     if asked("parameters") {
         by_parameters()?;
+    }
+    if asked("memory") {
+        memory()?;
+    }
+    Ok(())
+}
+
+fn memory() -> anyhow::Result<()> {
+    let (_, parameters, _) = MODELS[3];
+    println!("\n| workers | coordinator's peak with {parameters} parameters, MB |\n|---|---|");
+    for workers in CROWDS {
+        let mut command = Command::new(std::env::current_exe()?);
+        let output = command.args(["--peak", &workers.to_string()]).stderr(Stdio::inherit()).output()?;
+        anyhow::ensure!(output.status.success(), "the run with {workers} workers failed");
+        println!("| {workers} | {} |", String::from_utf8(output.stdout)?.trim());
     }
     Ok(())
 }

@@ -45,6 +45,14 @@ impl Measured {
     }
 }
 
+/// The most memory that this process has had, in MB of 10^6 bytes.
+pub(super) fn peak_mb() -> anyhow::Result<f64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kib * 1024.0 / 1e6)
+}
+
 /// Everything at one moment.
 #[derive(Debug)]
 struct Look {
