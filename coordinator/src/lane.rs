@@ -48,6 +48,8 @@ impl Board {
         let mut newest = lock(&self.newest);
         match &*newest {
             Some((version, lease)) if *version == parameters.version() => lease.clone(),
+            // A worker comes to these so late that newer ones may lie where they did.
+            Some((version, _)) if *version > parameters.version() => None,
             _ => {
                 // Its place may be the one that is free now.
                 *newest = None;
@@ -108,8 +110,11 @@ mod tests {
 
     /// Whether the parameters of that version go through shared memory.
     fn is_placed(lane: &Lane, version: u64) -> bool {
-        let parameters = Arc::new(EncodedParameters::new(version, Arc::new(vec![1.0; 4])));
-        let messages: Vec<_> = lane.encode(Outgoing::Parameters(parameters)).collect();
+        are_placed(lane, &Arc::new(EncodedParameters::new(version, Arc::new(vec![1.0; 4]))))
+    }
+
+    fn are_placed(lane: &Lane, parameters: &Arc<EncodedParameters>) -> bool {
+        let messages: Vec<_> = lane.encode(Outgoing::Parameters(Arc::clone(parameters))).collect();
         let [_, FromCoordinator { message: Some(Message::Chunk(chunk)) }] = &messages[..] else {
             panic!("no head and chunk: {messages:?}");
         };
@@ -125,6 +130,20 @@ mod tests {
         assert!(!is_placed(&lane, 3), "both places are still to be read");
         lane.release();
         assert!(is_placed(&lane, 4));
+    }
+
+    #[test]
+    fn parameters_whose_place_has_been_given_to_newer_ones_go_on_the_stream() {
+        let board = Arc::new(Board::new());
+        let [prompt, late] = [(); 2].map(|()| Lane::new(Arc::clone(&board)));
+        [&prompt, &late].map(Lane::open);
+        let old = Arc::new(EncodedParameters::new(1, Arc::new(vec![1.0; 4])));
+        assert!(are_placed(&prompt, &old));
+        prompt.release();
+        assert!(is_placed(&prompt, 2) && is_placed(&prompt, 3), "both places are taken anew");
+        prompt.release();
+        assert!(!are_placed(&late, &old), "where they lay lies something else");
+        assert!(is_placed(&late, 4));
     }
 
     #[test]
