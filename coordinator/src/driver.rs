@@ -133,6 +133,8 @@ impl Driver {
     fn serve(&mut self, handle: &Handle, inbox: &mut mpsc::Receiver<Input>) -> Result<(), RunError> {
         self.begin()?;
         loop {
+            // The next step's samples are looked for while nobody wants anything.
+            while inbox.is_empty() && self.is_stepping() && self.trainer.gather_ahead() {}
             let deadline = self.clock.instant(self.deadline_us());
             let wait = async { tokio::time::timeout_at(deadline.into(), inbox.recv()).await };
             let received = trace::within("wait", || handle.block_on(wait));
@@ -152,6 +154,10 @@ impl Driver {
                 return Ok(());
             }
         }
+    }
+
+    fn is_stepping(&self) -> bool {
+        self.round.as_ref().is_some_and(|round| round.work() == Work::Train)
     }
 
     fn deadline_us(&self) -> u64 {

@@ -136,7 +136,7 @@ mod tests {
     fn parameters_whose_place_has_been_given_to_newer_ones_go_on_the_stream() {
         let board = Arc::new(Board::new());
         let [prompt, late] = [(); 2].map(|()| Lane::new(Arc::clone(&board)));
-        [&prompt, &late].map(Lane::open);
+        [&prompt, &late].into_iter().for_each(Lane::open);
         let old = Arc::new(EncodedParameters::new(1, Arc::new(vec![1.0; 4])));
         assert!(are_placed(&prompt, &old));
         prompt.release();

@@ -1,17 +1,19 @@
 //! The training itself: which round comes next, what its leaves are, and what its sum does to the parameters.
 //!
 //! Knows no cluster, clock, network or file: the driver asks for rounds and brings their sums. A run is a row of steps;
-//! after each epoch comes a validation, after the last one a test.
+//! after each epoch comes a validation, after the last one a test. Where the leaves' samples come from stands in `leaves`.
+
+mod leaves;
 
 use common::checkpoint::{Best, Checkpoint, CheckpointError, Position, Verified};
 use common::config::RunConfig;
 use common::ids::{Epoch, Leaf, Step};
-use common::leaf::{Plan, Split, leaf_of, leaves_of};
 use common::metrics::{Confusion, Totals};
 use common::optim::{self, GradientSum, OptimError, Optimizer};
 use common::params::Layout;
 use common::sample::Samples;
 use common::tree::Tree;
+use leaves::Leaves;
 use proto::message::{AnswerBody, Task};
 use proto::values::Values;
 use std::num::NonZeroUsize;
@@ -116,10 +118,7 @@ pub enum TrainError {
 #[derive(Debug)]
 pub struct Trainer {
     config: RunConfig,
-    plan: Plan,
-    split: Split,
-    train: Samples,
-    test: Samples,
+    leaves: Leaves,
     layout: Layout,
     /// Shared with those who are sending them; changed in place when nobody is.
     params: Arc<Vec<f32>>,
@@ -128,8 +127,6 @@ pub struct Trainer {
     tested: bool,
     /// That do the arithmetic; they never show in its results.
     threads: NonZeroUsize,
-    /// The data set's indices in the order of one epoch, drawn when it is first needed.
-    order: Option<(Epoch, Vec<u32>)>,
 }
 
 impl Trainer {
@@ -148,18 +145,14 @@ impl Trainer {
             best: None,
         };
         Self {
-            plan: Plan::new(config.train_samples(), config.batch_size, config.micro_batch, config.seed),
-            split: Split::draw(config.samples, config.val_split, config.seed),
+            leaves: Leaves::new(&config, train, test),
             config,
-            train,
-            test,
             layout,
             params,
             optimizer,
             position,
             tested: false,
             threads: NonZeroUsize::MIN,
-            order: None,
         }
     }
 
@@ -177,7 +170,7 @@ impl Trainer {
         let slots = trainer.config.optimizer.slots();
         let Checkpoint { position, params, slots, .. } = saved.decode(&trainer.layout, slots)?;
         let step = position.step;
-        let cut = trainer.plan.position(step);
+        let cut = trainer.leaves.position(step);
         let (expected, got) = ((cut.epoch, cut.step_in_epoch), (position.epoch, position.step_in_epoch));
         if expected != got {
             return Err(TrainError::Position { step, expected, got });
@@ -235,7 +228,7 @@ impl Trainer {
     pub fn next(&self) -> Option<Work> {
         let Position { step, step_in_epoch, validation, .. } = &self.position;
         let epoch_over = step.0 > 0 && *step_in_epoch == 0;
-        if epoch_over && validation.is_none() && !self.split.validation.is_empty() {
+        if epoch_over && validation.is_none() && self.leaves.has_validation() {
             Some(Work::Validate)
         } else if step.0 < self.config.length().total {
             Some(Work::Train)
@@ -247,45 +240,24 @@ impl Trainer {
     /// The tree over the leaves of the next round of this kind.
     #[must_use]
     pub fn tree(&self, work: Work) -> Tree {
-        let leaves = |samples: usize| leaves_of(samples as u32, self.config.micro_batch);
-        Tree::new(match work {
-            Work::Train => self.plan.leaves(self.position.step),
-            Work::Validate => leaves(self.split.validation.len()),
-            Work::Test => leaves(self.test.len()),
-        })
+        Tree::new(self.leaves.count(work, self.step()))
     }
 
     /// A leaf's samples.
     pub fn leaf(&mut self, work: Work, leaf: Leaf) -> Samples {
-        let micro_batch = self.config.micro_batch;
-        match work {
-            Work::Train => {
-                let range = self.plan.leaf_range(self.position.step, leaf);
-                self.draw_order();
-                let order = self.order.as_ref().map_or(&[][..], |(_, order)| order);
-                self.train.gather(&order[range.start as usize..range.end as usize])
-            }
-            Work::Validate => {
-                let held = &self.split.validation;
-                let range = leaf_of(held.len() as u32, micro_batch, leaf);
-                self.train.gather(&held[range.start as usize..range.end as usize])
-            }
-            Work::Test => {
-                let range = leaf_of(self.test.len() as u32, micro_batch, leaf);
-                self.test.gather(&range.collect::<Vec<u32>>())
-            }
-        }
+        self.leaves.get(work, self.position.step, leaf)
+    }
+
+    /// Has one more leaf of the step after the present one at hand; returns whether there was one to be had.
+    pub fn gather_ahead(&mut self) -> bool {
+        let next = Step(self.position.step.0 + 1);
+        next.0 < self.config.length().total && self.leaves.gather_ahead(next)
     }
 
     /// How many samples a leaf of this round has.
     #[must_use]
     pub fn leaf_samples(&self, work: Work, leaf: Leaf) -> u64 {
-        let all = match work {
-            Work::Train => self.plan.step_range(self.position.step).len(),
-            Work::Validate => self.split.validation.len(),
-            Work::Test => self.test.len(),
-        };
-        leaf_of(all as u32, self.config.micro_batch, leaf).len() as u64
+        self.leaves.samples_of(work, self.step(), leaf)
     }
 
     /// Takes the sum over all leaves of a round; `right` is what is still to be added to the right of a gradient.
@@ -363,7 +335,7 @@ impl Trainer {
         let position = &mut self.position;
         position.train.add(&batch);
         position.step = Step(step.0 + 1);
-        let next = self.plan.position(position.step);
+        let next = self.leaves.position(position.step);
         (position.epoch, position.step_in_epoch) = (next.epoch, next.step_in_epoch);
         position.validation = None;
         let epoch_done = (next.step_in_epoch == 0).then(|| std::mem::take(&mut position.train));
@@ -372,15 +344,7 @@ impl Trainer {
 
     fn evaluated(&self, totals: Totals, confusion: Confusion, is_best: bool) -> Evaluated {
         let step = Step(self.position.step.0.saturating_sub(1));
-        Evaluated { step, epoch: self.plan.position(step).epoch, totals, confusion, is_best }
-    }
-
-    fn draw_order(&mut self) {
-        let epoch = self.position.epoch;
-        if self.order.as_ref().is_none_or(|&(drawn, _)| drawn != epoch) {
-            let order = self.plan.order(epoch).into_iter().map(|at| self.split.train[at as usize]);
-            self.order = Some((epoch, order.collect()));
-        }
+        Evaluated { step, epoch: self.leaves.position(step).epoch, totals, confusion, is_best }
     }
 }
 

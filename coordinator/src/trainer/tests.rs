@@ -72,6 +72,25 @@ fn an_epoch_shows_every_training_sample_once_then_comes_validation_and_at_last_a
 }
 
 #[test]
+fn what_was_gathered_ahead_is_what_would_have_been_gathered() {
+    let (mut ahead, mut behind) = (trainer(), trainer());
+    let mut gathered = 0;
+    while behind.next().is_some() {
+        let leaves = |trainer: &mut Trainer| -> Option<Vec<Samples>> {
+            let work = trainer.next()?;
+            let leaves = trainer.tree(work).leaves();
+            Some((0..leaves).map(|leaf| trainer.leaf(work, Leaf(leaf))).collect())
+        };
+        assert_eq!(leaves(&mut ahead), leaves(&mut behind));
+        // Not all of them.
+        gathered += (0..2).filter(|_| ahead.gather_ahead()).count();
+        assert_eq!(leaves(&mut ahead), leaves(&mut behind));
+        assert_eq!(advance(&mut ahead), advance(&mut behind));
+    }
+    assert_eq!(gathered, 6, "two of the second step, the only one of the third, in both epochs");
+}
+
+#[test]
 fn a_run_that_is_resumed_after_any_round_ends_in_the_same_checkpoint() {
     let mut whole = trainer();
     while advance(&mut whole).is_some() {}
