@@ -3,6 +3,8 @@
 //! Each lives as long as its standard input is open, so none outlives this process however it ends. Each has a process
 //! group of its own: an interrupt from the keyboard reaches the coordinator alone, which then ends them in good order.
 
+mod cores;
+
 use crate::RunError;
 use crate::driver::Input;
 use crate::report::screen::Screen;
@@ -48,10 +50,15 @@ impl LocalWorkers {
     ) -> Result<Self, RunError> {
         let mut workers = Self { inputs: Vec::new(), tasks: Vec::new() };
         let living = Arc::new(AtomicUsize::new(local.workers as usize));
+        let allowed = cores::allowed();
         for index in 0..local.workers {
             let name = format!("local-{index}");
-            let mut child = spawn(local, address, &name)
-                .map_err(|source| RunError::LocalWorker { program: local.program.clone(), source })?;
+            let started = match cores::of_worker(index, local.workers, local.threads, &allowed) {
+                Some(own) => cores::within(own, || spawn(local, address, &name)),
+                None => spawn(local, address, &name),
+            };
+            let mut child =
+                started.map_err(|source| RunError::LocalWorker { program: local.program.clone(), source })?;
             workers.inputs.extend(child.stdin.take());
             let (screen, inbox, living) = (screen.clone(), inbox.clone(), Arc::clone(&living));
             workers.tasks.push(tokio::spawn(async move {

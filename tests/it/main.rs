@@ -3,6 +3,7 @@
 mod checkpoint_required;
 mod cli;
 mod coordinator_fails;
+mod cores;
 mod digits;
 mod disks_fail;
 mod hostile_bytes;
