@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 pub(crate) enum Input {
     /// A connection has introduced itself.
     Hello { connection: u64, hello: Hello, outbox: Outbox },
-    /// A large gradient is about to arrive; its stream waits until `enter` is used or dropped.
+    /// A large gradient is about to arrive; its stream waits until `enter` is dropped.
     Announced { connection: u64, round: Round, node: Node, enter: oneshot::Sender<()> },
     /// Something arrived: a whole message, or a part of one.
     Message { connection: u64, message: Option<WorkerMessage> },

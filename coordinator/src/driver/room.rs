@@ -30,7 +30,7 @@ pub(super) struct Room {
 struct Waiting {
     connection: u64,
     node: Node,
-    /// The stream goes on when this is used or dropped.
+    /// The stream goes on when this is dropped.
     _enter: oneshot::Sender<()>,
 }
 
