@@ -5,9 +5,8 @@
 //! MNIST's if `MNIST_DIR` names its folder.
 //!
 //! **A worker** is killed at a moment drawn for it. Its death costs what the step in which it held a leaf took longer
-//! than the steps before it (their median). The other worker has a leaf of its own and then computes the lost one, so
-//! that is one leaf's time at least, whether it dies early in the leaf or late; a leaf's time is that of two threads at
-//! work at once, as in a step. A killed process keeps its connection until the system has taken back its memory: "noticed"
+//! than the steps before it (their median). The other worker has a leaf of its own and then computes the lost one, whether
+//! it was lost early or late; the leaf's time beside it is that of two threads at work at once, as in a step. A killed process keeps its connection until the system has taken back its memory: "noticed"
 //! is the time until the coordinator's log has it, to 2 ms.
 //! **The coordinator** is killed and started again at once; measured is the time from starting the program until a worker
 //! has got the parameters of the second step: data read, checkpoint loaded, workers back by themselves, one step done.
@@ -106,6 +105,8 @@ fn deaths() -> anyhow::Result<Deaths> {
         let killed = Instant::now();
         dropped.push(run.wait_for_line(&format!("worker dropped worker={name} ")));
         noticed.push(killed.elapsed().as_secs_f64() * 1e3);
+        // The next one is not to start while this one's leaf is computed again.
+        sleep(SETTLE);
     }
     run.signal(SIGTERM);
     let outcome = run.wait();
