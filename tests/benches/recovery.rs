@@ -5,9 +5,11 @@
 //! MNIST's if `MNIST_DIR` names its folder.
 //!
 //! **A worker** is killed at a moment drawn for it. Its death costs what the step in which it held a leaf took longer
-//! than the steps before it (their median). The other worker has a leaf of its own and then computes the lost one, whether
-//! it was lost early or late; the leaf's time beside it is that of two threads at work at once, as in a step. A killed process keeps its connection until the system has taken back its memory: "noticed"
-//! is the time until the coordinator's log has it, to 2 ms.
+//! than the steps before it (their median). The other worker has a leaf of its own and then computes the lost one,
+//! whether it was lost early or late; the leaf's time beside it is that of two threads at work at once, as in a step. A
+//! killed process keeps its connection until the system has taken back its memory: "noticed" is the time until the
+//! coordinator's log has it, to 2 ms.
+//!
 //! **The coordinator** is killed and started again at once; measured is the time from starting the program until a worker
 //! has got the parameters of the second step: data read, checkpoint loaded, workers back by themselves, one step done.
 
