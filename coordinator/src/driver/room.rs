@@ -145,6 +145,11 @@ mod tests {
             leaves
         }
 
+        /// Every other leaf from 20 on is here: as many sums as there may be.
+        fn fill(&mut self) {
+            (0..GRADIENTS as u32).for_each(|leaf| self.arrive(20 + 2 * leaf));
+        }
+
         fn arrive(&mut self, leaf: u32) {
             self.room.leave(0, leaf.into());
             self.reduction.insert(Node::leaf(leaf), (), |_, (), ()| {});
@@ -169,10 +174,7 @@ mod tests {
     #[test]
     fn what_makes_room_comes_before_what_takes_it() {
         let mut round = Round::announced(40);
-        // Every other leaf is here: as many sums as there may be.
-        for leaf in 0..GRADIENTS as u32 {
-            round.arrive(20 + 2 * leaf);
-        }
+        round.fill();
         round.admit(0, 1);
         assert_eq!(round.arriving(), [21]);
     }
@@ -195,9 +197,7 @@ mod tests {
     #[test]
     fn one_who_does_not_send_what_he_announced_stops_nobody() {
         let mut round = Round::announced(60);
-        for leaf in 0..GRADIENTS as u32 {
-            round.arrive(20 + 2 * leaf);
-        }
+        round.fill();
         round.admit(0, 0);
         round.admit(PATIENCE_US - 1, 0);
         assert_eq!(round.arriving(), [21]);
