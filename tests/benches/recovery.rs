@@ -1,13 +1,14 @@
 //! What failures cost: a worker's death, and a coordinator's.
 //!
 //! `cargo build --release && cargo bench --workspace --bench recovery`. The programs train the CNN (93,322 parameters)
-//! with two workers of one thread; each computes one leaf of 64 images in a step. Images are the embedded digits, or
-//! MNIST's if `MNIST_DIR` names its folder.
+//! with two workers of one thread; each computes one leaf of 64 images in a step, or of as many as `-- --leaf N` says.
+//! Images are the embedded digits, or MNIST's if `MNIST_DIR` names its folder.
 //!
 //! **A worker** is killed at a moment drawn for it. Its death costs what the step in which it held a leaf took longer
 //! than the steps before it (their median). The other worker has a leaf of its own and then computes the lost one,
-//! whether it was lost early or late; the leaf's time beside it is that of two threads at work at once, as in a step. A
-//! killed process keeps its connection until the system has taken back its memory: "noticed" is the time until the
+//! whether it was lost early or late; the leaf's time beside it is the median of that worker's, from a trace of this run.
+//! Steps vary without a death too: as many of them, a few before each death, are measured in the same way. A killed
+//! process keeps its connection until the system has taken back its memory: "noticed" is the time until the
 //! coordinator's log has it, to 2 ms.
 //!
 //! **The coordinator** is killed and started again at once; measured is the time from starting the program until a worker
@@ -15,10 +16,8 @@
 
 #![allow(clippy::print_stdout, reason = "a benchmark's result")]
 
-use common::model::ModelSpec;
-use common::params::Init;
+use clap::Parser;
 use common::rng::Stream;
-use common::sample::{PIXELS, Samples};
 use nix::sys::signal::Signal::{SIGKILL, SIGTERM};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,34 +25,43 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tests::process::Process;
 use tests::proxy::{Proxy, Way};
-use worker::model::Network;
 
 /// Workers that are killed.
 const DEATHS: u32 = 60;
 /// Coordinators that are killed.
 const RESTARTS: u32 = 30;
-/// Images of a leaf; a step has two.
-const LEAF: usize = 64;
-/// For a new worker to be one like the other.
+/// For a new worker to be one like the other, and for some steps with both, where a leaf has at most 64 images.
 const SETTLE: Duration = Duration::from_millis(600);
 /// Steps before a death that it is compared with.
 const BEFORE: u64 = 15;
+/// So many steps before a death is one without: far from the death before, too.
+const UNDISTURBED: u64 = 5;
 /// On the wire: so much goes down to each worker in a step, and a little more.
 const PARAMETERS_BYTES: u64 = 373_288;
 /// For a run to be itself again.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Kills workers and coordinators, and prints what each death costs.
+#[derive(Debug, Parser)]
+struct Flags {
+    /// Images of a leaf; a step has two leaves
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    leaf: u32,
+    /// Cargo gives it to every benchmark
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
 fn main() -> anyhow::Result<()> {
-    let both: Vec<_> = (0..2).map(|_| std::thread::spawn(leaf_ms)).collect();
-    let times = both.into_iter().map(|thread| thread.join().expect("no panic"));
-    let leaf_ms = times.sum::<anyhow::Result<f64>>()? / 2.0;
-    println!("a leaf of {LEAF} images, two threads at once: {leaf_ms:.2} ms");
-    let Deaths { noticed, costs } = deaths()?;
+    let Flags { leaf, .. } = Flags::parse();
+    let Deaths { leaf_ms, noticed, costs, undisturbed } = deaths(leaf)?;
+    println!("{:<30} median {leaf_ms:6.2}", format!("a leaf of {leaf} images, ms"));
     let leaves = costs.iter().map(|cost| cost / leaf_ms).collect();
     report("a worker's death, noticed, ms", noticed);
     report("... costs a step, ms", costs);
     report("... costs a step, leaves", leaves);
-    report("a coordinator's restart, s", restarts()?);
+    report("no death, costs a step, ms", undisturbed);
+    report("a coordinator's restart, s", restarts(leaf)?);
     Ok(())
 }
 
@@ -64,45 +72,30 @@ fn report(what: &str, mut figures: Vec<f64>) {
     println!("{what:<30} median {median:6.2}, 90 % {ninth:6.2}, most {most:6.2}, of {}", figures.len());
 }
 
-/// The median of many.
-fn leaf_ms() -> anyhow::Result<f64> {
-    let model = ModelSpec::Cnn;
-    let mut network = Network::new(&model)?;
-    network.load(&Init::He.draw(&model.layout(), 1))?;
-    let (pixels, labels) = (0..LEAF as u32)
-        .map(|i| common::digits::draw(common::digits::Half::Train, i))
-        .fold((Vec::with_capacity(LEAF * PIXELS), Vec::new()), |(mut pixels, mut labels), (image, label)| {
-            pixels.extend(image);
-            labels.push(label);
-            (pixels, labels)
-        });
-    let samples = Samples::new(pixels, labels)?;
-    let mut times = Vec::new();
-    for _ in 0..100 {
-        let began = Instant::now();
-        network.gradient(&samples)?;
-        times.push(began.elapsed().as_secs_f64() * 1e3);
-    }
-    Ok(median(times))
-}
-
-/// In milliseconds, of each death.
+/// In milliseconds.
 struct Deaths {
+    /// Of the worker that lives.
+    leaf_ms: f64,
     noticed: Vec<f64>,
     costs: Vec<f64>,
+    /// What as many steps without a death took longer than those before them.
+    undisturbed: Vec<f64>,
 }
 
-fn deaths() -> anyhow::Result<Deaths> {
+fn deaths(leaf: u32) -> anyhow::Result<Deaths> {
     let folder = tempfile::tempdir()?;
-    let (mut run, address) = coordinator("127.0.0.1:0", folder.path(), "0");
-    let _steady = Process::worker(&address, "steady");
+    let (mut run, address) = coordinator("127.0.0.1:0", folder.path(), "0", leaf);
+    let trace = folder.path().join("trace.json");
+    let trace_flag = ["--trace", trace.to_str().expect("a readable name")];
+    let steady = ["--connect", &address, "--name", "steady", "--threads", "1"];
+    let mut steady = Process::start("worker", &[&steady[..], &trace_flag].concat());
     let mut random = Stream::new(1, "recovery", &[]);
     let (mut dropped, mut noticed) = (Vec::new(), Vec::new());
     for index in 0..DEATHS {
         let name = format!("doomed-{index}");
         let doomed = Process::worker(&address, &name);
         run.wait_for_line(&format!("worker joined worker={name} "));
-        sleep(SETTLE + Duration::from_secs_f32(random.between(0.0, 0.1)));
+        sleep(SETTLE * leaf.div_ceil(64) + Duration::from_secs_f32(random.between(0.0, 0.1)));
         doomed.signal(SIGKILL);
         let killed = Instant::now();
         dropped.push(run.wait_for_line(&format!("worker dropped worker={name} ")));
@@ -113,20 +106,44 @@ fn deaths() -> anyhow::Result<Deaths> {
     run.signal(SIGTERM);
     let outcome = run.wait();
     anyhow::ensure!(outcome.code == Some(0), "{}", outcome.errors);
+    steady.signal(SIGTERM);
+    steady.wait_for_end();
     let times = step_times(&folder.path().join("metrics.jsonl"))?;
     // One that held nothing died between two steps: that costs nothing.
     let held = dropped.iter().filter(|line| !line.contains("pieces=\"\""));
-    let costs = held.map(|line| cost(line, &times)).collect::<anyhow::Result<_>>()?;
-    Ok(Deaths { noticed, costs })
+    let steps = held.map(|line| step_of(line)).collect::<anyhow::Result<Vec<u64>>>()?;
+    let costs = steps.iter().map(|&step| cost(step, &times)).collect::<anyhow::Result<_>>()?;
+    // The first one may have too few steps before it.
+    let undisturbed = steps.iter().filter_map(|step| Some(step.checked_sub(UNDISTURBED + BEFORE)? + BEFORE));
+    let undisturbed = undisturbed.map(|step| cost(step, &times));
+    let undisturbed = undisturbed.collect::<anyhow::Result<_>>()?;
+    Ok(Deaths { leaf_ms: median(leaf_times(&trace)?), noticed, costs, undisturbed })
 }
 
-/// How much longer the step took in which this worker died.
-fn cost(line: &str, times: &BTreeMap<u64, f64>) -> anyhow::Result<f64> {
+/// The step in which a worker was dropped.
+fn step_of(line: &str) -> anyhow::Result<u64> {
     let step = line.split_once(" step=").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
-    let step: u64 = step.ok_or_else(|| anyhow::anyhow!("no step in: {line}"))?;
+    step.ok_or_else(|| anyhow::anyhow!("no step in: {line}"))
+}
+
+/// How much longer a step took than those before it.
+fn cost(step: u64, times: &BTreeMap<u64, f64>) -> anyhow::Result<f64> {
     let took = times.get(&step).ok_or_else(|| anyhow::anyhow!("no step {step} in the metrics"))?;
     let before = times.range(step.saturating_sub(BEFORE)..step).map(|(_, &ms)| ms).collect();
     Ok(took - median(before))
+}
+
+/// Milliseconds of each leaf that a worker computed.
+fn leaf_times(trace: &Path) -> anyhow::Result<Vec<f64>> {
+    let text = std::fs::read_to_string(trace)?;
+    let spans = text.lines().filter(|line| line.contains(r#""name":"compute""#));
+    spans
+        .map(|line| {
+            let span: serde_json::Value = serde_json::from_str(line.trim_end_matches(','))?;
+            let dur_us = span["dur"].as_f64().ok_or_else(|| anyhow::anyhow!("no time in: {line}"))?;
+            Ok(dur_us / 1e3)
+        })
+        .collect()
 }
 
 /// Milliseconds of each step.
@@ -145,9 +162,9 @@ fn step_times(metrics: &Path) -> anyhow::Result<BTreeMap<u64, f64>> {
 }
 
 /// How long each restart took, in seconds.
-fn restarts() -> anyhow::Result<Vec<f64>> {
+fn restarts(leaf: u32) -> anyhow::Result<Vec<f64>> {
     let folder = tempfile::tempdir()?;
-    let (mut run, address) = coordinator("127.0.0.1:0", folder.path(), "20");
+    let (mut run, address) = coordinator("127.0.0.1:0", folder.path(), "20", leaf);
     let proxies = [(); 2].map(|()| Proxy::start(&address));
     let names = ["worker-0", "worker-1"];
     let _workers: Vec<_> =
@@ -168,17 +185,17 @@ fn restarts() -> anyhow::Result<Vec<f64>> {
         run.signal(SIGKILL);
         run.wait_for_end();
         let (before, began) = (down(), Instant::now());
-        run = coordinator(&address, folder.path(), "20").0;
+        run = coordinator(&address, folder.path(), "20", leaf).0;
         steps_since(before, 2)?;
         times.push(began.elapsed().as_secs_f64());
     }
     Ok(times)
 }
 
-fn coordinator(bind: &str, folder: &Path, checkpoint_every: &str) -> (Process, String) {
+fn coordinator(bind: &str, folder: &Path, checkpoint_every: &str, leaf: u32) -> (Process, String) {
     let folder = folder.to_str().expect("a folder for temporary files with a readable name");
     let dataset = if std::env::var_os("MNIST_DIR").is_some() { "mnist" } else { "digits" };
-    let (leaf, batch) = (LEAF.to_string(), (2 * LEAF).to_string());
+    let [leaf, batch] = [leaf, 2 * leaf].map(|images| images.to_string());
     // No validation: all rounds are steps.
     let place = ["--dataset", dataset, "--val-split", "0", "--checkpoint-dir", folder];
     let place = [&place[..], &["--checkpoint-every", checkpoint_every]].concat();
