@@ -10,8 +10,8 @@ use crate::lane::{self, Board, Lane};
 use common::ids::Round;
 use common::precision::Precision;
 use common::tree::Node;
-use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt};
 use proto::inbound::WorkerDecoder;
 use proto::message::{CoordinatorMessage, Hello, Sharing, WorkerMessage};
 use proto::parameters::EncodedParameters;
@@ -26,9 +26,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream, UnixListenerStream};
 use tonic::transport::Server;
-use tonic::transport::server::{Router, TcpIncoming};
+use tonic::transport::server::Router;
 use tonic::{Request, Response, Status, Streaming};
 
 /// From opening a stream to having said hello on it.
@@ -98,7 +98,7 @@ pub(crate) async fn serve(
     };
     let local_service = Service { is_local: true, ..service.clone() };
     let closed = |mut until: watch::Receiver<()>| async move { while until.changed().await.is_ok() {} };
-    let tcp = TcpIncoming::from(listeners.tcp).with_nodelay(Some(true));
+    let tcp = TcpListenerStream::new(listeners.tcp).inspect_ok(shell::tcp::prepare);
     let tcp = lobby::watched(tcp);
     let tcp = router(service).serve_with_incoming_shutdown(tcp, closed(until.clone()));
     let local = async {

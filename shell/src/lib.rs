@@ -10,6 +10,7 @@ pub mod logging;
 mod pace;
 pub mod shared_memory;
 pub mod stop;
+pub mod tcp;
 pub mod trace;
 
 pub use pace::paced;

@@ -82,6 +82,7 @@ fn every_planted_fault_is_noticed_by_the_promise_that_guards_it() {
         (Sabotage::LateClock, "deadlines_lie_ahead"),
         (Sabotage::NoTicks, "the_run_ends"),
         (Sabotage::LoseGrant, "no_thread_idles_while_leaves_wait"),
+        (Sabotage::Hoard, "members_hold_one_piece_ahead"),
         (Sabotage::Misattribute, "honest_workers_are_not_accused"),
         (Sabotage::ForgetNames, "liars_stay_out"),
         (Sabotage::IgnoreVersions, "answers_are_fresh"),

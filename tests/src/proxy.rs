@@ -186,9 +186,8 @@ impl Drop for Proxy {
 async fn connection(mut client: TcpStream, shared: Arc<Shared>) {
     let mut broken = shared.broken.subscribe();
     // Nobody there: the client sees its connection closed.
-    let Ok(mut server) = TcpStream::connect(&shared.upstream).await else { return };
-    // A socket whose peer is gone already may refuse; reading it tells.
-    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    let Ok(mut server) = shell::tcp::connect(&shared.upstream).await else { return };
+    shell::tcp::prepare(&client);
     let [up, down] = &shared.ways;
     let fate = {
         let (from_client, to_client) = client.split();

@@ -51,6 +51,8 @@ pub enum Sabotage {
     NoTicks,
     /// The coordinator grants nothing to a member.
     LoseGrant,
+    /// The coordinator grants to one member what it should grant to several at a time.
+    Hoard,
     /// The coordinator takes an answer for another member's.
     Misattribute,
     /// The coordinator takes in whoever comes, whatever it computes.

@@ -147,12 +147,18 @@ async fn connect(address: &str) -> Result<Channel, String> {
     let endpoint = Endpoint::from_shared(format!("http://{authority}"))
         .map_err(|error| format!("{address} is not an address: {error}"))?
         .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true)
         .max_frame_size(FRAME_BYTES)
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES);
     let connected = match local {
-        None => endpoint.connect().await,
+        None => {
+            let address = address.to_owned();
+            let open = move |_| {
+                let address = address.clone();
+                async move { shell::tcp::connect(&address).await.map(TokioIo::new) }
+            };
+            endpoint.connect_with_connector(tower::service_fn(open)).await
+        }
         Some(name) => {
             let name = name.to_owned();
             let open = move |_| {

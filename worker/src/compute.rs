@@ -65,7 +65,8 @@ pub struct Pool {
 }
 
 struct Shared {
-    /// Bounded by what the coordinator hands out: a piece of at most 64 leaves a membership.
+    /// Bounded by what the coordinator hands out: two pieces of at most 64 leaves a membership, or one for
+    /// each thread.
     queue: Mutex<Queue>,
     wake: Condvar,
     deliver: Box<dyn Fn(Outcome) + Send + Sync>,

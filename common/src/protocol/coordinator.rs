@@ -171,12 +171,11 @@ impl Coordinator {
             actions.push(Action::Discard { from });
             return;
         }
-        let Some(granted_us) = member.pieces.remove(&node) else {
+        let Some(began_us) = member.answers(now_us, node) else {
             let what = format!("an answer to piece {node} of round {round}, which it was not given");
             self.remove(from, Cause::Invalid(what), actions);
             return;
         };
-        member.answered.insert(node);
         match verdict {
             Verdict::NonFinite { checksum } => {
                 let agreed = work.queue.non_finite(node, checksum);
@@ -188,7 +187,7 @@ impl Coordinator {
                 }
             }
             Verdict::Finite { checksum } => {
-                member.measure(now_us, granted_us, work.queue.leaves_below(node));
+                member.measure(now_us, began_us, work.queue.leaves_below(node));
                 let news = work.queue.accept(node);
                 work.queue.give_back(node);
                 actions.push(if news { Action::Accept { from, node } } else { Action::Discard { from } });

@@ -280,6 +280,14 @@ fn sabotage(world: &World, actions: &mut Vec<Action>) {
     {
         actions.remove(lost);
     }
+    if world.has(Sabotage::Hoard) {
+        let mut grants = actions.iter_mut().filter_map(|action| match action {
+            Action::Grant { to, .. } => Some(to),
+            _ => None,
+        });
+        let hoarder = grants.next().copied();
+        grants.for_each(|to| *to = hoarder.unwrap_or(*to));
+    }
     if world.has(Sabotage::KeepReturned) {
         for action in actions {
             if let Action::Removed { returned, .. } = action {

@@ -13,6 +13,7 @@ mod ledger;
 mod liars_stay_out;
 mod members_are_distinct;
 mod members_compute_alike;
+mod members_hold_one_piece_ahead;
 mod no_thread_idles_while_leaves_wait;
 mod spares_take_over;
 mod sums_follow_the_tree;
@@ -103,6 +104,7 @@ impl Watch {
             honest_workers_are_not_accused::HonestWorkersAreNotAccused,
             leaves_are_reduced_once::LeavesAreReducedOnce, liars_stay_out::LiarsStayOut,
             members_are_distinct::MembersAreDistinct, members_compute_alike::MembersComputeAlike,
+            members_hold_one_piece_ahead::MembersHoldOnePieceAhead,
             no_thread_idles_while_leaves_wait::NoThreadIdlesWhileLeavesWait,
             spares_take_over::SparesTakeOver, sums_follow_the_tree::SumsFollowTheTree,
         };
@@ -118,6 +120,7 @@ impl Watch {
             ("leaves_are_reduced_once", Box::new(LeavesAreReducedOnce { leaves: plan.steps.clone() })),
             ("sums_follow_the_tree", Box::new(SumsFollowTheTree::new(&plan.steps))),
             ("deaths_cost_their_own_pieces", Box::new(DeathsCostTheirOwnPieces)),
+            ("members_hold_one_piece_ahead", Box::new(MembersHoldOnePieceAhead)),
             ("no_thread_idles_while_leaves_wait", Box::new(NoThreadIdlesWhileLeavesWait(plan.limits))),
         ];
         Self { ledger: Ledger::default(), ends: TheRunEnds::new(plan), promises }

@@ -91,6 +91,7 @@ impl Coordinator {
             leaf_us: None,
             measured_us: last_heard_us,
             pieces: BTreeMap::new(),
+            ahead: None,
             answered: BTreeSet::new(),
         };
         self.members.insert(incarnation, member);

@@ -25,25 +25,51 @@ impl Coordinator {
         self.started = true;
         // A piece may be less than its member's share, because pieces are aligned: then there is more to hand out.
         while self.deal_once(now_us, actions) {}
+        while self.deal_ahead(now_us, actions) {}
     }
 
     /// Offers a piece to each member with idle threads; whether one was handed out.
     fn deal_once(&mut self, now_us: u64, actions: &mut Vec<Action>) -> bool {
         let hungry: Vec<Incarnation> =
             self.members.iter().filter(|(_, m)| self.idle_threads(m) > 0).map(|(&i, _)| i).collect();
-        let total: u64 = self.members.values().map(|m| self.weight(m)).sum();
+        let total = self.total_weight();
         let waiting = self.waiting();
         let mut any = false;
         for to in hungry {
-            let weight = self.weight(&self.members[&to]);
-            // Rounded to the nearest: equal members whose measurements differ slightly get equal shares.
-            let share = |leaves: u32| {
-                ((u64::from(leaves) * weight + total / 2) / total).clamp(1, u64::from(PIECE_LEAVES_MAX))
-                    as u32
-            };
-            any |= self.grant(now_us, to, share(waiting), share, actions);
+            let share = share(self.weight(&self.members[&to]), total);
+            any |= self.grant(now_us, to, share(waiting), share, actions).is_some();
         }
         any
+    }
+
+    /// Offers a piece to the busy member that will be free first, to begin then: asking for it would cost a round trip in
+    /// which nothing is computed. Each has at most one such piece; what waits beyond that goes to whoever is free. Whether
+    /// one was handed out.
+    fn deal_ahead(&mut self, now_us: u64, actions: &mut Vec<Action>) -> bool {
+        let waiting = self.waiting();
+        let first = if waiting > 0 { self.free_first(now_us) } else { None };
+        let Some(to) = first.filter(|to| self.members[to].ahead.is_none()) else { return false };
+        let share = share(self.weight(&self.members[&to]), self.total_weight());
+        let Some(node) = self.grant(now_us, to, share(waiting), share, actions) else { return false };
+        if let Some(member) = self.members.get_mut(&to) {
+            member.ahead = Some(node);
+        }
+        true
+    }
+
+    /// Who has done first what it was given, by its speed so far; one that is later than that already is not counted on.
+    fn free_first(&self, now_us: u64) -> Option<Incarnation> {
+        let free = self.members.iter().filter_map(|(&who, member)| Some((self.free_us(member)?, who)));
+        free.filter(|&(free_us, _)| free_us >= now_us).min().map(|(_, who)| who)
+    }
+
+    /// When a busy member should be free.
+    fn free_us(&self, member: &Member) -> Option<u64> {
+        let began_us = *member.pieces.values().min()?;
+        let leaves: u32 = member.pieces.keys().map(|&node| self.leaves_below(node)).sum();
+        let turns = u64::from(leaves.div_ceil(member.threads));
+        let leaf_us = member.leaf_us.or(self.fastest_leaf_us()).unwrap_or(LEAF_US_UNKNOWN);
+        Some(began_us.saturating_add(leaf_us.saturating_mul(turns)))
     }
 
     /// Leaves that nobody computes and that are not done.
@@ -63,7 +89,7 @@ impl Coordinator {
     }
 
     /// Gives one member a piece of at most `most` waiting leaves or, where none wait, one to audit, or a copy of a late
-    /// one. Whether there was something for it.
+    /// one: whatever there was for it.
     fn grant(
         &mut self,
         now_us: u64,
@@ -71,11 +97,11 @@ impl Coordinator {
         most: u32,
         share: impl Fn(u32) -> u32,
         actions: &mut Vec<Action>,
-    ) -> bool {
+    ) -> Option<Node> {
         let overdue = self.overdue();
-        let Some(member) = self.members.get(&to) else { return false };
+        let member = self.members.get(&to)?;
         let (audit, idle) = (self.audit_for(now_us, member), member.pieces.is_empty());
-        let Some(Work { round, queue, .. }) = &mut self.work else { return false };
+        let Work { round, queue, .. } = self.work.as_mut()?;
         let (piece, purpose) = if queue.waiting() > 0 {
             (queue.take(most), Purpose::First)
         } else if let Some(node) = audit {
@@ -84,12 +110,12 @@ impl Coordinator {
         } else if let Some(&(_, late)) = overdue.first().filter(|&&(due_us, _)| idle && due_us <= now_us) {
             (queue.copy(late, share(queue.leaves_below(late))), Purpose::Copy)
         } else {
-            return false;
+            return None;
         };
-        let (Some(node), Some(member)) = (piece, self.members.get_mut(&to)) else { return false };
-        member.pieces.insert(node, now_us);
+        let node = piece?;
+        self.members.get_mut(&to)?.pieces.insert(node, now_us);
         actions.push(Action::Grant { to, round: *round, node, purpose });
-        true
+        Some(node)
     }
 
     /// Pieces that take too long and of which something is left to copy, the longest overdue first.
@@ -107,7 +133,9 @@ impl Coordinator {
     /// When a piece takes too long: from the start where its member is known to need as long as that.
     pub(super) fn due_us(&self, member: &Member, node: Node, granted_us: u64) -> u64 {
         let leaf_us = self.fastest_leaf_us().unwrap_or(LEAF_US_UNKNOWN);
-        let leaves = self.work.as_ref().map_or(0, |work| work.queue.leaves_below(node));
+        // What begins later is late later.
+        let before = member.pieces.keys().filter(|_| member.ahead == Some(node));
+        let leaves = before.map(|&piece| self.leaves_below(piece)).sum::<u32>().max(self.leaves_below(node));
         let turns = u64::from(leaves.div_ceil(member.threads));
         let patience_us = (COPY_AFTER_TIMES * leaf_us * turns).max(COPY_AFTER_US_MIN);
         let is_known_late = member.leaf_us.is_some_and(|own_us| own_us.saturating_mul(turns) >= patience_us);
@@ -128,14 +156,29 @@ impl Coordinator {
     }
 
     fn idle_threads(&self, member: &Member) -> u32 {
-        let Some(Work { queue, .. }) = &self.work else { return member.threads };
-        let out: u32 = member.pieces.keys().map(|&node| queue.leaves_below(node)).sum();
+        let out: u32 = member.pieces.keys().map(|&node| self.leaves_below(node)).sum();
         member.threads.saturating_sub(out)
+    }
+
+    fn leaves_below(&self, node: Node) -> u32 {
+        self.work.as_ref().map_or(0, |work| work.queue.leaves_below(node))
+    }
+
+    fn total_weight(&self) -> u64 {
+        self.members.values().map(|member| self.weight(member)).sum()
     }
 
     /// Leaves per second, about: the share of the queue that a member can take.
     fn weight(&self, member: &Member) -> u64 {
         let leaf_us = member.leaf_us.or(self.fastest_leaf_us()).unwrap_or(LEAF_US_UNKNOWN).max(1);
         (u64::from(member.threads) * 1_000_000_000 / leaf_us).max(1)
+    }
+}
+
+/// How many of some leaves are a member's. Rounded to the nearest: equal members whose measurements differ slightly get
+/// equal shares.
+fn share(weight: u64, total: u64) -> impl Fn(u32) -> u32 {
+    move |leaves| {
+        ((u64::from(leaves) * weight + total / 2) / total).clamp(1, u64::from(PIECE_LEAVES_MAX)) as u32
     }
 }

@@ -25,16 +25,29 @@ pub struct Member {
     pub(super) leaf_us: Option<u64>,
     /// When.
     pub(super) measured_us: u64,
-    /// With the time of each grant.
+    /// With the time at which each was begun, as far as can be told.
     pub(super) pieces: BTreeMap<Node, u64>,
+    /// The one of them that it begins when it has done the others.
+    pub(super) ahead: Option<Node>,
     /// Pieces of this round that it has answered: a message that arrives twice is no offence.
     pub(super) answered: BTreeSet<Node>,
 }
 
 impl Member {
+    /// Takes a piece from it that it has answered; returns when that was begun, or `None` if it never had it.
+    pub(super) fn answers(&mut self, now_us: u64, node: Node) -> Option<u64> {
+        let began_us = self.pieces.remove(&node)?;
+        self.answered.insert(node);
+        // Whichever it answered, its threads are at the next one now.
+        if let Some(begun) = self.ahead.take().and_then(|next| self.pieces.get_mut(&next)) {
+            *begun = now_us;
+        }
+        Some(began_us)
+    }
+
     /// Takes a finished piece's time into account.
-    pub(super) fn measure(&mut self, now_us: u64, granted_us: u64, leaves: u32) {
-        let measured = self.leaf_us_of(now_us.saturating_sub(granted_us), leaves);
+    pub(super) fn measure(&mut self, now_us: u64, began_us: u64, leaves: u32) {
+        let measured = self.leaf_us_of(now_us.saturating_sub(began_us), leaves);
         self.leaf_us = Some(self.leaf_us.map_or(measured, |before| (before * 3 + measured) / 4));
         self.measured_us = now_us;
     }
@@ -47,7 +60,9 @@ impl Member {
         fastest_us: Option<u64>,
         leaves: impl Fn(Node) -> u32,
     ) {
-        let pieces = std::mem::take(&mut self.pieces);
+        let mut pieces = std::mem::take(&mut self.pieces);
+        // It has not begun that one.
+        self.ahead.take().map(|next| pieces.remove(&next));
         let so_far =
             pieces.iter().map(|(&node, &at_us)| self.leaf_us_of(now_us.saturating_sub(at_us), leaves(node)));
         // A copy that was handed out a moment ago says nothing.

