@@ -202,8 +202,7 @@ impl Assembly {
                 new.iter_mut().zip(narrow).for_each(|(new, value)| *new = value);
             }
         }
-        // No early end: a loop without branches is faster than one that hopes for a NaN.
-        self.finite &= new.iter().fold(true, |finite, value| finite & value.is_finite());
+        self.finite &= precision::are_finite(new);
         self.filled += new.len();
         Ok(())
     }

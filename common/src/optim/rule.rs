@@ -4,6 +4,7 @@
 //! what is not finite costs no memory.
 
 use super::{Moments, OptimizerSpec};
+use crate::precision::are_finite;
 
 /// One step's arithmetic.
 #[derive(Clone, Copy, Debug)]
@@ -67,8 +68,7 @@ impl Rule {
             }
             _ => unreachable!("an optimizer has the slots that its specification names"),
         }
-        // No early end: a loop without branches is faster than one that hopes for a NaN.
-        params.iter().fold(true, |finite, value| finite & value.is_finite())
+        are_finite(params)
     }
 
     fn sgd_momentum(self, params: &mut [f32], gradient: &[f32], buffer: &mut [f32]) {
