@@ -189,17 +189,27 @@ impl Shared {
     }
 
     /// Waits for a leaf; `None` when the pool is dropped. Nothing to compute is no deadline's business.
+    ///
+    /// A thread that has slept lets others of its core go first: at this moment this worker's network thread and a
+    /// coordinator on the same machine have more to send, and what they left undone would wait for the system's next
+    /// tick, up to 4 ms.
     fn next(&self) -> Option<Job> {
         let _span = trace::span("wait");
+        let mut has_slept = false;
         let mut queue = self.lock();
         loop {
             if queue.closed {
                 return None;
             }
             if let Some(job) = queue.leaves.pop_front() {
+                drop(queue);
+                if has_slept {
+                    std::thread::yield_now();
+                }
                 return Some(job);
             }
             queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            has_slept = true;
         }
     }
 }
