@@ -77,7 +77,7 @@ pub enum RunError {
     NoLocalWorkers,
     /// Two computations of a leaf agree that it is not finite.
     #[error(
-        "step {step}, leaf {leaf}: two workers computed the same non-finite loss or gradient: the training has \
+        "step {step}, leaf {leaf}: computed twice, with the same non-finite loss or gradient: the training has \
          diverged; last good checkpoint: {last_good}. Try a smaller --lr, or --clip-grad-norm"
     )]
     NonFinite {

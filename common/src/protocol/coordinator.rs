@@ -158,6 +158,7 @@ impl Coordinator {
             self.remove(from, Cause::Invalid(what), actions);
             return;
         }
+        let (others, fastest_us) = (self.members.len() > 1, self.fastest_leaf_us());
         let Some(member) = self.members.get_mut(&from) else {
             actions.push(Action::Discard { from });
             return;
@@ -178,7 +179,7 @@ impl Coordinator {
         };
         match verdict {
             Verdict::NonFinite { checksum } => {
-                let agreed = work.queue.non_finite(node, checksum);
+                let agreed = work.queue.non_finite(node, checksum, &member.name, others);
                 work.queue.give_back(node);
                 actions.push(Action::Discard { from });
                 match agreed {
@@ -187,7 +188,7 @@ impl Coordinator {
                 }
             }
             Verdict::Finite { checksum } => {
-                member.measure(now_us, began_us, work.queue.leaves_below(node));
+                member.measure(now_us, began_us, work.queue.leaves_below(node), fastest_us);
                 let news = work.queue.accept(node);
                 work.queue.give_back(node);
                 actions.push(if news { Action::Accept { from, node } } else { Action::Discard { from } });

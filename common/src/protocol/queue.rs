@@ -13,10 +13,19 @@ pub(super) struct Queue {
     done: Vec<bool>,
     /// Per leaf: how many workers compute it now.
     out: Vec<u8>,
-    /// Per leaf: a computation of it came back non-finite, so it travels alone; with that answer's checksum.
-    suspect: Vec<Option<u32>>,
+    /// Per leaf: a computation of it came back non-finite, so it travels alone.
+    suspect: Vec<Option<Suspicion>>,
     undone: u32,
     waiting: u32,
+}
+
+/// What the last non-finite computation of a leaf was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Suspicion {
+    /// That of a larger piece: the culprit may be another of its leaves.
+    Piece,
+    /// That of the leaf alone.
+    Leaf { checksum: u32, by: String },
 }
 
 impl Queue {
@@ -110,16 +119,25 @@ impl Queue {
         news
     }
 
-    /// Notes that `piece` came back non-finite. Returns the leaf that two computations agree is non-finite.
-    pub(super) fn non_finite(&mut self, piece: Node, checksum: u32) -> Option<u32> {
-        for leaf in self.tree.leaves_below(piece) {
-            let known = &mut self.suspect[leaf as usize];
-            if piece.level == 0 && *known == Some(checksum) {
-                return Some(leaf);
+    /// Notes that `piece` came back non-finite from the worker `by`. Returns the leaf of which two computations agree that
+    /// it is non-finite: two workers', or one's if there are no `others`.
+    pub(super) fn non_finite(&mut self, piece: Node, checksum: u32, by: &str, others: bool) -> Option<u32> {
+        if piece.level > 0 {
+            for leaf in self.tree.leaves_below(piece) {
+                self.suspect[leaf as usize].get_or_insert(Suspicion::Piece);
             }
-            *known = Some(if piece.level == 0 { checksum } else { known.unwrap_or(0) });
+            return None;
         }
-        None
+        let by = by.to_owned();
+        let last = self.suspect[piece.index as usize].replace(Suspicion::Leaf { checksum, by: by.clone() });
+        match last {
+            Some(Suspicion::Leaf { checksum: last, by: who })
+                if last == checksum && (who != by || !others) =>
+            {
+                Some(piece.index)
+            }
+            _ => None,
+        }
     }
 }
 
@@ -163,11 +181,14 @@ mod tests {
     fn a_suspect_leaf_travels_alone_and_needs_two_equal_answers() {
         let mut queue = Queue::new(4);
         let piece = queue.take(4).unwrap();
-        assert_eq!(queue.non_finite(piece, 7), None);
+        assert_eq!(queue.non_finite(piece, 0, "a", false), None);
         queue.give_back(piece);
         assert_eq!(queue.take(4), Some(Node::leaf(0)));
-        assert_eq!(queue.non_finite(Node::leaf(0), 8), None);
-        assert_eq!(queue.non_finite(Node::leaf(0), 9), None);
-        assert_eq!(queue.non_finite(Node::leaf(0), 9), Some(0));
+        let mut alone = |checksum, by, others| queue.non_finite(Node::leaf(0), checksum, by, others);
+        assert_eq!(alone(0, "a", false), None, "that of a piece is no leaf's");
+        assert_eq!(alone(9, "b", true), None);
+        assert_eq!(alone(9, "b", true), None, "the same worker's again");
+        assert_eq!(alone(9, "a", true), Some(0));
+        assert_eq!(alone(9, "a", false), Some(0), "nobody else is there to ask");
     }
 }

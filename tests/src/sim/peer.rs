@@ -247,7 +247,9 @@ impl Peer {
             }
             Some(Spoiled::NonFinite) => {
                 world.report.count("non-finite answer");
-                Up::Answer { round, node, body: Body::NonFinite { checksum: world.random.bits32() } }
+                // The same whenever this worker is asked: a computation that fails always fails alike.
+                let checksum = self.id as u32;
+                Up::Answer { round, node, body: Body::NonFinite { checksum } }
             }
         };
         self.send(world, message);

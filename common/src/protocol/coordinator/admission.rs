@@ -90,6 +90,7 @@ impl Coordinator {
             last_heard_us,
             leaf_us: None,
             measured_us: last_heard_us,
+            chances: 0,
             pieces: BTreeMap::new(),
             ahead: None,
             answered: BTreeSet::new(),

@@ -5,9 +5,14 @@ use crate::numerics::NumericsDigest;
 use crate::tree::Node;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How long a member's speed is believed: one that was slow, and got nothing since, gets another chance then. For one that
-/// stays slow it costs a late step in so many seconds.
+/// How long a member's speed is believed at most: one that was slow, and got nothing since, gets another chance then. For
+/// one that stays slow it costs a late step in so many seconds.
 pub(super) const MEASURE_HOLDS_US: u64 = 5_000_000;
+/// The first time it is believed for as long as the member would need for so many leaves, and twice as long after each
+/// chance: a moment's slowness, as that of a process's first leaf, is forgotten soon.
+const MEASURE_HOLDS_LEAVES: u64 = 10;
+/// One that needs less than so many times what the fastest does is not slow.
+const SLOW_TIMES: u64 = 2;
 
 /// A member as others may see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +30,8 @@ pub struct Member {
     pub(super) leaf_us: Option<u64>,
     /// When.
     pub(super) measured_us: u64,
+    /// Chances that it got since it was last not slow.
+    pub(super) chances: u32,
     /// With the time at which each was begun, as far as can be told.
     pub(super) pieces: BTreeMap<Node, u64>,
     /// The one of them that it begins when it has done the others.
@@ -45,9 +52,12 @@ impl Member {
         Some(began_us)
     }
 
-    /// Takes a finished piece's time into account.
-    pub(super) fn measure(&mut self, now_us: u64, began_us: u64, leaves: u32) {
+    /// Takes a finished piece's time into account. `fastest_us` is what the fastest member needs for a leaf.
+    pub(super) fn measure(&mut self, now_us: u64, began_us: u64, leaves: u32, fastest_us: Option<u64>) {
         let measured = self.leaf_us_of(now_us.saturating_sub(began_us), leaves);
+        if fastest_us.is_none_or(|fastest_us| measured < fastest_us.saturating_mul(SLOW_TIMES)) {
+            self.chances = 0;
+        }
         self.leaf_us = Some(self.leaf_us.map_or(measured, |before| (before * 3 + measured) / 4));
         self.measured_us = now_us;
     }
@@ -67,13 +77,22 @@ impl Member {
             pieces.iter().map(|(&node, &at_us)| self.leaf_us_of(now_us.saturating_sub(at_us), leaves(node)));
         // A copy that was handed out a moment ago says nothing.
         let is_news = |&us: &u64| self.leaf_us.or(fastest_us).is_some_and(|known_us| us > known_us);
+        let had_nothing = self.answered.is_empty();
+        let is_old = |us: u64| now_us.saturating_sub(self.measured_us) >= self.holds_us(us);
         if let Some(us) = so_far.max().filter(is_news) {
             self.leaf_us = Some(us);
             self.measured_us = now_us;
-        } else if now_us.saturating_sub(self.measured_us) >= MEASURE_HOLDS_US {
+        } else if had_nothing && self.leaf_us.is_some_and(is_old) {
             self.leaf_us = None;
+            self.chances = self.chances.saturating_add(1);
         }
         self.answered.clear();
+    }
+
+    /// How long it is believed that a leaf takes it `leaf_us`.
+    fn holds_us(&self, leaf_us: u64) -> u64 {
+        let leaves = MEASURE_HOLDS_LEAVES.saturating_mul(1_u64.checked_shl(self.chances).unwrap_or(u64::MAX));
+        leaf_us.saturating_mul(leaves).min(MEASURE_HOLDS_US)
     }
 
     /// The time of a leaf on one thread, from that of a piece.

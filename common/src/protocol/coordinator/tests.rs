@@ -1,8 +1,8 @@
 mod ahead;
 mod audit;
+mod speed;
 
 use super::deal::{COPY_AFTER_US_MIN, WAITING_NOTICE_US};
-use super::member::MEASURE_HOLDS_US;
 use super::*;
 use crate::ids::Rank;
 
@@ -102,73 +102,6 @@ fn an_answer_that_was_not_asked_for_drops_the_member() {
 }
 
 #[test]
-fn a_slow_members_leaf_is_copied_and_the_first_answer_wins() {
-    let (mut machine, _) = two_members(2);
-    let actions = result(&mut machine, 1_000, 1, Node::leaf(0));
-    assert_eq!(grants(&actions), []);
-    let due = machine.next_deadline_us().unwrap();
-    assert_eq!(due, COPY_AFTER_US_MIN);
-    let actions = machine.on_event(due, Event::Tick);
-    let (to, round, node) = (Incarnation(1), Round(0), Node::leaf(1));
-    assert_eq!(actions, [Action::Grant { to, round, node, purpose: Purpose::Copy }]);
-    let actions = result(&mut machine, due + 9, 1, node);
-    assert_eq!(actions, [Action::Accept { from: to, node }, Action::Complete(round)]);
-    machine.on_event(due + 10, Event::Begin { round: Round(1), leaves: 2 });
-    assert_eq!(result(&mut machine, due + 11, 2, node), [Action::Discard { from: Incarnation(2) }]);
-}
-
-#[test]
-fn a_member_that_is_always_late_gets_less_and_is_not_waited_for_again() {
-    let (mut machine, _) = two_members(2);
-    result(&mut machine, 1_000, 1, Node::leaf(0));
-    machine.on_event(COPY_AFTER_US_MIN, Event::Tick);
-    let end_us = COPY_AFTER_US_MIN + 1_000;
-    result(&mut machine, end_us, 1, Node::leaf(1));
-    // The late answer never came: what is known of member 2 is how long it has taken so far.
-    let actions = machine.on_event(end_us, Event::Begin { round: Round(1), leaves: 65 });
-    let [most, last] = [0, 1].map(|index| Node { level: 6, index });
-    assert_eq!(grants(&actions), [(1, most), (2, last)]);
-    let (from, round, verdict) = (Incarnation(1), Round(1), Verdict::Finite { checksum: 5 });
-    let soon_us = end_us + 10_000;
-    let actions = machine.on_event(soon_us, Event::Result { from, round, node: most, verdict });
-    assert_eq!(grants(&actions), [(1, last)], "a copy, without waiting until the other is late");
-    machine.on_event(soon_us + 1_000, Event::Result { from, round, node: last, verdict });
-    let actions = machine.on_event(soon_us + 1_000, Event::Begin { round: Round(2), leaves: 8 });
-    assert_eq!(grants(&actions), [(1, Node { level: 3, index: 0 })], "the late one would be in the way");
-}
-
-#[test]
-fn a_member_that_was_slow_gets_another_chance() {
-    let (mut machine, _) = two_members(2);
-    result(&mut machine, 1_000, 1, Node::leaf(0));
-    result(&mut machine, 1_000_000, 2, Node::leaf(1));
-    let share_of_2 = |machine: &mut Coordinator, now_us, round| {
-        machine.on_event(now_us, Event::Heard(Incarnation(2)));
-        let dealt = grants(&machine.on_event(now_us, Event::Begin { round: Round(round), leaves: 8 }));
-        for &(from, node) in &dealt {
-            let (from, verdict) = (Incarnation(from), Verdict::Finite { checksum: 5 });
-            machine.on_event(now_us + 8_000, Event::Result { from, round: Round(round), node, verdict });
-        }
-        dealt.into_iter().filter(|&(to, _)| to == 2).map(|(_, node)| 1 << node.level).sum::<u32>()
-    };
-    assert_eq!(share_of_2(&mut machine, 1_000_000, 1), 0);
-    assert_eq!(share_of_2(&mut machine, 1_000_000 + MEASURE_HOLDS_US, 2), 4);
-}
-
-#[test]
-fn a_faster_member_gets_more() {
-    let (mut machine, dealt) = two_members(16);
-    assert_eq!(dealt.len(), 2);
-    for (from, node) in dealt {
-        let actions = result(&mut machine, if from == 1 { 1_000 } else { 9_000 }, from, node);
-        assert!(matches!(actions[0], Action::Accept { .. }));
-    }
-    let actions = machine.on_event(9_001, Event::Begin { round: Round(1), leaves: 16 });
-    let sizes: Vec<u8> = grants(&actions).iter().map(|(_, node)| node.level).collect();
-    assert!(sizes[0] > sizes[1], "{sizes:?}");
-}
-
-#[test]
 fn below_the_minimum_the_run_waits_says_so_and_goes_on() {
     let limits = Limits { start: 2, min: 2, ..LIMITS };
     let mut machine = Coordinator::new(limits, Incarnation(1));
@@ -261,6 +194,42 @@ fn a_non_finite_leaf_is_the_runs_fault_only_when_two_computations_agree() {
     assert_eq!(grants(&actions), [(2, Node::leaf(0))]);
     let actions = machine.on_event(2, poison(2));
     assert!(actions.contains(&Action::NonFinite { round: Round(0), leaf: 0 }));
+}
+
+#[test]
+fn a_worker_that_repeats_a_non_finite_answer_is_believed_only_where_nobody_else_can_be_asked() {
+    let poison = |machine: &mut Coordinator, from| {
+        let (from, verdict) = (Incarnation(from), Verdict::NonFinite { checksum: 77 });
+        machine.on_event(1, Event::Result { from, round: Round(0), node: Node::leaf(0), verdict })
+    };
+    let stops = |actions: &[Action]| actions.contains(&Action::NonFinite { round: Round(0), leaf: 0 });
+    let (mut machine, dealt) = two_members(2);
+    assert_eq!(dealt, [(1, Node::leaf(0)), (2, Node::leaf(1))]);
+    let actions = poison(&mut machine, 1);
+    assert_eq!(grants(&actions), [(2, Node::leaf(0))], "to begin after its own");
+    machine.on_event(2, Event::Gone(Incarnation(2), "reset".into()));
+    join(&mut machine, 3, "a");
+    join(&mut machine, 3, "b");
+    // Again "a" is asked first, and says the same again.
+    let actions = poison(&mut machine, 3);
+    assert!(!stops(&actions) && matches!(actions[1], Action::Removed { .. }), "{actions:?}");
+    machine.on_event(4, Event::Gone(Incarnation(4), "reset".into()));
+    let actions = join(&mut machine, 5, "b");
+    assert_eq!(grants(&actions)[0], (5, Node::leaf(0)));
+    assert!(stops(&poison(&mut machine, 5)), "another worker says so");
+}
+
+#[test]
+fn the_only_worker_is_believed_when_it_repeats_a_non_finite_answer() {
+    let mut machine = Coordinator::new(LIMITS, Incarnation(1));
+    machine.on_event(0, Event::Begin { round: Round(0), leaves: 1 });
+    for (from, stops) in [(1, false), (2, true)] {
+        join(&mut machine, 0, "a");
+        let (from, verdict) = (Incarnation(from), Verdict::NonFinite { checksum: 77 });
+        let actions =
+            machine.on_event(1, Event::Result { from, round: Round(0), node: Node::leaf(0), verdict });
+        assert_eq!(actions.contains(&Action::NonFinite { round: Round(0), leaf: 0 }), stops, "{actions:?}");
+    }
 }
 
 #[test]
