@@ -1,7 +1,10 @@
 //! Whoever connects and is no worker is shown out; memory stays bounded, and the training does not notice.
 
+use proto::wire::answer::Body;
+use proto::wire::chunk::Place;
 use proto::wire::cluster_client::ClusterClient;
-use proto::wire::{FromWorker, Hello, from_worker};
+use proto::wire::from_coordinator::Message;
+use proto::wire::{Answer, Chunk, Dropped, Dtype, FromWorker, Hello, Node, Refused, TensorHead, from_worker};
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -143,7 +146,7 @@ fn one_who_never_says_hello_is_shown_out_whatever_else_he_says() {
     visited.ends_golden_and_undisturbed();
 }
 
-/// How a stream ends on which these messages are sent, and nothing after them.
+/// How a stream ends on which these messages are sent, and nothing after them: with the coordinator's last word, if any.
 async fn answer_to(address: &str, messages: Vec<FromWorker>) -> Result<(), String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let client = ClusterClient::connect(format!("http://{address}")).await;
@@ -151,9 +154,45 @@ async fn answer_to(address: &str, messages: Vec<FromWorker>) -> Result<(), Strin
     let messages = tokio_stream::iter(messages).chain(tokio_stream::pending());
     let mut stream = client.join(messages).await.map_err(|error| text(&error))?.into_inner();
     while let Some(message) = stream.next().await {
-        message.map_err(|error| text(&error))?;
+        let message = message.map_err(|error| text(&error))?.message;
+        if let Some(Message::Refused(Refused { reason, .. }) | Message::Dropped(Dropped { reason })) = message
+        {
+            return Err(reason);
+        }
     }
     Ok(())
+}
+
+fn hello(protocol_version: u32, name: &str) -> FromWorker {
+    let numerics = tests::scripted::hello(name).numerics.0;
+    let hello = Hello { protocol_version, name: name.to_owned(), threads: 1, numerics };
+    FromWorker { message: Some(from_worker::Message::Hello(hello)) }
+}
+
+#[test]
+fn another_version_and_a_wrong_checksum_are_refused_by_name() {
+    let visited = Visited::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let told = |messages| {
+        let told =
+            async { tokio::time::timeout(CLOSED_WITHIN, answer_to(&visited.address(), messages)).await };
+        runtime.block_on(told).expect("it is closed").expect_err("it has no reason to end well")
+    };
+    let told_other = told(vec![hello(proto::PROTOCOL_VERSION + 1, "newer")]);
+    let [own, newer] = [0, 1].map(|more| format!("version {}", proto::PROTOCOL_VERSION + more));
+    assert!(told_other.contains(&own) && told_other.contains(&newer), "{told_other}");
+    // The model of the run: 784, 64 and 10 neurons.
+    let elements = 784 * 64 + 64 + 64 * 10 + 10;
+    let gradient = Some(TensorHead { elements, dtype: Dtype::F32.into() });
+    let head =
+        Answer { node: Some(Node::default()), body: gradient.map(Body::Gradient), ..Answer::default() };
+    let data = Some(Place::Data(vec![0; 4 * proto::tensor::CHUNK_VALUES].into()));
+    let messages =
+        [from_worker::Message::Answer(head), from_worker::Message::Chunk(Chunk { place: data, crc32: 1 })];
+    let messages = messages.map(|message| FromWorker { message: Some(message) });
+    let told_checksum = told([vec![hello(proto::PROTOCOL_VERSION, "garbled")], messages.to_vec()].concat());
+    assert!(told_checksum.contains("checksum"), "{told_checksum}");
+    visited.ends_golden_and_undisturbed();
 }
 
 #[test]
@@ -161,21 +200,17 @@ fn a_stream_without_a_hello_or_with_an_oversize_message_is_ended() {
     let visited = Visited::new();
     let address = visited.address();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let hello = |name: String| {
-        let numerics = 0;
-        let hello = Hello { protocol_version: proto::PROTOCOL_VERSION, name, threads: 1, numerics };
-        FromWorker { message: Some(from_worker::Message::Hello(hello)) }
-    };
+    let hello = |name: &str| hello(proto::PROTOCOL_VERSION, name);
     let nothing = FromWorker { message: None };
-    let long = hello("x".repeat(2 * proto::MESSAGE_BYTES_MAX));
+    let long = hello(&"x".repeat(2 * proto::MESSAGE_BYTES_MAX));
     let sayings = [
         vec![],
         vec![nothing.clone()],
         vec![long.clone()],
         // Members: dropped for what they say next.
-        vec![hello("talks nonsense".to_owned()), nothing],
-        vec![hello("says too much".to_owned()), long],
-        vec![hello("says it twice".to_owned()), hello("says it twice".to_owned())],
+        vec![hello("talks nonsense"), nothing],
+        vec![hello("says too much"), long],
+        vec![hello("says it twice"), hello("says it twice")],
     ];
     for messages in sayings {
         let said = format!("{} messages", messages.len());

@@ -1,0 +1,168 @@
+//! Whatever a worker answers, and whatever it computes on, costs no bit; where it is the run's own fault, the run says so.
+
+use common::protocol::coordinator::QUARANTINE_AFTER;
+use common::tree::Node;
+use proto::message::{Answer, AnswerBody, Hello, WorkerMessage};
+use tests::golden::{Bench, SLOW, assert_golden};
+use tests::process::Process;
+use tests::proxy::Proxy;
+use tests::scripted::{hello, work};
+
+/// A run with an honest worker that is slow enough to leave others something to do.
+struct Visited {
+    bench: Bench,
+    run: Process,
+    address: String,
+    proxy: Proxy,
+    _honest: Process,
+}
+
+impl Visited {
+    fn new(more: &[&str]) -> Self {
+        let bench = Bench::new();
+        let (mut run, address) = bench.coordinator(&[&["--workers", "1:2"], more].concat());
+        let proxy = Proxy::start(&address);
+        proxy.set_both(SLOW);
+        let honest = Process::worker(&proxy.address(), "honest");
+        run.wait_for_checkpoint(bench.folder(), 5);
+        Self { bench, run, address, proxy, _honest: honest }
+    }
+
+    /// What a worker is told that spoils its gradients like this.
+    fn told(&self, name: &str, spoil: impl FnMut(&mut Answer)) -> String {
+        spoiled(&self.address, name, spoil).expect_err("it should not be in at the end")
+    }
+
+    fn ends_golden(mut self) {
+        // Visitors came while there was something left to do.
+        let step = self.bench.newest() + 1;
+        self.run.wait_for_checkpoint(self.bench.folder(), step);
+        self.proxy.heal();
+        let outcome = self.run.wait();
+        assert_golden(&outcome);
+        assert!(!outcome.errors.contains("worker dropped worker=honest"), "{}", outcome.errors);
+    }
+}
+
+/// Works until the stream ends, and spoils each gradient.
+fn spoiled(address: &str, name: &str, mut spoil: impl FnMut(&mut Answer)) -> Result<(), String> {
+    work(address, hello(name), |mut answer| {
+        if let AnswerBody::Gradient(_) = answer.body {
+            spoil(&mut answer);
+        }
+        vec![WorkerMessage::Answer(answer)]
+    })
+}
+
+fn gradient(answer: &mut Answer) -> &mut [f32] {
+    match &mut answer.body {
+        AnswerBody::Gradient(gradient) => gradient,
+        AnswerBody::Confusion(_) => panic!("only gradients are spoiled"),
+    }
+}
+
+/// The same each time: a machine that fails always fails alike.
+fn poison(answer: &mut Answer) {
+    gradient(answer).fill(f32::NAN);
+}
+
+fn cut(answer: &mut Answer) {
+    let values = gradient(answer);
+    answer.body = AnswerBody::Gradient(values[1..].to_vec().into());
+}
+
+#[test]
+fn a_wrong_answer_of_any_kind_is_refused_and_computed_elsewhere() {
+    let mut visited = Visited::new(&[]);
+    /// By name, with what the worker and the log are told.
+    type Wrong = (&'static str, fn(&mut Answer), &'static str);
+    let wrongs: [Wrong; 9] = [
+        ("nan", |answer| gradient(answer)[0] = f32::NAN, "non-finite number"),
+        ("infinity", |answer| gradient(answer)[7] = f32::INFINITY, "non-finite number"),
+        ("infinite-loss", |answer| answer.totals.loss_sum = f64::INFINITY, "non-finite number"),
+        ("too-short", cut, "elements where the model has"),
+        ("too-many-samples", |answer| answer.totals.samples += 1, "samples for piece"),
+        ("unknown-leaf", |answer| answer.node = Node::leaf(u32::MAX), "samples for piece"),
+        ("not-its-own", |answer| answer.node = answer.node.parent(), "for piece"),
+        ("of-another-life", |answer| answer.incarnation.0 -= 1, "an answer of incarnation"),
+        ("of-a-round-to-come", |answer| answer.round.0 += 1000, "which has not begun"),
+    ];
+    for (name, spoil, reason) in wrongs {
+        let told = visited.told(name, spoil);
+        assert!(told.contains(reason), "{name}: {told}");
+        let dropped = visited.run.wait_for_line(&format!("worker dropped worker={name} "));
+        assert!(dropped.contains("step=") && dropped.contains(reason), "{dropped}");
+    }
+    visited.ends_golden();
+}
+
+#[test]
+fn a_worker_that_lies_three_times_stays_out_and_stops_nobody() {
+    let mut visited = Visited::new(&[]);
+    for _ in 0..QUARANTINE_AFTER {
+        let told = visited.told("liar", poison);
+        assert!(told.contains("non-finite number"), "{told}");
+    }
+    let told = visited.told("liar", poison);
+    assert!(told.contains("quarantined"), "{told}");
+    visited.run.wait_for_line("worker quarantined for the rest of the run worker=liar");
+    visited.ends_golden();
+}
+
+#[test]
+fn a_leaf_that_two_workers_find_not_finite_stops_the_run_with_a_word() {
+    let bench = Bench::new();
+    let (run, address) = bench.coordinator(&["--workers", "1"]);
+    // The first has more than one leaf: they travel alone from then on.
+    let told =
+        ["a", "b", "c"].map(|name| spoiled(&address, name, poison).expect_err("no run ends like this"));
+    assert!(told[..2].iter().all(|told| told.contains("non-finite number")), "{told:?}");
+    assert!(told[2].contains("the run failed"), "{told:?}");
+    let outcome = run.wait();
+    assert_eq!(outcome.code, Some(1), "{}", outcome.errors);
+    let words = ["step 0, leaf 0: computed twice", "the training has diverged"];
+    assert!(words.iter().all(|words| outcome.errors.contains(words)), "{}", outcome.errors);
+}
+
+#[test]
+fn an_audit_stops_the_run_where_bits_differ_and_names_both_workers() {
+    let bench = Bench::new();
+    let (run, address) = bench.coordinator(&["--workers", "2", "--audit", "1"]);
+    let _honest = Process::worker(&address, "honest");
+    let told = spoiled(&address, "miscomputes", |answer| {
+        let value = &mut gradient(answer)[1000];
+        *value = f32::from_bits(value.to_bits() ^ 1);
+    });
+    assert!(told.is_err_and(|told| told.contains("the run failed")));
+    let outcome = run.wait();
+    assert_eq!(outcome.code, Some(1), "{}", outcome.errors);
+    let words = ["step 0, piece", "honest", "miscomputes", "computed different bits"];
+    assert!(words.iter().all(|words| outcome.errors.contains(words)), "{}", outcome.errors);
+}
+
+/// Honest but for what its canned gradients came to.
+fn of_another_machine(address: &str) -> Result<(), String> {
+    let Hello { mut numerics, name, threads } = hello("other-machine");
+    numerics.0 ^= 1;
+    work(address, Hello { numerics, name, threads }, |answer| vec![WorkerMessage::Answer(answer)])
+}
+
+#[test]
+fn a_worker_of_other_arithmetic_is_refused_and_told_what_differs() {
+    let mut visited = Visited::new(&[]);
+    let told = of_another_machine(&visited.address).unwrap_err();
+    assert!(told.contains("its arithmetic differs") && told.contains("--numerics relaxed"), "{told}");
+    visited.run.wait_for_line("worker refused worker=other-machine");
+    visited.ends_golden();
+}
+
+#[test]
+fn relaxed_numerics_let_it_in_and_say_what_is_lost() {
+    let mut visited = Visited::new(&["--numerics", "relaxed"]);
+    visited.proxy.heal();
+    assert_eq!(of_another_machine(&visited.address), Ok(()));
+    let line =
+        visited.run.wait_for_line("its arithmetic differs from the first worker's worker=other-machine");
+    assert!(line.contains("may depend on who computed what"), "{line}");
+    assert_golden(&visited.run.wait());
+}
