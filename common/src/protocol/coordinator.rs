@@ -45,6 +45,8 @@ pub struct Coordinator {
     audit_waits: bool,
     started: bool,
     notice_due_us: Option<u64>,
+    /// When leaves that wait may be dealt otherwise.
+    redeal_due_us: Option<u64>,
 }
 
 /// The round in progress.
@@ -77,6 +79,7 @@ impl Coordinator {
             audit_waits: false,
             started: false,
             notice_due_us: None,
+            redeal_due_us: None,
         }
     }
 
@@ -113,10 +116,11 @@ impl Coordinator {
     #[must_use]
     pub fn next_deadline_us(&self) -> Option<u64> {
         let silence = self.last_heard_us().map(|(_, at_us)| at_us + self.limits.heartbeat_timeout_us);
-        let can_help = self.has_enough() && self.members.values().any(|m| m.pieces.is_empty());
+        let is_idle = |m: &Member| m.pieces.is_empty();
+        let can_help = self.has_enough() && self.waiting() == 0 && self.members.values().any(is_idle);
         let copies = can_help.then(|| self.overdue().first().map(|&(due_us, _)| due_us)).flatten();
         let audits = can_help.then(|| self.audit_overdue_us()).flatten();
-        silence.chain(copies).chain(audits).chain(self.notice_due_us).min()
+        silence.chain(copies).chain(audits).chain(self.notice_due_us).chain(self.redeal_due_us).min()
     }
 
     /// When each member and each spare was heard last.

@@ -10,6 +10,8 @@ const LEAF_US_UNKNOWN: u64 = 2_000_000;
 pub(super) const COPY_AFTER_US_MIN: u64 = 50_000;
 /// A piece that takes this many times what it should is copied to an idle worker.
 const COPY_AFTER_TIMES: u64 = 3;
+/// In which a member's weight counts its leaves: long, so that a slow one's is not rounded away.
+const WEIGHT_US: u64 = 1_000_000_000;
 /// How often a waiting coordinator says so.
 pub(super) const WAITING_NOTICE_US: u64 = 10_000_000;
 
@@ -18,20 +20,35 @@ impl Coordinator {
     pub(super) fn deal(&mut self, now_us: u64, actions: &mut Vec<Action>) {
         let work = self.work.as_ref().is_some_and(|work| !work.complete && !work.disputed);
         if !work || !self.has_enough() {
+            self.redeal_due_us = None;
             self.notice(now_us, work.then_some(self.needed()), actions);
             return;
         }
         self.notice_due_us = None;
         self.started = true;
         // A piece may be less than its member's share, because pieces are aligned: then there is more to hand out.
-        while self.deal_once(now_us, actions) {}
-        while self.deal_ahead(now_us, actions) {}
+        while self.deal_once(now_us, actions) || self.deal_ahead(now_us, actions) {}
+        self.redeal_due_us = self.next_late_us(now_us);
     }
 
-    /// Offers a piece to each member with idle threads; whether one was handed out.
+    /// Where leaves wait for others than an idle member: when the first of those is late, and no more to be counted on.
+    fn next_late_us(&self, now_us: u64) -> Option<u64> {
+        let is_left_out = self.waiting() > 0 && self.members.values().any(|m| self.idle_threads(m) > 0);
+        let free = self.members.values().filter_map(|member| self.free_us(member));
+        free.filter(|&free_us| is_left_out && free_us >= now_us).min().map(|free_us| free_us + 1)
+    }
+
+    /// Offers a piece to each member with idle threads that is of use; whether one was handed out.
     fn deal_once(&mut self, now_us: u64, actions: &mut Vec<Action>) -> bool {
-        let hungry: Vec<Incarnation> =
-            self.members.iter().filter(|(_, m)| self.idle_threads(m) > 0).map(|(&i, _)| i).collect();
+        let is_hungry = |who, member| {
+            self.idle_threads(member) > 0 && (self.waiting() == 0 || !self.would_be_waited_for(now_us, who))
+        };
+        let hungry: Vec<Incarnation> = self
+            .members
+            .iter()
+            .filter(|&(&who, member)| is_hungry(who, member))
+            .map(|(&who, _)| who)
+            .collect();
         let total = self.total_weight();
         let waiting = self.waiting();
         let mut any = false;
@@ -57,6 +74,24 @@ impl Coordinator {
         true
     }
 
+    /// Whether the others should have done all that is left before this member has done a single leaf, by their speed so
+    /// far: then it gets none of it. One that is late already is not counted on.
+    #[must_use]
+    pub fn would_be_waited_for(&self, now_us: u64, who: Incarnation) -> bool {
+        let Some(own_us) = self.members.get(&who).and_then(|member| member.leaf_us) else { return false };
+        let is_on_time = |m: &Member| self.free_us(m).is_none_or(|free_us| free_us >= now_us);
+        let others = self.members.iter().filter(|&(&other, member)| other != who && is_on_time(member));
+        let (mut left, mut threads, mut weight) = (self.waiting(), 0, 0);
+        for (_, member) in others {
+            left += member.pieces.keys().map(|&node| self.leaves_below(node)).sum::<u32>();
+            threads += member.threads;
+            weight += self.weight(member);
+        }
+        let Some(leaf_us) = self.fastest_leaf_us().filter(|_| threads > 0) else { return false };
+        let turns_us = leaf_us.saturating_mul(left.div_ceil(threads).into());
+        own_us > turns_us.max(u64::from(left) * WEIGHT_US / weight)
+    }
+
     /// Who has done first what it was given, by its speed so far; one that is later than that already is not counted on.
     fn free_first(&self, now_us: u64) -> Option<Incarnation> {
         let free = self.members.iter().filter_map(|(&who, member)| Some((self.free_us(member)?, who)));
@@ -73,7 +108,7 @@ impl Coordinator {
     }
 
     /// Leaves that nobody computes and that are not done.
-    fn waiting(&self) -> u32 {
+    pub(super) fn waiting(&self) -> u32 {
         self.work.as_ref().map_or(0, |work| work.queue.waiting())
     }
 
@@ -168,10 +203,10 @@ impl Coordinator {
         self.members.values().map(|member| self.weight(member)).sum()
     }
 
-    /// Leaves per second, about: the share of the queue that a member can take.
+    /// Leaves in [`WEIGHT_US`]: the share of the queue that a member can take.
     fn weight(&self, member: &Member) -> u64 {
         let leaf_us = member.leaf_us.or(self.fastest_leaf_us()).unwrap_or(LEAF_US_UNKNOWN).max(1);
-        (u64::from(member.threads) * 1_000_000_000 / leaf_us).max(1)
+        (u64::from(member.threads) * WEIGHT_US / leaf_us).max(1)
     }
 }
 

@@ -1,4 +1,5 @@
-//! While enough members are there, no member has an idle thread and a leaf waits; but for a run that is being stopped.
+//! While enough members are there, no member has an idle thread and a leaf waits; but for one that all others should be
+//! ready before, and for a run that is being stopped.
 
 use super::{Invariant, Ledger, Sight};
 use common::protocol::coordinator::{Action, Limits};
@@ -6,8 +7,8 @@ use common::protocol::coordinator::{Action, Limits};
 pub(super) struct NoThreadIdlesWhileLeavesWait(pub(super) Limits);
 
 impl Invariant for NoThreadIdlesWhileLeavesWait {
-    fn saw(&mut self, _: u64, ledger: &Ledger, sight: &Sight<'_>) -> Result<(), String> {
-        let Sight::Ruled { actions, .. } = sight else { return Ok(()) };
+    fn saw(&mut self, now_us: u64, ledger: &Ledger, sight: &Sight<'_>) -> Result<(), String> {
+        let Sight::Ruled { actions, machine, .. } = sight else { return Ok(()) };
         if actions.iter().any(|action| matches!(action, Action::Disputed { .. })) {
             return Ok(());
         }
@@ -15,9 +16,9 @@ impl Invariant for NoThreadIdlesWhileLeavesWait {
         if (ledger.members.len() as u32) < needed {
             return Ok(());
         }
-        let idle = ledger.members.iter().find(|(_, holder)| {
+        let idle = ledger.members.iter().find(|&(&who, holder)| {
             let out: usize = holder.pieces.iter().map(|&node| ledger.leaves_below(node).len()).sum();
-            out < holder.threads as usize
+            out < holder.threads as usize && !machine.would_be_waited_for(now_us, who)
         });
         match (idle, ledger.waiting()) {
             (Some((who, holder)), Some(leaf)) => {

@@ -71,6 +71,39 @@ fn a_faster_member_gets_more() {
     assert!(sizes[0] > sizes[1], "{sizes:?}");
 }
 
+/// Member 1 needs ten times as long for a leaf as member 2.
+fn slow_one_first() -> Coordinator {
+    let (mut machine, dealt) = two_members(2);
+    assert_eq!(dealt, [(1, Node::leaf(0)), (2, Node::leaf(1))]);
+    result(&mut machine, 1_000, 2, Node::leaf(1));
+    result(&mut machine, 10_000, 1, Node::leaf(0));
+    machine
+}
+
+#[test]
+fn who_would_be_waited_for_gets_nothing_whoever_came_first() {
+    for (leaves, of_slow) in [(4, 0), (8, 0), (16, 1)] {
+        let mut machine = slow_one_first();
+        let dealt = grants(&machine.on_event(10_000, Event::Begin { round: Round(1), leaves }));
+        let of_1 = dealt.iter().filter(|&&(to, _)| to == 1).map(|(_, node)| 1 << node.level).sum::<u32>();
+        assert_eq!(of_1, of_slow, "{leaves} leaves: {dealt:?}");
+    }
+}
+
+#[test]
+fn a_slow_member_gets_what_is_left_where_the_fast_one_is_late_or_gone() {
+    for is_late in [false, true] {
+        let mut machine = slow_one_first();
+        machine.on_event(10_000, Event::Begin { round: Round(1), leaves: 8 });
+        let due_us = machine.next_deadline_us().unwrap();
+        let actions = match is_late {
+            true => machine.on_event(due_us, Event::Tick),
+            false => machine.on_event(11_000, Event::Gone(Incarnation(2), "reset".into())),
+        };
+        assert_eq!(grants(&actions).first().map(|&(to, _)| to), Some(1), "{actions:?}");
+    }
+}
+
 /// Two members of one thread, in rounds of four leaves.
 struct Pair {
     machine: Coordinator,
