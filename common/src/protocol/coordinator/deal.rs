@@ -15,6 +15,17 @@ const WEIGHT_US: u64 = 1_000_000_000;
 /// How often a waiting coordinator says so.
 pub(super) const WAITING_NOTICE_US: u64 = 10_000_000;
 
+/// What some members have before them.
+#[derive(Clone, Copy, Debug)]
+struct Outlook {
+    /// Leaves that wait, and those that they were given.
+    left: u32,
+    threads: u32,
+    weight: u64,
+    /// What the fastest of all needs for a leaf.
+    fastest_us: Option<u64>,
+}
+
 impl Coordinator {
     /// Hands pieces to members with idle threads, when enough members are there.
     pub(super) fn deal(&mut self, now_us: u64, actions: &mut Vec<Action>) {
@@ -40,15 +51,10 @@ impl Coordinator {
 
     /// Offers a piece to each member with idle threads that is of use; whether one was handed out.
     fn deal_once(&mut self, now_us: u64, actions: &mut Vec<Action>) -> bool {
-        let is_hungry = |who, member| {
-            self.idle_threads(member) > 0 && (self.waiting() == 0 || !self.would_be_waited_for(now_us, who))
-        };
-        let hungry: Vec<Incarnation> = self
-            .members
-            .iter()
-            .filter(|&(&who, member)| is_hungry(who, member))
-            .map(|(&who, _)| who)
-            .collect();
+        let outlook = (self.waiting() > 0).then(|| self.outlook(now_us));
+        let is_of_use = |member| outlook.is_none_or(|outlook| !self.is_too_slow(now_us, member, outlook));
+        let hungry = self.members.iter().filter(|(_, m)| self.idle_threads(m) > 0 && is_of_use(m));
+        let hungry: Vec<Incarnation> = hungry.map(|(&who, _)| who).collect();
         let total = self.total_weight();
         let waiting = self.waiting();
         let mut any = false;
@@ -78,18 +84,44 @@ impl Coordinator {
     /// far: then it gets none of it. One that is late already is not counted on.
     #[must_use]
     pub fn would_be_waited_for(&self, now_us: u64, who: Incarnation) -> bool {
-        let Some(own_us) = self.members.get(&who).and_then(|member| member.leaf_us) else { return false };
-        let is_on_time = |m: &Member| self.free_us(m).is_none_or(|free_us| free_us >= now_us);
-        let others = self.members.iter().filter(|&(&other, member)| other != who && is_on_time(member));
-        let (mut left, mut threads, mut weight) = (self.waiting(), 0, 0);
-        for (_, member) in others {
-            left += member.pieces.keys().map(|&node| self.leaves_below(node)).sum::<u32>();
-            threads += member.threads;
-            weight += self.weight(member);
+        self.members.get(&who).is_some_and(|member| self.is_too_slow(now_us, member, self.outlook(now_us)))
+    }
+
+    fn is_too_slow(&self, now_us: u64, member: &Member, all: Outlook) -> bool {
+        let (Some(own_us), Some(fastest_us)) = (member.leaf_us, all.fastest_us) else { return false };
+        let mut others = all;
+        if self.is_on_time(now_us, member) {
+            others.left -= self.leaves_of(member);
+            others.threads -= member.threads;
+            others.weight -= self.weight(member);
         }
-        let Some(leaf_us) = self.fastest_leaf_us().filter(|_| threads > 0) else { return false };
-        let turns_us = leaf_us.saturating_mul(left.div_ceil(threads).into());
-        own_us > turns_us.max(u64::from(left) * WEIGHT_US / weight)
+        if others.threads == 0 {
+            return false;
+        }
+        let turns_us = fastest_us.saturating_mul(others.left.div_ceil(others.threads).into());
+        own_us > turns_us.max(u64::from(others.left) * WEIGHT_US / others.weight)
+    }
+
+    /// What all that are not late have before them.
+    fn outlook(&self, now_us: u64) -> Outlook {
+        let (left, fastest_us) = (self.waiting(), self.fastest_leaf_us());
+        let mut outlook = Outlook { left, threads: 0, weight: 0, fastest_us };
+        for member in self.members.values().filter(|member| self.is_on_time(now_us, member)) {
+            outlook.left += self.leaves_of(member);
+            outlook.threads += member.threads;
+            outlook.weight += self.weight(member);
+        }
+        outlook
+    }
+
+    /// Whether a member should be at what it was given, or has nothing.
+    fn is_on_time(&self, now_us: u64, member: &Member) -> bool {
+        self.free_us(member).is_none_or(|free_us| free_us >= now_us)
+    }
+
+    /// Leaves that it was given.
+    fn leaves_of(&self, member: &Member) -> u32 {
+        member.pieces.keys().map(|&node| self.leaves_below(node)).sum()
     }
 
     /// Who has done first what it was given, by its speed so far; one that is later than that already is not counted on.
@@ -101,9 +133,8 @@ impl Coordinator {
     /// When a busy member should be free.
     fn free_us(&self, member: &Member) -> Option<u64> {
         let began_us = *member.pieces.values().min()?;
-        let leaves: u32 = member.pieces.keys().map(|&node| self.leaves_below(node)).sum();
-        let turns = u64::from(leaves.div_ceil(member.threads));
-        let leaf_us = member.leaf_us.or(self.fastest_leaf_us()).unwrap_or(LEAF_US_UNKNOWN);
+        let turns = u64::from(self.leaves_of(member).div_ceil(member.threads));
+        let leaf_us = member.leaf_us.or_else(|| self.fastest_leaf_us()).unwrap_or(LEAF_US_UNKNOWN);
         Some(began_us.saturating_add(leaf_us.saturating_mul(turns)))
     }
 
@@ -191,8 +222,7 @@ impl Coordinator {
     }
 
     fn idle_threads(&self, member: &Member) -> u32 {
-        let out: u32 = member.pieces.keys().map(|&node| self.leaves_below(node)).sum();
-        member.threads.saturating_sub(out)
+        member.threads.saturating_sub(self.leaves_of(member))
     }
 
     fn leaves_below(&self, node: Node) -> u32 {
@@ -205,7 +235,7 @@ impl Coordinator {
 
     /// Leaves in [`WEIGHT_US`]: the share of the queue that a member can take.
     fn weight(&self, member: &Member) -> u64 {
-        let leaf_us = member.leaf_us.or(self.fastest_leaf_us()).unwrap_or(LEAF_US_UNKNOWN).max(1);
+        let leaf_us = member.leaf_us.or_else(|| self.fastest_leaf_us()).unwrap_or(LEAF_US_UNKNOWN).max(1);
         (u64::from(member.threads) * WEIGHT_US / leaf_us).max(1)
     }
 }
