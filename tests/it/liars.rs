@@ -3,45 +3,14 @@
 use common::protocol::coordinator::QUARANTINE_AFTER;
 use common::tree::Node;
 use proto::message::{Answer, AnswerBody, Hello, WorkerMessage};
-use tests::golden::{Bench, SLOW, assert_golden};
+use tests::golden::{Bench, assert_golden};
 use tests::process::Process;
-use tests::proxy::Proxy;
 use tests::scripted::{hello, work};
+use tests::visited::Visited;
 
-/// A run with an honest worker that is slow enough to leave others something to do.
-struct Visited {
-    bench: Bench,
-    run: Process,
-    address: String,
-    proxy: Proxy,
-    _honest: Process,
-}
-
-impl Visited {
-    fn new(more: &[&str]) -> Self {
-        let bench = Bench::new();
-        let (mut run, address) = bench.coordinator(&[&["--workers", "1:2"], more].concat());
-        let proxy = Proxy::start(&address);
-        proxy.set_both(SLOW);
-        let honest = Process::worker(&proxy.address(), "honest");
-        run.wait_for_checkpoint(bench.folder(), 5);
-        Self { bench, run, address, proxy, _honest: honest }
-    }
-
-    /// What a worker is told that spoils its gradients like this.
-    fn told(&self, name: &str, spoil: impl FnMut(&mut Answer)) -> String {
-        spoiled(&self.address, name, spoil).expect_err("it should not be in at the end")
-    }
-
-    fn ends_golden(mut self) {
-        // Visitors came while there was something left to do.
-        let step = self.bench.newest() + 1;
-        self.run.wait_for_checkpoint(self.bench.folder(), step);
-        self.proxy.heal();
-        let outcome = self.run.wait();
-        assert_golden(&outcome);
-        assert!(!outcome.errors.contains("worker dropped worker=honest"), "{}", outcome.errors);
-    }
+/// What a worker is told that spoils its gradients like this.
+fn told(visited: &Visited, name: &str, spoil: impl FnMut(&mut Answer)) -> String {
+    spoiled(&visited.address, name, spoil).expect_err("it should not be in at the end")
 }
 
 /// Works until the stream ends, and spoils each gradient.
@@ -88,25 +57,25 @@ fn a_wrong_answer_of_any_kind_is_refused_and_computed_elsewhere() {
         ("of-a-round-to-come", |answer| answer.round.0 += 1000, "which has not begun"),
     ];
     for (name, spoil, reason) in wrongs {
-        let told = visited.told(name, spoil);
-        assert!(told.contains(reason), "{name}: {told}");
+        let why = told(&visited, name, spoil);
+        assert!(why.contains(reason), "{name}: {why}");
         let dropped = visited.run.wait_for_line(&format!("worker dropped worker={name} "));
         assert!(dropped.contains("step=") && dropped.contains(reason), "{dropped}");
     }
-    visited.ends_golden();
+    visited.ends_golden_and_undisturbed();
 }
 
 #[test]
 fn a_worker_that_lies_three_times_stays_out_and_stops_nobody() {
     let mut visited = Visited::new(&[]);
     for _ in 0..QUARANTINE_AFTER {
-        let told = visited.told("liar", poison);
-        assert!(told.contains("non-finite number"), "{told}");
+        let why = told(&visited, "liar", poison);
+        assert!(why.contains("non-finite number"), "{why}");
     }
-    let told = visited.told("liar", poison);
-    assert!(told.contains("quarantined"), "{told}");
+    let why = told(&visited, "liar", poison);
+    assert!(why.contains("quarantined"), "{why}");
     visited.run.wait_for_line("worker quarantined for the rest of the run worker=liar");
-    visited.ends_golden();
+    visited.ends_golden_and_undisturbed();
 }
 
 #[test]
@@ -153,7 +122,7 @@ fn a_worker_of_other_arithmetic_is_refused_and_told_what_differs() {
     let told = of_another_machine(&visited.address).unwrap_err();
     assert!(told.contains("its arithmetic differs") && told.contains("--numerics relaxed"), "{told}");
     visited.run.wait_for_line("worker refused worker=other-machine");
-    visited.ends_golden();
+    visited.ends_golden_and_undisturbed();
 }
 
 #[test]

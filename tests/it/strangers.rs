@@ -9,9 +9,7 @@ use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
-use tests::golden::{Bench, assert_golden};
-use tests::process::Process;
-use tests::proxy::{Link, Proxy};
+use tests::visited::Visited;
 use tokio_stream::StreamExt;
 
 /// A connection that says nothing has 10 s; the rest is for a busy machine.
@@ -19,42 +17,6 @@ const CLOSED_WITHIN: Duration = Duration::from_secs(40);
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// An HTTP/2 frame without content: SETTINGS, all as they are.
 const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
-
-/// A run with one worker, so slow that it outlasts its visitors.
-struct Visited {
-    bench: Bench,
-    run: Process,
-    proxy: Proxy,
-    worker: Process,
-}
-
-impl Visited {
-    fn new() -> Self {
-        let bench = Bench::new();
-        let (mut run, proxy) = bench.slowed(&["--workers", "1:2"]);
-        proxy.set_both(Link { delay: Duration::from_millis(60), ..Link::default() });
-        let worker = Process::worker(&proxy.address(), "honest");
-        run.wait_for_checkpoint(bench.folder(), 5);
-        Self { bench, run, proxy, worker }
-    }
-
-    /// Where the coordinator itself listens.
-    fn address(&self) -> String {
-        let errors = self.run.errors();
-        let line = errors.lines().find(|line| line.starts_with("listening on ")).expect("it says so");
-        line.split([' ', ';']).nth(2).expect("an address").to_owned()
-    }
-
-    fn ends_golden_and_undisturbed(mut self) {
-        let step = self.bench.newest() + 1;
-        self.run.wait_for_checkpoint(self.bench.folder(), step);
-        self.proxy.heal();
-        let outcome = self.run.wait();
-        assert_golden(&outcome);
-        assert!(!outcome.errors.contains("worker dropped worker=honest"), "{}", outcome.errors);
-        assert_eq!(self.worker.wait().code, Some(0));
-    }
-}
 
 /// Reads until the other side closes; answers HTTP/2's pings if `polite`.
 fn wait_for_close(stream: &mut TcpStream, polite: bool) {
@@ -89,8 +51,8 @@ fn wait_for_close(stream: &mut TcpStream, polite: bool) {
 
 #[test]
 fn a_thousand_connections_that_say_nothing_are_closed() {
-    let visited = Visited::new();
-    let address = visited.address();
+    let visited = Visited::new(&[]);
+    let address = visited.address.clone();
     let before_kb = visited.run.status("VmHWM");
     let mut silent = VecDeque::new();
     for _ in 0..1000 {
@@ -109,8 +71,8 @@ fn a_thousand_connections_that_say_nothing_are_closed() {
 
 #[test]
 fn one_who_never_says_hello_is_shown_out_whatever_else_he_says() {
-    let visited = Visited::new();
-    let address = visited.address();
+    let visited = Visited::new(&[]);
+    let address = visited.address.clone();
     let connect = || TcpStream::connect(&address).unwrap();
     let noise: Vec<u8> = (0..100_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     let sayings: [(&[u8], bool); 6] = [
@@ -171,11 +133,10 @@ fn hello(protocol_version: u32, name: &str) -> FromWorker {
 
 #[test]
 fn another_version_and_a_wrong_checksum_are_refused_by_name() {
-    let visited = Visited::new();
+    let visited = Visited::new(&[]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let told = |messages| {
-        let told =
-            async { tokio::time::timeout(CLOSED_WITHIN, answer_to(&visited.address(), messages)).await };
+        let told = async { tokio::time::timeout(CLOSED_WITHIN, answer_to(&visited.address, messages)).await };
         runtime.block_on(told).expect("it is closed").expect_err("it has no reason to end well")
     };
     let told_other = told(vec![hello(proto::PROTOCOL_VERSION + 1, "newer")]);
@@ -197,8 +158,8 @@ fn another_version_and_a_wrong_checksum_are_refused_by_name() {
 
 #[test]
 fn a_stream_without_a_hello_or_with_an_oversize_message_is_ended() {
-    let visited = Visited::new();
-    let address = visited.address();
+    let visited = Visited::new(&[]);
+    let address = visited.address.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let hello = |name: &str| hello(proto::PROTOCOL_VERSION, name);
     let nothing = FromWorker { message: None };
