@@ -224,10 +224,8 @@ impl Hub {
                 world.report.count("miscomputing worker found");
                 self.course.stop();
             }
-            Action::NonFinite { .. } if self.machine.members().count() == 1 => {
-                world.report.count("only worker believed that a leaf is not finite");
-                self.course.stop();
-            }
+            // Nobody else can be asked.
+            Action::NonFinite { .. } if self.machine.members().count() == 1 => self.course.stop(),
             Action::NonFinite { round, leaf } => {
                 let what = format!("leaf {leaf} of round {round} is called non-finite");
                 return Err(Violation::new("honest_workers_are_not_accused", what));

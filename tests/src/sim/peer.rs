@@ -146,11 +146,8 @@ impl Peer {
         let reduction = work.reduction.as_mut().expect("a piece is complete with its last leaf only");
         if reduction.insert(Node::leaf(leaf), value, |_, left, right| left.add(right)) == Inserted::Complete {
             let value = work.reduction.take().and_then(Reduction::into_result);
-            let (mut incarnation, round, node) = (work.incarnation, work.round, work.node);
+            let (incarnation, round, node) = (work.incarnation, work.round, work.node);
             self.finished.insert((round, node), value.expect("the reduction is complete"));
-            if let Some(present) = self.machine.incarnation().filter(|_| world.has(Sabotage::RelabelStale)) {
-                incarnation = present;
-            }
             self.feed(world, Event::Computed(incarnation, round, node))?;
         }
         self.start_leaves(world);
@@ -178,6 +175,11 @@ impl Peer {
                 self.send(world, Up::Hello { name, threads, numerics });
             }
             Action::Heartbeat => self.send(world, Up::Heartbeat),
+            Action::Compute(incarnation, round, node)
+                if world.has(Sabotage::RelabelStale) && self.finished.contains_key(&(round, node)) =>
+            {
+                self.feed(world, Event::Computed(incarnation, round, node))?;
+            }
             Action::Compute(incarnation, round, node) => self.compute(world, incarnation, round, node),
             Action::Forget(round) => self.queue.retain(|&(piece, _)| self.pieces[piece].round >= round),
             Action::Reset(_) => self.close(world),
@@ -186,9 +188,10 @@ impl Peer {
                     self.finished.remove(&(round, node)).expect("what was computed is kept until now");
                 self.answer(world, round, node, value)?;
             }
-            Action::Drop(round, node) => {
+            Action::Drop(round, node) if !world.has(Sabotage::RelabelStale) => {
                 self.finished.remove(&(round, node));
             }
+            Action::Drop(..) => {}
             Action::Goodbye => self.send(world, Up::Goodbye),
             Action::Exit(why) => {
                 self.over = true;

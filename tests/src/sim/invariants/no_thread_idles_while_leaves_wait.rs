@@ -1,5 +1,5 @@
-//! While enough members are there, no member has an idle thread and a leaf waits; but for one that all others should be
-//! ready before, and for a run that is being stopped.
+//! While enough members are there, no member has an idle thread and a leaf waits; but for a run that is being stopped, and
+//! for one that all others should be ready before: only while another is at work.
 
 use super::{Invariant, Ledger, Sight};
 use common::protocol::coordinator::{Action, Limits};
@@ -18,7 +18,9 @@ impl Invariant for NoThreadIdlesWhileLeavesWait {
         }
         let idle = ledger.members.iter().find(|&(&who, holder)| {
             let out: usize = holder.pieces.iter().map(|&node| ledger.leaves_below(node).len()).sum();
-            out < holder.threads as usize && !machine.would_be_waited_for(now_us, who)
+            let is_left_out = machine.would_be_waited_for(now_us, who)
+                && ledger.members.iter().any(|(&other, holder)| other != who && !holder.pieces.is_empty());
+            out < holder.threads as usize && !is_left_out
         });
         match (idle, ledger.waiting()) {
             (Some((who, holder)), Some(leaf)) => {
