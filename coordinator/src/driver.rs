@@ -326,7 +326,8 @@ impl Driver {
     fn complete(&mut self) -> Result<Option<Event>, RunError> {
         let Some(round) = self.round.take() else { return Ok(None) };
         let (work, sum) = round.into_sum();
-        let Sum { totals, body, right } = sum.expect("the machine has seen every leaf of the round accepted");
+        let lacking = || RunError::Internal("a round is complete, and its sum is not".to_owned());
+        let Sum { totals, body, right } = sum.ok_or_else(lacking)?;
         if work == Work::Train {
             // Else the update would have to work on a copy.
             self.parameters = None;
