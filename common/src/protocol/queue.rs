@@ -128,16 +128,12 @@ impl Queue {
             }
             return None;
         }
-        let by = by.to_owned();
-        let last = self.suspect[piece.index as usize].replace(Suspicion::Leaf { checksum, by: by.clone() });
-        match last {
-            Some(Suspicion::Leaf { checksum: last, by: who })
-                if last == checksum && (who != by || !others) =>
-            {
-                Some(piece.index)
-            }
-            _ => None,
-        }
+        let suspicion = &mut self.suspect[piece.index as usize];
+        let agrees = |last: u32, who: &str| last == checksum && (who != by || !others);
+        let is_agreed =
+            matches!(suspicion, Some(Suspicion::Leaf { checksum: last, by: who }) if agrees(*last, who));
+        *suspicion = Some(Suspicion::Leaf { checksum, by: by.to_owned() });
+        is_agreed.then_some(piece.index)
     }
 }
 
