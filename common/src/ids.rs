@@ -1,4 +1,4 @@
-//! Newtypes for the numbers that must not be mixed up: steps, leaves, ranks, incarnations.
+//! Newtypes for the numbers that must not be mixed up: steps, leaves, ranks, instances, incarnations.
 //!
 //! They decide nothing; they exist so that a leaf can't be passed where a step is meant.
 
@@ -40,6 +40,11 @@ id!(
 id!(
     /// A worker's slot, from 0; free slots are filled lowest first. Nothing numeric depends on it.
     Rank(u32)
+);
+id!(
+    /// The number that a worker draws at random when its process starts; it keeps it across connections. Two workers may
+    /// have one name, but not one instance.
+    Instance(u64)
 );
 id!(
     /// The number that a worker gets each time it joins; never given twice by one coordinator.

@@ -29,7 +29,6 @@ use round::{RoundInProgress, Sum};
 use shell::clock::Clock;
 use shell::trace;
 use std::collections::VecDeque;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -182,9 +181,9 @@ impl Driver {
 
     fn input(&mut self, input: Input) -> Result<(), RunError> {
         match input {
-            Input::Hello { connection, hello: Hello { name, threads, numerics }, outbox } => {
+            Input::Hello { connection, hello: Hello { name, instance, threads, numerics }, outbox } => {
                 self.peers.greet(connection, name.clone(), outbox);
-                self.feed(Event::Join { connection, name, threads, numerics })
+                self.feed(Event::Join { connection, name, instance, threads, numerics })
             }
             Input::Announced { connection, round, node, enter } => {
                 // An answer to an earlier round is discarded as it arrives.
@@ -362,6 +361,5 @@ impl Driver {
 
 /// Where this coordinator's numbers begin: far from those of an earlier one, whose workers may still answer.
 fn first_incarnation() -> Incarnation {
-    let random = RandomState::new().build_hasher().finish();
-    Incarnation(random << 32)
+    Incarnation(shell::random() << 32)
 }

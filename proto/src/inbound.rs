@@ -11,7 +11,7 @@ use crate::tensor::{self, Assembly, Elsewhere, Read};
 use crate::values::{Buffers, Values};
 use crate::wire::{self, from_coordinator, from_worker};
 use crate::{PROTOCOL_VERSION, WireError};
-use common::ids::{Incarnation, Rank, Round};
+use common::ids::{Incarnation, Instance, Rank, Round};
 use common::metrics::{Confusion, Totals};
 use common::model::ModelSpec;
 use common::numerics::NumericsDigest;
@@ -247,8 +247,9 @@ fn check_hello(hello: wire::Hello) -> Result<Hello, WireError> {
         return Err(WireError::Name { max: NAME_BYTES_MAX });
     }
     in_range("threads", hello.threads.into(), 1, THREADS_MAX.into())?;
-    let numerics = NumericsDigest(hello.numerics);
-    Ok(Hello { name: hello.name, threads: hello.threads, numerics })
+    in_range("instance", hello.instance, 1, u64::MAX)?;
+    let (instance, numerics) = (Instance(hello.instance), NumericsDigest(hello.numerics));
+    Ok(Hello { name: hello.name, instance, threads: hello.threads, numerics })
 }
 
 fn check_node(node: Option<wire::Node>) -> Result<Node, WireError> {

@@ -1,7 +1,7 @@
 //! What the two sides mean to say, in `common`'s types: complete, checked, and free of wire details.
 
 use crate::values::Values;
-use common::ids::{Incarnation, Rank, Round};
+use common::ids::{Incarnation, Instance, Rank, Round};
 use common::metrics::{Confusion, Totals};
 use common::model::ModelSpec;
 use common::numerics::NumericsDigest;
@@ -38,6 +38,8 @@ pub enum WorkerMessage {
 pub struct Hello {
     /// Its name, unique among the run's workers.
     pub name: String,
+    /// Its process, not 0: a random number, the same on each of its streams.
+    pub instance: Instance,
     /// Leaves that it computes at once.
     pub threads: u32,
     /// What its canned gradients came to.

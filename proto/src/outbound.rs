@@ -46,11 +46,12 @@ pub fn from_worker(
 ) -> impl Iterator<Item = wire::FromWorker> {
     use from_worker::Message;
     let one = match message {
-        WorkerMessage::Hello(Hello { name, threads, numerics }) => Message::Hello(wire::Hello {
+        WorkerMessage::Hello(Hello { name, instance, threads, numerics }) => Message::Hello(wire::Hello {
             protocol_version: PROTOCOL_VERSION,
             name,
             threads,
             numerics: numerics.0,
+            instance: instance.0,
         }),
         WorkerMessage::Heartbeat => Message::Heartbeat(wire::Heartbeat {}),
         WorkerMessage::Leave => Message::Leave(wire::Leave {}),

@@ -15,6 +15,7 @@ pub mod trace;
 
 pub use pace::paced;
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::process::ExitCode;
 
 /// Turns a program's end into its exit code: 0 for success, 1 for failure with one line that says why. A trace is
@@ -36,4 +37,10 @@ pub fn exit_code(program: &str, result: anyhow::Result<()>) -> ExitCode {
 pub fn report(line: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// A number that the system draws: another one for each process and each call. Nothing that is computed may depend on it.
+#[must_use]
+pub fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
 }

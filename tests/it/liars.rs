@@ -2,7 +2,7 @@
 
 use common::protocol::coordinator::QUARANTINE_AFTER;
 use common::tree::Node;
-use proto::message::{Answer, AnswerBody, Hello, WorkerMessage};
+use proto::message::{Answer, AnswerBody, WorkerMessage};
 use tests::golden::{Bench, assert_golden};
 use tests::process::Process;
 use tests::scripted::{hello, work};
@@ -111,9 +111,9 @@ fn an_audit_stops_the_run_where_bits_differ_and_names_both_workers() {
 
 /// Honest but for what its canned gradients came to.
 fn of_another_machine(address: &str) -> Result<(), String> {
-    let Hello { mut numerics, name, threads } = hello("other-machine");
-    numerics.0 ^= 1;
-    work(address, Hello { numerics, name, threads }, |answer| vec![WorkerMessage::Answer(answer)])
+    let mut hello = hello("other-machine");
+    hello.numerics.0 ^= 1;
+    work(address, hello, |answer| vec![WorkerMessage::Answer(answer)])
 }
 
 #[test]

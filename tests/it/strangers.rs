@@ -126,8 +126,9 @@ async fn answer_to(address: &str, messages: Vec<FromWorker>) -> Result<(), Strin
 }
 
 fn hello(protocol_version: u32, name: &str) -> FromWorker {
-    let numerics = tests::scripted::hello(name).numerics.0;
-    let hello = Hello { protocol_version, name: name.to_owned(), threads: 1, numerics };
+    let proto::message::Hello { name, instance, threads, numerics } = tests::scripted::hello(name);
+    let (instance, numerics) = (instance.0, numerics.0);
+    let hello = Hello { protocol_version, name, threads, numerics, instance };
     FromWorker { message: Some(from_worker::Message::Hello(hello)) }
 }
 

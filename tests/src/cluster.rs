@@ -3,6 +3,7 @@
 //! What it leaves out is what a process adds: flags from a command line, signals, exit codes.
 
 use clap::Parser;
+use common::ids::Instance;
 use common::protocol::worker::Exit;
 use coordinator::report::screen::Screen;
 use coordinator::run::{Summary, prepare};
@@ -34,6 +35,7 @@ pub fn train(flags: &[&str], threads: &[u32]) -> Summary {
                 let options = worker::Options {
                     connect: connect.clone(),
                     name: format!("worker-{index}"),
+                    instance: Instance(index as u64 + 1),
                     threads,
                     give_up: Duration::from_secs(30),
                     join_timeout: Duration::from_secs(10),

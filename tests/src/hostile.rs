@@ -5,7 +5,7 @@
 //! (which include this file) are two ways of finding bytes to try.
 
 use common::checkpoint::{Checkpoint, MODEL_FILE, Manifest, OPTIMIZER_FILE, Position};
-use common::ids::{Epoch, Incarnation, Rank, Round, Step};
+use common::ids::{Epoch, Incarnation, Instance, Rank, Round, Step};
 use common::idx;
 use common::metrics::Totals;
 use common::model::ModelSpec;
@@ -175,7 +175,12 @@ fn worker_seed() -> Vec<u8> {
         inspection: Inspection::default(),
     };
     let said = [
-        WorkerMessage::Hello(Hello { name: "w".to_owned(), threads: 2, numerics: NumericsDigest::default() }),
+        WorkerMessage::Hello(Hello {
+            name: "w".to_owned(),
+            instance: Instance(9),
+            threads: 2,
+            numerics: NumericsDigest::default(),
+        }),
         WorkerMessage::Sharing(Sharing::Offer { process: 1, descriptor: 3 }),
         WorkerMessage::Heartbeat,
         WorkerMessage::Answer(answer),

@@ -3,7 +3,7 @@
 //! It receives, decodes, encodes and sends with the real worker's client. In place of a gradient it sends back the
 //! parameters that it was sent, or zeros where it gets a second piece in the same step.
 
-use common::ids::Incarnation;
+use common::ids::{Incarnation, Instance};
 use common::metrics::{Confusion, Totals};
 use common::numerics::NumericsDigest;
 use common::precision::Precision;
@@ -33,6 +33,7 @@ pub async fn work(address: &str, name: &str, mut see: impl FnMut(Seen)) -> Resul
     let (sender, mut inbox) = mpsc::channel(INBOX);
     let hello = WorkerMessage::Hello(Hello {
         name: name.to_owned(),
+        instance: Instance(shell::random().max(1)),
         threads: 1,
         numerics: NumericsDigest::default(),
     });

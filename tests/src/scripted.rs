@@ -2,7 +2,7 @@
 //!
 //! Client and compute threads are the real worker's.
 
-use common::ids::Incarnation;
+use common::ids::{Incarnation, Instance};
 use common::model::ModelSpec;
 use common::precision::Precision;
 use proto::message::{Answer, CoordinatorMessage, Hello, Inspection, WorkerMessage};
@@ -15,14 +15,14 @@ use worker::driver::Input;
 /// Messages between the client, the pool and this worker.
 const INBOX: usize = 16;
 
-/// The introduction of an honest worker of this machine.
+/// The introduction of an honest worker of this machine, each time of a new process.
 ///
 /// # Panics
 /// When this machine can't compute.
 #[must_use]
 pub fn hello(name: &str) -> Hello {
     let numerics = worker::numerics::digest().expect("this machine computes");
-    Hello { name: name.to_owned(), threads: 1, numerics }
+    Hello { name: name.to_owned(), instance: Instance(shell::random().max(1)), threads: 1, numerics }
 }
 
 /// Works until the stream ends; sends what `script` makes of each answer.

@@ -2,6 +2,7 @@
 
 use crate::driver::Options;
 use clap::Parser;
+use common::ids::Instance;
 use shell::logging::LogFormat;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -20,7 +21,8 @@ pub struct Flags {
     /// Leaves to compute at once [default: all cores]
     #[arg(long, value_name = "N", env = "LOCKSTEP_THREADS", value_parser = threads)]
     pub threads: Option<NonZeroU32>,
-    /// The name in the coordinator's logs, unique among the run's workers [default: HOSTNAME-PID]
+    /// The name in the coordinator's logs, unique among the run's workers [default: HOSTNAME-PID-XXXX, the
+    /// last four digits drawn at random]
     #[arg(long, env = "LOCKSTEP_NAME", value_parser = name)]
     pub name: Option<String>,
     /// Seconds without a coordinator after which to give up
@@ -45,9 +47,12 @@ impl Flags {
     #[must_use]
     pub fn options(&self) -> Options {
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
+        // A hello has no 0.
+        let instance = Instance(shell::random().max(1));
         Options {
             connect: self.connect.clone(),
-            name: self.name.clone().unwrap_or_else(default_name),
+            name: self.name.clone().unwrap_or_else(|| default_name(instance)),
+            instance,
             threads: self.threads.map_or(cores, NonZeroU32::get),
             give_up: Duration::from_secs(self.give_up),
             join_timeout: Duration::from_secs(10),
@@ -55,10 +60,12 @@ impl Flags {
     }
 }
 
-fn default_name() -> String {
+/// Host and process alone are not enough: containers of one image may have both in common.
+fn default_name(instance: Instance) -> String {
     let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
     let host: String = host.trim().chars().filter(|c| !c.is_control()).take(64).collect();
-    format!("{}-{}", if host.is_empty() { "worker" } else { &host }, std::process::id())
+    let host = if host.is_empty() { "worker" } else { &host };
+    format!("{host}-{}-{:04x}", std::process::id(), instance.0 & 0xffff)
 }
 
 fn address(text: &str) -> Result<String, String> {
@@ -92,6 +99,16 @@ mod tests {
     #[test]
     fn the_flags_are_consistent() {
         Flags::command().debug_assert();
+    }
+
+    #[test]
+    fn two_processes_of_one_host_and_id_have_two_default_names() {
+        let [one, other] = [0x1_a37c, 0x1_0042].map(|number| default_name(Instance(number)));
+        assert!(one.ends_with("-a37c") && other.ends_with("-0042"), "{one} {other}");
+        let flags = Flags::try_parse_from(["worker", "--connect", "127.0.0.1:1"]).unwrap();
+        let [one, other] = [flags.options(), flags.options()];
+        assert!(one.instance.0 > 0 && one.instance != other.instance);
+        assert!(one.name.ends_with(&format!("-{:04x}", one.instance.0 & 0xffff)), "{}", one.name);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use crate::client::Connection;
 use crate::compute::{Computed, Outcome, Parameters, Pool};
 use crate::numerics;
-use common::ids::Incarnation;
+use common::ids::{Incarnation, Instance};
 use common::model::ModelSpec;
 use common::numerics::NumericsDigest;
 use common::precision::Precision;
@@ -32,6 +32,8 @@ pub struct Options {
     pub connect: String,
     /// Its name, unique among the run's workers.
     pub name: String,
+    /// This process, not 0: a random number.
+    pub instance: Instance,
     /// Leaves that it computes at once, at least 1.
     pub threads: u32,
     /// Without a coordinator for longer than this it gives up.
@@ -139,12 +141,10 @@ struct Driver {
 impl Driver {
     fn new(options: Options, numerics: NumericsDigest, pool: Pool, inbox: mpsc::Sender<Input>) -> Self {
         let us = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        let jitter_seed =
-            options.name.bytes().fold(0, |seed: u64, byte| seed.rotate_left(7) ^ u64::from(byte));
         let timing = Timing {
             join_timeout_us: us(options.join_timeout),
             give_up_us: us(options.give_up),
-            jitter_seed,
+            jitter_seed: options.instance.0,
         };
         let clock = Clock::start();
         Self {
@@ -295,8 +295,9 @@ impl Driver {
 
     fn dial(&mut self) {
         self.dials += 1;
-        let Options { name, threads, .. } = &self.options;
-        let hello = Hello { name: name.clone(), threads: *threads, numerics: self.numerics };
+        let Options { name, instance, threads, .. } = &self.options;
+        let (name, numerics) = (name.clone(), self.numerics);
+        let hello = Hello { name, instance: *instance, threads: *threads, numerics };
         let hello = WorkerMessage::Hello(hello);
         debug!(address = %self.options.connect, dial = self.dials, "dialling");
         self.connection =

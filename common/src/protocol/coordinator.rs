@@ -92,8 +92,8 @@ impl Coordinator {
     pub fn on_event(&mut self, now_us: u64, event: Event) -> Vec<Action> {
         let mut actions = Vec::new();
         match event {
-            Event::Join { connection, name, threads, numerics } => {
-                self.join(now_us, Newcomer { connection, name, threads, numerics }, &mut actions);
+            Event::Join { connection, name, instance, threads, numerics } => {
+                self.join(now_us, Newcomer { connection, name, instance, threads, numerics }, &mut actions);
             }
             Event::Heard(from) => self.heard(now_us, from),
             Event::Result { from, round, node, verdict } => {

@@ -61,7 +61,12 @@ fn a_workers_messages_arrive_as_they_were_meant() {
         confusion.count(label, prediction);
     }
     for message in [
-        WorkerMessage::Hello(Hello { name: "w".into(), threads: 2, numerics: NumericsDigest(u64::MAX) }),
+        WorkerMessage::Hello(Hello {
+            name: "w".into(),
+            instance: Instance(u64::MAX - 1),
+            threads: 2,
+            numerics: NumericsDigest(u64::MAX),
+        }),
         WorkerMessage::Heartbeat,
         WorkerMessage::Leave,
         WorkerMessage::Sharing(Sharing::Offer { process: 1, descriptor: 9 }),
@@ -117,13 +122,15 @@ fn a_gradient_of_another_size_or_cut_short_is_refused() {
 
 #[test]
 fn numbers_out_of_range_are_refused() {
-    let hello = |name: &str, threads| {
-        WorkerMessage::Hello(Hello { name: name.into(), threads, numerics: NumericsDigest::default() })
+    let hello = |name: &str, instance, threads| {
+        let (instance, numerics) = (Instance(instance), NumericsDigest::default());
+        WorkerMessage::Hello(Hello { name: name.into(), instance, threads, numerics })
     };
-    assert!(matches!(to_coordinator(hello("w", 0), 1), Err(WireError::Range { field: "threads", .. })));
-    assert!(matches!(to_coordinator(hello("", 1), 1), Err(WireError::Name { .. })));
-    assert!(matches!(to_coordinator(hello("a\nb", 1), 1), Err(WireError::Name { .. })));
-    let other = wire::Hello { protocol_version: 99, name: "w".into(), threads: 1, numerics: 0 };
+    assert!(matches!(to_coordinator(hello("w", 1, 0), 1), Err(WireError::Range { field: "threads", .. })));
+    assert!(matches!(to_coordinator(hello("w", 0, 1), 1), Err(WireError::Range { field: "instance", .. })));
+    assert!(matches!(to_coordinator(hello("", 1, 1), 1), Err(WireError::Name { .. })));
+    assert!(matches!(to_coordinator(hello("a\nb", 1, 1), 1), Err(WireError::Name { .. })));
+    let other = wire::Hello { protocol_version: 99, ..wire::Hello::default() };
     assert!(matches!(check_hello(other), Err(WireError::Version { got: 99, .. })));
     let outside = Piece { node: Node { level: 0, index: 7 }, ..piece() };
     let outside = to_worker(vec![CoordinatorMessage::Piece(outside)]);

@@ -86,13 +86,13 @@ impl Hub {
         connection: usize,
         message: Up,
     ) -> Result<(), Violation> {
-        if let Up::Hello { name, threads, numerics } = message {
+        if let Up::Hello { name, instance, threads, numerics } = message {
             self.links.insert(connection, Link::default());
             let name =
                 if world.has(Sabotage::ForgetNames) { format!("{name} on {connection}") } else { name };
             return self.feed(
                 world,
-                Event::Join { connection: connection as u64, name, threads, numerics },
+                Event::Join { connection: connection as u64, name, instance, threads, numerics },
                 None,
             );
         }

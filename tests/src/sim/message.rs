@@ -2,7 +2,7 @@
 
 use super::plan::Fault;
 use super::trainer::Value;
-use common::ids::{Incarnation, Round};
+use common::ids::{Incarnation, Instance, Round};
 use common::numerics::NumericsDigest;
 use common::tree::Node;
 
@@ -49,7 +49,7 @@ pub(crate) enum Trouble {
 /// From a worker.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Up {
-    Hello { name: String, threads: u32, numerics: NumericsDigest },
+    Hello { name: String, instance: Instance, threads: u32, numerics: NumericsDigest },
     Heartbeat,
     Answer { round: Round, node: Node, body: Body },
     Goodbye,

@@ -9,7 +9,7 @@ use super::message::{Body, Down, Task, Up, Wake};
 use super::plan::{Plan, Spoiled};
 use super::trainer::{Basis, Value};
 use super::world::World;
-use common::ids::{Incarnation, Round};
+use common::ids::{Incarnation, Instance, Round};
 use common::numerics::NumericsDigest;
 use common::protocol::worker::{Action, Event, Exit, Pulse, Timing, Worker};
 use common::tree::{Inserted, Node, Reduction, Tree};
@@ -171,8 +171,10 @@ impl Peer {
                 let connection = world.network.dial(self.id);
                 self.connection = Some(connection);
                 world.saw(&Sight::Dialled { connection, name: &self.name })?;
+                // Each started process has another number, and so another instance.
+                let instance = Instance(self.id as u64 + 1);
                 let (name, threads, numerics) = (self.name.clone(), self.threads, self.numerics);
-                self.send(world, Up::Hello { name, threads, numerics });
+                self.send(world, Up::Hello { name, instance, threads, numerics });
             }
             Action::Heartbeat => self.send(world, Up::Heartbeat),
             Action::Compute(incarnation, round, node)

@@ -1,7 +1,7 @@
 //! Who is let in, and who is not.
 
 use super::{Action, Cause, Coordinator, Limits, Member, Numerics, Refusal};
-use crate::ids::{Incarnation, Rank};
+use crate::ids::{Incarnation, Instance, Rank};
 use crate::numerics::NumericsDigest;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Newcomer {
     pub(super) connection: u64,
     pub(super) name: String,
+    pub(super) instance: Instance,
     pub(super) threads: u32,
     pub(super) numerics: NumericsDigest,
 }
@@ -79,11 +80,12 @@ impl Coordinator {
         newcomer: Newcomer,
         actions: &mut Vec<Action>,
     ) {
-        let Newcomer { connection, name, threads, numerics } = newcomer;
+        let Newcomer { connection, name, instance, threads, numerics } = newcomer;
         let taken = |rank: &u32| self.members.values().any(|m| m.rank.0 == *rank);
         let rank = Rank((0..self.limits.max).find(|r| !taken(r)).unwrap_or(self.limits.max));
         let member = Member {
             name,
+            instance,
             rank,
             threads: threads.max(1),
             numerics,

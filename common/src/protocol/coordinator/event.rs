@@ -1,7 +1,7 @@
 //! What goes into the coordinator's machine and what comes out. Decides nothing.
 
 use super::QUARANTINE_AFTER;
-use crate::ids::{Incarnation, Rank, Round};
+use crate::ids::{Incarnation, Instance, Rank, Round};
 use crate::numerics::NumericsDigest;
 use crate::tree::Node;
 
@@ -29,6 +29,8 @@ pub enum Event {
         connection: u64,
         /// The worker's name; a second connection under it replaces the first.
         name: String,
+        /// The worker's process, whatever it calls itself.
+        instance: Instance,
         /// Leaves that it computes at once, at least 1.
         threads: u32,
         /// What its canned gradients came to.

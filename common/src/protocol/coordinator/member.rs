@@ -1,6 +1,6 @@
 //! A worker that has a place in the run. Decides nothing.
 
-use crate::ids::Rank;
+use crate::ids::{Instance, Rank};
 use crate::numerics::NumericsDigest;
 use crate::tree::Node;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +19,8 @@ const SLOW_TIMES: u64 = 2;
 pub struct Member {
     /// Its name.
     pub name: String,
+    /// The process that it is, across its connections.
+    pub instance: Instance,
     /// Its slot.
     pub rank: Rank,
     /// Leaves that it computes at once.

@@ -4,7 +4,7 @@ mod speed;
 
 use super::deal::{COPY_AFTER_US_MIN, WAITING_NOTICE_US};
 use super::*;
-use crate::ids::Rank;
+use crate::ids::{Instance, Rank};
 
 const LIMITS: Limits = Limits {
     start: 1,
@@ -21,7 +21,13 @@ fn join(machine: &mut Coordinator, now_us: u64, name: &str) -> Vec<Action> {
 }
 
 fn join_with(machine: &mut Coordinator, now_us: u64, name: &str, numerics: NumericsDigest) -> Vec<Action> {
-    machine.on_event(now_us, Event::Join { connection: 1, name: name.into(), threads: 1, numerics })
+    let (name, instance) = (name.to_owned(), instance(name));
+    machine.on_event(now_us, Event::Join { connection: 1, name, instance, threads: 1, numerics })
+}
+
+/// That of the process that has this name in a test.
+fn instance(name: &str) -> Instance {
+    Instance(name.bytes().fold(1, |number, byte| number << 8 | u64::from(byte)))
 }
 
 fn result(machine: &mut Coordinator, now_us: u64, from: u64, node: Node) -> Vec<Action> {
@@ -238,7 +244,13 @@ fn no_thread_idles_while_a_leaf_waits() {
     for name in ["a", "b"] {
         machine.on_event(
             0,
-            Event::Join { connection: 1, name: name.into(), threads: 4, numerics: NumericsDigest(7) },
+            Event::Join {
+                connection: 1,
+                name: name.into(),
+                instance: instance(name),
+                threads: 4,
+                numerics: NumericsDigest(7),
+            },
         );
     }
     let dealt = grants(&machine.on_event(0, Event::Begin { round: Round(0), leaves: 5 }));

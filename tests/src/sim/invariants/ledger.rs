@@ -58,7 +58,7 @@ impl Ledger {
             }
             (Action::Welcome { connection, incarnation, .. }, event) => {
                 let newcomer = match event {
-                    Event::Join { connection: own, name, threads, numerics } if own == connection => {
+                    Event::Join { connection: own, name, threads, numerics, .. } if own == connection => {
                         Some(Holder::new(*connection, name, *threads, *numerics))
                     }
                     _ => None,
