@@ -38,6 +38,8 @@ use tokio::sync::mpsc;
 pub(crate) const INBOX: usize = 16;
 /// Inputs that are taken before deadlines are looked at again.
 const INPUTS_AT_ONCE: usize = 4 * INBOX;
+/// What workers are told of a failed run. Why it failed, with its files and names, is for the operator.
+const RUN_FAILED: &str = "the run failed; the coordinator's log says why";
 /// Heartbeats within the time after which silence means death.
 const HEARTBEATS_PER_TIMEOUT: u32 = 5;
 
@@ -116,7 +118,7 @@ impl Driver {
         let farewell = match &result {
             Ok(()) if self.test.is_some() => CoordinatorMessage::Finished,
             Ok(()) => CoordinatorMessage::Dropped("the coordinator stops; it may come back".to_owned()),
-            Err(error) => CoordinatorMessage::Dropped(format!("the run failed: {error}")),
+            Err(_) => CoordinatorMessage::Dropped(RUN_FAILED.to_owned()),
         };
         for who in self.peers.all() {
             self.peers.close(who, farewell.clone());

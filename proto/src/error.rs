@@ -5,7 +5,8 @@ use common::precision::Precision;
 use common::sample::SamplesError;
 use common::tree::Node;
 
-/// Why a message is refused. The peer that sent it is to be dropped.
+/// Why a message is refused. The peer that sent it is to be dropped, and told: so nothing in here comes from anywhere but
+/// the message itself and the run's configuration.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum WireError {
     /// A message or a required part of it is missing.
@@ -86,14 +87,14 @@ pub enum WireError {
         got: usize,
     },
     /// A chunk that was changed on its way.
-    #[error("a chunk at offset {at} of a tensor with checksum {got:08x} where {expected:08x} was announced")]
+    #[error(
+        "a chunk at offset {at} of a tensor does not have the checksum {announced:08x} that was announced"
+    )]
     Checksum {
         /// Bytes before it.
         at: usize,
-        /// Announced.
-        expected: u32,
-        /// Of the bytes received.
-        got: u32,
+        /// What it should have been. What it was the sender must not learn, or it could have foreign bytes read to it.
+        announced: u32,
     },
     /// A chunk that is said to lie in shared memory, and does not.
     #[error("a chunk at offset {at} of a tensor is not in the sender's shared memory")]

@@ -189,7 +189,7 @@ impl Assembly {
         }
         let got = crc32fast::hash(bytes);
         if got != chunk.crc32 {
-            return Err(WireError::Checksum { at, expected: chunk.crc32, got });
+            return Err(WireError::Checksum { at, announced: chunk.crc32 });
         }
         self.hasher.update(&got.to_le_bytes());
         match self.precision {
