@@ -10,7 +10,7 @@ pub use training::Training;
 use crate::dataset::DatasetChoice;
 use crate::local::Local;
 use crate::report::screen::ProgressMode;
-use crate::run::{Options, Resume};
+use crate::run::{Listen, Options, Resume};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, ValueEnum};
 use common::protocol::coordinator::{Audit, Limits, Numerics, SHARE_PARTS, SPARES_MAX};
@@ -20,6 +20,8 @@ use std::path::PathBuf;
 
 /// Most workers: each holds a connection and a share of every step.
 const WORKERS_MAX: u32 = 1024;
+/// Where workers come in if the operator says nothing and starts none himself.
+const BIND: &str = "127.0.0.1:29400";
 
 /// Trains a network on handwritten digits with any number of workers; the same flags give the same bits.
 ///
@@ -62,9 +64,9 @@ pub struct Cluster {
     /// Compute threads of each local worker [default: cores divided by workers]
     #[arg(long, value_name = "N", env = "LOCKSTEP_THREADS", requires = "local")]
     pub threads: Option<NonZeroU32>,
-    /// Where to listen for workers; port 0 takes a free one and says which
-    #[arg(long, value_name = "HOST:PORT", env = "LOCKSTEP_BIND", default_value = "127.0.0.1:29400")]
-    pub bind: String,
+    /// Where to listen for workers; port 0 takes a free one and says which [default: 127.0.0.1:29400; none with --local]
+    #[arg(long, value_name = "HOST:PORT", env = "LOCKSTEP_BIND")]
+    pub bind: Option<String>,
     /// strict: refuse workers whose arithmetic differs from the first one's (another type of CPU, another build);
     /// relaxed: take them too, and have bits that may depend on who computed what
     #[arg(long, env = "LOCKSTEP_NUMERICS", value_enum, default_value_t = NumericsRule::Strict)]
@@ -174,7 +176,7 @@ impl Flags {
         let Workers { start, min, max } = self.cluster.workers;
         let heartbeat_timeout_us = (self.cluster.heartbeat_timeout * 1e6) as u64;
         Ok(Options {
-            bind: self.cluster.bind.clone(),
+            listen: self.cluster.listen(),
             limits: Limits {
                 start,
                 min,
@@ -202,6 +204,15 @@ impl Cluster {
     /// A share above 0 is at least one part.
     fn audit_parts(&self) -> u32 {
         (self.audit * f64::from(SHARE_PARTS)).ceil() as u32
+    }
+
+    /// Local workers need no port.
+    fn listen(&self) -> Listen {
+        match (&self.bind, self.local) {
+            (None, true) => Listen::Unix,
+            (Some(bind), true) => Listen::Both(bind.clone()),
+            (bind, false) => Listen::Tcp(bind.as_deref().unwrap_or(BIND).to_owned()),
+        }
     }
 
     /// As many local workers as there are places, from the program beside this one.

@@ -1,4 +1,9 @@
-//! Where workers come in: a TCP port and, for those on this machine, the short way where the system has one.
+//! Where workers come in: a TCP port, or a Unix socket for those of this machine, or both.
+//!
+//! 1. The operator's `--bind` opens a port. `--local` without it opens none: nobody but the workers that the coordinator
+//!    starts is expected, and what is closed needs no guard.
+//! 2. `--local` opens the Unix socket; without it there is none.
+//! 3. Where the system has no such sockets, local workers take a free port on loopback.
 //!
 //! Opened before the run is announced, so that a taken port fails at once; served by [`server`](crate::server). How long
 //! one who says nothing may stay is decided in [`lobby`].
@@ -7,18 +12,33 @@ pub(crate) mod lobby;
 
 use crate::RunError;
 use shell::local_socket;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use tracing::warn;
 
+/// Where local workers connect on a system without abstract Unix sockets.
+const LOOPBACK: &str = "127.0.0.1:0";
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// On `HOST:PORT`; port 0 takes a free one.
+    Tcp(String),
+    /// On a Unix socket.
+    Unix,
+    /// On a Unix socket, and on `HOST:PORT` too.
+    Both(String),
+}
+
 /// Listeners that do not block.
 #[derive(Debug)]
 pub(crate) struct Doors {
-    /// Where the port can be reached.
-    pub(crate) address: SocketAddr,
+    /// Where the port can be reached, if there is one.
+    pub(crate) address: Option<SocketAddr>,
     /// The best address for a worker on this machine.
     pub(crate) local_address: String,
-    tcp: TcpListener,
+    tcp: Option<TcpListener>,
     short: Option<UnixListener>,
 }
 
@@ -26,29 +46,29 @@ pub(crate) struct Doors {
 #[derive(Debug)]
 pub(crate) struct Listeners {
     /// From anywhere.
-    pub(crate) tcp: tokio::net::TcpListener,
+    pub(crate) tcp: Option<tokio::net::TcpListener>,
     /// From this machine.
     pub(crate) short: Option<tokio::net::UnixListener>,
 }
 
 impl Doors {
-    /// Listens on `bind`, `HOST:PORT`; port 0 takes a free one.
+    /// Opens what is asked for.
     ///
     /// # Errors
     /// When the address can't be listened on.
-    pub(crate) fn open(bind: &str) -> Result<Self, RunError> {
-        let failed = |source| RunError::Bind { address: bind.to_owned(), source };
-        let tcp = TcpListener::bind(bind).map_err(failed)?;
-        tcp.set_nonblocking(true).map_err(failed)?;
-        let address = tcp.local_addr().map_err(failed)?;
-        // One process has one port of that number, so the name is free.
-        let name = format!("lockstep-{}-{}", std::process::id(), address.port());
-        let short = local_socket::bind(&name).unwrap_or_else(|error| {
-            warn!(%error, "no Unix socket for local workers; they take TCP");
-            None
-        });
-        let local_address =
-            short.as_ref().map_or_else(|| address.to_string(), |_| local_socket::address_of(&name));
+    pub(crate) fn open(listen: &Listen) -> Result<Self, RunError> {
+        let short = match listen {
+            Listen::Tcp(_) => None,
+            Listen::Unix | Listen::Both(_) => open_short(),
+        };
+        let bind = match listen {
+            Listen::Tcp(bind) | Listen::Both(bind) => Some(bind.as_str()),
+            Listen::Unix => short.is_none().then_some(LOOPBACK),
+        };
+        let tcp = bind.map(open_tcp).transpose()?;
+        let (tcp, address) = tcp.unzip();
+        let (short, name) = short.unzip();
+        let local_address = name.or(address.as_ref().map(SocketAddr::to_string)).unwrap_or_default();
         Ok(Self { address, local_address, tcp, short })
     }
 
@@ -57,9 +77,48 @@ impl Doors {
     /// # Errors
     /// When the system refuses.
     pub(crate) fn listen(self) -> Result<Listeners, RunError> {
-        let failed = |source| RunError::Bind { address: self.address.to_string(), source };
-        let tcp = tokio::net::TcpListener::from_std(self.tcp).map_err(failed)?;
+        let failed = |source| RunError::Bind { address: self.local_address.clone(), source };
+        let tcp = self.tcp.map(tokio::net::TcpListener::from_std).transpose().map_err(failed)?;
         let short = self.short.map(tokio::net::UnixListener::from_std).transpose().map_err(failed)?;
         Ok(Listeners { tcp, short })
+    }
+}
+
+fn open_tcp(bind: &str) -> Result<(TcpListener, SocketAddr), RunError> {
+    let failed = |source| RunError::Bind { address: bind.to_owned(), source };
+    let tcp = TcpListener::bind(bind).map_err(failed)?;
+    tcp.set_nonblocking(true).map_err(failed)?;
+    let address = tcp.local_addr().map_err(failed)?;
+    Ok((tcp, address))
+}
+
+/// A Unix socket under a name that nobody can have taken before, and its address; `None` where the system has none.
+fn open_short() -> Option<(UnixListener, String)> {
+    let random = RandomState::new().build_hasher().finish();
+    let name = format!("lockstep-{}-{random:016x}", std::process::id());
+    let short = local_socket::bind(&name).unwrap_or_else(|error| {
+        warn!(%error, "no Unix socket for local workers; they take TCP");
+        None
+    });
+    Some((short?, local_socket::address_of(&name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_asked_for_is_opened() {
+        let open = |listen| Doors::open(&listen).unwrap();
+        let loopback = || LOOPBACK.to_owned();
+        let tcp = open(Listen::Tcp(loopback()));
+        assert!(tcp.short.is_none() && tcp.tcp.is_some());
+        assert_eq!(tcp.local_address, tcp.address.unwrap().to_string());
+        let both = open(Listen::Both(loopback()));
+        assert!(both.tcp.is_some() && both.address.is_some());
+        let unix = open(Listen::Unix);
+        assert_eq!(unix.tcp.is_some(), unix.short.is_none(), "one way, whatever the system has");
+        assert_eq!(both.short.is_some(), unix.short.is_some());
+        assert!(!unix.local_address.is_empty() && unix.local_address != both.local_address);
     }
 }

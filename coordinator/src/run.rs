@@ -4,6 +4,7 @@
 
 use crate::dataset::{self, Dataset, DatasetChoice};
 use crate::doors::Doors;
+pub use crate::doors::Listen;
 use crate::driver::{Driver, Ended, INBOX, Input, Rules};
 use crate::journal::Journal;
 use crate::local::{Local, LocalWorkers};
@@ -46,8 +47,8 @@ pub enum Resume {
 /// What an operator chose.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// `HOST:PORT`; port 0 takes a free one.
-    pub bind: String,
+    /// Where workers come in.
+    pub listen: Listen,
     /// How many workers.
     pub limits: Limits,
     /// Workers to start here.
@@ -141,7 +142,7 @@ pub fn prepare(options: Options, screen: &Screen) -> Result<Prepared, RunError> 
             Trainer::resume(config, train, test, saved)?
         }
     };
-    let doors = Doors::open(&options.bind)?;
+    let doors = Doors::open(&options.listen)?;
     let fingerprint = trainer.config().fingerprint();
     let run_id = fingerprint[..12].to_owned();
     let journal = open_journal(&trainer, resumed, &run_id, &metrics_path, screen)?;
@@ -208,7 +209,7 @@ fn open_journal(
 }
 
 /// Says what will be done, before anything is.
-fn introduce(trainer: &Trainer, dataset: &str, address: SocketAddr, screen: &Screen) {
+fn introduce(trainer: &Trainer, dataset: &str, address: Option<SocketAddr>, screen: &Screen) {
     let config = trainer.config();
     let length = config.length();
     screen.line(&format!(
@@ -220,7 +221,14 @@ fn introduce(trainer: &Trainer, dataset: &str, address: SocketAddr, screen: &Scr
         config.epochs,
         length.epoch
     ));
-    screen.line(&format!("listening on {address}; workers join with: worker --connect {address}"));
+    match address {
+        Some(address) => {
+            screen.line(&format!("listening on {address}; workers join with: worker --connect {address}"));
+        }
+        None => {
+            screen.line("no port is open; for others than the local workers to join, add --bind HOST:PORT")
+        }
+    }
     if trainer.step().0 > length.total {
         screen.line(&format!(
             "the checkpoint is at step {}, beyond the {} steps of this run: only the test is left",
@@ -231,9 +239,9 @@ fn introduce(trainer: &Trainer, dataset: &str, address: SocketAddr, screen: &Scr
 }
 
 impl Prepared {
-    /// Where workers can connect.
+    /// Where workers can connect over TCP, if they can.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> Option<SocketAddr> {
         self.doors.address
     }
 
@@ -252,7 +260,7 @@ impl Prepared {
         let (layout, steps_total) = (trainer.layout().clone(), trainer.config().length().total);
         let (inbox, receiver) = mpsc::channel(INBOX);
         let internal = |what: &str| RunError::Internal(what.to_owned());
-        let (address, here) = (doors.address, doors.local_address.clone());
+        let here = doors.local_address.clone();
         let listeners = doors.listen()?;
         let (end_server, until) = watch::channel(());
         let precision = trainer.config().wire_dtype;
@@ -297,7 +305,7 @@ impl Prepared {
             ended = &mut result => ended.map_err(|_| internal("the driver thread panicked"))?,
             failed = &mut server => {
                 let what = failed.map_or_else(|e| e.to_string(), |r| format!("{r:?}"));
-                Err(RunError::Server { address: address.to_string(), what })
+                Err(RunError::Server { address: here, what })
             }
         };
         asking.abort();

@@ -98,9 +98,17 @@ pub(crate) async fn serve(
     };
     let local_service = Service { is_local: true, ..service.clone() };
     let closed = |mut until: watch::Receiver<()>| async move { while until.changed().await.is_ok() {} };
-    let tcp = TcpListenerStream::new(listeners.tcp).inspect_ok(shell::tcp::prepare);
-    let tcp = lobby::watched(tcp);
-    let tcp = router(service).serve_with_incoming_shutdown(tcp, closed(until.clone()));
+    let until_too = until.clone();
+    let tcp = async {
+        match listeners.tcp {
+            None => Ok(()),
+            Some(listener) => {
+                let accepted = TcpListenerStream::new(listener).inspect_ok(shell::tcp::prepare);
+                let incoming = lobby::watched(accepted);
+                router(service).serve_with_incoming_shutdown(incoming, closed(until_too)).await
+            }
+        }
+    };
     let local = async {
         match listeners.short {
             None => Ok(()),

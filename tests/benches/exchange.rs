@@ -10,6 +10,7 @@
 use clap::Parser;
 use coordinator::cli::Flags;
 use coordinator::report::screen::Screen;
+use coordinator::run::{Listen, Options};
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -66,11 +67,11 @@ fn measure(model: &[&str], steps: u32, workers: u32) -> anyhow::Result<f64> {
     let data = SmallData::of(steps * workers + 1, 1);
     let checkpoints = tempfile::tempdir()?;
     let (folder, count) = (checkpoints.path().to_string_lossy().into_owned(), workers.to_string());
-    let place = ["coordinator", "--bind", "127.0.0.1:0", "--workers", &count, "--checkpoint-dir", &folder];
+    let place = ["coordinator", "--workers", &count, "--checkpoint-dir", &folder];
     let steps = ["--val-split", "1", "--epochs", "1", "--micro-batch", "1", "--batch-size", &count];
     let sgd = ["--optimizer", "sgd", "--momentum", "0", "--lr", "1e-6", "--checkpoint-every", "0"];
     let flags = [&place[..], &["--dataset", data.folder()], &steps, &sgd, model].concat();
-    let options = Flags::try_parse_from(flags)?.options()?;
+    let options = Options { listen: Listen::Unix, ..Flags::try_parse_from(flags)?.options()? };
     let prepared = coordinator::run::prepare(options, &Screen::silent())?;
     let address = prepared.local_address().to_owned();
     let children: Vec<Child> = (0..workers).map(|index| start(&address, index)).collect::<Result<_, _>>()?;

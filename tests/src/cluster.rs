@@ -24,7 +24,7 @@ pub fn train(flags: &[&str], threads: &[u32]) -> Summary {
     let flags = coordinator::cli::Flags::try_parse_from(own.iter().chain(flags)).expect("flags");
     let screen = Screen::silent();
     let prepared = prepare(flags.options().expect("options"), &screen).expect("a run");
-    let connect = prepared.address().to_string();
+    let connect = prepared.address().expect("a port").to_string();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let all = async {
         let (_never, stop) = watch::channel(0);

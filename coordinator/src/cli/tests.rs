@@ -73,3 +73,13 @@ fn defaults_and_values_reach_the_configuration() {
     assert_eq!(config.model, common::model::ModelSpec::Mlp { hidden: vec![8, 4] });
     assert_eq!((config.schedule.base, config.val_split), (0.05, 7));
 }
+
+#[test]
+fn local_workers_need_no_port_and_others_do() {
+    let listen = |flags: &[&str]| options(flags).unwrap().listen;
+    let port = || "0.0.0.0:1".to_owned();
+    assert_eq!(listen(&[]), Listen::Tcp(BIND.to_owned()));
+    assert_eq!(listen(&["--bind", &port()]), Listen::Tcp(port()));
+    assert_eq!(listen(&["--local", "--workers", "2:8"]), Listen::Unix);
+    assert_eq!(listen(&["--local", "--bind", &port()]), Listen::Both(port()));
+}

@@ -19,6 +19,7 @@ use clap::Parser;
 use common::sample::PIXELS;
 use coordinator::cli::Flags;
 use coordinator::report::screen::Screen;
+use coordinator::run::{Listen, Options};
 use measured::{Measured, relay};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -142,15 +143,16 @@ fn measure(model: &[&str], steps: u32, workers: u32, counting: bool) -> anyhow::
     let data = SmallData::of(steps * workers + 1, 1);
     let checkpoints = tempfile::tempdir()?;
     let (folder, count) = (checkpoints.path().to_string_lossy().into_owned(), workers.to_string());
-    let place = ["coordinator", "--bind", "127.0.0.1:0", "--workers", &count, "--checkpoint-dir", &folder];
+    let place = ["coordinator", "--workers", &count, "--checkpoint-dir", &folder];
     let cut = ["--val-split", "1", "--epochs", "1", "--micro-batch", "1", "--batch-size", &count];
     let sgd = ["--optimizer", "sgd", "--momentum", "0", "--lr", "1e-6", "--checkpoint-every", "0"];
     // Where a tensor takes seconds on a busy machine, silence is no death.
     let patient = ["--heartbeat-timeout", "120"];
     let flags = [&place[..], &["--dataset", data.folder()], &cut, &sgd, &patient, model].concat();
-    let options = Flags::try_parse_from(flags)?.options()?;
+    let listen = if counting { Listen::Tcp("127.0.0.1:0".to_owned()) } else { Listen::Unix };
+    let options = Options { listen, ..Flags::try_parse_from(flags)?.options()? };
     let prepared = coordinator::run::prepare(options, &Screen::silent())?;
-    let address = if counting { prepared.address().to_string() } else { prepared.local_address().to_owned() };
+    let address = prepared.local_address().to_owned();
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["--instant-workers", &address, &count, &steps.to_string(), &counting.to_string()]);
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
