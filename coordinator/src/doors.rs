@@ -6,13 +6,13 @@
 //! 3. Where the system has no such sockets, local workers take a free port on loopback.
 //!
 //! Opened before the run is announced, so that a taken port fails at once; served by [`server`](crate::server). How long
-//! one who says nothing may stay is decided in [`lobby`].
+//! one who says nothing may stay is decided in [`lobby`], who may come by the socket in [`neighbours`].
 
 pub(crate) mod lobby;
+pub(crate) mod neighbours;
 
 use crate::RunError;
 use shell::local_socket;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use tracing::warn;
@@ -94,8 +94,7 @@ fn open_tcp(bind: &str) -> Result<(TcpListener, SocketAddr), RunError> {
 
 /// A Unix socket under a name that nobody can have taken before, and its address; `None` where the system has none.
 fn open_short() -> Option<(UnixListener, String)> {
-    let random = RandomState::new().build_hasher().finish();
-    let name = format!("lockstep-{}-{random:016x}", std::process::id());
+    let name = format!("lockstep-{}-{:016x}", std::process::id(), shell::random());
     let short = local_socket::bind(&name).unwrap_or_else(|error| {
         warn!(%error, "no Unix socket for local workers; they take TCP");
         None

@@ -95,7 +95,7 @@ impl Lane {
 
 /// The message that offers a memory.
 pub(crate) fn offer(address: Address) -> Sharing {
-    Sharing::Offer { process: address.process, descriptor: address.descriptor }
+    Sharing::Offer { descriptor: address.descriptor, token: address.token }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

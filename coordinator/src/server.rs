@@ -5,6 +5,7 @@
 
 use crate::doors::Listeners;
 use crate::doors::lobby::{self, Presence};
+use crate::doors::neighbours;
 use crate::driver::Input;
 use crate::lane::{self, Board, Lane};
 use common::ids::Round;
@@ -22,6 +23,7 @@ use proto::{FRAME_BYTES, MESSAGE_BYTES_MAX, MESSAGES_AT_ONCE, STILL_ARRIVING, WI
 use shell::shared_memory::{Address, View};
 use shell::trace::{self, Track};
 use std::convert::Infallible;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -90,13 +92,12 @@ pub(crate) async fn serve(
     let service = Service {
         elements,
         precision,
-        is_local: false,
         buffers: Buffers::default(),
         board: Arc::new(Board::new()),
         inbox,
         connections: Arc::new(AtomicU64::new(0)),
     };
-    let local_service = Service { is_local: true, ..service.clone() };
+    let local_service = service.clone();
     let closed = |mut until: watch::Receiver<()>| async move { while until.changed().await.is_ok() {} };
     let until_too = until.clone();
     let tcp = async {
@@ -113,7 +114,8 @@ pub(crate) async fn serve(
         match listeners.short {
             None => Ok(()),
             Some(listener) => {
-                let incoming = lobby::watched(UnixListenerStream::new(listener));
+                let accepted = neighbours::of_this_user(UnixListenerStream::new(listener));
+                let incoming = lobby::watched(accepted);
                 router(local_service).serve_with_incoming_shutdown(incoming, closed(until)).await
             }
         }
@@ -139,8 +141,6 @@ struct Service {
     elements: usize,
     /// Of a gradient's values.
     precision: Precision,
-    /// Whether its workers are on this machine for certain.
-    is_local: bool,
     /// Of all connections' gradients.
     buffers: Buffers,
     board: Arc<Board>,
@@ -167,7 +167,7 @@ impl Cluster for Service {
             gradient_bytes: self.elements * size_of::<f32>(),
             wire: request.into_inner(),
             inbox: self.inbox.clone(),
-            sharing: self.is_local.then(|| (Arc::clone(&self.board), Arc::clone(&lane))),
+            sharing: presence.process().map(|process| (process, Arc::clone(&self.board), Arc::clone(&lane))),
             answers: messages.clone(),
         };
         let outbox = Outbox { messages, _open: open };
@@ -194,8 +194,8 @@ struct Reader {
     gradient_bytes: usize,
     wire: Streaming<FromWorker>,
     inbox: mpsc::Sender<Input>,
-    /// For a worker of this machine.
-    sharing: Option<(Arc<Board>, Arc<Lane>)>,
+    /// With which process, for a worker of this machine.
+    sharing: Option<(NonZeroU32, Arc<Board>, Arc<Lane>)>,
     /// To the worker, for what is settled between the two ends of the stream.
     answers: mpsc::Sender<Outgoing>,
 }
@@ -301,15 +301,15 @@ impl Reader {
         }
     }
 
-    /// One step of agreeing on shared memory. A worker of another machine, or of another user, goes without.
+    /// One step of agreeing on shared memory. A worker of another machine or process namespace goes without.
     async fn share(&mut self, step: Sharing) {
-        let Some((board, lane)) = &self.sharing else { return };
+        let Some((process, board, lane)) = &self.sharing else { return };
         match step {
             Sharing::Opened => lane.open(),
             Sharing::Released => lane.release(),
-            Sharing::Offer { process, descriptor } => {
+            Sharing::Offer { descriptor, token } => {
                 let own = board.address();
-                match View::open(Address { process, descriptor }) {
+                match View::open(*process, Address { descriptor, token }) {
                     Ok(view) => {
                         self.decoder.reads(Box::new(move |at, bytes| view.read(at, bytes)));
                         self.answer(Sharing::Opened).await;

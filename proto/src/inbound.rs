@@ -290,7 +290,7 @@ fn check_welcome(welcome: wire::Welcome) -> Result<Welcome, WireError> {
 fn check_sharing(sharing: &wire::Sharing) -> Result<Sharing, WireError> {
     use wire::sharing::Step;
     Ok(match sharing.step.ok_or(WireError::Missing("a step of sharing"))? {
-        Step::Offer(memory) => Sharing::Offer { process: memory.process, descriptor: memory.descriptor },
+        Step::Offer(memory) => Sharing::Offer { descriptor: memory.descriptor, token: memory.token },
         Step::Opened(_) => Sharing::Opened,
         Step::Released(_) => Sharing::Released,
     })

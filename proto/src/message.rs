@@ -205,10 +205,10 @@ pub struct Piece {
 pub enum Sharing {
     /// Where the sender's memory is to be found.
     Offer {
-        /// The process that has it open.
-        process: u32,
-        /// Its descriptor there.
+        /// Its descriptor in the sender's process.
         descriptor: u32,
+        /// Part of its name, and of no other memory's.
+        token: u64,
     },
     /// The receiver's memory is open at the sender's.
     Opened,

@@ -155,7 +155,7 @@ fn to_messages(
 fn to_sharing(sharing: Sharing) -> wire::Sharing {
     use wire::sharing::{Memory, Opened, Released, Step};
     let step = match sharing {
-        Sharing::Offer { process, descriptor } => Step::Offer(Memory { process, descriptor }),
+        Sharing::Offer { descriptor, token } => Step::Offer(Memory { descriptor, token }),
         Sharing::Opened => Step::Opened(Opened {}),
         Sharing::Released => Step::Released(Released {}),
     };

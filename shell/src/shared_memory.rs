@@ -3,32 +3,59 @@
 //! A [`Memory`] is a file without a name that lives as long as someone has it open, so nothing is left behind however a
 //! process ends. It is used by [`Lease`]s of a few places, each for one tensor; a place is free again when every clone
 //! of its lease is gone. A [`View`] is what a reader opens. Bytes are copied in and out by the kernel: a peer that
-//! changes or cuts the file while it is read gives other bytes or an error, never a fault. What the bytes mean, and
-//! whether they are right, is the reader's business.
+//! changes the file while it is read gives other bytes or an error, never a fault. What the bytes mean, and whether they
+//! are right, is the reader's business.
+//!
+//! A peer may be hostile, and have fewer rights than the reader. It decides what its descriptor is, and can exchange that
+//! between any two looks. So a view is opened like this:
+//!
+//! 1. The process is the one that the system names as the connection's other end. A peer that says where to look could
+//!    send the reader into another process.
+//! 2. The descriptor is taken by `O_PATH`, which neither waits nor touches what is there: a pipe, a device, a file of
+//!    another user.
+//! 3. What was taken is proven, by the reader's own descriptor, which no peer can exchange: it lies where the reader's own
+//!    memory would, among no file system's files; it is regular, this user's, without a link; and its name has the token
+//!    of the offer, which was drawn at random, so it is the memory that was meant.
+//! 4. Only then it is opened for reading, by way of the own descriptor, and must be sealed as a [`Memory`] is.
+//!
+//! What fails is not opened, and the bytes go on the stream: so do those of a peer in another process namespace, whose
+//! process has no number here.
 
+#[cfg(target_os = "linux")]
+use rustix::fs::{AtFlags, FileType, MemfdFlags, Mode, OFlags, SealFlags, Statx, StatxFlags};
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::num::NonZeroU32;
+use std::os::fd::AsRawFd;
+#[cfg(target_os = "linux")]
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+#[cfg(target_os = "linux")]
+use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Tensors that lie in one memory at once: one that is read while the next is written.
 const PLACES: u64 = 2;
 /// By this a reader knows that a file is one of these.
 const NAME: &str = "lockstep-tensors";
+/// What can't be done to one any more. No file of a file system can have this seal.
+#[cfg(target_os = "linux")]
+const SEALS: SealFlags = SealFlags::SHRINK;
 
-/// How another process finds a memory.
+/// How another process finds a memory of a process that it knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Address {
-    /// The process that has it open.
-    pub process: u32,
     /// Its descriptor there.
     pub descriptor: u32,
+    /// Part of its name, and of no other memory's.
+    pub token: u64,
 }
 
 /// Memory that this process writes.
 #[derive(Debug)]
 pub struct Memory {
     file: Arc<File>,
+    token: u64,
     /// Bytes of a place: those of the first tensor.
     place_bytes: OnceLock<u64>,
     /// Each is on loan while it has more than one owner.
@@ -56,10 +83,12 @@ impl Memory {
     /// When the system has no such memory.
     #[cfg(target_os = "linux")]
     pub fn create() -> io::Result<Self> {
-        let file = rustix::fs::memfd_create(NAME, rustix::fs::MemfdFlags::CLOEXEC)?;
+        let token = crate::random();
+        let file = create_file(token)?;
         let places = (0..PLACES).map(Arc::new).collect();
         Ok(Self {
             file: Arc::new(File::from(file)),
+            token,
             place_bytes: OnceLock::new(),
             places: Mutex::new(places),
         })
@@ -77,8 +106,7 @@ impl Memory {
     /// Where others find it.
     #[must_use]
     pub fn address(&self) -> Address {
-        use std::os::fd::AsRawFd;
-        Address { process: std::process::id(), descriptor: self.file.as_raw_fd().unsigned_abs() }
+        Address { descriptor: self.file.as_raw_fd().unsigned_abs(), token: self.token }
     }
 
     /// A free place for a tensor of `bytes` bytes; `None` when all are on loan, or for a tensor larger than the first.
@@ -108,20 +136,33 @@ impl Lease {
 }
 
 impl View {
-    /// Opens another process's memory. To be read only.
+    /// Opens a memory of `process`. To be read only.
     ///
     /// # Errors
-    /// When there is none at that address, or it is another user's.
-    pub fn open(address: Address) -> io::Result<Self> {
-        let path = format!("/proc/{}/fd/{}", address.process, address.descriptor);
-        let is_memory = |name: &str| name.strip_prefix("/memfd:").is_some_and(|name| name.starts_with(NAME));
-        if !std::fs::read_link(&path)?.to_str().is_some_and(is_memory) {
+    /// When there is none at that address, or it can't be proven to be one.
+    #[cfg(target_os = "linux")]
+    pub fn open(process: NonZeroU32, address: Address) -> io::Result<Self> {
+        let path = format!("/proc/{process}/fd/{}", address.descriptor);
+        let taken = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let own = format!("/proc/self/fd/{}", taken.as_raw_fd());
+        let is_meant = std::fs::read_link(&own)? == Path::new(&link(address.token));
+        if !is_meant || !is_memory(&taken)? {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        // Never waits, should it have become a pipe meanwhile.
-        let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-        let file = File::options().read(true).custom_flags(nonblocking).open(path)?;
-        if file.metadata()?.is_file() { Ok(Self { file }) } else { Err(io::ErrorKind::InvalidInput.into()) }
+        let file = File::open(own)?;
+        if !rustix::fs::fcntl_get_seals(&file)?.contains(SEALS) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        Ok(Self { file })
+    }
+
+    /// See the Linux version.
+    ///
+    /// # Errors
+    /// Always: this system has no such memory.
+    #[cfg(not(target_os = "linux"))]
+    pub fn open(_process: NonZeroU32, _address: Address) -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// Fills `bytes` with what lies from offset `at` on.
@@ -133,50 +174,38 @@ impl View {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_written_is_read() {
-        let memory = Memory::create().unwrap();
-        let view = View::open(memory.address()).unwrap();
-        let leases = [memory.lease(8).unwrap(), memory.lease(8).unwrap()];
-        let offsets = [leases[0].write(4, b"left").unwrap(), leases[1].write(0, b"right").unwrap()];
-        let mut bytes = [0; 4];
-        for (offset, expected) in offsets.into_iter().zip([b"left", b"righ"]) {
-            view.read(offset, &mut bytes).unwrap();
-            assert_eq!(&bytes, expected);
-        }
-        assert!(view.read(1 << 40, &mut bytes).is_err(), "nothing lies there");
-        assert!(leases[0].write(5, b"left").is_err(), "it would run into the next place");
-    }
-
-    #[test]
-    fn a_place_is_free_again_when_its_last_reader_is_done() {
-        let memory = Memory::create().unwrap();
-        let first = memory.lease(8).unwrap();
-        let _second = memory.lease(8).unwrap();
-        let reader = first.clone();
-        drop(first);
-        assert!(memory.lease(8).is_none());
-        drop(reader);
-        assert!(memory.lease(9).is_none(), "larger than a place");
-        assert!(memory.lease(8).is_some());
-    }
-
-    #[test]
-    fn only_such_memory_is_opened() {
-        let other = tempfile::tempfile().unwrap();
-        use std::os::fd::AsRawFd;
-        let process = std::process::id();
-        for address in [
-            Address { process, descriptor: other.as_raw_fd().unsigned_abs() },
-            Address { process, descriptor: 0 },
-            Address { process, descriptor: u32::MAX },
-            Address { process: u32::MAX, descriptor: 1 },
-        ] {
-            assert!(View::open(address).is_err(), "{address:?}");
-        }
-    }
+#[cfg(target_os = "linux")]
+fn create_file(token: u64) -> io::Result<OwnedFd> {
+    let name = format!("{NAME}-{token:016x}");
+    let file = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    rustix::fs::fcntl_add_seals(&file, SEALS)?;
+    Ok(file)
 }
+
+/// Where the link of a descriptor of such a memory points.
+#[cfg(target_os = "linux")]
+fn link(token: u64) -> String {
+    format!("/memfd:{NAME}-{token:016x} (deleted)")
+}
+
+/// Whether this is a file in memory, of this user and without a name that others could open.
+#[cfg(target_os = "linux")]
+fn is_memory(file: &OwnedFd) -> io::Result<bool> {
+    let own = look_at(&create_file(0)?)?;
+    let look = look_at(file)?;
+    let place = |look: &Statx| (look.stx_dev_major, look.stx_dev_minor);
+    Ok(place(&look) == place(&own)
+        && FileType::from_raw_mode(look.stx_mode.into()) == FileType::RegularFile
+        && look.stx_uid == own.stx_uid
+        && look.stx_nlink == 0)
+}
+
+/// What is known of a file without asking who keeps it: that may be a program of the peer's, which need not answer.
+#[cfg(target_os = "linux")]
+fn look_at(file: impl AsFd) -> io::Result<Statx> {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    Ok(rustix::fs::statx(file, "", flags, StatxFlags::BASIC_STATS)?)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests;

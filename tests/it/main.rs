@@ -9,6 +9,7 @@ mod disks_fail;
 mod hostile_bytes;
 mod liars;
 mod links_fail;
+mod neighbours;
 mod processes;
 mod repeats;
 mod same_bits;

@@ -181,7 +181,7 @@ fn worker_seed() -> Vec<u8> {
             threads: 2,
             numerics: NumericsDigest::default(),
         }),
-        WorkerMessage::Sharing(Sharing::Offer { process: 1, descriptor: 3 }),
+        WorkerMessage::Sharing(Sharing::Offer { descriptor: 3, token: 1 }),
         WorkerMessage::Heartbeat,
         WorkerMessage::Answer(answer),
         WorkerMessage::Leave,

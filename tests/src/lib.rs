@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod golden;
 pub mod hostile;
 pub mod instant;
+pub mod neighbour;
 pub mod process;
 pub mod proxy;
 pub mod scripted;

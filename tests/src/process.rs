@@ -73,6 +73,26 @@ impl Process {
         Self::spawn(name, command)
     }
 
+    /// Starts a program in a process namespace of its own, as a container's; `None` where that is not permitted.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_contained(name: &str, args: &[&str]) -> Option<Self> {
+        let contained = |program: &Path| {
+            let mut command = Command::new("unshare");
+            command.args(["--pid", "--fork", "--kill-child"]).arg(program);
+            command
+        };
+        let permitted = contained(Path::new("true")).stderr(Stdio::null()).status();
+        if !permitted.is_ok_and(|status| status.success()) {
+            return None;
+        }
+        let mut command = contained(&program(name));
+        command.args(args);
+        Some(Self::spawn(name, command))
+    }
+
     fn spawn(name: &str, mut command: Command) -> Self {
         for (variable, _) in std::env::vars_os() {
             let text = variable.to_string_lossy();

@@ -4,13 +4,14 @@
 
 use crate::driver::Input;
 use crate::lane::Lane;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{StreamExt, stream};
 use hyper_util::rt::TokioIo;
 use proto::inbound::CoordinatorDecoder;
 use proto::message::{CoordinatorMessage, Sharing, WorkerMessage};
 use proto::wire::cluster_client::ClusterClient;
 use proto::{FRAME_BYTES, MESSAGE_BYTES_MAX, MESSAGES_AT_ONCE, STILL_ARRIVING, WINDOW_BYTES, outbound};
 use shell::trace::{self, Track};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -39,13 +40,7 @@ impl Connection {
     #[must_use]
     pub fn open(dial: u64, address: &str, hello: WorkerMessage, inbox: mpsc::Sender<Input>) -> Self {
         let (outbox, messages) = mpsc::channel(OUTBOX_MESSAGES);
-        let reader = Reader {
-            dial,
-            address: address.to_owned(),
-            inbox,
-            answers: outbox.clone(),
-            lane: shell::local_socket::name_of(address).and_then(|_| Lane::create()).map(Arc::new),
-        };
+        let reader = Reader { dial, address: address.to_owned(), inbox, answers: outbox.clone() };
         let reader = tokio::spawn(reader.run(hello, messages));
         Self { dial, outbox, reader }
     }
@@ -81,15 +76,11 @@ struct Reader {
     inbox: mpsc::Sender<Input>,
     /// To the coordinator, for what is settled between the two ends of the stream.
     answers: mpsc::Sender<WorkerMessage>,
-    /// To a coordinator on this machine.
-    lane: Option<Arc<Lane>>,
 }
 
 impl Reader {
     async fn run(self, hello: WorkerMessage, messages: mpsc::Receiver<WorkerMessage>) {
-        let first = [Some(hello), self.lane.as_ref().map(|lane| lane.offer())];
-        let messages = stream::iter(first.into_iter().flatten()).chain(ReceiverStream::new(messages));
-        let why = match self.read(messages).await {
+        let why = match self.read(hello, messages).await {
             Ok(()) => "the coordinator closed the stream".to_owned(),
             Err(why) => why,
         };
@@ -97,14 +88,21 @@ impl Reader {
         let _ = self.inbox.send(Input::Ended { dial: self.dial, why }).await;
     }
 
-    async fn read(&self, messages: impl Stream<Item = WorkerMessage> + Send + 'static) -> Result<(), String> {
-        let channel = connect(&self.address).await?;
+    async fn read(
+        &self,
+        hello: WorkerMessage,
+        messages: mpsc::Receiver<WorkerMessage>,
+    ) -> Result<(), String> {
+        let (channel, process) = connect(&self.address).await?;
+        let lane = process.and_then(Lane::create).map(Arc::new);
+        let first = [Some(hello), lane.as_ref().map(|lane| lane.offer())];
+        let messages = stream::iter(first.into_iter().flatten()).chain(ReceiverStream::new(messages));
         let mut client = ClusterClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        let (lane, row) = (self.lane.clone(), Track::new("out"));
+        let (own, row) = (lane.clone(), Track::new("out"));
         let wire = messages.flat_map(move |message| {
             // Dropped when HTTP/2 has taken all of it.
             let sending = row.span("send");
-            let lease = lane.as_ref().and_then(|lane| lane.lease(&message));
+            let lease = own.as_ref().and_then(|lane| lane.lease(&message));
             let place = move |at, bytes: &[u8]| lease.as_ref()?.write(at, bytes).ok();
             let wire = trace::each("encode", outbound::from_worker(message, place));
             shell::paced(wire.inspect(move |_| _ = &sending), MESSAGES_AT_ONCE)
@@ -120,7 +118,7 @@ impl Reader {
                 self.answer(Some(WorkerMessage::Sharing(Sharing::Released)))?;
             }
             if let Some(CoordinatorMessage::Sharing(step)) = message {
-                self.answer(self.lane.as_ref().and_then(|lane| lane.share(step, &mut decoder)))?;
+                self.answer(lane.as_ref().and_then(|lane| lane.share(step, &mut decoder)))?;
                 continue;
             }
             if message.is_none() && told.elapsed() < STILL_ARRIVING {
@@ -141,7 +139,8 @@ impl Reader {
     }
 }
 
-async fn connect(address: &str) -> Result<Channel, String> {
+/// A channel; to a coordinator on this machine also the process that it is, if that can be told.
+async fn connect(address: &str) -> Result<(Channel, Option<NonZeroU32>), String> {
     let local = shell::local_socket::name_of(address);
     let authority = if local.is_some() { "localhost" } else { address };
     let endpoint = Endpoint::from_shared(format!("http://{authority}"))
@@ -150,25 +149,27 @@ async fn connect(address: &str) -> Result<Channel, String> {
         .max_frame_size(FRAME_BYTES)
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES);
-    let connected = match local {
-        None => {
-            let address = address.to_owned();
-            let open = move |_| {
-                let address = address.clone();
-                async move { shell::tcp::connect(&address).await.map(TokioIo::new) }
-            };
-            endpoint.connect_with_connector(tower::service_fn(open)).await
-        }
-        Some(name) => {
-            let name = name.to_owned();
-            let open = move |_| {
-                let stream = shell::local_socket::connect(&name);
-                async move { stream.map(TokioIo::new) }
-            };
-            endpoint.connect_with_connector(tower::service_fn(open)).await
-        }
+    let Some(name) = local else {
+        let address = address.to_owned();
+        let open = move |_| {
+            let address = address.clone();
+            async move { shell::tcp::connect(&address).await.map(TokioIo::new) }
+        };
+        let connected = endpoint.connect_with_connector(tower::service_fn(open)).await;
+        return connected.map(|channel| (channel, None)).map_err(|error| describe(&error));
     };
-    connected.map_err(|error| describe(&error))
+    let stream = shell::local_socket::connect(name).map_err(|error| error.to_string())?;
+    // Whoever was first has the name: before he is told anything, it must be clear that he is no other user.
+    let process = shell::local_socket::process_of_peer(&stream)
+        .map_err(|error| format!("no coordinator of this user listens on {address}: {error}"))?;
+    let mut stream = Some(TokioIo::new(stream));
+    // A dial is one connection: when that breaks, the machine decides what comes next.
+    let open = move |_| {
+        let stream = stream.take().ok_or(std::io::ErrorKind::ConnectionReset);
+        async move { stream.map_err(std::io::Error::from) }
+    };
+    let connected = endpoint.connect_with_connector(tower::service_fn(open)).await;
+    connected.map(|channel| (channel, process)).map_err(|error| describe(&error))
 }
 
 /// The innermost cause of a transport error: "transport error" alone says nothing.

@@ -1,7 +1,7 @@
 //! The short way of tensors between this worker and a coordinator on the same machine: shared memory, agreed on once
 //! for each stream.
 //!
-//! The worker offers its memory with the hello and puts gradients there once the coordinator has opened it; each place
+//! The worker offers its memory after the hello and puts gradients there once the coordinator has opened it; each place
 //! stays on loan until the coordinator has read it. Without a free place, and to another machine, the bytes go on the
 //! stream.
 
@@ -9,12 +9,15 @@ use proto::inbound::CoordinatorDecoder;
 use proto::message::{Answer, AnswerBody, Sharing, WorkerMessage};
 use shell::shared_memory::{Address, Lease, Memory, View};
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tracing::debug;
 
 /// One stream's memory for gradients.
 #[derive(Debug)]
 pub(crate) struct Lane {
+    /// The coordinator's.
+    process: NonZeroU32,
     memory: Memory,
     state: Mutex<State>,
 }
@@ -28,16 +31,16 @@ struct State {
 }
 
 impl Lane {
-    /// One that is not open yet; `None` where the system has no such memory.
-    pub(crate) fn create() -> Option<Self> {
+    /// One to that process, not open yet; `None` where the system has no such memory.
+    pub(crate) fn create(process: NonZeroU32) -> Option<Self> {
         let memory = Memory::create().inspect_err(|error| debug!(%error, "no shared memory"));
-        Some(Self { memory: memory.ok()?, state: Mutex::default() })
+        Some(Self { process, memory: memory.ok()?, state: Mutex::default() })
     }
 
     /// What tells the coordinator where it is.
     pub(crate) fn offer(&self) -> WorkerMessage {
-        let Address { process, descriptor } = self.memory.address();
-        WorkerMessage::Sharing(Sharing::Offer { process, descriptor })
+        let Address { descriptor, token } = self.memory.address();
+        WorkerMessage::Sharing(Sharing::Offer { descriptor, token })
     }
 
     /// Where the bytes of this message's gradient can be put; nowhere if they must go on the stream.
@@ -56,13 +59,15 @@ impl Lane {
         match step {
             Sharing::Opened => self.state().is_open = true,
             Sharing::Released => drop(self.state().unread.pop_front()),
-            Sharing::Offer { process, descriptor } => match View::open(Address { process, descriptor }) {
-                Ok(view) => {
-                    decoder.reads(Box::new(move |at, bytes| view.read(at, bytes)));
-                    return Some(WorkerMessage::Sharing(Sharing::Opened));
+            Sharing::Offer { descriptor, token } => {
+                match View::open(self.process, Address { descriptor, token }) {
+                    Ok(view) => {
+                        decoder.reads(Box::new(move |at, bytes| view.read(at, bytes)));
+                        return Some(WorkerMessage::Sharing(Sharing::Opened));
+                    }
+                    Err(error) => debug!(%error, "can't open the coordinator's memory"),
                 }
-                Err(error) => debug!(%error, "can't open the coordinator's memory"),
-            },
+            }
         }
         None
     }
@@ -95,7 +100,7 @@ mod tests {
 
     #[test]
     fn nothing_is_overwritten_before_the_coordinator_has_read_it() {
-        let lane = Lane::create().unwrap();
+        let lane = Lane::create(NonZeroU32::MAX).unwrap();
         let mut decoder = CoordinatorDecoder::default();
         assert!(lane.lease(&gradient(5)).is_none(), "the coordinator reads the stream only");
         assert!(lane.share(Sharing::Opened, &mut decoder).is_none());
@@ -108,8 +113,8 @@ mod tests {
 
     #[test]
     fn a_memory_that_can_not_be_opened_is_done_without() {
-        let lane = Lane::create().unwrap();
-        let offer = Sharing::Offer { process: u32::MAX, descriptor: 3 };
+        let lane = Lane::create(NonZeroU32::MAX).unwrap();
+        let offer = Sharing::Offer { descriptor: 3, token: 1 };
         assert!(lane.share(offer, &mut CoordinatorDecoder::default()).is_none());
     }
 }

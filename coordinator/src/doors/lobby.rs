@@ -8,12 +8,14 @@
 use futures_util::{FutureExt, Stream, StreamExt};
 use std::collections::VecDeque;
 use std::io;
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep};
 use tonic::transport::server::Connected;
@@ -32,6 +34,7 @@ type Queue = VecDeque<(Weak<Presence>, oneshot::Sender<()>)>;
 pub(crate) fn watched<L, C>(incoming: L) -> impl Stream<Item = io::Result<Guest<C>>>
 where
     L: Stream<Item = io::Result<C>>,
+    C: Accepted,
 {
     let mut strangers = Queue::new();
     incoming.then(move |accepted| {
@@ -46,28 +49,52 @@ where
     })
 }
 
-fn admit<C>(strangers: &mut Queue, connection: C) -> Guest<C> {
+fn admit<C: Accepted>(strangers: &mut Queue, connection: C) -> Guest<C> {
     strangers.retain(|(presence, _)| presence.upgrade().is_some_and(|presence| presence.is_stranger()));
     if strangers.len() >= STRANGERS_MAX {
         // Its other end sees the sender gone.
         drop(strangers.pop_front());
         tracing::debug!(most = STRANGERS_MAX, "too many connections that say nothing; closing the oldest");
     }
-    let presence = Arc::new(Presence::default());
+    let presence = Arc::new(Presence { process: connection.process(), ..Presence::default() });
     let (sender, expelled) = oneshot::channel();
     strangers.push_back((Arc::downgrade(&presence), sender));
     Guest { connection, presence, expelled: Some(expelled), deadline: Box::pin(tokio::time::sleep(STAY)) }
 }
 
-/// What is known of a connection: how many streams on it have said hello.
+/// What a listener accepts.
+pub(crate) trait Accepted {
+    /// The process at the other end, if it is one of this machine and user that can be told.
+    fn process(&self) -> Option<NonZeroU32>;
+}
+
+impl Accepted for TcpStream {
+    fn process(&self) -> Option<NonZeroU32> {
+        None
+    }
+}
+
+impl Accepted for UnixStream {
+    fn process(&self) -> Option<NonZeroU32> {
+        shell::local_socket::process_of_peer(self).ok().flatten()
+    }
+}
+
+/// What is known of a connection: who dialled it, and how many streams on it have said hello.
 #[derive(Debug, Default)]
 pub(crate) struct Presence {
+    process: Option<NonZeroU32>,
     introduced: AtomicU32,
     /// When the last of them ended.
     left: Mutex<Option<Instant>>,
 }
 
 impl Presence {
+    /// The process at the other end, if it is one of this machine and user that can be told.
+    pub(crate) fn process(&self) -> Option<NonZeroU32> {
+        self.process
+    }
+
     fn is_stranger(&self) -> bool {
         self.introduced.load(Ordering::SeqCst) == 0
     }

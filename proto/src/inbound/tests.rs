@@ -69,7 +69,7 @@ fn a_workers_messages_arrive_as_they_were_meant() {
         }),
         WorkerMessage::Heartbeat,
         WorkerMessage::Leave,
-        WorkerMessage::Sharing(Sharing::Offer { process: 1, descriptor: 9 }),
+        WorkerMessage::Sharing(Sharing::Offer { descriptor: 9, token: 1 }),
         WorkerMessage::Sharing(Sharing::Opened),
         WorkerMessage::Answer(answer(AnswerBody::Confusion(Box::new(confusion)))),
     ] {
@@ -96,7 +96,7 @@ fn the_coordinators_messages_arrive_as_they_were_meant() {
         CoordinatorMessage::Refused { reason: "full".into(), retry: true },
         CoordinatorMessage::Dropped("silent".into()),
         CoordinatorMessage::Finished,
-        CoordinatorMessage::Sharing(Sharing::Offer { process: 1, descriptor: 9 }),
+        CoordinatorMessage::Sharing(Sharing::Offer { descriptor: 9, token: 1 }),
         CoordinatorMessage::Sharing(Sharing::Released),
     ];
     assert_eq!(to_worker(messages.clone()), Ok(messages));
