@@ -6,6 +6,7 @@
 pub use mean::GradientSum;
 
 use crate::parallel;
+use crate::precision::are_finite;
 use rule::Rule;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -138,8 +139,30 @@ impl fmt::Display for OptimizerSpec {
 pub struct Stepped {
     /// L2 norm of the mean gradient before clipping, added up in f64 in an order that depends on its length alone.
     pub grad_norm: f64,
-    /// Whether all parameters are finite after it.
-    pub is_finite: bool,
+    /// What holds an infinity or a NaN after it.
+    pub non_finite: Option<NonFinite>,
+}
+
+/// What is not finite after a step: training must not go on with it, nor a checkpoint keep it. Where several are, it is
+/// the one from which the others follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NonFinite {
+    /// The mean gradient.
+    Gradient,
+    /// The optimizer's slot of that name.
+    Slot(&'static str),
+    /// The parameters.
+    Parameters,
+}
+
+impl fmt::Display for NonFinite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gradient => f.write_str("gradient"),
+            Self::Slot(name) => write!(f, "optimizer's state {name}"),
+            Self::Parameters => f.write_str("updated model"),
+        }
+    }
 }
 
 /// An optimizer at work.
@@ -212,17 +235,27 @@ impl Optimizer {
         });
         let scale = clipped.map_or(1.0, |(_, scale)| scale);
         let rule = Rule::new(self.spec, self.steps, scale, learning_rate);
-        let stepped = self.pass(rule, params, sum, threads);
-        Stepped { grad_norm: clipped.map_or(stepped.grad_norm, |(norm, _)| norm), ..stepped }
+        let (norm, is_finite) = self.pass(rule, params, sum, threads);
+        let grad_norm = clipped.map_or(norm, |(norm, _)| norm);
+        let non_finite = if !grad_norm.is_finite() {
+            Some(NonFinite::Gradient)
+        } else if is_finite {
+            None
+        } else {
+            let slot = self.slots().find(|(_, values)| !are_finite(values));
+            Some(slot.map_or(NonFinite::Parameters, |(name, _)| NonFinite::Slot(name)))
+        };
+        Stepped { grad_norm, non_finite }
     }
 
+    /// Updates everything; returns the norm of the mean, and whether parameters and slots are finite after it.
     fn pass(
         &mut self,
         rule: Rule,
         params: &mut [f32],
         sum: GradientSum<'_>,
         threads: NonZeroUsize,
-    ) -> Stepped {
+    ) -> (f64, bool) {
         let part = parallel::part_len(params.len(), threads);
         let mut slots: Vec<_> = self.slots.iter_mut().map(|slot| slot.chunks_mut(part)).collect();
         let jobs = params.chunks_mut(part).zip(sum.parts(part)).map(|(params, sum)| {
@@ -239,10 +272,8 @@ impl Optimizer {
             }
         });
         let parts = parallel::all(jobs.collect());
-        Stepped {
-            is_finite: parts.iter().all(|&(_, is_finite)| is_finite),
-            grad_norm: mean::norm(parts.into_iter().flat_map(|(squares, _)| squares)),
-        }
+        let is_finite = parts.iter().all(|&(_, is_finite)| is_finite);
+        (mean::norm(parts.into_iter().flat_map(|(squares, _)| squares)), is_finite)
     }
 }
 

@@ -9,7 +9,7 @@ use common::checkpoint::{Best, Checkpoint, CheckpointError, Position, Verified};
 use common::config::RunConfig;
 use common::ids::{Epoch, Leaf, Step};
 use common::metrics::{Confusion, Totals};
-use common::optim::{self, GradientSum, OptimError, Optimizer};
+use common::optim::{self, GradientSum, NonFinite, OptimError, Optimizer};
 use common::params::Layout;
 use common::sample::Samples;
 use common::tree::Tree;
@@ -87,13 +87,13 @@ pub struct Evaluated {
 /// Why training can't go on or can't begin.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// Leaves were finite, but their sum or what the optimizer made of it is not.
+    /// Leaves were finite, but their sum or what the optimizer made of it is not: its state, or the parameters.
     #[error("step {step}: the {what} is not finite; try a smaller --lr, or --clip-grad-norm")]
     NonFinite {
         /// The step.
         step: Step,
         /// What.
-        what: &'static str,
+        what: NonFinite,
     },
     /// The checkpoint's files are fine, but they are not this run's.
     #[error(transparent)]
@@ -263,7 +263,7 @@ impl Trainer {
     /// Takes the sum over all leaves of a round; `right` is what is still to be added to the right of a gradient.
     ///
     /// # Errors
-    /// When the sum is not finite, or the parameters are not after it: they are of no use then.
+    /// When the sum is not finite, or parameters or optimizer state are not after it: they are of no use then.
     ///
     /// # Panics
     /// When the sum is not of the kind that the round asked for: the driver has checked every answer.
@@ -324,13 +324,10 @@ impl Trainer {
         let (clip, threads) = (self.config.clip_grad_norm, self.threads);
         let learning_rate = self.config.schedule.rate(step.0, self.config.length());
         let params = Arc::make_mut(&mut self.params);
-        let optim::Stepped { grad_norm, is_finite } =
+        let optim::Stepped { grad_norm, non_finite } =
             self.optimizer.step(params, sum, clip, learning_rate, threads);
-        if !grad_norm.is_finite() {
-            return Err(TrainError::NonFinite { step, what: "gradient" });
-        }
-        if !is_finite {
-            return Err(TrainError::NonFinite { step, what: "updated model" });
+        if let Some(what) = non_finite {
+            return Err(TrainError::NonFinite { step, what });
         }
         let position = &mut self.position;
         position.train.add(&batch);

@@ -49,7 +49,10 @@ impl Rule {
         }
     }
 
-    /// Updates a block of parameters, which lies at element `at` of the slots; returns whether it is finite after it.
+    /// Updates a block of parameters, which lies at element `at` of the slots; returns whether both are finite after it.
+    ///
+    /// A momentum or mean that is not finite makes its parameter so in the same step, by any formula and any rate: only
+    /// what stands in a denominator needs a look of its own.
     pub(super) fn apply(
         self,
         at: usize,
@@ -57,18 +60,23 @@ impl Rule {
         gradient: &[f32],
         slots: &mut [&mut [f32]],
     ) -> bool {
-        match (self, slots) {
+        let divisors_are_finite = match (self, slots) {
             (Self::Sgd { rate, decay, scale, .. }, []) => {
                 let gradient = gradient.iter().map(|&g| g * scale);
                 params.iter_mut().zip(gradient).for_each(|(p, g)| *p -= rate * (g + decay * *p));
+                true
             }
-            (Self::Sgd { .. }, [buffer]) => self.sgd_momentum(params, gradient, &mut buffer[at..]),
+            (Self::Sgd { .. }, [buffer]) => {
+                self.sgd_momentum(params, gradient, &mut buffer[at..]);
+                true
+            }
             (Self::Adam(adam), [mean, square]) => {
-                adam.apply(params, gradient, &mut mean[at..], &mut square[at..]);
+                let block = at..at + params.len();
+                adam.apply(params, gradient, &mut mean[block.clone()], &mut square[block])
             }
             _ => unreachable!("an optimizer has the slots that its specification names"),
-        }
-        are_finite(params)
+        };
+        are_finite(params) && divisors_are_finite
     }
 
     fn sgd_momentum(self, params: &mut [f32], gradient: &[f32], buffer: &mut [f32]) {
@@ -96,13 +104,20 @@ impl Adam {
         }
     }
 
-    fn apply(self, params: &mut [f32], gradient: &[f32], mean: &mut [f32], square: &mut [f32]) {
-        for (((p, &g), mean), square) in params.iter_mut().zip(gradient).zip(mean).zip(square) {
+    /// Updates a block; returns whether its mean squares are finite.
+    fn apply(self, params: &mut [f32], gradient: &[f32], mean: &mut [f32], square: &mut [f32]) -> bool {
+        const EXPONENT: u32 = 0xff << 23;
+        let mut seen = 0;
+        for (((p, &g), mean), square) in params.iter_mut().zip(gradient).zip(mean).zip(&mut *square) {
             let g = g * self.scale + self.coupled * *p;
             *mean += self.lerp * (g - *mean);
             *square = self.keep * *square + self.take * (g * g);
+            seen |= square.to_bits();
             *p = (*p - self.fade * *p) - self.step_size * (*mean / (square.sqrt() / self.root + self.eps));
         }
+        // The exponents taken together are all ones where one of them is, and hardly ever below a mean square of 2: one
+        // operation in the loop, instead of the three that an exact look needs.
+        seen & EXPONENT != EXPONENT || are_finite(square)
     }
 }
 

@@ -19,7 +19,7 @@ fn run(spec: OptimizerSpec, learning_rate: f64, clip: Option<f64>) -> (Vec<f32>,
         let noise = (0..SIZE as u64).map(|i| value(3 * t + 11 * i) as f32);
         let mut gradient: Vec<f32> = noise.zip(&params).map(|(g, p)| g + 0.1 * p).collect();
         let sum = sum(&mut gradient, 1.0);
-        assert!(optimizer.step(&mut params, sum, clip, learning_rate, ONE).is_finite);
+        assert!(optimizer.step(&mut params, sum, clip, learning_rate, ONE).non_finite.is_none());
     }
     (params, optimizer)
 }
@@ -63,7 +63,7 @@ fn a_restored_optimizer_goes_on_as_if_nothing_had_happened() {
         assert_eq!(restored, whole);
         let mut copy = params.clone();
         for (optimizer, params) in [(&mut whole, &mut params), (&mut restored, &mut copy)] {
-            assert!(optimizer.step(params, sum(&mut [0.5; SIZE], 1.0), None, 0.01, ONE).is_finite);
+            assert!(optimizer.step(params, sum(&mut [0.5; SIZE], 1.0), None, 0.01, ONE).non_finite.is_none());
         }
         assert_eq!(params, copy);
     }
@@ -110,7 +110,7 @@ fn blocks_do_not_show_in_the_parameters_and_none_is_overlooked() {
     let gradient: Vec<f32> = (0..n as u64).map(|i| value(i) as f32).collect();
     let start: Vec<f32> = (0..n as u64).map(|i| value(7 * i) as f32).collect();
     let step = |optimizer: &mut Optimizer, params: &mut [f32], gradient: &[f32]| {
-        optimizer.step(params, sum(&mut gradient.to_vec(), 2.0), None, 0.01, ONE).is_finite
+        optimizer.step(params, sum(&mut gradient.to_vec(), 2.0), None, 0.01, ONE).non_finite.is_none()
     };
     for spec in [sgd(0.0, false, 0.1), sgd(0.9, true, 0.0), OptimizerSpec::AdamW(Moments::new(0.1))] {
         let (mut whole, mut optimizer) = (start.clone(), Optimizer::new(spec, n));
@@ -119,11 +119,50 @@ fn blocks_do_not_show_in_the_parameters_and_none_is_overlooked() {
             let (mut one, mut alone) = ([start[at]], Optimizer::new(spec, 1));
             assert!((0..2).all(|_| step(&mut alone, &mut one, &gradient[at..=at])));
             assert_eq!(one[0].to_bits(), whole[at].to_bits(), "{spec}, parameter {at}");
-            let mut broken = gradient.clone();
+            let mut broken = whole.clone();
             broken[at] = f32::INFINITY;
-            assert!(!step(&mut optimizer.clone(), &mut whole.clone(), &broken), "{spec}, parameter {at}");
+            assert!(!step(&mut optimizer.clone(), &mut broken, &gradient), "{spec}, parameter {at}");
         }
     }
+}
+
+/// What is not finite after a step from this state, in which one element has a huge gradient.
+fn after_huge(spec: OptimizerSpec, at: usize, slot: f32, gradient: f32, rate: f64) -> Option<NonFinite> {
+    let n = 2 * BLOCK + 5;
+    let saved = spec.slots().iter().map(|&name| {
+        let mut values = vec![0.0; n];
+        values[at] = slot;
+        (name.to_owned(), values)
+    });
+    let mut optimizer = Optimizer::restore(spec, n, 1, saved.collect()).unwrap();
+    let mut huge = vec![0.0; n];
+    huge[at] = gradient;
+    optimizer.step(&mut vec![0.0; n], sum(&mut huge, 1.0), None, rate, ONE).non_finite
+}
+
+#[test]
+fn state_that_is_no_longer_finite_is_seen_at_every_place() {
+    use NonFinite::{Gradient, Parameters, Slot};
+    let (adam, adamw) = (OptimizerSpec::Adam(Moments::new(0.1)), OptimizerSpec::AdamW(Moments::new(0.1)));
+    for at in [0, BLOCK - 1, BLOCK, 2 * BLOCK + 4] {
+        for spec in [sgd(0.9, false, 0.0), sgd(0.9, true, 0.1)] {
+            assert_eq!(after_huge(spec, at, 3e38, 3e38, 1e-9), Some(Slot("momentum_buffer")), "{spec}, {at}");
+            assert_eq!(after_huge(spec, at, 1e37, 1e37, 1e-9), None, "{spec}, {at}");
+        }
+        for spec in [adam, adamw] {
+            // Its square is beyond f32, and every later update of this parameter would be 0.
+            assert_eq!(after_huge(spec, at, 0.0, 1e30, 1e-3), Some(Slot("exp_avg_sq")), "{spec}, {at}");
+            assert_eq!(after_huge(spec, at, 3e38, -3e38, 1e-3), Some(Slot("exp_avg")), "{spec}, {at}");
+            assert_eq!(after_huge(spec, at, 1e18, 1e18, 1e-3), None, "{spec}, {at}");
+        }
+        assert_eq!(after_huge(sgd(0.0, false, 0.0), at, 0.0, 1e30, 1e30), Some(Parameters), "{at}");
+        assert_eq!(after_huge(adam, at, 0.0, f32::NAN, 1e-3), Some(Gradient), "{at}");
+    }
+    // Their exponents' bits, taken together, are those of an infinity.
+    let saved = [("exp_avg", vec![0.0; 2]), ("exp_avg_sq", vec![1.5, 3.0])];
+    let saved = saved.map(|(name, values)| (name.to_owned(), values));
+    let mut optimizer = Optimizer::restore(adam, 2, 1, saved.into()).unwrap();
+    assert_eq!(optimizer.step(&mut [0.0; 2], sum(&mut [0.0; 2], 1.0), None, 1e-3, ONE).non_finite, None);
 }
 
 /// Norm, parameters and state after a step, in which the last addition is made beforehand or not.
@@ -145,7 +184,7 @@ fn after_step(
     let sum = GradientSum { left: &mut left, right, precision, samples: 3.0 };
     let mut optimizer = Optimizer::new(OptimizerSpec::Adam(Moments::new(0.1)), n);
     let stepped = optimizer.step(&mut params, sum, clip, 0.01, threads);
-    assert!(stepped.is_finite && stepped.grad_norm > 1.0);
+    assert!(stepped.non_finite.is_none() && stepped.grad_norm > 1.0);
     (stepped, params, optimizer)
 }
 

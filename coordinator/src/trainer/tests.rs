@@ -1,6 +1,6 @@
 use super::*;
 use common::model::ModelSpec;
-use common::optim::OptimizerSpec;
+use common::optim::{Moments, OptimizerSpec};
 use common::params::Init;
 use common::precision::Precision;
 use common::sample::PIXELS;
@@ -130,6 +130,18 @@ fn a_sum_that_overflows_stops_the_run_with_its_step() {
     let body = AnswerBody::Gradient(vec![f32::INFINITY; trainer.layout().len()].into());
     let error = trainer.finish(Work::Train, totals, body, None).unwrap_err().to_string();
     assert!(error.contains("step 1: the gradient is not finite"), "{error}");
+}
+
+#[test]
+fn a_huge_gradient_stops_the_run_instead_of_freezing_it() {
+    let mut config = config(20, 4);
+    config.optimizer = OptimizerSpec::Adam(Moments::new(0.0));
+    let mut trainer = Trainer::start(config, samples(20), samples(5));
+    advance(&mut trainer);
+    let totals = Totals { samples: 7, ..Totals::default() };
+    let body = AnswerBody::Gradient(vec![1e30; trainer.layout().len()].into());
+    let error = trainer.finish(Work::Train, totals, body, None).unwrap_err().to_string();
+    assert!(error.contains("step 1: the optimizer's state exp_avg_sq is not finite"), "{error}");
 }
 
 #[test]
