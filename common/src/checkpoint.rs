@@ -94,7 +94,7 @@ pub struct Checkpoint {
     pub slots: Vec<(String, Vec<f32>)>,
 }
 
-/// A checkpoint's files whose sizes and digests are right.
+/// A checkpoint's files whose sizes and digests are right, and whose numbers are finite.
 #[derive(Clone, Debug)]
 pub struct Verified {
     /// What they are.
@@ -221,10 +221,10 @@ impl Manifest {
         self.files.get(file).map(|record| record.bytes).ok_or(CheckpointError::Unrecorded(file))
     }
 
-    /// Checks both files against this manifest.
+    /// Checks both files against this manifest, and that a run can go on with their numbers.
     ///
     /// # Errors
-    /// When a size or a digest differs.
+    /// When a size or a digest differs, or a tensor is not finite.
     pub fn verify(self, model: Vec<u8>, optimizer: Vec<u8>) -> Result<Verified, CheckpointError> {
         for (file, bytes) in [(MODEL_FILE, &model), (OPTIMIZER_FILE, &optimizer)] {
             let FileRecord { bytes: recorded, sha256 } =
@@ -237,6 +237,7 @@ impl Manifest {
             if got != *sha256 {
                 return Err(CheckpointError::Digest { file, got, recorded: sha256.clone() });
             }
+            tensors::check_finite(bytes).map_err(|source| CheckpointError::Tensors { file, source })?;
         }
         Ok(Verified { manifest: self, model, optimizer })
     }

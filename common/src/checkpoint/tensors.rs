@@ -30,6 +30,9 @@ pub enum TensorsError {
         /// Tensors wanted.
         expected: usize,
     },
+    /// A tensor holds an infinity or a NaN.
+    #[error("tensor {0} is not finite")]
+    NonFinite(String),
 }
 
 /// One file with the tensors of `slices`, each named `<prefix>.<tensor>`, or `<tensor>` where the prefix is empty.
@@ -73,6 +76,18 @@ pub(super) fn decode(file: &[u8], layout: &Layout, prefixes: &[&str]) -> Result<
         Ok(values)
     };
     prefixes.iter().map(slice).collect()
+}
+
+/// Checks that no number in a file is infinite or a NaN. Tensors of other types are [`decode`]'s to refuse.
+pub(super) fn check_finite(file: &[u8]) -> Result<(), TensorsError> {
+    let tensors = SafeTensors::deserialize(file).map_err(|e| TensorsError::Format(e.to_string()))?;
+    for (name, tensor) in tensors.iter().filter(|(_, tensor)| tensor.dtype() == Dtype::F32) {
+        let (numbers, _) = tensor.data().as_chunks::<{ size_of::<f32>() }>();
+        if !numbers.iter().all(|bytes| f32::from_le_bytes(*bytes).is_finite()) {
+            return Err(TensorsError::NonFinite(name.to_owned()));
+        }
+    }
+    Ok(())
 }
 
 fn named(prefix: &str, tensor: &str) -> String {

@@ -88,6 +88,24 @@ fn another_models_tensors_are_refused() {
 }
 
 #[test]
+fn a_checkpoint_that_is_not_finite_is_refused_by_tensor() {
+    let refused = |change: fn(&mut Checkpoint)| {
+        let mut checkpoint = checkpoint();
+        change(&mut checkpoint);
+        let error = read(&checkpoint.encode(&layout())).unwrap_err();
+        assert!(
+            matches!(error, CheckpointError::Tensors { source: TensorsError::NonFinite(_), .. }),
+            "{error}"
+        );
+        error.to_string()
+    };
+    let first = refused(|checkpoint| checkpoint.params[0] = f32::NAN);
+    assert_eq!(first, "model.safetensors: tensor fc1.bias is not finite");
+    let last = refused(|checkpoint| *checkpoint.slots[1].1.last_mut().unwrap() = f32::NEG_INFINITY);
+    assert_eq!(last, "optimizer.safetensors: tensor exp_avg_sq.fc2.weight is not finite");
+}
+
+#[test]
 fn differences_name_every_field_on_either_side() {
     let map = |pairs: &[(&str, &str)]| {
         pairs.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect::<BTreeMap<_, _>>()

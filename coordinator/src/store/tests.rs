@@ -115,6 +115,25 @@ fn a_damaged_checkpoint_is_refused_by_name_and_the_one_before_it_is_taken() {
 }
 
 #[test]
+fn a_checkpoint_with_numbers_that_are_not_finite_is_passed_over() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path(), 3).unwrap();
+    store.save(&checkpoint(1), &layout()).unwrap();
+    let (mut slot, mut model) = (checkpoint(2), checkpoint(3));
+    slot.slots[0].1[4] = f32::INFINITY;
+    model.params[4] = f32::NAN;
+    store.save(&slot, &layout()).unwrap();
+    store.save(&model, &layout()).unwrap();
+    drop(store);
+    let (found, rejected) = newest(root.path());
+    assert_eq!(found, Some(checkpoint(1)));
+    assert_eq!(rejected.len(), 2);
+    assert!(rejected[0].contains("model.safetensors: tensor fc1.weight is not finite"), "{rejected:?}");
+    let tensor = "optimizer.safetensors: tensor momentum_buffer.fc1.weight is not finite";
+    assert!(rejected[1].contains(tensor), "{rejected:?}");
+}
+
+#[test]
 fn a_second_coordinator_is_refused_while_the_first_is_there() {
     let root = tempfile::tempdir().unwrap();
     let first = Store::open(root.path(), 1).unwrap();
