@@ -6,6 +6,7 @@ use coordinator::cli::Flags;
 use coordinator::report::screen::Screen;
 use coordinator::report::table::evaluation_table;
 use coordinator::run::{Options, Summary, prepare};
+use shell::printable_lines;
 use shell::trace::Begin;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -73,5 +74,5 @@ fn tell(summary: &Summary) -> String {
     let _ = writeln!(text, "checkpoint          {}", summary.checkpoint.display());
     let _ = writeln!(text, "model.safetensors      sha256 {}", summary.model_sha256);
     let _ = writeln!(text, "optimizer.safetensors  sha256 {}", summary.optimizer_sha256);
-    text
+    printable_lines(&text).into_owned()
 }

@@ -3,6 +3,8 @@
 //! A file's keys are the flags' long names. It is read only where the first two are silent, by parsing the command
 //! line twice: once to see what is set, once with the file's values behind it.
 
+use crate::files::{Links, read_regular};
+use crate::{printable, printable_lines};
 use anyhow::{Context, bail};
 use clap::parser::ValueSource;
 use clap::{ArgAction, CommandFactory, FromArgMatches};
@@ -11,6 +13,8 @@ use std::path::PathBuf;
 
 /// The flag (and its environment twin) that names the file.
 const CONFIG: &str = "config";
+/// Largest file of flags: a thousand times what all of them need.
+const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Parses the program's flags; ends the program with code 2 (or 0 for `--help`) when they can't be used.
 #[must_use]
@@ -19,7 +23,10 @@ pub fn parse<P: CommandFactory + FromArgMatches>() -> P {
         Ok(parsed) => parsed,
         Err(error) => match error.downcast::<clap::Error>() {
             Ok(error) => error.exit(),
-            Err(error) => P::command().error(clap::error::ErrorKind::Io, format!("{error:#}")).exit(),
+            Err(error) => {
+                let message = format!("{error:#}");
+                P::command().error(clap::error::ErrorKind::Io, printable_lines(&message)).exit()
+            }
         },
     }
 }
@@ -32,7 +39,9 @@ pub fn try_parse<P: CommandFactory + FromArgMatches>(mut args: Vec<OsString>) ->
     let command = P::command();
     let matches = command.clone().try_get_matches_from(&args)?;
     if let Some(path) = matches.get_one::<PathBuf>(CONFIG) {
-        let text = std::fs::read_to_string(path).with_context(|| format!("--config {}", path.display()))?;
+        let from = || format!("--config {}", path.display());
+        let bytes = read_regular(path, FILE_BYTES_MAX, Links::Followed).with_context(from)?;
+        let text = String::from_utf8(bytes).with_context(from)?;
         let table: toml::Table =
             text.parse().map_err(|error| anyhow::anyhow!("--config {}: {error}", path.display()))?;
         for (key, value) in &table {
@@ -53,6 +62,10 @@ pub fn try_parse<P: CommandFactory + FromArgMatches>(mut args: Vec<OsString>) ->
 /// One `key = value` as an argument; none for a switch that is off.
 fn to_argument(key: &str, value: &toml::Value, is_switch: bool) -> anyhow::Result<Option<OsString>> {
     let scalar = |value: &toml::Value| match value {
+        // It would be shown, by this program or by the next one that gets it.
+        toml::Value::String(text) if text.contains(char::is_control) => {
+            bail!("\"{}\" has control characters", printable(text))
+        }
         toml::Value::String(text) => Ok(text.clone()),
         toml::Value::Integer(_) | toml::Value::Float(_) | toml::Value::Boolean(_) => Ok(value.to_string()),
         other => bail!("a {} is not a flag's value", other.type_str()),
@@ -110,6 +123,7 @@ mod tests {
         assert!(message("speed = 3").contains("no flag --speed"));
         assert!(message("size = \"many\"").contains("invalid value 'many'"));
         assert!(message("size = {a = 1}").contains("a table is not"));
+        assert!(message("size = \"\\u001b[31m\"").contains("\"\\u001b[31m\" has control characters"));
         assert!(message("size = ").contains("--config"));
         let missing =
             try_parse::<Flags>(vec!["program".into(), "--config=/no/such.toml".into()]).unwrap_err();

@@ -1,19 +1,22 @@
 //! What both programs share on their outside: flags that may come from a file, logs, traces, exit codes, the clock,
-//! the ways between processes of one machine.
+//! how files are opened, the ways between processes of one machine.
 //!
 //! Nothing here knows of training.
 
 pub mod args;
 pub mod clock;
+pub mod files;
 pub mod local_socket;
 pub mod logging;
 mod pace;
+mod printable;
 pub mod shared_memory;
 pub mod stop;
 pub mod tcp;
 pub mod trace;
 
 pub use pace::paced;
+pub use printable::{printable, printable_lines};
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::process::ExitCode;
@@ -33,10 +36,10 @@ pub fn exit_code(program: &str, result: anyhow::Result<()>) -> ExitCode {
     }
 }
 
-/// Writes one line to standard error; there is nobody to tell if that fails.
+/// Writes a line, or several, to standard error; there is nobody to tell if that fails. Control characters are escaped.
 pub fn report(line: &str) {
     use std::io::Write;
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", printable_lines(line));
 }
 
 /// A number that the system draws: another one for each process and each call. Nothing that is computed may depend on it.

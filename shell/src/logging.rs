@@ -1,5 +1,7 @@
-//! Logs: `tracing` events to standard error (or above a progress bar), as text or JSON, filtered by `RUST_LOG`.
+//! Logs: `tracing` events to standard error (or above a progress bar), as text or JSON, filtered by `RUST_LOG`. What they
+//! hold may come from anywhere, so each is written as one line without control characters.
 
+use crate::printable::Printable;
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -21,7 +23,7 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Printable(writer));
     // Err means that a subscriber is there already, which is the case in tests with several clusters.
     let _ = match format {
         LogFormat::Text => builder.with_target(false).with_ansi(false).try_init(),

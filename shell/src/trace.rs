@@ -10,9 +10,10 @@
 
 mod line;
 
+use crate::files::{FileError, open_to_append};
 use std::cell::Cell;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -31,7 +32,7 @@ static TRACE: OnceLock<Trace> = OnceLock::new();
 /// Whether a file is begun or joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begin {
-    /// What was in it goes.
+    /// What was in it goes, where it is a regular file.
     Anew,
     /// Lines are added to those of other processes; a file that is not there is made.
     Join,
@@ -40,8 +41,8 @@ pub enum Begin {
 /// Starts to trace this process into `path`; `process` is its name there. A second call does nothing.
 ///
 /// # Errors
-/// When the file can't be opened or there is no thread. What fails later is a warning and the end of the trace.
-pub fn start(path: &Path, process: &str, begin: Begin) -> io::Result<()> {
+/// When the file can't be opened, such as a FIFO that nobody reads, or there is no thread. What fails later is a warning and the end of the trace.
+pub fn start(path: &Path, process: &str, begin: Begin) -> Result<(), FileError> {
     let trace = Trace::open(path, process, begin)?;
     if TRACE.set(trace).is_ok() {
         std::thread::Builder::new().name("trace".into()).spawn(|| TRACE.get().map(Trace::keep_writing))?;
@@ -147,12 +148,15 @@ thread_local! {
 }
 
 impl Trace {
-    fn open(path: &Path, process: &str, begin: Begin) -> io::Result<Self> {
+    fn open(path: &Path, process: &str, begin: Begin) -> Result<Self, FileError> {
         let is_new = match begin {
-            Begin::Anew => File::create(path).map(|_| true)?,
+            Begin::Anew => true,
             Begin::Join => File::create_new(path).is_ok(),
         };
-        let file = OpenOptions::new().append(true).open(path)?;
+        let (file, is_regular) = open_to_append(path)?;
+        if begin == Begin::Anew && is_regular {
+            file.set_len(0)?;
+        }
         let (origin, origin_us) = clocks();
         let trace = Self {
             path: path.display().to_string(),

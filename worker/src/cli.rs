@@ -3,10 +3,14 @@
 use crate::driver::Options;
 use clap::Parser;
 use common::ids::Instance;
+use shell::files::{Links, read_regular};
 use shell::logging::LogFormat;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// Largest file with a host's name that is read.
+const HOST_BYTES_MAX: u64 = 4096;
 
 /// Computes gradients for a coordinator. Needs no data and no disk; joins at any time, leaves at any time.
 ///
@@ -62,7 +66,8 @@ impl Flags {
 
 /// Host and process alone are not enough: containers of one image may have both in common.
 fn default_name(instance: Instance) -> String {
-    let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+    let host = read_regular(Path::new("/etc/hostname"), HOST_BYTES_MAX, Links::Followed).unwrap_or_default();
+    let host = String::from_utf8_lossy(&host);
     let host: String = host.trim().chars().filter(|c| !c.is_control()).take(64).collect();
     let host = if host.is_empty() { "worker" } else { &host };
     format!("{host}-{}-{:04x}", std::process::id(), instance.0 & 0xffff)

@@ -4,6 +4,7 @@
 //! there can be a bar at all; what the bar says is [`progress`](super::progress)'s.
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
+use shell::printable_lines;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use tracing_subscriber::fmt::MakeWriter;
@@ -63,10 +64,10 @@ impl Screen {
         self.bars().is_none() && self.0.mode != ProgressMode::Off
     }
 
-    /// Prints a line above the bar.
+    /// Prints a line, or several, above the bar; control characters are escaped.
     pub fn line(&self, text: &str) {
         // A closed stderr is no reason to stop the training, and there is nowhere left to report it.
-        let _ = (&*self).write_all(format!("{text}\n").as_bytes());
+        let _ = (&*self).write_all(format!("{}\n", printable_lines(text)).as_bytes());
     }
 }
 
