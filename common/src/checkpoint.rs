@@ -5,7 +5,7 @@
 
 mod tensors;
 
-pub use tensors::TensorsError;
+pub use tensors::{TensorsError, bytes_max as tensors_bytes_max};
 
 use crate::config::{DATASET_FIELD, hex};
 use crate::ids::{Epoch, Step};
@@ -211,14 +211,6 @@ impl Manifest {
         let mut text = serde_json::to_vec_pretty(self).expect("a manifest holds nothing that JSON can't");
         text.push(b'\n');
         text
-    }
-
-    /// Size that a file must have: nobody has to read more.
-    ///
-    /// # Errors
-    /// When the manifest does not name it.
-    pub fn bytes_of(&self, file: &'static str) -> Result<u64, CheckpointError> {
-        self.files.get(file).map(|record| record.bytes).ok_or(CheckpointError::Unrecorded(file))
     }
 
     /// Checks both files against this manifest, and that a run can go on with their numbers.

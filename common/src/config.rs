@@ -158,6 +158,9 @@ impl RunConfig {
 /// The field that only says where the data came from: its content counts by `dataset_digest`.
 pub const DATASET_FIELD: &str = "dataset";
 
+/// The fields that the data set decides: they are not known before it is read.
+pub const DATA_FIELDS: [&str; 2] = [DATASET_FIELD, "dataset_digest"];
+
 /// SHA-256 over `name=value` lines in name order, without [`DATASET_FIELD`], in hex.
 #[must_use]
 pub fn fingerprint(fields: &BTreeMap<String, String>) -> String {

@@ -95,19 +95,20 @@ pub fn header_bytes(kind: Kind) -> usize {
     }
 }
 
-/// Both files' contents as samples.
+/// Both files' contents as samples, in the memory that they are in.
 ///
 /// # Errors
 /// When either is not what it should be, or they do not belong together.
-pub fn parse(images: &[u8], labels: &[u8]) -> Result<Samples, IdxError> {
-    let body = |kind, bytes: &[u8]| {
-        let expected = announced_bytes(kind, bytes)?;
+pub fn parse(images: Vec<u8>, labels: Vec<u8>) -> Result<Samples, IdxError> {
+    let body = |kind, mut bytes: Vec<u8>| {
+        let expected = announced_bytes(kind, &bytes)?;
         let header = header_bytes(kind);
         if bytes.len() as u64 != expected {
             let count = u32::from_be_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
             return Err(IdxError::Length { count, expected, got: bytes.len() as u64 });
         }
-        Ok(bytes[header..].to_vec())
+        bytes.drain(..header);
+        Ok(bytes)
     };
     Ok(Samples::new(body(Kind::Images, images)?, body(Kind::Labels, labels)?)?)
 }
@@ -136,7 +137,7 @@ mod tests {
     #[test]
     fn what_was_encoded_is_parsed() {
         let (images, labels) = files();
-        let samples = parse(&images, &labels).unwrap();
+        let samples = parse(images, labels).unwrap();
         assert_eq!((samples.labels(), samples.image(1)[0]), (&[7u8, 3][..], PIXELS as u8));
     }
 
@@ -146,7 +147,7 @@ mod tests {
         let damage = |change: fn(&mut Vec<u8>)| {
             let mut images = images.clone();
             change(&mut images);
-            parse(&images, &labels).unwrap_err()
+            parse(images, labels.clone()).unwrap_err()
         };
         assert_eq!(damage(|f| f.truncate(9)), IdxError::Header { expected: 16, got: 9 });
         assert!(matches!(damage(|f| f[3] = 1), IdxError::Magic { got: 0x801, .. }));
@@ -156,26 +157,26 @@ mod tests {
         assert!(matches!(damage(|f| f[4] = 255), IdxError::Length { .. }));
         let one = encode(&Samples::new(vec![0; PIXELS], vec![1]).unwrap());
         assert!(matches!(
-            parse(&one.0, &labels).unwrap_err(),
+            parse(one.0, labels.clone()).unwrap_err(),
             IdxError::Samples(SamplesError::Length { .. })
         ));
         let mut bad = labels.clone();
         bad[9] = 10;
         let error = IdxError::Samples(SamplesError::Label { index: 1, label: 10 });
-        assert_eq!(parse(&images, &bad).unwrap_err(), error);
+        assert_eq!(parse(images, bad).unwrap_err(), error);
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_parsed_or_refused(images in proptest::collection::vec(any::<u8>(), 0..64), labels in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let _ = parse(&images, &labels);
+            let _ = parse(images, labels);
         }
 
         #[test]
         fn any_altered_header_is_parsed_or_refused(at in 0usize..16, value: u8) {
             let (mut images, labels) = files();
             images[at] = value;
-            let _ = parse(&images, &labels);
+            let _ = parse(images, labels);
         }
     }
 }

@@ -85,7 +85,7 @@ pub struct Cluster {
 #[command(next_help_heading = "Data")]
 pub struct Data {
     /// mnist; digits (drawn by the program); a folder with four IDX files of MNIST's names; auto: mnist where it is
-    /// found or can be downloaded, else digits
+    /// found or can be downloaded, else digits, and what a checkpoint was trained on, but for a folder
     #[arg(long, value_name = "NAME|FOLDER", env = "LOCKSTEP_DATASET", default_value_t = DatasetChoice::Auto)]
     pub dataset: DatasetChoice,
     /// Where MNIST's files lie or are downloaded to [default: lockstep/mnist in the user's cache folder]
@@ -122,7 +122,8 @@ pub struct Checkpoints {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Reports")]
 pub struct Reports {
-    /// Where every step and evaluation goes as a line of JSON [default: metrics.jsonl in --checkpoint-dir]
+    /// Where every step and evaluation goes as a line of JSON; a FIFO or device is added to, another run's file refused
+    /// [default: metrics.jsonl in --checkpoint-dir]
     #[arg(long, value_name = "FILE", env = "LOCKSTEP_METRICS")]
     pub metrics: Option<PathBuf>,
     /// A Chrome or Perfetto trace of this program and of its local workers; what was in the file goes

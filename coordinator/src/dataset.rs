@@ -17,6 +17,7 @@ use common::idx::IdxError;
 use common::sample::{PIXELS, Samples};
 use mnist::Origin;
 use rayon::prelude::*;
+use shell::files::FileError;
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
@@ -97,8 +98,8 @@ pub enum DatasetError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
-        source: io::Error,
+        /// What is wrong.
+        source: FileError,
     },
     /// The file is compressed and damaged.
     #[error(

@@ -28,17 +28,17 @@ pub enum RunError {
     /// The checkpoint does not fit, or training diverged.
     #[error(transparent)]
     Train(#[from] TrainError),
-    /// The checkpoint is of another run.
+    /// The checkpoint names a folder of data that nobody else has named.
     #[error(
-        "{} is of another configuration:{}\nuse its values to go on with it, another --checkpoint-dir for another run, \
-         or --resume never to move earlier checkpoints aside and start anew",
-        path.display(), list(differences)
+        "{} was trained on the data in {folder}, and a folder is read only where --dataset names it; give --dataset \
+         {folder} to go on, or --resume never to start anew",
+        path.display()
     )]
-    Different {
+    FolderNotNamed {
         /// The checkpoint.
         path: PathBuf,
-        /// Name, saved value, current value.
-        differences: Vec<(String, String, String)>,
+        /// As the checkpoint names it, fit to be shown.
+        folder: String,
     },
     /// The address can't be listened on.
     #[error("can't listen on {address}: {source}; choose another --bind (port 0 takes a free port)")]
@@ -145,11 +145,4 @@ impl RunError {
     pub fn is_usage(&self) -> bool {
         matches!(self, Self::Config(_))
     }
-}
-
-fn list(differences: &[(String, String, String)]) -> String {
-    let line = |(name, saved, current): &(String, String, String)| {
-        format!("\n  {name}: saved {saved}, now {current}")
-    };
-    differences.iter().map(line).collect()
 }

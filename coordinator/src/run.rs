@@ -8,16 +8,17 @@ pub use crate::doors::Listen;
 use crate::driver::{Driver, Ended, INBOX, Input, Rules};
 use crate::journal::Journal;
 use crate::local::{Local, LocalWorkers};
-use crate::report::metrics_file::{MetricsFile, Record, RunEvent, RunView};
+use crate::report::metrics_file::{MetricsFile, Place, Record, RunEvent, RunView};
 use crate::report::progress::Progress;
 use crate::report::screen::Screen;
 use crate::store::writer::Writer;
-use crate::store::{self, Store};
+use crate::store::{self, Expected, Store, StoreError};
 use crate::trainer::{Evaluated, Trainer};
 use crate::{RunError, server};
 use common::checkpoint::{Best, Manifest, Verified, difference};
 use common::config::{DATASET_FIELD, RunConfig};
 use common::protocol::coordinator::Limits;
+use shell::printable;
 use shell::stop::StopRequests;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -117,11 +118,14 @@ pub struct Prepared {
 /// When the data, the configuration, the checkpoint directory or the address can't be used.
 pub fn prepare(options: Options, screen: &Screen) -> Result<Prepared, RunError> {
     let store = Store::open(&options.checkpoint_dir, options.keep)?;
-    let metrics_path = options.metrics.clone().unwrap_or_else(|| store.root().join(METRICS_FILE));
-    let saved = find(&store, &options.resume, &metrics_path)?;
+    let place = match &options.metrics {
+        Some(path) => Place::Named(path.clone()),
+        None => Place::Own(store.root().join(METRICS_FILE)),
+    };
+    let saved = find(&store, &options.resume, &Expected::of(&options.config), place.path())?;
     let choice = match (&options.dataset, &saved) {
         // What a run has begun with it goes on with.
-        (DatasetChoice::Auto, Some((_, saved))) => dataset_of(&saved.manifest),
+        (DatasetChoice::Auto, Some((path, saved))) => dataset_of(path, &saved.manifest)?,
         (choice, _) => choice.clone(),
     };
     let data = dataset::load(&choice, options.data_dir.as_deref(), screen)?;
@@ -136,7 +140,7 @@ pub fn prepare(options: Options, screen: &Screen) -> Result<Prepared, RunError> 
         Some((path, saved)) => {
             let differences = difference(&saved.manifest.config, &config.fields());
             if !differences.is_empty() {
-                return Err(RunError::Different { path, differences });
+                return Err(StoreError::Different { path, differences }.into());
             }
             screen.line(&format!("resuming from {}", path.display()));
             Trainer::resume(config, train, test, saved)?
@@ -145,30 +149,34 @@ pub fn prepare(options: Options, screen: &Screen) -> Result<Prepared, RunError> 
     let doors = Doors::open(&options.listen)?;
     let fingerprint = trainer.config().fingerprint();
     let run_id = fingerprint[..12].to_owned();
-    let journal = open_journal(&trainer, resumed, &run_id, &metrics_path, screen)?;
+    let journal = open_journal(&trainer, resumed, &run_id, &place, screen)?;
     introduce(&trainer, &name, doors.address, screen);
     let screen = screen.clone();
     Ok(Prepared { options, screen, dataset: name, store, trainer, resumed, journal, run_id, doors })
 }
 
 /// The checkpoint to go on from, with its directory.
-fn find(store: &Store, resume: &Resume, metrics: &Path) -> Result<Option<(PathBuf, Verified)>, RunError> {
+fn find(
+    store: &Store,
+    resume: &Resume,
+    expected: &Expected,
+    metrics: &Path,
+) -> Result<Option<(PathBuf, Verified)>, RunError> {
     match resume {
         Resume::Auto => {
-            let found = store.newest()?;
+            let found = store.newest(expected)?;
             for error in &found.rejected {
                 warn!(%error, "passing over a checkpoint");
             }
             Ok(found.newest)
         }
-        Resume::From(path) => Ok(Some((path.clone(), store::load(path)?))),
+        Resume::From(path) => Ok(Some((path.clone(), store::load(path, expected)?))),
         Resume::Never => {
             if let Some(aside) = store.set_aside()? {
                 info!(to = %aside.display(), "moved earlier checkpoints aside");
-                if metrics.parent() == Some(store.root()) && metrics.exists() {
+                if metrics.parent() == Some(store.root()) && metrics.symlink_metadata().is_ok() {
                     let to = aside.join(METRICS_FILE);
-                    let failed =
-                        |source| store::StoreError::Io { action: "rename", path: metrics.into(), source };
+                    let failed = |source| StoreError::Io { action: "rename", path: metrics.into(), source };
                     std::fs::rename(metrics, to).map_err(failed)?;
                 }
             }
@@ -177,31 +185,39 @@ fn find(store: &Store, resume: &Resume, metrics: &Path) -> Result<Option<(PathBu
     }
 }
 
-fn dataset_of(manifest: &Manifest) -> DatasetChoice {
+/// The data set that the checkpoint in `path` names, where that needs nobody's leave: a manifest may come from anywhere, and
+/// a folder that it names could be anybody's.
+fn dataset_of(path: &Path, manifest: &Manifest) -> Result<DatasetChoice, RunError> {
     let name = manifest.config.get(DATASET_FIELD).map_or("auto", |name| name);
     let Ok(choice) = name.parse();
-    choice
+    match choice {
+        DatasetChoice::Folder(_) => {
+            Err(RunError::FolderNotNamed { path: path.to_owned(), folder: printable(name).into_owned() })
+        }
+        choice => Ok(choice),
+    }
 }
 
 fn open_journal(
     trainer: &Trainer,
     resumed: bool,
     run_id: &str,
-    metrics: &Path,
+    place: &Place,
     screen: &Screen,
 ) -> Result<Journal, RunError> {
     let (step, config) = (trainer.step(), trainer.config());
+    let fingerprint = config.fingerprint();
     let mut file = if resumed {
-        let (file, found) = MetricsFile::resume(metrics, step)?;
+        let (file, found) = MetricsFile::resume(place, &fingerprint, step)?;
         if found.unreadable > 1 {
-            warn!(path = %metrics.display(), lines = found.unreadable, "dropped lines that are no records");
+            warn!(path = %place.path().display(), lines = found.unreadable, "dropped lines that are no records");
         }
         file
     } else {
-        MetricsFile::create(metrics)?
+        MetricsFile::create(place, &fingerprint)?
     };
     let event = if resumed { RunEvent::Resume } else { RunEvent::Start };
-    let (fingerprint, fields) = (config.fingerprint(), config.fields());
+    let fields = config.fields();
     let view = RunView { event, step, run_id, fingerprint: &fingerprint, config: &fields };
     file.write(&Record::Run(view))?;
     let progress = Progress::new(config.length().total, step.0, screen);

@@ -2,18 +2,23 @@
 //!
 //! `step-<12 digits>/` holds the three files of [`common::checkpoint`]. A new one is written under another name beside
 //! it, every file and then the directory synced, renamed, and the parent synced: what bears the final name is whole.
-//! Reading trusts nothing and verifies everything. [`disk`] is the file system, [`writer`] the thread that writes.
+//! Reading trusts nothing and verifies everything; more than the manifest is read only of a checkpoint of this run's
+//! configuration, which says how large its files can be. [`disk`] is the file system, [`writer`] the thread that writes.
 
 pub mod disk;
 pub mod writer;
 
 use common::checkpoint::{
     Checkpoint, CheckpointError, MANIFEST_BYTES_MAX, MANIFEST_FILE, MODEL_FILE, Manifest, OPTIMIZER_FILE,
-    Verified,
+    Verified, difference, tensors_bytes_max,
 };
+use common::config::{DATA_FIELDS, RunConfig};
 use common::ids::Step;
 use common::params::Layout;
 use disk::{Disk, FileSystem};
+use shell::files::{FileError, open_lock};
+use shell::printable;
+use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,8 +31,6 @@ const STEP: &str = "step-";
 const WRITING: &str = ".writing-";
 /// Prefix of one that is being replaced.
 const REPLACED: &str = ".replaced-";
-/// Largest file of a checkpoint that is read: 16 GiB, far above any model here.
-const FILE_BYTES_MAX: u64 = 1 << 34;
 
 /// Why checkpoints can't be kept or read.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +45,14 @@ pub enum StoreError {
         /// Why not.
         source: io::Error,
     },
+    /// A file can't be opened or read, or is something else than a file.
+    #[error("cannot read {}: {source}", path.display())]
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// What is wrong.
+        source: FileError,
+    },
     /// Another coordinator is at work here.
     #[error("{} is in use by another coordinator; stop it, or choose another --checkpoint-dir", .0.display())]
     Locked(PathBuf),
@@ -53,6 +64,57 @@ pub enum StoreError {
         /// What is wrong.
         source: CheckpointError,
     },
+    /// The checkpoint is of another run.
+    #[error(
+        "{} is of another configuration:{}\nuse its values to go on with it, another --checkpoint-dir for another run, \
+         or --resume never to move earlier checkpoints aside and start anew",
+        path.display(), list(differences)
+    )]
+    Different {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Name, saved value, current value.
+        differences: Vec<(String, String, String)>,
+    },
+}
+
+fn list(differences: &[(String, String, String)]) -> String {
+    let line = |(name, saved, current): &(String, String, String)| {
+        format!("\n  {}: saved {}, now {current}", printable(name), printable(saved))
+    };
+    differences.iter().map(line).collect()
+}
+
+/// What a checkpoint must be for a run to go on from it, as far as that is known before the data is there.
+#[derive(Clone, Debug)]
+pub struct Expected {
+    config: BTreeMap<String, String>,
+    model_bytes_max: u64,
+    optimizer_bytes_max: u64,
+}
+
+impl Expected {
+    /// Checkpoints of a run with this configuration, on whatever data.
+    #[must_use]
+    pub fn of(config: &RunConfig) -> Self {
+        Self::new(config.fields(), &config.model.layout(), config.optimizer.slots())
+    }
+
+    fn new(mut config: BTreeMap<String, String>, layout: &Layout, slots: &[&str]) -> Self {
+        config.retain(|name, _| !DATA_FIELDS.contains(&name.as_str()));
+        Self {
+            config,
+            model_bytes_max: tensors_bytes_max(layout, &[""]),
+            optimizer_bytes_max: tensors_bytes_max(layout, slots),
+        }
+    }
+
+    /// In what the manifest's configuration is another one.
+    fn differences(&self, manifest: &Manifest) -> Vec<(String, String, String)> {
+        let mut saved = manifest.config.clone();
+        saved.retain(|name, _| !DATA_FIELDS.contains(&name.as_str()));
+        difference(&saved, &self.config)
+    }
 }
 
 /// What [`Store::newest`] found.
@@ -87,8 +149,8 @@ impl Store {
     fn open_on(disk: Box<dyn Disk>, root: &Path, keep: usize) -> Result<Self, StoreError> {
         std::fs::create_dir_all(root).map_err(failed("create", root))?;
         let lock_path = root.join(LOCK_FILE);
-        let lock = File::options().create(true).append(true).open(&lock_path);
-        let lock = lock.map_err(failed("open", &lock_path))?;
+        let lock =
+            open_lock(&lock_path).map_err(|source| StoreError::File { path: lock_path.clone(), source })?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(StoreError::Locked(root.to_owned())),
@@ -108,13 +170,14 @@ impl Store {
     /// The newest valid checkpoint, and what was wrong with newer ones.
     ///
     /// # Errors
-    /// When the directory can't be listed.
-    pub fn newest(&self) -> Result<Found, StoreError> {
+    /// When the directory can't be listed, or the newest whose manifest is whole is of another configuration.
+    pub fn newest(&self, expected: &Expected) -> Result<Found, StoreError> {
         let mut rejected = Vec::new();
         for step in self.steps()?.into_iter().rev() {
             let path = self.root.join(directory(step));
-            match load_on(&*self.disk, &path) {
+            match load_on(&*self.disk, &path, expected) {
                 Ok(verified) => return Ok(Found { newest: Some((path, verified)), rejected }),
+                Err(error @ StoreError::Different { .. }) => return Err(error),
                 Err(error) => rejected.push(error),
             }
         }
@@ -214,20 +277,24 @@ impl Store {
 /// Reads and verifies the checkpoint in the directory `path`.
 ///
 /// # Errors
-/// When it can't be read or is not valid.
-pub fn load(path: &Path) -> Result<Verified, StoreError> {
-    load_on(&FileSystem, path)
+/// When it can't be read, is not valid, or is of another configuration.
+pub fn load(path: &Path, expected: &Expected) -> Result<Verified, StoreError> {
+    load_on(&FileSystem, path, expected)
 }
 
-fn load_on(disk: &dyn Disk, path: &Path) -> Result<Verified, StoreError> {
+fn load_on(disk: &dyn Disk, path: &Path, expected: &Expected) -> Result<Verified, StoreError> {
     let invalid = |source| StoreError::Invalid { path: path.to_owned(), source };
-    let read = |file, bytes_max: u64| {
+    let read = |file, bytes_max| {
         let path = path.join(file);
-        disk.read(&path, bytes_max.min(FILE_BYTES_MAX)).map_err(failed("read", &path))
+        disk.read(&path, bytes_max).map_err(|source| StoreError::File { path, source })
     };
     let manifest = Manifest::parse(&read(MANIFEST_FILE, MANIFEST_BYTES_MAX)?).map_err(invalid)?;
-    let model = read(MODEL_FILE, manifest.bytes_of(MODEL_FILE).map_err(invalid)?)?;
-    let optimizer = read(OPTIMIZER_FILE, manifest.bytes_of(OPTIMIZER_FILE).map_err(invalid)?)?;
+    let differences = expected.differences(&manifest);
+    if !differences.is_empty() {
+        return Err(StoreError::Different { path: path.to_owned(), differences });
+    }
+    let model = read(MODEL_FILE, expected.model_bytes_max)?;
+    let optimizer = read(OPTIMIZER_FILE, expected.optimizer_bytes_max)?;
     manifest.verify(model, optimizer).map_err(invalid)
 }
 

@@ -9,6 +9,7 @@
 #![allow(clippy::print_stdout, reason = "a benchmark's result")]
 
 use clap::Parser;
+use common::checkpoint::{MANIFEST_FILE, MODEL_FILE, Manifest, OPTIMIZER_FILE};
 use common::ids::Epoch;
 use common::leaf::Plan;
 use common::model::ModelSpec;
@@ -94,7 +95,9 @@ fn parameters(model: &ModelSpec, checkpoint: Option<&Path>) -> anyhow::Result<Ve
     let layout = model.layout();
     let Some(path) = checkpoint else { return Ok(Init::He.draw(&layout, SEED)) };
     let slots = OptimizerSpec::Adam(Moments::new(0.0)).slots();
-    Ok(coordinator::store::load(path)?.decode(&layout, slots)?.params)
+    let read = |file| std::fs::read(path.join(file));
+    let manifest = Manifest::parse(&read(MANIFEST_FILE)?)?;
+    Ok(manifest.verify(read(MODEL_FILE)?, read(OPTIMIZER_FILE)?)?.decode(&layout, slots)?.params)
 }
 
 /// Every `world`th leaf of the first epoch, from the `rank`th on.

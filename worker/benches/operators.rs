@@ -159,7 +159,7 @@ fn mnist(folder: &str, n: usize) -> Samples {
         flate2::read::GzDecoder::new(file).read_to_end(&mut content).expect("gzip data");
         content
     };
-    let all = common::idx::parse(&read("train-images-idx3-ubyte"), &read("train-labels-idx1-ubyte"));
+    let all = common::idx::parse(read("train-images-idx3-ubyte"), read("train-labels-idx1-ubyte"));
     let all = all.expect("IDX files");
     let side = SIDE * SIDE;
     Samples::new(all.pixels()[..n * side].to_vec(), all.labels()[..n].to_vec()).expect("a part of MNIST")

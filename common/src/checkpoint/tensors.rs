@@ -35,6 +35,20 @@ pub enum TensorsError {
     NonFinite(String),
 }
 
+/// Most bytes of a tensor's entry in a file's header, without its name: type, shape and place, in JSON.
+const ENTRY_BYTES_MAX: usize = 256;
+/// Most bytes of a file before its first entry: the header's length, and what begins and pads it.
+const START_BYTES_MAX: usize = 64;
+
+/// Most bytes that a file of such tensors has, as [`Checkpoint::encode`](super::Checkpoint::encode) writes it.
+#[must_use]
+pub fn bytes_max(layout: &Layout, prefixes: &[&str]) -> u64 {
+    let entry = |prefix: &str, name: &str| named(prefix, name).len() + ENTRY_BYTES_MAX;
+    let entries = |prefix: &&str| -> usize { layout.iter().map(|(spec, _)| entry(prefix, &spec.name)).sum() };
+    let header: usize = prefixes.iter().map(entries).sum();
+    (START_BYTES_MAX + header + prefixes.len() * layout.len() * size_of::<f32>()) as u64
+}
+
 /// One file with the tensors of `slices`, each named `<prefix>.<tensor>`, or `<tensor>` where the prefix is empty.
 ///
 /// # Panics

@@ -42,6 +42,21 @@ fn what_was_saved_is_loaded_bit_for_bit() {
 }
 
 #[test]
+fn no_file_is_longer_than_its_layout_allows() {
+    let largest = ModelSpec::Mlp { hidden: vec![1; crate::model::HIDDEN_LAYERS_MAX] };
+    for layout in [layout(), ModelSpec::Linear.layout(), largest.layout()] {
+        let values = vec![0.0; layout.len()];
+        let slots = SLOTS.map(|name| (name.to_owned(), values.clone())).into();
+        let [(_, model), (_, optimizer), _] =
+            Checkpoint { params: values, slots, ..checkpoint() }.encode(&layout);
+        for (file, prefixes) in [(model, &[""][..]), (optimizer, &SLOTS)] {
+            let (bytes, most) = (file.len() as u64, tensors_bytes_max(&layout, prefixes));
+            assert!((bytes..bytes + 20_000).contains(&most), "{bytes} of at most {most}");
+        }
+    }
+}
+
+#[test]
 fn every_flipped_byte_is_refused() {
     let files = checkpoint().encode(&layout());
     for file in 0..files.len() {

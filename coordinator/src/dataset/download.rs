@@ -15,7 +15,8 @@ use super::parts::{Content, Part};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use indicatif::MultiProgress;
 use mirror::{Client, Failure, Mirror};
-use std::fs::{self, File, Permissions};
+use shell::files::{FileError, open_directory};
+use std::fs::{self, Permissions};
 use std::io;
 use std::iter;
 use std::os::unix::fs::PermissionsExt;
@@ -146,13 +147,13 @@ fn attempt(
         .tempfile_in(folder)?;
     let bytes = mirror.fetch(client, file, &mut temporary)?;
     let content = check(temporary.path()).map_err(|error| match error {
-        DatasetError::Read { source, .. } => Failure::Disk(source),
+        DatasetError::Read { source: FileError::System(source), .. } => Failure::Disk(source),
         why => FetchError::Foreign { bytes, why: Box::new(why) }.into(),
     })?;
     let target = folder.join(file);
     temporary.as_file().sync_all()?;
     temporary.persist(&target).map_err(|error| error.error)?;
-    File::open(folder)?.sync_all()?;
+    open_directory(folder)?.sync_all()?;
     info!(file, mirror = mirror.base(), bytes, "downloaded");
     Ok((target, content))
 }

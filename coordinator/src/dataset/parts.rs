@@ -1,7 +1,7 @@
 //! A data set as four files of MNIST's names, each plain or in gzip: found, read, checked and put together.
 //!
 //! Memory is bounded before a byte is believed: a file is read up to what its header announces and one byte more, its
-//! header may announce [`PART_BYTES_MAX`] at most, and buffers grow with the bytes that have arrived.
+//! header may announce [`PART_BYTES_MAX`] at most, and what was read becomes the samples where it lies.
 
 use super::{Dataset, DatasetError};
 use common::config::hex;
@@ -9,9 +9,10 @@ use common::idx::{self, IdxError, Kind};
 use common::sample::{Samples, SamplesError};
 use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest, Sha256};
+use shell::files::{Links, open_regular};
 use std::cmp::Ordering;
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::fs;
+use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 /// Most bytes of one file, uncompressed: 20 times MNIST's largest.
@@ -61,7 +62,7 @@ pub(super) fn find(folder: &Path, part: Part) -> Result<Option<PathBuf>, Dataset
         match fs::metadata(&path) {
             Ok(_) => return Ok(Some(path)),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(source) => return Err(DatasetError::Read { path, source }),
+            Err(source) => return Err(DatasetError::Read { path, source: source.into() }),
         }
     }
     Ok(None)
@@ -70,9 +71,11 @@ pub(super) fn find(folder: &Path, part: Part) -> Result<Option<PathBuf>, Dataset
 /// The uncompressed content of a file, as long as its header says. Its first bytes tell whether it is compressed, not
 /// its name: some servers uncompress what they send.
 pub(super) fn read(path: &Path, kind: Kind) -> Result<Vec<u8>, DatasetError> {
+    let file = open_regular(path, PART_BYTES_MAX, Links::Followed);
     let path = || path.to_owned();
-    let failed = |source| DatasetError::Read { path: path(), source };
-    let mut file = BufReader::with_capacity(BUFFER_BYTES, File::open(path()).map_err(failed)?);
+    let failed = |source: io::Error| DatasetError::Read { path: path(), source: source.into() };
+    let file = file.map_err(|source| DatasetError::Read { path: path(), source })?;
+    let mut file = BufReader::with_capacity(BUFFER_BYTES, file);
     let gzip = file.fill_buf().map_err(failed)?.starts_with(&GZIP_MAGIC);
     let mut reader: Box<dyn Read> = if gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
     let mut content = Vec::new();
@@ -92,6 +95,9 @@ pub(super) fn read(path: &Path, kind: Kind) -> Result<Vec<u8>, DatasetError> {
     if expected > PART_BYTES_MAX {
         return Err(DatasetError::TooLarge { path: path(), announced: expected });
     }
+    // At once: a buffer that grows holds its content twice while it moves. Untouched memory costs nothing.
+    let missing = (expected + 1).saturating_sub(content.len() as u64) as usize;
+    content.try_reserve_exact(missing).map_err(|_| failed(ErrorKind::OutOfMemory.into()))?;
     // A byte more than announced shows that the file goes on; without one, gzip's own checksum was compared.
     fill(&mut content, expected + 1)?;
     let got = content.len() as u64;
@@ -122,7 +128,7 @@ pub(super) fn assemble(
 }
 
 fn pair((images, pixels): Content, (labels, classes): Content) -> Result<Samples, DatasetError> {
-    let samples = idx::parse(&pixels, &classes).map_err(|source| match source {
+    let samples = idx::parse(pixels, classes).map_err(|source| match source {
         IdxError::Samples(SamplesError::Label { index, label }) => {
             let offset = idx::header_bytes(Kind::Labels) + index;
             DatasetError::Label { path: labels, offset, label }

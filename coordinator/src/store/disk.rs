@@ -1,8 +1,9 @@
 //! The few things that a store asks of a file system, so that a test can let each of them fail.
 
+use shell::files::{self, FileError, Links};
 use std::fmt::Debug;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 /// A file system. Every call is durable or not as its documentation says, and blocks.
@@ -39,11 +40,11 @@ pub trait Disk: Debug + Send {
     /// # Errors
     /// When it can't be listed.
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
-    /// A file's content, at most `bytes_max` and one byte more: enough to see that it is longer.
+    /// The content of a file of at most `bytes_max` bytes. No link is followed to it.
     ///
     /// # Errors
-    /// When it can't be read.
-    fn read(&self, path: &Path, bytes_max: u64) -> io::Result<Vec<u8>>;
+    /// When it is longer, no regular file, or can't be read.
+    fn read(&self, path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileError>;
 }
 
 /// A file that this program has just created. After any error it may be torn and must not be used: not even a second
@@ -75,7 +76,7 @@ impl Disk for FileSystem {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        File::open(path)?.sync_all()
+        files::open_directory(path)?.sync_all()
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -101,10 +102,8 @@ impl Disk for FileSystem {
         Ok(names)
     }
 
-    fn read(&self, path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
-        Ok(bytes)
+    fn read(&self, path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileError> {
+        files::read_regular(path, bytes_max, Links::Refused)
     }
 }
 

@@ -31,8 +31,13 @@ fn checkpoint(step: u64) -> Checkpoint {
     }
 }
 
+fn expected() -> Expected {
+    let config = [("seed".to_owned(), "1".to_owned())].into();
+    Expected::new(config, &layout(), &["momentum_buffer"])
+}
+
 fn newest(root: &Path) -> (Option<Checkpoint>, Vec<String>) {
-    let found = Store::open(root, 3).unwrap().newest().unwrap();
+    let found = Store::open(root, 3).unwrap().newest(&expected()).unwrap();
     let decode =
         |(_, verified): (PathBuf, Verified)| verified.decode(&layout(), &["momentum_buffer"]).unwrap();
     (found.newest.map(decode), found.rejected.iter().map(ToString::to_string).collect())
@@ -48,7 +53,7 @@ fn names(root: &Path) -> Vec<String> {
 fn the_newest_checkpoint_is_found_and_saving_twice_gives_the_same_bytes() {
     let root = tempfile::tempdir().unwrap();
     let store = Store::open(root.path(), 3).unwrap();
-    assert!(store.newest().unwrap().newest.is_none());
+    assert!(store.newest(&expected()).unwrap().newest.is_none());
     for step in [1, 2, 2] {
         let path = store.save(&checkpoint(step), &layout()).unwrap();
         assert_eq!(fs::read_dir(&path).unwrap().count(), 3);
@@ -134,6 +139,33 @@ fn a_checkpoint_with_numbers_that_are_not_finite_is_passed_over() {
 }
 
 #[test]
+fn a_file_that_no_such_model_has_is_not_read() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path(), 3).unwrap();
+    store.save(&checkpoint(1), &layout()).unwrap();
+    let path = store.save(&checkpoint(2), &layout()).unwrap();
+    drop(store);
+    // It takes no room on the disk, and would take all of the memory.
+    File::options().write(true).open(path.join(MODEL_FILE)).unwrap().set_len(1 << 40).unwrap();
+    let (found, rejected) = newest(root.path());
+    assert_eq!(found, Some(checkpoint(1)));
+    assert!(rejected[0].contains("model.safetensors: it has 1099511627776 bytes or more"), "{rejected:?}");
+}
+
+#[test]
+fn a_checkpoint_of_another_configuration_is_refused_unread() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path(), 3).unwrap();
+    let mut other = checkpoint(2);
+    other.config.insert("seed".to_owned(), "\x1b[31m2".to_owned());
+    let path = store.save(&other, &layout()).unwrap();
+    fs::write(path.join(MODEL_FILE), "").unwrap();
+    let error = store.newest(&expected()).unwrap_err();
+    assert!(matches!(&error, StoreError::Different { path: of, .. } if *of == path), "{error}");
+    assert!(error.to_string().contains("seed: saved \\u001b[31m2, now 1"), "{error}");
+}
+
+#[test]
 fn a_second_coordinator_is_refused_while_the_first_is_there() {
     let root = tempfile::tempdir().unwrap();
     let first = Store::open(root.path(), 1).unwrap();
@@ -151,8 +183,8 @@ fn set_aside_means_moved_and_never_deleted() {
     for life in ["earlier-1", "earlier-2"] {
         store.save(&checkpoint(7), &layout()).unwrap();
         assert_eq!(store.set_aside().unwrap(), Some(root.path().join(life)));
-        assert!(store.newest().unwrap().newest.is_none());
-        assert!(load(&root.path().join(life).join("step-000000000007")).is_ok());
+        assert!(store.newest(&expected()).unwrap().newest.is_none());
+        assert!(load(&root.path().join(life).join("step-000000000007"), &expected()).is_ok());
     }
 }
 

@@ -3,6 +3,7 @@ use super::*;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use server::{Reply, Server};
+use std::fs::File;
 use std::io::Write;
 use std::sync::Barrier;
 use std::time::{Instant, SystemTime};

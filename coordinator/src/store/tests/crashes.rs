@@ -30,7 +30,7 @@ fn save(root: &TempDir, model: &Model, step: u64) -> Result<PathBuf, StoreError>
 /// What is wrong with what the next coordinator finds on a disk: it must find one of these steps, whole.
 fn verdict(root: &TempDir, disk: Model, steps: &[u64]) -> Result<(), String> {
     let store = Store::open_on(Box::new(disk.clone()), root.path(), 1).map_err(|error| error.to_string())?;
-    let found = store.newest().map_err(|error| error.to_string())?;
+    let found = store.newest(&expected()).map_err(|error| error.to_string())?;
     if !found.rejected.is_empty() {
         return Err(format!("bears a checkpoint's name and is none: {:?}", found.rejected));
     }

@@ -6,6 +6,7 @@
 
 use super::super::disk::{Disk, NewFile};
 use common::rng::Stream;
+use shell::files::{FileError, Kind};
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};
@@ -281,11 +282,14 @@ impl Disk for Model {
         Ok(inner.state.entries(id)?.keys().cloned().collect())
     }
 
-    fn read(&self, path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    fn read(&self, path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileError> {
         let inner = self.lock();
         match &inner.state.0[self.find(&inner.state, path)?] {
-            Node::Directory(_) => Err(ErrorKind::IsADirectory.into()),
-            Node::File { content, .. } => Ok(content[..content.len().min(bytes_max as usize + 1)].to_vec()),
+            Node::Directory(_) => Err(FileError::NotRegular(Kind::Directory)),
+            Node::File { content, .. } if content.len() as u64 > bytes_max => {
+                Err(FileError::TooLarge { bytes: content.len() as u64, bytes_max })
+            }
+            Node::File { content, .. } => Ok(content.clone()),
         }
     }
 }
