@@ -10,6 +10,7 @@ mod hostile_bytes;
 mod liars;
 mod links_fail;
 mod neighbours;
+mod odd_files;
 mod processes;
 mod repeats;
 mod same_bits;
