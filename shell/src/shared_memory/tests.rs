@@ -71,6 +71,21 @@ fn only_the_memory_that_was_offered_is_opened() {
 }
 
 #[test]
+fn a_file_or_another_users_memory_is_not_taken_for_one() {
+    let file = OwnedFd::from(tempfile::tempfile().unwrap());
+    assert!(!is_memory(&file).unwrap(), "a file without a name");
+    let memory = create_file(1).unwrap();
+    assert!(is_memory(&memory).unwrap());
+    let address = Address { descriptor: descriptor(&memory), token: 1 };
+    assert!(View::open(this(), address).is_ok());
+    let nobody = Some(rustix::fs::Uid::from_raw(65_534));
+    match rustix::fs::fchown(&memory, nobody, None) {
+        Ok(()) => assert!(View::open(this(), address).is_err(), "another user's"),
+        Err(_) => crate::report("only root can give a memory away: that one was not tried"),
+    }
+}
+
+#[test]
 fn what_a_peer_exchanges_between_two_looks_is_not_read() {
     let memory = Memory::create().unwrap();
     memory.lease(6).unwrap().write(0, b"shared").unwrap();
@@ -87,7 +102,7 @@ fn what_a_peer_exchanges_between_two_looks_is_not_read() {
             }
         });
         let mut leaked = 0;
-        for _ in 0..20_000 {
+        for _ in 0..50_000 {
             let mut bytes = [0; 6];
             let Ok(view) = View::open(this(), address) else { continue };
             leaked += usize::from(view.read(0, &mut bytes).is_ok() && bytes == *b"secret");
