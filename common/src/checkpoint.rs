@@ -1,6 +1,7 @@
 //! What a checkpoint holds and how it becomes bytes: three files, the manifest last. No disk here.
 //!
-//! Nothing in it depends on time, host or cluster, so two runs that are at the same step have the same bytes. The
+//! Nothing in it depends on time, host or cluster, so two runs that are at the same step have the same bytes. A run that
+//! is held to one arithmetic records which: what all its workers have in common is no matter of the cluster. The
 //! manifest records size and SHA-256 of the other two files, and of itself: where it is right, everything is.
 
 mod tensors;
@@ -10,6 +11,7 @@ pub use tensors::{TensorsError, bytes_max as tensors_bytes_max};
 use crate::config::{DATASET_FIELD, hex};
 use crate::ids::{Epoch, Step};
 use crate::metrics::Totals;
+use crate::numerics::NumericsDigest;
 use crate::params::Layout;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -21,8 +23,10 @@ pub const MODEL_FILE: &str = "model.safetensors";
 pub const OPTIMIZER_FILE: &str = "optimizer.safetensors";
 /// The commit point.
 pub const MANIFEST_FILE: &str = "manifest.json";
-/// Changes when older programs could not read a checkpoint any more.
-pub const FORMAT_VERSION: u32 = 1;
+/// Changes when older programs could not read a checkpoint any more. Version 1 had no `numerics`.
+pub const FORMAT_VERSION: u32 = 2;
+/// The oldest version that is read.
+const FORMAT_VERSION_MIN: u32 = 1;
 /// Longest manifest that is read.
 pub const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 
@@ -75,6 +79,9 @@ pub struct Manifest {
     pub fingerprint: String,
     /// Everything that the numbers depend on.
     pub config: BTreeMap<String, String>,
+    /// The arithmetic that all steps so far were computed with, where the run is held to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numerics: Option<NumericsDigest>,
     /// The other files.
     pub files: BTreeMap<String, FileRecord>,
     /// Digest of this file with this field empty.
@@ -88,6 +95,8 @@ pub struct Checkpoint {
     pub position: Position,
     /// What it is.
     pub config: BTreeMap<String, String>,
+    /// The arithmetic that all steps so far were computed with, where the run is held to one.
+    pub numerics: Option<NumericsDigest>,
     /// Flat, in layout order.
     pub params: Vec<f32>,
     /// The optimizer's slots in their order, each like `params`.
@@ -110,7 +119,9 @@ pub enum CheckpointError {
     #[error("{MANIFEST_FILE} can't be read: {0}")]
     Manifest(#[from] serde_json::Error),
     /// Another version wrote it.
-    #[error("{MANIFEST_FILE} has format version {got}, this program reads {FORMAT_VERSION}")]
+    #[error(
+        "{MANIFEST_FILE} has format version {got}, this program reads {FORMAT_VERSION_MIN} to {FORMAT_VERSION}"
+    )]
     Version {
         /// The version found.
         got: u32,
@@ -172,6 +183,7 @@ impl Checkpoint {
             position: self.position.clone(),
             fingerprint: crate::config::fingerprint(&self.config),
             config: self.config.clone(),
+            numerics: self.numerics,
             files: files.map(|(name, record)| (name.to_owned(), record)).into(),
             sha256: String::new(),
         };
@@ -191,7 +203,7 @@ impl Manifest {
             format_version: u32,
         }
         let Version { format_version: got } = serde_json::from_slice(bytes)?;
-        if got != FORMAT_VERSION {
+        if !(FORMAT_VERSION_MIN..=FORMAT_VERSION).contains(&got) {
             return Err(CheckpointError::Version { got });
         }
         let manifest: Self = serde_json::from_slice(bytes)?;
@@ -245,8 +257,8 @@ impl Verified {
         let mut model = tensors::decode(&self.model, layout, &[""]).map_err(within(MODEL_FILE))?;
         let values = tensors::decode(&self.optimizer, layout, slots).map_err(within(OPTIMIZER_FILE))?;
         let slots = slots.iter().map(|&name| name.to_owned()).zip(values).collect();
-        let Manifest { position, config, .. } = self.manifest;
-        Ok(Checkpoint { position, config, params: model.remove(0), slots })
+        let Manifest { position, config, numerics, .. } = self.manifest;
+        Ok(Checkpoint { position, config, numerics, params: model.remove(0), slots })
     }
 }
 

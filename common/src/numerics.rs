@@ -9,15 +9,31 @@ use crate::model::ModelSpec;
 use crate::params::Init;
 use crate::rng::Stream;
 use crate::sample::{CLASSES, PIXELS, Samples};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt;
 
 /// The seed of all that is drawn here; any number, but the same on both sides.
 const SEED: u64 = 1;
 
-/// What the bits of the canned gradients came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What the bits of the canned gradients came to: as text, 16 hexadecimal digits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct NumericsDigest(pub u64);
+
+impl From<NumericsDigest> for String {
+    fn from(digest: NumericsDigest) -> Self {
+        digest.to_string()
+    }
+}
+
+impl TryFrom<String> for NumericsDigest {
+    type Error = std::num::ParseIntError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        u64::from_str_radix(&text, 16).map(Self)
+    }
+}
 
 impl fmt::Display for NumericsDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -296,13 +296,14 @@ impl Trainer {
         }
     }
 
-    /// All that is needed to go on from here.
+    /// All that is needed to go on from here. Which arithmetic computed it is not known here.
     #[must_use]
     pub fn checkpoint(&self) -> Checkpoint {
         let slots = self.optimizer.slots().map(|(name, values)| (name.to_owned(), values.to_vec()));
         Checkpoint {
             position: self.position.clone(),
             config: self.config.fields(),
+            numerics: None,
             params: self.params.to_vec(),
             slots: slots.collect(),
         }

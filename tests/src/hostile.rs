@@ -223,7 +223,9 @@ fn checkpoint_seed() -> Vec<u8> {
         best: None,
     };
     let config = [("seed".to_owned(), "1".to_owned())].into();
+    let numerics = Some(NumericsDigest(3));
     let (params, slots) = (values().to_vec(), vec![(String::new(), values().to_vec())]);
-    let [(_, model), _, (_, manifest)] = Checkpoint { position, config, params, slots }.encode(&layout());
+    let [(_, model), _, (_, manifest)] =
+        Checkpoint { position, config, numerics, params, slots }.encode(&layout());
     joined(&manifest, &model)
 }

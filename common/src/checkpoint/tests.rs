@@ -24,6 +24,7 @@ fn checkpoint() -> Checkpoint {
             best: Some(Best { step: Step(10), correct: 9, samples: 10 }),
         },
         config: [("model", "mlp(3)"), ("seed", "1")].map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
+        numerics: Some(NumericsDigest(0x0123_4567_89ab_cdef)),
         params: values(),
         slots: SLOTS.map(|name| (name.to_owned(), values())).into(),
     }
@@ -84,7 +85,7 @@ fn a_file_that_is_cut_short_is_refused_by_name() {
 #[test]
 fn another_versions_manifest_is_refused_with_both_versions() {
     let [.., (_, manifest)] = checkpoint().encode(&layout());
-    let text = String::from_utf8(manifest).unwrap().replace("\"format_version\": 1", "\"format_version\": 9");
+    let text = String::from_utf8(manifest).unwrap().replace("\"format_version\": 2", "\"format_version\": 9");
     let error = Manifest::parse(text.as_bytes()).unwrap_err();
     assert!(matches!(error, CheckpointError::Version { got: 9 }), "{error}");
 }
@@ -130,6 +131,25 @@ fn differences_name_every_field_on_either_side() {
     let text: Vec<String> =
         difference(&saved, &current).iter().map(|(n, s, c)| format!("{n} {s} {c}")).collect();
     assert_eq!(text, ["lr 0.1 0.2", "new unset y", "old x unset"]);
+}
+
+#[test]
+fn a_manifest_records_the_arithmetic_that_a_run_is_held_to() {
+    let text = |numerics| {
+        let [.., (_, manifest)] = Checkpoint { numerics, ..checkpoint() }.encode(&layout());
+        String::from_utf8(manifest).unwrap()
+    };
+    let held = text(checkpoint().numerics);
+    assert!(held.contains("\"numerics\": \"0123456789abcdef\""), "{held}");
+    let free = text(None);
+    assert!(!free.contains("numerics"), "who computed leaves no trace: {free}");
+    assert_eq!(Manifest::parse(free.as_bytes()).unwrap().numerics, None);
+}
+
+#[test]
+fn a_manifest_of_the_first_version_is_read() {
+    let manifest = Manifest::parse(include_bytes!("version-1.json")).unwrap();
+    assert_eq!((manifest.format_version, manifest.numerics), (1, None));
 }
 
 proptest! {

@@ -26,6 +26,7 @@ fn checkpoint(step: u64) -> Checkpoint {
             best: None,
         },
         config: [("seed".to_owned(), "1".to_owned())].into(),
+        numerics: None,
         params: values.clone(),
         slots: vec![("momentum_buffer".to_owned(), values)],
     }
