@@ -8,6 +8,7 @@ mod cores;
 use crate::RunError;
 use crate::driver::Input;
 use crate::report::screen::Screen;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -34,6 +35,19 @@ pub struct Local {
     pub trace: Option<PathBuf>,
 }
 
+/// The name of the local worker of this number.
+fn name_of(index: u32) -> String {
+    format!("local-{index}")
+}
+
+impl Local {
+    /// The names of the workers. Nobody else may have one: whoever held it, and went on beating, would keep a worker that
+    /// has to come again out for ever.
+    pub(crate) fn names(&self) -> BTreeSet<String> {
+        (0..self.workers).map(name_of).collect()
+    }
+}
+
 /// Started workers.
 pub(crate) struct LocalWorkers {
     inputs: Vec<ChildStdin>,
@@ -52,7 +66,7 @@ impl LocalWorkers {
         let living = Arc::new(AtomicUsize::new(local.workers as usize));
         let allowed = cores::allowed();
         for index in 0..local.workers {
-            let name = format!("local-{index}");
+            let name = name_of(index);
             let started = match cores::of_worker(index, local.workers, local.threads, &allowed) {
                 Some(own) => cores::within(own, || spawn(local, address, &name)),
                 None => spawn(local, address, &name),

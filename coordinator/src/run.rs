@@ -280,8 +280,9 @@ impl Prepared {
         let listeners = doors.listen()?;
         let (end_server, until) = watch::channel(());
         let precision = trainer.config().wire_dtype;
+        let names = options.local.as_ref().map(Local::names).unwrap_or_default();
         let mut server =
-            tokio::spawn(server::serve(listeners, layout.len(), precision, inbox.clone(), until));
+            tokio::spawn(server::serve(listeners, names, layout.len(), precision, inbox.clone(), until));
         let asking = tokio::spawn(forward(stop, inbox.clone()));
         let local = match &options.local {
             Some(local) => Some(LocalWorkers::start(local, &here, &screen, &inbox)?),

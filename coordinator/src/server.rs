@@ -22,6 +22,7 @@ use proto::wire::{FromCoordinator, FromWorker};
 use proto::{FRAME_BYTES, MESSAGE_BYTES_MAX, MESSAGES_AT_ONCE, STILL_ARRIVING, WINDOW_BYTES};
 use shell::shared_memory::{Address, View};
 use shell::trace::{self, Track};
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -78,12 +79,14 @@ impl Outbox {
     }
 }
 
-/// Serves until `until` is closed, then waits for open connections to end.
+/// Serves until `until` is closed, then waits for open connections to end. A worker of a name in `reserved` must come through
+/// the local socket, where there is one.
 ///
 /// # Errors
 /// When a listener fails.
 pub(crate) async fn serve(
     listeners: Listeners,
+    reserved: BTreeSet<String>,
     elements: usize,
     precision: Precision,
     inbox: mpsc::Sender<Input>,
@@ -92,12 +95,13 @@ pub(crate) async fn serve(
     let service = Service {
         elements,
         precision,
+        reserved: Arc::new(if listeners.short.is_some() { reserved } else { BTreeSet::new() }),
         buffers: Buffers::default(),
         board: Arc::new(Board::new()),
         inbox,
         connections: Arc::new(AtomicU64::new(0)),
     };
-    let local_service = service.clone();
+    let local_service = Service { reserved: Arc::default(), ..service.clone() };
     let closed = |mut until: watch::Receiver<()>| async move { while until.changed().await.is_ok() {} };
     let until_too = until.clone();
     let tcp = async {
@@ -141,6 +145,8 @@ struct Service {
     elements: usize,
     /// Of a gradient's values.
     precision: Precision,
+    /// Names that its workers can't have.
+    reserved: Arc<BTreeSet<String>>,
     /// Of all connections' gradients.
     buffers: Buffers,
     board: Arc<Board>,
@@ -163,6 +169,7 @@ impl Cluster for Service {
         let lane = Arc::new(Lane::new(Arc::clone(&self.board)));
         let reader = Reader {
             connection,
+            reserved: Arc::clone(&self.reserved),
             decoder: WorkerDecoder::new(self.elements, self.precision, self.buffers.clone()),
             gradient_bytes: self.elements * size_of::<f32>(),
             wire: request.into_inner(),
@@ -187,8 +194,16 @@ impl Cluster for Service {
     }
 }
 
+/// A name that only a worker of the local socket may have.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the name {0} is kept for a worker that this coordinator starts itself; give this one another with --name"
+)]
+struct Reserved(String);
+
 struct Reader {
     connection: u64,
+    reserved: Arc<BTreeSet<String>>,
     decoder: WorkerDecoder,
     /// In memory.
     gradient_bytes: usize,
@@ -249,6 +264,9 @@ impl Reader {
     async fn hello(&mut self) -> Result<Hello, Option<String>> {
         let Ok(Some(wire)) = self.wire.message().await else { return Err(None) };
         match self.decoder.decode(wire) {
+            Ok(Some(WorkerMessage::Hello(hello))) if self.reserved.contains(&hello.name) => {
+                Err(Some(Reserved(hello.name).to_string()))
+            }
             Ok(Some(WorkerMessage::Hello(hello))) => Ok(hello),
             Ok(_) => Err(Some("the first message must be a hello".to_owned())),
             Err(error) => Err(Some(error.to_string())),
