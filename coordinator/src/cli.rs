@@ -67,8 +67,8 @@ pub struct Cluster {
     /// Where to listen for workers; port 0 takes a free one and says which [default: 127.0.0.1:29400; none with --local]
     #[arg(long, value_name = "HOST:PORT", env = "LOCKSTEP_BIND")]
     pub bind: Option<String>,
-    /// strict: refuse workers whose arithmetic differs from the first one's (another type of CPU, another build);
-    /// relaxed: take them too, and have bits that may depend on who computed what
+    /// strict: refuse workers whose arithmetic (by type of CPU and build) differs from that of the run's first answer, or of
+    /// the checkpoint that it goes on from; relaxed: take them too, and have bits that may depend on who computed what
     #[arg(long, env = "LOCKSTEP_NUMERICS", value_enum, default_value_t = NumericsRule::Strict)]
     pub numerics: NumericsRule,
     /// Share of the pieces, 0 to 1, that another worker computes as well; the run stops where the two differ, for one of

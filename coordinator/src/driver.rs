@@ -19,6 +19,7 @@ use crate::store::writer::Writer;
 use crate::trainer::{Evaluated, Outcome, Trainer, Work};
 use common::checkpoint::Checkpoint;
 use common::ids::{Incarnation, Round};
+use common::numerics::NumericsDigest;
 use common::protocol::coordinator::{Coordinator, Event, Limits, Verdict};
 use common::tree::Node;
 use ending::Ending;
@@ -47,6 +48,8 @@ const HEARTBEATS_PER_TIMEOUT: u32 = 5;
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
     pub(crate) limits: Limits,
+    /// The arithmetic that the checkpoint records, where the run goes on from one that does.
+    pub(crate) numerics: Option<NumericsDigest>,
     pub(crate) heartbeat_timeout: Duration,
     pub(crate) run_id: String,
     /// Steps between checkpoints besides those at the end of each epoch; 0 for none.
@@ -90,7 +93,7 @@ impl Driver {
     pub(crate) fn new(rules: Rules, trainer: Trainer, journal: Journal, writer: Writer) -> Self {
         let clock = Clock::start();
         Self {
-            machine: Coordinator::new(rules.limits, first_incarnation()),
+            machine: Coordinator::new(rules.limits, first_incarnation()).resumed_with(rules.numerics),
             heartbeat_due_us: clock.now_us(),
             rules,
             clock,

@@ -17,6 +17,7 @@ use crate::trainer::{Evaluated, Trainer};
 use crate::{RunError, server};
 use common::checkpoint::{Best, Manifest, Verified, difference};
 use common::config::{DATASET_FIELD, RunConfig};
+use common::numerics::NumericsDigest;
 use common::protocol::coordinator::Limits;
 use shell::printable;
 use shell::stop::StopRequests;
@@ -107,6 +108,8 @@ pub struct Prepared {
     store: Store,
     trainer: Trainer,
     resumed: bool,
+    /// The arithmetic that the checkpoint records.
+    numerics: Option<NumericsDigest>,
     journal: Journal,
     run_id: String,
     doors: Doors,
@@ -135,6 +138,7 @@ pub fn prepare(options: Options, screen: &Screen) -> Result<Prepared, RunError> 
     (config.dataset, config.dataset_digest, config.samples) = (name.clone(), digest, train.len() as u32);
     config.validate()?;
     let resumed = saved.is_some();
+    let numerics = saved.as_ref().and_then(|(_, saved)| saved.manifest.numerics);
     let trainer = match saved {
         None => Trainer::start(config, train, test),
         Some((path, saved)) => {
@@ -152,7 +156,7 @@ pub fn prepare(options: Options, screen: &Screen) -> Result<Prepared, RunError> 
     let journal = open_journal(&trainer, resumed, &run_id, &place, screen)?;
     introduce(&trainer, &name, doors.address, screen);
     let screen = screen.clone();
-    Ok(Prepared { options, screen, dataset: name, store, trainer, resumed, journal, run_id, doors })
+    Ok(Prepared { options, screen, dataset: name, store, trainer, resumed, numerics, journal, run_id, doors })
 }
 
 /// The checkpoint to go on from, with its directory.
@@ -272,7 +276,8 @@ impl Prepared {
     /// # Errors
     /// When the run fails; the last checkpoint is on disk then.
     pub async fn run(self, stop: StopRequests) -> Result<Summary, RunError> {
-        let Self { options, screen, dataset, store, mut trainer, resumed, journal, run_id, doors } = self;
+        let Self { options, screen, dataset, store, mut trainer, resumed, numerics, journal, run_id, doors } =
+            self;
         let (layout, steps_total) = (trainer.layout().clone(), trainer.config().length().total);
         let (inbox, receiver) = mpsc::channel(INBOX);
         let internal = |what: &str| RunError::Internal(what.to_owned());
@@ -298,6 +303,7 @@ impl Prepared {
         let writer = writer.map_err(|source| RunError::Thread { name: "checkpoint", source })?;
         let rules = Rules {
             limits: options.limits,
+            numerics,
             heartbeat_timeout: Duration::from_micros(options.limits.heartbeat_timeout_us),
             run_id,
             checkpoint_every: options.checkpoint_every,

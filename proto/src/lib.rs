@@ -25,7 +25,7 @@ pub mod values;
 pub use error::WireError;
 
 /// Both sides must speak the same version; a worker of another one is refused.
-pub const PROTOCOL_VERSION: u32 = 4;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// Largest encoded message that either side accepts: a leaf of 1,024 samples and some room for the fields around it.
 pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;

@@ -2,20 +2,28 @@
 
 use common::protocol::coordinator::QUARANTINE_AFTER;
 use common::tree::Node;
-use proto::message::{Answer, AnswerBody, WorkerMessage};
-use tests::golden::{Bench, assert_golden};
+use proto::message::{Answer, AnswerBody, Hello, WorkerMessage};
+use tests::golden::Bench;
 use tests::process::Process;
 use tests::scripted::{hello, work};
 use tests::visited::Visited;
 
 /// What a worker is told that spoils its gradients like this.
 fn told(visited: &Visited, name: &str, spoil: impl FnMut(&mut Answer)) -> String {
-    spoiled(&visited.address, name, spoil).expect_err("it should not be in at the end")
+    told_as(visited, hello(name), spoil)
+}
+
+fn told_as(visited: &Visited, hello: Hello, spoil: impl FnMut(&mut Answer)) -> String {
+    spoiled_as(&visited.address, hello, spoil).expect_err("it should not be in at the end")
+}
+
+fn spoiled(address: &str, name: &str, spoil: impl FnMut(&mut Answer)) -> Result<(), String> {
+    spoiled_as(address, hello(name), spoil)
 }
 
 /// Works until the stream ends, and spoils each gradient.
-fn spoiled(address: &str, name: &str, mut spoil: impl FnMut(&mut Answer)) -> Result<(), String> {
-    work(address, hello(name), |mut answer| {
+fn spoiled_as(address: &str, hello: Hello, mut spoil: impl FnMut(&mut Answer)) -> Result<(), String> {
+    work(address, hello, |mut answer| {
         if let AnswerBody::Gradient(_) = answer.body {
             spoil(&mut answer);
         }
@@ -68,11 +76,13 @@ fn a_wrong_answer_of_any_kind_is_refused_and_computed_elsewhere() {
 #[test]
 fn a_worker_that_lies_three_times_stays_out_and_stops_nobody() {
     let mut visited = Visited::new(&[]);
+    // One process, across its connections.
+    let liar = hello("liar");
     for _ in 0..QUARANTINE_AFTER {
-        let why = told(&visited, "liar", poison);
+        let why = told_as(&visited, liar.clone(), poison);
         assert!(why.contains("non-finite number"), "{why}");
     }
-    let why = told(&visited, "liar", poison);
+    let why = told_as(&visited, liar, poison);
     assert!(why.contains("quarantined"), "{why}");
     visited.run.wait_for_line("worker quarantined for the rest of the run worker=liar");
     visited.ends_golden_and_undisturbed();
@@ -107,31 +117,4 @@ fn an_audit_stops_the_run_where_bits_differ_and_names_both_workers() {
     assert_eq!(outcome.code, Some(1), "{}", outcome.errors);
     let words = ["step 0, piece", "honest", "miscomputes", "computed different bits"];
     assert!(words.iter().all(|words| outcome.errors.contains(words)), "{}", outcome.errors);
-}
-
-/// Honest but for what its canned gradients came to.
-fn of_another_machine(address: &str) -> Result<(), String> {
-    let mut hello = hello("other-machine");
-    hello.numerics.0 ^= 1;
-    work(address, hello, |answer| vec![WorkerMessage::Answer(answer)])
-}
-
-#[test]
-fn a_worker_of_other_arithmetic_is_refused_and_told_what_differs() {
-    let mut visited = Visited::new(&[]);
-    let told = of_another_machine(&visited.address).unwrap_err();
-    assert!(told.contains("its arithmetic differs") && told.contains("--numerics relaxed"), "{told}");
-    visited.run.wait_for_line("worker refused worker=other-machine");
-    visited.ends_golden_and_undisturbed();
-}
-
-#[test]
-fn relaxed_numerics_let_it_in_and_say_what_is_lost() {
-    let mut visited = Visited::new(&["--numerics", "relaxed"]);
-    visited.proxy.heal();
-    assert_eq!(of_another_machine(&visited.address), Ok(()));
-    let line =
-        visited.run.wait_for_line("its arithmetic differs from the first worker's worker=other-machine");
-    assert!(line.contains("may depend on who computed what"), "{line}");
-    assert_golden(&visited.run.wait());
 }

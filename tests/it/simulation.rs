@@ -9,7 +9,7 @@ const SEEDS: u64 = 5_000;
 const SABOTAGE_SEEDS: u64 = 500;
 
 /// What must happen in a sweep for it to mean anything.
-const KINDS: [&str; 35] = [
+const KINDS: [&str; 39] = [
     "audit",
     "connection cut, both learn",
     "connection dead, nobody learns",
@@ -17,6 +17,7 @@ const KINDS: [&str; 35] = [
     "connection half open, upwards dead",
     "coordinator crashed",
     "copy",
+    "impostor",
     "invalid answer",
     "late answer of a dropped member",
     "miscomputed leaf",
@@ -40,9 +41,12 @@ const KINDS: [&str; 35] = [
     "worker frozen",
     "worker gave up",
     "worker left",
+    "worker left at its welcome",
     "worker of other numerics let in",
     "worker of other numerics refused",
+    "worker of other numerics removed",
     "worker slowed",
+    "worker under a taken name refused",
     "workers cut off, messages late",
     "workers cut off, messages lost",
 ];
@@ -84,7 +88,9 @@ fn every_planted_fault_is_noticed_by_the_promise_that_guards_it() {
         (Sabotage::LoseGrant, "no_thread_idles_while_leaves_wait"),
         (Sabotage::Hoard, "members_hold_one_piece_ahead"),
         (Sabotage::Misattribute, "honest_workers_are_not_accused"),
-        (Sabotage::ForgetNames, "liars_stay_out"),
+        (Sabotage::ForgetInstances, "liars_stay_out"),
+        (Sabotage::TrustNames, "names_are_kept"),
+        (Sabotage::ForgetArithmetic, "members_compute_alike"),
         (Sabotage::IgnoreVersions, "answers_are_fresh"),
         (Sabotage::CommitEarly, "leaves_are_reduced_once"),
         (Sabotage::ForgetSpares, "spares_take_over"),

@@ -7,11 +7,14 @@ use common::model::ModelSpec;
 use common::precision::Precision;
 use proto::message::{Answer, CoordinatorMessage, Hello, Inspection, WorkerMessage};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use worker::client::Connection;
 use worker::compute::{Computed, Outcome, Parameters, Pool};
 use worker::driver::Input;
 
+/// For a stream to end.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Messages between the client, the pool and this worker.
 const INBOX: usize = 16;
 
@@ -39,6 +42,39 @@ pub fn work(
 ) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     runtime.expect("a thread").block_on(async { Scripted::join(address, hello).work(script).await })
+}
+
+/// Says `hello` and then `more`, whatever the coordinator answers, and reads until the stream ends.
+///
+/// # Errors
+/// The coordinator's last word, or how the stream ended if there was none.
+///
+/// # Panics
+/// When the system gives no runtime, or the stream does not end.
+pub fn say(address: &str, hello: Hello, more: Vec<WorkerMessage>) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let (sender, mut inbox) = mpsc::channel(INBOX);
+        let connection = Connection::open(0, address, WorkerMessage::Hello(hello), sender);
+        more.into_iter().try_for_each(|message| connection.send(message))?;
+        let last = async {
+            loop {
+                match inbox.recv().await {
+                    Some(Input::Message { message: Some(message), .. }) => match *message {
+                        CoordinatorMessage::Finished => return Ok(()),
+                        CoordinatorMessage::Dropped(reason) | CoordinatorMessage::Refused { reason, .. } => {
+                            return Err(reason);
+                        }
+                        _ => {}
+                    },
+                    Some(Input::Ended { why, .. }) => return Err(why),
+                    Some(_) => {}
+                    None => return Err("the client has ended".to_owned()),
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, last).await.expect("the stream ends")
+    })
 }
 
 struct Scripted {

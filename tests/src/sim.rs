@@ -64,7 +64,11 @@ pub enum Sabotage {
     /// The coordinator lets a spare wait when a member has gone.
     ForgetSpares,
     /// The coordinator takes every connection for another worker's.
-    ForgetNames,
+    ForgetInstances,
+    /// The coordinator takes whoever comes under a name for the worker that had it before.
+    TrustNames,
+    /// The coordinator goes on from a checkpoint with whatever arithmetic comes first.
+    ForgetArithmetic,
 }
 
 /// What happened in one run or, added up, in many.

@@ -5,6 +5,7 @@
 //! tensor, a socket or a clock.
 
 mod admission;
+mod arithmetic;
 mod audits;
 mod deal;
 mod event;
@@ -12,6 +13,7 @@ mod limits;
 mod member;
 mod offences;
 
+pub use self::arithmetic::{OtherArithmetic, Settled, SettledBy};
 pub use self::audits::{Audit, SHARE_PARTS};
 pub use self::event::{Action, Cause, Event, Purpose, Refusal, Verdict};
 pub use self::limits::{Limits, Numerics, SPARES_MAX};
@@ -23,7 +25,6 @@ use self::audits::{Audits, First};
 use self::offences::Offences;
 use super::queue::Queue;
 use crate::ids::{Incarnation, Round};
-use crate::numerics::NumericsDigest;
 use crate::tree::Node;
 use std::collections::BTreeMap;
 
@@ -37,8 +38,8 @@ pub struct Coordinator {
     members: BTreeMap<Incarnation, Member>,
     spares: BTreeMap<Incarnation, Spare>,
     offences: Offences,
-    /// The first newcomer's. It stays when that one leaves: what it has computed is in the sums.
-    numerics: Option<NumericsDigest>,
+    /// The arithmetic of all accepted answers, where it is settled.
+    settled: Option<Settled>,
     next_incarnation: u64,
     work: Option<Work>,
     /// It has been said that nobody can audit.
@@ -73,7 +74,7 @@ impl Coordinator {
             members: BTreeMap::new(),
             spares: BTreeMap::new(),
             offences: Offences::default(),
-            numerics: None,
+            settled: None,
             next_incarnation: first.0,
             work: None,
             audit_waits: false,
@@ -199,8 +200,11 @@ impl Coordinator {
                 let (name, numerics) = (member.name.clone(), member.numerics);
                 if !news {
                     self.compare(node, &name, numerics, checksum, actions);
-                } else if self.limits.audit.picks(round, node) {
-                    work.audits.wait_for(node, First { name, numerics, checksum });
+                } else {
+                    if self.limits.audit.picks(round, node) {
+                        work.audits.wait_for(node, First { name, numerics, checksum });
+                    }
+                    self.settle_numerics(numerics, actions);
                 }
             }
         }
@@ -223,15 +227,15 @@ impl Coordinator {
     }
 
     fn remove(&mut self, who: Incarnation, cause: Cause, actions: &mut Vec<Action>) {
-        let (name, returned) = match (self.members.remove(&who), self.spares.remove(&who)) {
-            (Some(member), _) => (member.name, member.pieces.into_keys().collect()),
-            (None, Some(spare)) => (spare.newcomer.name, Vec::new()),
+        let (name, instance, returned) = match (self.members.remove(&who), self.spares.remove(&who)) {
+            (Some(member), _) => (member.name, member.instance, member.pieces.into_keys().collect()),
+            (None, Some(Spare { newcomer, .. })) => (newcomer.name, newcomer.instance, Vec::new()),
             (None, None) => return,
         };
         if let Some(work) = &mut self.work {
             returned.iter().for_each(|&node| work.queue.give_back(node));
         }
-        let quarantine = cause.is_offence() && self.offences.note(&name);
+        let quarantine = cause.is_offence() && self.offences.note(instance);
         actions.push(Action::Removed { member: who, cause, returned });
         if quarantine {
             actions.push(Action::Quarantined { name });

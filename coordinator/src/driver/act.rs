@@ -3,7 +3,7 @@
 use super::{Driver, HEARTBEATS_PER_TIMEOUT};
 use crate::RunError;
 use common::ids::{Incarnation, Round};
-use common::protocol::coordinator::{Action, Cause, Event, Purpose, QUARANTINE_AFTER};
+use common::protocol::coordinator::{Action, Cause, Event, OtherArithmetic, Purpose, QUARANTINE_AFTER};
 use common::tree::Node;
 use proto::message::{CoordinatorMessage, Spare, Welcome};
 use shell::trace;
@@ -87,9 +87,9 @@ impl Driver {
                 }
                 None
             }
-            Action::OtherNumerics { name, run, own } => {
+            Action::OtherNumerics { name, differs: OtherArithmetic { run, own } } => {
                 let lost = "the final bits may depend on who computed what";
-                warn!(worker = %name, %run, %own, lost, "its arithmetic differs from the first worker's");
+                warn!(worker = %name, %run, %own, lost, "its arithmetic differs from the run's");
                 None
             }
             Action::Quarantined { name } => {

@@ -57,7 +57,9 @@ impl Ending {
 impl Driver {
     /// Hands a copy of the trainer's state to the writer.
     pub(super) fn checkpoint(&mut self) {
-        let checkpoint = trace::within("checkpoint copy", || self.trainer.checkpoint());
+        let mut checkpoint = trace::within("checkpoint copy", || self.trainer.checkpoint());
+        // Before the first step nothing has been computed: an answer that happens to be there already is no part of it.
+        checkpoint.numerics = self.machine.numerics().filter(|_| checkpoint.position.step > Step(0));
         let state = (checkpoint.position.step, checkpoint.position.validation.is_some());
         if self.ending.submitted != Some(state) {
             self.ending.submitted = Some(state);

@@ -6,6 +6,7 @@ use super::message::Task;
 use super::plan::Plan;
 use super::trainer::{INITIAL, Value, advance};
 use super::world::World;
+use common::numerics::NumericsDigest;
 use common::tree::{Node, Reduction, Tree};
 
 /// What survives a coordinator.
@@ -15,11 +16,13 @@ pub(crate) struct Checkpoint {
     pub(crate) step: u64,
     /// Digest of the parameters after them.
     pub(crate) parameters: u64,
+    /// What all of them were computed with, as far as the coordinator records it.
+    pub(crate) numerics: Option<NumericsDigest>,
 }
 
 impl Checkpoint {
     /// Before the first step.
-    pub(crate) const NONE: Self = Self { step: 0, parameters: INITIAL };
+    pub(crate) const NONE: Self = Self { step: 0, parameters: INITIAL, numerics: None };
 }
 
 pub(crate) struct Course {
@@ -80,14 +83,18 @@ impl Course {
         world.saw(&Sight::Added(inserted))
     }
 
-    /// Applies the step and, if it is its turn, saves.
-    pub(crate) fn commit(&mut self, world: &mut World) -> Result<(), Violation> {
+    /// Applies the step, which was computed with `numerics`, and, if it is its turn, saves.
+    pub(crate) fn commit(
+        &mut self,
+        world: &mut World,
+        numerics: Option<NumericsDigest>,
+    ) -> Result<(), Violation> {
         let root = self.reduction.take().and_then(Reduction::into_result);
         let root = self.heap.take().or(root).ok_or_else(|| {
             Violation::new("leaves_are_reduced_once", "a round is complete without all its leaves")
         })?;
         let parameters = advance(self.at.parameters, root.digest);
-        self.at = Checkpoint { step: self.at.step + 1, parameters };
+        self.at = Checkpoint { step: self.at.step + 1, parameters, numerics };
         world.saw(&Sight::Committed { root: &root, after: self.at })?;
         if root.wrong {
             // Nobody was there to find it, and what follows is compared with nothing.

@@ -11,7 +11,7 @@ impl Run {
     pub(crate) fn inject(&mut self, fault: Fault) -> Result<(), Violation> {
         self.world.note(|| format!("fault: {fault:?}"));
         match fault {
-            Fault::Crash { who, how, back } => self.crash(who, how, back),
+            Fault::Crash { who, how, back } => self.crash_one(who, how, back),
             Fault::Cut { who, how } => self.cut(who, how),
             Fault::Freeze { who, for_us } => {
                 if let Some(id) = self.pick(who).filter(|&id| !self.peers[id].frozen) {
@@ -39,6 +39,12 @@ impl Run {
             Fault::Newcomer => {
                 self.start_newcomer();
                 self.world.report.count("newcomer");
+            }
+            Fault::Impostor { who } => {
+                if let Some(name) = self.pick(who).map(|id| self.peers[id].name.clone()) {
+                    self.start_worker(name);
+                    self.world.report.count("impostor");
+                }
             }
             Fault::Slow { who, for_us } => {
                 if let Some(id) = self.pick(who) {
@@ -74,13 +80,18 @@ impl Run {
         alive.get(who as usize % alive.len().max(1)).copied()
     }
 
-    fn crash(&mut self, who: u32, how: Break, back: Option<(u64, bool)>) {
-        let Some(id) = self.pick(who) else { return };
-        let peer = &mut self.peers[id];
-        peer.over = true;
-        if let Some(connection) = peer.connection.take() {
+    /// Ends a worker's process without a word.
+    pub(crate) fn crash(&mut self, id: usize, how: Break) {
+        self.peers[id].over = true;
+        if let Some(connection) = self.peers[id].connection.take() {
             self.world.cut(connection, how);
         }
+    }
+
+    fn crash_one(&mut self, who: u32, how: Break, back: Option<(u64, bool)>) {
+        let Some(id) = self.pick(who) else { return };
+        self.crash(id, how);
+        let peer = &self.peers[id];
         match back {
             Some((after_us, true)) => {
                 self.world.after(after_us, Wake::StartWorker(peer.name.clone()));

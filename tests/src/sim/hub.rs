@@ -9,9 +9,10 @@ use super::message::{Body, Down, Up, Wake};
 use super::plan::Plan;
 use super::trainer::Value;
 use super::world::World;
-use common::ids::{Incarnation, Round};
+use common::ids::{Incarnation, Instance, Round};
+use common::numerics::NumericsDigest;
 use common::protocol::coordinator::{
-    Action, Audit, Coordinator, Event, Limits, Numerics, Purpose, Refusal, Verdict,
+    Action, Audit, Cause, Coordinator, Event, Limits, Numerics, Purpose, Refusal, Verdict,
 };
 use common::tree::Node;
 use std::collections::BTreeMap;
@@ -46,19 +47,20 @@ impl Hub {
         saved: Checkpoint,
     ) -> Result<Self, Violation> {
         let over = u32::from(world.has(Sabotage::Overbook));
-        let numerics = match world.has(Sabotage::IgnoreNumerics) {
+        let rule = match world.has(Sabotage::IgnoreNumerics) {
             true => Numerics::Relaxed,
             false => plan.limits.numerics,
         };
         let audit = if world.has(Sabotage::SkipAudits) { Audit::NONE } else { plan.limits.audit };
-        let limits = Limits { max: plan.limits.max + over, numerics, audit, ..plan.limits };
+        let limits = Limits { max: plan.limits.max + over, numerics: rule, audit, ..plan.limits };
         world.note(|| format!("coordinator: life {life} from {saved:?}"));
-        world.saw(&Sight::Born)?;
+        world.saw(&Sight::Born { from: saved })?;
+        let numerics = saved.numerics.filter(|_| !world.has(Sabotage::ForgetArithmetic));
         world.after(0, Wake::Begin(life));
         world.after(0, Wake::Beat(life));
         Ok(Self {
             life,
-            machine: Coordinator::new(limits, Incarnation(life << 32)),
+            machine: Coordinator::new(limits, Incarnation(life << 32)).resumed_with(numerics),
             links: BTreeMap::new(),
             link_of: BTreeMap::new(),
             heartbeat_us: plan.pulse.heartbeat_us,
@@ -72,8 +74,9 @@ impl Hub {
         self.life == life
     }
 
-    pub(crate) fn has_members(&self) -> bool {
-        self.machine.members().next().is_some()
+    /// What the operator's next machines must compute with.
+    pub(crate) fn numerics(&self) -> Option<NumericsDigest> {
+        self.machine.numerics()
     }
 
     pub(crate) fn connections(&self) -> impl Iterator<Item = usize> {
@@ -88,8 +91,13 @@ impl Hub {
     ) -> Result<(), Violation> {
         if let Up::Hello { name, instance, threads, numerics } = message {
             self.links.insert(connection, Link::default());
-            let name =
-                if world.has(Sabotage::ForgetNames) { format!("{name} on {connection}") } else { name };
+            let instance = match world.sabotage {
+                Some(Sabotage::ForgetInstances) => Instance(connection as u64),
+                Some(Sabotage::TrustNames) => {
+                    Instance(name.bytes().fold(0, |number, byte| number << 8 | u64::from(byte)))
+                }
+                _ => instance,
+            };
             return self.feed(
                 world,
                 Event::Join { connection: connection as u64, name, instance, threads, numerics },
@@ -198,17 +206,20 @@ impl Hub {
                 world.saw(&Sight::Accepted { connection, value: &value, task: self.course.task() })?;
                 self.course.add(world, node, value)?;
                 if world.has(Sabotage::CommitEarly) {
-                    self.course.commit(world)?;
+                    self.course.commit(world, self.machine.numerics())?;
                 }
             }
-            Action::Removed { member, .. } => {
+            Action::Removed { member, cause, .. } => {
+                if matches!(cause, Cause::Numerics(_)) {
+                    world.report.count("worker of other numerics removed");
+                }
                 if let Some(connection) = self.link_of.remove(&member) {
                     world.down(connection, Down::Dropped);
                     world.down(connection, Down::Ended);
                 }
             }
             Action::Complete(_) => {
-                self.course.commit(world)?;
+                self.course.commit(world, self.machine.numerics())?;
                 if !self.course.is_done() {
                     let delay_us = u64::from(world.random.below(APPLY_US));
                     world.after(delay_us, Wake::Begin(self.life));
@@ -255,7 +266,8 @@ impl Hub {
                 world.report.count(match refusal {
                     Refusal::Full { .. } => "newcomer above the maximum",
                     Refusal::Numerics { .. } => "worker of other numerics refused",
-                    Refusal::Quarantined => "quarantined worker refused",
+                    Refusal::NameTaken { .. } => "worker under a taken name refused",
+                    Refusal::Quarantined { .. } => "quarantined worker refused",
                 });
                 world.down(connection as usize, Down::Refused { retry: refusal.may_retry() });
                 world.down(connection as usize, Down::Ended);

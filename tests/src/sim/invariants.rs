@@ -14,6 +14,7 @@ mod liars_stay_out;
 mod members_are_distinct;
 mod members_compute_alike;
 mod members_hold_one_piece_ahead;
+mod names_are_kept;
 mod no_thread_idles_while_leaves_wait;
 mod spares_take_over;
 mod sums_follow_the_tree;
@@ -25,6 +26,7 @@ use super::course::Checkpoint;
 use super::message::Task;
 use super::plan::Plan;
 use super::trainer::Value;
+use common::ids::Instance;
 use common::protocol::{coordinator, worker};
 use common::tree::Inserted;
 use std::fmt;
@@ -59,7 +61,10 @@ pub(crate) enum Sight<'a> {
     /// Faults are over.
     Healed,
     /// A coordinator started.
-    Born,
+    Born {
+        /// What it goes on from.
+        from: Checkpoint,
+    },
     /// The coordinator's machine took an event and answered.
     Ruled {
         event: &'a coordinator::Event,
@@ -71,7 +76,7 @@ pub(crate) enum Sight<'a> {
     /// A worker's machine took an event.
     Worked { event: &'a worker::Event, machine: &'a worker::Worker },
     /// A worker opens a connection.
-    Dialled { connection: usize, name: &'a str },
+    Dialled { connection: usize, name: &'a str, instance: Instance },
     /// A worker's arithmetic has broken.
     Miscomputes { name: &'a str },
     /// A worker sends a bad answer.
@@ -104,7 +109,7 @@ impl Watch {
             honest_workers_are_not_accused::HonestWorkersAreNotAccused,
             leaves_are_reduced_once::LeavesAreReducedOnce, liars_stay_out::LiarsStayOut,
             members_are_distinct::MembersAreDistinct, members_compute_alike::MembersComputeAlike,
-            members_hold_one_piece_ahead::MembersHoldOnePieceAhead,
+            members_hold_one_piece_ahead::MembersHoldOnePieceAhead, names_are_kept::NamesAreKept,
             no_thread_idles_while_leaves_wait::NoThreadIdlesWhileLeavesWait,
             spares_take_over::SparesTakeOver, sums_follow_the_tree::SumsFollowTheTree,
         };
@@ -114,6 +119,7 @@ impl Watch {
             ("members_are_distinct", Box::new(MembersAreDistinct { max: plan.limits.max })),
             ("honest_workers_are_not_accused", Box::new(HonestWorkersAreNotAccused::default())),
             ("liars_stay_out", Box::new(LiarsStayOut::default())),
+            ("names_are_kept", Box::new(NamesAreKept::default())),
             ("members_compute_alike", Box::new(MembersComputeAlike::new(plan.limits.numerics))),
             ("audited_pieces_agree", Box::new(AuditedPiecesAgree::new(plan.limits.audit))),
             ("answers_are_fresh", Box::new(AnswersAreFresh)),
@@ -128,7 +134,7 @@ impl Watch {
 
     pub(crate) fn saw(&mut self, now_us: u64, sight: &Sight<'_>) -> Result<(), Violation> {
         match sight {
-            Sight::Born => self.ledger = Ledger::default(),
+            Sight::Born { .. } => self.ledger = Ledger::default(),
             Sight::Ruled { event, actions, .. } => {
                 self.ledger.took(event);
                 for action in *actions {

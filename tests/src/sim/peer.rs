@@ -50,6 +50,8 @@ pub(crate) struct Peer {
     pub(crate) spoil: Option<(Spoiled, u32)>,
     /// Its arithmetic has a fault.
     pub(crate) miscomputes: bool,
+    /// It leaves as soon as it is let in.
+    pub(crate) leaves: bool,
     pub(crate) frozen: bool,
     /// What came in while it was frozen.
     pub(crate) stash: Vec<Wake>,
@@ -90,6 +92,7 @@ impl Peer {
             slowed: false,
             spoil: None,
             miscomputes: false,
+            leaves: false,
             frozen: false,
             stash: Vec::new(),
             tick_us: Some(world.now_us),
@@ -129,7 +132,13 @@ impl Peer {
             Down::Dropped => Event::Lost("dropped".into()),
             Down::Ended => Event::Lost("the stream ended".into()),
         };
-        self.feed(world, event)
+        let is_in = matches!(event, Event::Welcome(..) | Event::Spare(_));
+        self.feed(world, event)?;
+        if self.leaves && is_in {
+            world.report.count("worker left at its welcome");
+            return self.feed(world, Event::Leave);
+        }
+        Ok(())
     }
 
     pub(crate) fn leaf_done(&mut self, world: &mut World, piece: usize, leaf: u32) -> Result<(), Violation> {
@@ -170,9 +179,9 @@ impl Peer {
             Action::Dial => {
                 let connection = world.network.dial(self.id);
                 self.connection = Some(connection);
-                world.saw(&Sight::Dialled { connection, name: &self.name })?;
                 // Each started process has another number, and so another instance.
                 let instance = Instance(self.id as u64 + 1);
+                world.saw(&Sight::Dialled { connection, name: &self.name, instance })?;
                 let (name, threads, numerics) = (self.name.clone(), self.threads, self.numerics);
                 self.send(world, Up::Hello { name, instance, threads, numerics });
             }

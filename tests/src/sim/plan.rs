@@ -38,6 +38,8 @@ pub(crate) enum Fault {
     Leave { who: u32 },
     /// A worker more.
     Newcomer,
+    /// Another worker comes under a live one's name.
+    Impostor { who: u32 },
     /// A worker's arithmetic breaks, for good.
     Miscompute { who: u32 },
     /// A worker computes 20 times slower for a while.
@@ -54,7 +56,7 @@ pub(crate) enum Fault {
     CoordinatorCrash { how: Break, down_us: u64 },
 }
 
-const FAULT_KINDS: u32 = 13;
+const FAULT_KINDS: u32 = 14;
 
 /// Everything that a seed decides before the run.
 #[derive(Clone, Debug)]
@@ -68,6 +70,8 @@ pub(crate) struct Plan {
     pub(crate) give_up_us: u64,
     /// Workers at the start.
     pub(crate) workers: u32,
+    /// Another one, of other numerics, leaves as soon as it is let in: it may be the first.
+    pub(crate) visitor: bool,
     /// About how long a leaf takes.
     pub(crate) leaf_us: u32,
     pub(crate) delays: Delays,
@@ -107,6 +111,7 @@ impl Plan {
             join_timeout_us: u64::from(500_000 + random.below(4_500_000)),
             give_up_us: u64::from(2_000_000 + random.below(20_000_000)),
             workers,
+            visitor: random.below(4) == 0,
             leaf_us,
             delays: Delays {
                 base_us_max: spread(&mut random, 50, 20_000),
@@ -117,12 +122,6 @@ impl Plan {
             heal_us,
             steps,
         }
-    }
-}
-
-impl Plan {
-    pub(crate) fn crashes_coordinator(&self) -> bool {
-        self.faults.iter().any(|(_, fault)| matches!(fault, Fault::CoordinatorCrash { .. }))
     }
 }
 
@@ -183,6 +182,7 @@ fn fault(random: &mut Stream, audit: Audit, kind: u32) -> Fault {
         9 => Fault::Repeat { for_us },
         10 => Fault::Reorder { for_us },
         11 => Fault::Partition { workers: random.bits32(), loses: random.below(2) == 0, for_us },
-        _ => Fault::CoordinatorCrash { how: crash, down_us: for_us },
+        12 => Fault::CoordinatorCrash { how: crash, down_us: for_us },
+        _ => Fault::Impostor { who },
     }
 }

@@ -4,14 +4,14 @@ use super::course::Checkpoint;
 use super::hub::Hub;
 use super::invariants::{Sight, Violation};
 use super::message::{Down, Wake};
-use super::network::Weather;
+use super::network::{Break, Weather};
 use super::peer::Peer;
 use super::plan::Plan;
 use super::world::World;
 use super::{Report, Sabotage};
 use common::numerics::NumericsDigest;
 use common::protocol::worker::Event;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 pub(crate) struct Run {
     pub(crate) plan: Plan,
@@ -35,6 +35,9 @@ impl Run {
         let workers = plan.workers;
         let saved = Checkpoint::NONE;
         let mut run = Self { plan, world, hub: None, saved, lives: 0, peers: Vec::new(), names: 0 };
+        if run.plan.visitor {
+            run.start_visitor();
+        }
         (0..workers).for_each(|_| run.start_newcomer());
         run
     }
@@ -163,13 +166,31 @@ impl Run {
         self.start_worker(format!("w{}", self.names));
     }
 
-    fn start_worker(&mut self, name: String) {
-        // Who sets the measure is no other: else the run would wait for machines that nobody has.
-        let is_set = self.hub.as_ref().is_some_and(Hub::has_members) && !self.plan.crashes_coordinator();
-        let may_differ = is_set && self.world.now_us < self.plan.heal_us;
-        let numerics = NumericsDigest(u64::from(may_differ && self.world.random.below(8) == 0));
+    pub(crate) fn start_worker(&mut self, name: String) {
+        // In the end an operator brings machines that the run can take: else it would wait for ever.
+        let fit = self.hub.as_ref().map_or(self.saved.numerics, Hub::numerics).unwrap_or_default();
+        let differs = self.world.now_us < self.plan.heal_us && self.world.random.below(8) == 0;
+        self.start(name, NumericsDigest(fit.0 ^ u64::from(differs)));
+    }
+
+    fn start_visitor(&mut self) {
+        self.start("visitor".to_owned(), NumericsDigest(1));
+        self.peers.last_mut().into_iter().for_each(|peer| peer.leaves = true);
+    }
+
+    fn start(&mut self, name: String, numerics: NumericsDigest) {
         let peer = Peer::new(&mut self.world, &self.plan, self.peers.len(), name, numerics);
         self.peers.push(peer);
+    }
+
+    /// Of several workers under one name the first goes on: the others would wait for its name as long as it lives.
+    fn end_impostors(&mut self) {
+        let mut names = BTreeSet::new();
+        for id in 0..self.peers.len() {
+            if !self.peers[id].over && !names.insert(self.peers[id].name.clone()) {
+                self.crash(id, Break::Reset);
+            }
+        }
     }
 
     fn start_coordinator(&mut self) -> Result<(), Violation> {
@@ -186,8 +207,10 @@ impl Run {
         for id in 0..self.peers.len() {
             self.peers[id].spoil = None;
             self.peers[id].slowed = false;
+            self.peers[id].leaves = false;
             self.thaw(id)?;
         }
+        self.end_impostors();
         let alive = self.peers.iter().filter(|peer| !peer.over).count() as u32;
         (alive..self.plan.limits.start).for_each(|_| self.start_newcomer());
         self.world.saw(&Sight::Healed)

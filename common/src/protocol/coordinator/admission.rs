@@ -1,4 +1,8 @@
 //! Who is let in, and who is not.
+//!
+//! A process is known by its instance, the random number of its hello. A second connection of one replaces the first, which
+//! may be half open. A name is a label for people: while a process has it, another that comes under it is refused for now,
+//! and nothing that it does costs the one that has it.
 
 use super::{Action, Cause, Coordinator, Limits, Member, Numerics, Refusal};
 use crate::ids::{Incarnation, Instance, Rank};
@@ -25,28 +29,23 @@ pub(super) struct Spare {
 impl Coordinator {
     pub(super) fn join(&mut self, now_us: u64, newcomer: Newcomer, actions: &mut Vec<Action>) {
         let connection = newcomer.connection;
-        if self.offences.is_quarantined(&newcomer.name) {
-            actions.push(Action::Refuse { connection, refusal: Refusal::Quarantined });
+        let refuse = |refusal| Action::Refuse { connection, refusal };
+        if let Some(refusal) = self.objection(&newcomer) {
+            actions.push(refuse(refusal));
             return;
         }
-        let (run, own) = (*self.numerics.get_or_insert(newcomer.numerics), newcomer.numerics);
-        if run != own {
-            if self.limits.numerics == Numerics::Strict {
-                actions.push(Action::Refuse { connection, refusal: Refusal::Numerics { run, own } });
-                return;
-            }
-            actions.push(Action::OtherNumerics { name: newcomer.name.clone(), run, own });
+        let (name, instance) = (newcomer.name.clone(), newcomer.instance);
+        if let Some(differs) = self.differs(newcomer.numerics) {
+            actions.push(Action::OtherNumerics { name, differs });
         }
-        let members = self.members.iter().map(|(&who, member)| (who, &member.name));
-        let spares = self.spares.iter().map(|(&who, spare)| (who, &spare.newcomer.name));
-        let earlier = members.chain(spares).find(|(_, name)| **name == newcomer.name);
-        if let Some((earlier, _)) = earlier {
+        let earlier = self.connected().find(|&(_, _, process)| process == instance).map(|(who, ..)| who);
+        if let Some(earlier) = earlier {
             self.remove(earlier, Cause::Replaced, actions);
         }
         let Limits { max, spares: spares_max, .. } = self.limits;
         let (has_place, ahead) = (self.has_place(), self.spares.len() as u32);
         if !has_place && ahead >= spares_max {
-            actions.push(Action::Refuse { connection, refusal: Refusal::Full { max, spares: spares_max } });
+            actions.push(refuse(Refusal::Full { max, spares: spares_max }));
             return;
         }
         let incarnation = Incarnation(self.next_incarnation);
@@ -57,6 +56,28 @@ impl Coordinator {
             self.spares.insert(incarnation, Spare { newcomer, last_heard_us: now_us });
             actions.push(Action::Spare { connection, incarnation, ahead });
         }
+    }
+
+    /// What speaks against a newcomer, however many places are free.
+    fn objection(&self, newcomer: &Newcomer) -> Option<Refusal> {
+        let Newcomer { name, instance, numerics, .. } = newcomer;
+        if self.offences.is_quarantined(*instance) {
+            return Some(Refusal::Quarantined { name: name.clone() });
+        }
+        if self.limits.numerics == Numerics::Strict
+            && let Some(differs) = self.differs(*numerics)
+        {
+            return Some(Refusal::Numerics(differs));
+        }
+        let is_taken = self.connected().any(|(_, taken, by)| taken == name && by != *instance);
+        is_taken.then(|| Refusal::NameTaken { name: name.clone() })
+    }
+
+    /// Every member and spare, with its name and its process.
+    fn connected(&self) -> impl Iterator<Item = (Incarnation, &String, Instance)> {
+        let members = self.members.iter().map(|(&who, member)| (who, &member.name, member.instance));
+        let spares = self.spares.iter().map(|(&who, spare)| (who, &spare.newcomer));
+        members.chain(spares.map(|(who, spare)| (who, &spare.name, spare.instance)))
     }
 
     /// Takes spares in, the oldest first, while places are free.

@@ -1,6 +1,6 @@
 //! What goes into the coordinator's machine and what comes out. Decides nothing.
 
-use super::QUARANTINE_AFTER;
+use super::{OtherArithmetic, QUARANTINE_AFTER};
 use crate::ids::{Incarnation, Instance, Rank, Round};
 use crate::numerics::NumericsDigest;
 use crate::tree::Node;
@@ -27,9 +27,9 @@ pub enum Event {
     Join {
         /// The shell's number for the connection.
         connection: u64,
-        /// The worker's name; a second connection under it replaces the first.
+        /// The worker's name; refused while another process has it.
         name: String,
-        /// The worker's process, whatever it calls itself.
+        /// The worker's process, whatever it calls itself; a second connection of it replaces the first.
         instance: Instance,
         /// Leaves that it computes at once, at least 1.
         threads: u32,
@@ -106,6 +106,9 @@ pub enum Cause {
     /// The same worker connected anew.
     #[error("replaced by a new connection of the same worker")]
     Replaced,
+    /// The run's arithmetic was settled after it had come, and is another.
+    #[error(transparent)]
+    Numerics(OtherArithmetic),
 }
 
 impl Cause {
@@ -127,30 +130,34 @@ pub enum Refusal {
         /// How many spares there may be.
         spares: u32,
     },
-    /// It computes other bits than the run's first worker.
+    /// It computes other bits than the run.
+    #[error(transparent)]
+    Numerics(OtherArithmetic),
+    /// Another process has its name.
     #[error(
-        "its arithmetic differs: its canned gradients have digest {own}, this run's {run} (another type of CPU, or another \
-         build); start it on a machine like the first, or the coordinator with --numerics relaxed, which gives up equal bits"
+        "another worker is connected under the name {name}; try again once it is gone (one whose connection broke silently \
+         is, after --heartbeat-timeout), or give this worker another name with --name"
     )]
-    Numerics {
-        /// The run's digest.
-        run: NumericsDigest,
-        /// The newcomer's.
-        own: NumericsDigest,
+    NameTaken {
+        /// The name.
+        name: String,
     },
     /// It was dropped too often for what it sent.
     #[error(
-        "quarantined: a worker of this name was dropped {QUARANTINE_AFTER} times for an invalid or non-finite answer; \
-         check its machine and its build (a restart of the coordinator forgets it)"
+        "quarantined: worker {name} was dropped {QUARANTINE_AFTER} times for an invalid or non-finite answer; check its \
+         machine and its build, then start it again"
     )]
-    Quarantined,
+    Quarantined {
+        /// Its name.
+        name: String,
+    },
 }
 
 impl Refusal {
     /// Whether knocking again may help.
     #[must_use]
     pub fn may_retry(&self) -> bool {
-        matches!(self, Self::Full { .. })
+        matches!(self, Self::Full { .. } | Self::NameTaken { .. })
     }
 }
 
@@ -218,14 +225,12 @@ pub enum Action {
     OtherNumerics {
         /// Its name.
         name: String,
-        /// The run's digest.
-        run: NumericsDigest,
-        /// The worker's.
-        own: NumericsDigest,
+        /// In what.
+        differs: OtherArithmetic,
     },
-    /// Say that workers of this name are let in no more.
+    /// Say that this worker is let in no more.
     Quarantined {
-        /// The name.
+        /// Its name.
         name: String,
     },
     /// Every leaf of the round has been accepted, and every audit made.

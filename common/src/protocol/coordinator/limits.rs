@@ -6,7 +6,7 @@ use super::Audit;
 /// machines of a rack don't fall out at once.
 pub const SPARES_MAX: u32 = 64;
 
-/// Whether a worker is let in whose canned gradients differ from the first member's.
+/// Whether a worker is let in whose canned gradients differ from those of the run's first answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Numerics {
     /// It is refused: the bits stay independent of who computed what.

@@ -1,47 +1,48 @@
-//! Who has sent bad answers, by name, and who has sent too many. Knows no connections.
+//! Who has sent bad answers, and who has sent too many: the process itself, across its connections, and not its name, under
+//! which anybody may come. Knows no connections.
 
+use crate::ids::Instance;
 use std::collections::BTreeMap;
 
 /// A worker that was dropped so often for an invalid or non-finite answer is refused for the rest of the run: once may
 /// be a torn message, three times is a machine to look at.
 pub const QUARANTINE_AFTER: u32 = 3;
-/// Names that are remembered: as many as there can be members, so that no member's record is lost to passers-by. At a
-/// name's longest it is 128 kB.
-pub(super) const NAMES_MAX: usize = 1024;
+/// Processes that are remembered: as many as there can be members, so that no member's record is lost to passers-by.
+pub(super) const INSTANCES_MAX: usize = 1024;
 
 /// The record.
 #[derive(Debug, Default)]
 pub(super) struct Offences {
-    by_name: BTreeMap<String, Offender>,
+    by_instance: BTreeMap<Instance, Offender>,
     recorded: u64,
 }
 
 #[derive(Debug)]
 struct Offender {
     times: u32,
-    /// Orders the names by their last offence.
+    /// Orders the processes by their last offence.
     last: u64,
 }
 
 impl Offences {
-    /// Notes one more; whether it is the one that brings quarantine. Where the record is full, the name with the fewest
-    /// offences is forgotten, of equals the one whose last is the longest ago.
-    pub(super) fn note(&mut self, name: &str) -> bool {
+    /// Notes one more; whether it is the one that brings quarantine. Where the record is full, the process with the
+    /// fewest offences is forgotten, of equals the one whose last is the longest ago.
+    pub(super) fn note(&mut self, who: Instance) -> bool {
         self.recorded += 1;
-        if !self.by_name.contains_key(name) && self.by_name.len() >= NAMES_MAX {
-            let least = self.by_name.iter().min_by_key(|(_, offender)| (offender.times, offender.last));
-            if let Some(least) = least.map(|(name, _)| name.clone()) {
-                self.by_name.remove(&least);
+        if !self.by_instance.contains_key(&who) && self.by_instance.len() >= INSTANCES_MAX {
+            let least = self.by_instance.iter().min_by_key(|(_, offender)| (offender.times, offender.last));
+            if let Some(least) = least.map(|(&who, _)| who) {
+                self.by_instance.remove(&least);
             }
         }
-        let offender = self.by_name.entry(name.to_owned()).or_insert(Offender { times: 0, last: 0 });
+        let offender = self.by_instance.entry(who).or_insert(Offender { times: 0, last: 0 });
         offender.times = offender.times.saturating_add(1);
         offender.last = self.recorded;
         offender.times == QUARANTINE_AFTER
     }
 
-    pub(super) fn is_quarantined(&self, name: &str) -> bool {
-        self.by_name.get(name).is_some_and(|offender| offender.times >= QUARANTINE_AFTER)
+    pub(super) fn is_quarantined(&self, who: Instance) -> bool {
+        self.by_instance.get(&who).is_some_and(|offender| offender.times >= QUARANTINE_AFTER)
     }
 }
 
@@ -50,14 +51,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn many_names_can_not_make_the_record_grow_or_forget_the_worst() {
+    fn many_workers_can_not_make_the_record_grow_or_forget_the_worst() {
         let mut offences = Offences::default();
-        let noted = (0..QUARANTINE_AFTER).map(|_| offences.note("liar"));
+        let (liar, first) = (Instance(0), 1);
+        let noted = (0..QUARANTINE_AFTER).map(|_| offences.note(liar));
         assert_eq!(noted.filter(|&news| news).count(), 1);
-        for passer_by in 0..2 * NAMES_MAX {
-            assert!(!offences.note(&format!("passer-by {passer_by}")));
+        for passer_by in first..2 * INSTANCES_MAX as u64 {
+            assert!(!offences.note(Instance(passer_by)));
         }
-        assert_eq!(offences.by_name.len(), NAMES_MAX);
-        assert!(offences.is_quarantined("liar") && !offences.is_quarantined("passer-by 0"));
+        assert_eq!(offences.by_instance.len(), INSTANCES_MAX);
+        assert!(offences.is_quarantined(liar) && !offences.is_quarantined(Instance(first)));
     }
 }

@@ -1,10 +1,13 @@
 mod ahead;
+mod arithmetic;
 mod audit;
+mod identity;
 mod speed;
 
 use super::deal::{COPY_AFTER_US_MIN, WAITING_NOTICE_US};
 use super::*;
 use crate::ids::{Instance, Rank};
+use crate::numerics::NumericsDigest;
 
 const LIMITS: Limits = Limits {
     start: 1,
@@ -21,7 +24,17 @@ fn join(machine: &mut Coordinator, now_us: u64, name: &str) -> Vec<Action> {
 }
 
 fn join_with(machine: &mut Coordinator, now_us: u64, name: &str, numerics: NumericsDigest) -> Vec<Action> {
-    let (name, instance) = (name.to_owned(), instance(name));
+    join_as(machine, now_us, name, instance(name), numerics)
+}
+
+fn join_as(
+    machine: &mut Coordinator,
+    now_us: u64,
+    name: &str,
+    instance: Instance,
+    numerics: NumericsDigest,
+) -> Vec<Action> {
+    let name = name.to_owned();
     machine.on_event(now_us, Event::Join { connection: 1, name, instance, threads: 1, numerics })
 }
 
@@ -140,21 +153,6 @@ fn a_newcomer_above_the_maximum_is_a_spare_and_one_beyond_the_spares_is_refused(
     let refusal = Refusal::Full { max: 3, spares: 1 };
     assert!(refusal.may_retry());
     assert_eq!(join(&mut machine, 0, "e"), [Action::Refuse { connection: 1, refusal }]);
-}
-
-#[test]
-fn a_name_joins_once_and_takes_its_own_place_before_any_spare() {
-    let mut machine = full_house();
-    join(&mut machine, 0, "d");
-    let actions = join(&mut machine, 0, "b");
-    let (cause, returned) = (Cause::Replaced, vec![]);
-    assert_eq!(actions[0], Action::Removed { member: Incarnation(2), cause, returned });
-    let (incarnation, rank) = (Incarnation(5), Rank(1));
-    assert_eq!(actions[1..], [Action::Welcome { connection: 1, incarnation, rank }]);
-    let actions = join(&mut machine, 0, "d");
-    let (cause, returned) = (Cause::Replaced, vec![]);
-    assert_eq!(actions[0], Action::Removed { member: Incarnation(4), cause, returned });
-    assert_eq!(actions[1], Action::Spare { connection: 1, incarnation: Incarnation(6), ahead: 0 });
 }
 
 #[test]
@@ -283,21 +281,6 @@ fn an_answer_to_an_earlier_coordinator_never_reaches_the_next() {
 }
 
 #[test]
-fn a_name_that_was_dropped_three_times_for_bad_answers_is_refused() {
-    let mut machine = Coordinator::new(LIMITS, Incarnation(1));
-    for time in 1..=u64::from(QUARANTINE_AFTER) {
-        assert!(matches!(join(&mut machine, 0, "liar")[0], Action::Welcome { .. }));
-        let actions = machine.on_event(0, Event::Invalid(Incarnation(time), "garbage".into()));
-        let quarantined = actions.contains(&Action::Quarantined { name: "liar".into() });
-        assert_eq!(quarantined, time == u64::from(QUARANTINE_AFTER));
-    }
-    let actions = join(&mut machine, 0, "liar");
-    assert_eq!(actions, [Action::Refuse { connection: 1, refusal: Refusal::Quarantined }]);
-    assert!(!Refusal::Quarantined.may_retry());
-    assert!(matches!(join(&mut machine, 0, "honest")[0], Action::Welcome { .. }));
-}
-
-#[test]
 fn what_a_network_does_to_a_worker_brings_no_quarantine() {
     let mut machine = Coordinator::new(LIMITS, Incarnation(1));
     for time in 1..10 {
@@ -311,32 +294,4 @@ fn an_answer_that_arrives_twice_counts_once_and_is_no_offence() {
     let (mut machine, _) = two_members(4);
     assert!(matches!(result(&mut machine, 10, 1, LEFT)[0], Action::Accept { .. }));
     assert_eq!(result(&mut machine, 11, 1, LEFT), [Action::Discard { from: Incarnation(1) }]);
-}
-
-#[test]
-fn a_worker_of_other_numerics_is_refused_even_when_the_first_member_has_left() {
-    let mut machine = Coordinator::new(LIMITS, Incarnation(1));
-    join(&mut machine, 0, "a");
-    let (run, own) = (NumericsDigest(7), NumericsDigest(8));
-    let refusal = Refusal::Numerics { run, own };
-    let text = refusal.to_string();
-    assert!(!refusal.may_retry() && text.contains(&run.to_string()) && text.contains(&own.to_string()));
-    assert!(text.contains("--numerics relaxed"), "{text}");
-    let refused = [Action::Refuse { connection: 1, refusal }];
-    assert_eq!(join_with(&mut machine, 0, "b", own), refused);
-    assert_eq!(join_with(&mut machine, 0, "a", own), refused, "a member is not replaced by who is refused");
-    machine.on_event(0, Event::Leave(Incarnation(1)));
-    assert_eq!(join_with(&mut machine, 0, "b", own), refused);
-    assert!(matches!(join(&mut machine, 0, "c")[0], Action::Welcome { .. }));
-}
-
-#[test]
-fn relaxed_numerics_let_a_worker_in_and_say_so() {
-    let limits = Limits { numerics: Numerics::Relaxed, ..LIMITS };
-    let mut machine = Coordinator::new(limits, Incarnation(1));
-    join(&mut machine, 0, "a");
-    let (run, own) = (NumericsDigest(7), NumericsDigest(8));
-    let actions = join_with(&mut machine, 0, "b", own);
-    assert_eq!(actions[0], Action::OtherNumerics { name: "b".into(), run, own });
-    assert!(matches!(actions[1], Action::Welcome { .. }));
 }

@@ -1,0 +1,84 @@
+//! Who is who: a process by its instance, whatever name it has; names are for people.
+
+use super::*;
+
+const DIGEST: NumericsDigest = NumericsDigest(7);
+
+#[test]
+fn a_worker_joins_once_and_takes_its_own_place_before_any_spare() {
+    let mut machine = full_house();
+    join(&mut machine, 0, "d");
+    let actions = join(&mut machine, 0, "b");
+    let (cause, returned) = (Cause::Replaced, vec![]);
+    assert_eq!(actions[0], Action::Removed { member: Incarnation(2), cause, returned });
+    let (incarnation, rank) = (Incarnation(5), Rank(1));
+    assert_eq!(actions[1..], [Action::Welcome { connection: 1, incarnation, rank }]);
+    let actions = join(&mut machine, 0, "d");
+    let (cause, returned) = (Cause::Replaced, vec![]);
+    assert_eq!(actions[0], Action::Removed { member: Incarnation(4), cause, returned });
+    assert_eq!(actions[1], Action::Spare { connection: 1, incarnation: Incarnation(6), ahead: 0 });
+}
+
+#[test]
+fn a_taken_name_is_refused_for_now_and_costs_its_holder_nothing() {
+    let mut machine = full_house();
+    join(&mut machine, 0, "d");
+    machine.on_event(0, Event::Begin { round: Round(0), leaves: 4 });
+    for name in ["b", "d"] {
+        let refusal = Refusal::NameTaken { name: name.into() };
+        assert!(refusal.may_retry() && refusal.to_string().contains("--name"));
+        let actions = join_as(&mut machine, 1, name, instance("impostor"), DIGEST);
+        assert_eq!(actions, [Action::Refuse { connection: 1, refusal }]);
+    }
+    assert_eq!(machine.members().count(), 3);
+    machine.on_event(2, Event::Leave(Incarnation(2)));
+    machine.on_event(2, Event::Leave(Incarnation(4)));
+    let actions = join_as(&mut machine, 3, "b", instance("impostor"), DIGEST);
+    assert!(matches!(actions[0], Action::Welcome { .. }), "the name is free: {actions:?}");
+}
+
+#[test]
+fn two_workers_of_one_name_do_not_evict_each_other() {
+    let mut machine = Coordinator::new(LIMITS, Incarnation(1));
+    join(&mut machine, 0, "twin");
+    let mut removed = 0;
+    for second in 1..9 {
+        let now_us = second * 1_000_000;
+        let actions = join_as(&mut machine, now_us, "twin", Instance(second % 2 + 1), DIGEST);
+        removed += actions.iter().filter(|action| matches!(action, Action::Removed { .. })).count();
+        machine.on_event(now_us, Event::Heard(Incarnation(1)));
+    }
+    assert_eq!((removed, machine.members().count()), (0, 1));
+    // A silent one does not keep the name.
+    let actions = machine.on_event(8_000_000 + LIMITS.heartbeat_timeout_us, Event::Tick);
+    assert!(matches!(actions[0], Action::Removed { cause: Cause::Silent { .. }, .. }));
+    let actions = join_as(&mut machine, 20_000_000, "twin", Instance(2), DIGEST);
+    assert!(matches!(actions[0], Action::Welcome { .. }), "{actions:?}");
+}
+
+#[test]
+fn a_worker_that_is_dropped_three_times_for_bad_answers_is_refused() {
+    let mut machine = Coordinator::new(LIMITS, Incarnation(1));
+    let quarantined = Action::Quarantined { name: "liar".into() };
+    for time in 1..=u64::from(QUARANTINE_AFTER) {
+        assert!(matches!(join(&mut machine, 0, "liar")[0], Action::Welcome { .. }));
+        let actions = machine.on_event(0, Event::Invalid(Incarnation(time), "garbage".into()));
+        assert_eq!(actions.contains(&quarantined), time == u64::from(QUARANTINE_AFTER));
+    }
+    let refusal = Refusal::Quarantined { name: "other name".into() };
+    assert!(!refusal.may_retry() && refusal.to_string().contains("worker other name"));
+    let actions = join_as(&mut machine, 0, "other name", instance("liar"), DIGEST);
+    assert_eq!(actions, [Action::Refuse { connection: 1, refusal }]);
+    assert!(matches!(join(&mut machine, 0, "honest")[0], Action::Welcome { .. }));
+}
+
+#[test]
+fn bad_answers_under_a_name_do_not_count_against_who_has_it_next() {
+    let mut machine = Coordinator::new(LIMITS, Incarnation(1));
+    for time in 1..=u64::from(2 * QUARANTINE_AFTER) {
+        join_as(&mut machine, 0, "local-0", Instance(time), DIGEST);
+        machine.on_event(0, Event::Invalid(Incarnation(time), "garbage".into()));
+    }
+    let actions = join(&mut machine, 0, "local-0");
+    assert!(matches!(actions[0], Action::Welcome { .. }), "{actions:?}");
+}

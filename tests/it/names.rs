@@ -1,0 +1,66 @@
+//! A name is a label: whoever comes under one that is in use costs the worker that has it nothing.
+
+use common::ids::Instance;
+use common::protocol::coordinator::QUARANTINE_AFTER;
+use proto::message::{Hello, WorkerMessage};
+use tests::golden::{Bench, assert_golden};
+use tests::process::Process;
+use tests::scripted::{hello, say};
+use tests::visited::Visited;
+
+/// Against a member's name; what 17 a second did in 12 s.
+const HELLOS: usize = 200;
+
+/// A stranger's introductions, each as another process; to compute what they all have in common takes a while.
+fn strangers() -> impl Fn(&str) -> Hello {
+    let first = hello("stranger");
+    move |name| Hello { name: name.to_owned(), instance: Instance(shell::random().max(1)), ..first.clone() }
+}
+
+#[test]
+fn strangers_under_local_workers_names_do_not_end_their_run() {
+    let (bench, stranger) = (Bench::new(), strangers());
+    let (run, address) = bench.coordinator(&["--workers", "2", "--local", "--threads", "1"]);
+    let attack = |name| {
+        // A member is dropped for what it says next.
+        let told = say(&address, stranger(name), vec![WorkerMessage::Hello(stranger(name))]);
+        (name, told.unwrap_err())
+    };
+    let told: Vec<_> = (0..QUARANTINE_AFTER).flat_map(|_| ["local-0", "local-1"]).map(attack).collect();
+    let outcome = run.wait();
+    assert_golden(&outcome);
+    assert!(!outcome.errors.contains("worker dropped"), "{}", outcome.errors);
+    for (name, told) in told {
+        assert!(told.contains(name) && told.contains("kept for a worker"), "{told}");
+    }
+}
+
+#[test]
+fn hellos_under_a_members_name_replace_nobody() {
+    let (visited, stranger) = (Visited::new(&[]), strangers());
+    let attack = |_| say(&visited.address, stranger("honest"), vec![]).unwrap_err();
+    let told: Vec<_> = (0..HELLOS).map(attack).collect();
+    visited.ends_golden_and_undisturbed();
+    for told in told {
+        assert!(told.contains("under the name honest") && told.contains("--name"), "{told}");
+    }
+}
+
+#[test]
+fn a_second_worker_of_one_name_waits_until_the_first_is_gone() {
+    let bench = Bench::new();
+    let (mut run, proxy) = bench.slowed(&["--workers", "1:2"]);
+    let first = Process::worker(&proxy.address(), "twin");
+    run.wait_for_line("worker joined worker=twin");
+    let mut second = Process::worker(&proxy.address(), "twin");
+    second.wait_for_lines(3, "another worker is connected under the name twin");
+    let step = bench.newest() + 1;
+    run.wait_for_checkpoint(bench.folder(), step);
+    drop(first);
+    run.wait_for_lines(2, "worker joined worker=twin");
+    proxy.heal();
+    let outcome = run.wait();
+    assert_golden(&outcome);
+    assert!(!outcome.errors.contains("replaced by"), "{}", outcome.errors);
+    assert_eq!(second.wait().code, Some(0));
+}

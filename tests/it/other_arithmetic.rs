@@ -1,0 +1,85 @@
+//! Who computes other bits than a run stays out of it, unless the operator lets it in; who only comes by decides nothing.
+
+use common::numerics::NumericsDigest;
+use nix::sys::signal::Signal;
+use proto::message::{Hello, WorkerMessage};
+use std::path::Path;
+use tests::golden::{Bench, STEPS, assert_golden};
+use tests::process::Process;
+use tests::scripted::{hello, say, work};
+use tests::visited::Visited;
+
+/// Honest but for what its canned gradients came to.
+fn other_machine() -> Hello {
+    let Hello { name, instance, threads, numerics: NumericsDigest(digest) } = hello("other-machine");
+    Hello { name, instance, threads, numerics: NumericsDigest(digest ^ 1) }
+}
+
+/// Works until the stream ends.
+fn work_there(address: &str) -> Result<(), String> {
+    work(address, other_machine(), |answer| vec![WorkerMessage::Answer(answer)])
+}
+
+/// The manifest of the last step's checkpoint.
+fn last_manifest(folder: &Path) -> String {
+    let path = folder.join(format!("step-{STEPS:012}")).join("manifest.json");
+    std::fs::read_to_string(path).expect("the run is complete")
+}
+
+#[test]
+fn a_worker_of_other_arithmetic_is_refused_and_told_what_differs() {
+    let mut visited = Visited::new(&[]);
+    let told = work_there(&visited.address).unwrap_err();
+    assert!(told.contains("its arithmetic differs") && told.contains("--numerics relaxed"), "{told}");
+    visited.run.wait_for_line("worker refused worker=other-machine");
+    visited.ends_golden_and_undisturbed();
+}
+
+#[test]
+fn relaxed_numerics_let_it_in_and_say_what_is_lost() {
+    let mut visited = Visited::new(&["--numerics", "relaxed"]);
+    visited.proxy.heal();
+    assert_eq!(work_there(&visited.address), Ok(()));
+    let line = visited.run.wait_for_line("its arithmetic differs from the run's worker=other-machine");
+    assert!(line.contains("may depend on who computed what"), "{line}");
+    assert_golden(&visited.run.wait());
+    assert!(!last_manifest(visited.bench.folder()).contains("numerics\":"), "who computed leaves no trace");
+}
+
+#[test]
+fn a_first_comer_that_leaves_at_once_locks_nobody_out() {
+    let bench = Bench::new();
+    let (mut run, address) = bench.coordinator(&["--workers", "1"]);
+    assert_eq!(say(&address, other_machine(), vec![WorkerMessage::Leave]), Err("left".to_owned()));
+    run.wait_for_line("worker left worker=other-machine");
+    let honest = Process::worker(&address, "honest");
+    let outcome = honest.wait();
+    assert_eq!(outcome.code, Some(0), "{}", outcome.errors);
+    assert_golden(&run.wait());
+}
+
+#[test]
+fn a_resume_with_other_arithmetic_is_refused_with_a_word() {
+    let bench = Bench::new();
+    bench.stopped(1, 10, Signal::SIGTERM);
+    let (mut run, address) = bench.coordinator(&["--workers", "1"]);
+    let told = work_there(&address).expect_err("it would go on with other bits");
+    let words = ["the checkpoint that this run goes on from", "--numerics relaxed"];
+    assert!(words.iter().all(|words| told.contains(words)), "{told}");
+    run.wait_for_line("worker refused worker=other-machine");
+    let _honest = Process::worker(&address, "honest");
+    assert_golden(&run.wait());
+    let recorded = format!("\"numerics\": \"{}\"", hello("any").numerics);
+    assert!(last_manifest(bench.folder()).contains(&recorded));
+}
+
+#[test]
+fn relaxed_numerics_go_on_where_a_strict_run_ended() {
+    let bench = Bench::new();
+    bench.stopped(1, 10, Signal::SIGTERM);
+    let (mut run, address) = bench.coordinator(&["--workers", "1", "--numerics", "relaxed"]);
+    assert_eq!(work_there(&address), Ok(()));
+    run.wait_for_line("its arithmetic differs from the run's worker=other-machine");
+    assert_golden(&run.wait());
+    assert!(!last_manifest(bench.folder()).contains("numerics\":"), "who computed leaves no trace");
+}

@@ -1,0 +1,46 @@
+//! Only a worker's own new connection replaces its old one, and a worker is told that its name is taken only while another
+//! has it: whoever comes under a name costs the one that has it nothing.
+
+use super::{Invariant, Ledger, Sight};
+use common::ids::Instance;
+use common::protocol::coordinator::{Action, Cause, Event, Refusal};
+use std::collections::BTreeMap;
+
+#[derive(Default)]
+pub(super) struct NamesAreKept {
+    /// Who opened each connection.
+    instances: BTreeMap<u64, Instance>,
+    /// Connections that the event in progress has replaced.
+    replaced: Vec<u64>,
+}
+
+impl Invariant for NamesAreKept {
+    fn saw(&mut self, _: u64, ledger: &Ledger, sight: &Sight<'_>) -> Result<(), String> {
+        match sight {
+            Sight::Dialled { connection, instance, .. } => {
+                self.instances.insert(*connection as u64, *instance);
+            }
+            Sight::Acted(Action::Removed { member, cause: Cause::Replaced, .. }) => {
+                self.replaced.extend(ledger.connection(*member));
+            }
+            Sight::Ruled { event: Event::Join { connection, name, .. }, actions, .. } => {
+                let own = self.instances.get(connection);
+                let is_own = |other: &u64| self.instances.get(other) == own;
+                if let Some(other) =
+                    std::mem::take(&mut self.replaced).into_iter().find(|other| !is_own(other))
+                {
+                    return Err(format!("{name} on {connection} replaces the worker on {other}"));
+                }
+                let mut others = ledger.members.values().chain(ledger.spares.values());
+                let is_taken = others.any(|holder| holder.name == *name && !is_own(&holder.connection));
+                let taken = Refusal::NameTaken { name: name.clone() };
+                if actions.contains(&Action::Refuse { connection: *connection, refusal: taken }) && !is_taken
+                {
+                    return Err(format!("{name} is said to be taken, and is not"));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
