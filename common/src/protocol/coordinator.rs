@@ -103,6 +103,7 @@ impl Coordinator {
             }
             Event::Invalid(from, what) => self.remove(from, Cause::Invalid(what), &mut actions),
             Event::Gone(from, why) => self.remove(from, Cause::Gone(why), &mut actions),
+            Event::GiveUp(from, cause) => self.remove(from, cause, &mut actions),
             Event::Leave(from) => self.remove(from, Cause::Left, &mut actions),
             Event::Begin { round, leaves } => self.begin(now_us, round, leaves),
             Event::Tick => self.drop_the_silent(now_us, &mut actions),
@@ -111,6 +112,18 @@ impl Coordinator {
         self.settle(&mut actions);
         self.deal(now_us, &mut actions);
         actions
+    }
+
+    /// Whether a member computes this piece of the round in progress.
+    #[must_use]
+    pub fn has_piece(&self, who: Incarnation, node: Node) -> bool {
+        self.members.get(&who).is_some_and(|member| member.pieces.contains_key(&node))
+    }
+
+    /// Whether a member has answered this piece of the round in progress: it may repeat itself.
+    #[must_use]
+    pub fn has_answered(&self, who: Incarnation, node: Node) -> bool {
+        self.members.get(&who).is_some_and(|member| member.answered.contains(&node))
     }
 
     /// When `Tick` must come at the latest.

@@ -53,6 +53,8 @@ pub enum Event {
     Invalid(Incarnation, String),
     /// A member's stream broke.
     Gone(Incarnation, String),
+    /// The shell has seen why a member or a spare can't be kept.
+    GiveUp(Incarnation, Cause),
     /// A member takes its leave: it hands back what it holds.
     Leave(Incarnation),
     /// The shell has parameters and leaves for the next round; the one before is complete.
@@ -100,6 +102,22 @@ pub enum Cause {
     /// Its stream broke.
     #[error("connection lost: {0}")]
     Gone(String),
+    /// It takes nothing of what it is sent.
+    #[error("takes nothing of what it is sent: no byte for {} ms, and more waits", still_us / 1000)]
+    NotReading {
+        /// For how long, in microseconds.
+        still_us: u64,
+    },
+    /// A gradient that it announced, and for which room was kept, does not arrive.
+    #[error("its gradient for piece {node} does not arrive: {bytes} bytes in {} ms", took_us / 1000)]
+    Stalled {
+        /// The piece.
+        node: Node,
+        /// What came of it.
+        bytes: u64,
+        /// In how long, in microseconds.
+        took_us: u64,
+    },
     /// It said goodbye.
     #[error("left")]
     Left,
