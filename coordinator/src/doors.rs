@@ -5,9 +5,12 @@
 //! 2. `--local` opens the Unix socket; without it there is none.
 //! 3. Where the system has no such sockets, local workers take a free port on loopback.
 //!
-//! Opened before the run is announced, so that a taken port fails at once; served by [`server`](crate::server). How long
-//! one who says nothing may stay is decided in [`lobby`], who may come by the socket in [`neighbours`].
+//! Opened before the run is announced, so that a taken port fails at once; served by [`server`](crate::server). How many
+//! may connect is decided in [`accept`], what one on which nobody has been let in may do in [`lobby`], who may come by the
+//! socket in [`neighbours`].
 
+pub(crate) mod accept;
+mod frames;
 pub(crate) mod lobby;
 pub(crate) mod neighbours;
 

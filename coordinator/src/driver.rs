@@ -6,6 +6,7 @@
 
 mod act;
 mod ending;
+mod getting_on;
 mod input;
 mod room;
 mod round;
@@ -14,9 +15,11 @@ pub(crate) use input::Input;
 
 use crate::RunError;
 use crate::journal::Journal;
+use crate::outbox::SendError;
 use crate::peers::Peers;
 use crate::store::writer::Writer;
 use crate::trainer::{Evaluated, Outcome, Trainer, Work};
+use act::WorkerLines;
 use common::checkpoint::Checkpoint;
 use common::ids::{Incarnation, Round};
 use common::numerics::NumericsDigest;
@@ -25,7 +28,7 @@ use common::tree::Node;
 use ending::Ending;
 use proto::message::{Answer, CoordinatorMessage, Hello, WorkerMessage};
 use proto::parameters::EncodedParameters;
-use room::{Around, Room};
+use room::Room;
 use round::{RoundInProgress, Sum};
 use shell::clock::Clock;
 use shell::trace;
@@ -84,6 +87,7 @@ pub(crate) struct Driver {
     parameters: Option<Arc<EncodedParameters>>,
     /// The answer that the machine is judging.
     answer: Option<Answer>,
+    lines: WorkerLines,
     heartbeat_due_us: u64,
     ending: Ending,
     test: Option<Evaluated>,
@@ -106,6 +110,7 @@ impl Driver {
             rounds: 0,
             parameters: None,
             answer: None,
+            lines: WorkerLines::default(),
             ending: Ending::default(),
             test: None,
         }
@@ -175,8 +180,9 @@ impl Driver {
             let period = self.rules.heartbeat_timeout / HEARTBEATS_PER_TIMEOUT;
             self.heartbeat_due_us = now_us + period.as_micros() as u64;
             for (who, why) in self.peers.send_all(&CoordinatorMessage::Heartbeat) {
-                self.feed(Event::Gone(who, why))?;
+                self.feed(Event::Gone(who, why.to_string()))?;
             }
+            self.give_up_the_stuck(now_us, period.as_micros() as u64)?;
         }
         if self.machine.next_deadline_us().is_some_and(|due_us| due_us <= now_us) {
             self.feed(Event::Tick)?;
@@ -191,12 +197,7 @@ impl Driver {
                 self.feed(Event::Join { connection, name, instance, threads, numerics })
             }
             Input::Announced { connection, round, node, enter } => {
-                // An answer to an earlier round is discarded as it arrives.
-                let is_present = self.round.as_ref().is_some_and(|present| present.number == round);
-                if is_present && self.peers.on(connection).is_some() {
-                    self.room.wait(connection, node, enter);
-                }
-                self.member_event(connection, Event::Heard)
+                self.announced(connection, round, node, enter)
             }
             Input::Message { connection, message } => {
                 if let Some(WorkerMessage::Answer(_)) = message {
@@ -228,19 +229,6 @@ impl Driver {
         event: impl FnOnce(Incarnation) -> Event,
     ) -> Result<(), RunError> {
         self.peers.on(connection).map_or(Ok(()), |who| self.feed(event(who)))
-    }
-
-    /// Lets gradients in that wait, as far as there is room.
-    fn admit_gradients(&mut self) {
-        let Some(round) = &self.round else { return self.room.end_round() };
-        if self.room.is_quiet() {
-            return;
-        }
-        let is_computing = |who| self.peers.get(who).is_some_and(|peer| !self.room.has(peer.connection));
-        let busy = self.machine.members().filter(|(_, member)| member.pieces().next().is_some());
-        let computing = busy.filter(|&(who, _)| is_computing(who)).count();
-        let (now_us, joins) = (self.clock.now_us(), |node| round.joins(node));
-        self.room.admit(&Around { now_us, tree: round.tree, held: round.held(), joins, computing });
     }
 
     fn message(&mut self, from: Incarnation, message: Option<WorkerMessage>) -> Result<(), RunError> {
@@ -295,6 +283,9 @@ impl Driver {
 
     /// Prepares the next round; `None` when there is none.
     fn prepare(&mut self) -> Option<Event> {
+        for (who, member) in self.machine.members() {
+            self.peers.round_ends(who, member.pieces().count() as u32);
+        }
         self.round = None;
         self.room.end_round();
         if self.ending.is_ending() {
@@ -312,7 +303,7 @@ impl Driver {
         Some(event)
     }
 
-    fn grant(&mut self, to: Incarnation, node: Node) -> Result<(), String> {
+    fn grant(&mut self, to: Incarnation, node: Node) -> Result<(), SendError> {
         let version = self.trainer.step().0;
         let parameters = match self.parameters.take() {
             Some(parameters) if parameters.version() == version => parameters,

@@ -4,7 +4,7 @@
 //! read on loan, so no place is written while anyone reads it. Whoever can't or won't share gets the bytes on the
 //! stream. What arrives is opened in the reader's task (`server.rs`).
 
-use crate::server::Outgoing;
+use crate::outbox::Outgoing;
 use proto::message::Sharing;
 use proto::outbound;
 use proto::parameters::EncodedParameters;

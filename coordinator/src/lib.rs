@@ -1,5 +1,6 @@
 //! The coordinator: the shell around the rules.
 
+mod allowance;
 pub mod cli;
 pub mod dataset;
 mod doors;
@@ -8,10 +9,12 @@ mod error;
 mod journal;
 mod lane;
 pub mod local;
+mod outbox;
 mod peers;
 pub mod report;
 pub mod run;
 mod server;
+mod standstill;
 pub mod store;
 pub mod trainer;
 

@@ -1,6 +1,6 @@
 //! Who is on the other end of which connection, and what each has been sent. Decides nothing.
 
-use crate::server::{Outbox, Outgoing};
+use crate::outbox::{Outbox, Outgoing, SendError};
 use common::ids::{Incarnation, Rank};
 use proto::message::CoordinatorMessage;
 use proto::parameters::EncodedParameters;
@@ -18,8 +18,19 @@ pub(crate) struct Peer {
     outbox: Outbox,
     /// The parameters that it has.
     version: Option<u64>,
+    /// Pieces that it had when their round ended: as many answers may still come.
+    late_answers: u32,
+    /// An answer of its was of use.
+    has_helped: bool,
     /// It has been said that it is late.
     late: bool,
+}
+
+impl Peer {
+    /// Whether an answer of its was of use.
+    pub(crate) fn has_helped(&self) -> bool {
+        self.has_helped
+    }
 }
 
 /// All connections that have said hello.
@@ -40,8 +51,18 @@ impl Peers {
 
     /// Makes a greeted connection a spare. Returns its name.
     pub(crate) fn keep(&mut self, connection: u64, incarnation: Incarnation) -> Option<String> {
-        let (name, outbox) = self.joining.remove(&connection)?;
-        let peer = Peer { name: name.clone(), rank: None, connection, outbox, version: None, late: false };
+        let (name, mut outbox) = self.joining.remove(&connection)?;
+        outbox.accept();
+        let peer = Peer {
+            name: name.clone(),
+            rank: None,
+            connection,
+            outbox,
+            version: None,
+            late_answers: 0,
+            has_helped: false,
+            late: false,
+        };
         self.peers.insert(incarnation, peer);
         self.by_connection.insert(connection, incarnation);
         Some(name)
@@ -83,7 +104,7 @@ impl Peers {
     ///
     /// # Errors
     /// Why the member is to be given up.
-    pub(crate) fn send(&self, to: Incarnation, message: CoordinatorMessage) -> Result<(), String> {
+    pub(crate) fn send(&self, to: Incarnation, message: CoordinatorMessage) -> Result<(), SendError> {
         self.peers.get(&to).map_or(Ok(()), |peer| peer.outbox.send(Outgoing::Message(message)))
     }
 
@@ -95,7 +116,7 @@ impl Peers {
         &mut self,
         to: Incarnation,
         parameters: &Arc<EncodedParameters>,
-    ) -> Result<(), String> {
+    ) -> Result<(), SendError> {
         match self.peers.get_mut(&to) {
             Some(peer) if peer.version != Some(parameters.version()) => {
                 peer.version = Some(parameters.version());
@@ -105,13 +126,52 @@ impl Peers {
         }
     }
 
+    /// A round ends while a member has so many pieces of it.
+    pub(crate) fn round_ends(&mut self, who: Incarnation, pieces: u32) {
+        if let Some(peer) = self.peers.get_mut(&who) {
+            peer.late_answers = peer.late_answers.saturating_add(pieces);
+        }
+    }
+
+    /// A member announces an answer to an earlier round; whether it had a piece of one.
+    pub(crate) fn takes_late_answer(&mut self, who: Incarnation) -> bool {
+        let Some(peer) = self.peers.get_mut(&who) else { return false };
+        let may = peer.late_answers > 0;
+        peer.late_answers = peer.late_answers.saturating_sub(1);
+        may
+    }
+
+    /// An answer of this member was of use.
+    pub(crate) fn helped(&mut self, who: Incarnation) {
+        if let Some(peer) = self.peers.get_mut(&who) {
+            peer.has_helped = true;
+        }
+    }
+
+    /// Bytes of gradients that have come on a connection.
+    pub(crate) fn arrived(&self, connection: u64) -> u64 {
+        self.on(connection).and_then(|who| self.peers.get(&who)).map_or(0, |peer| peer.outbox.arrived())
+    }
+
+    /// Those to whose connections no byte could be handed for `timeout_us`, though more waits, and for how long.
+    pub(crate) fn not_reading(
+        &mut self,
+        now_us: u64,
+        look_us: u64,
+        timeout_us: u64,
+    ) -> Vec<(Incarnation, u64)> {
+        let looks =
+            self.peers.iter_mut().map(|(&who, peer)| (who, peer.outbox.standstill_us(now_us, look_us)));
+        looks.filter(|&(_, still_us)| still_us >= timeout_us).collect()
+    }
+
     /// All members and spares.
     pub(crate) fn all(&self) -> Vec<Incarnation> {
         self.peers.keys().copied().collect()
     }
 
     /// Queues a message for every member and spare; returns those that are to be given up, and why.
-    pub(crate) fn send_all(&self, message: &CoordinatorMessage) -> Vec<(Incarnation, String)> {
+    pub(crate) fn send_all(&self, message: &CoordinatorMessage) -> Vec<(Incarnation, SendError)> {
         let send = |(&to, _): (&Incarnation, &Peer)| Some((to, self.send(to, message.clone()).err()?));
         self.peers.iter().filter_map(send).collect()
     }

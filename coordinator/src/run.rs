@@ -3,8 +3,8 @@
 //! [`prepare`] does all that can fail before a worker is needed; it blocks. [`Prepared::run`] is the run itself.
 
 use crate::dataset::{self, Dataset, DatasetChoice};
-use crate::doors::Doors;
 pub use crate::doors::Listen;
+use crate::doors::{Doors, accept};
 use crate::driver::{Driver, Ended, INBOX, Input, Rules};
 use crate::journal::Journal;
 use crate::local::{Local, LocalWorkers};
@@ -286,8 +286,16 @@ impl Prepared {
         let (end_server, until) = watch::channel(());
         let precision = trainer.config().wire_dtype;
         let names = options.local.as_ref().map(Local::names).unwrap_or_default();
-        let mut server =
-            tokio::spawn(server::serve(listeners, names, layout.len(), precision, inbox.clone(), until));
+        let limits = accept::Limits::new(options.limits.max, options.limits.spares, names.len() as u32);
+        let mut server = tokio::spawn(server::serve(
+            listeners,
+            names,
+            layout.len(),
+            precision,
+            inbox.clone(),
+            limits,
+            until,
+        ));
         let asking = tokio::spawn(forward(stop, inbox.clone()));
         let local = match &options.local {
             Some(local) => Some(LocalWorkers::start(local, &here, &screen, &inbox)?),

@@ -1,13 +1,16 @@
 //! The gRPC side: one task a connection, which checks what arrives and hands it to the driver.
 //!
 //! Decides nothing but this: a connection has [`HELLO_TIMEOUT`] to introduce itself, and what it may send is what
-//! [`proto::inbound`] accepts. A task ends when its peer's stream does, or when the driver drops its [`Outbox`].
+//! [`proto::inbound`] accepts, control messages at a rate that [`lobby`] sets. A task ends when its peer's stream does, or
+//! when the driver drops its [`Outbox`].
 
 use crate::doors::Listeners;
+use crate::doors::accept::{self, Limits};
 use crate::doors::lobby::{self, Presence};
 use crate::doors::neighbours;
 use crate::driver::Input;
 use crate::lane::{self, Board, Lane};
+use crate::outbox::{self, Outbox, Outgoing, Queue};
 use common::ids::Round;
 use common::precision::Precision;
 use common::tree::Node;
@@ -15,11 +18,11 @@ use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 use proto::inbound::WorkerDecoder;
 use proto::message::{CoordinatorMessage, Hello, Sharing, WorkerMessage};
-use proto::parameters::EncodedParameters;
+use proto::tensor::CHUNK_VALUES;
 use proto::values::Buffers;
 use proto::wire::cluster_server::{Cluster, ClusterServer};
-use proto::wire::{FromCoordinator, FromWorker};
-use proto::{FRAME_BYTES, MESSAGE_BYTES_MAX, MESSAGES_AT_ONCE, STILL_ARRIVING, WINDOW_BYTES};
+use proto::wire::{FromCoordinator, FromWorker, from_worker};
+use proto::{FRAME_BYTES, MESSAGE_BYTES_MAX, MESSAGES_AT_ONCE, STILL_ARRIVING, WINDOW_BYTES, WireError};
 use shell::shared_memory::{Address, View};
 use shell::trace::{self, Track};
 use std::collections::BTreeSet;
@@ -29,55 +32,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream, UnixListenerStream};
+use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::transport::Server;
 use tonic::transport::server::Router;
 use tonic::{Request, Response, Status, Streaming};
 
 /// From opening a stream to having said hello on it.
-const HELLO_TIMEOUT: Duration = lobby::STAY;
+const HELLO_TIMEOUT: Duration = lobby::HANDSHAKE_TIMEOUT;
 /// For a worker to read its last word and go, once the driver has closed its stream.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// Gradients of this size or more ask for room before they arrive; smaller ones do no harm, however many there are.
 const ANNOUNCED_BYTES: usize = 4 * 1024 * 1024;
 /// Between two signs of life from a stream that waits for room: well below any time after which silence is death.
 const STILL_WAITING: Duration = Duration::from_millis(100);
-/// Messages that wait for one worker; one that lets more pile up is not reading.
-const OUTBOX_MESSAGES: usize = 256;
-/// A worker needs one stream; a few more do no harm.
-const STREAMS_MAX: u32 = 4;
+/// A worker needs one stream, and dials anew for another.
+const STREAMS_MAX: u32 = 1;
+/// Small HTTP/2 frames that any message may call for, besides those that carry the chunks of a tensor.
+const FRAMES_IN_ANSWER: usize = 16;
 /// Silence on a connection after which HTTP/2 asks whether the other side is there.
 const KEEPALIVE: Duration = Duration::from_secs(10);
-
-/// Something to send.
-#[derive(Debug)]
-pub(crate) enum Outgoing {
-    /// For this worker.
-    Message(CoordinatorMessage),
-    /// For all: encoded once.
-    Parameters(Arc<EncodedParameters>),
-}
-
-/// The driver's end of a connection. Dropping it ends the stream after what was queued.
-#[derive(Debug)]
-pub(crate) struct Outbox {
-    messages: mpsc::Sender<Outgoing>,
-    /// Dropped with the outbox: the task that reads sees it.
-    _open: oneshot::Sender<Infallible>,
-}
-
-impl Outbox {
-    /// Queues a message.
-    ///
-    /// # Errors
-    /// Why the worker is to be given up.
-    pub(crate) fn send(&self, message: Outgoing) -> Result<(), String> {
-        self.messages.try_send(message).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => "it does not read what it is sent".to_owned(),
-            mpsc::error::TrySendError::Closed(_) => "its stream is closed".to_owned(),
-        })
-    }
-}
 
 /// Serves until `until` is closed, then waits for open connections to end. A worker of a name in `reserved` must come through
 /// the local socket, where there is one.
@@ -90,9 +63,12 @@ pub(crate) async fn serve(
     elements: usize,
     precision: Precision,
     inbox: mpsc::Sender<Input>,
+    limits: Limits,
     until: watch::Receiver<()>,
 ) -> Result<(), tonic::transport::Error> {
+    let limits = Arc::new(limits);
     let service = Service {
+        limits: Arc::clone(&limits),
         elements,
         precision,
         reserved: Arc::new(if listeners.short.is_some() { reserved } else { BTreeSet::new() }),
@@ -109,7 +85,7 @@ pub(crate) async fn serve(
             None => Ok(()),
             Some(listener) => {
                 let accepted = TcpListenerStream::new(listener).inspect_ok(shell::tcp::prepare);
-                let incoming = lobby::watched(accepted);
+                let incoming = accept::accepted(accepted, Arc::clone(&limits));
                 router(service).serve_with_incoming_shutdown(incoming, closed(until_too)).await
             }
         }
@@ -119,7 +95,7 @@ pub(crate) async fn serve(
             None => Ok(()),
             Some(listener) => {
                 let accepted = neighbours::of_this_user(UnixListenerStream::new(listener));
-                let incoming = lobby::watched(accepted);
+                let incoming = accept::accepted(accepted, Arc::clone(&limits));
                 router(local_service).serve_with_incoming_shutdown(incoming, closed(until)).await
             }
         }
@@ -134,6 +110,7 @@ fn router(service: Service) -> Router {
         .initial_connection_window_size(WINDOW_BYTES)
         .max_frame_size(Some(FRAME_BYTES))
         .max_concurrent_streams(STREAMS_MAX)
+        .http2_max_header_list_size(lobby::HEADER_BYTES_MAX)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .add_service(service)
@@ -141,6 +118,7 @@ fn router(service: Service) -> Router {
 
 #[derive(Clone)]
 struct Service {
+    limits: Arc<Limits>,
     /// Parameters of the model: the size of a gradient.
     elements: usize,
     /// Of a gradient's values.
@@ -164,7 +142,7 @@ impl Cluster for Service {
     ) -> Result<Response<Self::JoinStream>, Status> {
         let connection = self.connections.fetch_add(1, Ordering::Relaxed);
         let presence = request.extensions().get::<Arc<Presence>>().map(Arc::clone).unwrap_or_default();
-        let (messages, outgoing) = mpsc::channel(OUTBOX_MESSAGES);
+        let queue = Arc::new(Queue::default());
         let (open, closed) = oneshot::channel();
         let lane = Arc::new(Lane::new(Arc::clone(&self.board)));
         let reader = Reader {
@@ -175,13 +153,17 @@ impl Cluster for Service {
             wire: request.into_inner(),
             inbox: self.inbox.clone(),
             sharing: presence.process().map(|process| (process, Arc::clone(&self.board), Arc::clone(&lane))),
-            answers: messages.clone(),
+            limits: Arc::clone(&self.limits),
+            presence: Arc::clone(&presence),
+            queue: Arc::clone(&queue),
         };
-        let outbox = Outbox { messages, _open: open };
+        let outbox = Outbox::new(Arc::clone(&queue), Arc::clone(&presence), open);
         // Ends with the peer's stream or with the outbox, which the driver owns from the hello on.
-        tokio::spawn(reader.run(outbox, closed, presence));
+        tokio::spawn(reader.run(outbox, closed));
+        let chunks = self.elements.div_ceil(CHUNK_VALUES);
         let row = Track::new(&format!("connection {connection}, out"));
-        let wire = ReceiverStream::new(outgoing).flat_map(move |item| {
+        let wire = outbox::stream(queue).flat_map(move |item| {
+            presence.earn((chunks + FRAMES_IN_ANSWER) as u32);
             // Dropped when HTTP/2 has taken all of it.
             let sending = row.span("send");
             let wire = trace::each("encode", lane.encode(item));
@@ -211,33 +193,37 @@ struct Reader {
     inbox: mpsc::Sender<Input>,
     /// With which process, for a worker of this machine.
     sharing: Option<(NonZeroU32, Arc<Board>, Arc<Lane>)>,
+    limits: Arc<Limits>,
+    presence: Arc<Presence>,
     /// To the worker, for what is settled between the two ends of the stream.
-    answers: mpsc::Sender<Outgoing>,
+    queue: Arc<Queue>,
 }
 
 impl Reader {
-    async fn run(mut self, outbox: Outbox, closed: oneshot::Receiver<Infallible>, presence: Arc<Presence>) {
+    async fn run(mut self, outbox: Outbox, closed: oneshot::Receiver<Infallible>) {
         let connection = self.connection;
-        let _introduced = match tokio::time::timeout(HELLO_TIMEOUT, self.hello()).await {
+        match tokio::time::timeout(HELLO_TIMEOUT, self.hello()).await {
             Ok(Ok(hello)) => {
-                let introduced = presence.introduce();
                 if self.inbox.send(Input::Hello { connection, hello, outbox }).await.is_err() {
                     return;
                 }
-                introduced
             }
             Ok(Err(Some(reason))) => {
-                tracing::warn!(connection, reason, "refused a connection");
+                self.limits.note(|left_out| {
+                    tracing::warn!(connection, reason, left_out, "refused a connection");
+                });
                 // Whether or not it reads this, it is over.
                 let _ = outbox.send(Outgoing::Message(CoordinatorMessage::Refused { reason, retry: false }));
                 return;
             }
             Ok(Err(None)) => return,
             Err(_) => {
-                tracing::warn!(connection, "closed a connection that said nothing");
+                self.limits.note(|left_out| {
+                    tracing::warn!(connection, left_out, "closed a connection that said nothing");
+                });
                 return;
             }
-        };
+        }
         let end = tokio::select! {
             end = self.forward() => end,
             _ = closed => return self.drain().await,
@@ -249,8 +235,6 @@ impl Reader {
     /// Reads on, without a look, until the worker has closed its side. A connection that is closed with bytes unread is
     /// reset, and then the worker's system may discard the last word before the worker has read it.
     async fn drain(self) {
-        // The stream to the worker ends with this.
-        drop(self.answers);
         let mut wire = self.wire;
         let rest = async { while let Ok(Some(_)) = wire.message().await {} };
         // One that goes on talking is cut off.
@@ -279,30 +263,47 @@ impl Reader {
         let mut told = Instant::now();
         loop {
             let input = match self.wire.message().await {
-                Ok(Some(wire)) => match trace::within("decode", || self.decoder.decode(wire)) {
+                Ok(Some(wire)) => match self.decode(wire) {
                     Ok(None) if let Some((round, node)) = self.decoder.announced() => {
                         self.wait_for_room(round, node).await;
                         continue;
                     }
+                    Ok(Some(_)) if let Err(excess) = self.presence.spend_message() => {
+                        return Input::Invalid { connection, what: excess.to_string() };
+                    }
                     Ok(Some(WorkerMessage::Sharing(step))) => {
-                        self.share(step).await;
+                        self.share(step);
                         continue;
                     }
+                    // What has just been heard of needs no further sign of life.
+                    Ok(Some(WorkerMessage::Heartbeat)) if told.elapsed() < STILL_ARRIVING => continue,
                     Ok(None) if told.elapsed() < STILL_ARRIVING => continue,
                     Ok(message) => Input::Message { connection, message },
                     Err(error) => return Input::Invalid { connection, what: error.to_string() },
                 },
                 Ok(None) => return Input::Ended { connection, why: "it closed its stream".to_owned() },
-                Err(status) => return Input::Ended { connection, why: status.message().to_owned() },
+                Err(status) => {
+                    return match self.presence.excess() {
+                        Some(excess) => Input::Invalid { connection, what: excess.to_string() },
+                        None => Input::Ended { connection, why: status.message().to_owned() },
+                    };
+                }
             };
             if self.decoder.released() {
-                self.answer(Sharing::Released).await;
+                self.answer(Sharing::Released);
             }
             told = Instant::now();
             if self.inbox.send(input).await.is_err() {
                 return Input::Ended { connection, why: "the run is over".to_owned() };
             }
         }
+    }
+
+    fn decode(&mut self, wire: FromWorker) -> Result<Option<WorkerMessage>, WireError> {
+        if matches!(wire.message, Some(from_worker::Message::Chunk(_))) {
+            self.presence.note_chunk(CHUNK_VALUES * size_of::<f32>());
+        }
+        trace::within("decode", || self.decoder.decode(wire))
     }
 
     /// Reads no further until there is room for the gradient that comes next; meanwhile its sender counts as alive.
@@ -320,7 +321,7 @@ impl Reader {
     }
 
     /// One step of agreeing on shared memory. A worker of another machine or process namespace goes without.
-    async fn share(&mut self, step: Sharing) {
+    fn share(&mut self, step: Sharing) {
         let Some((process, board, lane)) = &self.sharing else { return };
         match step {
             Sharing::Opened => lane.open(),
@@ -330,19 +331,19 @@ impl Reader {
                 match View::open(*process, Address { descriptor, token }) {
                     Ok(view) => {
                         self.decoder.reads(Box::new(move |at, bytes| view.read(at, bytes)));
-                        self.answer(Sharing::Opened).await;
+                        self.answer(Sharing::Opened);
                     }
                     Err(error) => tracing::debug!(self.connection, %error, "can't open a worker's memory"),
                 }
                 if let Some(own) = own {
-                    self.answer(lane::offer(own)).await;
+                    self.answer(lane::offer(own));
                 }
             }
         }
     }
 
-    async fn answer(&self, step: Sharing) {
-        // The stream is over otherwise, which is noticed where it is read.
-        let _ = self.answers.send(Outgoing::Message(CoordinatorMessage::Sharing(step))).await;
+    fn answer(&self, step: Sharing) {
+        // The stream is over otherwise, or nobody reads it, which the driver notices.
+        let _ = self.queue.push(Outgoing::Message(CoordinatorMessage::Sharing(step)));
     }
 }

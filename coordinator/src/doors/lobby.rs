@@ -1,127 +1,179 @@
-//! Whether a connection may stay: one on which nobody has introduced himself is a stranger, and strangers go.
+//! What a connection may do, by its standing: pending (nobody on it has been let in yet), accepted (a member or a spare is
+//! on it), or left (it was accepted before).
 //!
-//! A stranger has [`STAY`] from being accepted, or from the end of its last stream that had said hello; at most
-//! [`STRANGERS_MAX`] may be here at once, and where one more comes the oldest goes. HTTP/2 asks for nothing of the kind: a
-//! connection that never opens a stream, or answers pings for ever, costs a file and memory. What a hello is,
-//! [`server`](crate::server) decides.
+//! 1. A pending connection has [`HANDSHAKE_TIMEOUT`] from being accepted by the system, and one that was left has it from
+//!    then on. HTTP/2 asks for nothing of the kind: a connection that never opens a stream, or answers pings for ever,
+//!    costs a file and memory.
+//! 2. A pending connection may send [`HELLO_BYTES_MAX`] in [`HELLO_FRAMES_MAX`] small frames: a worker's hello takes a
+//!    tenth of it.
+//! 3. An accepted one may send as much as it likes of what carries a gradient. Small frames and control messages take from
+//!    an allowance, to which every piece and all parameters that it is sent add ([`server`](crate::server)): neither slow
+//!    links nor large models use it up.
+//! 4. One that was left may still send what was on its way.
+//!
+//! HTTP/2 libraries look at some of this (a flood of resets, of header fields), and answer every other frame for ever.
+//! Whoever takes more than he may is closed at once. How many connections there may be is decided in
+//! [`accept`](super::accept).
 
-use futures_util::{FutureExt, Stream, StreamExt};
-use std::collections::VecDeque;
+use super::accept::Limits;
+use super::frames::Frames;
+use crate::allowance::Allowance;
+use futures_util::FutureExt;
 use std::io;
 use std::num::NonZeroU32;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, Sleep};
 use tonic::transport::server::Connected;
 
 /// A worker says hello within milliseconds.
-pub(crate) const STAY: Duration = Duration::from_secs(10);
-/// Each is an open file, of which a process may have 1,024 as a rule, the workers' and the checkpoints' among them.
-const STRANGERS_MAX: usize = 256;
-/// After the system could accept nothing, which it would say again at once.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest set of header fields: gRPC needs some hundred bytes.
+pub(crate) const HEADER_BYTES_MAX: u32 = 8 * 1024;
+/// Until it is let in: header fields, HTTP/2's own settings, the hello and an offer of shared memory.
+const HELLO_BYTES_MAX: u64 = 2 * HEADER_BYTES_MAX as u64;
+/// Until it is let in: a worker needs eight.
+const HELLO_FRAMES_MAX: u32 = 32;
+/// Small frames or their like that may come in a second; a worker that is sent nothing beats some five times in ten. One
+/// costs a few microseconds: a thousand times as many make a coordinator slow.
+const SMALL_PER_SECOND: u32 = 1_000;
+/// And at once: many of them may have been held up on their way.
+const SMALL_AT_ONCE: u32 = 10_000;
+/// A control message wakes the driver, which costs as much as so many frames.
+const MESSAGE_COST: u32 = 10;
+/// Of one that was left: what may be on its way is as much as fits a window, there and here.
+const LEFT_BYTES_MAX: u64 = 2 * proto::WINDOW_BYTES as u64;
 
-/// The strangers at a door, oldest first.
-type Queue = VecDeque<(Weak<Presence>, oneshot::Sender<()>)>;
-
-/// Wraps what a listener accepts.
-pub(crate) fn watched<L, C>(incoming: L) -> impl Stream<Item = io::Result<Guest<C>>>
-where
-    L: Stream<Item = io::Result<C>>,
-    C: Accepted,
-{
-    let mut strangers = Queue::new();
-    incoming.then(move |accepted| {
-        let guest = accepted.map(|connection| admit(&mut strangers, connection));
-        async move {
-            if let Err(error) = &guest {
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-            guest
-        }
-    })
+/// Why a connection is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Excess {
+    #[error("more than {HELLO_BYTES_MAX} bytes before a hello that was accepted")]
+    HelloBytes,
+    #[error("more than {HELLO_FRAMES_MAX} HTTP/2 frames before a hello that was accepted")]
+    HelloFrames,
+    #[error(
+        "a flood of HTTP/2 frames or of control messages: more than {SMALL_PER_SECOND} a second that bring nothing"
+    )]
+    Small,
+    #[error("more than {LEFT_BYTES_MAX} bytes after it was dropped")]
+    LeftBytes,
 }
 
-fn admit<C: Accepted>(strangers: &mut Queue, connection: C) -> Guest<C> {
-    strangers.retain(|(presence, _)| presence.upgrade().is_some_and(|presence| presence.is_stranger()));
-    if strangers.len() >= STRANGERS_MAX {
-        // Its other end sees the sender gone.
-        drop(strangers.pop_front());
-        tracing::debug!(most = STRANGERS_MAX, "too many connections that say nothing; closing the oldest");
-    }
-    let presence = Arc::new(Presence { process: connection.process(), ..Presence::default() });
-    let (sender, expelled) = oneshot::channel();
-    strangers.push_back((Arc::downgrade(&presence), sender));
-    Guest { connection, presence, expelled: Some(expelled), deadline: Box::pin(tokio::time::sleep(STAY)) }
-}
-
-/// What a listener accepts.
-pub(crate) trait Accepted {
-    /// The process at the other end, if it is one of this machine and user that can be told.
-    fn process(&self) -> Option<NonZeroU32>;
-}
-
-impl Accepted for TcpStream {
-    fn process(&self) -> Option<NonZeroU32> {
-        None
-    }
-}
-
-impl Accepted for UnixStream {
-    fn process(&self) -> Option<NonZeroU32> {
-        shell::local_socket::process_of_peer(self).ok().flatten()
-    }
-}
-
-/// What is known of a connection: who dialled it, and how many streams on it have said hello.
-#[derive(Debug, Default)]
+/// What is known of a connection, for all that have to do with it.
+#[derive(Debug)]
 pub(crate) struct Presence {
+    /// The process at the other end, if it is one of this machine and user that can be told.
     process: Option<NonZeroU32>,
-    introduced: AtomicU32,
-    /// When the last of them ended.
+    /// Members and spares that are on it.
+    accepted: AtomicU32,
+    /// When the last of them was one no longer.
     left: Mutex<Option<Instant>>,
+    /// What it may send that brings nothing.
+    small: Mutex<Allowance>,
+    excess: OnceLock<Excess>,
+    /// Bytes that the system has taken.
+    written: AtomicU64,
+    /// Bytes of gradients that have come.
+    arrived: AtomicU64,
+}
+
+impl Default for Presence {
+    fn default() -> Self {
+        Self {
+            process: None,
+            accepted: AtomicU32::default(),
+            left: Mutex::default(),
+            small: Mutex::new(Allowance::new(SMALL_PER_SECOND, SMALL_AT_ONCE)),
+            excess: OnceLock::new(),
+            written: AtomicU64::default(),
+            arrived: AtomicU64::default(),
+        }
+    }
 }
 
 impl Presence {
+    /// Of a connection that `process` has dialled, if that can be told.
+    pub(super) fn of(process: Option<NonZeroU32>) -> Self {
+        Self { process, ..Self::default() }
+    }
+
     /// The process at the other end, if it is one of this machine and user that can be told.
     pub(crate) fn process(&self) -> Option<NonZeroU32> {
         self.process
     }
 
-    fn is_stranger(&self) -> bool {
-        self.introduced.load(Ordering::SeqCst) == 0
+    pub(super) fn is_pending(&self) -> bool {
+        self.accepted.load(Ordering::SeqCst) == 0
     }
 
-    /// A stream has said hello; until the value is dropped, the connection may stay.
-    pub(crate) fn introduce(self: &Arc<Self>) -> Introduced {
-        self.introduced.fetch_add(1, Ordering::SeqCst);
-        Introduced(Arc::clone(self))
+    /// A member or a spare is on it until the value is dropped.
+    pub(crate) fn accept(self: &Arc<Self>) -> Standing {
+        self.accepted.fetch_add(1, Ordering::SeqCst);
+        Standing(Arc::clone(self))
     }
 
     /// Until when it may stay as things are.
     fn may_stay_until(&self) -> Option<Instant> {
-        if !self.is_stranger() {
-            return Some(Instant::now() + STAY);
+        if self.is_pending() {
+            lock(&self.left).map(|left| left + HANDSHAKE_TIMEOUT)
+        } else {
+            Some(Instant::now() + HANDSHAKE_TIMEOUT)
         }
-        self.left.lock().unwrap_or_else(PoisonError::into_inner).map(|left| left + STAY)
+    }
+
+    /// It has been sent something that calls for so many small frames in answer.
+    pub(crate) fn earn(&self, frames: u32) {
+        // And a message that says that it was read.
+        lock(&self.small).earn(frames.saturating_add(2 * MESSAGE_COST));
+    }
+
+    /// A control message has arrived.
+    ///
+    /// # Errors
+    /// When it is one too many.
+    pub(crate) fn spend_message(&self) -> Result<(), Excess> {
+        self.spend(MESSAGE_COST)
+    }
+
+    fn spend(&self, frames: u32) -> Result<(), Excess> {
+        let may = frames == 0 || lock(&self.small).take(std::time::Instant::now(), frames);
+        may.then_some(()).ok_or(Excess::Small)
+    }
+
+    /// Why the connection was closed from here, if it was.
+    pub(crate) fn excess(&self) -> Option<Excess> {
+        self.excess.get().copied()
+    }
+
+    /// Bytes of gradients that have come, on whichever way.
+    pub(crate) fn arrived(&self) -> u64 {
+        self.arrived.load(Ordering::Relaxed)
+    }
+
+    /// A chunk of a gradient has come.
+    pub(crate) fn note_chunk(&self, bytes: usize) {
+        self.arrived.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Bytes that have gone out.
+    pub(crate) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
     }
 }
 
-/// A stream that has said hello.
+/// A member or a spare is on the connection.
 #[derive(Debug)]
-pub(crate) struct Introduced(Arc<Presence>);
+pub(crate) struct Standing(Arc<Presence>);
 
-impl Drop for Introduced {
+impl Drop for Standing {
     fn drop(&mut self) {
-        *self.0.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        self.0.introduced.fetch_sub(1, Ordering::SeqCst);
+        *lock(&self.0.left) = Some(Instant::now());
+        self.0.accepted.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -130,20 +182,50 @@ impl Drop for Introduced {
 pub(crate) struct Guest<C> {
     connection: C,
     presence: Arc<Presence>,
+    limits: Arc<Limits>,
+    /// Its place among all connections.
+    _place: OwnedSemaphorePermit,
     /// Resolves when the place is needed; `None` once it can't be any more.
     expelled: Option<oneshot::Receiver<()>>,
     deadline: Pin<Box<Sleep>>,
+    frames: Frames,
+    /// Before anybody on it was accepted.
+    hello_bytes: u64,
+    hello_frames: u32,
+    /// Since nobody on it is any more.
+    left_bytes: u64,
 }
 
 impl<C> Guest<C> {
+    pub(super) fn new(
+        connection: C,
+        limits: Arc<Limits>,
+        place: OwnedSemaphorePermit,
+        presence: Arc<Presence>,
+        expelled: oneshot::Receiver<()>,
+    ) -> Self {
+        Self {
+            connection,
+            presence,
+            limits,
+            _place: place,
+            expelled: Some(expelled),
+            deadline: Box::pin(tokio::time::sleep(HANDSHAKE_TIMEOUT)),
+            frames: Frames::default(),
+            hello_bytes: 0,
+            hello_frames: 0,
+            left_bytes: 0,
+        }
+    }
+
     /// To be asked whenever the connection is, whichever way: it may be stuck in one.
     fn poll_leave(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
         if let Some(expelled) = &mut self.expelled
             && expelled.poll_unpin(context).is_ready()
         {
             self.expelled = None;
-            // One that has just said hello is none of those who were meant.
-            if self.presence.is_stranger() {
+            // One that has just been accepted is none of those who were meant.
+            if self.presence.is_pending() {
                 return Poll::Ready(io::ErrorKind::ConnectionAborted.into());
             }
         }
@@ -156,6 +238,27 @@ impl<C> Guest<C> {
                     return Poll::Ready(io::ErrorKind::TimedOut.into());
                 }
             }
+        }
+    }
+
+    /// Looks at bytes that have arrived.
+    fn check(&mut self, bytes: &[u8]) -> Result<(), Excess> {
+        let small = self.frames.pass(bytes);
+        if !self.presence.is_pending() {
+            self.left_bytes = 0;
+            return self.presence.spend(small);
+        }
+        if lock(&self.presence.left).is_some() {
+            self.left_bytes += bytes.len() as u64;
+            let few = self.left_bytes <= LEFT_BYTES_MAX;
+            return few.then_some(()).ok_or(Excess::LeftBytes).and_then(|()| self.presence.spend(small));
+        }
+        self.hello_bytes += bytes.len() as u64;
+        self.hello_frames += small;
+        match (self.hello_bytes <= HELLO_BYTES_MAX, self.hello_frames <= HELLO_FRAMES_MAX) {
+            (true, true) => Ok(()),
+            (false, _) => Err(Excess::HelloBytes),
+            (true, false) => Err(Excess::HelloFrames),
         }
     }
 }
@@ -177,7 +280,15 @@ impl<C: AsyncRead + Unpin> AsyncRead for Guest<C> {
         if let Poll::Ready(error) = self.poll_leave(context) {
             return Poll::Ready(Err(error));
         }
-        Pin::new(&mut self.connection).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.connection).poll_read(context, buffer))?;
+        let checked = self.check(&buffer.filled()[before..]);
+        Poll::Ready(checked.map_err(|excess| {
+            // Only the first reason is one.
+            let _ = self.presence.excess.set(excess);
+            self.limits.note(|left_out| tracing::warn!(reason = %excess, left_out, "closed a connection"));
+            io::Error::new(io::ErrorKind::ConnectionAborted, excess)
+        }))
     }
 }
 
@@ -190,7 +301,9 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Guest<C> {
         if let Poll::Ready(error) = self.poll_leave(context) {
             return Poll::Ready(Err(error));
         }
-        Pin::new(&mut self.connection).poll_write(context, bytes)
+        let written = ready!(Pin::new(&mut self.connection).poll_write(context, bytes))?;
+        self.presence.written.fetch_add(written as u64, Ordering::Relaxed);
+        Poll::Ready(Ok(written))
     }
 
     fn poll_write_vectored(
@@ -201,7 +314,9 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Guest<C> {
         if let Poll::Ready(error) = self.poll_leave(context) {
             return Poll::Ready(Err(error));
         }
-        Pin::new(&mut self.connection).poll_write_vectored(context, slices)
+        let written = ready!(Pin::new(&mut self.connection).poll_write_vectored(context, slices))?;
+        self.presence.written.fetch_add(written as u64, Ordering::Relaxed);
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -218,4 +333,8 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Guest<C> {
         }
         Pin::new(&mut self.connection).poll_shutdown(context)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,12 +2,35 @@
 
 use super::{Driver, HEARTBEATS_PER_TIMEOUT};
 use crate::RunError;
+use crate::allowance::Lines;
 use common::ids::{Incarnation, Round};
 use common::protocol::coordinator::{Action, Cause, Event, OtherArithmetic, Purpose, QUARANTINE_AFTER};
 use common::tree::Node;
 use proto::message::{CoordinatorMessage, Spare, Welcome};
 use shell::trace;
+use std::time::Instant;
 use tracing::{debug, info, warn};
+
+/// Lines about workers that come and go: so many at once, as when all of a large run are back, and so many a second from
+/// then on. One who does nothing else fills no disk.
+const WORKER_LINES: [u32; 2] = [2, 256];
+/// The same of refusals: nobody else is named in them.
+const REFUSAL_LINES: [u32; 2] = [1, 10];
+
+/// What is said of workers, within bounds. Whoever has been of use is named whatever happens.
+#[derive(Debug)]
+pub(super) struct WorkerLines {
+    joined: Lines,
+    dropped: Lines,
+    refused: Lines,
+}
+
+impl Default for WorkerLines {
+    fn default() -> Self {
+        let lines = |[per_second, most]: [u32; 2]| Lines::new(per_second, most);
+        Self { joined: lines(WORKER_LINES), dropped: lines(WORKER_LINES), refused: lines(REFUSAL_LINES) }
+    }
+}
 
 impl Driver {
     /// Does one thing; returns what that means to the machine.
@@ -22,9 +45,10 @@ impl Driver {
                 if purpose == Purpose::Copy {
                     self.tell_late(to, round, node);
                 }
-                Ok(self.grant(to, node).err().map(|why| Event::Gone(to, why)))
+                Ok(self.grant(to, node).err().map(|why| Event::Gone(to, why.to_string())))
             }
-            Action::Accept { .. } => {
+            Action::Accept { from, .. } => {
+                self.peers.helped(from);
                 if let (Some(round), Some(answer)) = (&mut self.round, self.answer.take()) {
                     let threads = self.trainer.threads();
                     trace::within("add", || round.insert(answer, threads));
@@ -59,7 +83,9 @@ impl Driver {
         match action {
             Action::Welcome { connection, incarnation, rank } => {
                 let name = self.peers.admit(connection, incarnation, rank)?;
-                info!(worker = %name, %rank, %incarnation, "worker joined");
+                self.lines.joined.write(Instant::now(), |left_out| {
+                    info!(worker = %name, %rank, %incarnation, left_out, "worker joined");
+                });
                 self.journal.workers(self.machine.members().count());
                 let (heartbeat_ms, timeout_ms) = self.pulse_ms();
                 let welcome = CoordinatorMessage::Welcome(Welcome {
@@ -71,19 +97,27 @@ impl Driver {
                     model: self.trainer.config().model.clone(),
                     precision: self.trainer.config().wire_dtype,
                 });
-                self.peers.send(incarnation, welcome).err().map(|why| Event::Gone(incarnation, why))
+                self.peers
+                    .send(incarnation, welcome)
+                    .err()
+                    .map(|why| Event::Gone(incarnation, why.to_string()))
             }
             Action::Spare { connection, incarnation, ahead } => {
                 let name = self.peers.keep(connection, incarnation)?;
-                info!(worker = %name, %incarnation, ahead, "all places are taken; worker kept as a spare");
+                self.lines.joined.write(Instant::now(), |left_out| {
+                    let what = "all places are taken; worker kept as a spare";
+                    info!(worker = %name, %incarnation, ahead, left_out, "{what}");
+                });
                 let (heartbeat_ms, timeout_ms) = self.pulse_ms();
                 let spare = CoordinatorMessage::Spare(Spare { ahead, heartbeat_ms, timeout_ms });
-                self.peers.send(incarnation, spare).err().map(|why| Event::Gone(incarnation, why))
+                self.peers.send(incarnation, spare).err().map(|why| Event::Gone(incarnation, why.to_string()))
             }
             Action::Refuse { connection, refusal } => {
                 let reason = refusal.to_string();
                 if let Some(name) = self.peers.refuse(connection, reason.clone(), refusal.may_retry()) {
-                    warn!(worker = %name, reason, "worker refused");
+                    self.lines.refused.write(Instant::now(), |left_out| {
+                        warn!(worker = %name, reason, left_out, "worker refused");
+                    });
                 }
                 None
             }
@@ -132,14 +166,22 @@ impl Driver {
             return;
         };
         self.room.leave(self.clock.now_us(), peer.connection);
+        let has_helped = peer.has_helped();
         let (worker, step) = (peer.name, self.trainer.step());
         let rank = peer.rank.map_or("spare".to_owned(), |rank| rank.to_string());
         let pieces: Vec<String> = returned.iter().map(ToString::to_string).collect();
         let pieces = pieces.join(",");
-        if *cause == Cause::Left {
-            info!(%worker, %rank, incarnation = %member, %step, pieces, "worker left");
+        let write = |left_out: Option<u64>| {
+            if *cause == Cause::Left {
+                info!(%worker, %rank, incarnation = %member, %step, pieces, left_out, "worker left");
+            } else {
+                warn!(%worker, %rank, incarnation = %member, %step, pieces, %cause, left_out, "worker dropped");
+            }
+        };
+        if has_helped {
+            write(None);
         } else {
-            warn!(%worker, %rank, incarnation = %member, %step, pieces, %cause, "worker dropped");
+            self.lines.dropped.write(Instant::now(), write);
         }
         self.journal.workers(self.machine.members().count());
     }

@@ -1,6 +1,6 @@
 //! What reaches the driver, from the connections, the checkpoint writer and the operator. Decides nothing.
 
-use crate::server::Outbox;
+use crate::outbox::Outbox;
 use crate::store::writer::Written;
 use common::ids::Round;
 use common::tree::Node;

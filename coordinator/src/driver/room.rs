@@ -4,10 +4,13 @@
 //! and then waits here until there is room. Who has it is told by the tree: first what is added to a sum that is here, then
 //! from the left, so that sums fill up instead of lying side by side. It is a question of memory alone: no bit depends on
 //! it. Nobody waits for ever: when no answer arrives and none that is better to have first can come, or nothing has moved
-//! for [`PATIENCE_US`], one is let in, room or not.
+//! for [`PATIENCE_US`], one is let in, room or not. And nobody keeps room for nothing: one whose gradient does not arrive
+//! ([`Room::stalled`]) is dropped.
 
+use crate::standstill::Standstill;
+use common::protocol::coordinator::Cause;
 use common::tree::{Node, Tree};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use tokio::sync::oneshot;
 
 /// Gradients of one round that are in memory at once, arriving or waiting for their neighbours, before others have to wait.
@@ -15,6 +18,10 @@ pub(super) const GRADIENTS: usize = 8;
 
 /// For a worker to compute or to send what all others wait for.
 const PATIENCE_US: u64 = 5_000_000;
+/// What a gradient must bring within [`SLOW_US`] in which others wait: 100 kB a second, a hundredth of a poor network.
+const SLOW_BYTES: u64 = 1_000_000;
+/// Long enough for a network to be out for some seconds.
+const SLOW_US: u64 = 10_000_000;
 
 /// Who is arriving, and who waits.
 #[derive(Debug, Default)]
@@ -22,8 +29,18 @@ pub(super) struct Room {
     /// When somebody was last let in, or had arrived.
     moved_us: u64,
     /// By connection.
-    arriving: BTreeSet<u64>,
+    arriving: BTreeMap<u64, Arriving>,
     waiting: Vec<Waiting>,
+}
+
+#[derive(Debug)]
+struct Arriving {
+    node: Node,
+    standstill: Standstill,
+    looked_us: u64,
+    /// How long others have waited since `bytes` had come.
+    waited_us: u64,
+    bytes: u64,
 }
 
 #[derive(Debug)]
@@ -55,7 +72,7 @@ impl Room {
 
     /// The connection has no gradient on its way any more.
     pub(super) fn leave(&mut self, now_us: u64, connection: u64) {
-        if self.arriving.remove(&connection) {
+        if self.arriving.remove(&connection).is_some() {
             self.moved_us = now_us;
         }
         self.waiting.retain(|waiting| waiting.connection != connection);
@@ -73,16 +90,34 @@ impl Room {
 
     /// Whether the connection's answer is arriving or waits.
     pub(super) fn has(&self, connection: u64) -> bool {
-        self.arriving.contains(&connection) || self.waiting.iter().any(|w| w.connection == connection)
+        self.arriving.contains_key(&connection) || self.waiting.iter().any(|w| w.connection == connection)
     }
 
     /// Lets in those for whom there is room.
-    pub(super) fn admit(&mut self, around: &Around<impl Fn(Node) -> bool>) {
+    /// `arrived` are the bytes of gradients that have come on a connection so far.
+    pub(super) fn admit(&mut self, around: &Around<impl Fn(Node) -> bool>, arrived: impl Fn(u64) -> u64) {
         while let Some(next) = self.next(around) {
-            let Waiting { connection, .. } = self.waiting.swap_remove(next);
-            self.arriving.insert(connection);
+            let Waiting { connection, node, .. } = self.waiting.swap_remove(next);
+            self.arriving.insert(connection, Arriving::new(node, around.now_us, arrived(connection)));
             self.moved_us = around.now_us;
         }
+    }
+
+    /// The connections whose gradients do not arrive, and why: no byte for `timeout_us`, or too few while others wait.
+    ///
+    /// To be asked every `look_us`; where it was asked later, this process was held up itself, and that time does not count.
+    pub(super) fn stalled(
+        &mut self,
+        now_us: u64,
+        look_us: u64,
+        timeout_us: u64,
+        arrived: impl Fn(u64) -> u64,
+    ) -> Vec<(u64, Cause)> {
+        let others_wait = !self.waiting.is_empty();
+        let looks = self.arriving.iter_mut().map(|(&connection, arriving)| {
+            (connection, arriving.look(now_us, look_us, timeout_us, arrived(connection), others_wait))
+        });
+        looks.filter_map(|(connection, cause)| Some((connection, cause?))).collect()
     }
 
     fn next(&self, around: &Around<impl Fn(Node) -> bool>) -> Option<usize> {
@@ -100,6 +135,39 @@ impl Room {
             (0..self.waiting.len()).partition(|&at| (around.joins)(self.waiting[at].node));
         let leftmost = |of: Vec<usize>, may: bool| of.into_iter().min_by_key(first).filter(|_| may);
         leftmost(joining, may_join).or_else(|| leftmost(others, may_others))
+    }
+}
+
+impl Arriving {
+    fn new(node: Node, now_us: u64, bytes: u64) -> Self {
+        let mut standstill = Standstill::default();
+        standstill.look(now_us, 0, bytes, true);
+        Self { node, standstill, looked_us: now_us, waited_us: 0, bytes }
+    }
+
+    fn look(
+        &mut self,
+        now_us: u64,
+        look_us: u64,
+        timeout_us: u64,
+        bytes: u64,
+        others_wait: bool,
+    ) -> Option<Cause> {
+        let node = self.node;
+        let still_us = self.standstill.look(now_us, look_us, bytes, true);
+        if still_us >= timeout_us {
+            return Some(Cause::Stalled { node, bytes: 0, took_us: still_us });
+        }
+        let since_us = now_us.saturating_sub(std::mem::replace(&mut self.looked_us, now_us)).min(2 * look_us);
+        self.waited_us = if others_wait { self.waited_us + since_us } else { 0 };
+        if others_wait && self.waited_us < SLOW_US {
+            return None;
+        }
+        let took_us = std::mem::take(&mut self.waited_us);
+        let came = bytes.saturating_sub(std::mem::replace(&mut self.bytes, bytes));
+        // In as much more time so much more is due.
+        let is_slow = others_wait && came < SLOW_BYTES.saturating_mul(took_us) / SLOW_US;
+        is_slow.then_some(Cause::Stalled { node, bytes: came, took_us })
     }
 }
 
@@ -133,12 +201,13 @@ mod tests {
         fn admit(&mut self, now_us: u64, computing: usize) {
             let reduction = &self.reduction;
             let joins = |node| reduction.joins(node);
-            self.room.admit(&Around { now_us, tree: self.tree, held: reduction.held(), joins, computing });
+            self.room
+                .admit(&Around { now_us, tree: self.tree, held: reduction.held(), joins, computing }, |_| 0);
         }
 
         /// Those that have been let in and have not arrived.
         fn arriving(&mut self) -> Vec<u32> {
-            let leaves: Vec<u32> = self.room.arriving.iter().map(|&connection| connection as u32).collect();
+            let leaves: Vec<u32> = self.room.arriving.keys().map(|&connection| connection as u32).collect();
             // Their streams go on.
             let is_in = |leaf: u32| self.entrances[leaf as usize].try_recv() != Err(TryRecvError::Empty);
             assert!(leaves.iter().copied().all(is_in));
@@ -214,5 +283,41 @@ mod tests {
         assert_eq!(round.arriving().len(), GRADIENTS);
         round.room.end_round();
         assert!(round.room.is_quiet() && round.entrances.iter_mut().all(|e| e.try_recv().is_err()));
+    }
+
+    /// What becomes of the first of as many as there is room for, which brings `bytes` a second, in so many seconds.
+    fn first_of(leaves: u32, bytes: u64, seconds: u64) -> Option<(u64, Cause)> {
+        let mut round = Round::announced(leaves);
+        round.admit(0, 0);
+        let second = 1_000_000;
+        (1..=seconds).find_map(|at| {
+            let arrived = |connection| if connection == 0 { bytes * at } else { SLOW_BYTES * at };
+            let mut stalled = round.room.stalled(at * second, second, 5 * second, arrived);
+            assert!(stalled.len() <= 1 && stalled.iter().all(|&(connection, _)| connection == 0));
+            stalled.pop().map(|(_, cause)| (at, cause))
+        })
+    }
+
+    #[test]
+    fn a_gradient_of_which_nothing_comes_is_given_up() {
+        let stalled = |at| Some((at, Cause::Stalled { node: Node::leaf(0), bytes: 0, took_us: 5_000_000 }));
+        assert_eq!(first_of(1, 0, 60), stalled(5));
+        assert_eq!(first_of(1, 1, 60), None, "nobody waits for it");
+    }
+
+    #[test]
+    fn a_slow_gradient_is_given_up_only_where_others_wait() {
+        let few = SLOW_BYTES / 10 - 1;
+        let cause = Cause::Stalled { node: Node::leaf(0), bytes: 10 * few, took_us: SLOW_US };
+        assert_eq!(first_of(GRADIENTS as u32 + 1, few, 60), Some((10, cause)));
+        assert_eq!(first_of(GRADIENTS as u32, few, 60), None);
+        assert_eq!(first_of(GRADIENTS as u32 + 1, few + 1, 60), None);
+    }
+
+    #[test]
+    fn time_in_which_nobody_looked_is_no_stall() {
+        let mut round = Round::announced(1);
+        round.admit(0, 0);
+        assert_eq!(round.room.stalled(3_600_000_000, 1_000_000, 5_000_000, |_| 0), []);
     }
 }
