@@ -109,14 +109,24 @@ fn one_who_never_says_hello_is_shown_out_whatever_else_he_says() {
 }
 
 /// How a stream ends on which these messages are sent, and nothing after them: with the coordinator's last word, if any.
+/// All but the first wait for its first one: before its hello is accepted nobody may say much.
 async fn answer_to(address: &str, messages: Vec<FromWorker>) -> Result<(), String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let client = ClusterClient::connect(format!("http://{address}")).await;
     let mut client = client.map_err(|error| text(&error))?;
-    let messages = tokio_stream::iter(messages).chain(tokio_stream::pending());
-    let mut stream = client.join(messages).await.map_err(|error| text(&error))?.into_inner();
+    let (sender, sent) = tokio::sync::mpsc::channel(1);
+    let mut messages = messages.into_iter();
+    for first in messages.by_ref().take(1) {
+        sender.send(first).await.expect("room for one");
+    }
+    let sent = tokio_stream::wrappers::ReceiverStream::new(sent);
+    let mut stream = client.join(sent).await.map_err(|error| text(&error))?.into_inner();
     while let Some(message) = stream.next().await {
         let message = message.map_err(|error| text(&error))?.message;
+        for next in messages.by_ref() {
+            // The stream may be over.
+            let _ = sender.send(next).await;
+        }
         if let Some(Message::Refused(Refused { reason, .. }) | Message::Dropped(Dropped { reason })) = message
         {
             return Err(reason);

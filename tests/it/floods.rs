@@ -1,0 +1,127 @@
+//! Whoever floods a coordinator, crowds it or does not read is shown out: memory, files and training stay as they are.
+
+use std::time::{Duration, Instant};
+use tests::flood::{Flood, KEPT_MAX, Kind, WITHOUT_HELLO};
+use tests::golden::{Bench, assert_golden};
+use tests::process::Process;
+use tests::visited::Visited;
+
+/// For a coordinator on a busy machine to close what it has to close.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// What the system may hold of a connection that nobody reads, there and here, with some to spare.
+const HELD_BYTES: u64 = 16 << 20;
+
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_flood_before_the_hello_is_closed_after_few_frames() {
+    let mut visited = Visited::new(&[]);
+    for kind in WITHOUT_HELLO {
+        let flood = Flood::start(kind, &visited.address, 4);
+        wait_until(&format!("{kind:?} is closed"), || flood.sent().closed >= 40);
+        let sent = flood.end();
+        assert!(sent.bytes / sent.closed < HELD_BYTES, "{kind:?}: {sent:?}");
+    }
+    let line = visited.run.wait_for_line("closed a connection reason=");
+    assert!(line.contains("before a hello that was accepted"), "{line}");
+    // 200 were closed, in a second or many: ten lines at once, and then one a second.
+    assert!(visited.run.lines_with("closed a connection reason=") < 150, "{}", visited.run.errors());
+    visited.ends_golden_and_undisturbed();
+}
+
+/// Floods a run with so many places, one of which an honest worker has, until four are dropped for it.
+fn flooded_after_hello(workers: &str, rank: &str, word: &str) {
+    let bench = Bench::new();
+    let (mut run, proxy) = bench.slowed(&["--workers", workers]);
+    let worker = Process::worker(&proxy.address(), "honest");
+    run.wait_for_checkpoint(bench.folder(), 5);
+    for kind in [Kind::PingAfterHello, Kind::Heartbeats] {
+        let is_for_it = |line: &&str| {
+            let words =
+                ["worker dropped worker=flood-", rank, "a flood of HTTP/2 frames or of control messages"];
+            words.iter().all(|word| line.contains(word))
+        };
+        let count = |run: &Process| run.errors().lines().filter(is_for_it).count();
+        let before = count(&run);
+        let flood = Flood::start(kind, &run_address(&run), 1);
+        wait_until(&format!("{kind:?} drops {word}"), || count(&run) >= before + 2);
+        drop(flood);
+    }
+    proxy.heal();
+    let outcome = run.wait();
+    assert_golden(&outcome);
+    assert!(!outcome.errors.contains("worker dropped worker=honest"), "{}", outcome.errors);
+    assert_eq!(worker.wait().code, Some(0));
+}
+
+/// Where it said that it listens.
+fn run_address(run: &Process) -> String {
+    let log = run.errors();
+    let line = log.lines().find(|line| line.contains("listening on ")).expect("it has said so");
+    line.split([' ', ';']).nth(2).expect("an address").to_owned()
+}
+
+#[test]
+fn a_flood_by_a_member_drops_it_by_name() {
+    flooded_after_hello("1:2", " rank=1 ", "a member");
+}
+
+#[test]
+fn a_flood_by_a_spare_drops_it_by_name() {
+    flooded_after_hello("1:1", " rank=spare ", "a spare");
+}
+
+#[test]
+fn a_member_that_never_reads_is_dropped_by_name_and_fills_no_memory() {
+    let data = tests::small_data::SmallData::write();
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().to_str().unwrap();
+    // 13 MB of parameters: the connection holds some, and all versions would fill gigabytes.
+    let model = ["--model", "mlp", "--hidden", "4096", "--batch-size", "40", "--micro-batch", "5"];
+    let place = ["--dataset", data.folder(), "--val-split", "43", "--checkpoint-dir", folder];
+    let rules = ["--workers", "1:2", "--epochs", "1000", "--heartbeat-timeout", "5"];
+    let (mut run, address) = Process::coordinator("127.0.0.1:0", &[&place[..], &model, &rules].concat());
+    let _honest = Process::worker(&address, "honest");
+    run.wait_for_line("worker joined worker=honest");
+    let steps = || std::fs::read_to_string(format!("{folder}/metrics.jsonl")).unwrap().lines().count();
+    wait_until("there are steps", || steps() > 10);
+    let before_kb = run.status("VmHWM");
+    let began = Instant::now();
+    let flood = Flood::start(Kind::NeverReads, &address, 1);
+    let dropped = run.wait_for_line("worker dropped worker=flood-0-0 ");
+    let took = began.elapsed();
+    let grown_kb = run.status("VmHWM") - before_kb;
+    drop(flood);
+    // Two versions of its own, and a gradient or two of the other's.
+    assert!(grown_kb < 96 << 10, "the coordinator grew by {grown_kb} kB in {took:?}; {dropped}");
+    assert!(dropped.contains("takes nothing of what it is sent"), "{dropped}");
+}
+
+#[test]
+fn a_crowd_of_refused_hellos_leaves_files_for_checkpoints() {
+    let bench = Bench::new();
+    let flags = bench.flags(&["--bind", "127.0.0.1:0", "--workers", "1"]);
+    let mut run = Process::start_after("ulimit -n 128", "coordinator", &flags);
+    run.wait_for_line("listening on ");
+    let address = run_address(&run);
+    let proxy = tests::proxy::Proxy::start(&address);
+    proxy.set_both(tests::golden::SLOW);
+    let worker = Process::worker(&proxy.address(), "honest");
+    run.wait_for_checkpoint(bench.folder(), 5);
+    let crowd = Flood::start(Kind::HiddenCrowd, &address, 8);
+    wait_until("a crowd is there", || crowd.sent().opened >= 2 * 8 * KEPT_MAX as u64);
+    // Some that are all the crowd's.
+    run.wait_for_checkpoint(bench.folder(), bench.newest() + 20);
+    drop(crowd);
+    proxy.heal();
+    let outcome = run.wait();
+    assert!(!outcome.errors.contains("Too many open files"), "{}", outcome.errors);
+    assert_golden(&outcome);
+    assert_eq!(worker.wait().code, Some(0));
+}
