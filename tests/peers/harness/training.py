@@ -33,6 +33,8 @@ class Task:
     steps: int
     deadline_seconds: int
     lockstep_flags: Sequence[str]
+    epochs: int = 1
+    """Of Lockstep."""
 
     def check(self) -> None:
         """Fails if Lockstep could not measure it: an epoch's end is an evaluation, which is not to be timed."""
@@ -94,9 +96,9 @@ def checkpoint(task: Task, folder: Path) -> Path:
 
 
 def train(task: Task, folder: Path, more: Sequence[str]) -> None:
-    """One epoch; metrics and checkpoints go to `folder`."""
+    """The epochs; metrics and checkpoints go to `folder`."""
     flags = ["--workers", WORKERS, "--local", "--threads", 1, "--bind", "127.0.0.1:0", "--dataset", "mnist"]
-    flags += ["--model", "cnn", "--batch-size", task.batch, "--val-split", 0, "--epochs", 1, "--optimizer", "adam"]
+    flags += ["--model", "cnn", "--batch-size", task.batch, "--val-split", 0, "--epochs", task.epochs, "--optimizer", "adam"]
     flags += ["--checkpoint-dir", folder, "--progress", "off", *more, *task.lockstep_flags]
     program = Program([task.binaries / "coordinator", *map(str, flags)])
     run([program], cores=task.cores, deadline_seconds=task.deadline_seconds)
