@@ -60,11 +60,12 @@ pub fn bind(name: &str) -> io::Result<Option<UnixListener>> {
 /// When nobody listens there, or the system has no such sockets.
 #[cfg(target_os = "linux")]
 pub fn connect(name: &str) -> io::Result<UnixStream> {
-    use std::os::linux::net::SocketAddrExt;
-    let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
-    let stream = std::os::unix::net::UnixStream::connect_addr(&address)?;
-    stream.set_nonblocking(true)?;
-    UnixStream::from_std(stream)
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+    // Not even where many others wait to be accepted may this thread wait with them.
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    connect(&socket, &SocketAddrUnix::new_abstract_name(name.as_bytes())?)?;
+    UnixStream::from_std(socket.into())
 }
 
 /// See the Linux version.

@@ -25,6 +25,10 @@ const INBOX: usize = 256;
 /// For a goodbye to be written.
 const GOODBYE: Duration = Duration::from_secs(1);
 
+/// For the compute threads to finish the leaves in progress, which nobody wants any more: less than a coordinator gives its
+/// local workers to end.
+const POOL_GRACE: Duration = Duration::from_secs(3);
+
 /// What a worker is told by its operator.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -116,7 +120,10 @@ pub async fn run(options: Options, mut stop: StopRequests) -> Result<Exit, Worke
     };
     // The threads may be waiting to deliver: without a receiver they stop.
     drop(inbox);
-    tokio::task::spawn_blocking(move || drop(driver)).await.ok();
+    let ended = tokio::task::spawn_blocking(move || drop(driver));
+    if tokio::time::timeout(POOL_GRACE, ended).await.is_err() {
+        warn!(waited_s = POOL_GRACE.as_secs(), "compute threads do not end; leaving them behind");
+    }
     Ok(exit)
 }
 

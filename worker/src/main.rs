@@ -26,7 +26,10 @@ fn run(flags: &Flags) -> anyhow::Result<()> {
     let exit = runtime.block_on(async {
         let stop = shell::stop::on_signals(flags.until_stdin_closes)?;
         anyhow::Ok(worker::run(options, stop).await?)
-    })?;
+    });
+    // A look-up of a name, or a compute thread, may hang: it is not waited for.
+    runtime.shutdown_background();
+    let exit = exit?;
     match exit {
         Exit::Finished | Exit::Left => {
             tracing::info!("{exit}");

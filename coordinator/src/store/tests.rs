@@ -9,6 +9,7 @@ use common::metrics::Totals;
 use common::model::ModelSpec;
 use std::fs;
 use std::sync::mpsc;
+use std::time::Duration;
 
 fn layout() -> Layout {
     ModelSpec::Mlp { hidden: vec![1] }.layout()
@@ -202,4 +203,17 @@ fn the_writer_ends_with_the_last_checkpoint_on_disk() {
     let steps: Vec<u64> = written.iter().map(|w| (w.result.unwrap(), w.step.0).1).collect();
     assert!(steps.is_sorted() && steps.last() == Some(&20), "{steps:?}");
     assert_eq!(newest(root.path()).0, Some(checkpoint(20)));
+}
+
+#[test]
+fn a_disk_that_hangs_holds_nobody_up_for_ever() {
+    let root = tempfile::tempdir().unwrap();
+    let (release, hangs) = mpsc::channel::<()>();
+    let store = Store::open(root.path(), 3).unwrap();
+    let writer = Writer::start(store, layout(), move |_| drop(hangs.recv())).unwrap();
+    writer.submit(checkpoint(1));
+    assert!(!writer.ends_within(Duration::from_millis(50)));
+    drop(release);
+    drop(writer);
+    assert_eq!(newest(root.path()).0, Some(checkpoint(1)), "and it has let go of the folder");
 }

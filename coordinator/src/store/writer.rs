@@ -1,7 +1,7 @@
 //! The thread that writes checkpoints while the training goes on: one in flight, one waiting.
 //!
 //! A checkpoint that comes while one waits takes its place: the newer is worth more. Ends when the [`Writer`] is
-//! dropped, after what waits has been written.
+//! dropped, after what waits has been written; a disk that hangs is not waited for longer than [`END_GRACE`].
 
 use super::{Store, StoreError};
 use common::checkpoint::Checkpoint;
@@ -9,7 +9,12 @@ use common::ids::Step;
 use common::params::Layout;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::time::Duration;
+use tracing::warn;
+
+/// For what is being written once nobody submits any more. A run that is complete or was asked to stop has waited for its
+/// last checkpoint already; one that failed leaves a disk that hangs no longer than this in its way.
+const END_GRACE: Duration = Duration::from_secs(30);
 
 /// Numbers the checkpoints of one writer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +35,6 @@ pub struct Written {
 #[derive(Debug)]
 pub struct Writer {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +48,8 @@ struct State {
     waiting: Option<(Ticket, Checkpoint)>,
     submitted: u64,
     closed: bool,
+    /// The thread has ended.
+    ended: bool,
 }
 
 impl Writer {
@@ -58,14 +64,17 @@ impl Writer {
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
-        let thread = std::thread::Builder::new().name("checkpoint".into()).spawn(move || {
+        std::thread::Builder::new().name("checkpoint".into()).spawn(move || {
+            let _ended = Ended(Arc::clone(&theirs));
+            // Unlocked before the end is told.
+            let store = store;
             while let Some((ticket, checkpoint)) = theirs.next() {
                 let step = checkpoint.position.step;
                 let result = store.save(&checkpoint, &layout);
                 done(Written { ticket, step, result });
             }
         })?;
-        Ok(Self { shared, thread: Some(thread) })
+        Ok(Self { shared })
     }
 
     /// Has a checkpoint written, in place of one that still waits.
@@ -74,19 +83,35 @@ impl Writer {
         state.submitted += 1;
         let ticket = Ticket(state.submitted);
         state.waiting = Some((ticket, checkpoint));
-        self.shared.wake.notify_one();
+        self.shared.wake.notify_all();
         ticket
+    }
+
+    /// Lets the thread end after what waits; whether it has ended within `grace`.
+    pub(super) fn ends_within(&self, grace: Duration) -> bool {
+        let mut state = self.shared.lock();
+        state.closed = true;
+        self.shared.wake.notify_all();
+        let ended = self.shared.wake.wait_timeout_while(state, grace, |state| !state.ended);
+        !ended.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.shared.lock().closed = true;
-        self.shared.wake.notify_one();
-        if let Some(thread) = self.thread.take() {
-            // A panic in it has been printed; there is nothing to save from it.
-            let _ = thread.join();
+        if !self.ends_within(END_GRACE) {
+            warn!(waited_s = END_GRACE.as_secs(), "the disk of checkpoints hangs; leaving its thread behind");
         }
+    }
+}
+
+/// Says at the thread's end that it has ended, also by a panic.
+struct Ended(Arc<Shared>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.lock().ended = true;
+        self.0.wake.notify_all();
     }
 }
 
