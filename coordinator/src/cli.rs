@@ -13,7 +13,9 @@ use crate::report::screen::ProgressMode;
 use crate::run::{Listen, Options, Resume};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, ValueEnum};
-use common::protocol::coordinator::{Audit, Limits, Numerics, SHARE_PARTS, SPARES_MAX};
+use common::protocol::coordinator::{
+    ANSWER_TIMEOUT_US_MIN, Audit, Limits, Numerics, SHARE_PARTS, SPARES_MAX,
+};
 use shell::logging::LogFormat;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -78,6 +80,11 @@ pub struct Cluster {
     /// Seconds of silence after which a worker's pieces go to others
     #[arg(long, value_name = "SECONDS", env = "LOCKSTEP_HEARTBEAT_TIMEOUT", default_value_t = 10.0, value_parser = timeout)]
     pub heartbeat_timeout: f64,
+    /// Seconds that a worker's first answer may take for each micro-batch, the parameters' way to it included; a worker
+    /// that takes longer is dropped, even if it sends heartbeats. Later answers may take ten times as long as those
+    /// before, and at least 10 seconds
+    #[arg(long, value_name = "SECONDS", env = "LOCKSTEP_ANSWER_TIMEOUT", default_value_t = 120.0, value_parser = timeout)]
+    pub answer_timeout: f64,
 }
 
 /// What is learnt.
@@ -175,7 +182,7 @@ impl Flags {
         let mut config = self.training.config().map_err(conflict)?;
         config.val_split = self.data.val_split;
         let Workers { start, min, max } = self.cluster.workers;
-        let heartbeat_timeout_us = (self.cluster.heartbeat_timeout * 1e6) as u64;
+        let us = |seconds: f64| (seconds * 1e6) as u64;
         Ok(Options {
             listen: self.cluster.listen(),
             limits: Limits {
@@ -185,7 +192,9 @@ impl Flags {
                 spares: SPARES_MAX,
                 numerics: self.cluster.numerics.into(),
                 audit: Audit { seed: self.training.seed, share: self.cluster.audit_parts() },
-                heartbeat_timeout_us,
+                heartbeat_timeout_us: us(self.cluster.heartbeat_timeout),
+                answer_timeout_us: us(self.cluster.answer_timeout),
+                answer_timeout_us_min: ANSWER_TIMEOUT_US_MIN,
             },
             local: self.cluster.local.then(|| self.cluster.local(self.reports.trace.clone())),
             dataset: self.data.dataset.clone(),
@@ -247,7 +256,7 @@ fn audit(text: &str) -> Result<f64, String> {
 
 fn timeout(text: &str) -> Result<f64, String> {
     let seconds = text.parse().ok().filter(|s| (0.5..=3600.0).contains(s));
-    seconds.ok_or_else(|| "a heartbeat timeout is 0.5 to 3600 seconds".to_owned())
+    seconds.ok_or_else(|| "a timeout is 0.5 to 3600 seconds".to_owned())
 }
 
 fn resume(text: &str) -> Result<Resume, String> {

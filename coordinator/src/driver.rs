@@ -233,10 +233,10 @@ impl Driver {
 
     fn message(&mut self, from: Incarnation, message: Option<WorkerMessage>) -> Result<(), RunError> {
         match message {
+            // Only an answer has parts.
+            None => self.feed(Event::Arriving(from)),
             // What is shared is settled where the stream is read.
-            None | Some(WorkerMessage::Heartbeat | WorkerMessage::Sharing(_)) => {
-                self.feed(Event::Heard(from))
-            }
+            Some(WorkerMessage::Heartbeat | WorkerMessage::Sharing(_)) => self.feed(Event::Heard(from)),
             Some(WorkerMessage::Leave) => self.feed(Event::Leave(from)),
             Some(WorkerMessage::Hello(_)) => self.feed(Event::Invalid(from, "a second hello".to_owned())),
             Some(WorkerMessage::Answer(answer)) => {

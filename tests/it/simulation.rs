@@ -9,7 +9,7 @@ const SEEDS: u64 = 5_000;
 const SABOTAGE_SEEDS: u64 = 500;
 
 /// What must happen in a sweep for it to mean anything.
-const KINDS: [&str; 39] = [
+const KINDS: [&str; 42] = [
     "audit",
     "connection cut, both learn",
     "connection dead, nobody learns",
@@ -17,6 +17,7 @@ const KINDS: [&str; 39] = [
     "connection half open, upwards dead",
     "coordinator crashed",
     "copy",
+    "deaf worker dropped",
     "impostor",
     "invalid answer",
     "late answer of a dropped member",
@@ -32,12 +33,14 @@ const KINDS: [&str; 39] = [
     "non-finite answer",
     "piece without its parameters",
     "quarantined worker refused",
+    "several workers deaf at once",
     "spare",
     "spare taken in",
     "unasked answer",
     "worker crashed for good",
     "worker crashed, back under another name",
     "worker crashed, back under its name",
+    "worker deaf",
     "worker frozen",
     "worker gave up",
     "worker left",
@@ -97,6 +100,9 @@ fn every_planted_fault_is_noticed_by_the_promise_that_guards_it() {
         (Sabotage::EqualChecksums, "audited_pieces_agree"),
         (Sabotage::SkipAudits, "audited_pieces_agree"),
         (Sabotage::IgnoreNumerics, "members_compute_alike"),
+        (Sabotage::CopyToDeaf, "helpers_owe_nothing"),
+        (Sabotage::KeepDeaf, "members_answer"),
+        (Sabotage::LoseCopies, "rounds_end"),
     ] {
         let noticed =
             |seed| simulate(seed, Some(sabotage)).is_err_and(|violation| violation.promise == promise);

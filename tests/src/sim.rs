@@ -63,6 +63,12 @@ pub enum Sabotage {
     SkipAudits,
     /// The coordinator lets a spare wait when a member has gone.
     ForgetSpares,
+    /// The coordinator gives a backup task to a member that owes an answer.
+    CopyToDeaf,
+    /// The coordinator gives no backup task to anybody.
+    LoseCopies,
+    /// The coordinator never drops a member that answers nothing.
+    KeepDeaf,
     /// The coordinator takes every connection for another worker's.
     ForgetInstances,
     /// The coordinator takes whoever comes under a name for the worker that had it before.

@@ -12,11 +12,12 @@ mod event;
 mod limits;
 mod member;
 mod offences;
+mod timeouts;
 
 pub use self::arithmetic::{OtherArithmetic, Settled, SettledBy};
 pub use self::audits::{Audit, SHARE_PARTS};
 pub use self::event::{Action, Cause, Event, Purpose, Refusal, Verdict};
-pub use self::limits::{Limits, Numerics, SPARES_MAX};
+pub use self::limits::{ANSWER_TIMEOUT_US_MIN, Limits, Numerics, SPARES_MAX};
 pub use self::member::Member;
 pub use self::offences::QUARANTINE_AFTER;
 
@@ -48,6 +49,10 @@ pub struct Coordinator {
     notice_due_us: Option<u64>,
     /// When leaves that wait may be dealt otherwise.
     redeal_due_us: Option<u64>,
+    /// When a piece may be late that an idle member could compute too.
+    copy_due_us: Option<u64>,
+    /// When an auditor is late.
+    audit_due_us: Option<u64>,
 }
 
 /// The round in progress.
@@ -56,6 +61,8 @@ struct Work {
     round: Round,
     queue: Queue,
     audits: Audits,
+    /// When its last leaf was accepted.
+    done_us: Option<u64>,
     /// Two answers to one piece differ: nothing may follow from this round.
     disputed: bool,
     /// It has been said that the round is complete.
@@ -81,6 +88,8 @@ impl Coordinator {
             started: false,
             notice_due_us: None,
             redeal_due_us: None,
+            copy_due_us: None,
+            audit_due_us: None,
         }
     }
 
@@ -97,6 +106,10 @@ impl Coordinator {
                 self.join(now_us, Newcomer { connection, name, instance, threads, numerics }, &mut actions);
             }
             Event::Heard(from) => self.heard(now_us, from),
+            Event::Arriving(from) => {
+                self.heard(now_us, from);
+                self.members.get_mut(&from).into_iter().for_each(|member| member.is_answering(now_us));
+            }
             Event::Result { from, round, node, verdict } => {
                 self.heard(now_us, from);
                 self.result(now_us, from, round, node, verdict, &mut actions);
@@ -106,10 +119,10 @@ impl Coordinator {
             Event::GiveUp(from, cause) => self.remove(from, cause, &mut actions),
             Event::Leave(from) => self.remove(from, Cause::Left, &mut actions),
             Event::Begin { round, leaves } => self.begin(now_us, round, leaves),
-            Event::Tick => self.drop_the_silent(now_us, &mut actions),
+            Event::Tick => self.drop_the_overdue(now_us, &mut actions),
         }
         self.fill_places(&mut actions);
-        self.settle(&mut actions);
+        self.settle(now_us, &mut actions);
         self.deal(now_us, &mut actions);
         actions
     }
@@ -124,23 +137,6 @@ impl Coordinator {
     #[must_use]
     pub fn has_answered(&self, who: Incarnation, node: Node) -> bool {
         self.members.get(&who).is_some_and(|member| member.answered.contains(&node))
-    }
-
-    /// When `Tick` must come at the latest.
-    #[must_use]
-    pub fn next_deadline_us(&self) -> Option<u64> {
-        let silence = self.last_heard_us().map(|(_, at_us)| at_us + self.limits.heartbeat_timeout_us);
-        let is_idle = |m: &Member| m.pieces.is_empty();
-        let can_help = self.has_enough() && self.waiting() == 0 && self.members.values().any(is_idle);
-        let copies = can_help.then(|| self.overdue().first().map(|&(due_us, _)| due_us)).flatten();
-        let audits = can_help.then(|| self.audit_overdue_us()).flatten();
-        silence.chain(copies).chain(audits).chain(self.notice_due_us).chain(self.redeal_due_us).min()
-    }
-
-    /// When each member and each spare was heard last.
-    fn last_heard_us(&self) -> impl Iterator<Item = (Incarnation, u64)> {
-        let members = self.members.iter().map(|(&who, member)| (who, member.last_heard_us));
-        members.chain(self.spares.iter().map(|(&who, spare)| (who, spare.last_heard_us)))
     }
 
     fn heard(&mut self, now_us: u64, from: Incarnation) {
@@ -159,7 +155,7 @@ impl Coordinator {
             }
         }
         let (queue, audits) = (Queue::new(leaves), Audits::default());
-        self.work = Some(Work { round, queue, audits, disputed: false, complete: false });
+        self.work = Some(Work { round, queue, audits, done_us: None, disputed: false, complete: false });
     }
 
     fn result(
@@ -187,10 +183,13 @@ impl Coordinator {
             return;
         };
         if work.round > round || member.answered.contains(&node) {
+            if work.round > round {
+                member.has_answered(now_us, work.round);
+            }
             actions.push(Action::Discard { from });
             return;
         }
-        let Some(began_us) = member.answers(now_us, node) else {
+        let Some(began_us) = member.answers(now_us, round, node) else {
             let what = format!("an answer to piece {node} of round {round}, which it was not given");
             self.remove(from, Cause::Invalid(what), actions);
             return;
@@ -224,14 +223,19 @@ impl Coordinator {
     }
 
     /// Says that the round is complete once it is: every leaf is accepted, every audit that can be made is made.
-    fn settle(&mut self, actions: &mut Vec<Action>) {
+    fn settle(&mut self, now_us: u64, actions: &mut Vec<Action>) {
         let is_due = |work: &&mut Work| !work.complete && !work.disputed && work.queue.is_complete();
         let Some(work) = self.work.as_mut().filter(is_due) else { return };
-        let can_answer =
-            |first: &First| self.members.values().any(|m| first.is_comparable(&m.name, m.numerics));
-        if work.audits.give_up(can_answer) && !self.audit_waits {
-            self.audit_waits = true;
-            actions.push(Action::AuditWaits);
+        work.done_us.get_or_insert(now_us);
+        let Some(Work { audits, .. }) = &self.work else { return };
+        let can_answer = |first: &First| self.members.values().any(|m| self.may_audit(now_us, first, m));
+        let in_vain = audits.are_in_vain(can_answer);
+        let Some(work) = &mut self.work else { return };
+        if in_vain {
+            work.audits.give_up();
+            if !std::mem::replace(&mut self.audit_waits, true) {
+                actions.push(Action::AuditWaits);
+            }
         }
         if work.audits.is_empty() {
             work.complete = true;
@@ -252,15 +256,6 @@ impl Coordinator {
         actions.push(Action::Removed { member: who, cause, returned });
         if quarantine {
             actions.push(Action::Quarantined { name });
-        }
-    }
-
-    fn drop_the_silent(&mut self, now_us: u64, actions: &mut Vec<Action>) {
-        let silence = self.last_heard_us().map(|(who, at_us)| (who, now_us.saturating_sub(at_us)));
-        let timeout_us = self.limits.heartbeat_timeout_us;
-        let silent: Vec<_> = silence.filter(|&(_, silent_us)| silent_us >= timeout_us).collect();
-        for (who, silent_us) in silent {
-            self.remove(who, Cause::Silent { silent_us }, actions);
         }
     }
 }

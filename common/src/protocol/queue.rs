@@ -1,7 +1,7 @@
 //! A round's leaves: which are done, which are out at a worker, and which piece to hand out next.
 //!
 //! A *piece* is a node of the reduction tree: a worker computes all leaves below it and answers with their sum.
-//! Decides sizes and who may copy what; knows nothing of connections or deadlines.
+//! Decides sizes; knows nothing of connections or deadlines.
 
 use crate::tree::{Node, Tree};
 
@@ -12,7 +12,7 @@ pub(super) struct Queue {
     /// Per leaf: its value has been accepted.
     done: Vec<bool>,
     /// Per leaf: how many workers compute it now.
-    out: Vec<u8>,
+    out: Vec<u16>,
     /// Per leaf: a computation of it came back non-finite, so it travels alone.
     suspect: Vec<Option<Suspicion>>,
     undone: u32,
@@ -68,20 +68,18 @@ impl Queue {
         Some(piece)
     }
 
-    /// Whether some leaf of `piece` is not done and computed by one member only.
-    pub(super) fn can_copy(&self, piece: Node) -> bool {
-        self.tree.leaves_below(piece).any(|leaf| self.is_single(leaf))
+    /// The leaves of `piece` that are not done.
+    pub(super) fn undone_below(&self, piece: Node) -> impl Iterator<Item = u32> {
+        self.tree.leaves_below(piece).filter(|&leaf| !self.done[leaf as usize])
     }
 
-    fn is_single(&self, leaf: u32) -> bool {
-        !self.done[leaf as usize] && self.out[leaf as usize] == 1
-    }
-
-    /// A second copy of some of `piece`'s leaves, at most `most`, for an idle worker. `None` when all are done or copied.
-    pub(super) fn copy(&mut self, piece: Node, most: u32) -> Option<Node> {
+    /// Some of `piece`'s leaves, at most `most`, to be computed by one worker more. `None` when no leaf that is not done
+    /// `is_late`.
+    pub(super) fn copy(&mut self, piece: Node, most: u32, is_late: impl Fn(u32) -> bool) -> Option<Node> {
         let below = self.tree.leaves_below(piece);
-        let first = below.clone().find(|&leaf| self.is_single(leaf))?;
-        let copy = self.tree.largest_node(first, most, |leaf| below.contains(&leaf) && self.is_single(leaf));
+        let may = |leaf: u32| below.contains(&leaf) && !self.done[leaf as usize] && is_late(leaf);
+        let first = below.clone().find(|&leaf| may(leaf))?;
+        let copy = self.tree.largest_node(first, most, may);
         self.lend(copy);
         Some(copy)
     }
@@ -158,19 +156,21 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_holds_leaves_that_one_other_computes() {
+    fn a_copy_holds_leaves_that_are_late_and_not_done() {
         let mut queue = Queue::new(4);
         let piece = queue.take(4).unwrap();
-        let copy = queue.copy(piece, 2).unwrap();
+        let copy = queue.copy(piece, 2, |_| true).unwrap();
         assert_eq!(copy, Node { level: 1, index: 0 });
-        assert_eq!(queue.copy(piece, 1), Some(Node::leaf(2)));
-        assert_eq!(queue.copy(piece, 1), Some(Node::leaf(3)));
-        assert_eq!(queue.copy(piece, 1), None);
+        assert_eq!(queue.copy(piece, 1, |leaf| leaf > 1), Some(Node::leaf(2)));
+        assert_eq!(queue.copy(piece, 4, |leaf| leaf == 3), Some(Node::leaf(3)));
+        assert_eq!(queue.copy(piece, 1, |_| false), None);
         assert!(queue.accept(copy));
         queue.give_back(copy);
+        assert_eq!(queue.copy(piece, 4, |_| true), Some(Node { level: 1, index: 1 }));
         assert!(!queue.accept(copy), "its leaves are done already");
         assert!(queue.accept(piece), "the larger piece still brings leaves 2 and 3");
         assert!(queue.is_complete());
+        assert_eq!(queue.copy(piece, 4, |_| true), None);
     }
 
     #[test]

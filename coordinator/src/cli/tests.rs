@@ -64,6 +64,18 @@ fn an_audited_share_is_a_part_of_one() {
 }
 
 #[test]
+fn timeouts_are_seconds_within_an_hour() {
+    let limits = |flags: &[&str]| options(flags).map(|options| options.limits);
+    let default = limits(&[]).unwrap();
+    assert_eq!((default.heartbeat_timeout_us, default.answer_timeout_us), (10_000_000, 120_000_000));
+    let chosen = limits(&["--heartbeat-timeout", "2.5", "--answer-timeout", "0.5"]).unwrap();
+    assert_eq!((chosen.heartbeat_timeout_us, chosen.answer_timeout_us), (2_500_000, 500_000));
+    for bad in ["0", "-1", "NaN", "3601", "long"] {
+        assert!(limits(&["--answer-timeout", bad]).is_err(), "{bad}");
+    }
+}
+
+#[test]
 fn defaults_and_values_reach_the_configuration() {
     let config = options(&[]).unwrap().config;
     assert_eq!((config.batch_size, config.micro_batch, config.val_split), (128, 32, 5000));

@@ -33,7 +33,7 @@ impl Driver {
         if round == present && self.machine.has_piece(who, node) {
             self.room.wait(connection, node, enter);
         }
-        self.feed(Event::Heard(who))
+        self.feed(Event::Arriving(who))
     }
 
     /// Lets gradients in that wait, as far as there is room.

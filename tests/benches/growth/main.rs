@@ -146,8 +146,8 @@ fn measure(model: &[&str], steps: u32, workers: u32, counting: bool) -> anyhow::
     let place = ["coordinator", "--workers", &count, "--checkpoint-dir", &folder];
     let cut = ["--val-split", "1", "--epochs", "1", "--micro-batch", "1", "--batch-size", &count];
     let sgd = ["--optimizer", "sgd", "--momentum", "0", "--lr", "1e-6", "--checkpoint-every", "0"];
-    // Where a tensor takes seconds on a busy machine, silence is no death.
-    let patient = ["--heartbeat-timeout", "120"];
+    // Where a tensor takes seconds on a busy machine, silence is no death, and a late answer none either.
+    let patient = ["--heartbeat-timeout", "120", "--answer-timeout", "3600"];
     let flags = [&place[..], &["--dataset", data.folder()], &cut, &sgd, &patient, model].concat();
     let listen = if counting { Listen::Tcp("127.0.0.1:0".to_owned()) } else { Listen::Unix };
     let options = Options { listen, ..Flags::try_parse_from(flags)?.options()? };

@@ -53,6 +53,7 @@ impl Run {
                     self.world.report.count("worker slowed");
                 }
             }
+            Fault::Deafen { who, workers, for_us } => self.deafen(who, workers, for_us),
             Fault::Lag { by_us, for_us } => {
                 self.world.network.weather.lag_us = by_us;
                 self.world.after(for_us, Wake::Calm(Trouble::Lag));
@@ -72,6 +73,20 @@ impl Run {
             Fault::CoordinatorCrash { how, down_us } => self.crash_coordinator(how, down_us),
         }
         Ok(())
+    }
+
+    /// So many workers, from that one on.
+    fn deafen(&mut self, who: u32, workers: u32, for_us: Option<u64>) {
+        let picked = (0..workers).filter_map(|next| self.pick(who.wrapping_add(next)));
+        let picked: Vec<usize> = picked.filter(|&id| !self.peers[id].deaf).collect();
+        if picked.len() > 1 {
+            self.world.report.count("several workers deaf at once");
+        }
+        for id in picked {
+            self.peers[id].deaf = true;
+            self.world.report.count("worker deaf");
+            for_us.into_iter().for_each(|for_us| self.world.after(for_us, Wake::Hear(id)));
+        }
     }
 
     /// One of the live workers.

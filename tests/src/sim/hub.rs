@@ -12,7 +12,7 @@ use super::world::World;
 use common::ids::{Incarnation, Instance, Round};
 use common::numerics::NumericsDigest;
 use common::protocol::coordinator::{
-    Action, Audit, Cause, Coordinator, Event, Limits, Numerics, Purpose, Refusal, Verdict,
+    Action, Audit, Cause, Coordinator, Event, Limits, Member, Numerics, Purpose, Refusal, Verdict,
 };
 use common::tree::Node;
 use std::collections::BTreeMap;
@@ -52,7 +52,10 @@ impl Hub {
             false => plan.limits.numerics,
         };
         let audit = if world.has(Sabotage::SkipAudits) { Audit::NONE } else { plan.limits.audit };
-        let limits = Limits { max: plan.limits.max + over, numerics: rule, audit, ..plan.limits };
+        let mut limits = Limits { max: plan.limits.max + over, numerics: rule, audit, ..plan.limits };
+        if world.has(Sabotage::KeepDeaf) {
+            (limits.answer_timeout_us, limits.answer_timeout_us_min) = (u64::MAX, u64::MAX);
+        }
         world.note(|| format!("coordinator: life {life} from {saved:?}"));
         world.saw(&Sight::Born { from: saved })?;
         let numerics = saved.numerics.filter(|_| !world.has(Sabotage::ForgetArithmetic));
@@ -169,7 +172,7 @@ impl Hub {
         let late_us = if world.has(Sabotage::LateClock) && event == Event::Tick { 100_000 } else { 0 };
         let mut actions = self.machine.on_event(world.now_us.saturating_sub(late_us), event.clone());
         world.note(|| format!("coordinator: {event:?} -> {actions:?}"));
-        sabotage(world, &mut actions);
+        sabotage(world, &self.machine, &mut actions);
         self.tick_us = match world.has(Sabotage::NoTicks) {
             true => None,
             false => world.timer_us(self.machine.next_deadline_us()),
@@ -210,8 +213,10 @@ impl Hub {
                 }
             }
             Action::Removed { member, cause, .. } => {
-                if matches!(cause, Cause::Numerics(_)) {
-                    world.report.count("worker of other numerics removed");
+                match cause {
+                    Cause::Numerics(_) => world.report.count("worker of other numerics removed"),
+                    Cause::NoAnswer { .. } => world.report.count("deaf worker dropped"),
+                    _ => {}
                 }
                 if let Some(connection) = self.link_of.remove(&member) {
                     world.down(connection, Down::Dropped);
@@ -282,12 +287,24 @@ fn checksum(world: &World, value: &Value) -> u32 {
     if world.has(Sabotage::EqualChecksums) { 0 } else { value.checksum() }
 }
 
-fn sabotage(world: &World, actions: &mut Vec<Action>) {
+fn sabotage(world: &World, machine: &Coordinator, actions: &mut Vec<Action>) {
+    if world.has(Sabotage::CopyToDeaf) {
+        let at_work = |(_, member): &(_, &Member)| member.pieces().next().is_some();
+        for action in actions.iter_mut() {
+            if let Action::Grant { to, purpose: Purpose::Copy, .. } = action {
+                let mut others = machine.members().filter(|(who, _)| who != to);
+                *to = others.find(at_work).map_or(*to, |(who, _)| who);
+            }
+        }
+    }
     if world.has(Sabotage::ForgetSpares)
         && let Some(at) = actions.iter().position(|action| matches!(action, Action::Removed { .. }))
     {
         let is_welcome = |action: &Action| matches!(action, Action::Welcome { .. });
         actions.extract_if(at.., |action| is_welcome(action)).for_each(drop);
+    }
+    if world.has(Sabotage::LoseCopies) {
+        actions.retain(|action| !matches!(action, Action::Grant { purpose: Purpose::Copy, .. }));
     }
     if world.has(Sabotage::LoseGrant)
         && let Some(lost) = actions.iter().position(|action| matches!(action, Action::Grant { .. }))

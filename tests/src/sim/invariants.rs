@@ -7,15 +7,18 @@ mod answers_are_fresh;
 mod audited_pieces_agree;
 mod deadlines_lie_ahead;
 mod deaths_cost_their_own_pieces;
+mod helpers_owe_nothing;
 mod honest_workers_are_not_accused;
 mod leaves_are_reduced_once;
 mod ledger;
 mod liars_stay_out;
+mod members_answer;
 mod members_are_distinct;
 mod members_compute_alike;
 mod members_hold_one_piece_ahead;
 mod names_are_kept;
 mod no_thread_idles_while_leaves_wait;
+mod rounds_end;
 mod spares_take_over;
 mod sums_follow_the_tree;
 mod the_run_ends;
@@ -56,8 +59,8 @@ impl fmt::Display for Violation {
 
 /// Something that happened.
 pub(crate) enum Sight<'a> {
-    /// Time went on to the next happening.
-    Woke,
+    /// Time went on to the next happening. Nothing keeps the workers on these connections from answering, since that time.
+    Woke { able: &'a [(usize, u64)] },
     /// Faults are over.
     Healed,
     /// A coordinator started.
@@ -106,11 +109,13 @@ impl Watch {
         use self::{
             answers_are_fresh::AnswersAreFresh, audited_pieces_agree::AuditedPiecesAgree,
             deadlines_lie_ahead::DeadlinesLieAhead, deaths_cost_their_own_pieces::DeathsCostTheirOwnPieces,
+            helpers_owe_nothing::HelpersOweNothing,
             honest_workers_are_not_accused::HonestWorkersAreNotAccused,
             leaves_are_reduced_once::LeavesAreReducedOnce, liars_stay_out::LiarsStayOut,
-            members_are_distinct::MembersAreDistinct, members_compute_alike::MembersComputeAlike,
+            members_answer::MembersAnswer, members_are_distinct::MembersAreDistinct,
+            members_compute_alike::MembersComputeAlike,
             members_hold_one_piece_ahead::MembersHoldOnePieceAhead, names_are_kept::NamesAreKept,
-            no_thread_idles_while_leaves_wait::NoThreadIdlesWhileLeavesWait,
+            no_thread_idles_while_leaves_wait::NoThreadIdlesWhileLeavesWait, rounds_end::RoundsEnd,
             spares_take_over::SparesTakeOver, sums_follow_the_tree::SumsFollowTheTree,
         };
         let promises: Vec<(&'static str, Box<dyn Invariant>)> = vec![
@@ -121,12 +126,15 @@ impl Watch {
             ("liars_stay_out", Box::new(LiarsStayOut::default())),
             ("names_are_kept", Box::new(NamesAreKept::default())),
             ("members_compute_alike", Box::new(MembersComputeAlike::new(plan.limits.numerics))),
-            ("audited_pieces_agree", Box::new(AuditedPiecesAgree::new(plan.limits.audit))),
+            ("audited_pieces_agree", Box::new(AuditedPiecesAgree::new(&plan.limits))),
             ("answers_are_fresh", Box::new(AnswersAreFresh)),
             ("leaves_are_reduced_once", Box::new(LeavesAreReducedOnce { leaves: plan.steps.clone() })),
             ("sums_follow_the_tree", Box::new(SumsFollowTheTree::new(&plan.steps))),
             ("deaths_cost_their_own_pieces", Box::new(DeathsCostTheirOwnPieces)),
             ("members_hold_one_piece_ahead", Box::new(MembersHoldOnePieceAhead)),
+            ("helpers_owe_nothing", Box::new(HelpersOweNothing)),
+            ("members_answer", Box::new(MembersAnswer(plan.limits))),
+            ("rounds_end", Box::new(RoundsEnd::new(plan))),
             ("no_thread_idles_while_leaves_wait", Box::new(NoThreadIdlesWhileLeavesWait(plan.limits))),
         ];
         Self { ledger: Ledger::default(), ends: TheRunEnds::new(plan), promises }
@@ -136,10 +144,10 @@ impl Watch {
         match sight {
             Sight::Born { .. } => self.ledger = Ledger::default(),
             Sight::Ruled { event, actions, .. } => {
-                self.ledger.took(event);
+                self.ledger.took(now_us, event);
                 for action in *actions {
                     self.judge(now_us, &Sight::Acted(action))?;
-                    self.ledger.acted(event, action);
+                    self.ledger.acted(now_us, event, action);
                 }
             }
             _ => {}

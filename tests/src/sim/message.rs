@@ -25,6 +25,8 @@ pub(crate) enum Wake {
     Thaw(usize),
     /// A slow worker is fast again.
     Recover(usize),
+    /// A deaf worker computes again.
+    Hear(usize),
     /// The network is as good as before in this.
     Calm(Trouble),
     /// A worker process starts.

@@ -110,6 +110,12 @@ impl Network {
         self.weather.partition.filter(|partition| partition.holds(worker))
     }
 
+    /// Whether what is sent on it arrives, both ways.
+    pub(crate) fn is_whole(&self, connection: usize) -> bool {
+        let Connection { worker, up, down, .. } = &self.connections[connection];
+        [up, down].iter().all(|lane| !lane.silent && !lane.closed) && self.cut_off(*worker).is_none()
+    }
+
     /// Whose connection it is.
     pub(crate) fn worker(&self, connection: usize) -> usize {
         self.connections[connection].worker

@@ -15,6 +15,8 @@ use common::protocol::worker::{Action, Event, Exit, Pulse, Timing, Worker};
 use common::tree::{Inserted, Node, Reduction, Tree};
 use std::collections::{BTreeMap, VecDeque};
 
+/// A slow machine takes this many times as long for a leaf as a fast one.
+pub(crate) const SLOW_TIMES: u64 = 10;
 /// A slowed worker takes this many times as long for a leaf as a fast one.
 pub(crate) const SLOWED_TIMES: u64 = 20;
 /// Who gave up is started again after this.
@@ -55,6 +57,10 @@ pub(crate) struct Peer {
     pub(crate) frozen: bool,
     /// What came in while it was frozen.
     pub(crate) stash: Vec<Wake>,
+    /// Its compute threads are stopped: it beats, reads, and never answers.
+    pub(crate) deaf: bool,
+    /// Leaves that its threads have in hand since.
+    pub(crate) held: Vec<Wake>,
     pub(crate) tick_us: Option<u64>,
     /// The process has ended.
     pub(crate) over: bool,
@@ -79,7 +85,7 @@ impl Peer {
             name,
             threads: 1 + world.random.below(4),
             numerics,
-            leaf_us: u64::from(plan.leaf_us) * if is_slow { 10 } else { 1 },
+            leaf_us: u64::from(plan.leaf_us) * if is_slow { SLOW_TIMES } else { 1 },
             slowed_leaf_us: u64::from(plan.leaf_us) * SLOWED_TIMES,
             pulse: plan.pulse,
             machine: Worker::new(world.now_us, timing),
@@ -95,6 +101,8 @@ impl Peer {
             leaves: false,
             frozen: false,
             stash: Vec::new(),
+            deaf: false,
+            held: Vec::new(),
             tick_us: Some(world.now_us),
             over: false,
         }
@@ -120,8 +128,10 @@ impl Peer {
                 Event::Heard
             }
             Down::Grant(round, node, step) => {
-                let fits =
-                    self.task.is_some_and(|task| task.step == step || world.has(Sabotage::IgnoreVersions));
+                let fits = self.task.is_some_and(|task| {
+                    let is_ignored = world.has(Sabotage::IgnoreVersions);
+                    task.step == step || is_ignored && Tree::new(task.leaves).contains(node)
+                });
                 if fits {
                     Event::Grant(round, node)
                 } else {

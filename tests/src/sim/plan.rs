@@ -1,6 +1,7 @@
 //! What a seed means: the run, the machines it runs on, and which faults come when. Decides nothing while it runs.
 
 use super::network::Break;
+use super::peer::SLOWED_TIMES;
 use common::protocol::coordinator::{Audit, Limits, Numerics, SHARE_PARTS};
 use common::protocol::worker::Pulse;
 use common::rng::Stream;
@@ -44,6 +45,8 @@ pub(crate) enum Fault {
     Miscompute { who: u32 },
     /// A worker computes 20 times slower for a while.
     Slow { who: u32, for_us: u64 },
+    /// Workers compute nothing any more, and beat and read on: for a while, or until all faults end.
+    Deafen { who: u32, workers: u32, for_us: Option<u64> },
     /// The network is slower for a while.
     Lag { by_us: u64, for_us: u64 },
     /// Messages arrive twice for a while.
@@ -56,7 +59,9 @@ pub(crate) enum Fault {
     CoordinatorCrash { how: Break, down_us: u64 },
 }
 
-const FAULT_KINDS: u32 = 14;
+const FAULT_KINDS: u32 = 15;
+/// Where workers are deaf nothing heals before a run has had this much time to end in spite of them.
+const DEAF_US: u64 = 60_000_000;
 
 /// Everything that a seed decides before the run.
 #[derive(Clone, Debug)]
@@ -93,9 +98,12 @@ impl Plan {
         let heartbeat_us = u64::from(50_000 + random.below(400_000));
         let timeout_us = heartbeat_us * u64::from(3 + random.below(4));
         let work_us = u64::from(steps.iter().sum::<u32>()) * u64::from(leaf_us) / u64::from(workers);
-        let heal_us = work_us + 200_000;
+        let busy_us = work_us + 200_000;
         let share = [0, 0, SHARE_PARTS / 5, SHARE_PARTS][random.below(4) as usize];
         let audit = Audit { seed, share };
+        let faults = faults(&mut random, audit, busy_us);
+        let are_deaf = faults.iter().any(|(_, fault)| matches!(fault, Fault::Deafen { .. }));
+        let answer_timeout_us_min = spread(&mut random, 1_000_000, 16_000_000).into();
         Self {
             seed,
             limits: Limits {
@@ -106,6 +114,9 @@ impl Plan {
                 audit,
                 numerics: if random.below(4) == 0 { Numerics::Relaxed } else { Numerics::Strict },
                 heartbeat_timeout_us: timeout_us,
+                // A slowed worker's first leaf is no reason to drop it.
+                answer_timeout_us: u64::from(leaf_us) * 2 * SLOWED_TIMES + answer_timeout_us_min,
+                answer_timeout_us_min,
             },
             pulse: Pulse { heartbeat_us, timeout_us },
             join_timeout_us: u64::from(500_000 + random.below(4_500_000)),
@@ -118,8 +129,8 @@ impl Plan {
                 jitter_us_max: spread(&mut random, 50, 20_000),
             },
             checkpoint_every: u64::from(1 + random.below(4)),
-            faults: faults(&mut random, audit, heal_us),
-            heal_us,
+            heal_us: busy_us + if are_deaf { DEAF_US } else { 0 },
+            faults,
             steps,
         }
     }
@@ -142,7 +153,7 @@ pub(crate) fn spread(random: &mut Stream, low: u32, high: u32) -> u32 {
 }
 
 /// Each seed allows some kinds only: those that would drown in a mixture of all get their seeds too.
-fn faults(random: &mut Stream, audit: Audit, heal_us: u64) -> Vec<(u64, Fault)> {
+fn faults(random: &mut Stream, audit: Audit, busy_us: u64) -> Vec<(u64, Fault)> {
     let allowed: Vec<u32> = (0..FAULT_KINDS).filter(|_| random.below(2) == 0).collect();
     if allowed.is_empty() {
         return Vec::new();
@@ -151,7 +162,7 @@ fn faults(random: &mut Stream, audit: Audit, heal_us: u64) -> Vec<(u64, Fault)> 
     (0..count)
         .map(|_| {
             let kind = allowed[random.below(allowed.len() as u32) as usize];
-            (u64::from(random.below(heal_us as u32)), fault(random, audit, kind))
+            (u64::from(random.below(busy_us as u32)), fault(random, audit, kind))
         })
         .collect()
 }
@@ -183,6 +194,10 @@ fn fault(random: &mut Stream, audit: Audit, kind: u32) -> Fault {
         10 => Fault::Reorder { for_us },
         11 => Fault::Partition { workers: random.bits32(), loses: random.below(2) == 0, for_us },
         12 => Fault::CoordinatorCrash { how: crash, down_us: for_us },
+        13 => {
+            let for_us = (random.below(2) == 0).then_some(for_us);
+            Fault::Deafen { who, workers: 1 + random.below(3), for_us }
+        }
         _ => Fault::Impostor { who },
     }
 }

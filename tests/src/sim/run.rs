@@ -22,6 +22,8 @@ pub(crate) struct Run {
     lives: u64,
     pub(crate) peers: Vec<Peer>,
     names: u32,
+    /// Connections of workers that nothing keeps from answering, and since when that is so.
+    able: Vec<(usize, u64)>,
 }
 
 impl Run {
@@ -34,7 +36,8 @@ impl Run {
         world.agenda.enter(plan.heal_us, Wake::Heal);
         let workers = plan.workers;
         let saved = Checkpoint::NONE;
-        let mut run = Self { plan, world, hub: None, saved, lives: 0, peers: Vec::new(), names: 0 };
+        let mut run =
+            Self { plan, world, hub: None, saved, lives: 0, peers: Vec::new(), names: 0, able: Vec::new() };
         if run.plan.visitor {
             run.start_visitor();
         }
@@ -83,7 +86,8 @@ impl Run {
         };
         // A thawed worker's deadline lies in the past.
         self.world.now_us = self.world.now_us.max(next_us);
-        self.world.saw(&Sight::Woke)?;
+        self.note_able();
+        self.world.watch.saw(self.world.now_us, &Sight::Woke { able: &self.able })?;
         match tick {
             Some((at_us, who)) if wake_us.is_none_or(|wake_us| at_us < wake_us) => match who {
                 Some(id) => self.peers[id].feed(&mut self.world, Event::Tick),
@@ -92,6 +96,23 @@ impl Run {
             _ => {
                 let wake = self.world.agenda.pop();
                 wake.map_or(Ok(()), |wake| self.handle(wake))
+            }
+        }
+    }
+
+    /// Looks who is able to answer.
+    fn note_able(&mut self) {
+        let Self { world, peers, able, hub, .. } = self;
+        let is_able = |connection: usize| {
+            let peer = &peers[world.network.worker(connection)];
+            let is_well = !peer.over && !peer.frozen && !peer.deaf && peer.spoil.is_none();
+            is_well && peer.connection == Some(connection) && world.network.is_whole(connection)
+        };
+        able.retain(|&(connection, _)| hub.is_some() && is_able(connection));
+        let connections = peers.iter().filter_map(|peer| peer.connection);
+        for connection in connections.filter(|&connection| hub.is_some() && is_able(connection)) {
+            if !able.iter().any(|&(known, _)| known == connection) {
+                able.push((connection, world.now_us));
             }
         }
     }
@@ -121,6 +142,7 @@ impl Run {
             }
             Wake::Fault(fault) => self.inject(fault)?,
             Wake::Thaw(id) => self.thaw(id)?,
+            Wake::Hear(id) => self.hear(id)?,
             Wake::Recover(id) => self.peers[id].slowed = false,
             Wake::Calm(trouble) => world.network.weather.calm(trouble, world.now_us),
             Wake::StartWorker(name) => self.start_worker(name),
@@ -138,6 +160,10 @@ impl Run {
         }
         if peer.frozen {
             peer.stash.push(wake);
+            return Ok(());
+        }
+        if peer.deaf && matches!(wake, Wake::LeafDone { .. }) {
+            peer.held.push(wake);
             return Ok(());
         }
         match wake {
@@ -159,6 +185,13 @@ impl Run {
             peer.feed(&mut self.world, Event::Tick)?;
         }
         stash.into_iter().try_for_each(|wake| self.handle(wake))
+    }
+
+    /// Its compute threads run on with what they had in hand.
+    fn hear(&mut self, id: usize) -> Result<(), Violation> {
+        let peer = &mut self.peers[id];
+        peer.deaf = false;
+        std::mem::take(&mut peer.held).into_iter().try_for_each(|wake| self.handle(wake))
     }
 
     pub(crate) fn start_newcomer(&mut self) {
@@ -209,6 +242,7 @@ impl Run {
             self.peers[id].slowed = false;
             self.peers[id].leaves = false;
             self.thaw(id)?;
+            self.hear(id)?;
         }
         self.end_impostors();
         let alive = self.peers.iter().filter(|peer| !peer.over).count() as u32;

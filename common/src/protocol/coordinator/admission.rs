@@ -114,6 +114,8 @@ impl Coordinator {
             leaf_us: None,
             measured_us: last_heard_us,
             chances: 0,
+            answered_leaf_us: None,
+            owes: None,
             pieces: BTreeMap::new(),
             ahead: None,
             answered: BTreeSet::new(),

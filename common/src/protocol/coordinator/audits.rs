@@ -1,8 +1,10 @@
 //! Which pieces are computed by a second worker, and whether the two agree.
 //!
-//! Who is wrong can't be told from two answers; that they differ can. Decides nothing about what follows from it.
+//! Who is wrong can't be told from two answers; that they differ can. Decides nothing about what follows from it. How long
+//! an auditor may take is decided in `timeouts`.
 
-use super::{Action, Coordinator, Member};
+use super::timeouts::Period;
+use super::{Action, Coordinator, Member, Purpose};
 use crate::ids::{Incarnation, Round};
 use crate::numerics::NumericsDigest;
 use crate::rng::Stream;
@@ -73,13 +75,13 @@ impl Audits {
         waits.then(|| self.0.remove(&node)).flatten()
     }
 
-    /// Gives all up if nobody could answer any; whether it did. While one is made another's worker may still come.
-    pub(super) fn give_up(&mut self, can_answer: impl Fn(&First) -> bool) -> bool {
-        let in_vain = !self.0.is_empty() && !self.0.values().any(can_answer);
-        if in_vain {
-            self.0.clear();
-        }
-        in_vain
+    /// Whether some wait and nobody could answer any. While one is made another's worker may still come.
+    pub(super) fn are_in_vain(&self, can_answer: impl Fn(&First) -> bool) -> bool {
+        !self.0.is_empty() && !self.0.values().any(can_answer)
+    }
+
+    pub(super) fn give_up(&mut self) {
+        self.0.clear();
     }
 }
 
@@ -103,51 +105,60 @@ impl Coordinator {
         }
     }
 
-    /// The piece that an idle thread of `to` may audit now: one that nobody audits, or whose auditor is late and alone
-    /// while `to` has nothing else to do.
-    pub(super) fn audit_for(&self, now_us: u64, to: &Member) -> Option<Node> {
-        let audits = &self.work.as_ref()?.audits;
-        let is_open = |node: Node, first: &First| {
-            let mut at_work = self.auditors(node, first);
-            match (at_work.next(), at_work.next()) {
-                (None, _) => true,
-                (Some((_, due_us)), None) => to.pieces.is_empty() && due_us <= now_us,
-                _ => false,
+    /// Hands out audits: each to an idle thread; where all auditors of a piece are late, to one more member that is idle.
+    /// Returns when the next audit, or a piece of one who could audit, is late.
+    pub(super) fn deal_audits(&mut self, now_us: u64, actions: &mut Vec<Action>) -> Option<u64> {
+        if self.work.as_ref()?.audits.is_empty() {
+            return None;
+        }
+        let members: Vec<Incarnation> = self.members.keys().copied().collect();
+        let mut any = true;
+        while std::mem::take(&mut any) {
+            for &to in &members {
+                let Some(node) = self.audit_for(now_us, &self.members[&to]) else { continue };
+                self.work.as_mut()?.queue.lend(node);
+                self.hand_out(now_us, to, node, Purpose::Audit, actions);
+                any = true;
             }
+        }
+        // Then another may take it over, or nobody is waited for any more.
+        let newcomers_due_us = self.newcomers_due_us().filter(|&due_us| due_us > now_us);
+        newcomers_due_us.into_iter().chain(self.next_end_us(now_us)).min()
+    }
+
+    /// The piece that `to` may audit now.
+    fn audit_for(&self, now_us: u64, to: &Member) -> Option<Node> {
+        let fastest_us = self.fastest_leaf_us();
+        if self.idle_threads(to) == 0 || self.is_late(now_us, fastest_us, to) {
+            return None;
+        }
+        let is_open = |node: Node, first: &First| {
+            let period = self.auditors(fastest_us, node, first).reduce(Period::and);
+            period.is_none_or(|period| to.pieces.is_empty() && period.ends_us() <= now_us)
         };
         let may = |&(node, first): &(Node, &First)| {
             first.is_comparable(&to.name, to.numerics)
                 && !to.pieces.contains_key(&node)
                 && is_open(node, first)
         };
-        audits.iter().find(may).map(|(node, _)| node)
+        self.work.as_ref()?.audits.iter().find(may).map(|(node, _)| node)
     }
 
-    /// When the first audit is late for which an idle member is there.
-    pub(super) fn audit_overdue_us(&self) -> Option<u64> {
-        let audits = &self.work.as_ref()?.audits;
-        let due_us = audits.iter().filter_map(|(node, first)| {
-            let mut at_work = self.auditors(node, first);
-            let (Some((auditor, due_us)), None) = (at_work.next(), at_work.next()) else { return None };
-            let can_help = |(&who, member): (&Incarnation, &Member)| {
-                who != auditor
-                    && member.pieces.is_empty()
-                    && first.is_comparable(&member.name, member.numerics)
-            };
-            self.members.iter().any(can_help).then_some(due_us)
-        });
-        due_us.min()
-    }
-
-    /// Who computes `node` for the audit of `first`, and when each is late.
-    fn auditors(&self, node: Node, first: &First) -> impl Iterator<Item = (Incarnation, u64)> {
-        let at_work = move |(&who, member): (&Incarnation, &Member)| {
+    /// The time that each has who computes `node` for the audit of `first`.
+    fn auditors(&self, fastest_us: Option<u64>, node: Node, first: &First) -> impl Iterator<Item = Period> {
+        let at_work = move |member: &Member| {
             let granted_us = *member.pieces.get(&node)?;
-            first
-                .is_comparable(&member.name, member.numerics)
-                .then(|| (who, self.due_us(member, node, granted_us)))
+            let is_auditor = first.is_comparable(&member.name, member.numerics);
+            is_auditor.then(|| self.period(fastest_us, member, node, granted_us))
         };
-        self.members.iter().filter_map(at_work)
+        self.members.values().filter_map(at_work)
+    }
+
+    /// Whether a member's second answer is worth waiting for.
+    pub(super) fn may_audit(&self, now_us: u64, first: &First, member: &Member) -> bool {
+        let is_waited_for = || self.newcomers_due_us().is_none_or(|due_us| now_us < due_us);
+        first.is_comparable(&member.name, member.numerics)
+            && (member.answered_leaf_us.is_some() || is_waited_for())
     }
 }
 

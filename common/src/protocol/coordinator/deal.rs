@@ -1,15 +1,10 @@
-//! Which member gets which piece next, how large, what for, and when a late piece is copied.
+//! Which member gets which piece next, how large, and what for. When a piece is late is decided in `timeouts`.
 
-use super::{Action, Coordinator, Member, PIECE_LEAVES_MAX, Purpose, Work};
+use super::timeouts::LEAF_US_UNKNOWN;
+use super::{Action, Coordinator, Member, PIECE_LEAVES_MAX, Purpose};
 use crate::ids::Incarnation;
 use crate::tree::Node;
 
-/// How long a piece may take per leaf and thread before any has been measured.
-const LEAF_US_UNKNOWN: u64 = 2_000_000;
-/// No copy is made of a piece younger than this: below it the network's jitter outweighs the gain.
-pub(super) const COPY_AFTER_US_MIN: u64 = 50_000;
-/// A piece that takes this many times what it should is copied to an idle worker.
-const COPY_AFTER_TIMES: u64 = 3;
 /// In which a member's weight counts its leaves: long, so that a slow one's is not rounded away.
 const WEIGHT_US: u64 = 1_000_000_000;
 /// How often a waiting coordinator says so.
@@ -30,8 +25,8 @@ impl Coordinator {
     /// Hands pieces to members with idle threads, when enough members are there.
     pub(super) fn deal(&mut self, now_us: u64, actions: &mut Vec<Action>) {
         let work = self.work.as_ref().is_some_and(|work| !work.complete && !work.disputed);
+        (self.redeal_due_us, self.copy_due_us, self.audit_due_us) = (None, None, None);
         if !work || !self.has_enough() {
-            self.redeal_due_us = None;
             self.notice(now_us, work.then_some(self.needed()), actions);
             return;
         }
@@ -40,6 +35,33 @@ impl Coordinator {
         // A piece may be less than its member's share, because pieces are aligned: then there is more to hand out.
         while self.deal_once(now_us, actions) || self.deal_ahead(now_us, actions) {}
         self.redeal_due_us = self.next_late_us(now_us);
+        if self.waiting() == 0 {
+            self.audit_due_us = self.deal_audits(now_us, actions);
+            self.copy_due_us = self.deal_copies(now_us, actions);
+        }
+    }
+
+    /// Hands late pieces to idle members; returns when the next one is late that one of them could take.
+    fn deal_copies(&mut self, now_us: u64, actions: &mut Vec<Action>) -> Option<u64> {
+        loop {
+            let to = self.idle_helper(now_us)?;
+            let periods = self.periods();
+            let (ends_us, late) = periods.values().map(|period| (period.ends_us(), period.node)).min()?;
+            if ends_us > now_us {
+                return Some(ends_us);
+            }
+            let share = share(self.weight(&self.members[&to]), self.total_weight());
+            let is_late = |leaf: u32| periods.get(&leaf).is_some_and(|period| period.ends_us() <= now_us);
+            let queue = &mut self.work.as_mut()?.queue;
+            let copy = queue.copy(late, share(queue.leaves_below(late)), is_late)?;
+            self.hand_out(now_us, to, copy, Purpose::Copy, actions);
+        }
+    }
+
+    /// The oldest member that has nothing to do and is known to answer.
+    fn idle_helper(&self, now_us: u64) -> Option<Incarnation> {
+        let mut idle = self.members.iter().filter(|(_, member)| member.pieces.is_empty());
+        idle.find(|(_, member)| !self.is_late(now_us, None, member)).map(|(&who, _)| who)
     }
 
     /// Where leaves wait for others than an idle member: when the first of those is late, and no more to be counted on.
@@ -60,7 +82,7 @@ impl Coordinator {
         let mut any = false;
         for to in hungry {
             let share = share(self.weight(&self.members[&to]), total);
-            any |= self.grant(now_us, to, share(waiting), share, actions).is_some();
+            any |= self.grant(now_us, to, share(waiting), actions).is_some();
         }
         any
     }
@@ -73,7 +95,7 @@ impl Coordinator {
         let first = if waiting > 0 { self.free_first(now_us) } else { None };
         let Some(to) = first.filter(|to| self.members[to].ahead.is_none()) else { return false };
         let share = share(self.weight(&self.members[&to]), self.total_weight());
-        let Some(node) = self.grant(now_us, to, share(waiting), share, actions) else { return false };
+        let Some(node) = self.grant(now_us, to, share(waiting), actions) else { return false };
         if let Some(member) = self.members.get_mut(&to) {
             member.ahead = Some(node);
         }
@@ -154,63 +176,27 @@ impl Coordinator {
         }
     }
 
-    /// Gives one member a piece of at most `most` waiting leaves or, where none wait, one to audit, or a copy of a late
-    /// one: whatever there was for it.
-    fn grant(
-        &mut self,
-        now_us: u64,
-        to: Incarnation,
-        most: u32,
-        share: impl Fn(u32) -> u32,
-        actions: &mut Vec<Action>,
-    ) -> Option<Node> {
-        let overdue = self.overdue();
-        let member = self.members.get(&to)?;
-        let (audit, idle) = (self.audit_for(now_us, member), member.pieces.is_empty());
-        let Work { round, queue, .. } = self.work.as_mut()?;
-        let (piece, purpose) = if queue.waiting() > 0 {
-            (queue.take(most), Purpose::First)
-        } else if let Some(node) = audit {
-            queue.lend(node);
-            (Some(node), Purpose::Audit)
-        } else if let Some(&(_, late)) = overdue.first().filter(|&&(due_us, _)| idle && due_us <= now_us) {
-            (queue.copy(late, share(queue.leaves_below(late))), Purpose::Copy)
-        } else {
-            return None;
-        };
-        let node = piece?;
-        self.members.get_mut(&to)?.pieces.insert(node, now_us);
-        actions.push(Action::Grant { to, round: *round, node, purpose });
+    /// Gives one member a piece of at most `most` waiting leaves.
+    fn grant(&mut self, now_us: u64, to: Incarnation, most: u32, actions: &mut Vec<Action>) -> Option<Node> {
+        let node = self.work.as_mut()?.queue.take(most)?;
+        self.hand_out(now_us, to, node, Purpose::First, actions);
         Some(node)
     }
 
-    /// Pieces that take too long and of which something is left to copy, the longest overdue first.
-    pub(super) fn overdue(&self) -> Vec<(u64, Node)> {
-        let Some(Work { queue, .. }) = &self.work else { return Vec::new() };
-        let pieces = self.members.values().flat_map(|m| m.pieces.iter().map(move |(&n, &at)| (m, n, at)));
-        let mut due: Vec<_> = pieces
-            .filter(|&(_, node, _)| queue.can_copy(node))
-            .map(|(member, node, at_us)| (self.due_us(member, node, at_us), node))
-            .collect();
-        due.sort_unstable();
-        due
-    }
-
-    /// When a piece takes too long: from the start where its member is known to need as long as that.
-    pub(super) fn due_us(&self, member: &Member, node: Node, granted_us: u64) -> u64 {
-        let leaf_us = self.fastest_leaf_us().unwrap_or(LEAF_US_UNKNOWN);
-        // What begins later is late later.
-        let before = member.pieces.keys().filter(|_| member.ahead == Some(node));
-        let leaves = before.map(|&piece| self.leaves_below(piece)).sum::<u32>().max(self.leaves_below(node));
-        let turns = u64::from(leaves.div_ceil(member.threads));
-        let patience_us = (COPY_AFTER_TIMES * leaf_us * turns).max(COPY_AFTER_US_MIN);
-        let is_known_late = member.leaf_us.is_some_and(|own_us| own_us.saturating_mul(turns) >= patience_us);
-        if is_known_late { granted_us } else { granted_us + patience_us }
-    }
-
-    /// The shortest time that a leaf took on any member's thread: a slow member is overdue by the others' measure.
-    pub(super) fn fastest_leaf_us(&self) -> Option<u64> {
-        self.members.values().filter_map(|m| m.leaf_us).min()
+    /// Tells one member to compute a piece that the queue counts as out.
+    pub(super) fn hand_out(
+        &mut self,
+        now_us: u64,
+        to: Incarnation,
+        node: Node,
+        purpose: Purpose,
+        actions: &mut Vec<Action>,
+    ) {
+        let round = self.work.as_ref().map(|work| work.round);
+        if let (Some(member), Some(round)) = (self.members.get_mut(&to), round) {
+            member.begins(now_us, round, node);
+            actions.push(Action::Grant { to, round, node, purpose });
+        }
     }
 
     pub(super) fn has_enough(&self) -> bool {
@@ -221,11 +207,11 @@ impl Coordinator {
         if self.started { self.limits.min } else { self.limits.start }
     }
 
-    fn idle_threads(&self, member: &Member) -> u32 {
+    pub(super) fn idle_threads(&self, member: &Member) -> u32 {
         member.threads.saturating_sub(self.leaves_of(member))
     }
 
-    fn leaves_below(&self, node: Node) -> u32 {
+    pub(super) fn leaves_below(&self, node: Node) -> u32 {
         self.work.as_ref().map_or(0, |work| work.queue.leaves_below(node))
     }
 

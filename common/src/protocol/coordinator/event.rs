@@ -36,8 +36,10 @@ pub enum Event {
         /// What its canned gradients came to.
         numerics: NumericsDigest,
     },
-    /// Anything valid arrived from a member or a spare. So with the following four.
+    /// Anything valid arrived from a member or a spare. So with the following five.
     Heard(Incarnation),
+    /// A part of a member's answer arrived, or waits for room: it is working.
+    Arriving(Incarnation),
     /// A member answered a piece.
     Result {
         /// Who.
@@ -87,6 +89,16 @@ pub enum Cause {
     Silent {
         /// For how long, in microseconds.
         silent_us: u64,
+    },
+    /// It is heard, and answers nothing.
+    #[error("no answer to round {round} piece {node} for {} ms", waited_us / 1000)]
+    NoAnswer {
+        /// The round.
+        round: Round,
+        /// The piece.
+        node: Node,
+        /// For how long, in microseconds.
+        waited_us: u64,
     },
     /// It sent something that can't be.
     #[error("sent something invalid: {0}")]

@@ -6,6 +6,10 @@ use super::Audit;
 /// machines of a rack don't fall out at once.
 pub const SPARES_MAX: u32 = 64;
 
+/// A worker that was fast may be held up for seconds, by a disk that swaps or a machine that others use too: to drop it for
+/// that would cost more than to wait, as others compute its pieces meanwhile.
+pub const ANSWER_TIMEOUT_US_MIN: u64 = 10_000_000;
+
 /// Whether a worker is let in whose canned gradients differ from those of the run's first answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Numerics {
@@ -32,4 +36,8 @@ pub struct Limits {
     pub audit: Audit,
     /// Silence after which a member is dropped, in microseconds.
     pub heartbeat_timeout_us: u64,
+    /// How long a member that has answered nothing so far may take for each leaf before it is dropped, in microseconds.
+    pub answer_timeout_us: u64,
+    /// How long any other may take for an answer at least, in microseconds, however fast its answers were.
+    pub answer_timeout_us_min: u64,
 }

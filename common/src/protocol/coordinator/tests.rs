@@ -1,10 +1,12 @@
 mod ahead;
+mod answers;
 mod arithmetic;
 mod audit;
 mod identity;
 mod speed;
 
-use super::deal::{COPY_AFTER_US_MIN, WAITING_NOTICE_US};
+use super::deal::WAITING_NOTICE_US;
+use super::timeouts::LATE_AFTER_US_MIN;
 use super::*;
 use crate::ids::{Instance, Rank};
 use crate::numerics::NumericsDigest;
@@ -17,6 +19,8 @@ const LIMITS: Limits = Limits {
     numerics: Numerics::Strict,
     audit: Audit::NONE,
     heartbeat_timeout_us: 10_000_000,
+    answer_timeout_us: 120_000_000,
+    answer_timeout_us_min: 10_000_000,
 };
 
 fn join(machine: &mut Coordinator, now_us: u64, name: &str) -> Vec<Action> {

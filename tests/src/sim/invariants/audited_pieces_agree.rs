@@ -1,17 +1,21 @@
 //! No round is complete before each of its audited pieces has two equal answers of different workers, unless nobody is
-//! there who could give the second; and no wrong number is applied where somebody was.
+//! there who could give the second; and no wrong number is applied where somebody was. Once a round's
+//! leaves have been there for as long as any answer may take, one that has answered no piece in time counts as nobody.
 //!
 //! It compares the values that workers sent, not the checksums that the coordinator made of them.
 
 use super::{Invariant, Ledger, Sight};
 use common::ids::Round;
 use common::numerics::NumericsDigest;
-use common::protocol::coordinator::{Action, Audit, Event};
+use common::protocol::coordinator::{Action, Audit, Event, Limits};
 use common::tree::Node;
 use std::collections::BTreeMap;
 
 pub(super) struct AuditedPiecesAgree {
     audit: Audit,
+    answer_timeout_us_min: u64,
+    /// When the round's last leaf was accepted.
+    done_us: Option<u64>,
     /// Pieces with one answer: whose, and of what numerics.
     waiting: BTreeMap<Node, (String, NumericsDigest)>,
     /// Some of this round's pieces went unaudited, as nobody was there.
@@ -19,8 +23,9 @@ pub(super) struct AuditedPiecesAgree {
 }
 
 impl AuditedPiecesAgree {
-    pub(super) fn new(audit: Audit) -> Self {
-        Self { audit, waiting: BTreeMap::new(), gave_up: false }
+    pub(super) fn new(limits: &Limits) -> Self {
+        let Limits { audit, answer_timeout_us_min, .. } = *limits;
+        Self { audit, answer_timeout_us_min, done_us: None, waiting: BTreeMap::new(), gave_up: false }
     }
 
     fn answered(&mut self, ledger: &Ledger, event: &Event, actions: &[Action]) {
@@ -40,9 +45,11 @@ impl AuditedPiecesAgree {
         }
     }
 
-    fn completed(&mut self, ledger: &Ledger, round: Round) -> Result<(), String> {
+    fn completed(&mut self, now_us: u64, ledger: &Ledger, round: Round) -> Result<(), String> {
+        let due_us = self.done_us.map(|done_us| done_us + self.answer_timeout_us_min);
+        let is_over = due_us.is_some_and(|due_us| due_us <= now_us);
         for (node, (name, numerics)) in &self.waiting {
-            let mut others = ledger.members.values();
+            let mut others = ledger.members.values().filter(|other| other.leaf_us.is_some() || !is_over);
             if let Some(other) = others.find(|other| other.name != *name && other.numerics == *numerics) {
                 let other = &other.name;
                 return Err(format!(
@@ -56,19 +63,23 @@ impl AuditedPiecesAgree {
 }
 
 impl Invariant for AuditedPiecesAgree {
-    fn saw(&mut self, _: u64, ledger: &Ledger, sight: &Sight<'_>) -> Result<(), String> {
+    fn saw(&mut self, now_us: u64, ledger: &Ledger, sight: &Sight<'_>) -> Result<(), String> {
         match sight {
             Sight::Ruled { event, actions, .. } => {
                 if matches!(event, Event::Begin { .. }) {
                     self.waiting.clear();
                     self.gave_up = false;
+                    self.done_us = None;
                 }
                 self.answered(ledger, event, actions);
+                if self.done_us.is_none() && ledger.is_complete() {
+                    self.done_us = Some(now_us);
+                }
                 let complete = actions.iter().find_map(|action| match action {
                     Action::Complete(round) => Some(*round),
                     _ => None,
                 });
-                complete.map_or(Ok(()), |round| self.completed(ledger, round))
+                complete.map_or(Ok(()), |round| self.completed(now_us, ledger, round))
             }
             Sight::Committed { root, after } if root.wrong && !self.gave_up => {
                 Err(format!("step {} applies a wrong number that an audit has seen", after.step - 1))

@@ -1,13 +1,16 @@
 //! Who is removed returns the pieces that it holds, no others; leaves that are done are never handed out again, and a
-//! leaf has at most two computations at a time.
+//! leaf of which two computations are out gets no third one at once.
 
 use super::{Invariant, Ledger, Sight};
 use common::protocol::coordinator::{Action, Purpose};
 
+/// The shortest time that a computation has for itself before another one is begun besides.
+const PERIOD_US: u64 = 50_000;
+
 pub(super) struct DeathsCostTheirOwnPieces;
 
 impl Invariant for DeathsCostTheirOwnPieces {
-    fn saw(&mut self, _: u64, ledger: &Ledger, sight: &Sight<'_>) -> Result<(), String> {
+    fn saw(&mut self, now_us: u64, ledger: &Ledger, sight: &Sight<'_>) -> Result<(), String> {
         match sight {
             Sight::Acted(Action::Removed { member, returned, .. }) => {
                 let held = ledger.members.get(member).map(|holder| &holder.pieces);
@@ -28,6 +31,9 @@ impl Invariant for DeathsCostTheirOwnPieces {
                     let done = ledger.is_done(leaf);
                     let is_right = match purpose {
                         Purpose::First => !done && computing == 0,
+                        Purpose::Copy if computing > 1 => {
+                            !done && ledger.last_granted_us(leaf) + PERIOD_US <= now_us
+                        }
                         Purpose::Copy => !done && computing == 1,
                         Purpose::Audit => done,
                     };

@@ -3,7 +3,7 @@
 
 use common::ids::{Incarnation, Round};
 use common::numerics::NumericsDigest;
-use common::protocol::coordinator::{Action, Event};
+use common::protocol::coordinator::{Action, Event, Limits};
 use common::tree::{Node, Tree};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,11 +14,48 @@ pub(super) struct Holder {
     pub(super) connection: u64,
     pub(super) threads: u32,
     pub(super) pieces: BTreeSet<Node>,
+    /// When each of them was granted.
+    granted_us: BTreeMap<Node, u64>,
+    /// Since when it owes an answer, whatever round that is of.
+    pub(super) owes: Option<Owes>,
+    /// The longest that a leaf has taken it, by its answers; `None` before the first.
+    pub(super) leaf_us: Option<u64>,
+    /// The longest that one may be known to take it: also by pieces that it had not answered when their round was over.
+    pub(super) known_leaf_us: u64,
+    /// When it first answered.
+    pub(super) answered_us: Option<u64>,
+}
+
+/// An answer that is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Owes {
+    pub(super) since_us: u64,
+    pub(super) round: Round,
+    /// The most that it held since.
+    pub(super) leaves: u32,
 }
 
 impl Holder {
     fn new(connection: u64, name: &str, threads: u32, numerics: NumericsDigest) -> Self {
-        Self { name: name.to_owned(), numerics, connection, threads, pieces: BTreeSet::new() }
+        Self {
+            name: name.to_owned(),
+            numerics,
+            connection,
+            threads,
+            pieces: BTreeSet::new(),
+            granted_us: BTreeMap::new(),
+            owes: None,
+            leaf_us: None,
+            known_leaf_us: 0,
+            answered_us: None,
+        }
+    }
+
+    /// A leaf of `node` has taken it until now.
+    fn took(&mut self, now_us: u64, tree: Tree, node: Node) {
+        let (threads, leaves) = (u64::from(self.threads), tree.leaves_below(node).len() as u64);
+        let leaf_us = (now_us - self.granted_us[&node]) * threads / leaves.max(threads);
+        self.known_leaf_us = self.known_leaf_us.max(leaf_us);
     }
 }
 
@@ -34,24 +71,37 @@ pub(super) struct Ledger {
 
 impl Ledger {
     /// Before the actions that follow from the event.
-    pub(super) fn took(&mut self, event: &Event) {
+    pub(super) fn took(&mut self, now_us: u64, event: &Event) {
         match event {
             Event::Begin { round, leaves } => {
-                self.round = Some((*round, Tree::new(*leaves)));
-                self.done = vec![false; *leaves as usize];
-                self.members.values_mut().for_each(|holder| holder.pieces.clear());
-            }
-            Event::Result { from, round, node, .. } if self.is_current(*round) => {
-                if let Some(holder) = self.members.get_mut(from) {
-                    holder.pieces.remove(node);
+                if let Some((_, tree)) = self.round.replace((*round, Tree::new(*leaves))) {
+                    let forget = |holder: &mut Holder| {
+                        std::mem::take(&mut holder.pieces)
+                            .into_iter()
+                            .for_each(|n| holder.took(now_us, tree, n));
+                    };
+                    self.members.values_mut().for_each(forget);
                 }
+                self.done = vec![false; *leaves as usize];
             }
+            Event::Result { from, round, node, .. } => self.answered(now_us, *from, *round, *node),
             _ => {}
         }
     }
 
+    fn answered(&mut self, now_us: u64, from: Incarnation, round: Round, node: Node) {
+        let (Some((current, tree)), Some(holder)) = (self.round, self.members.get_mut(&from)) else { return };
+        if current == round && holder.pieces.remove(&node) {
+            holder.took(now_us, tree, node);
+            holder.leaf_us = Some(holder.known_leaf_us);
+        }
+        holder.answered_us.get_or_insert(now_us);
+        let leaves = holder.pieces.iter().map(|&node| tree.leaves_below(node).len() as u32).sum();
+        holder.owes = (leaves > 0).then_some(Owes { since_us: now_us, round: current, leaves });
+    }
+
     /// Once invariants have seen the action.
-    pub(super) fn acted(&mut self, event: &Event, action: &Action) {
+    pub(super) fn acted(&mut self, now_us: u64, event: &Event, action: &Action) {
         match (action, event) {
             (Action::Spare { connection, incarnation, .. }, Event::Join { name, threads, numerics, .. }) => {
                 self.spares.insert(*incarnation, Holder::new(*connection, name, *threads, *numerics));
@@ -72,8 +122,12 @@ impl Ledger {
             }
             (Action::Grant { to, node, .. }, _) => {
                 self.started = true;
-                if let Some(holder) = self.members.get_mut(to) {
+                if let (Some((round, tree)), Some(holder)) = (self.round, self.members.get_mut(to)) {
                     holder.pieces.insert(*node);
+                    holder.granted_us.insert(*node, now_us);
+                    let held = holder.pieces.iter().map(|&node| tree.leaves_below(node).len() as u32).sum();
+                    let owes = holder.owes.get_or_insert(Owes { since_us: now_us, round, leaves: 0 });
+                    owes.leaves = owes.leaves.max(held);
                 }
             }
             (Action::Accept { node, .. }, _) => {
@@ -83,6 +137,20 @@ impl Ledger {
             }
             _ => {}
         }
+    }
+
+    /// How long a member may take at most to answer what it owes.
+    pub(super) fn answer_time_us(limits: &Limits, holder: &Holder) -> Option<u64> {
+        let turns = u64::from(holder.owes?.leaves.div_ceil(holder.threads));
+        Some(match holder.leaf_us {
+            None => limits.answer_timeout_us.saturating_mul(turns),
+            Some(leaf_us) => (10 * turns * leaf_us).max(limits.answer_timeout_us_min),
+        })
+    }
+
+    /// Leaves of the round in progress.
+    pub(super) fn leaves(&self) -> u64 {
+        self.done.len() as u64
     }
 
     pub(super) fn is_current(&self, round: Round) -> bool {
@@ -101,6 +169,20 @@ impl Ledger {
 
     pub(super) fn is_done(&self, leaf: u32) -> bool {
         self.done[leaf as usize]
+    }
+
+    /// Whether every leaf of the round is done.
+    pub(super) fn is_complete(&self) -> bool {
+        !self.done.is_empty() && self.done.iter().all(|&done| done)
+    }
+
+    /// When a computation of a leaf was last begun that is still out; 0 where none is.
+    pub(super) fn last_granted_us(&self, leaf: u32) -> u64 {
+        let is_below = |node: Node| self.leaves_below(node).contains(&leaf);
+        let holders = self.members.values();
+        let pieces =
+            holders.flat_map(|holder| holder.pieces.iter().map(|&node| (node, holder.granted_us[&node])));
+        pieces.filter(|&(node, _)| is_below(node)).map(|(_, at_us)| at_us).max().unwrap_or(0)
     }
 
     /// Per leaf, how many members compute it.

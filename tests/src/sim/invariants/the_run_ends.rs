@@ -43,7 +43,7 @@ impl Invariant for TheRunEnds {
     fn saw(&mut self, now_us: u64, ledger: &Ledger, sight: &Sight<'_>) -> Result<(), String> {
         match sight {
             Sight::Healed => self.healed_us = Some(now_us),
-            Sight::Woke => self.events += 1,
+            Sight::Woke { .. } => self.events += 1,
             _ => return Ok(()),
         }
         if self.events > EVENTS_MAX {

@@ -70,6 +70,6 @@ fn what_waits_behind_a_late_piece_is_copied_too() {
         assert_eq!(grants(&machine.on_event(at_us, Event::Tick)), [(3, node)]);
         answer(&mut machine, at_us + 10_000, 3, 1, node);
     };
-    is_copied_at(20_000 + COPY_AFTER_US_MIN, 0);
+    is_copied_at(20_000 + LATE_AFTER_US_MIN, 0);
     is_copied_at(25_000 + 2 * 3 * 10_000, 1);
 }

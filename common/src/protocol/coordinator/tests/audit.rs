@@ -67,7 +67,7 @@ fn a_late_audit_is_made_by_another_too() {
     let mut machine = begun(&["a", "b", "c"]);
     assert_eq!(result(&mut machine, 1, 1, LEAF)[1], audit_by(2));
     let due_us = machine.next_deadline_us().unwrap();
-    assert_eq!(due_us, 1 + COPY_AFTER_US_MIN);
+    assert_eq!(due_us, 1 + LATE_AFTER_US_MIN);
     assert_eq!(machine.on_event(due_us, Event::Tick), [audit_by(3)]);
     let discard = Action::Discard { from: Incarnation(3) };
     assert_eq!(result(&mut machine, due_us + 1, 3, LEAF), [discard, Action::Complete(Round(0))]);

@@ -10,7 +10,7 @@ fn a_slow_members_leaf_is_copied_and_the_first_answer_wins() {
     let actions = result(&mut machine, 1_000, 1, Node::leaf(0));
     assert_eq!(grants(&actions), []);
     let due = machine.next_deadline_us().unwrap();
-    assert_eq!(due, COPY_AFTER_US_MIN);
+    assert_eq!(due, LATE_AFTER_US_MIN);
     let actions = machine.on_event(due, Event::Tick);
     let (to, round, node) = (Incarnation(1), Round(0), Node::leaf(1));
     assert_eq!(actions, [Action::Grant { to, round, node, purpose: Purpose::Copy }]);
@@ -24,8 +24,8 @@ fn a_slow_members_leaf_is_copied_and_the_first_answer_wins() {
 fn a_member_that_is_always_late_gets_less_and_is_not_waited_for_again() {
     let (mut machine, _) = two_members(2);
     result(&mut machine, 1_000, 1, Node::leaf(0));
-    machine.on_event(COPY_AFTER_US_MIN, Event::Tick);
-    let end_us = COPY_AFTER_US_MIN + 1_000;
+    machine.on_event(LATE_AFTER_US_MIN, Event::Tick);
+    let end_us = LATE_AFTER_US_MIN + 1_000;
     result(&mut machine, end_us, 1, Node::leaf(1));
     // The late answer never came: what is known of member 2 is how long it has taken so far.
     let actions = machine.on_event(end_us, Event::Begin { round: Round(1), leaves: 65 });

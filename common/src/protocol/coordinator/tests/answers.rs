@@ -1,0 +1,189 @@
+//! Members that beat and do not answer: others compute what they hold, and they are dropped.
+
+use super::*;
+
+const MIN_US: u64 = LIMITS.answer_timeout_us_min;
+const HEARTBEAT_US: u64 = LIMITS.heartbeat_timeout_us;
+
+/// So many members, each of which has answered a leaf within 1 ms.
+fn measured(members: u32, limits: Limits) -> Coordinator {
+    let mut machine = Coordinator::new(limits, Incarnation(1));
+    (0..members).for_each(|at| drop(join(&mut machine, 0, &format!("worker-{at}"))));
+    for (from, node) in begin(&mut machine, 0, 0, members) {
+        let actions = result(&mut machine, 1_000, from, node);
+        assert!(matches!(actions[0], Action::Accept { .. }), "{actions:?}");
+    }
+    machine
+}
+
+fn begin(machine: &mut Coordinator, now_us: u64, round: u64, leaves: u32) -> Vec<(u64, Node)> {
+    grants(&machine.on_event(now_us, Event::Begin { round: Round(round), leaves }))
+}
+
+fn answer(machine: &mut Coordinator, now_us: u64, from: u64, round: u64, node: Node) -> Vec<Action> {
+    let (from, round, verdict) = (Incarnation(from), Round(round), Verdict::Finite { checksum: 5 });
+    machine.on_event(now_us, Event::Result { from, round, node, verdict })
+}
+
+/// All beat until then, and the machine ticks whenever it wants to; what it does meanwhile, and when.
+fn beating(machine: &mut Coordinator, until_us: u64) -> Vec<(u64, Action)> {
+    let mut seen = Vec::new();
+    while let Some(now_us) = machine.next_deadline_us().filter(|&at_us| at_us <= until_us) {
+        let members: Vec<_> = machine.members().map(|(who, _)| who).collect();
+        let beats = members.into_iter().map(Event::Heard);
+        for event in beats.chain([Event::Tick]) {
+            seen.extend(machine.on_event(now_us, event).into_iter().map(|action| (now_us, action)));
+        }
+    }
+    seen.retain(|(_, action)| !matches!(action, Action::Waiting { .. }));
+    seen
+}
+
+fn removals(seen: &[(u64, Action)]) -> Vec<(u64, u64)> {
+    let removed = seen.iter().filter_map(|(at_us, action)| match action {
+        Action::Removed { member, cause: Cause::NoAnswer { .. }, .. } => Some((*at_us, member.0)),
+        _ => None,
+    });
+    removed.collect()
+}
+
+#[test]
+fn who_beats_and_answers_nothing_is_dropped_by_name() {
+    let mut machine = measured(1, LIMITS);
+    assert_eq!(begin(&mut machine, 2_000, 1, 1), [(1, Node::leaf(0))]);
+    let seen = beating(&mut machine, 2_000 + MIN_US);
+    let cause = Cause::NoAnswer { round: Round(1), node: Node::leaf(0), waited_us: MIN_US };
+    assert!(!cause.is_offence() && cause.to_string().contains("no answer to round 1 piece 0:0 for 10000 ms"));
+    let removed = Action::Removed { member: Incarnation(1), cause, returned: vec![Node::leaf(0)] };
+    assert_eq!(seen, [(2_000 + MIN_US, removed)]);
+}
+
+#[test]
+fn a_slow_member_has_ten_times_what_its_own_leaves_took() {
+    let mut machine = Coordinator::new(LIMITS, Incarnation(1));
+    join(&mut machine, 0, "slow");
+    machine.on_event(0, Event::Begin { round: Round(0), leaves: 1 });
+    machine.on_event(HEARTBEAT_US - 1, Event::Heard(Incarnation(1)));
+    result(&mut machine, HEARTBEAT_US, 1, Node::leaf(0));
+    let now_us = HEARTBEAT_US;
+    assert_eq!(begin(&mut machine, now_us, 1, 2), [(1, LEFT)], "two leaves of 10 s, one after the other");
+    assert_eq!(removals(&beating(&mut machine, 300_000_000)), [(now_us + 10 * 2 * 10_000_000, 1)]);
+}
+
+#[test]
+fn a_first_answer_has_a_longer_time_for_each_leaf() {
+    for (leaves, turns) in [(1, 1), (4, 4)] {
+        let mut machine = Coordinator::new(LIMITS, Incarnation(1));
+        join(&mut machine, 0, "new");
+        machine.on_event(0, Event::Begin { round: Round(0), leaves });
+        let dropped_us = turns * LIMITS.answer_timeout_us;
+        assert_eq!(removals(&beating(&mut machine, dropped_us)), [(dropped_us, 1)], "{leaves} leaves");
+    }
+}
+
+#[test]
+fn a_part_of_an_answer_counts_as_an_answer() {
+    let mut machine = measured(1, LIMITS);
+    begin(&mut machine, 2_000, 1, 1);
+    for part in 1..=5 {
+        let now_us = 2_000 + part * (MIN_US - 1);
+        assert_eq!(beating(&mut machine, now_us), []);
+        machine.on_event(now_us, Event::Arriving(Incarnation(1)));
+    }
+    let last_us = 2_000 + 5 * (MIN_US - 1);
+    assert_eq!(removals(&beating(&mut machine, last_us + MIN_US)), [(last_us + MIN_US, 1)]);
+}
+
+#[test]
+fn what_a_round_forgets_is_still_owed() {
+    let mut machine = measured(2, LIMITS);
+    let mut seen = Vec::new();
+    // Member 2 beats; member 1 computes what both were given, in rounds of some 50 ms.
+    for round in 1.. {
+        let mut now_us = 2_000 + round * 100_000;
+        if now_us > 2 * MIN_US {
+            break;
+        }
+        seen.extend(beating(&mut machine, now_us));
+        let mut todo = begin(&mut machine, now_us, round, 8);
+        while let Some((to, node)) = todo.pop() {
+            let actions = match to {
+                1 => answer(&mut machine, now_us, 1, round, node),
+                _ => continue,
+            };
+            todo.extend(grants(&actions));
+            if todo.is_empty() && !actions.contains(&Action::Complete(Round(round))) {
+                now_us = machine.next_deadline_us().unwrap();
+                todo.extend(grants(&machine.on_event(now_us, Event::Tick)));
+            }
+        }
+    }
+    let removed = removals(&seen);
+    assert!(matches!(removed[..], [(at_us, 2)] if at_us < MIN_US + 200_000), "{removed:?}");
+}
+
+#[test]
+fn a_backup_task_never_goes_to_who_owes_an_answer() {
+    let mut machine = measured(3, LIMITS);
+    assert_eq!(begin(&mut machine, 2_000, 1, 3).len(), 3);
+    // Members 2 and 3 answer nothing; member 1 computes all.
+    answer(&mut machine, 3_000, 1, 1, Node::leaf(0));
+    let late_us = 2_000 + LATE_AFTER_US_MIN;
+    assert_eq!(grants(&machine.on_event(late_us, Event::Tick)), [(1, Node::leaf(1))]);
+    // The last of three leaves is all that is below this node.
+    assert_eq!(grants(&answer(&mut machine, late_us, 1, 1, Node::leaf(1))), [(1, RIGHT)]);
+    answer(&mut machine, late_us, 1, 1, RIGHT);
+    // Now 2 and 3 are idle, and 1 does not answer: nobody is left to ask.
+    assert_eq!(begin(&mut machine, late_us, 2, 1), [(1, Node::leaf(0))]);
+    let given = beating(&mut machine, 9_000_000);
+    assert!(given.iter().all(|(_, action)| !matches!(action, Action::Grant { .. })), "{given:?}");
+    // One of them answers, late as it is.
+    assert_eq!(grants(&answer(&mut machine, 9_000_000, 2, 1, Node::leaf(1))), [(2, Node::leaf(0))]);
+}
+
+#[test]
+fn one_more_backup_task_goes_out_for_each_further_period() {
+    let mut machine = measured(4, Limits { max: 4, ..LIMITS });
+    assert_eq!(begin(&mut machine, 2_000, 1, 1), [(1, Node::leaf(0))]);
+    let seen = beating(&mut machine, 2_000 + 4 * LATE_AFTER_US_MIN);
+    let copies = seen.iter().flat_map(|(at_us, action)| {
+        grants(std::slice::from_ref(action)).into_iter().map(|(to, _)| (*at_us, to))
+    });
+    let copies: Vec<_> = copies.collect();
+    let expected: Vec<_> = (1..=3).map(|at| (2_000 + at * LATE_AFTER_US_MIN, at + 1)).collect();
+    assert_eq!(copies, expected);
+}
+
+#[test]
+fn who_owes_an_answer_gets_no_further_chance() {
+    let mut machine = measured(2, LIMITS);
+    begin(&mut machine, 2_000, 1, 2);
+    let late_us = 2_000 + LATE_AFTER_US_MIN;
+    answer(&mut machine, 3_000, 1, 1, Node::leaf(0));
+    machine.on_event(late_us, Event::Tick);
+    answer(&mut machine, late_us + 1_000, 1, 1, Node::leaf(1));
+    let is_given = |machine: &mut Coordinator, round: u64| {
+        let now_us = late_us + 2_000 + round * 1_000_000;
+        (1..=2).for_each(|who| drop(machine.on_event(now_us, Event::Heard(Incarnation(who)))));
+        let given = begin(machine, now_us, round, 4);
+        for &(to, node) in given.iter().filter(|&&(to, _)| to == 1) {
+            answer(machine, now_us + 4_000, to, round, node);
+        }
+        given.iter().any(|&(to, _)| to == 2)
+    };
+    assert!((2..9).all(|round| !is_given(&mut machine, round)));
+    // An answer that is of no use any more shows all the same that it works.
+    answer(&mut machine, late_us + 8_900_000, 2, 1, Node::leaf(1));
+    assert!(is_given(&mut machine, 9));
+}
+
+#[test]
+fn an_audit_waits_not_long_for_who_never_answered() {
+    let audit = Audit { seed: 1, share: SHARE_PARTS };
+    let mut machine = measured(1, Limits { audit, ..LIMITS });
+    join(&mut machine, 1_500, "new");
+    assert_eq!(begin(&mut machine, 2_000, 1, 1), [(1, Node::leaf(0))]);
+    assert_eq!(grants(&answer(&mut machine, 3_000, 1, 1, Node::leaf(0))), [(2, Node::leaf(0))]);
+    let given_up_us = 3_000 + MIN_US;
+    assert_eq!(beating(&mut machine, given_up_us), [(given_up_us, Action::Complete(Round(1)))]);
+}

@@ -1,0 +1,174 @@
+//! How long a member may take, and what follows when it takes longer.
+//!
+//! 1. A member or spare of which nothing is heard for the heartbeat timeout is dropped.
+//! 2. A piece is late when it takes [`LATE_TIMES`] what the fastest member would need for it. Where nothing waits to be handed
+//!    out, one backup task of it goes to an idle member then; at once, where its member is known to need that long.
+//! 3. While nothing comes of a leaf, one more backup task of it may be out after each further period of that length.
+//!    Audits are handed out anew by the same rule.
+//! 4. Neither a backup task nor an audit goes to a member that is late itself. One that has answered nothing since it was
+//!    late in an earlier round still is.
+//! 5. A member that answers nothing for [`ANSWER_TIMES`] what it should need for all that it has begun, by its own answers so
+//!    far, is dropped, even if it beats: beating is not working. A part of an answer counts as an answer.
+//! 6. By 5 it has a least time, so that no moment's trouble drops a fast member, and for each leaf a longer time of its own
+//!    if it has answered nothing yet: nothing is known of it, and its first leaf comes after all parameters.
+//! 7. It comes back as one that has answered nothing. If it still answers nothing it costs one late piece, and no second one
+//!    before it is dropped again, by rule 4 and by [`Member::forget_round`]. Once a round's leaves are there its audits wait
+//!    for such members no longer than the least time of rule 6, however many come.
+//!
+//! Who gets which piece otherwise is decided in `deal`.
+
+use super::{Action, Cause, Coordinator, Member, Work};
+use crate::ids::Incarnation;
+use crate::tree::Node;
+use std::collections::BTreeMap;
+
+/// How long a piece may take per leaf and thread before any has been measured.
+pub(super) const LEAF_US_UNKNOWN: u64 = 2_000_000;
+/// No piece younger than this is late: below it the network's jitter outweighs the gain of a backup task.
+pub(super) const LATE_AFTER_US_MIN: u64 = 50_000;
+/// A piece that takes this many times what it should is late: more than other programs on its machine usually cost it, and
+/// still early enough that a step with a late piece takes a few times as long as one without.
+const LATE_TIMES: u64 = 3;
+/// A member that takes this many times what it should for an answer is dropped: by then others have computed what it holds,
+/// so only its place is to be won, and to drop one that would have answered costs its next pieces.
+const ANSWER_TIMES: u64 = 10;
+
+/// How long some members have for a leaf, or an audit, before one more member computes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Period {
+    /// When a single one of them is late.
+    due_us: u64,
+    /// When the one that was asked last is late, whatever is known of it.
+    late_us: u64,
+    /// What that one computes.
+    pub(super) node: Node,
+    is_single: bool,
+}
+
+impl Period {
+    /// With another member at work.
+    pub(super) fn and(self, other: Self) -> Self {
+        let last = if self.late_us >= other.late_us { self } else { other };
+        Self { is_single: false, ..last }
+    }
+
+    /// When one more may compute it.
+    pub(super) fn ends_us(self) -> u64 {
+        if self.is_single { self.due_us } else { self.late_us }
+    }
+}
+
+impl Coordinator {
+    /// When `Tick` must come at the latest.
+    #[must_use]
+    pub fn next_deadline_us(&self) -> Option<u64> {
+        let silence = self.last_heard_us().map(|(_, at_us)| at_us + self.limits.heartbeat_timeout_us);
+        let answers = self.members.values().filter_map(|member| self.answer_due_us(member));
+        let deals = [self.notice_due_us, self.redeal_due_us, self.copy_due_us, self.audit_due_us];
+        silence.chain(answers).chain(deals.into_iter().flatten()).min()
+    }
+
+    /// When each member and each spare was heard last.
+    fn last_heard_us(&self) -> impl Iterator<Item = (Incarnation, u64)> {
+        let members = self.members.iter().map(|(&who, member)| (who, member.last_heard_us));
+        members.chain(self.spares.iter().map(|(&who, spare)| (who, spare.last_heard_us)))
+    }
+
+    /// Drops who is silent, and who beats but does not answer.
+    pub(super) fn drop_the_overdue(&mut self, now_us: u64, actions: &mut Vec<Action>) {
+        let silence = self.last_heard_us().map(|(who, at_us)| (who, now_us.saturating_sub(at_us)));
+        let timeout_us = self.limits.heartbeat_timeout_us;
+        let silent = silence.filter(|&(_, silent_us)| silent_us >= timeout_us);
+        let silent = silent.map(|(who, silent_us)| (who, Cause::Silent { silent_us }));
+        let unanswering = self.members.iter().filter_map(|(&who, member)| {
+            let owed = member.owes.filter(|_| self.answer_due_us(member).is_some_and(|due| due <= now_us))?;
+            let waited_us = now_us.saturating_sub(owed.since_us);
+            Some((who, Cause::NoAnswer { round: owed.round, node: owed.node, waited_us }))
+        });
+        let overdue: Vec<_> = silent.chain(unanswering).collect();
+        for (who, cause) in overdue {
+            self.remove(who, cause, actions);
+        }
+    }
+
+    /// When a member is dropped if nothing of an answer comes.
+    fn answer_due_us(&self, member: &Member) -> Option<u64> {
+        let owed = member.owes?;
+        let begun = member.pieces.keys().filter(|&&node| member.ahead != Some(node));
+        let leaves = begun.map(|&node| self.leaves_below(node)).sum::<u32>().max(owed.leaves);
+        let turns = u64::from(leaves.div_ceil(member.threads)).max(1);
+        let patience_us = match member.answered_leaf_us {
+            None => self.limits.answer_timeout_us.saturating_mul(turns),
+            Some(leaf_us) => {
+                (ANSWER_TIMES * turns).saturating_mul(leaf_us).max(self.limits.answer_timeout_us_min)
+            }
+        };
+        Some(owed.since_us.saturating_add(patience_us))
+    }
+
+    /// When audits wait no more for members that have answered nothing yet. `None` while leaves are missing.
+    pub(super) fn newcomers_due_us(&self) -> Option<u64> {
+        let done_us = self.work.as_ref()?.done_us?;
+        Some(done_us.saturating_add(self.limits.answer_timeout_us_min))
+    }
+
+    /// Whether a member is late with a piece of this round, or owes an answer from an earlier one: others had to compute what
+    /// it held.
+    pub(super) fn is_late(&self, now_us: u64, fastest_us: Option<u64>, member: &Member) -> bool {
+        let round = self.work.as_ref().map(|work| work.round);
+        let is_old = member.owes.is_some_and(|owed| Some(owed.round) != round);
+        let is_late =
+            |(&node, &at_us): (&Node, &u64)| self.period(fastest_us, member, node, at_us).late_us <= now_us;
+        is_old || member.pieces.iter().any(is_late)
+    }
+
+    /// Which leaves are out, each with the time that those who compute it have before a backup task of it may go out.
+    pub(super) fn periods(&self) -> BTreeMap<u32, Period> {
+        let mut periods = BTreeMap::<u32, Period>::new();
+        let Some(Work { queue, .. }) = &self.work else { return periods };
+        let fastest_us = self.fastest_leaf_us();
+        for member in self.members.values() {
+            for (&node, &at_us) in &member.pieces {
+                let period = self.period(fastest_us, member, node, at_us);
+                for leaf in queue.undone_below(node) {
+                    periods.entry(leaf).and_modify(|before| *before = before.and(period)).or_insert(period);
+                }
+            }
+        }
+        periods
+    }
+
+    /// When the next member is late.
+    pub(super) fn next_end_us(&self, now_us: u64) -> Option<u64> {
+        let fastest_us = self.fastest_leaf_us();
+        let pieces =
+            self.members.values().flat_map(|m| m.pieces.iter().map(move |(&node, &at)| (m, node, at)));
+        let periods = pieces.map(|(member, node, at_us)| self.period(fastest_us, member, node, at_us));
+        periods.map(|period| period.late_us).filter(|&late_us| late_us > now_us).min()
+    }
+
+    /// The time that a member has for a piece that it was to begin at `granted_us`.
+    pub(super) fn period(
+        &self,
+        fastest_us: Option<u64>,
+        member: &Member,
+        node: Node,
+        granted_us: u64,
+    ) -> Period {
+        let leaf_us = fastest_us.unwrap_or(LEAF_US_UNKNOWN);
+        // What begins later is late later.
+        let before = member.pieces.keys().filter(|_| member.ahead == Some(node));
+        let leaves = before.map(|&piece| self.leaves_below(piece)).sum::<u32>().max(self.leaves_below(node));
+        let turns = u64::from(leaves.div_ceil(member.threads));
+        let patience_us = (LATE_TIMES * turns).saturating_mul(leaf_us).max(LATE_AFTER_US_MIN);
+        let is_known_late = member.leaf_us.is_some_and(|own_us| own_us.saturating_mul(turns) >= patience_us);
+        let late_us = granted_us.saturating_add(patience_us);
+        Period { due_us: if is_known_late { granted_us } else { late_us }, late_us, node, is_single: true }
+    }
+
+    /// The shortest time that a leaf took on any member's thread: a slow member is late by the others' measure.
+    pub(super) fn fastest_leaf_us(&self) -> Option<u64> {
+        let now = self.members.values().filter_map(|member| member.leaf_us).min();
+        now.or_else(|| self.members.values().filter_map(|member| member.answered_leaf_us).min())
+    }
+}

@@ -1,0 +1,27 @@
+//! A member that beats and answers nothing is a member for a bounded time only: ten times what its own answers took, or the
+//! limits where that is less or unknown.
+
+use super::{Invariant, Ledger, Sight};
+use common::protocol::coordinator::Limits;
+
+/// A timer may be late.
+const LATE_US: u64 = 10_000;
+
+pub(super) struct MembersAnswer(pub(super) Limits);
+
+impl Invariant for MembersAnswer {
+    fn saw(&mut self, now_us: u64, ledger: &Ledger, sight: &Sight<'_>) -> Result<(), String> {
+        let Sight::Ruled { .. } = sight else { return Ok(()) };
+        let is_overdue = |owes_us: u64, allowed_us: u64| {
+            owes_us.saturating_add(allowed_us).saturating_add(LATE_US) < now_us
+        };
+        let overdue = ledger.members.iter().find(|(_, holder)| {
+            let allowed_us = Ledger::answer_time_us(&self.0, holder);
+            holder
+                .owes
+                .zip(allowed_us)
+                .is_some_and(|(owes, allowed_us)| is_overdue(owes.since_us, allowed_us))
+        });
+        overdue.map_or(Ok(()), |(who, holder)| Err(format!("{who} is still a member: {holder:?}")))
+    }
+}

@@ -1,0 +1,114 @@
+//! While nothing keeps one and the same member from answering, a round ends within the time that this member alone would
+//! need for it, whatever the others do: before faults end, too.
+
+use super::ledger::Holder;
+use super::{Invariant, Ledger, Sight};
+use crate::sim::peer::{SLOW_TIMES, SLOWED_TIMES};
+use crate::sim::plan::{Fault, Plan};
+use common::protocol::coordinator::{Action, Event, Limits, PIECE_LEAVES_MAX};
+
+/// How late a piece is at least that is computed by one more member.
+const LATE_US: u64 = 50_000;
+
+pub(super) struct RoundsEnd {
+    limits: Limits,
+    /// The longest that a leaf takes a worker.
+    leaf_us: u64,
+    /// The longest that a message takes.
+    delay_us: u64,
+    /// The longest that what was sent within a partition waits for its end.
+    held_us: u64,
+    began_us: Option<u64>,
+    /// Since when as many members are there as the run needs.
+    enough_us: Option<u64>,
+    /// The most members there were in this round.
+    members: u64,
+}
+
+impl RoundsEnd {
+    pub(super) fn new(plan: &Plan) -> Self {
+        let lag = |(_, fault): &(u64, Fault)| match fault {
+            Fault::Lag { by_us, .. } => *by_us,
+            _ => 0,
+        };
+        let held = |(_, fault): &(u64, Fault)| match fault {
+            Fault::Partition { for_us, .. } => *for_us,
+            _ => 0,
+        };
+        let are_slowed = plan.faults.iter().any(|(_, fault)| matches!(fault, Fault::Slow { .. }));
+        let times = if are_slowed { SLOWED_TIMES } else { SLOW_TIMES };
+        let delay_us = u64::from(plan.delays.base_us_max + plan.delays.jitter_us_max);
+        Self {
+            limits: plan.limits,
+            leaf_us: u64::from(plan.leaf_us) * times * 3 / 2,
+            delay_us: delay_us + plan.faults.iter().map(lag).max().unwrap_or(0),
+            held_us: plan.faults.iter().map(held).max().unwrap_or(0),
+            began_us: None,
+            enough_us: None,
+            members: 0,
+        }
+    }
+
+    /// What the member needs at most when it must do all.
+    fn allowed_us(&self, ledger: &Ledger, holder: &Holder) -> u64 {
+        let is_audited = self.limits.audit.share > 0;
+        let computations = ledger.leaves() * if is_audited { 2 } else { 1 } + u64::from(holder.threads);
+        let work_us = self.leaf_us * computations;
+        let delays_us = self.delay_us * (2 * ledger.leaves() + 8);
+        // Before its turn every other may have got a copy, each a period later than the one before.
+        let turns = ledger.leaves().min(PIECE_LEAVES_MAX.into());
+        let periods_us = LATE_US.max(3 * holder.known_leaf_us * turns) * self.members;
+        // An audit that only deaf members could make waits until they are dropped, for newcomers the least time.
+        let proven = ledger.members.values().filter(|other| other.leaf_us.is_some());
+        let drops = proven.filter_map(|other| Ledger::answer_time_us(&self.limits, other));
+        let drops_us = drops.chain([self.limits.answer_timeout_us_min]).max().filter(|_| is_audited);
+        let drops_us = drops_us.unwrap_or(0);
+        work_us + delays_us + self.held_us + periods_us + drops_us
+    }
+}
+
+impl Invariant for RoundsEnd {
+    fn saw(&mut self, now_us: u64, ledger: &Ledger, sight: &Sight<'_>) -> Result<(), String> {
+        match sight {
+            Sight::Born { .. } => (self.began_us, self.enough_us) = (None, None),
+            Sight::Ruled { event, actions, .. } => {
+                if let Event::Begin { .. } = event {
+                    (self.began_us, self.members) = (Some(now_us), 0);
+                }
+                self.members = self.members.max(ledger.members.len() as u64);
+                let is_end =
+                    |action: &Action| matches!(action, Action::Complete(_) | Action::Disputed { .. });
+                if actions.iter().any(is_end) {
+                    self.began_us = None;
+                }
+                let needed = if ledger.started { self.limits.min } else { self.limits.start };
+                let has_enough = ledger.members.len() as u32 >= needed;
+                self.enough_us = has_enough.then(|| self.enough_us.unwrap_or(now_us));
+            }
+            Sight::Woke { able } => {
+                let (Some(began_us), Some(enough_us)) = (self.began_us, self.enough_us) else {
+                    return Ok(());
+                };
+                for &(connection, able_us) in *able {
+                    let mut holders = ledger.members.values();
+                    let holder = holders.find(|holder| holder.connection == connection as u64);
+                    let is_known = |holder: &&Holder| holder.leaf_us.is_some();
+                    let holder = holder.filter(is_known);
+                    let Some((holder, answered_us)) = holder.and_then(|h| Some((h, h.answered_us?))) else {
+                        continue;
+                    };
+                    let since_us = began_us.max(enough_us).max(able_us).max(answered_us);
+                    let allowed_us = self.allowed_us(ledger, holder);
+                    if since_us + allowed_us < now_us {
+                        let name = &holder.name;
+                        return Err(format!(
+                            "{name} could answer for {allowed_us} us, and the round is not complete: {ledger:?}"
+                        ));
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
