@@ -4,6 +4,7 @@ mod checkpoint_required;
 mod cli;
 mod coordinator_fails;
 mod cores;
+mod deaf_workers;
 mod digits;
 mod disks_fail;
 mod floods;

@@ -1,0 +1,40 @@
+//! A worker that beats and never answers is not counted on: others compute what it holds, and it is dropped by name.
+
+use std::time::Duration;
+use tests::golden::{Bench, assert_golden};
+use tests::process::Process;
+use tests::proxy::Link;
+use tests::threads::Stopped;
+
+/// A step takes 100 ms at least, so that the run is not over before the deaf are dropped.
+const SLOWER: Link = Link { delay: Duration::from_millis(50), rate: None, fate: None };
+
+#[test]
+fn two_deaf_workers_of_three_stop_no_run_and_are_named() {
+    let bench = Bench::new();
+    let (mut run, proxy) = bench.slowed(&["--workers", "3"]);
+    let deaf = ["deaf-0", "deaf-1"].map(|name| Process::worker(&proxy.address(), name));
+    let hearing = Process::worker(&proxy.address(), "hearing");
+    run.wait_for_checkpoint(bench.folder(), 10);
+    proxy.set_both(SLOWER);
+    let mut stopped = Vec::new();
+    for worker in &deaf {
+        match Stopped::compute_threads(worker.id()) {
+            Ok(threads) => stopped.push(threads),
+            Err(why) => {
+                let refused = "this test stops a worker's threads, which is not permitted here";
+                return shell::report(&format!("{refused}: {why}"));
+            }
+        }
+        // One after the other: so the second one is idle when the first one's pieces are late again.
+        let since = bench.newest();
+        run.wait_for_checkpoint(bench.folder(), since + 20);
+    }
+    for name in ["deaf-0", "deaf-1"] {
+        let dropped = run.wait_for_line(&format!("worker dropped worker={name}"));
+        assert!(dropped.contains("no answer to round") && dropped.contains("step="), "{dropped}");
+    }
+    proxy.heal();
+    assert_golden(&run.wait());
+    assert_eq!(hearing.wait().code, Some(0));
+}
