@@ -2,6 +2,7 @@
 
 use crate::field::{Field, TIMEOUT};
 use crate::figures::Figures;
+use crate::hostile;
 use common::rng::Stream;
 use nix::sys::signal::Signal::{SIGCONT, SIGKILL, SIGSTOP, SIGTERM};
 use std::fs;
@@ -31,10 +32,16 @@ pub(crate) enum Fault {
     CoordinatorFrozen,
     CheckpointDamaged,
     CheckpointFolderAway,
+    ComputeThreadsStopped,
+    HugeAnswer,
+    HttpFlood,
+    HeartbeatFlood,
+    HiddenCrowd,
+    ReaderThatNeverReads,
 }
 
 /// All of them.
-pub(crate) const KINDS: [Fault; 17] = [
+pub(crate) const KINDS: [Fault; 23] = [
     Fault::WorkerKilled,
     Fault::WorkerTerminated,
     Fault::WorkerFrozenBriefly,
@@ -52,6 +59,12 @@ pub(crate) const KINDS: [Fault; 17] = [
     Fault::CoordinatorFrozen,
     Fault::CheckpointDamaged,
     Fault::CheckpointFolderAway,
+    Fault::ComputeThreadsStopped,
+    Fault::HugeAnswer,
+    Fault::HttpFlood,
+    Fault::HeartbeatFlood,
+    Fault::HiddenCrowd,
+    Fault::ReaderThatNeverReads,
 ];
 
 impl Fault {
@@ -107,6 +120,12 @@ impl Fault {
                 field.coordinator.signal(SIGCONT);
                 format!("for {time:.1?}")
             }
+            Self::ComputeThreadsStopped => hostile::stop_compute_threads(field, victim, random),
+            Self::HugeAnswer
+            | Self::HttpFlood
+            | Self::HeartbeatFlood
+            | Self::HiddenCrowd
+            | Self::ReaderThatNeverReads => hostile::strike(self, field, random),
             _ => self.strike_coordinator(field, random, figures),
         }
     }

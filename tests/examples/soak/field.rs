@@ -62,6 +62,11 @@ impl Field {
         self.folder.path()
     }
 
+    /// Where the coordinator listens.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Starts the coordinator again where it was; returns how long it took until a first new step was done.
     pub(crate) fn restart(&mut self) -> Duration {
         let began = Instant::now();
