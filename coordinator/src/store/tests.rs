@@ -210,7 +210,7 @@ fn a_disk_that_hangs_holds_nobody_up_for_ever() {
     let root = tempfile::tempdir().unwrap();
     let (release, hangs) = mpsc::channel::<()>();
     let store = Store::open(root.path(), 3).unwrap();
-    let writer = Writer::start(store, layout(), move |_| drop(hangs.recv())).unwrap();
+    let writer = Writer::start(store, layout(), move |_| _ = hangs.recv()).unwrap();
     writer.submit(checkpoint(1));
     assert!(!writer.ends_within(Duration::from_millis(50)));
     drop(release);
