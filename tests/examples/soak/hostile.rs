@@ -70,5 +70,6 @@ fn huge_answer(field: &Field) -> String {
         // Nobody waits any more when this took too long.
         let _ = tell.send(ended.err().unwrap_or_else(|| "the run ended".to_owned()));
     });
-    told.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("it was not thrown out:\n{}", field.coordinator.errors()))
+    told.recv_timeout(PATIENCE)
+        .unwrap_or_else(|_| panic!("it was not thrown out:\n{}", field.coordinator.errors()))
 }
