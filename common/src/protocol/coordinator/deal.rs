@@ -17,7 +17,7 @@ struct Outlook {
     left: u32,
     threads: u32,
     weight: u64,
-    /// What the fastest of all needs for a leaf.
+    /// What the fastest of them needs for a leaf.
     fastest_us: Option<u64>,
 }
 
@@ -126,12 +126,12 @@ impl Coordinator {
 
     /// What all that are not late have before them.
     fn outlook(&self, now_us: u64) -> Outlook {
-        let (left, fastest_us) = (self.waiting(), self.fastest_leaf_us());
-        let mut outlook = Outlook { left, threads: 0, weight: 0, fastest_us };
+        let mut outlook = Outlook { left: self.waiting(), threads: 0, weight: 0, fastest_us: None };
         for member in self.members.values().filter(|member| self.is_on_time(now_us, member)) {
             outlook.left += self.leaves_of(member);
             outlook.threads += member.threads;
             outlook.weight += self.weight(member);
+            outlook.fastest_us = outlook.fastest_us.into_iter().chain(member.leaf_us).min();
         }
         outlook
     }

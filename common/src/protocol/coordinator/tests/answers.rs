@@ -155,6 +155,35 @@ fn one_more_backup_task_goes_out_for_each_further_period() {
 }
 
 #[test]
+fn nobody_leaves_a_leaf_to_a_fast_member_that_does_not_answer() {
+    for leaves in 1..=16 {
+        let mut machine = Coordinator::new(Limits { max: 8, ..LIMITS }, Incarnation(1));
+        (0..8).for_each(|at| drop(join(&mut machine, 0, &format!("worker-{at}"))));
+        for (from, node) in begin(&mut machine, 0, 0, 8) {
+            result(&mut machine, if from == 1 { 5_000 } else { 30_000 }, from, node);
+        }
+        let (mut now_us, mut is_complete) = (30_000, false);
+        let mut todo = begin(&mut machine, now_us, 1, leaves);
+        while !is_complete && now_us < MIN_US {
+            let actions = match todo.iter().position(|&(to, _)| to != 1) {
+                Some(at) => {
+                    let (to, node) = todo.remove(at);
+                    now_us += 30_000 << node.level;
+                    answer(&mut machine, now_us, to, 1, node)
+                }
+                None => {
+                    now_us = machine.next_deadline_us().unwrap().max(now_us);
+                    machine.on_event(now_us, Event::Tick)
+                }
+            };
+            is_complete = actions.contains(&Action::Complete(Round(1)));
+            todo.extend(grants(&actions));
+        }
+        assert!(is_complete, "{leaves} leaves");
+    }
+}
+
+#[test]
 fn who_owes_an_answer_gets_no_further_chance() {
     let mut machine = measured(2, LIMITS);
     begin(&mut machine, 2_000, 1, 2);
