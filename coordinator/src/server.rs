@@ -228,8 +228,10 @@ impl Reader {
             end = self.forward() => end,
             _ = closed => return self.drain().await,
         };
-        // The receiver is gone only when the run is over.
-        let _ = self.inbox.send(end).await;
+        // The receiver is gone only when the run is over, and then a last word is on its way.
+        if self.inbox.send(end).await.is_err() {
+            self.drain().await;
+        }
     }
 
     /// Reads on, without a look, until the worker has closed its side. A connection that is closed with bytes unread is

@@ -87,8 +87,8 @@ impl Limits {
         }
         if self.places.available_permits() == 0 {
             forget_settled(pending);
-            // Its other end sees the sender gone. Else someone leaves in time: no connection may stay for ever.
-            drop(pending.pop_front());
+            // Else someone leaves in time: no connection may stay for ever.
+            expel_oldest(pending);
         }
         Arc::clone(&self.places).acquire_owned().await.ok()
     }
@@ -101,7 +101,7 @@ impl Limits {
     ) -> Guest<C> {
         forget_settled(pending);
         if pending.len() >= self.pending_max {
-            drop(pending.pop_front());
+            expel_oldest(pending);
             tracing::debug!(
                 most = self.pending_max,
                 "too many connections without a hello; closing the oldest"
@@ -152,6 +152,13 @@ impl Accepted for TcpStream {
 impl Accepted for UnixStream {
     fn process(&self) -> Option<NonZeroU32> {
         shell::local_socket::process_of_peer(self).ok().flatten()
+    }
+}
+
+fn expel_oldest(pending: &mut Queue) {
+    if let Some((_, sender)) = pending.pop_front() {
+        // Else it has gone by itself.
+        let _ = sender.send(());
     }
 }
 

@@ -107,8 +107,13 @@ impl Presence {
         self.process
     }
 
+    /// Whether nobody on it has been accepted yet.
     pub(super) fn is_pending(&self) -> bool {
-        self.accepted.load(Ordering::SeqCst) == 0
+        !self.is_accepted() && lock(&self.left).is_none()
+    }
+
+    fn is_accepted(&self) -> bool {
+        self.accepted.load(Ordering::SeqCst) > 0
     }
 
     /// A member or a spare is on it until the value is dropped.
@@ -119,10 +124,10 @@ impl Presence {
 
     /// Until when it may stay as things are.
     fn may_stay_until(&self) -> Option<Instant> {
-        if self.is_pending() {
-            lock(&self.left).map(|left| left + HANDSHAKE_TIMEOUT)
-        } else {
+        if self.is_accepted() {
             Some(Instant::now() + HANDSHAKE_TIMEOUT)
+        } else {
+            lock(&self.left).map(|left| left + HANDSHAKE_TIMEOUT)
         }
     }
 
@@ -185,7 +190,7 @@ pub(crate) struct Guest<C> {
     limits: Arc<Limits>,
     /// Its place among all connections.
     _place: OwnedSemaphorePermit,
-    /// Resolves when the place is needed; `None` once it can't be any more.
+    /// Told when the place is needed for another; `None` once that can't be any more.
     expelled: Option<oneshot::Receiver<()>>,
     deadline: Pin<Box<Sleep>>,
     frames: Frames,
@@ -221,11 +226,11 @@ impl<C> Guest<C> {
     /// To be asked whenever the connection is, whichever way: it may be stuck in one.
     fn poll_leave(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
         if let Some(expelled) = &mut self.expelled
-            && expelled.poll_unpin(context).is_ready()
+            && let Poll::Ready(word) = expelled.poll_unpin(context)
         {
             self.expelled = None;
-            // One that has just been accepted is none of those who were meant.
-            if self.presence.is_pending() {
+            // No word comes any more when the listener is gone. One that has just been accepted was not meant.
+            if word.is_ok() && self.presence.is_pending() {
                 return Poll::Ready(io::ErrorKind::ConnectionAborted.into());
             }
         }
@@ -244,11 +249,11 @@ impl<C> Guest<C> {
     /// Looks at bytes that have arrived.
     fn check(&mut self, bytes: &[u8]) -> Result<(), Excess> {
         let small = self.frames.pass(bytes);
-        if !self.presence.is_pending() {
+        if self.presence.is_accepted() {
             self.left_bytes = 0;
             return self.presence.spend(small);
         }
-        if lock(&self.presence.left).is_some() {
+        if !self.presence.is_pending() {
             self.left_bytes += bytes.len() as u64;
             let few = self.left_bytes <= LEFT_BYTES_MAX;
             return few.then_some(()).ok_or(Excess::LeftBytes).and_then(|()| self.presence.spend(small));
@@ -338,3 +343,6 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Guest<C> {
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;
