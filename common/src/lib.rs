@@ -7,7 +7,7 @@
 //! Reading order: [`ids`] names things, [`rng`] is where every random choice comes from, [`sample`] and [`idx`] are the
 //! data, [`digits`] draws a data set, [`model`] and [`params`] say what is trained, [`optim`] and [`schedule`] how ([`parallel`]: by how many threads),
 //! [`config`] is all that a run depends on, [`leaf`] cuts epochs into leaves, [`tree`] says in which order their
-//! gradients are added and [`precision`] how exactly, [`metrics`] counts what came out, [`checkpoint`] keeps it,
+//! gradients are added and [`precision`] how exactly, [`outliers`] which of them are doubted, [`metrics`] counts what came out, [`checkpoint`] keeps it,
 //! [`numerics`] tells machines apart, and [`protocol`] holds the rules of
 //! the cluster.
 
@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod model;
 pub mod numerics;
 pub mod optim;
+pub mod outliers;
 pub mod parallel;
 pub mod params;
 pub mod precision;

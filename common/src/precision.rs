@@ -58,6 +58,17 @@ pub fn are_finite(values: &[f32]) -> bool {
     values.iter().fold(0, |seen, value| seen | ((value.to_bits() & !SIGN) + ONE_IN_EXPONENT)) < SIGN
 }
 
+/// The largest magnitude among `values`, 0 if there are none; infinite or a NaN where one of them is not finite.
+///
+/// Whole numbers are compared, as in [`are_finite`]: without its sign a float's bits are ordered as it is.
+#[must_use]
+pub fn largest_magnitude(values: &[f32]) -> f32 {
+    const SIGN: u32 = 1 << 31;
+    // Signed: most vector units have that maximum, not the unsigned one.
+    let largest = values.iter().fold(0_i32, |seen, value| seen.max((value.to_bits() & !SIGN) as i32));
+    f32::from_bits(largest as u32)
+}
+
 /// The nearest bf16, ties to even; a NaN stays one.
 #[must_use]
 pub fn narrow(value: f32) -> u16 {
@@ -107,8 +118,20 @@ mod tests {
             for at in 0..values.len() {
                 let good = std::mem::replace(&mut values[at], bad);
                 assert!(!are_finite(&values), "{bad} at {at}");
+                assert!(!largest_magnitude(&values).is_finite(), "{bad} at {at}");
                 values[at] = good;
             }
+        }
+    }
+
+    #[test]
+    fn the_largest_magnitude_is_found_wherever_it_lies() {
+        let mut values = [1.5, -2.5, 0.0, -0.0, f32::from_bits(1), f32::MIN_POSITIVE].repeat(7);
+        assert_eq!((largest_magnitude(&values), largest_magnitude(&[])), (2.5, 0.0));
+        for (at, large) in (0..values.len()).zip([f32::MAX, f32::MIN, 2.75, -1e30].into_iter().cycle()) {
+            let usual = std::mem::replace(&mut values[at], large);
+            assert_eq!(largest_magnitude(&values), large.abs(), "{large} at {at}");
+            values[at] = usual;
         }
     }
 

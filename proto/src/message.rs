@@ -66,17 +66,19 @@ pub struct Answer {
 }
 
 /// What a receiver sees of a tensor's values as they arrive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Inspection {
     /// A checksum over all of them.
     pub checksum: u32,
-    /// Whether all are finite.
-    pub finite: bool,
+    /// The largest magnitude; infinite or a NaN where one of them is not finite.
+    pub largest: f32,
 }
 
-impl Default for Inspection {
-    fn default() -> Self {
-        Self { checksum: 0, finite: true }
+impl Inspection {
+    /// Whether all values are finite.
+    #[must_use]
+    pub fn is_finite(&self) -> bool {
+        self.largest.is_finite()
     }
 }
 
@@ -93,7 +95,7 @@ impl Answer {
     /// Whether every number in it is finite, as its receiver saw.
     #[must_use]
     pub fn is_finite(&self) -> bool {
-        self.inspection.finite && self.totals.loss_sum.is_finite()
+        self.inspection.is_finite() && self.totals.loss_sum.is_finite()
     }
 
     /// A checksum over every number in it, as its receiver saw: equal for equal answers to a piece.
@@ -129,7 +131,7 @@ pub enum CoordinatorMessage {
     Heartbeat,
     /// New parameters.
     Parameters {
-        /// Optimizer steps that made them.
+        /// Their number, higher than that of any before.
         version: u64,
         /// Flat, in layout order.
         values: Values,

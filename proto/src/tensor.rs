@@ -117,7 +117,8 @@ pub(crate) struct Assembly {
     narrow: Vec<u16>,
     /// Of the chunks' checksums.
     hasher: crc32fast::Hasher,
-    finite: bool,
+    /// The largest magnitude so far.
+    largest: f32,
     /// Whether a chunk's bytes came from elsewhere.
     from_elsewhere: bool,
 }
@@ -145,7 +146,7 @@ impl Assembly {
             precision: agreed,
             narrow: Vec::new(),
             hasher: crc32fast::Hasher::new(),
-            finite: true,
+            largest: 0.0,
             from_elsewhere: false,
         })
     }
@@ -202,15 +203,20 @@ impl Assembly {
                 new.iter_mut().zip(narrow).for_each(|(new, value)| *new = value);
             }
         }
-        self.finite &= precision::are_finite(new);
+        self.largest = larger(self.largest, precision::largest_magnitude(new));
         self.filled += new.len();
         Ok(())
     }
 
     /// The values, and what was seen of them on the way.
     pub(crate) fn finish(self) -> (Values, Inspection) {
-        (self.values, Inspection { checksum: self.hasher.finalize(), finite: self.finite })
+        (self.values, Inspection { checksum: self.hasher.finalize(), largest: self.largest })
     }
+}
+
+/// The larger of two magnitudes. What is not finite is larger than all that is: `f32::max` would forget a NaN.
+fn larger(a: f32, b: f32) -> f32 {
+    if a.to_bits() < b.to_bits() { b } else { a }
 }
 
 #[cfg(test)]
@@ -256,12 +262,14 @@ mod tests {
         };
         let mut values = vec![1.0; CHUNK_VALUES + 3];
         let good = inspect(&values);
-        assert!(good.finite && good == inspect(&values));
+        assert!(good.is_finite() && good == inspect(&values));
         for at in [0, CHUNK_VALUES + 2] {
             values.fill(1.0);
             values[at] = f32::NAN;
             let bad = inspect(&values);
-            assert!(!bad.finite && bad.checksum != good.checksum);
+            values[at] = -1e30;
+            assert_eq!(inspect(&values).largest, 1e30);
+            assert!(!bad.is_finite() && bad.checksum != good.checksum);
         }
     }
 
