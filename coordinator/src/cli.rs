@@ -73,10 +73,14 @@ pub struct Cluster {
     /// the checkpoint that it goes on from; relaxed: take them too, and have bits that may depend on who computed what
     #[arg(long, env = "LOCKSTEP_NUMERICS", value_enum, default_value_t = NumericsRule::Strict)]
     pub numerics: NumericsRule,
-    /// Share of the pieces, 0 to 1, that another worker computes as well; the run stops where the two differ, for one of
-    /// the machines miscomputes
+    /// Share of the pieces, 0 to 1, that another worker computes as well; where the two differ a third decides which
+    /// one miscomputes and is dropped, and without a third the run stops
     #[arg(long, value_name = "SHARE", env = "LOCKSTEP_AUDIT", default_value_t = 0.0, value_parser = audit)]
     pub audit: f64,
+    /// Where an audit finds a worker that miscomputes, go back to the last checkpoint from before it joined, or to the
+    /// beginning where none is old enough
+    #[arg(long, env = "LOCKSTEP_AUDIT_ROLLBACK")]
+    pub audit_rollback: bool,
     /// Seconds of silence after which a worker's pieces go to others
     #[arg(long, value_name = "SECONDS", env = "LOCKSTEP_HEARTBEAT_TIMEOUT", default_value_t = 10.0, value_parser = timeout)]
     pub heartbeat_timeout: f64,
@@ -181,6 +185,9 @@ impl Flags {
         let conflict = |message: String| Self::command().error(ErrorKind::ArgumentConflict, message);
         let mut config = self.training.config().map_err(conflict)?;
         config.val_split = self.data.val_split;
+        if self.cluster.audit_rollback && self.cluster.audit == 0.0 {
+            return Err(conflict("--audit-rollback has no meaning without --audit".to_owned()));
+        }
         let Workers { start, min, max } = self.cluster.workers;
         let us = |seconds: f64| (seconds * 1e6) as u64;
         Ok(Options {
@@ -196,6 +203,7 @@ impl Flags {
                 answer_timeout_us: us(self.cluster.answer_timeout),
                 answer_timeout_us_min: ANSWER_TIMEOUT_US_MIN,
             },
+            audit_rollback: self.cluster.audit_rollback,
             local: self.cluster.local.then(|| self.cluster.local(self.reports.trace.clone())),
             dataset: self.data.dataset.clone(),
             data_dir: self.data.data_dir.clone(),

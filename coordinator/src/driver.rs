@@ -8,6 +8,8 @@ mod act;
 mod ending;
 mod getting_on;
 mod input;
+mod line;
+mod rollback;
 mod room;
 mod round;
 
@@ -23,11 +25,13 @@ use act::WorkerLines;
 use common::checkpoint::Checkpoint;
 use common::ids::{Incarnation, Round};
 use common::numerics::NumericsDigest;
-use common::protocol::coordinator::{Coordinator, Event, Limits, Verdict};
+use common::outliers::Peaks;
+use common::protocol::coordinator::{Coordinator, Event, Limits};
 use common::tree::Node;
 use ending::Ending;
 use proto::message::{Answer, CoordinatorMessage, Hello, WorkerMessage};
 use proto::parameters::EncodedParameters;
+use rollback::Entrances;
 use room::Room;
 use round::{RoundInProgress, Sum};
 use shell::clock::Clock;
@@ -59,6 +63,8 @@ pub(crate) struct Rules {
     pub(crate) checkpoint_every: u64,
     /// A checkpoint that can't be written ends the run.
     pub(crate) checkpoint_required: bool,
+    /// The run goes back to before a worker joined that is found to miscompute.
+    pub(crate) audit_rollback: bool,
 }
 
 /// How a run ended.
@@ -85,6 +91,11 @@ pub(crate) struct Driver {
     room: Room,
     rounds: u64,
     parameters: Option<Arc<EncodedParameters>>,
+    entrances: Entrances,
+    /// Versions of the parameters that were given before the run went back, so that none is given twice.
+    versions_before: u64,
+    /// Of the gradients that were accepted last.
+    peaks: Peaks,
     /// The answer that the machine is judging.
     answer: Option<Answer>,
     lines: WorkerLines,
@@ -96,6 +107,7 @@ pub(crate) struct Driver {
 impl Driver {
     pub(crate) fn new(rules: Rules, trainer: Trainer, journal: Journal, writer: Writer) -> Self {
         let clock = Clock::start();
+        let entrances = Entrances::new(trainer.step());
         Self {
             machine: Coordinator::new(rules.limits, first_incarnation()).resumed_with(rules.numerics),
             heartbeat_due_us: clock.now_us(),
@@ -109,6 +121,9 @@ impl Driver {
             room: Room::default(),
             rounds: 0,
             parameters: None,
+            entrances,
+            versions_before: 0,
+            peaks: Peaks::default(),
             answer: None,
             lines: WorkerLines::default(),
             ending: Ending::default(),
@@ -214,6 +229,7 @@ impl Driver {
                 self.member_event(connection, |who| Event::Gone(who, why))
             }
             Input::Written(written) => self.written(written),
+            Input::LookedBack(found) => self.looked_back(*found),
             Input::Stop => {
                 self.stop();
                 Ok(())
@@ -243,11 +259,7 @@ impl Driver {
                 if let Err(what) = self.check(from, &answer) {
                     return self.feed(Event::Invalid(from, what));
                 }
-                let (round, node, checksum) = (answer.round, answer.node, answer.checksum());
-                let verdict = match answer.is_finite() {
-                    true => Verdict::Finite { checksum },
-                    false => Verdict::NonFinite { checksum },
-                };
+                let (round, node, verdict) = (answer.round, answer.node, self.verdict(&answer));
                 self.answer = Some(answer);
                 self.feed(Event::Result { from, round, node, verdict })
             }
@@ -303,8 +315,13 @@ impl Driver {
         Some(event)
     }
 
+    /// The number of the parameters: higher than that of any before.
+    fn version(&self) -> u64 {
+        self.versions_before + self.trainer.step().0
+    }
+
     fn grant(&mut self, to: Incarnation, node: Node) -> Result<(), SendError> {
-        let version = self.trainer.step().0;
+        let version = self.version();
         let parameters = match self.parameters.take() {
             Some(parameters) if parameters.version() == version => parameters,
             _ => Arc::new(EncodedParameters::new(version, self.trainer.params())),
@@ -320,6 +337,7 @@ impl Driver {
     /// The round's sum is there: trains, reports, and begins the next round.
     fn complete(&mut self) -> Result<Option<Event>, RunError> {
         let Some(round) = self.round.take() else { return Ok(None) };
+        let out_of_line = round.out_of_line;
         let (work, sum) = round.into_sum();
         let lacking = || RunError::Internal("a round is complete, and its sum is not".to_owned());
         let Sum { totals, body, right } = sum.ok_or_else(lacking)?;
@@ -333,7 +351,7 @@ impl Driver {
         match outcome {
             Outcome::Stepped(stepped) => {
                 let workers = self.machine.members().count();
-                self.journal.stepped(self.clock.now_us(), &stepped, workers);
+                self.journal.stepped(self.clock.now_us(), &stepped, workers, out_of_line);
                 let every = self.rules.checkpoint_every;
                 let due = every > 0 && self.trainer.step().0.is_multiple_of(every);
                 // At the end of an epoch the checkpoint waits for the validation.

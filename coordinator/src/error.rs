@@ -75,33 +75,36 @@ pub enum RunError {
     /// All local workers have ended.
     #[error("all local workers have ended; their last words are above")]
     NoLocalWorkers,
-    /// Two computations of a leaf agree that it is not finite.
+    /// Workers agree that a leaf is not finite.
     #[error(
-        "step {step}, leaf {leaf}: computed twice, with the same non-finite loss or gradient: the training has \
-         diverged; last good checkpoint: {last_good}. Try a smaller --lr, or --clip-grad-norm"
+        "step {step}, leaf {leaf}: a loss or gradient that is not finite, with the same bits from {}; last good checkpoint: \
+         {last_good}. What can be: a learning rate that is too high (try a smaller --lr, or --clip-grad-norm), bad data, or \
+         machines that fail alike",
+        and(workers)
     )]
     NonFinite {
         /// The step.
         step: Step,
         /// The leaf.
         leaf: u32,
+        /// Who computed it; one alone has done so twice.
+        workers: Vec<String>,
         /// The newest checkpoint on disk.
         last_good: String,
     },
-    /// An audit found that two workers give one piece different bits.
+    /// Workers give one piece different bits, and nobody can tell who is right.
     #[error(
-        "step {step}, piece {piece}: workers {first} and {second} computed different bits from the same numbers: one of the \
-         two machines miscomputes; last good checkpoint: {last_good}. Test both machines, and go on without the bad one"
+        "step {step}, piece {piece}: workers {} computed different bits from the same numbers, and there is no other to ask: \
+         one of these machines miscomputes; last good checkpoint: {last_good}. Test them, and go on without the bad one",
+        and(workers)
     )]
     Disputed {
         /// The step.
         step: Step,
         /// The piece.
         piece: Node,
-        /// The worker whose answer came first.
-        first: String,
-        /// The worker that audited it.
-        second: String,
+        /// Who answered, in that order.
+        workers: Vec<String>,
         /// The newest checkpoint on disk.
         last_good: String,
     },
@@ -134,6 +137,16 @@ pub enum RunError {
         /// How long was waited.
         waited_s: u64,
     },
+    /// The checkpoint to go back to is not found yet.
+    #[error(
+        "step {step}: looking for a checkpoint to go back to took longer than {waited_s} s; is the disk alive?"
+    )]
+    SlowLookBack {
+        /// The step.
+        step: Step,
+        /// How long was waited.
+        waited_s: u64,
+    },
     /// A task ended that must not: a bug.
     #[error("internal error: {0}")]
     Internal(String),
@@ -144,5 +157,13 @@ impl RunError {
     #[must_use]
     pub fn is_usage(&self) -> bool {
         matches!(self, Self::Config(_))
+    }
+}
+
+/// Names as a sentence has them.
+fn and(names: &[String]) -> String {
+    match names {
+        [before @ .., last] if !before.is_empty() => format!("{} and {last}", before.join(", ")),
+        names => names.concat(),
     }
 }

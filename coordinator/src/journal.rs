@@ -4,7 +4,7 @@
 //! a warning: the training goes on.
 
 use crate::report::StepView;
-use crate::report::metrics_file::{Evaluation, MetricsFile, Record};
+use crate::report::metrics_file::{Evaluation, MetricsFile, Record, RunView};
 use crate::report::progress::Progress;
 use crate::report::screen::Screen;
 use crate::trainer::{Evaluated, Stepped};
@@ -40,7 +40,7 @@ impl Journal {
         self.speed.pause();
     }
 
-    pub(crate) fn stepped(&mut self, now_us: u64, stepped: &Stepped, workers: usize) {
+    pub(crate) fn stepped(&mut self, now_us: u64, stepped: &Stepped, workers: usize, out_of_line: u32) {
         self.speed.finish(now_us, stepped.batch.samples);
         self.epoch = stepped.epoch_done.unwrap_or(self.epoch);
         let view = StepView {
@@ -53,6 +53,7 @@ impl Journal {
             train_seconds: self.trained().0,
             grad_norm: Some(stepped.grad_norm),
             workers,
+            out_of_line,
         };
         self.progress.step(&view);
         self.record(&Record::Step(&view));
@@ -92,6 +93,19 @@ impl Journal {
     pub(crate) fn flush(&mut self) {
         let result = self.metrics.as_mut().map_or(Ok(()), MetricsFile::flush);
         self.give_up_on(result);
+    }
+
+    /// The run goes back to a step: what was told of it and of later ones is no longer so.
+    pub(crate) fn go_back(&mut self, view: RunView<'_>) {
+        let Some(metrics) = self.metrics.take() else { return };
+        self.speed.pause();
+        match metrics.go_back(view.fingerprint, view.step) {
+            Ok(metrics) => {
+                self.metrics = Some(metrics);
+                self.record(&Record::Run(view));
+            }
+            Err(error) => self.give_up_on(Err(error)),
+        }
     }
 
     pub(crate) fn finish(mut self) {

@@ -33,6 +33,14 @@ pub struct StepView {
     pub grad_norm: Option<f64>,
     /// Live workers when the step was committed.
     pub workers: usize,
+    /// Answers whose numbers were out of line, so that their pieces were computed once more.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub out_of_line: u32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 #[cfg(test)]
@@ -47,5 +55,6 @@ fn view(step: u64, epoch: u64) -> StepView {
         train_seconds: 12.5,
         grad_norm: None,
         workers: 2,
+        out_of_line: 0,
     }
 }

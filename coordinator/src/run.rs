@@ -53,6 +53,8 @@ pub struct Options {
     pub listen: Listen,
     /// How many workers.
     pub limits: Limits,
+    /// Whether the run goes back to before a worker joined that is found to miscompute.
+    pub audit_rollback: bool,
     /// Workers to start here.
     pub local: Option<Local>,
     /// The data.
@@ -306,21 +308,13 @@ impl Prepared {
         let root = store.root().to_owned();
         let writer = Writer::start(store, layout.clone(), move |done| {
             // The receiver is gone only when the run is over.
-            let _ = written.blocking_send(Input::Written(done));
+            let _ = written.blocking_send(done.into());
         });
         let writer = writer.map_err(|source| RunError::Thread { name: "checkpoint", source })?;
-        let rules = Rules {
-            limits: options.limits,
-            numerics,
-            heartbeat_timeout: Duration::from_micros(options.limits.heartbeat_timeout_us),
-            run_id,
-            checkpoint_every: options.checkpoint_every,
-            checkpoint_required: options.checkpoint_required,
-        };
         trainer.set_threads(
             std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).min(ARITHMETIC_THREADS_MAX),
         );
-        let mut driver = Driver::new(rules, trainer, journal, writer);
+        let mut driver = Driver::new(rules(&options, run_id, numerics), trainer, journal, writer);
         if resumed {
             driver.resumed();
         }
@@ -348,6 +342,19 @@ impl Prepared {
             server.abort();
         }
         Ok(summarize(ended?, dataset, steps_total, &root, &layout))
+    }
+}
+
+/// What the driver has to know of the options.
+fn rules(options: &Options, run_id: String, numerics: Option<NumericsDigest>) -> Rules {
+    Rules {
+        limits: options.limits,
+        numerics,
+        heartbeat_timeout: Duration::from_micros(options.limits.heartbeat_timeout_us),
+        run_id,
+        checkpoint_every: options.checkpoint_every,
+        checkpoint_required: options.checkpoint_required,
+        audit_rollback: options.audit_rollback,
     }
 }
 

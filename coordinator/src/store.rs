@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use writer::LookBack;
 
 /// The file that one coordinator at a time holds locked.
 const LOCK_FILE: &str = "lock";
@@ -219,7 +220,12 @@ impl Store {
     /// # Errors
     /// When the file system refuses.
     pub fn set_aside(&self) -> Result<Option<PathBuf>, StoreError> {
-        let steps = self.steps()?;
+        self.move_aside(|_| true)
+    }
+
+    fn move_aside(&self, which: impl Fn(Step) -> bool) -> Result<Option<PathBuf>, StoreError> {
+        let mut steps = self.steps()?;
+        steps.retain(|&step| which(step));
         if steps.is_empty() {
             return Ok(None);
         }
@@ -233,6 +239,23 @@ impl Store {
         self.disk.sync_dir(&aside).map_err(failed("sync", &aside))?;
         self.disk.sync_dir(&self.root).map_err(failed("sync", &self.root))?;
         Ok(Some(aside))
+    }
+
+    /// The newest valid checkpoint of a step or of earlier ones. Where the run goes back to it, all later ones are moved
+    /// into a new directory beside it.
+    fn look_back(&self, asked: &LookBack) -> Result<Option<(PathBuf, Verified)>, StoreError> {
+        let mut earlier = self.steps()?;
+        earlier.retain(|&step| step <= asked.until);
+        let paths = earlier.into_iter().rev().map(|step| (step, self.root.join(directory(step))));
+        let mut valid = paths.filter_map(|(step, path)| {
+            Some((step, (path.clone(), load_on(&*self.disk, &path, &asked.expected).ok()?)))
+        });
+        let found = valid.next();
+        if asked.goes_back {
+            let kept = found.as_ref().map(|&(step, _)| step);
+            self.move_aside(|step| kept.is_none_or(|kept| step > kept))?;
+        }
+        Ok(found.map(|(_, found)| found))
     }
 
     /// Steps of the checkpoints, ascending.

@@ -114,6 +114,16 @@ pub enum TrainError {
     },
 }
 
+/// Where a run begins.
+const BEGINNING: Position = Position {
+    step: Step(0),
+    epoch: Epoch(0),
+    step_in_epoch: 0,
+    train: Totals { samples: 0, correct: 0, loss_sum: 0.0 },
+    validation: None,
+    best: None,
+};
+
 /// A run in progress.
 #[derive(Debug)]
 pub struct Trainer {
@@ -136,21 +146,13 @@ impl Trainer {
         let layout = config.model.layout();
         let params = Arc::new(config.init.draw(&layout, config.seed));
         let optimizer = Optimizer::new(config.optimizer, layout.len());
-        let position = Position {
-            step: Step(0),
-            epoch: Epoch(0),
-            step_in_epoch: 0,
-            train: Totals::default(),
-            validation: None,
-            best: None,
-        };
         Self {
             leaves: Leaves::new(&config, train, test),
             config,
             layout,
             params,
             optimizer,
-            position,
+            position: BEGINNING,
             tested: false,
             threads: NonZeroUsize::MIN,
         }
@@ -167,19 +169,35 @@ impl Trainer {
         saved: Verified,
     ) -> Result<Self, TrainError> {
         let mut trainer = Self::start(config, train, test);
-        let slots = trainer.config.optimizer.slots();
-        let Checkpoint { position, params, slots, .. } = saved.decode(&trainer.layout, slots)?;
+        trainer.restore(saved)?;
+        Ok(trainer)
+    }
+
+    /// Goes back to a checkpoint whose configuration is this one, or to the beginning.
+    ///
+    /// # Errors
+    /// When the checkpoint does not fit the configuration.
+    pub fn go_back(&mut self, saved: Option<Verified>) -> Result<(), TrainError> {
+        self.params = Arc::new(self.config.init.draw(&self.layout, self.config.seed));
+        self.optimizer = Optimizer::new(self.config.optimizer, self.layout.len());
+        self.position = BEGINNING;
+        self.tested = false;
+        saved.map_or(Ok(()), |saved| self.restore(saved))
+    }
+
+    fn restore(&mut self, saved: Verified) -> Result<(), TrainError> {
+        let slots = self.config.optimizer.slots();
+        let Checkpoint { position, params, slots, .. } = saved.decode(&self.layout, slots)?;
         let step = position.step;
-        let cut = trainer.leaves.position(step);
+        let cut = self.leaves.position(step);
         let (expected, got) = ((cut.epoch, cut.step_in_epoch), (position.epoch, position.step_in_epoch));
         if expected != got {
             return Err(TrainError::Position { step, expected, got });
         }
-        trainer.optimizer =
-            Optimizer::restore(trainer.config.optimizer, trainer.layout.len(), step.0, slots)?;
-        trainer.params = Arc::new(params);
-        trainer.position = position;
-        Ok(trainer)
+        self.optimizer = Optimizer::restore(self.config.optimizer, self.layout.len(), step.0, slots)?;
+        self.params = Arc::new(params);
+        self.position = position;
+        Ok(())
     }
 
     /// The configuration.
@@ -211,7 +229,7 @@ impl Trainer {
         self.threads = threads;
     }
 
-    /// Steps done: the number of the next one, and the version of the parameters.
+    /// Steps done: the number of the next one.
     #[must_use]
     pub fn step(&self) -> Step {
         self.position.step

@@ -20,7 +20,7 @@ pub struct EncodedParameters {
 }
 
 impl EncodedParameters {
-    /// Parameters after `version` optimizer steps; nothing is encoded yet.
+    /// Parameters of that number, which is higher than that of any before; nothing is encoded yet.
     #[must_use]
     pub fn new(version: u64, values: Arc<Vec<f32>>) -> Self {
         let none = || vec![OnceLock::new(); values.len().div_ceil(tensor::CHUNK_VALUES)];

@@ -9,7 +9,9 @@ const SEEDS: u64 = 5_000;
 const SABOTAGE_SEEDS: u64 = 500;
 
 /// What must happen in a sweep for it to mean anything.
-const KINDS: [&str; 42] = [
+const KINDS: [&str; 52] = [
+    "answer out of line",
+    "answer out of line, given twice",
     "audit",
     "connection cut, both learn",
     "connection dead, nobody learns",
@@ -18,12 +20,16 @@ const KINDS: [&str; 42] = [
     "coordinator crashed",
     "copy",
     "deaf worker dropped",
+    "huge answer",
+    "huge answer, as others'",
     "impostor",
     "invalid answer",
     "late answer of a dropped member",
+    "leaf called not finite",
     "miscomputed leaf",
     "miscomputing worker alone",
     "miscomputing worker found",
+    "miscomputing worker refused",
     "network reorders messages",
     "network repeats messages",
     "network slowed",
@@ -31,11 +37,14 @@ const KINDS: [&str; 42] = [
     "newcomer above the maximum",
     "nobody to audit",
     "non-finite answer",
+    "non-finite answer, as others'",
+    "opinion asked",
     "piece without its parameters",
     "quarantined worker refused",
     "several workers deaf at once",
     "spare",
     "spare taken in",
+    "step refused that leaves the numbers",
     "unasked answer",
     "worker crashed for good",
     "worker crashed, back under another name",
@@ -52,6 +61,7 @@ const KINDS: [&str; 42] = [
     "worker under a taken name refused",
     "workers cut off, messages late",
     "workers cut off, messages lost",
+    "workers differ",
 ];
 
 fn variable(name: &str) -> Option<u64> {
@@ -100,6 +110,10 @@ fn every_planted_fault_is_noticed_by_the_promise_that_guards_it() {
         (Sabotage::EqualChecksums, "audited_pieces_agree"),
         (Sabotage::SkipAudits, "audited_pieces_agree"),
         (Sabotage::IgnoreNumerics, "members_compute_alike"),
+        (Sabotage::SlotsUnchecked, "numbers_are_confirmed"),
+        (Sabotage::IgnoreTheLine, "numbers_are_confirmed"),
+        (Sabotage::BelieveOne, "three_opinions_stop_a_run"),
+        (Sabotage::NoThirdOpinion, "three_opinions_stop_a_run"),
         (Sabotage::CopyToDeaf, "helpers_owe_nothing"),
         (Sabotage::KeepDeaf, "members_answer"),
         (Sabotage::LoseCopies, "rounds_end"),

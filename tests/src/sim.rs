@@ -61,6 +61,14 @@ pub enum Sabotage {
     EqualChecksums,
     /// The coordinator audits nothing.
     SkipAudits,
+    /// The coordinator applies and saves what has left the optimizer's numbers.
+    SlotsUnchecked,
+    /// The coordinator takes a number out of line for any other.
+    IgnoreTheLine,
+    /// The coordinator believes the first worker that calls a leaf not finite.
+    BelieveOne,
+    /// The coordinator believes two workers that call a leaf not finite, and stops for two that differ, whoever else is there.
+    NoThirdOpinion,
     /// The coordinator lets a spare wait when a member has gone.
     ForgetSpares,
     /// The coordinator gives a backup task to a member that owes an answer.

@@ -39,7 +39,15 @@ impl Visited {
     ///
     /// # Panics
     /// When that is not so.
-    pub fn ends_golden_and_undisturbed(mut self) {
+    pub fn ends_golden_and_undisturbed(self) {
+        self.ends_golden_and_undisturbed_with(|| {});
+    }
+
+    /// The same, and what else must hold while its files are there.
+    ///
+    /// # Panics
+    /// When that is not so.
+    pub fn ends_golden_and_undisturbed_with(mut self, check: impl FnOnce()) {
         let step = self.bench.newest() + 1;
         self.run.wait_for_checkpoint(self.bench.folder(), step);
         self.proxy.heal();
@@ -47,5 +55,6 @@ impl Visited {
         assert_golden(&outcome);
         assert!(!outcome.errors.contains("worker dropped worker=honest"), "{}", outcome.errors);
         assert_eq!(self.worker.wait().code, Some(0));
+        check();
     }
 }

@@ -26,7 +26,7 @@ pub struct Parameters {
     pub model: ModelSpec,
     /// In which their gradients travel and are added.
     pub precision: Precision,
-    /// Optimizer steps that made them.
+    /// Their number.
     pub version: u64,
     /// Flat, in layout order.
     pub values: Values,

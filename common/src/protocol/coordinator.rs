@@ -12,6 +12,7 @@ mod event;
 mod limits;
 mod member;
 mod offences;
+mod opinions;
 mod timeouts;
 
 pub use self::arithmetic::{OtherArithmetic, Settled, SettledBy};
@@ -22,8 +23,9 @@ pub use self::member::Member;
 pub use self::offences::QUARANTINE_AFTER;
 
 use self::admission::{Newcomer, Spare};
-use self::audits::{Audits, First};
+use self::audits::Miscomputers;
 use self::offences::Offences;
+use self::opinions::{Cases, Finding, Opinion, Witness};
 use super::queue::Queue;
 use crate::ids::{Incarnation, Round};
 use crate::tree::Node;
@@ -39,6 +41,7 @@ pub struct Coordinator {
     members: BTreeMap<Incarnation, Member>,
     spares: BTreeMap<Incarnation, Spare>,
     offences: Offences,
+    miscomputers: Miscomputers,
     /// The arithmetic of all accepted answers, where it is settled.
     settled: Option<Settled>,
     next_incarnation: u64,
@@ -52,7 +55,7 @@ pub struct Coordinator {
     /// When a piece may be late that an idle member could compute too.
     copy_due_us: Option<u64>,
     /// When an auditor is late.
-    audit_due_us: Option<u64>,
+    opinion_due_us: Option<u64>,
 }
 
 /// The round in progress.
@@ -60,11 +63,11 @@ pub struct Coordinator {
 struct Work {
     round: Round,
     queue: Queue,
-    audits: Audits,
+    cases: Cases,
     /// When its last leaf was accepted.
     done_us: Option<u64>,
-    /// Two answers to one piece differ: nothing may follow from this round.
-    disputed: bool,
+    /// Answers to one piece differ, or one that was added is wrong: nothing may follow from this round.
+    is_void: bool,
     /// It has been said that the round is complete.
     complete: bool,
 }
@@ -81,6 +84,7 @@ impl Coordinator {
             members: BTreeMap::new(),
             spares: BTreeMap::new(),
             offences: Offences::default(),
+            miscomputers: Miscomputers::default(),
             settled: None,
             next_incarnation: first.0,
             work: None,
@@ -89,7 +93,7 @@ impl Coordinator {
             notice_due_us: None,
             redeal_due_us: None,
             copy_due_us: None,
-            audit_due_us: None,
+            opinion_due_us: None,
         }
     }
 
@@ -122,6 +126,7 @@ impl Coordinator {
             Event::Tick => self.drop_the_overdue(now_us, &mut actions),
         }
         self.fill_places(&mut actions);
+        self.dispute(now_us, &mut actions);
         self.settle(now_us, &mut actions);
         self.deal(now_us, &mut actions);
         actions
@@ -147,15 +152,15 @@ impl Coordinator {
 
     fn begin(&mut self, now_us: u64, round: Round, leaves: u32) {
         let fastest_us = self.fastest_leaf_us();
-        if let Some(Work { round: before, complete, queue, .. }) = &self.work {
+        if let Some(Work { round: before, complete, is_void, queue, .. }) = &self.work {
             assert!(*before < round, "round {round} begins after round {before}");
-            assert!(complete, "round {round} begins while round {before} is incomplete");
+            assert!(complete | is_void, "round {round} begins while round {before} is incomplete");
             for member in self.members.values_mut() {
                 member.forget_round(now_us, fastest_us, |node| queue.leaves_below(node));
             }
         }
-        let (queue, audits) = (Queue::new(leaves), Audits::default());
-        self.work = Some(Work { round, queue, audits, done_us: None, disputed: false, complete: false });
+        let (queue, cases) = (Queue::new(leaves), Cases::default());
+        self.work = Some(Work { round, queue, cases, done_us: None, is_void: false, complete: false });
     }
 
     fn result(
@@ -172,7 +177,7 @@ impl Coordinator {
             self.remove(from, Cause::Invalid(what), actions);
             return;
         }
-        let (others, fastest_us) = (self.members.len() > 1, self.fastest_leaf_us());
+        let fastest_us = self.fastest_leaf_us();
         let Some(member) = self.members.get_mut(&from) else {
             actions.push(Action::Discard { from });
             return;
@@ -194,50 +199,40 @@ impl Coordinator {
             self.remove(from, Cause::Invalid(what), actions);
             return;
         };
-        match verdict {
-            Verdict::NonFinite { checksum } => {
-                let agreed = work.queue.non_finite(node, checksum, &member.name, others);
-                work.queue.give_back(node);
-                actions.push(Action::Discard { from });
-                match agreed {
-                    Some(leaf) => actions.push(Action::NonFinite { round, leaf }),
-                    None => self.remove(from, Cause::NonFinite { round, node }, actions),
-                }
-            }
-            Verdict::Finite { checksum } => {
-                member.measure(now_us, began_us, work.queue.leaves_below(node), fastest_us);
-                let news = work.queue.accept(node);
-                work.queue.give_back(node);
-                actions.push(if news { Action::Accept { from, node } } else { Action::Discard { from } });
-                let (name, numerics) = (member.name.clone(), member.numerics);
-                if !news {
-                    self.compare(node, &name, numerics, checksum, actions);
-                } else {
-                    if self.limits.audit.picks(round, node) {
-                        work.audits.wait_for(node, First { name, numerics, checksum });
-                    }
-                    self.settle_numerics(numerics, actions);
-                }
-            }
+        if work.is_void {
+            work.queue.give_back(node);
+            actions.push(Action::Discard { from });
+            return;
         }
+        let by = Witness::of(member);
+        let opinion = |finding, checksum| Opinion { by, finding, checksum };
+        let (finding, checksum) = match verdict {
+            Verdict::Finite { checksum } => (Finding::InLine, checksum),
+            Verdict::OutOfLine { checksum } => (Finding::OutOfLine, checksum),
+            Verdict::NonFinite { checksum } => {
+                return self.not_finite(
+                    now_us,
+                    from,
+                    round,
+                    node,
+                    opinion(Finding::NotFinite, checksum),
+                    actions,
+                );
+            }
+        };
+        member.measure(now_us, began_us, work.queue.leaves_below(node), fastest_us);
+        self.judge(now_us, from, node, opinion(finding, checksum), actions);
     }
 
     /// Says that the round is complete once it is: every leaf is accepted, every audit that can be made is made.
     fn settle(&mut self, now_us: u64, actions: &mut Vec<Action>) {
-        let is_due = |work: &&mut Work| !work.complete && !work.disputed && work.queue.is_complete();
+        let is_due = |work: &&mut Work| !work.complete && !work.is_void && work.queue.is_complete();
         let Some(work) = self.work.as_mut().filter(is_due) else { return };
         work.done_us.get_or_insert(now_us);
-        let Some(Work { audits, .. }) = &self.work else { return };
-        let can_answer = |first: &First| self.members.values().any(|m| self.may_audit(now_us, first, m));
-        let in_vain = audits.are_in_vain(can_answer);
-        let Some(work) = &mut self.work else { return };
-        if in_vain {
-            work.audits.give_up();
-            if !std::mem::replace(&mut self.audit_waits, true) {
-                actions.push(Action::AuditWaits);
-            }
+        if self.give_up_audits(now_us) && !std::mem::replace(&mut self.audit_waits, true) {
+            actions.push(Action::AuditWaits);
         }
-        if work.audits.is_empty() {
+        if let Some(work) = self.work.as_mut().filter(|work| work.cases.0.is_empty()) {
             work.complete = true;
             actions.push(Action::Complete(work.round));
         }

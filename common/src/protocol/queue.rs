@@ -13,19 +13,10 @@ pub(super) struct Queue {
     done: Vec<bool>,
     /// Per leaf: how many workers compute it now.
     out: Vec<u16>,
-    /// Per leaf: a computation of it came back non-finite, so it travels alone.
-    suspect: Vec<Option<Suspicion>>,
+    /// Per leaf: it travels alone, for a larger piece with it was not finite.
+    alone: Vec<bool>,
     undone: u32,
     waiting: u32,
-}
-
-/// What the last non-finite computation of a leaf was.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Suspicion {
-    /// That of a larger piece: the culprit may be another of its leaves.
-    Piece,
-    /// That of the leaf alone.
-    Leaf { checksum: u32, by: String },
 }
 
 impl Queue {
@@ -35,7 +26,7 @@ impl Queue {
             tree: Tree::new(leaves),
             done: vec![false; n],
             out: vec![0; n],
-            suspect: vec![None; n],
+            alone: vec![false; n],
             undone: leaves,
             waiting: leaves,
         }
@@ -58,10 +49,10 @@ impl Queue {
     pub(super) fn take(&mut self, most: u32) -> Option<Node> {
         let is_waiting = |leaf: usize| !self.done[leaf] && self.out[leaf] == 0;
         let first = (0..self.done.len()).find(|&leaf| is_waiting(leaf))?;
-        let piece = if self.suspect[first].is_some() {
+        let piece = if self.alone[first] {
             Node::leaf(first as u32)
         } else {
-            let free = |leaf: u32| is_waiting(leaf as usize) && self.suspect[leaf as usize].is_none();
+            let free = |leaf: u32| is_waiting(leaf as usize) && !self.alone[leaf as usize];
             self.tree.largest_node(first as u32, most, free)
         };
         self.lend(piece);
@@ -117,21 +108,14 @@ impl Queue {
         news
     }
 
-    /// Notes that `piece` came back non-finite from the worker `by`. Returns the leaf of which two computations agree that
-    /// it is non-finite: two workers', or one's if there are no `others`.
-    pub(super) fn non_finite(&mut self, piece: Node, checksum: u32, by: &str, others: bool) -> Option<u32> {
-        if piece.level > 0 {
-            for leaf in self.tree.leaves_below(piece) {
-                self.suspect[leaf as usize].get_or_insert(Suspicion::Piece);
-            }
-            return None;
-        }
-        let suspicion = &mut self.suspect[piece.index as usize];
-        let agrees = |last: u32, who: &str| last == checksum && (who != by || !others);
-        let is_agreed =
-            matches!(suspicion, Some(Suspicion::Leaf { checksum: last, by: who }) if agrees(*last, who));
-        *suspicion = Some(Suspicion::Leaf { checksum, by: by.to_owned() });
-        is_agreed.then_some(piece.index)
+    /// Whether a value of `piece` would be of use: some of its leaves are not done.
+    pub(super) fn wants(&self, piece: Node) -> bool {
+        self.tree.leaves_below(piece).any(|leaf| !self.done[leaf as usize])
+    }
+
+    /// Lets each leaf of `piece` travel alone from now on: one of them is not finite, and it is to be found.
+    pub(super) fn part(&mut self, piece: Node) {
+        self.tree.leaves_below(piece).for_each(|leaf| self.alone[leaf as usize] = true);
     }
 }
 
@@ -174,17 +158,14 @@ mod tests {
     }
 
     #[test]
-    fn a_suspect_leaf_travels_alone_and_needs_two_equal_answers() {
+    fn the_leaves_of_a_parted_piece_travel_alone() {
         let mut queue = Queue::new(4);
         let piece = queue.take(4).unwrap();
-        assert_eq!(queue.non_finite(piece, 0, "a", false), None);
+        queue.part(piece);
         queue.give_back(piece);
-        assert_eq!(queue.take(4), Some(Node::leaf(0)));
-        let mut alone = |checksum, by, others| queue.non_finite(Node::leaf(0), checksum, by, others);
-        assert_eq!(alone(0, "a", false), None, "that of a piece is no leaf's");
-        assert_eq!(alone(9, "b", true), None);
-        assert_eq!(alone(9, "b", true), None, "the same worker's again");
-        assert_eq!(alone(9, "a", true), Some(0));
-        assert_eq!(alone(9, "a", false), Some(0), "nobody else is there to ask");
+        assert_eq!(
+            (0..5).map(|_| queue.take(4)).collect::<Vec<_>>(),
+            [0, 1, 2, 3].map(|leaf| Some(Node::leaf(leaf))).into_iter().chain([None]).collect::<Vec<_>>()
+        );
     }
 }

@@ -39,6 +39,7 @@ fn a_flag_that_would_do_nothing_is_refused() {
         (&["--optimizer", "sgd", "--beta1", "0.5"], "--beta1"),
         (&["--step-factor", "0.5"], "--step-factor"),
         (&["--threads", "2"], "--local"),
+        (&["--audit-rollback"], "--audit"),
     ] {
         let message = options(args).unwrap_err().to_string();
         assert!(message.contains(flag), "{message}");

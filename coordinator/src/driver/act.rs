@@ -49,10 +49,21 @@ impl Driver {
             }
             Action::Accept { from, .. } => {
                 self.peers.helped(from);
-                if let (Some(round), Some(answer)) = (&mut self.round, self.answer.take()) {
+                let answer = self.answer.take();
+                answer.iter().for_each(|answer| self.measure(answer));
+                if let (Some(round), Some(answer)) = (&mut self.round, answer) {
                     let threads = self.trainer.threads();
                     trace::within("add", || round.insert(answer, threads));
                 }
+                Ok(None)
+            }
+            Action::Doubted { .. } => {
+                self.answer.take().iter().for_each(|answer| self.doubted(answer));
+                Ok(None)
+            }
+            Action::Confirmed { from, node, by } => {
+                let (worker, step, by) = (self.name(from), self.trainer.step(), by.join(", "));
+                warn!(%worker, %step, piece = %node, by, "a gradient out of line has the same bits when computed again; it is accepted");
                 Ok(None)
             }
             Action::Discard { from } => {
@@ -73,7 +84,10 @@ impl Driver {
                 warn!(step = %self.trainer.step(), "audit waits for a second worker; until then pieces go unaudited");
                 Ok(None)
             }
-            Action::NonFinite { leaf, .. } => Err(self.non_finite(leaf)),
+            Action::Anew { node, worker, instance, right, .. } => {
+                Ok(self.anew(node, &worker, instance, right))
+            }
+            Action::NonFinite { leaf, workers, .. } => Err(self.non_finite(leaf, workers)),
             Action::Disputed { node, workers, .. } => Err(self.disputed(node, workers)),
         }
     }
@@ -86,6 +100,7 @@ impl Driver {
                 self.lines.joined.write(Instant::now(), |left_out| {
                     info!(worker = %name, %rank, %incarnation, left_out, "worker joined");
                 });
+                self.entered(incarnation);
                 self.journal.workers(self.machine.members().count());
                 let (heartbeat_ms, timeout_ms) = self.pulse_ms();
                 let welcome = CoordinatorMessage::Welcome(Welcome {
@@ -157,7 +172,7 @@ impl Driver {
         }
     }
 
-    fn name(&self, who: Incarnation) -> &str {
+    pub(super) fn name(&self, who: Incarnation) -> &str {
         self.peers.get(who).map_or("unknown", |peer| &peer.name)
     }
 

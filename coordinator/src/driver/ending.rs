@@ -12,7 +12,7 @@ use tracing::{debug, error, info};
 
 /// For the step in progress, once a stop is asked for.
 const STOP_GRACE: Duration = Duration::from_secs(10);
-/// For the last checkpoint to be written.
+/// For the last checkpoint to be written, or one to go back to to be found.
 const WRITE_GRACE: Duration = Duration::from_secs(120);
 
 /// Where the run is in its ending.
@@ -21,6 +21,9 @@ pub(super) struct Ending {
     phase: Phase,
     /// The last checkpoint handed to the writer: its step and whether it has its validation.
     submitted: Option<(Step, bool)>,
+    /// While the run is about to go back, and its present state is not to be saved: until when the writer may look for the
+    /// checkpoint.
+    going_back_until_us: Option<u64>,
     /// Its ticket, until the writer has told what became of it.
     awaited: Option<Ticket>,
     /// Why the last one that was tried is not on disk.
@@ -48,6 +51,7 @@ impl Ending {
 
     pub(super) fn deadline_us(&self) -> Option<u64> {
         match self.phase {
+            _ if self.going_back_until_us.is_some() => self.going_back_until_us,
             Phase::Running => None,
             Phase::Stopping { until_us } | Phase::Saving { until_us } => Some(until_us),
         }
@@ -66,6 +70,17 @@ impl Driver {
             self.journal.flush();
             self.ending.awaited = Some(self.writer.submit(checkpoint));
         }
+    }
+
+    /// The run is about to go back: nothing is saved until it has.
+    pub(super) fn goes_back(&mut self) {
+        self.ending.going_back_until_us = Some(self.clock.now_us() + WRITE_GRACE.as_micros() as u64);
+    }
+
+    /// The run has gone back, and counts as being at its beginning: whatever was saved of it is forgotten.
+    pub(super) fn has_gone_back(&mut self) {
+        self.ending.going_back_until_us = None;
+        (self.ending.submitted, self.ending.awaited, self.ending.saved) = (None, None, None);
     }
 
     /// The run was resumed from a checkpoint that is on disk in this state.
@@ -118,6 +133,14 @@ impl Driver {
     /// Moves the ending on; whether the run is over.
     pub(super) fn is_over(&mut self) -> Result<bool, RunError> {
         let now_us = self.clock.now_us();
+        if let Some(until_us) = self.ending.going_back_until_us {
+            let (step, waited_s) = (self.trainer.step(), WRITE_GRACE.as_secs());
+            return if until_us <= now_us {
+                Err(RunError::SlowLookBack { step, waited_s })
+            } else {
+                Ok(false)
+            };
+        }
         match self.ending.phase {
             Phase::Running if self.test.is_some() => self.save_last(now_us),
             Phase::Stopping { until_us } if self.round.is_none() || until_us <= now_us => {
@@ -145,15 +168,14 @@ impl Driver {
         self.ending.phase = Phase::Saving { until_us: now_us + WRITE_GRACE.as_micros() as u64 };
     }
 
-    /// What stops the run when two workers agree that a leaf is not finite.
-    pub(super) fn non_finite(&self, leaf: u32) -> RunError {
-        RunError::NonFinite { step: self.trainer.step(), leaf, last_good: self.last_good() }
+    /// What stops the run when workers agree that a leaf is not finite.
+    pub(super) fn non_finite(&self, leaf: u32, workers: Vec<String>) -> RunError {
+        RunError::NonFinite { step: self.trainer.step(), leaf, workers, last_good: self.last_good() }
     }
 
-    /// What stops the run when two workers give one piece different bits.
-    pub(super) fn disputed(&self, piece: Node, workers: [String; 2]) -> RunError {
-        let [first, second] = workers;
-        RunError::Disputed { step: self.trainer.step(), piece, first, second, last_good: self.last_good() }
+    /// What stops the run when workers give one piece different bits.
+    pub(super) fn disputed(&self, piece: Node, workers: Vec<String>) -> RunError {
+        RunError::Disputed { step: self.trainer.step(), piece, workers, last_good: self.last_good() }
     }
 
     fn last_good(&self) -> String {

@@ -1,7 +1,7 @@
 //! What reaches the driver, from the connections, the checkpoint writer and the operator. Decides nothing.
 
 use crate::outbox::Outbox;
-use crate::store::writer::Written;
+use crate::store::writer::{Done, LookedBack, Written};
 use common::ids::Round;
 use common::tree::Node;
 use proto::message::{Hello, WorkerMessage};
@@ -22,8 +22,19 @@ pub(crate) enum Input {
     Ended { connection: u64, why: String },
     /// A checkpoint has been written, or not.
     Written(Written),
+    /// Earlier checkpoints have been looked at.
+    LookedBack(Box<LookedBack>),
     /// An operator asks for an end.
     Stop,
     /// No worker that this coordinator has started is left.
     NoLocalWorkers,
+}
+
+impl From<Done> for Input {
+    fn from(done: Done) -> Self {
+        match done {
+            Done::Written(written) => Self::Written(written),
+            Done::LookedBack(found) => Self::LookedBack(found),
+        }
+    }
 }

@@ -15,6 +15,8 @@ use std::num::NonZeroUsize;
 pub(super) struct RoundInProgress {
     pub(super) number: Round,
     pub(super) tree: Tree,
+    /// Answers so far whose numbers are out of line, whatever came of them.
+    pub(super) out_of_line: u32,
     work: Work,
     /// Samples of each leaf, added up from the left: entry `i` counts those of the leaves before `i`.
     samples_before: Vec<u64>,
@@ -37,7 +39,14 @@ impl RoundInProgress {
         for leaf in 0..tree.leaves() {
             samples_before.push(samples_before[leaf as usize] + trainer.leaf_samples(work, Leaf(leaf)));
         }
-        Self { number, tree, work, samples_before, reduction: Reduction::new(tree, tree.root()) }
+        Self {
+            number,
+            tree,
+            out_of_line: 0,
+            work,
+            samples_before,
+            reduction: Reduction::new(tree, tree.root()),
+        }
     }
 
     /// Whether an answer is one to this round's question.
@@ -128,6 +137,7 @@ mod tests {
                 let mut round = RoundInProgress {
                     number: Round(1),
                     tree,
+                    out_of_line: 0,
                     work: Work::Train,
                     samples_before: vec![],
                     reduction,

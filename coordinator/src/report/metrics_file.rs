@@ -67,6 +67,8 @@ pub enum RunEvent {
     Start,
     /// From a checkpoint.
     Resume,
+    /// From a checkpoint or from nothing, in the same process: a worker had a hand in the rest that miscomputes.
+    Rollback,
 }
 
 /// How good the model was after a step.
@@ -169,6 +171,7 @@ pub struct Found {
 /// The open file.
 #[derive(Debug)]
 pub struct MetricsFile {
+    place: Place,
     path: PathBuf,
     out: BufWriter<File>,
 }
@@ -188,10 +191,10 @@ impl MetricsFile {
     /// When it can't be created, or what is there is not this run's.
     pub fn create(place: &Place, fingerprint: &str) -> Result<Self, MetricsError> {
         match look(place, fingerprint)? {
-            Existing::Stream(file) => Ok(Self::on(place.path(), file)),
+            Existing::Stream(file) => Ok(Self::on(place, file)),
             Existing::File(path, _) => {
                 let new = successor(&path)?;
-                Self::put(new, path)
+                Self::put(place, new, path)
             }
         }
     }
@@ -204,7 +207,7 @@ impl MetricsFile {
     /// When it can't be read, its successor not be written beside it, or what is there is not this run's.
     pub fn resume(place: &Place, fingerprint: &str, step: Step) -> Result<(Self, Found), MetricsError> {
         let (path, old) = match look(place, fingerprint)? {
-            Existing::Stream(file) => return Ok((Self::on(place.path(), file), Found::default())),
+            Existing::Stream(file) => return Ok((Self::on(place, file), Found::default())),
             Existing::File(path, old) => (path, old),
         };
         let new = successor(&path)?;
@@ -218,17 +221,26 @@ impl MetricsFile {
             // Without it the rename could reach the disk before the lines do.
             new.as_file().sync_all().map_err(|source| io_error("sync", &path, source))?;
         }
-        Ok((Self::put(new, path)?, found))
+        Ok((Self::put(place, new, path)?, found))
     }
 
-    fn on(path: &Path, file: File) -> Self {
-        Self { path: path.to_owned(), out: BufWriter::new(file) }
+    fn on(place: &Place, file: File) -> Self {
+        Self { place: place.clone(), path: place.path().to_owned(), out: BufWriter::new(file) }
     }
 
     /// Gives the new file its name, which another one may have had.
-    fn put(new: NamedTempFile, path: PathBuf) -> Result<Self, MetricsError> {
+    fn put(place: &Place, new: NamedTempFile, path: PathBuf) -> Result<Self, MetricsError> {
         let file = new.persist(&path).map_err(|failed| io_error("replace", &path, failed.error))?;
-        Ok(Self { path, out: BufWriter::new(file) })
+        Ok(Self { place: place.clone(), path, out: BufWriter::new(file) })
+    }
+
+    /// The same file without what belongs to `step` or a later one.
+    ///
+    /// # Errors
+    /// As for [`resume`](Self::resume).
+    pub fn go_back(mut self, fingerprint: &str, step: Step) -> Result<Self, MetricsError> {
+        self.flush()?;
+        Ok(Self::resume(&self.place, fingerprint, step)?.0)
     }
 
     /// Adds a line, which may stay in the buffer.

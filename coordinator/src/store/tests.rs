@@ -1,7 +1,7 @@
 mod crashes;
 mod model;
 
-use super::writer::Writer;
+use super::writer::{Done, Writer, Written};
 use super::*;
 use common::checkpoint::{Best, Position};
 use common::ids::Epoch;
@@ -191,11 +191,33 @@ fn set_aside_means_moved_and_never_deleted() {
 }
 
 #[test]
+fn a_run_that_goes_back_leaves_later_checkpoints_aside() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path(), 9).unwrap();
+    for step in [5, 10, 15, 20] {
+        store.save(&checkpoint(step), &layout()).unwrap();
+    }
+    fs::write(root.path().join("step-000000000010").join(MODEL_FILE), "damaged").unwrap();
+    let look = |until, goes_back| {
+        let asked = LookBack { expected: expected(), until: Step(until), goes_back };
+        let found = store.look_back(&asked).unwrap();
+        found.map(|(path, _)| path.file_name().unwrap().to_str().unwrap().to_owned())
+    };
+    let five = Some("step-000000000005".to_owned());
+    assert_eq!(look(14, false), five);
+    assert_eq!(store.steps().unwrap().len(), 4, "nothing is moved by looking");
+    assert_eq!(look(14, true), five);
+    assert_eq!(store.steps().unwrap(), [Step(5)]);
+    assert_eq!(names(&root.path().join("earlier-1")).len(), 3);
+    assert_eq!((look(4, true), store.steps().unwrap()), (None, vec![]), "back to the beginning");
+}
+
+#[test]
 fn the_writer_ends_with_the_last_checkpoint_on_disk() {
     let root = tempfile::tempdir().unwrap();
     let (sender, written) = mpsc::channel();
     let store = Store::open(root.path(), 100).unwrap();
-    let writer = Writer::start(store, layout(), move |w| sender.send(w).unwrap()).unwrap();
+    let writer = Writer::start(store, layout(), move |done| sender.send(of_save(done)).unwrap()).unwrap();
     (1..=20).for_each(|step| {
         writer.submit(checkpoint(step));
     });
@@ -216,4 +238,11 @@ fn a_disk_that_hangs_holds_nobody_up_for_ever() {
     drop(release);
     drop(writer);
     assert_eq!(newest(root.path()).0, Some(checkpoint(1)), "and it has let go of the folder");
+}
+
+fn of_save(done: Done) -> Written {
+    match done {
+        Done::Written(written) => written,
+        Done::LookedBack(found) => panic!("nobody looks back: {found:?}"),
+    }
 }

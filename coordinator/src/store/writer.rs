@@ -1,10 +1,10 @@
-//! The thread that writes checkpoints while the training goes on: one in flight, one waiting.
+//! The thread that writes checkpoints while the training goes on, one in flight, one waiting, and looks at earlier ones.
 //!
 //! A checkpoint that comes while one waits takes its place: the newer is worth more. Ends when the [`Writer`] is
-//! dropped, after what waits has been written; a disk that hangs is not waited for longer than `END_GRACE`.
+//! dropped, after what waits has been written; a disk that hangs is not waited for longer than [`END_GRACE`].
 
-use super::{Store, StoreError};
-use common::checkpoint::Checkpoint;
+use super::{Expected, Store, StoreError};
+use common::checkpoint::{Checkpoint, Verified};
 use common::ids::Step;
 use common::params::Layout;
 use std::path::PathBuf;
@@ -31,6 +31,35 @@ pub struct Written {
     pub result: Result<PathBuf, StoreError>,
 }
 
+/// A look at the checkpoints from before a step.
+#[derive(Clone, Debug)]
+pub struct LookBack {
+    /// Whose checkpoints.
+    pub expected: Expected,
+    /// A checkpoint of this step or an earlier one is looked for.
+    pub until: Step,
+    /// Whether the run goes back to it: then later ones are moved aside, and what waits is not written.
+    pub goes_back: bool,
+}
+
+/// What a [`LookBack`] found.
+#[derive(Debug)]
+pub struct LookedBack {
+    /// What was asked.
+    pub asked: LookBack,
+    /// The newest valid one with its directory, if there is one.
+    pub result: Result<Option<(PathBuf, Verified)>, StoreError>,
+}
+
+/// What the thread has done.
+#[derive(Debug)]
+pub enum Done {
+    /// A checkpoint.
+    Written(Written),
+    /// A look at earlier ones.
+    LookedBack(Box<LookedBack>),
+}
+
 /// The way to the thread.
 #[derive(Debug)]
 pub struct Writer {
@@ -43,9 +72,15 @@ struct Shared {
     wake: Condvar,
 }
 
+enum Task {
+    Save(Ticket, Checkpoint),
+    LookBack(LookBack),
+}
+
 #[derive(Debug, Default)]
 struct State {
     waiting: Option<(Ticket, Checkpoint)>,
+    look_back: Option<LookBack>,
     submitted: u64,
     closed: bool,
     /// The thread has ended.
@@ -53,14 +88,14 @@ struct State {
 }
 
 impl Writer {
-    /// Starts the thread; `done` is called on it after each checkpoint.
+    /// Starts the thread; `done` is called on it after each task.
     ///
     /// # Errors
     /// When the system gives no thread.
     pub fn start(
         store: Store,
         layout: Layout,
-        mut done: impl FnMut(Written) + Send + 'static,
+        mut done: impl FnMut(Done) + Send + 'static,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
@@ -68,10 +103,18 @@ impl Writer {
             let _ended = Ended(Arc::clone(&theirs));
             // Unlocked before the end is told.
             let store = store;
-            while let Some((ticket, checkpoint)) = theirs.next() {
-                let step = checkpoint.position.step;
-                let result = store.save(&checkpoint, &layout);
-                done(Written { ticket, step, result });
+            while let Some(task) = theirs.next() {
+                done(match task {
+                    Task::Save(ticket, checkpoint) => {
+                        let step = checkpoint.position.step;
+                        let result = store.save(&checkpoint, &layout);
+                        Done::Written(Written { ticket, step, result })
+                    }
+                    Task::LookBack(asked) => {
+                        let result = store.look_back(&asked);
+                        Done::LookedBack(Box::new(LookedBack { asked, result }))
+                    }
+                });
             }
         })?;
         Ok(Self { shared })
@@ -85,6 +128,16 @@ impl Writer {
         state.waiting = Some((ticket, checkpoint));
         self.shared.wake.notify_all();
         ticket
+    }
+
+    /// Has earlier checkpoints looked at, before what waits is written.
+    pub fn look_back(&self, asked: LookBack) {
+        let mut state = self.shared.lock();
+        if asked.goes_back {
+            state.waiting = None;
+        }
+        state.look_back = Some(asked);
+        self.shared.wake.notify_all();
     }
 
     /// Lets the thread end after what waits; whether it has ended within `grace`.
@@ -120,13 +173,16 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a checkpoint; `None` when the writer is dropped and nothing waits. Nothing to write is no deadline's
+    /// Waits for something to do; `None` when the writer is dropped and nothing waits. Nothing to write is no deadline's
     /// business.
-    fn next(&self) -> Option<(Ticket, Checkpoint)> {
+    fn next(&self) -> Option<Task> {
         let mut state = self.lock();
         loop {
-            if let Some(next) = state.waiting.take() {
-                return Some(next);
+            if let Some(asked) = state.look_back.take() {
+                return Some(Task::LookBack(asked));
+            }
+            if let Some((ticket, checkpoint)) = state.waiting.take() {
+                return Some(Task::Save(ticket, checkpoint));
             }
             if state.closed {
                 return None;

@@ -4,13 +4,13 @@ use super::Sabotage;
 use super::invariants::{Sight, Violation};
 use super::message::Task;
 use super::plan::Plan;
-use super::trainer::{INITIAL, Value, advance};
+use super::trainer::{INITIAL, Value, advance, advance_slot};
 use super::world::World;
 use common::numerics::NumericsDigest;
 use common::tree::{Node, Reduction, Tree};
 
 /// What survives a coordinator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Checkpoint {
     /// Steps applied.
     pub(crate) step: u64,
@@ -18,11 +18,13 @@ pub(crate) struct Checkpoint {
     pub(crate) parameters: u64,
     /// What all of them were computed with, as far as the coordinator records it.
     pub(crate) numerics: Option<NumericsDigest>,
+    /// The optimizer's.
+    pub(crate) slot: f32,
 }
 
 impl Checkpoint {
     /// Before the first step.
-    pub(crate) const NONE: Self = Self { step: 0, parameters: INITIAL, numerics: None };
+    pub(crate) const NONE: Self = Self { step: 0, parameters: INITIAL, numerics: None, slot: 0.0 };
 }
 
 pub(crate) struct Course {
@@ -94,7 +96,13 @@ impl Course {
             Violation::new("leaves_are_reduced_once", "a round is complete without all its leaves")
         })?;
         let parameters = advance(self.at.parameters, root.digest);
-        self.at = Checkpoint { step: self.at.step + 1, parameters, numerics };
+        let slot = advance_slot(self.at.slot, root.peak);
+        if !slot.is_finite() && !world.has(Sabotage::SlotsUnchecked) {
+            world.report.count("step refused that leaves the numbers");
+            self.stopped = true;
+            return Ok(());
+        }
+        self.at = Checkpoint { step: self.at.step + 1, parameters, numerics, slot };
         world.saw(&Sight::Committed { root: &root, after: self.at })?;
         if root.wrong {
             // Nobody was there to find it, and what follows is compared with nothing.

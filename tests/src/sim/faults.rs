@@ -22,7 +22,9 @@ impl Run {
             }
             // Counted when the answer goes out.
             Fault::Spoil { who, how, answers } => {
-                self.pick(who).into_iter().for_each(|id| self.peers[id].spoil = Some((how, answers)))
+                let other = how.is_alike().then(|| self.pick(who.wrapping_add(1))).flatten();
+                let struck = self.pick(who).into_iter().chain(other);
+                struck.for_each(|id| self.peers[id].spoil = Some((how, answers)));
             }
             Fault::Miscompute { who } => {
                 if let Some(id) = self.pick(who) {

@@ -7,7 +7,7 @@ use super::course::{Checkpoint, Course};
 use super::invariants::{Sight, Violation};
 use super::message::{Body, Down, Up, Wake};
 use super::plan::Plan;
-use super::trainer::Value;
+use super::trainer::{USUAL, Value};
 use super::world::World;
 use common::ids::{Incarnation, Instance, Round};
 use common::numerics::NumericsDigest;
@@ -15,7 +15,7 @@ use common::protocol::coordinator::{
     Action, Audit, Cause, Coordinator, Event, Limits, Member, Numerics, Purpose, Refusal, Verdict,
 };
 use common::tree::Node;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// From one step to the next, at most: the optimizer.
 const APPLY_US: u32 = 5_000;
@@ -36,6 +36,10 @@ pub(crate) struct Hub {
     heartbeat_us: u64,
     pub(crate) course: Course,
     rounds: u64,
+    /// A saboteur's: who has called which leaf not finite in which round.
+    accusers: BTreeSet<(Round, u32, String)>,
+    /// A saboteur's: the first answer to each piece.
+    first: BTreeMap<(Round, Node), (String, u32)>,
     pub(crate) tick_us: Option<u64>,
 }
 
@@ -69,6 +73,8 @@ impl Hub {
             heartbeat_us: plan.pulse.heartbeat_us,
             course: Course::new(plan, saved),
             rounds: 0,
+            accusers: BTreeSet::new(),
+            first: BTreeMap::new(),
             tick_us: None,
         })
     }
@@ -122,9 +128,7 @@ impl Hub {
             }
             Up::Answer { round, node, body } => {
                 let (verdict, value) = match body {
-                    Body::Value(value) => {
-                        (Verdict::Finite { checksum: checksum(world, &value) }, Some(value))
-                    }
+                    Body::Value(value) => (verdict(world, &value), Some(value)),
                     Body::NonFinite { checksum } => (Verdict::NonFinite { checksum }, None),
                     Body::Garbage => return Ok(()),
                 };
@@ -170,7 +174,9 @@ impl Hub {
 
     fn feed(&mut self, world: &mut World, event: Event, value: Option<Value>) -> Result<(), Violation> {
         let late_us = if world.has(Sabotage::LateClock) && event == Event::Tick { 100_000 } else { 0 };
+        let accused = self.accused(world, &event);
         let mut actions = self.machine.on_event(world.now_us.saturating_sub(late_us), event.clone());
+        actions.extend(accused);
         world.note(|| format!("coordinator: {event:?} -> {actions:?}"));
         sabotage(world, &self.machine, &mut actions);
         self.tick_us = match world.has(Sabotage::NoTicks) {
@@ -185,6 +191,36 @@ impl Hub {
         Ok(())
     }
 
+    /// What a saboteur makes of the first answers that are not finite, and of the first two that differ.
+    fn accused(&mut self, world: &World, event: &Event) -> Option<Action> {
+        let needed = match (world.has(Sabotage::BelieveOne), world.has(Sabotage::NoThirdOpinion)) {
+            (true, _) => 1,
+            (_, true) => 2,
+            _ => return None,
+        };
+        let &Event::Result { from, round, node, verdict } = event else { return None };
+        let (_, member) = self
+            .machine
+            .members()
+            .find(|&(who, member)| who == from && member.pieces().any(|piece| piece == node))?;
+        let name = member.name.clone();
+        match verdict {
+            Verdict::NonFinite { .. } if node.level == 0 => {
+                self.accusers.insert((round, node.index, name));
+                let of_leaf =
+                    self.accusers.iter().filter(|(at, leaf, _)| (*at, *leaf) == (round, node.index));
+                let workers: Vec<String> = of_leaf.map(|(.., name)| name.clone()).collect();
+                (workers.len() == needed).then_some(Action::NonFinite { round, leaf: node.index, workers })
+            }
+            Verdict::Finite { checksum } if needed == 2 => {
+                let first = self.first.entry((round, node)).or_insert((name.clone(), checksum));
+                let workers = vec![first.0.clone(), name];
+                (first.1 != checksum).then_some(Action::Disputed { round, node, workers })
+            }
+            _ => None,
+        }
+    }
+
     fn act(&mut self, world: &mut World, action: Action, value: &mut Option<Value>) -> Result<(), Violation> {
         match action {
             Action::Welcome { .. } | Action::Spare { .. } | Action::Refuse { .. } => {
@@ -195,6 +231,7 @@ impl Hub {
                     Purpose::First => {}
                     Purpose::Copy => world.report.count("copy"),
                     Purpose::Audit => world.report.count("audit"),
+                    Purpose::Opinion => world.report.count("opinion asked"),
                 }
                 let connection = self.link_of[&to];
                 let link = self.links.entry(connection).or_default();
@@ -236,15 +273,20 @@ impl Hub {
             Action::OtherNumerics { .. } => world.report.count("worker of other numerics let in"),
             Action::Discard { .. } | Action::Waiting { .. } | Action::Quarantined { .. } => {}
             Action::AuditWaits => world.report.count("nobody to audit"),
-            Action::Disputed { .. } => {
+            Action::Anew { .. } => {
                 world.report.count("miscomputing worker found");
+                let delay_us = u64::from(world.random.below(APPLY_US));
+                world.after(delay_us, Wake::Begin(self.life));
+            }
+            Action::Disputed { .. } => {
+                world.report.count("workers differ");
                 self.course.stop();
             }
-            // Nobody else can be asked.
-            Action::NonFinite { .. } if self.machine.members().count() == 1 => self.course.stop(),
-            Action::NonFinite { round, leaf } => {
-                let what = format!("leaf {leaf} of round {round} is called non-finite");
-                return Err(Violation::new("honest_workers_are_not_accused", what));
+            Action::Doubted { .. } => world.report.count("answer out of line"),
+            Action::Confirmed { .. } => world.report.count("answer out of line, given twice"),
+            Action::NonFinite { .. } => {
+                world.report.count("leaf called not finite");
+                self.course.stop();
             }
         }
         Ok(())
@@ -273,6 +315,7 @@ impl Hub {
                     Refusal::Numerics { .. } => "worker of other numerics refused",
                     Refusal::NameTaken { .. } => "worker under a taken name refused",
                     Refusal::Quarantined { .. } => "quarantined worker refused",
+                    Refusal::Miscomputes => "miscomputing worker refused",
                 });
                 world.down(connection as usize, Down::Refused { retry: refusal.may_retry() });
                 world.down(connection as usize, Down::Ended);
@@ -283,8 +326,12 @@ impl Hub {
 }
 
 /// What the real shell takes from the bytes.
-fn checksum(world: &World, value: &Value) -> u32 {
-    if world.has(Sabotage::EqualChecksums) { 0 } else { value.checksum() }
+fn verdict(world: &World, value: &Value) -> Verdict {
+    let checksum = if world.has(Sabotage::EqualChecksums) { 0 } else { value.checksum() };
+    match value.peak > USUAL && !world.has(Sabotage::IgnoreTheLine) {
+        true => Verdict::OutOfLine { checksum },
+        false => Verdict::Finite { checksum },
+    }
 }
 
 fn sabotage(world: &World, machine: &Coordinator, actions: &mut Vec<Action>) {

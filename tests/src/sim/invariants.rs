@@ -18,10 +18,12 @@ mod members_compute_alike;
 mod members_hold_one_piece_ahead;
 mod names_are_kept;
 mod no_thread_idles_while_leaves_wait;
+mod numbers_are_confirmed;
 mod rounds_end;
 mod spares_take_over;
 mod sums_follow_the_tree;
 mod the_run_ends;
+mod three_opinions_stop_a_run;
 
 use self::ledger::Ledger;
 use self::the_run_ends::TheRunEnds;
@@ -115,8 +117,10 @@ impl Watch {
             members_answer::MembersAnswer, members_are_distinct::MembersAreDistinct,
             members_compute_alike::MembersComputeAlike,
             members_hold_one_piece_ahead::MembersHoldOnePieceAhead, names_are_kept::NamesAreKept,
-            no_thread_idles_while_leaves_wait::NoThreadIdlesWhileLeavesWait, rounds_end::RoundsEnd,
+            no_thread_idles_while_leaves_wait::NoThreadIdlesWhileLeavesWait,
+            numbers_are_confirmed::NumbersAreConfirmed, rounds_end::RoundsEnd,
             spares_take_over::SparesTakeOver, sums_follow_the_tree::SumsFollowTheTree,
+            three_opinions_stop_a_run::ThreeOpinionsStopARun,
         };
         let promises: Vec<(&'static str, Box<dyn Invariant>)> = vec![
             ("deadlines_lie_ahead", Box::new(DeadlinesLieAhead)),
@@ -126,6 +130,8 @@ impl Watch {
             ("liars_stay_out", Box::new(LiarsStayOut::default())),
             ("names_are_kept", Box::new(NamesAreKept::default())),
             ("members_compute_alike", Box::new(MembersComputeAlike::new(plan.limits.numerics))),
+            ("three_opinions_stop_a_run", Box::new(ThreeOpinionsStopARun::new(&plan.limits))),
+            ("numbers_are_confirmed", Box::new(NumbersAreConfirmed::new(&plan.limits))),
             ("audited_pieces_agree", Box::new(AuditedPiecesAgree::new(&plan.limits))),
             ("answers_are_fresh", Box::new(AnswersAreFresh)),
             ("leaves_are_reduced_once", Box::new(LeavesAreReducedOnce { leaves: plan.steps.clone() })),

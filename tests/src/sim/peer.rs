@@ -275,6 +275,18 @@ impl Peer {
                 let checksum = self.id as u32;
                 Up::Answer { round, node, body: Body::NonFinite { checksum } }
             }
+            Some(Spoiled::NonFiniteAlike) => {
+                world.report.count("non-finite answer, as others'");
+                Up::Answer { round, node, body: Body::NonFinite { checksum: u32::MAX } }
+            }
+            Some(Spoiled::Huge) => {
+                world.report.count("huge answer");
+                Up::Answer { round, node, body: Body::Value(value.huge(self.id)) }
+            }
+            Some(Spoiled::HugeAlike) => {
+                world.report.count("huge answer, as others'");
+                Up::Answer { round, node, body: Body::Value(value.huge(usize::MAX)) }
+            }
         };
         self.send(world, message);
         Ok(())

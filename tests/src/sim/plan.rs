@@ -20,8 +20,21 @@ pub(crate) enum Spoiled {
     Garbage,
     /// It is for a piece that was not asked for.
     Unasked,
-    /// Its numbers are not finite.
+    /// Its numbers are not finite, in this worker's way.
     NonFinite,
+    /// Its numbers are not finite, as others' that fail like this.
+    NonFiniteAlike,
+    /// Its numbers are finite and huge, in this worker's way.
+    Huge,
+    /// Its numbers are finite and huge, as others' that fail like this.
+    HugeAlike,
+}
+
+impl Spoiled {
+    /// Whether two workers fail like this at a time.
+    pub(crate) fn is_alike(self) -> bool {
+        matches!(self, Self::NonFiniteAlike | Self::HugeAlike)
+    }
 }
 
 /// Something bad. Workers are picked by number, modulo those alive.
@@ -33,7 +46,7 @@ pub(crate) enum Fault {
     Freeze { who: u32, for_us: u64 },
     /// A worker's connection breaks.
     Cut { who: u32, how: Break },
-    /// A worker's next answers are bad, this many.
+    /// A worker's next answers are bad, this many; where several fail alike, those of two workers.
     Spoil { who: u32, how: Spoiled, answers: u32 },
     /// An operator asks a worker to leave.
     Leave { who: u32 },
@@ -180,9 +193,22 @@ fn fault(random: &mut Stream, audit: Audit, kind: u32) -> Fault {
         1 => Fault::Freeze { who, for_us },
         2 => Fault::Cut { who, how },
         3 => {
-            let kinds = [Spoiled::Garbage, Spoiled::Unasked, Spoiled::NonFinite];
-            let answers = if random.below(4) == 0 { 2 + random.below(4) } else { 1 };
-            Fault::Spoil { who, how: kinds[random.below(3) as usize], answers }
+            let kinds = [
+                Spoiled::Garbage,
+                Spoiled::Unasked,
+                Spoiled::NonFinite,
+                Spoiled::NonFiniteAlike,
+                Spoiled::Huge,
+                Spoiled::HugeAlike,
+            ];
+            let how = kinds[random.below(kinds.len() as u32) as usize];
+            let answers = match how {
+                // To be believed it must be given again.
+                Spoiled::Huge | Spoiled::HugeAlike | Spoiled::NonFiniteAlike => 1 + random.below(8),
+                _ if random.below(4) == 0 => 2 + random.below(4),
+                _ => 1,
+            };
+            Fault::Spoil { who, how, answers }
         }
         4 => Fault::Leave { who },
         5 => Fault::Newcomer,

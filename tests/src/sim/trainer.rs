@@ -5,6 +5,10 @@
 
 use super::message::Task;
 
+/// The magnitude of a value as it should be, and of a huge one.
+pub(crate) const USUAL: f32 = 1.0;
+pub(crate) const HUGE: f32 = 1e30;
+
 /// The parameters before the first step.
 pub(crate) const INITIAL: u64 = 0x1057_57E9;
 
@@ -17,7 +21,7 @@ pub(crate) struct Basis {
 }
 
 /// A stand-in for a gradient.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Value {
     pub(crate) digest: u64,
     /// The leaves in it, in the order in which they were added.
@@ -25,17 +29,24 @@ pub(crate) struct Value {
     pub(crate) basis: Basis,
     /// A worker that miscomputes had a hand in it.
     pub(crate) wrong: bool,
+    /// Its largest magnitude.
+    pub(crate) peak: f32,
 }
 
 impl Value {
     pub(crate) fn of_leaf(basis: Basis, leaf: u32) -> Self {
         let digest = leaf_digest(basis.task.parameters, basis.task.step, leaf);
-        Self { digest, leaves: vec![leaf], basis, wrong: false }
+        Self { digest, leaves: vec![leaf], basis, wrong: false, peak: USUAL }
     }
 
     /// As a machine gives it that miscomputes; no two go wrong alike.
     pub(crate) fn miscomputed(self, machine: usize) -> Self {
         Self { digest: self.digest ^ mix(machine as u64), wrong: true, ..self }
+    }
+
+    /// As a machine gives it that fails in one way each time.
+    pub(crate) fn huge(self, machine: usize) -> Self {
+        Self { peak: HUGE, ..self.miscomputed(machine) }
     }
 
     /// What a receiver sees of it.
@@ -47,12 +58,18 @@ impl Value {
         self.digest = sum(self.digest, right.digest);
         self.leaves.extend(right.leaves);
         self.wrong |= right.wrong;
+        self.peak = self.peak.max(right.peak);
     }
 }
 
 /// The optimizer: the parameters after a step whose reduction gave `root`.
 pub(crate) fn advance(parameters: u64, root: u64) -> u64 {
     mix(mix(parameters) ^ root.rotate_left(31))
+}
+
+/// The optimizer's slot after a step of that magnitude: a running mean of squares, like Adam's.
+pub(crate) fn advance_slot(slot: f32, peak: f32) -> f32 {
+    0.9 * slot + 0.1 * (peak * peak)
 }
 
 /// The parameters before each step and after the last one, for steps of so many leaves.

@@ -4,6 +4,7 @@
 //! may be half open. A name is a label for people: while a process has it, another that comes under it is refused for now,
 //! and nothing that it does costs the one that has it.
 
+use super::opinions::Witness;
 use super::{Action, Cause, Coordinator, Limits, Member, Numerics, Refusal};
 use crate::ids::{Incarnation, Instance, Rank};
 use crate::numerics::NumericsDigest;
@@ -17,6 +18,12 @@ pub(super) struct Newcomer {
     pub(super) instance: Instance,
     pub(super) threads: u32,
     pub(super) numerics: NumericsDigest,
+}
+
+impl Newcomer {
+    pub(super) fn witness(&self) -> Witness {
+        Witness { name: self.name.clone(), instance: self.instance, numerics: self.numerics }
+    }
 }
 
 /// A worker that waits for a place. It has its number already: that of the member which it will be.
@@ -63,6 +70,9 @@ impl Coordinator {
         let Newcomer { name, instance, numerics, .. } = newcomer;
         if self.offences.is_quarantined(*instance) {
             return Some(Refusal::Quarantined { name: name.clone() });
+        }
+        if self.miscomputers.has(*instance) {
+            return Some(Refusal::Miscomputes);
         }
         if self.limits.numerics == Numerics::Strict
             && let Some(differs) = self.differs(*numerics)

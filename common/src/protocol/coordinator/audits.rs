@@ -1,15 +1,13 @@
-//! Which pieces are computed by a second worker, and whether the two agree.
+//! Which pieces are computed by a second worker, and what follows where the two differ.
 //!
-//! Who is wrong can't be told from two answers; that they differ can. Decides nothing about what follows from it. How long
-//! an auditor may take is decided in `timeouts`.
+//! Who is wrong can't be told from two answers: a third worker is asked. Whoever it contradicts is let in no more, and the
+//! round begins anew. Where no third is there, or it contradicts both, the run stops.
 
-use super::timeouts::Period;
-use super::{Action, Coordinator, Member, Purpose};
-use crate::ids::{Incarnation, Round};
-use crate::numerics::NumericsDigest;
+use super::opinions::{Case, Opinion, Witness};
+use super::{Action, Cause, Coordinator, Member};
+use crate::ids::{Incarnation, Instance, Round};
 use crate::rng::Stream;
 use crate::tree::Node;
-use std::collections::BTreeMap;
 
 /// Parts that a share is counted in.
 pub const SHARE_PARTS: u32 = 1_000_000;
@@ -37,128 +35,73 @@ impl Audit {
     }
 }
 
-/// The answer that was added.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct First {
-    pub(super) name: String,
-    pub(super) numerics: NumericsDigest,
-    pub(super) checksum: u32,
-}
+/// Miscomputing workers that are remembered: more machines than a cluster has that go bad in a run.
+const MISCOMPUTERS_MAX: usize = 1024;
 
-impl First {
-    /// Whether that worker's answer can be compared with this one: another's, and of one whose bits must be the same.
-    pub(super) fn is_comparable(&self, name: &str, numerics: NumericsDigest) -> bool {
-        self.name != name && self.numerics == numerics
-    }
-}
-
-/// A round's pieces that wait for a second answer. At most one for each leaf.
+/// Workers that were found to miscompute, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Audits(BTreeMap<Node, First>);
+pub(super) struct Miscomputers(Vec<Instance>);
 
-impl Audits {
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+impl Miscomputers {
+    fn note(&mut self, who: Instance) {
+        if self.0.len() >= MISCOMPUTERS_MAX {
+            self.0.remove(0);
+        }
+        self.0.push(who);
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Node, &First)> {
-        self.0.iter().map(|(&node, first)| (node, first))
-    }
-
-    pub(super) fn wait_for(&mut self, node: Node, first: First) {
-        self.0.insert(node, first);
-    }
-
-    /// The first answer to `node`, if it waits for one like this; it waits no more.
-    pub(super) fn take(&mut self, node: Node, name: &str, numerics: NumericsDigest) -> Option<First> {
-        let waits = self.0.get(&node).is_some_and(|first| first.is_comparable(name, numerics));
-        waits.then(|| self.0.remove(&node)).flatten()
-    }
-
-    /// Whether some wait and nobody could answer any. While one is made another's worker may still come.
-    pub(super) fn are_in_vain(&self, can_answer: impl Fn(&First) -> bool) -> bool {
-        !self.0.is_empty() && !self.0.values().any(can_answer)
-    }
-
-    pub(super) fn give_up(&mut self) {
-        self.0.clear();
+    pub(super) fn has(&self, who: Instance) -> bool {
+        self.0.contains(&who)
     }
 }
 
 impl Coordinator {
-    /// Compares a second answer with the first, if the piece waits for one like this.
-    pub(super) fn compare(
-        &mut self,
-        node: Node,
-        name: &str,
-        numerics: NumericsDigest,
-        checksum: u32,
-        actions: &mut Vec<Action>,
-    ) {
+    /// Compares an answer with the accepted one, if the piece waits for one like this. Where two differ a third decides who
+    /// of them miscomputes; where all three differ nobody does.
+    pub(super) fn compare(&mut self, node: Node, opinion: Opinion, actions: &mut Vec<Action>) {
         let Some(work) = &mut self.work else { return };
-        let Some(first) = work.audits.take(node, name, numerics) else { return };
+        let waits =
+            |earlier: &Opinion| earlier.by.is_another(&opinion.by) && earlier.by.is_comparable(&opinion.by);
+        let case = work.cases.0.get_mut(&node).filter(|case| case.is_accepted);
+        let Some(case) = case.filter(|case| case.opinions.iter().all(waits)) else { return };
         self.audit_waits = false;
-        if first.checksum != checksum {
-            work.disputed = true;
-            let workers = [first.name, name.to_owned()];
-            actions.push(Action::Disputed { round: work.round, node, workers });
-        }
-    }
-
-    /// Hands out audits: each to an idle thread; where all auditors of a piece are late, to one more member that is idle.
-    /// Returns when the next audit, or a piece of one who could audit, is late.
-    pub(super) fn deal_audits(&mut self, now_us: u64, actions: &mut Vec<Action>) -> Option<u64> {
-        if self.work.as_ref()?.audits.is_empty() {
-            return None;
-        }
-        let members: Vec<Incarnation> = self.members.keys().copied().collect();
-        let mut any = true;
-        while std::mem::take(&mut any) {
-            for &to in &members {
-                let Some(node) = self.audit_for(now_us, &self.members[&to]) else { continue };
-                self.work.as_mut()?.queue.lend(node);
-                self.hand_out(now_us, to, node, Purpose::Audit, actions);
-                any = true;
+        let agreeing = case.opinions.iter().position(|earlier| earlier.checksum == opinion.checksum);
+        match (agreeing, &case.opinions[..]) {
+            (Some(right), [_, _]) => {
+                let wrong = case.opinions[1 - right].by.clone();
+                let right = [case.opinions[right].by.name.clone(), opinion.by.name];
+                self.miscomputed(node, wrong, right, actions);
             }
+            (Some(_), _) => drop(work.cases.0.remove(&node)),
+            (None, _) => case.opinions.push(opinion),
         }
-        // Then another may take it over, or nobody is waited for any more.
-        let newcomers_due_us = self.newcomers_due_us().filter(|&due_us| due_us > now_us);
-        newcomers_due_us.into_iter().chain(self.next_end_us(now_us)).min()
     }
 
-    /// The piece that `to` may audit now.
-    fn audit_for(&self, now_us: u64, to: &Member) -> Option<Node> {
-        let fastest_us = self.fastest_leaf_us();
-        if self.idle_threads(to) == 0 || self.is_late(now_us, fastest_us, to) {
-            return None;
+    /// Does without a worker that two others contradict, and without what it did in this round.
+    fn miscomputed(&mut self, node: Node, wrong: Witness, right: [String; 2], actions: &mut Vec<Action>) {
+        let Some(work) = &mut self.work else { return };
+        let round = work.round;
+        work.is_void = true;
+        self.miscomputers.note(wrong.instance);
+        let is_it = |(_, member): &(&Incarnation, &Member)| !wrong.is_another(&Witness::of(member));
+        let found: Vec<Incarnation> = self.members.iter().filter(is_it).map(|(&who, _)| who).collect();
+        for who in found {
+            self.remove(who, Cause::Miscomputed { round, node }, actions);
         }
-        let is_open = |node: Node, first: &First| {
-            let period = self.auditors(fastest_us, node, first).reduce(Period::and);
-            period.is_none_or(|period| to.pieces.is_empty() && period.ends_us() <= now_us)
-        };
-        let may = |&(node, first): &(Node, &First)| {
-            first.is_comparable(&to.name, to.numerics)
-                && !to.pieces.contains_key(&node)
-                && is_open(node, first)
-        };
-        self.work.as_ref()?.audits.iter().find(may).map(|(node, _)| node)
+        let Witness { name, instance, .. } = wrong;
+        actions.push(Action::Anew { round, node, worker: name, instance, right });
     }
 
-    /// The time that each has who computes `node` for the audit of `first`.
-    fn auditors(&self, fastest_us: Option<u64>, node: Node, first: &First) -> impl Iterator<Item = Period> {
-        let at_work = move |member: &Member| {
-            let granted_us = *member.pieces.get(&node)?;
-            let is_auditor = first.is_comparable(&member.name, member.numerics);
-            is_auditor.then(|| self.period(fastest_us, member, node, granted_us))
-        };
-        self.members.values().filter_map(at_work)
-    }
-
-    /// Whether a member's second answer is worth waiting for.
-    pub(super) fn may_audit(&self, now_us: u64, first: &First, member: &Member) -> bool {
-        let is_waited_for = || self.newcomers_due_us().is_none_or(|due_us| now_us < due_us);
-        first.is_comparable(&member.name, member.numerics)
-            && (member.answered_leaf_us.is_some() || is_waited_for())
+    /// Gives all audits up if none of those could make any that are worth waiting for; whether it did. While one is made
+    /// another's worker may still come.
+    pub(super) fn give_up_audits(&mut self, now_us: u64) -> bool {
+        let Some(work) = &self.work else { return false };
+        let may = |case: &Case| self.has_judge(now_us, case);
+        let in_vain = !work.cases.0.is_empty() && !work.cases.0.values().any(may);
+        if in_vain && let Some(work) = &mut self.work {
+            work.cases.0.clear();
+        }
+        in_vain
     }
 }
 

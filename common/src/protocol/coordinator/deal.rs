@@ -24,21 +24,24 @@ struct Outlook {
 impl Coordinator {
     /// Hands pieces to members with idle threads, when enough members are there.
     pub(super) fn deal(&mut self, now_us: u64, actions: &mut Vec<Action>) {
-        let work = self.work.as_ref().is_some_and(|work| !work.complete && !work.disputed);
-        (self.redeal_due_us, self.copy_due_us, self.audit_due_us) = (None, None, None);
+        let work = self.work.as_ref().is_some_and(|work| !work.complete && !work.is_void);
+        (self.redeal_due_us, self.copy_due_us, self.opinion_due_us) = (None, None, None);
         if !work || !self.has_enough() {
             self.notice(now_us, work.then_some(self.needed()), actions);
             return;
         }
         self.notice_due_us = None;
         self.started = true;
+        // Before all else: a run that has diverged is to be known as such before each of its leaves has dropped a member.
+        self.deal_opinions(now_us, Purpose::Opinion, actions);
         // A piece may be less than its member's share, because pieces are aligned: then there is more to hand out.
         while self.deal_once(now_us, actions) || self.deal_ahead(now_us, actions) {}
         self.redeal_due_us = self.next_late_us(now_us);
         if self.waiting() == 0 {
-            self.audit_due_us = self.deal_audits(now_us, actions);
+            self.deal_opinions(now_us, Purpose::Audit, actions);
             self.copy_due_us = self.deal_copies(now_us, actions);
         }
+        self.opinion_due_us = self.next_opinion_us(now_us);
     }
 
     /// Hands late pieces to idle members; returns when the next one is late that one of them could take.
@@ -194,6 +197,8 @@ impl Coordinator {
     ) {
         let round = self.work.as_ref().map(|work| work.round);
         if let (Some(member), Some(round)) = (self.members.get_mut(&to), round) {
+            // The only worker may be asked a second time.
+            member.answered.remove(&node);
             member.begins(now_us, round, node);
             actions.push(Action::Grant { to, round, node, purpose });
         }

@@ -13,6 +13,11 @@ pub enum Verdict {
         /// Over all of the answer's numbers.
         checksum: u32,
     },
+    /// Every number is finite, but some so large that a machine's fault is likelier than the data.
+    OutOfLine {
+        /// Over all of the answer's numbers.
+        checksum: u32,
+    },
     /// Some number is not.
     NonFinite {
         /// Over all of the answer's numbers.
@@ -77,8 +82,10 @@ pub enum Purpose {
     First,
     /// Another member computes it and is late.
     Copy,
-    /// Another member has computed it, and the two answers are to be compared.
+    /// Another member's answer was added, and the two are to be compared.
     Audit,
+    /// Another member's answer was not finite or out of line.
+    Opinion,
 }
 
 /// Why a member, or a spare, is one no longer.
@@ -106,6 +113,22 @@ pub enum Cause {
     /// It answered with NaN or infinity.
     #[error("answered round {round} piece {node} with a non-finite number")]
     NonFinite {
+        /// The round.
+        round: Round,
+        /// The piece.
+        node: Node,
+    },
+    /// It answered with a number out of line, and another worker, or itself, gave other bits.
+    #[error("answered round {round} piece {node} with numbers out of line, which nobody else got")]
+    OutOfLine {
+        /// The round.
+        round: Round,
+        /// The piece.
+        node: Node,
+    },
+    /// Two other workers agree on a piece for which it gave other bits.
+    #[error("miscomputes: two other workers gave round {round} piece {node} other bits than it did")]
+    Miscomputed {
         /// The round.
         round: Round,
         /// The piece.
@@ -145,7 +168,10 @@ impl Cause {
     /// Whether a worker that works as it should can't be dropped for it.
     #[must_use]
     pub fn is_offence(&self) -> bool {
-        matches!(self, Self::Invalid(_) | Self::NonFinite { .. })
+        matches!(
+            self,
+            Self::Invalid(_) | Self::NonFinite { .. } | Self::OutOfLine { .. } | Self::Miscomputed { .. }
+        )
     }
 }
 
@@ -172,6 +198,12 @@ pub enum Refusal {
         /// The name.
         name: String,
     },
+    /// An audit found that it computes wrongly.
+    #[error(
+        "this worker miscomputes: two others agreed on other bits than it gave; check its machine (a restart of the worker \
+         is another worker)"
+    )]
+    Miscomputes,
     /// It was dropped too often for what it sent.
     #[error(
         "quarantined: worker {name} was dropped {QUARANTINE_AFTER} times for an invalid or non-finite answer; check its \
@@ -230,6 +262,22 @@ pub enum Action {
         /// What for.
         purpose: Purpose,
     },
+    /// Forget this answer, which is out of line, and say so: its piece is computed once more.
+    Doubted {
+        /// Whose answer.
+        from: Incarnation,
+        /// The piece.
+        node: Node,
+    },
+    /// Say that the answer which is accepted next is out of line, and who gave the same.
+    Confirmed {
+        /// Whose answer.
+        from: Incarnation,
+        /// The piece.
+        node: Node,
+        /// Names of those who gave it before.
+        by: Vec<String>,
+    },
     /// Add this answer to the reduction.
     Accept {
         /// Whose answer.
@@ -267,14 +315,28 @@ pub enum Action {
     Complete(Round),
     /// Say that pieces go unaudited, because no second worker is there that could.
     AuditWaits,
-    /// Stop: two workers gave one piece different bits.
+    /// Begin this round anew under a higher number, without what was added so far: two other workers contradict one that
+    /// had a hand in it.
+    Anew {
+        /// The round.
+        round: Round,
+        /// The piece.
+        node: Node,
+        /// Who miscomputes.
+        worker: String,
+        /// Which process that is.
+        instance: Instance,
+        /// Who contradicts it.
+        right: [String; 2],
+    },
+    /// Stop: workers gave one piece different bits, and nobody can tell who is right.
     Disputed {
         /// The round.
         round: Round,
         /// The piece.
         node: Node,
-        /// Who answered first, and who audited it.
-        workers: [String; 2],
+        /// Who has answered it, in that order.
+        workers: Vec<String>,
     },
     /// Say that the run waits for members.
     Waiting {
@@ -283,11 +345,13 @@ pub enum Action {
         /// Members needed.
         needed: u32,
     },
-    /// Stop: two computations agree that this leaf's loss or gradient is not finite.
+    /// Stop: enough workers agree that this leaf's loss or gradient is not finite.
     NonFinite {
         /// The round.
         round: Round,
         /// The leaf.
         leaf: u32,
+        /// Their names.
+        workers: Vec<String>,
     },
 }

@@ -3,6 +3,7 @@ mod answers;
 mod arithmetic;
 mod audit;
 mod identity;
+mod opinions;
 mod speed;
 
 use super::deal::WAITING_NOTICE_US;
@@ -186,58 +187,6 @@ fn a_spare_is_dropped_for_silence_and_for_what_a_member_is() {
     join(&mut machine, 10_000_000, "d");
     let actions = result(&mut machine, 10_000_000, 5, Node::leaf(0));
     assert!(matches!(&actions[..], [Action::Removed { cause: Cause::Invalid(_), .. }]), "{actions:?}");
-}
-
-#[test]
-fn a_non_finite_leaf_is_the_runs_fault_only_when_two_computations_agree() {
-    let (mut machine, _) = two_members(1);
-    let poison = |from| Event::Result {
-        from: Incarnation(from),
-        round: Round(0),
-        node: Node::leaf(0),
-        verdict: Verdict::NonFinite { checksum: 77 },
-    };
-    let actions = machine.on_event(1, poison(1));
-    assert!(matches!(&actions[1], Action::Removed { cause: Cause::NonFinite { .. }, .. }));
-    assert_eq!(grants(&actions), [(2, Node::leaf(0))]);
-    let actions = machine.on_event(2, poison(2));
-    assert!(actions.contains(&Action::NonFinite { round: Round(0), leaf: 0 }));
-}
-
-#[test]
-fn a_worker_that_repeats_a_non_finite_answer_is_believed_only_where_nobody_else_can_be_asked() {
-    let poison = |machine: &mut Coordinator, from| {
-        let (from, verdict) = (Incarnation(from), Verdict::NonFinite { checksum: 77 });
-        machine.on_event(1, Event::Result { from, round: Round(0), node: Node::leaf(0), verdict })
-    };
-    let stops = |actions: &[Action]| actions.contains(&Action::NonFinite { round: Round(0), leaf: 0 });
-    let (mut machine, dealt) = two_members(2);
-    assert_eq!(dealt, [(1, Node::leaf(0)), (2, Node::leaf(1))]);
-    let actions = poison(&mut machine, 1);
-    assert_eq!(grants(&actions), [(2, Node::leaf(0))], "to begin after its own");
-    machine.on_event(2, Event::Gone(Incarnation(2), "reset".into()));
-    join(&mut machine, 3, "a");
-    join(&mut machine, 3, "b");
-    // Again "a" is asked first, and says the same again.
-    let actions = poison(&mut machine, 3);
-    assert!(!stops(&actions) && matches!(actions[1], Action::Removed { .. }), "{actions:?}");
-    machine.on_event(4, Event::Gone(Incarnation(4), "reset".into()));
-    let actions = join(&mut machine, 5, "b");
-    assert_eq!(grants(&actions)[0], (5, Node::leaf(0)));
-    assert!(stops(&poison(&mut machine, 5)), "another worker says so");
-}
-
-#[test]
-fn the_only_worker_is_believed_when_it_repeats_a_non_finite_answer() {
-    let mut machine = Coordinator::new(LIMITS, Incarnation(1));
-    machine.on_event(0, Event::Begin { round: Round(0), leaves: 1 });
-    for (from, stops) in [(1, false), (2, true)] {
-        join(&mut machine, 0, "a");
-        let (from, verdict) = (Incarnation(from), Verdict::NonFinite { checksum: 77 });
-        let actions =
-            machine.on_event(1, Event::Result { from, round: Round(0), node: Node::leaf(0), verdict });
-        assert_eq!(actions.contains(&Action::NonFinite { round: Round(0), leaf: 0 }), stops, "{actions:?}");
-    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! 2. A piece is late when it takes [`LATE_TIMES`] what the fastest member would need for it. Where nothing waits to be handed
 //!    out, one backup task of it goes to an idle member then; at once, where its member is known to need that long.
 //! 3. While nothing comes of a leaf, one more backup task of it may be out after each further period of that length.
-//!    Audits are handed out anew by the same rule.
+//!    Audits, and pieces on which others are asked (`opinions`), are handed out anew by the same rule.
 //! 4. Neither a backup task nor an audit goes to a member that is late itself. One that has answered nothing since it was
 //!    late in an earlier round still is.
 //! 5. A member that answers nothing for [`ANSWER_TIMES`] what it should need for all that it has begun, by its own answers so
@@ -13,14 +13,15 @@
 //!    if it has answered nothing yet: nothing is known of it, and its first leaf comes after all parameters.
 //! 7. It comes back as one that has answered nothing. If it still answers nothing it costs one late piece, and no second one
 //!    before it is dropped again, by rule 4 and by [`Member::forget_round`]. Once a round's leaves are there its audits wait
-//!    for such members no longer than the least time of rule 6, however many come.
+//!    for such members no longer than the least time of rule 6, however many come; no longer than that waits a piece that is
+//!    doubted for their opinions.
 //!
 //! Who gets which piece otherwise is decided in `deal`.
 
 use super::{Action, Cause, Coordinator, Member, Work};
 use crate::ids::Incarnation;
 use crate::tree::Node;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How long a piece may take per leaf and thread before any has been measured.
 pub(super) const LEAF_US_UNKNOWN: u64 = 2_000_000;
@@ -64,7 +65,7 @@ impl Coordinator {
     pub fn next_deadline_us(&self) -> Option<u64> {
         let silence = self.last_heard_us().map(|(_, at_us)| at_us + self.limits.heartbeat_timeout_us);
         let answers = self.members.values().filter_map(|member| self.answer_due_us(member));
-        let deals = [self.notice_due_us, self.redeal_due_us, self.copy_due_us, self.audit_due_us];
+        let deals = [self.notice_due_us, self.redeal_due_us, self.copy_due_us, self.opinion_due_us];
         silence.chain(answers).chain(deals.into_iter().flatten()).min()
     }
 
@@ -125,12 +126,14 @@ impl Coordinator {
     /// Which leaves are out, each with the time that those who compute it have before a backup task of it may go out.
     pub(super) fn periods(&self) -> BTreeMap<u32, Period> {
         let mut periods = BTreeMap::<u32, Period>::new();
-        let Some(Work { queue, .. }) = &self.work else { return periods };
+        let Some(Work { queue, cases, .. }) = &self.work else { return periods };
         let fastest_us = self.fastest_leaf_us();
+        // Of these others are asked for their opinion (`opinions`).
+        let doubted: BTreeSet<u32> = cases.kept().flat_map(|node| queue.undone_below(node)).collect();
         for member in self.members.values() {
             for (&node, &at_us) in &member.pieces {
                 let period = self.period(fastest_us, member, node, at_us);
-                for leaf in queue.undone_below(node) {
+                for leaf in queue.undone_below(node).filter(|leaf| !doubted.contains(leaf)) {
                     periods.entry(leaf).and_modify(|before| *before = before.and(period)).or_insert(period);
                 }
             }

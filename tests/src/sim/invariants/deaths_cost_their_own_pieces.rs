@@ -36,6 +36,7 @@ impl Invariant for DeathsCostTheirOwnPieces {
                         }
                         Purpose::Copy => !done && computing == 1,
                         Purpose::Audit => done,
+                        Purpose::Opinion => ledger.doubts.contains_key(node),
                     };
                     if !is_right {
                         return Err(format!(

@@ -11,7 +11,7 @@ impl Invariant for HelpersOweNothing {
         let Sight::Acted(Action::Grant { to, node, purpose, .. }) = sight else { return Ok(()) };
         let Some(owes) = ledger.members.get(to).and_then(|holder| holder.owes) else { return Ok(()) };
         let may = match purpose {
-            Purpose::First => true,
+            Purpose::First | Purpose::Opinion => true,
             Purpose::Audit => ledger.is_current(owes.round),
             Purpose::Copy => false,
         };

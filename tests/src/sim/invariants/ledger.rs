@@ -1,15 +1,16 @@
 //! The invariants' own books: members, the pieces that each holds, and the leaves that are done, from events and
 //! actions alone. Judges nothing.
 
-use common::ids::{Incarnation, Round};
+use common::ids::{Incarnation, Instance, Round};
 use common::numerics::NumericsDigest;
-use common::protocol::coordinator::{Action, Event, Limits};
+use common::protocol::coordinator::{Action, Event, Limits, Verdict};
 use common::tree::{Node, Tree};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug)]
 pub(super) struct Holder {
     pub(super) name: String,
+    pub(super) instance: Instance,
     pub(super) numerics: NumericsDigest,
     pub(super) connection: u64,
     pub(super) threads: u32,
@@ -36,9 +37,10 @@ pub(super) struct Owes {
 }
 
 impl Holder {
-    fn new(connection: u64, name: &str, threads: u32, numerics: NumericsDigest) -> Self {
+    fn new(connection: u64, name: &str, instance: Instance, threads: u32, numerics: NumericsDigest) -> Self {
         Self {
             name: name.to_owned(),
+            instance,
             numerics,
             connection,
             threads,
@@ -59,6 +61,25 @@ impl Holder {
     }
 }
 
+/// An answer that others are asked about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Doubt {
+    pub(super) verdict: Verdict,
+    pub(super) numerics: NumericsDigest,
+}
+
+impl Doubt {
+    /// Whether two answers are alike, as far as can be told: bits of other numerics can't be compared.
+    pub(super) fn agrees(&self, with: &Self) -> bool {
+        let is_kind = matches!(
+            (self.verdict, with.verdict),
+            (Verdict::OutOfLine { .. }, Verdict::OutOfLine { .. })
+                | (Verdict::NonFinite { .. }, Verdict::NonFinite { .. })
+        );
+        self.verdict == with.verdict || is_kind && self.numerics != with.numerics
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     pub(super) members: BTreeMap<Incarnation, Holder>,
@@ -67,6 +88,12 @@ pub(super) struct Ledger {
     pub(super) started: bool,
     round: Option<(Round, Tree)>,
     done: Vec<bool>,
+    /// The round is to begin anew.
+    pub(super) is_void: bool,
+    /// Of this round: pieces with an answer that is out of line, or not finite where it is a leaf's, and who gave which.
+    pub(super) doubts: BTreeMap<Node, BTreeMap<Instance, Doubt>>,
+    /// When the first such answer to each of them came.
+    pub(super) doubted_us: BTreeMap<Node, u64>,
 }
 
 impl Ledger {
@@ -83,16 +110,31 @@ impl Ledger {
                     self.members.values_mut().for_each(forget);
                 }
                 self.done = vec![false; *leaves as usize];
+                self.doubts.clear();
+                self.doubted_us.clear();
+                self.is_void = false;
             }
-            Event::Result { from, round, node, .. } => self.answered(now_us, *from, *round, *node),
+            Event::Result { from, round, node, verdict } => {
+                self.answered(now_us, *from, *round, *node, *verdict);
+            }
             _ => {}
         }
     }
 
-    fn answered(&mut self, now_us: u64, from: Incarnation, round: Round, node: Node) {
+    fn answered(&mut self, now_us: u64, from: Incarnation, round: Round, node: Node, verdict: Verdict) {
         let (Some((current, tree)), Some(holder)) = (self.round, self.members.get_mut(&from)) else { return };
         if current == round && holder.pieces.remove(&node) {
             holder.took(now_us, tree, node);
+            let is_doubt = match verdict {
+                Verdict::Finite { .. } => false,
+                Verdict::OutOfLine { .. } => true,
+                Verdict::NonFinite { .. } => node.level == 0,
+            };
+            if is_doubt {
+                let doubt = Doubt { verdict, numerics: holder.numerics };
+                self.doubts.entry(node).or_default().insert(holder.instance, doubt);
+                self.doubted_us.entry(node).or_insert(now_us);
+            }
             holder.leaf_us = Some(holder.known_leaf_us);
         }
         holder.answered_us.get_or_insert(now_us);
@@ -103,13 +145,19 @@ impl Ledger {
     /// Once invariants have seen the action.
     pub(super) fn acted(&mut self, now_us: u64, event: &Event, action: &Action) {
         match (action, event) {
-            (Action::Spare { connection, incarnation, .. }, Event::Join { name, threads, numerics, .. }) => {
-                self.spares.insert(*incarnation, Holder::new(*connection, name, *threads, *numerics));
+            (
+                Action::Spare { connection, incarnation, .. },
+                Event::Join { name, instance, threads, numerics, .. },
+            ) => {
+                let spare = Holder::new(*connection, name, *instance, *threads, *numerics);
+                self.spares.insert(*incarnation, spare);
             }
             (Action::Welcome { connection, incarnation, .. }, event) => {
                 let newcomer = match event {
-                    Event::Join { connection: own, name, threads, numerics, .. } if own == connection => {
-                        Some(Holder::new(*connection, name, *threads, *numerics))
+                    Event::Join { connection: own, name, instance, threads, numerics }
+                        if own == connection =>
+                    {
+                        Some(Holder::new(*connection, name, *instance, *threads, *numerics))
                     }
                     _ => None,
                 };
@@ -130,6 +178,7 @@ impl Ledger {
                     owes.leaves = owes.leaves.max(held);
                 }
             }
+            (Action::Anew { .. }, _) => self.is_void = true,
             (Action::Accept { node, .. }, _) => {
                 for leaf in self.leaves_below(*node) {
                     self.done[leaf as usize] = true;
@@ -194,8 +243,20 @@ impl Ledger {
         out
     }
 
-    /// A leaf that is not done and that nobody computes.
-    pub(super) fn waiting(&self) -> Option<usize> {
-        self.out().iter().zip(&self.done).position(|(&out, &done)| out == 0 && !done)
+    /// A leaf that is not done and that nobody computes, though that worker may.
+    pub(super) fn waiting(&self, who: Instance) -> Option<usize> {
+        self.out()
+            .iter()
+            .zip(&self.done)
+            .enumerate()
+            .position(|(leaf, (&out, &done))| out == 0 && !done && self.may_compute(who, leaf as u32))
+    }
+
+    /// Whether nothing is against giving a leaf to a worker: of one that is doubted others have a say first.
+    fn may_compute(&self, who: Instance, leaf: u32) -> bool {
+        let doubts = self.doubts.iter().filter(|(node, _)| self.leaves_below(**node).contains(&leaf));
+        doubts.map(|(_, by)| by).all(|by| {
+            !by.contains_key(&who) || self.members.values().all(|holder| by.contains_key(&holder.instance))
+        })
     }
 }

@@ -9,27 +9,31 @@ pub(super) struct NoThreadIdlesWhileLeavesWait(pub(super) Limits);
 impl Invariant for NoThreadIdlesWhileLeavesWait {
     fn saw(&mut self, now_us: u64, ledger: &Ledger, sight: &Sight<'_>) -> Result<(), String> {
         let Sight::Ruled { actions, machine, .. } = sight else { return Ok(()) };
-        if actions.iter().any(|action| matches!(action, Action::Disputed { .. })) {
+        let is_end = |action: &Action| {
+            matches!(action, Action::Disputed { .. } | Action::NonFinite { .. } | Action::Anew { .. })
+        };
+        // Nothing follows from a round that is to begin anew.
+        if actions.iter().any(is_end) || ledger.is_void {
             return Ok(());
         }
         let needed = if ledger.started { self.0.min } else { self.0.start };
         if (ledger.members.len() as u32) < needed {
             return Ok(());
         }
-        let idle = ledger.members.iter().find(|&(&who, holder)| {
+        let mut idle = ledger.members.iter().filter(|&(&who, holder)| {
             let out: usize = holder.pieces.iter().map(|&node| ledger.leaves_below(node).len()).sum();
             let is_left_out = machine.would_be_waited_for(now_us, who)
                 && ledger.members.iter().any(|(&other, holder)| other != who && !holder.pieces.is_empty());
             out < holder.threads as usize && !is_left_out
         });
-        match (idle, ledger.waiting()) {
-            (Some((who, holder)), Some(leaf)) => {
+        match idle.find_map(|(who, holder)| Some((who, holder, ledger.waiting(holder.instance)?))) {
+            Some((who, holder, leaf)) => {
                 let (threads, pieces) = (holder.threads, &holder.pieces);
                 Err(format!(
                     "leaf {leaf} waits, and of the {threads} threads of {who} only {pieces:?} is taken"
                 ))
             }
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 }

@@ -51,18 +51,20 @@ impl RoundsEnd {
 
     /// What the member needs at most when it must do all.
     fn allowed_us(&self, ledger: &Ledger, holder: &Holder) -> u64 {
-        let is_audited = self.limits.audit.share > 0;
-        let computations = ledger.leaves() * if is_audited { 2 } else { 1 } + u64::from(holder.threads);
+        let (is_audited, is_doubted) = (self.limits.audit.share > 0, !ledger.doubts.is_empty());
+        let again = u64::from(is_audited || is_doubted);
+        let computations = ledger.leaves() * (1 + again) + u64::from(holder.threads);
         let work_us = self.leaf_us * computations;
         let delays_us = self.delay_us * (2 * ledger.leaves() + 8);
         // Before its turn every other may have got a copy, each a period later than the one before.
         let turns = ledger.leaves().min(PIECE_LEAVES_MAX.into());
         let periods_us = LATE_US.max(3 * holder.known_leaf_us * turns) * self.members;
-        // An audit that only deaf members could make waits until they are dropped, for newcomers the least time.
+        // What only deaf members could give waits until they are dropped, for newcomers the least time: an opinion first,
+        // then an audit.
         let proven = ledger.members.values().filter(|other| other.leaf_us.is_some());
         let drops = proven.filter_map(|other| Ledger::answer_time_us(&self.limits, other));
-        let drops_us = drops.chain([self.limits.answer_timeout_us_min]).max().filter(|_| is_audited);
-        let drops_us = drops_us.unwrap_or(0);
+        let drop_us = drops.chain([self.limits.answer_timeout_us_min]).max().unwrap_or(0);
+        let drops_us = drop_us * (u64::from(is_audited) + u64::from(is_doubted));
         work_us + delays_us + self.held_us + periods_us + drops_us
     }
 }
@@ -76,8 +78,15 @@ impl Invariant for RoundsEnd {
                     (self.began_us, self.members) = (Some(now_us), 0);
                 }
                 self.members = self.members.max(ledger.members.len() as u64);
-                let is_end =
-                    |action: &Action| matches!(action, Action::Complete(_) | Action::Disputed { .. });
+                let is_end = |action: &Action| {
+                    matches!(
+                        action,
+                        Action::Complete(_)
+                            | Action::Disputed { .. }
+                            | Action::NonFinite { .. }
+                            | Action::Anew { .. }
+                    )
+                };
                 if actions.iter().any(is_end) {
                     self.began_us = None;
                 }

@@ -31,13 +31,54 @@ fn two_answers_that_differ_stop_the_round_and_name_both_workers() {
     let mut machine = begun(&["a", "b"]);
     result_with(&mut machine, 1, 1, LEAF, 5);
     let actions = result_with(&mut machine, 2, 2, LEAF, 6);
-    let workers = ["a".to_owned(), "b".to_owned()];
+    let workers = vec!["a".to_owned(), "b".to_owned()];
     assert_eq!(actions[1..], [Action::Disputed { round: Round(0), node: LEAF, workers }]);
     assert_eq!(
         machine.on_event(3, Event::Leave(Incarnation(2))).len(),
         1,
         "nothing follows but the farewell"
     );
+}
+
+fn three_answers(checksums: [u32; 3]) -> (Coordinator, Vec<Action>) {
+    let mut machine = begun(&["a", "b", "c"]);
+    result_with(&mut machine, 1, 1, LEAF, checksums[0]);
+    let actions = result_with(&mut machine, 2, 2, LEAF, checksums[1]);
+    assert_eq!(actions[1..], [audit_by(3)]);
+    let actions = result_with(&mut machine, 3, 3, LEAF, checksums[2]);
+    (machine, actions)
+}
+
+#[test]
+fn a_third_worker_tells_who_miscomputes_and_the_round_begins_anew() {
+    for (checksums, wrong, right) in [([5, 6, 5], 2, ["a", "c"]), ([6, 5, 5], 1, ["b", "c"])] {
+        let (mut machine, actions) = three_answers(checksums);
+        let (round, node, name) = (Round(0), LEAF, ["a", "b"][wrong as usize - 1]);
+        let cause = Cause::Miscomputed { round, node };
+        let removed = Action::Removed { member: Incarnation(wrong), cause, returned: vec![] };
+        let (worker, instance, right) = (name.to_owned(), instance(name), right.map(str::to_owned));
+        assert_eq!(actions[1..], [removed, Action::Anew { round, node, worker, instance, right }]);
+        let refused = Action::Refuse { connection: 1, refusal: Refusal::Miscomputes };
+        assert_eq!(join(&mut machine, 4, name), [refused]);
+        let again = machine.on_event(5, Event::Begin { round: Round(1), leaves: 1 });
+        assert_eq!(grants(&again).len(), 1, "{again:?}");
+    }
+}
+
+#[test]
+fn three_answers_that_all_differ_stop_the_round() {
+    let (_, actions) = three_answers([5, 6, 7]);
+    let workers = ["a", "b", "c"].map(str::to_owned).to_vec();
+    assert_eq!(actions[1..], [Action::Disputed { round: Round(0), node: LEAF, workers }]);
+}
+
+#[test]
+fn a_third_that_leaves_before_it_decides_stops_the_round() {
+    let mut machine = begun(&["a", "b", "c"]);
+    result_with(&mut machine, 1, 1, LEAF, 5);
+    result_with(&mut machine, 2, 2, LEAF, 6);
+    let actions = machine.on_event(3, Event::Leave(Incarnation(3)));
+    assert!(matches!(actions[1..], [Action::Disputed { .. }]), "{actions:?}");
 }
 
 #[test]

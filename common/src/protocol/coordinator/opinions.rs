@@ -1,0 +1,323 @@
+//! Pieces on which another worker is asked for its opinion, and what is believed then.
+//!
+//! 1. An answer that is finite and in line is accepted, whatever others have said of the piece. Where an audit is drawn, a
+//!    second worker is asked afterwards whether its bits are the same (`audits`).
+//! 2. An answer that is not finite drops its sender. A piece of several leaves is then computed leaf by leaf.
+//! 3. An answer out of line, and one to a single leaf that is not finite, is kept in mind: the next to be asked is a worker
+//!    that has not yet given its opinion. Only where there is none those are asked again that have.
+//! 4. An answer out of line is accepted when another worker, or the only one a second time, gives the same bits. Whoever
+//!    gave other bits than those accepted is dropped.
+//! 5. A leaf is the run's own fault, which stops it, when [`OPINIONS_NEEDED`] workers say that it is not finite, with the
+//!    same bits; fewer are enough where no others are there, and the only worker must say so twice.
+//! 6. Workers whose answers differ, with nobody else to ask, stop the run: one of them miscomputes.
+//!
+//! Members that have answered nothing yet are waited for no longer than `timeouts` says. A worker is its process, whatever
+//! its name and its connection. Bits of workers with other numerics can't be compared: there it counts that both are out of
+//! line, or not finite.
+
+mod record;
+
+pub(super) use record::{Case, Cases, Finding, Opinion, Witness};
+
+use super::timeouts::Period;
+use super::{Action, Cause, Coordinator, Member, Purpose, Work};
+use crate::ids::{Incarnation, Round};
+use crate::tree::Node;
+
+/// One may be broken, and two may be broken in the same way: the third decides.
+pub(super) const OPINIONS_NEEDED: usize = 3;
+/// Opinions that are kept of one piece, the newest: five times what is needed to believe one.
+const OPINIONS_MAX: usize = 5 * OPINIONS_NEEDED;
+
+impl Coordinator {
+    /// Judges an answer that can be added: accepts it or, where it is out of line, asks others.
+    pub(super) fn judge(
+        &mut self,
+        now_us: u64,
+        from: Incarnation,
+        node: Node,
+        opinion: Opinion,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(work) = &mut self.work else { return };
+        if !work.queue.wants(node) {
+            work.queue.give_back(node);
+            actions.push(Action::Discard { from });
+            self.compare(node, opinion, actions);
+            return;
+        }
+        let confirmed_by = self.confirmed_by(now_us, node, &opinion);
+        if opinion.finding == Finding::OutOfLine && confirmed_by.is_empty() {
+            actions.push(Action::Doubted { from, node });
+            self.keep(now_us, from, node, opinion, actions);
+            return;
+        }
+        let Some(work) = &mut self.work else { return };
+        let round = work.round;
+        if opinion.finding == Finding::OutOfLine {
+            actions.push(Action::Confirmed { from, node, by: confirmed_by });
+        }
+        actions.push(Action::Accept { from, node });
+        work.queue.accept(node);
+        work.queue.give_back(node);
+        let wrong = self.close_cases(node, &opinion);
+        for who in wrong {
+            self.remove(who, Cause::OutOfLine { round, node }, actions);
+        }
+        let numerics = opinion.by.numerics;
+        if self.limits.audit.picks(round, node)
+            && let Some(work) = &mut self.work
+        {
+            work.cases.0.insert(node, Case { is_accepted: true, since_us: now_us, opinions: vec![opinion] });
+        }
+        self.settle_numerics(numerics, actions);
+    }
+
+    /// Who has given the same answer: others, or the same worker where there is no other to ask.
+    fn confirmed_by(&self, now_us: u64, node: Node, opinion: &Opinion) -> Vec<String> {
+        let Some(case) = self.work.as_ref().and_then(|work| work.cases.0.get(&node)) else {
+            return Vec::new();
+        };
+        let is_alone = !self.has_unasked(now_us, case);
+        let counts =
+            |other: &&Opinion| other.agrees(opinion) && (is_alone || other.by.is_another(&opinion.by));
+        case.opinions.iter().filter(counts).map(|other| other.by.name.clone()).collect()
+    }
+
+    /// Keeps an answer out of line in mind, and its piece from the queue.
+    fn keep(
+        &mut self,
+        now_us: u64,
+        from: Incarnation,
+        node: Node,
+        opinion: Opinion,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(work) = &mut self.work else { return };
+        let round = work.round;
+        let checksum = opinion.checksum;
+        let contradicts =
+            |earlier: Opinion| earlier.finding == Finding::OutOfLine && earlier.checksum != checksum;
+        if self.note(now_us, node, opinion).is_some_and(contradicts) {
+            // From equal numbers: whichever is right, this machine is not.
+            self.remove(from, Cause::OutOfLine { round, node }, actions);
+        }
+    }
+
+    /// Notes an opinion on a piece that no answer has been accepted of; returns what the same worker has said before.
+    /// What the member held of the queue is held on for the case.
+    fn note(&mut self, now_us: u64, node: Node, opinion: Opinion) -> Option<Opinion> {
+        let work = self.work.as_mut()?;
+        if work.cases.is_kept(node) {
+            work.queue.give_back(node);
+        }
+        let case = work.cases.0.entry(node).or_insert(Case {
+            is_accepted: false,
+            since_us: now_us,
+            opinions: Vec::new(),
+        });
+        case.note(opinion)
+    }
+
+    /// Closes what is settled by an accepted answer to `node`; returns the members that gave another one to it.
+    fn close_cases(&mut self, node: Node, accepted: &Opinion) -> Vec<Incarnation> {
+        let Some(work) = &mut self.work else { return Vec::new() };
+        let is_over = |node: &Node, case: &mut Case| !case.is_accepted && !work.queue.wants(*node);
+        let over: Vec<(Node, Case)> = work.cases.0.extract_if(.., is_over).collect();
+        over.iter().for_each(|&(node, _)| work.queue.give_back(node));
+        let of_node =
+            over.into_iter().filter(|&(other, _)| other == node).flat_map(|(_, case)| case.opinions);
+        let is_wrong = |opinion: &Opinion| {
+            let is_comparable = opinion.by.is_comparable(&accepted.by);
+            opinion.finding == Finding::OutOfLine && is_comparable && opinion.checksum != accepted.checksum
+        };
+        let wrong: Vec<Opinion> = of_node.filter(is_wrong).collect();
+        let gave_it =
+            |member: &Member| wrong.iter().any(|opinion| !opinion.by.is_another(&Witness::of(member)));
+        self.members.iter().filter(|(_, member)| gave_it(member)).map(|(&who, _)| who).collect()
+    }
+
+    /// Judges an answer that is not finite: drops its sender, or stops the run.
+    pub(super) fn not_finite(
+        &mut self,
+        now_us: u64,
+        from: Incarnation,
+        round: Round,
+        node: Node,
+        opinion: Opinion,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(work) = &mut self.work else { return };
+        actions.push(Action::Discard { from });
+        if node.level > 0 {
+            if work.cases.is_kept(node) {
+                work.cases.0.remove(&node);
+                work.queue.give_back(node);
+            }
+            work.queue.part(node);
+            work.queue.give_back(node);
+        } else if work.queue.wants(node) {
+            let repeats = self.note(now_us, node, opinion.clone()).is_some_and(|earlier| earlier == opinion);
+            if let Some(workers) = self.agreed(now_us, from, node, &opinion, repeats) {
+                actions.push(Action::NonFinite { round, leaf: node.index, workers });
+                return;
+            }
+        } else {
+            work.queue.give_back(node);
+        }
+        self.remove(from, Cause::NonFinite { round, node }, actions);
+    }
+
+    /// Who agrees that a leaf is not finite, if that is to be believed.
+    fn agreed(
+        &self,
+        now_us: u64,
+        from: Incarnation,
+        node: Node,
+        opinion: &Opinion,
+        repeats: bool,
+    ) -> Option<Vec<String>> {
+        let case = self.work.as_ref()?.cases.0.get(&node)?;
+        let agreeing = case.opinions.iter().filter(|other| other.agrees(opinion));
+        let names: Vec<String> = agreeing.map(|other| other.by.name.clone()).collect();
+        let members = self.members.iter().filter(|&(&who, _)| who != from).map(|(_, member)| member);
+        let members = members.map(|member| (Witness::of(member), self.is_worth(now_us, case, member)));
+        let is_waited_for = now_us < self.newcomers_until_us(case);
+        let spares = self.spares.values().map(|spare| (spare.newcomer.witness(), is_waited_for));
+        // One who is there and says otherwise, or who has not been asked.
+        let dissents = |(who, is_worth): (Witness, bool)| {
+            let own = case.opinions.iter().find(|own| !own.by.is_another(&who));
+            own.map_or(is_worth, |own| !own.agrees(opinion))
+        };
+        let is_enough = names.len() >= OPINIONS_NEEDED
+            || (names.len() > 1 || repeats) && !members.chain(spares).any(dissents);
+        is_enough.then_some(names)
+    }
+
+    /// Says so where answers differ, and nobody is there who could decide between them.
+    pub(super) fn dispute(&mut self, now_us: u64, actions: &mut Vec<Action>) {
+        let Some(work) = self.work.as_ref().filter(|work| !work.is_void) else { return };
+        let differ = |case: &Case| {
+            case.opinions.iter().filter(|opinion| opinion.finding == Finding::OutOfLine).count() > 1
+        };
+        let is_stuck = |case: &Case| match case.is_accepted {
+            // A third that contradicts both is not better than they are.
+            true => {
+                let opinions = case.opinions.len();
+                opinions >= OPINIONS_NEEDED || opinions > 1 && !self.has_judge(now_us, case)
+            }
+            false => differ(case) && !self.has_unasked(now_us, case),
+        };
+        let Some((&node, case)) = work.cases.0.iter().find(|(_, case)| is_stuck(case)) else { return };
+        let workers = case.opinions.iter().map(|opinion| opinion.by.name.clone()).collect();
+        actions.push(Action::Disputed { round: work.round, node, workers });
+        self.work.iter_mut().for_each(|work| work.is_void = true);
+    }
+
+    /// Until when a case waits for members that have answered nothing yet.
+    fn newcomers_until_us(&self, case: &Case) -> u64 {
+        match case.is_accepted {
+            true => self.newcomers_due_us().unwrap_or(u64::MAX),
+            false => case.since_us.saturating_add(self.limits.answer_timeout_us_min),
+        }
+    }
+
+    /// Whether a member's answer is worth waiting for.
+    fn is_worth(&self, now_us: u64, case: &Case, member: &Member) -> bool {
+        member.answered_leaf_us.is_some() || now_us < self.newcomers_until_us(case)
+    }
+
+    /// Whether a member is there that has not given its opinion.
+    fn has_unasked(&self, now_us: u64, case: &Case) -> bool {
+        let is_unasked =
+            |member: &Member| !case.has_asked(&Witness::of(member)) && self.is_worth(now_us, case, member);
+        self.members.values().any(is_unasked)
+    }
+
+    /// Whether a member is there whose answer would be an opinion.
+    pub(super) fn has_judge(&self, now_us: u64, case: &Case) -> bool {
+        let is_judge =
+            |member: &Member| self.may_judge(now_us, case, member) && self.is_worth(now_us, case, member);
+        self.members.values().any(is_judge)
+    }
+
+    /// Whether a member's answer would be an opinion.
+    fn may_judge(&self, now_us: u64, case: &Case, member: &Member) -> bool {
+        let who = Witness::of(member);
+        let is_new = !case.has_asked(&who);
+        match case.is_accepted {
+            true => is_new && case.opinions.iter().all(|opinion| opinion.by.is_comparable(&who)),
+            false => is_new || !self.has_unasked(now_us, case),
+        }
+    }
+
+    /// Hands out pieces on which others are asked for that purpose: each to an idle thread; where all that are at it are
+    /// late, to one more member that is idle.
+    pub(super) fn deal_opinions(&mut self, now_us: u64, purpose: Purpose, actions: &mut Vec<Action>) {
+        let is_due = |work: &Work| work.cases.0.values().any(|case| case.purpose() == purpose);
+        if !self.work.as_ref().is_some_and(is_due) {
+            return;
+        }
+        let members: Vec<Incarnation> = self.members.keys().copied().collect();
+        let mut any = true;
+        while std::mem::take(&mut any) {
+            for &to in &members {
+                let node = self.opinion_for(now_us, purpose, &self.members[&to]);
+                let (Some(node), Some(work)) = (node, &mut self.work) else { continue };
+                work.queue.lend(node);
+                self.hand_out(now_us, to, node, purpose, actions);
+                any = true;
+            }
+        }
+    }
+
+    /// When the next piece on which others are asked, or one of a member that could answer it, is late, or newcomers are
+    /// waited for no longer: then another may take it over.
+    pub(super) fn next_opinion_us(&self, now_us: u64) -> Option<u64> {
+        let cases = &self.work.as_ref()?.cases.0;
+        let is_dealt = |case: &&Case| !case.is_accepted || self.waiting() == 0;
+        let newcomers = cases.values().filter(is_dealt).map(|case| self.newcomers_until_us(case));
+        let newcomers: Vec<u64> = newcomers.collect();
+        let is_ahead = |&at_us: &u64| now_us < at_us && at_us < u64::MAX;
+        let late = (!newcomers.is_empty()).then(|| self.next_end_us(now_us)).flatten();
+        newcomers.into_iter().filter(is_ahead).chain(late).min()
+    }
+
+    /// The piece that `to` may compute now for that purpose.
+    fn opinion_for(&self, now_us: u64, purpose: Purpose, to: &Member) -> Option<Node> {
+        let fastest_us = self.fastest_leaf_us();
+        // What the round can't do without goes to a late member too, as other leaves do.
+        let may_be_first = purpose == Purpose::Opinion || !self.is_late(now_us, fastest_us, to);
+        if self.idle_threads(to) == 0 {
+            return None;
+        }
+        let may_help = || to.pieces.is_empty() && !self.is_late(now_us, fastest_us, to);
+        let is_open = |node: Node, case: &Case| {
+            let period = self.judges(now_us, fastest_us, node, case).reduce(Period::and);
+            period.map_or(may_be_first, |period| period.ends_us() <= now_us && may_help())
+        };
+        let may = |&(&node, case): &(&Node, &Case)| {
+            case.purpose() == purpose
+                && !to.pieces.contains_key(&node)
+                && self.may_judge(now_us, case, to)
+                && is_open(node, case)
+        };
+        self.work.as_ref()?.cases.0.iter().find(may).map(|(&node, _)| node)
+    }
+
+    /// The time that each has who computes `node` for that case.
+    fn judges(
+        &self,
+        now_us: u64,
+        fastest_us: Option<u64>,
+        node: Node,
+        case: &Case,
+    ) -> impl Iterator<Item = Period> {
+        let at_work = move |member: &Member| {
+            let granted_us = *member.pieces.get(&node)?;
+            let may = self.may_judge(now_us, case, member);
+            may.then(|| self.period(fastest_us, member, node, granted_us))
+        };
+        self.members.values().filter_map(at_work)
+    }
+}
