@@ -25,8 +25,8 @@ pub struct Flags {
     /// Leaves to compute at once [default: all cores]
     #[arg(long, value_name = "N", env = "LOCKSTEP_THREADS", value_parser = threads)]
     pub threads: Option<NonZeroU32>,
-    /// The name in the coordinator's logs, unique among the run's workers [default: HOSTNAME-PID-XXXX, the
-    /// last four digits drawn at random]
+    /// The name in the coordinator's logs, unique among the run's workers [default: the host's name, the process's id and
+    /// four random digits]
     #[arg(long, env = "LOCKSTEP_NAME", value_parser = name)]
     pub name: Option<String>,
     /// Seconds without a coordinator after which to give up

@@ -7,6 +7,7 @@
 mod admission;
 mod arithmetic;
 mod audits;
+mod bounds;
 mod deal;
 mod event;
 mod limits;
@@ -29,7 +30,7 @@ use self::opinions::{Cases, Finding, Opinion, Witness};
 use super::queue::Queue;
 use crate::ids::{Incarnation, Round};
 use crate::tree::Node;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most leaves of a piece: bounds what one death costs and what a worker must hold at once.
 pub const PIECE_LEAVES_MAX: u32 = 64;
@@ -49,13 +50,22 @@ pub struct Coordinator {
     /// It has been said that nobody can audit.
     audit_waits: bool,
     started: bool,
+    /// Members by their time for a leaf, as far as that is known.
+    by_speed: BTreeSet<(u64, Incarnation)>,
     notice_due_us: Option<u64>,
+    /// Nobody is to be dropped before.
+    drop_due_us: Option<u64>,
+    /// No leaf that is out is late before; `None` where that is to be looked for.
+    late_due_us: Option<u64>,
     /// When leaves that wait may be dealt otherwise.
     redeal_due_us: Option<u64>,
     /// When a piece may be late that an idle member could compute too.
     copy_due_us: Option<u64>,
     /// When an auditor is late.
     opinion_due_us: Option<u64>,
+    /// Members and pieces that were looked at one by one.
+    #[cfg(test)]
+    looks: std::cell::Cell<usize>,
 }
 
 /// The round in progress.
@@ -90,10 +100,15 @@ impl Coordinator {
             work: None,
             audit_waits: false,
             started: false,
+            by_speed: BTreeSet::new(),
             notice_due_us: None,
+            drop_due_us: None,
+            late_due_us: None,
             redeal_due_us: None,
             copy_due_us: None,
             opinion_due_us: None,
+            #[cfg(test)]
+            looks: std::cell::Cell::default(),
         }
     }
 
@@ -129,6 +144,7 @@ impl Coordinator {
         self.dispute(now_us, &mut actions);
         self.settle(now_us, &mut actions);
         self.deal(now_us, &mut actions);
+        self.look_for_drops(now_us);
         actions
     }
 
@@ -158,6 +174,7 @@ impl Coordinator {
             for member in self.members.values_mut() {
                 member.forget_round(now_us, fastest_us, |node| queue.leaves_below(node));
             }
+            self.has_forgotten_a_round();
         }
         let (queue, cases) = (Queue::new(leaves), Cases::default());
         self.work = Some(Work { round, queue, cases, done_us: None, is_void: false, complete: false });
@@ -220,7 +237,9 @@ impl Coordinator {
                 );
             }
         };
+        let known_us = member.leaf_us;
         member.measure(now_us, began_us, work.queue.leaves_below(node), fastest_us);
+        self.has_measured(from, known_us);
         self.judge(now_us, from, node, opinion(finding, checksum), actions);
     }
 
@@ -240,7 +259,10 @@ impl Coordinator {
 
     fn remove(&mut self, who: Incarnation, cause: Cause, actions: &mut Vec<Action>) {
         let (name, instance, returned) = match (self.members.remove(&who), self.spares.remove(&who)) {
-            (Some(member), _) => (member.name, member.instance, member.pieces.into_keys().collect()),
+            (Some(member), _) => {
+                self.has_gone(who, &member);
+                (member.name, member.instance, member.pieces.into_keys().collect())
+            }
             (None, Some(Spare { newcomer, .. })) => (newcomer.name, newcomer.instance, Vec::new()),
             (None, None) => return,
         };

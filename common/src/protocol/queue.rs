@@ -17,6 +17,8 @@ pub(super) struct Queue {
     alone: Vec<bool>,
     undone: u32,
     waiting: u32,
+    /// None waits before this one.
+    first_waiting: u32,
 }
 
 impl Queue {
@@ -29,6 +31,7 @@ impl Queue {
             alone: vec![false; n],
             undone: leaves,
             waiting: leaves,
+            first_waiting: 0,
         }
     }
 
@@ -48,13 +51,14 @@ impl Queue {
     /// The next piece of at most `most` leaves, now out once more. `None` when no leaf waits.
     pub(super) fn take(&mut self, most: u32) -> Option<Node> {
         let is_waiting = |leaf: usize| !self.done[leaf] && self.out[leaf] == 0;
-        let first = (0..self.done.len()).find(|&leaf| is_waiting(leaf))?;
+        let first = (self.first_waiting as usize..self.done.len()).find(|&leaf| is_waiting(leaf))?;
         let piece = if self.alone[first] {
             Node::leaf(first as u32)
         } else {
             let free = |leaf: u32| is_waiting(leaf as usize) && !self.alone[leaf as usize];
             self.tree.largest_node(first as u32, most, free)
         };
+        self.first_waiting = first as u32;
         self.lend(piece);
         Some(piece)
     }
@@ -89,7 +93,9 @@ impl Queue {
         for leaf in self.tree.leaves_below(piece) {
             let leaf = leaf as usize;
             self.out[leaf] -= 1;
-            self.waiting += u32::from(self.out[leaf] == 0 && !self.done[leaf]);
+            let waits = self.out[leaf] == 0 && !self.done[leaf];
+            self.waiting += u32::from(waits);
+            self.first_waiting = if waits { self.first_waiting.min(leaf as u32) } else { self.first_waiting };
         }
     }
 

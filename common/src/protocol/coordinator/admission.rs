@@ -112,8 +112,8 @@ impl Coordinator {
         actions: &mut Vec<Action>,
     ) {
         let Newcomer { connection, name, instance, threads, numerics } = newcomer;
-        let taken = |rank: &u32| self.members.values().any(|m| m.rank.0 == *rank);
-        let rank = Rank((0..self.limits.max).find(|r| !taken(r)).unwrap_or(self.limits.max));
+        let taken: BTreeSet<u32> = self.members.values().map(|member| member.rank.0).collect();
+        let rank = Rank((0..self.limits.max).find(|rank| !taken.contains(rank)).unwrap_or(self.limits.max));
         let member = Member {
             name,
             instance,

@@ -46,11 +46,15 @@ impl Coordinator {
 
     /// Hands late pieces to idle members; returns when the next one is late that one of them could take.
     fn deal_copies(&mut self, now_us: u64, actions: &mut Vec<Action>) -> Option<u64> {
+        if let Some(late_us) = self.late_due_us.filter(|&late_us| now_us < late_us) {
+            return Some(late_us);
+        }
         loop {
             let to = self.idle_helper(now_us)?;
             let periods = self.periods();
             let (ends_us, late) = periods.values().map(|period| (period.ends_us(), period.node)).min()?;
             if ends_us > now_us {
+                self.late_due_us = Some(ends_us);
                 return Some(ends_us);
             }
             let share = share(self.weight(&self.members[&to]), self.total_weight());
@@ -63,6 +67,7 @@ impl Coordinator {
 
     /// The oldest member that has nothing to do and is known to answer.
     fn idle_helper(&self, now_us: u64) -> Option<Incarnation> {
+        self.looks_at(self.members.len());
         let mut idle = self.members.iter().filter(|(_, member)| member.pieces.is_empty());
         idle.find(|(_, member)| !self.is_late(now_us, None, member)).map(|(&who, _)| who)
     }
@@ -70,14 +75,20 @@ impl Coordinator {
     /// Where leaves wait for others than an idle member: when the first of those is late, and no more to be counted on.
     fn next_late_us(&self, now_us: u64) -> Option<u64> {
         let is_left_out = self.waiting() > 0 && self.members.values().any(|m| self.idle_threads(m) > 0);
+        if !is_left_out {
+            return None;
+        }
         let free = self.members.values().filter_map(|member| self.free_us(member));
-        free.filter(|&free_us| is_left_out && free_us >= now_us).min().map(|free_us| free_us + 1)
+        free.filter(|&free_us| free_us >= now_us).min().map(|free_us| free_us + 1)
     }
 
     /// Offers a piece to each member with idle threads that is of use; whether one was handed out.
     fn deal_once(&mut self, now_us: u64, actions: &mut Vec<Action>) -> bool {
-        let outlook = (self.waiting() > 0).then(|| self.outlook(now_us));
-        let is_of_use = |member| outlook.is_none_or(|outlook| !self.is_too_slow(now_us, member, outlook));
+        if self.waiting() == 0 {
+            return false;
+        }
+        let outlook = self.outlook(now_us);
+        let is_of_use = |member| !self.is_too_slow(now_us, member, outlook);
         let hungry = self.members.iter().filter(|(_, m)| self.idle_threads(m) > 0 && is_of_use(m));
         let hungry: Vec<Incarnation> = hungry.map(|(&who, _)| who).collect();
         let total = self.total_weight();
@@ -129,6 +140,7 @@ impl Coordinator {
 
     /// What all that are not late have before them.
     fn outlook(&self, now_us: u64) -> Outlook {
+        self.looks_at(self.members.len());
         let mut outlook = Outlook { left: self.waiting(), threads: 0, weight: 0, fastest_us: None };
         for member in self.members.values().filter(|member| self.is_on_time(now_us, member)) {
             outlook.left += self.leaves_of(member);
@@ -200,6 +212,7 @@ impl Coordinator {
             // The only worker may be asked a second time.
             member.answered.remove(&node);
             member.begins(now_us, round, node);
+            self.late_due_us = None;
             actions.push(Action::Grant { to, round, node, purpose });
         }
     }

@@ -2,6 +2,7 @@ mod ahead;
 mod answers;
 mod arithmetic;
 mod audit;
+mod growth;
 mod identity;
 mod opinions;
 mod speed;
@@ -55,6 +56,26 @@ fn result(machine: &mut Coordinator, now_us: u64, from: u64, node: Node) -> Vec<
 fn result_with(machine: &mut Coordinator, now_us: u64, from: u64, node: Node, checksum: u32) -> Vec<Action> {
     let (from, verdict) = (Incarnation(from), Verdict::Finite { checksum });
     machine.on_event(now_us, Event::Result { from, round: Round(0), node, verdict })
+}
+
+fn answer(machine: &mut Coordinator, now_us: u64, from: u64, round: u64, node: Node) -> Vec<Action> {
+    let (from, round, verdict) = (Incarnation(from), Round(round), Verdict::Finite { checksum: 5 });
+    machine.on_event(now_us, Event::Result { from, round, node, verdict })
+}
+
+fn begin(machine: &mut Coordinator, now_us: u64, round: u64, leaves: u32) -> Vec<(u64, Node)> {
+    grants(&machine.on_event(now_us, Event::Begin { round: Round(round), leaves }))
+}
+
+/// Member 1 and so on, each of which has needed so long for a leaf of round 0.
+fn measured(limits: Limits, leaf_us: &[u64]) -> Coordinator {
+    let mut machine = Coordinator::new(limits, Incarnation(1));
+    leaf_us.iter().enumerate().for_each(|(at, _)| drop(join(&mut machine, 0, &format!("worker-{at}"))));
+    for ((from, node), &us) in begin(&mut machine, 0, 0, leaf_us.len() as u32).into_iter().zip(leaf_us) {
+        let actions = answer(&mut machine, us, from, 0, node);
+        assert!(matches!(actions[0], Action::Accept { .. }), "{actions:?}");
+    }
+    machine
 }
 
 fn grants(actions: &[Action]) -> Vec<(u64, Node)> {
@@ -133,6 +154,7 @@ fn below_the_minimum_the_run_waits_says_so_and_goes_on() {
     let actions = machine.on_event(5, Event::Begin { round: Round(0), leaves: 4 });
     assert_eq!(actions, [Action::Waiting { live: 1, needed: 2 }]);
     machine.on_event(9_000_000, Event::Heard(Incarnation(1)));
+    assert_eq!(machine.on_event(10_000_000, Event::Tick), [], "a look at who is silent");
     assert_eq!(machine.next_deadline_us(), Some(5 + WAITING_NOTICE_US));
     let actions = machine.on_event(5 + WAITING_NOTICE_US, Event::Tick);
     assert_eq!(actions, [Action::Waiting { live: 1, needed: 2 }]);

@@ -63,10 +63,17 @@ impl Coordinator {
     /// When `Tick` must come at the latest.
     #[must_use]
     pub fn next_deadline_us(&self) -> Option<u64> {
+        let dues =
+            [self.drop_due_us, self.notice_due_us, self.redeal_due_us, self.copy_due_us, self.opinion_due_us];
+        dues.into_iter().flatten().min()
+    }
+
+    /// When the first member or spare is to be dropped, if nothing is heard of any.
+    pub(super) fn next_drop_us(&self) -> Option<u64> {
+        self.looks_at(self.members.len() + self.spares.len());
         let silence = self.last_heard_us().map(|(_, at_us)| at_us + self.limits.heartbeat_timeout_us);
         let answers = self.members.values().filter_map(|member| self.answer_due_us(member));
-        let deals = [self.notice_due_us, self.redeal_due_us, self.copy_due_us, self.opinion_due_us];
-        silence.chain(answers).chain(deals.into_iter().flatten()).min()
+        silence.chain(answers).min()
     }
 
     /// When each member and each spare was heard last.
@@ -131,6 +138,7 @@ impl Coordinator {
         // Of these others are asked for their opinion (`opinions`).
         let doubted: BTreeSet<u32> = cases.kept().flat_map(|node| queue.undone_below(node)).collect();
         for member in self.members.values() {
+            self.looks_at(1 + member.pieces.len());
             for (&node, &at_us) in &member.pieces {
                 let period = self.period(fastest_us, member, node, at_us);
                 for leaf in queue.undone_below(node).filter(|leaf| !doubted.contains(leaf)) {
@@ -171,7 +179,7 @@ impl Coordinator {
 
     /// The shortest time that a leaf took on any member's thread: a slow member is late by the others' measure.
     pub(super) fn fastest_leaf_us(&self) -> Option<u64> {
-        let now = self.members.values().filter_map(|member| member.leaf_us).min();
-        now.or_else(|| self.members.values().filter_map(|member| member.answered_leaf_us).min())
+        let answered = || self.members.values().filter_map(|member| member.answered_leaf_us).min();
+        self.by_speed.first().map_or_else(answered, |&(leaf_us, _)| Some(leaf_us))
     }
 }

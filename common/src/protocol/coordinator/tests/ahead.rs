@@ -2,32 +2,13 @@
 
 use super::*;
 
-/// Member 1 and so on, which need so long for a leaf.
-fn measured(leaf_us: &[u64]) -> Coordinator {
-    let mut machine = Coordinator::new(LIMITS, Incarnation(1));
-    leaf_us.iter().enumerate().for_each(|(at, _)| drop(join(&mut machine, 0, &format!("worker-{at}"))));
-    for ((from, node), &us) in begin(&mut machine, 0, 0, leaf_us.len() as u32).into_iter().zip(leaf_us) {
-        answer(&mut machine, us, from, 0, node);
-    }
-    machine
-}
-
-fn begin(machine: &mut Coordinator, now_us: u64, round: u64, leaves: u32) -> Vec<(u64, Node)> {
-    grants(&machine.on_event(now_us, Event::Begin { round: Round(round), leaves }))
-}
-
-fn answer(machine: &mut Coordinator, now_us: u64, from: u64, round: u64, node: Node) -> Vec<Action> {
-    let (from, round, verdict) = (Incarnation(from), Round(round), Verdict::Finite { checksum: 5 });
-    machine.on_event(now_us, Event::Result { from, round, node, verdict })
-}
-
 fn die(machine: &mut Coordinator, now_us: u64, who: u64) -> Vec<(u64, Node)> {
     grants(&machine.on_event(now_us, Event::Gone(Incarnation(who), "reset".into())))
 }
 
 #[test]
 fn a_dead_members_leaf_is_at_a_busy_one_before_it_asks() {
-    let mut machine = measured(&[10_000, 10_000]);
+    let mut machine = measured(LIMITS, &[10_000, 10_000]);
     let [own, lost] = [0, 1].map(Node::leaf);
     assert_eq!(begin(&mut machine, 20_000, 1, 2), [(1, own), (2, lost)]);
     assert_eq!(die(&mut machine, 25_000, 2), [(1, lost)]);
@@ -40,7 +21,7 @@ fn a_dead_members_leaf_is_at_a_busy_one_before_it_asks() {
 
 #[test]
 fn each_member_has_one_piece_ahead_at_most() {
-    let mut machine = measured(&[10_000, 10_000]);
+    let mut machine = measured(LIMITS, &[10_000, 10_000]);
     // Shares of three, cut to aligned pieces of two: who has less to do gets the next leaf.
     let dealt = begin(&mut machine, 20_000, 1, 6);
     assert_eq!(dealt, [(1, LEFT), (2, RIGHT), (1, Node::leaf(4)), (2, Node::leaf(5))]);
@@ -52,7 +33,7 @@ fn each_member_has_one_piece_ahead_at_most() {
 #[test]
 fn who_is_late_already_is_not_counted_on() {
     for (now_us, to) in [(29_000, 1), (31_000, 2)] {
-        let mut machine = measured(&[10_000, 14_000, 10_000]);
+        let mut machine = measured(LIMITS, &[10_000, 14_000, 10_000]);
         let (_, lost) = begin(&mut machine, 20_000, 1, 3)[2];
         assert_eq!(die(&mut machine, now_us, 3), [(to, lost)], "{now_us}");
     }
@@ -60,7 +41,7 @@ fn who_is_late_already_is_not_counted_on() {
 
 #[test]
 fn what_waits_behind_a_late_piece_is_copied_too() {
-    let mut machine = measured(&[10_000, 10_000]);
+    let mut machine = measured(LIMITS, &[10_000, 10_000]);
     begin(&mut machine, 20_000, 1, 2);
     die(&mut machine, 25_000, 2);
     join(&mut machine, 26_000, "idle");

@@ -5,26 +5,6 @@ use super::*;
 const MIN_US: u64 = LIMITS.answer_timeout_us_min;
 const HEARTBEAT_US: u64 = LIMITS.heartbeat_timeout_us;
 
-/// So many members, each of which has answered a leaf within 1 ms.
-fn measured(members: u32, limits: Limits) -> Coordinator {
-    let mut machine = Coordinator::new(limits, Incarnation(1));
-    (0..members).for_each(|at| drop(join(&mut machine, 0, &format!("worker-{at}"))));
-    for (from, node) in begin(&mut machine, 0, 0, members) {
-        let actions = result(&mut machine, 1_000, from, node);
-        assert!(matches!(actions[0], Action::Accept { .. }), "{actions:?}");
-    }
-    machine
-}
-
-fn begin(machine: &mut Coordinator, now_us: u64, round: u64, leaves: u32) -> Vec<(u64, Node)> {
-    grants(&machine.on_event(now_us, Event::Begin { round: Round(round), leaves }))
-}
-
-fn answer(machine: &mut Coordinator, now_us: u64, from: u64, round: u64, node: Node) -> Vec<Action> {
-    let (from, round, verdict) = (Incarnation(from), Round(round), Verdict::Finite { checksum: 5 });
-    machine.on_event(now_us, Event::Result { from, round, node, verdict })
-}
-
 /// All beat until then, and the machine ticks whenever it wants to; what it does meanwhile, and when.
 fn beating(machine: &mut Coordinator, until_us: u64) -> Vec<(u64, Action)> {
     let mut seen = Vec::new();
@@ -49,7 +29,7 @@ fn removals(seen: &[(u64, Action)]) -> Vec<(u64, u64)> {
 
 #[test]
 fn who_beats_and_answers_nothing_is_dropped_by_name() {
-    let mut machine = measured(1, LIMITS);
+    let mut machine = measured(LIMITS, &[1_000; 1]);
     assert_eq!(begin(&mut machine, 2_000, 1, 1), [(1, Node::leaf(0))]);
     let seen = beating(&mut machine, 2_000 + MIN_US);
     let cause = Cause::NoAnswer { round: Round(1), node: Node::leaf(0), waited_us: MIN_US };
@@ -83,7 +63,7 @@ fn a_first_answer_has_a_longer_time_for_each_leaf() {
 
 #[test]
 fn a_part_of_an_answer_counts_as_an_answer() {
-    let mut machine = measured(1, LIMITS);
+    let mut machine = measured(LIMITS, &[1_000; 1]);
     begin(&mut machine, 2_000, 1, 1);
     for part in 1..=5 {
         let now_us = 2_000 + part * (MIN_US - 1);
@@ -96,7 +76,7 @@ fn a_part_of_an_answer_counts_as_an_answer() {
 
 #[test]
 fn what_a_round_forgets_is_still_owed() {
-    let mut machine = measured(2, LIMITS);
+    let mut machine = measured(LIMITS, &[1_000; 2]);
     let mut seen = Vec::new();
     // Member 2 beats; member 1 computes what both were given, in rounds of some 50 ms.
     for round in 1.. {
@@ -124,7 +104,7 @@ fn what_a_round_forgets_is_still_owed() {
 
 #[test]
 fn a_backup_task_never_goes_to_who_owes_an_answer() {
-    let mut machine = measured(3, LIMITS);
+    let mut machine = measured(LIMITS, &[1_000; 3]);
     assert_eq!(begin(&mut machine, 2_000, 1, 3).len(), 3);
     // Members 2 and 3 answer nothing; member 1 computes all.
     answer(&mut machine, 3_000, 1, 1, Node::leaf(0));
@@ -143,7 +123,7 @@ fn a_backup_task_never_goes_to_who_owes_an_answer() {
 
 #[test]
 fn one_more_backup_task_goes_out_for_each_further_period() {
-    let mut machine = measured(4, Limits { max: 4, ..LIMITS });
+    let mut machine = measured(Limits { max: 4, ..LIMITS }, &[1_000; 4]);
     assert_eq!(begin(&mut machine, 2_000, 1, 1), [(1, Node::leaf(0))]);
     let seen = beating(&mut machine, 2_000 + 4 * LATE_AFTER_US_MIN);
     let copies = seen.iter().flat_map(|(at_us, action)| {
@@ -185,7 +165,7 @@ fn nobody_leaves_a_leaf_to_a_fast_member_that_does_not_answer() {
 
 #[test]
 fn who_owes_an_answer_gets_no_further_chance() {
-    let mut machine = measured(2, LIMITS);
+    let mut machine = measured(LIMITS, &[1_000; 2]);
     begin(&mut machine, 2_000, 1, 2);
     let late_us = 2_000 + LATE_AFTER_US_MIN;
     answer(&mut machine, 3_000, 1, 1, Node::leaf(0));
@@ -209,7 +189,7 @@ fn who_owes_an_answer_gets_no_further_chance() {
 #[test]
 fn an_audit_waits_not_long_for_who_never_answered() {
     let audit = Audit { seed: 1, share: SHARE_PARTS };
-    let mut machine = measured(1, Limits { audit, ..LIMITS });
+    let mut machine = measured(Limits { audit, ..LIMITS }, &[1_000; 1]);
     join(&mut machine, 1_500, "new");
     assert_eq!(begin(&mut machine, 2_000, 1, 1), [(1, Node::leaf(0))]);
     assert_eq!(grants(&answer(&mut machine, 3_000, 1, 1, Node::leaf(0))), [(2, Node::leaf(0))]);
