@@ -19,6 +19,11 @@ impl Allowance {
         Self { per_second: per_second.into(), most: most.into(), left: most.into(), filled_at: None }
     }
 
+    /// The same with only `left` of it to begin with.
+    pub(crate) fn starting_with(self, left: u32) -> Self {
+        Self { left: f64::from(left).min(self.most), ..self }
+    }
+
     /// Takes `cost`; whether so much was left. Otherwise nothing is taken.
     pub(crate) fn take(&mut self, now: Instant, cost: u32) -> bool {
         let since =
@@ -72,6 +77,14 @@ mod tests {
         assert!(allowance.take(start, 3) && !allowance.take(start, 3) && allowance.take(start, 2));
         assert!(!allowance.take(at(99), 1) && allowance.take(at(100), 1) && !allowance.take(at(150), 1));
         assert!(!allowance.take(at(10_000), 6) && allowance.take(at(10_000), 5));
+    }
+
+    #[test]
+    fn one_that_starts_with_less_fills_up() {
+        let start = Instant::now();
+        let mut allowance = Allowance::new(10, 5).starting_with(2);
+        assert!(!allowance.take(start, 3) && allowance.take(start, 2));
+        assert!(allowance.take(start + Duration::from_millis(500), 5));
     }
 
     #[test]

@@ -44,6 +44,8 @@ const HELLO_FRAMES_MAX: u32 = 32;
 const SMALL_PER_SECOND: u32 = 1_000;
 /// And at once: many of them may have been held up on their way.
 const SMALL_AT_ONCE: u32 = 10_000;
+/// At first nothing can have been held up for long.
+const SMALL_AT_FIRST: u32 = 1_000;
 /// A control message wakes the driver, which costs as much as so many frames.
 const MESSAGE_COST: u32 = 10;
 /// Of one that was left: what may be on its way is as much as fits a window, there and here.
@@ -88,7 +90,7 @@ impl Default for Presence {
             process: None,
             accepted: AtomicU32::default(),
             left: Mutex::default(),
-            small: Mutex::new(Allowance::new(SMALL_PER_SECOND, SMALL_AT_ONCE)),
+            small: Mutex::new(Allowance::new(SMALL_PER_SECOND, SMALL_AT_ONCE).starting_with(SMALL_AT_FIRST)),
             excess: OnceLock::new(),
             written: AtomicU64::default(),
             arrived: AtomicU64::default(),
