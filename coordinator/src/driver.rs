@@ -96,8 +96,6 @@ pub(crate) struct Driver {
     versions_before: u64,
     /// Of the gradients that were accepted last.
     peaks: Peaks,
-    /// The answer that the machine is judging.
-    answer: Option<Answer>,
     lines: WorkerLines,
     heartbeat_due_us: u64,
     ending: Ending,
@@ -124,7 +122,6 @@ impl Driver {
             entrances,
             versions_before: 0,
             peaks: Peaks::default(),
-            answer: None,
             lines: WorkerLines::default(),
             ending: Ending::default(),
             test: None,
@@ -260,8 +257,7 @@ impl Driver {
                     return self.feed(Event::Invalid(from, what));
                 }
                 let (round, node, verdict) = (answer.round, answer.node, self.verdict(&answer));
-                self.answer = Some(answer);
-                self.feed(Event::Result { from, round, node, verdict })
+                self.feed_answer(Event::Result { from, round, node, verdict }, Some(answer))
             }
         }
     }
@@ -279,10 +275,15 @@ impl Driver {
 
     /// Feeds the machine and does what it says, until nothing is left to do.
     fn feed(&mut self, event: Event) -> Result<(), RunError> {
+        self.feed_answer(event, None)
+    }
+
+    /// The same, with the answer that the event is about.
+    fn feed_answer(&mut self, event: Event, mut answer: Option<Answer>) -> Result<(), RunError> {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             for action in self.machine.on_event(self.clock.now_us(), event) {
-                events.extend(self.act(action)?);
+                events.extend(self.act(action, &mut answer)?);
             }
         }
         Ok(())

@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_are_not_finite_are_noticed_and_equal_ones_have_one_checksum() {
+    fn values_not_finite_are_noticed_and_equal_ones_have_one_checksum() {
         let inspect = |values: &[f32]| {
             let chunks = chunks(values);
             assemble(&head(values, Precision::F32), &chunks, values.len()).unwrap().finish().1

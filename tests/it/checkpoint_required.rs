@@ -47,7 +47,7 @@ fn a_checkpoint_that_can_not_be_written_ends_a_run_that_requires_it() {
 }
 
 #[test]
-fn a_run_goes_on_without_a_checkpoint_and_writes_the_next_one_that_it_can() {
+fn a_run_goes_on_without_a_checkpoint_and_writes_the_next_one() {
     let (data, home) = (SmallData::write(), tempfile::tempdir().unwrap());
     let [folder, gone] = ["checkpoints", "gone"].map(|name| home.path().join(name));
     let (mut run, address) = without_folder(&data, &folder, &gone, &[]);

@@ -55,7 +55,7 @@ fn a_run_whose_folder_was_removed_goes_on_in_a_new_one() {
 }
 
 #[test]
-fn a_run_on_a_full_disk_trains_to_its_end_and_keeps_the_last_good_checkpoint() {
+fn a_run_on_a_full_disk_ends_and_keeps_the_last_good_checkpoint() {
     let bench = Bench::new();
     let _ = bench.stopped(1, 10, SIGTERM);
     let good = bench.newest();

@@ -16,7 +16,7 @@ fn memories(process: &Process) -> usize {
 }
 
 #[test]
-fn a_local_worker_and_the_coordinator_open_each_others_memory_and_one_over_tcp_does_not() {
+fn only_a_local_worker_and_the_coordinator_open_each_others_memory() {
     let long = ["--dataset", "digits", "--model", "linear", "--epochs", "1000000", "--schedule", "constant"];
     for (more, worker, expected) in [(&["--local", "--threads", "1"][..], None, 2), (&[], Some("far"), 1)] {
         let checkpoints = tempfile::tempdir().expect("a folder");

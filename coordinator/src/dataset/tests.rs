@@ -69,7 +69,7 @@ fn a_choice_is_written_as_it_is_read() {
 }
 
 #[test]
-fn a_folder_reads_the_same_plain_and_in_gzip_and_has_the_digest_of_its_content() {
+fn a_folder_has_the_digest_of_its_content_plain_or_in_gzip() {
     let contents = contents(3, 2);
     let folder = folder_of(&contents);
     let plain = parts::load(folder.path()).unwrap();
@@ -213,7 +213,7 @@ fn without_mnist_auto_trains_on_digits_with_a_note_where_mnist_fails() {
 }
 
 #[test]
-fn a_file_that_is_there_but_wrong_is_named_and_left_alone_whatever_the_choice() {
+fn a_wrong_file_is_named_and_left_alone_whatever_the_choice() {
     let server = server_of(contents(3, 2));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(format!("{}.gz", PARTS[0].name));

@@ -6,7 +6,7 @@ use crate::allowance::Lines;
 use common::ids::{Incarnation, Round};
 use common::protocol::coordinator::{Action, Cause, Event, OtherArithmetic, Purpose, QUARANTINE_AFTER};
 use common::tree::Node;
-use proto::message::{CoordinatorMessage, Spare, Welcome};
+use proto::message::{Answer, CoordinatorMessage, Spare, Welcome};
 use shell::trace;
 use std::time::Instant;
 use tracing::{debug, info, warn};
@@ -33,8 +33,12 @@ impl Default for WorkerLines {
 }
 
 impl Driver {
-    /// Does one thing; returns what that means to the machine.
-    pub(super) fn act(&mut self, action: Action) -> Result<Option<Event>, RunError> {
+    /// Does one thing; returns what that means to the machine. `answer` is the one that the machine has judged, if it has.
+    pub(super) fn act(
+        &mut self,
+        action: Action,
+        answer: &mut Option<Answer>,
+    ) -> Result<Option<Event>, RunError> {
         match action {
             Action::Welcome { .. }
             | Action::Spare { .. }
@@ -49,16 +53,15 @@ impl Driver {
             }
             Action::Accept { from, .. } => {
                 self.peers.helped(from);
-                let answer = self.answer.take();
                 answer.iter().for_each(|answer| self.measure(answer));
-                if let (Some(round), Some(answer)) = (&mut self.round, answer) {
+                if let (Some(round), Some(answer)) = (&mut self.round, answer.take()) {
                     let threads = self.trainer.threads();
                     trace::within("add", || round.insert(answer, threads));
                 }
                 Ok(None)
             }
             Action::Doubted { .. } => {
-                self.answer.take().iter().for_each(|answer| self.doubted(answer));
+                answer.iter().for_each(|answer| self.doubted(answer));
                 Ok(None)
             }
             Action::Confirmed { from, node, by } => {
@@ -68,7 +71,6 @@ impl Driver {
             }
             Action::Discard { from } => {
                 debug!(worker = %self.name(from), "an answer came too late to be of use");
-                self.answer = None;
                 Ok(None)
             }
             Action::Removed { member, cause, returned } => {

@@ -86,7 +86,7 @@ fn the_newest_ones_and_the_best_are_kept() {
 }
 
 #[test]
-fn a_damaged_checkpoint_is_refused_by_name_and_the_one_before_it_is_taken() {
+fn a_damaged_checkpoint_is_refused_and_the_one_before_it_is_taken() {
     type Damage = fn(&Path);
     let flip = |path: PathBuf| {
         let mut bytes = fs::read(&path).unwrap();

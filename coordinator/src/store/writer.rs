@@ -1,7 +1,7 @@
 //! The thread that writes checkpoints while the training goes on, one in flight, one waiting, and looks at earlier ones.
 //!
 //! A checkpoint that comes while one waits takes its place: the newer is worth more. Ends when the [`Writer`] is
-//! dropped, after what waits has been written; a disk that hangs is not waited for longer than [`END_GRACE`].
+//! dropped, after what waits has been written; a disk that hangs is not waited for longer than `END_GRACE`.
 
 use super::{Expected, Store, StoreError};
 use common::checkpoint::{Checkpoint, Verified};

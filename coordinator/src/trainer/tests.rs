@@ -55,7 +55,7 @@ fn advance(trainer: &mut Trainer) -> Option<(Work, Vec<u8>)> {
 }
 
 #[test]
-fn an_epoch_shows_every_training_sample_once_then_comes_validation_and_at_last_a_test() {
+fn an_epoch_has_every_training_sample_once_then_its_validation() {
     let mut trainer = trainer();
     let rounds: Vec<_> = std::iter::from_fn(|| advance(&mut trainer)).collect();
     let works: Vec<Work> = rounds.iter().map(|(work, _)| *work).collect();

@@ -98,7 +98,7 @@ const LEFT: Node = Node { level: 1, index: 0 };
 const RIGHT: Node = Node { level: 1, index: 1 };
 
 #[test]
-fn equal_members_get_equal_pieces_and_the_last_answer_completes_the_round() {
+fn equal_members_get_equal_pieces_and_the_last_answer_completes() {
     let (mut machine, dealt) = two_members(4);
     assert_eq!(dealt, [(1, LEFT), (2, RIGHT)]);
     assert_eq!(result(&mut machine, 10, 2, RIGHT), [Action::Accept { from: Incarnation(2), node: RIGHT }]);
@@ -173,7 +173,7 @@ fn full_house() -> Coordinator {
 }
 
 #[test]
-fn a_newcomer_above_the_maximum_is_a_spare_and_one_beyond_the_spares_is_refused() {
+fn a_newcomer_above_the_maximum_is_a_spare_and_one_more_is_refused() {
     let mut machine = full_house();
     let incarnation = Incarnation(4);
     assert_eq!(join(&mut machine, 0, "d"), [Action::Spare { connection: 1, incarnation, ahead: 0 }]);

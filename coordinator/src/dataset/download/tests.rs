@@ -152,7 +152,7 @@ fn tries_are_bounded_and_the_error_tells_of_each_mirror_on_one_line() {
 }
 
 #[test]
-fn a_mirror_that_says_nothing_fails_at_its_deadline_and_is_not_asked_again() {
+fn a_silent_mirror_fails_at_its_deadline_and_is_not_asked_again() {
     let (silent, server) = (Server::silent(), Server::start(|_| good()));
     let folder = tempfile::tempdir().unwrap();
     let mut alone = mirrors(&[&silent], Limits { answer: SHORT, ..PATIENT });
@@ -250,7 +250,7 @@ fn two_downloads_at_once_leave_one_whole_file() {
 
 #[test]
 #[allow(clippy::disallowed_methods, reason = "the age of a file is measured by the wall clock")]
-fn what_a_killed_download_left_is_removed_but_not_what_another_one_writes() {
+fn what_a_killed_download_left_is_removed_but_no_others_files() {
     let server = Server::start(|_| good());
     let folder = tempfile::tempdir().unwrap();
     let ages = [(".download-dead", 2), (".download-live", 0), ("notes", 2)];

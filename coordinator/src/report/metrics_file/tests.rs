@@ -165,7 +165,7 @@ fn what_another_run_or_program_wrote_is_left_alone() {
 }
 
 #[test]
-fn what_is_no_file_is_refused_where_it_is_ours_and_added_to_where_it_was_named() {
+fn what_is_no_file_is_refused_as_ours_and_added_to_where_named() {
     let (_folder, path) = folder();
     let mode = rustix::fs::Mode::from_raw_mode(0o600);
     rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();

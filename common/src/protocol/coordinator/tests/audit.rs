@@ -94,7 +94,7 @@ fn a_worker_never_audits_itself_not_even_as_a_new_incarnation() {
 }
 
 #[test]
-fn an_audit_goes_on_with_another_when_its_auditor_dies_and_ends_when_nobody_is_left() {
+fn an_audit_goes_on_with_another_while_somebody_is_left() {
     let mut machine = begun(&["a", "b", "c"]);
     assert_eq!(result(&mut machine, 1, 1, LEAF)[1], audit_by(2));
     let actions = machine.on_event(2, Event::Gone(Incarnation(2), "reset".into()));

@@ -148,7 +148,7 @@ impl Pair {
 }
 
 #[test]
-fn a_slow_moment_is_forgotten_soon_and_slowness_that_stays_is_remembered_longer_each_time() {
+fn slowness_is_forgotten_soon_and_remembered_longer_each_time_it_stays() {
     let mut pair = Pair::new();
     let (slow, fast) = ([1_000, 20_000], [1_000, 1_000]);
     assert_eq!(pair.round(slow), 2);
