@@ -3,9 +3,9 @@
 //! `cargo bench --workspace --bench optimizer`. Throughput is in parameters a second. The sum of the gradients stays the
 //! same from step to step: no arithmetic here is faster or slower for other values.
 
-use common::optim::{GradientSum, Moments, Optimizer, OptimizerSpec};
-use common::precision::Precision;
+use common::reduce::precision::Precision;
 use common::rng::Stream;
+use common::train::optim::{GradientSum, Moments, Optimizer, OptimizerSpec};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::num::NonZeroUsize;

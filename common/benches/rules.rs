@@ -5,11 +5,11 @@
 //! while others compute, as in a real round.
 
 use common::ids::{Incarnation, Instance, Round};
-use common::numerics::NumericsDigest;
 use common::protocol::coordinator::{
     ANSWER_TIMEOUT_US_MIN, Action, Audit, Coordinator, Event, Limits, Numerics, Verdict,
 };
-use common::tree::Node;
+use common::reduce::tree::Node;
+use common::selftest::NumericsDigest;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::time::Duration;
 

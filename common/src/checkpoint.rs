@@ -8,11 +8,11 @@ mod tensors;
 
 pub use tensors::{TensorsError, bytes_max as tensors_bytes_max};
 
-use crate::config::{DATASET_FIELD, hex};
 use crate::ids::{Epoch, Step};
-use crate::metrics::Totals;
-use crate::numerics::NumericsDigest;
-use crate::params::Layout;
+use crate::model::params::Layout;
+use crate::selftest::NumericsDigest;
+use crate::train::config::{DATASET_FIELD, hex};
+use crate::train::metrics::Totals;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -181,7 +181,7 @@ impl Checkpoint {
         let manifest = Manifest {
             format_version: FORMAT_VERSION,
             position: self.position.clone(),
-            fingerprint: crate::config::fingerprint(&self.config),
+            fingerprint: crate::train::config::fingerprint(&self.config),
             config: self.config.clone(),
             numerics: self.numerics,
             files: files.map(|(name, record)| (name.to_owned(), record)).into(),

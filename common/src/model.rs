@@ -2,8 +2,10 @@
 //!
 //! The arithmetic lives with the worker; the coordinator needs no more than names, shapes and initial values.
 
-use crate::params::{Layout, TensorSpec};
-use crate::sample::{CLASSES, PIXELS};
+pub mod params;
+
+use crate::data::samples::{CLASSES, PIXELS};
+use crate::model::params::{Layout, TensorSpec};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

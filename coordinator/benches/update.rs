@@ -4,16 +4,16 @@
 //! `cargo bench --workspace --bench update`. Throughput is in parameters a second, with the program's allocator. Filling
 //! the gradient's buffer is not in the time.
 
-use common::config::RunConfig;
-use common::metrics::Totals;
+use common::data::samples::{PIXELS, Samples};
 use common::model::ModelSpec;
-use common::optim::{Moments, OptimizerSpec};
-use common::params::Init;
-use common::precision::Precision;
+use common::model::params::Init;
+use common::reduce::precision::Precision;
 use common::rng::Stream;
-use common::sample::{PIXELS, Samples};
-use common::schedule::{Schedule, Shape};
-use coordinator::trainer::{Trainer, Work};
+use common::train::config::RunConfig;
+use common::train::metrics::Totals;
+use common::train::optim::{Moments, OptimizerSpec};
+use common::train::schedule::{Schedule, Shape};
+use coordinator::run::trainer::{Trainer, Work};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use proto::message::AnswerBody;
 use proto::parameters::EncodedParameters;

@@ -1,7 +1,7 @@
 //! The coordinator's flags, and how they become [`Options`].
 //!
 //! [`Training`] decides the numbers, the rest decides where and how. What one flag can show to
-//! be wrong is refused here; what needs the data set to be judged, by `common::config`.
+//! be wrong is refused here; what needs the data set to be judged, by `common::train::config`.
 
 mod training;
 
@@ -9,14 +9,14 @@ pub use training::Training;
 
 use crate::dataset::DatasetChoice;
 use crate::local::Local;
-use crate::report::screen::ProgressMode;
+use crate::observe::console::ProgressMode;
 use crate::run::{Listen, Options, Resume};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, ValueEnum};
 use common::protocol::coordinator::{
     ANSWER_TIMEOUT_US_MIN, Audit, Limits, Numerics, SHARE_PARTS, SPARES_MAX,
 };
-use shell::logging::LogFormat;
+use host::logging::LogFormat;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 

@@ -2,7 +2,7 @@
 //!
 //! Four sources: the embedded digits, MNIST's four files where they lie or from a public mirror, and any folder of four
 //! files like them. `parts` reads such files, `mnist` knows what MNIST's must contain, `download` fetches them.
-//! What the bytes mean is `common`'s ([`common::idx`], [`common::digits`]); how samples become leaves is not decided
+//! What the bytes mean is `common`'s ([`common::data::idx`], [`common::data::digits`]); how samples become leaves is not decided
 //! here. All calls block, for seconds where a download is due: the caller gives them a plain thread.
 
 mod download;
@@ -11,13 +11,13 @@ mod parts;
 
 pub use download::{DownloadError, FetchError};
 
-use crate::report::screen::Screen;
-use common::digits::{self, Half};
-use common::idx::IdxError;
-use common::sample::{PIXELS, Samples};
+use crate::observe::console::Console;
+use common::data::digits::{self, Half};
+use common::data::idx::IdxError;
+use common::data::samples::{PIXELS, Samples};
+use host::files::FileError;
 use mnist::Origin;
 use rayon::prelude::*;
-use shell::files::FileError;
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
@@ -219,7 +219,7 @@ pub enum DatasetError {
 }
 
 /// The data set of that choice. MNIST is looked for in `data_dir` and downloaded to it; without one, in
-/// `lockstep/mnist` of the user's cache folder. A download is shown on the screen.
+/// `lockstep/mnist` of the user's cache folder. A download is shown on the console.
 ///
 /// # Errors
 /// When a file is there but is not what it should be, whatever the choice: nothing is trained on other data than a
@@ -227,9 +227,9 @@ pub enum DatasetError {
 pub fn load(
     choice: &DatasetChoice,
     data_dir: Option<&Path>,
-    screen: &Screen,
+    console: &Console,
 ) -> Result<Dataset, DatasetError> {
-    load_from(choice, data_dir, Origin::public(screen.bars().cloned()))
+    load_from(choice, data_dir, Origin::public(console.bars().cloned()))
 }
 
 fn load_from(

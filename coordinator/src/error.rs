@@ -1,12 +1,12 @@
 //! Everything that can end a run early.
 
 use crate::dataset::DatasetError;
-use crate::report::metrics_file::MetricsError;
+use crate::observe::jsonl::MetricsError;
+use crate::run::trainer::TrainError;
 use crate::store::StoreError;
-use crate::trainer::TrainError;
-use common::config::ConfigError;
 use common::ids::Step;
-use common::tree::Node;
+use common::reduce::tree::Node;
+use common::train::config::ConfigError;
 use std::io;
 use std::path::PathBuf;
 

@@ -1,21 +1,19 @@
-//! The coordinator: the shell around the rules.
+//! The coordinator: owns the training, and the cluster that computes it.
+//!
+//! Reading order: [`cli`] has the flags, [`run`] goes from options to summary, `cluster` is the thread that owns the rules'
+//! machine and all connections, `net` brings and sends messages, [`observe`] shows what happens, [`store`] keeps checkpoints,
+//! [`dataset`] finds the samples and [`local`] starts worker processes.
 
-mod allowance;
 pub mod cli;
+mod cluster;
 pub mod dataset;
-mod doors;
-mod driver;
 mod error;
-mod journal;
-mod lane;
 pub mod local;
-mod outbox;
-mod peers;
-pub mod report;
+mod mailbox;
+mod net;
+pub mod observe;
 pub mod run;
-mod server;
-mod standstill;
+mod stall;
 pub mod store;
-pub mod trainer;
 
 pub use error::RunError;

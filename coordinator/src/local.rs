@@ -6,8 +6,8 @@
 mod cores;
 
 use crate::RunError;
-use crate::driver::Input;
-use crate::report::screen::Screen;
+use crate::mailbox::Input;
+use crate::observe::console::Console;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -55,11 +55,11 @@ pub(crate) struct LocalWorkers {
 }
 
 impl LocalWorkers {
-    /// Starts them all; what they write to standard error goes to `screen`. When the last has ended, `inbox` is told.
+    /// Starts them all; what they write to standard error goes to `console`. When the last has ended, `inbox` is told.
     pub(crate) fn start(
         local: &Local,
         address: &str,
-        screen: &Screen,
+        console: &Console,
         inbox: &mpsc::Sender<Input>,
     ) -> Result<Self, RunError> {
         let mut workers = Self { inputs: Vec::new(), tasks: Vec::new() };
@@ -74,9 +74,9 @@ impl LocalWorkers {
             let mut child =
                 started.map_err(|source| RunError::LocalWorker { program: local.program.clone(), source })?;
             workers.inputs.extend(child.stdin.take());
-            let (screen, inbox, living) = (screen.clone(), inbox.clone(), Arc::clone(&living));
+            let (console, inbox, living) = (console.clone(), inbox.clone(), Arc::clone(&living));
             workers.tasks.push(tokio::spawn(async move {
-                watch(child, &name, &screen).await;
+                watch(child, &name, &console).await;
                 if living.fetch_sub(1, Ordering::SeqCst) == 1 {
                     // The receiver is gone when the run is over: then it is no news.
                     let _ = inbox.send(Input::NoLocalWorkers).await;
@@ -121,11 +121,11 @@ fn spawn(local: &Local, address: &str, name: &str) -> std::io::Result<Child> {
 }
 
 /// Forwards a worker's lines until it has ended.
-async fn watch(mut child: Child, name: &str, screen: &Screen) {
+async fn watch(mut child: Child, name: &str, console: &Console) {
     if let Some(errors) = child.stderr.take() {
         let mut lines = BufReader::new(errors).lines();
         while let Ok(Some(line)) = lines.next_line().await {
-            screen.line(&format!("[{name}] {line}"));
+            console.line(&format!("[{name}] {line}"));
         }
     }
     match child.wait().await {

@@ -3,11 +3,11 @@
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use coordinator::cli::Flags;
-use coordinator::report::screen::Screen;
-use coordinator::report::table::evaluation_table;
+use coordinator::observe::console::Console;
+use coordinator::observe::table::evaluation_table;
 use coordinator::run::{Options, Summary, prepare};
-use shell::printable_lines;
-use shell::trace::Begin;
+use host::printable_lines;
+use host::trace::Begin;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
@@ -18,26 +18,26 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let flags: Flags = shell::args::parse();
+    let flags: Flags = host::args::parse();
     let options = flags.options().unwrap_or_else(|error| error.exit());
-    let screen = Screen::new(flags.reports.progress);
-    shell::logging::init(flags.reports.log_format, "info", screen.clone());
-    shell::exit_code("coordinator", run(options, flags.reports.trace.as_deref(), &screen))
+    let console = Console::new(flags.reports.progress);
+    host::logging::init(flags.reports.log_format, "info", console.clone());
+    host::exit_code("coordinator", run(options, flags.reports.trace.as_deref(), &console))
 }
 
-fn run(options: Options, trace: Option<&Path>, screen: &Screen) -> anyhow::Result<()> {
+fn run(options: Options, trace: Option<&Path>, console: &Console) -> anyhow::Result<()> {
     if let Some(path) = trace {
-        let started = shell::trace::start(path, "coordinator", Begin::Anew);
+        let started = host::trace::start(path, "coordinator", Begin::Anew);
         started.map_err(|error| anyhow::anyhow!("--trace {}: {error}", path.display()))?;
     }
-    let prepared = match prepare(options, screen) {
+    let prepared = match prepare(options, console) {
         Err(error) if error.is_usage() => Flags::command().error(ErrorKind::ValueValidation, error).exit(),
         other => other?,
     };
     // The network's tasks; the arithmetic has a thread of its own. Two workers' tensors are decoded at once.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let summary = runtime.block_on(async {
-        let stop = shell::stop::on_signals(false)?;
+        let stop = host::stop::on_signals(false)?;
         tokio::spawn(leave_at_second(stop.clone()));
         anyhow::Ok(prepared.run(stop).await?)
     })?;
@@ -47,9 +47,9 @@ fn run(options: Options, trace: Option<&Path>, screen: &Screen) -> anyhow::Resul
 }
 
 /// A second signal ends the program at once. Local workers end with it: their input closes.
-async fn leave_at_second(mut stop: shell::stop::StopRequests) {
+async fn leave_at_second(mut stop: host::stop::StopRequests) {
     if stop.wait_for(|&count| count >= 2).await.is_ok() {
-        shell::report("coordinator: stopped at once, without a checkpoint of the step in progress");
+        host::report("coordinator: stopped at once, without a checkpoint of the step in progress");
         std::process::exit(1);
     }
 }

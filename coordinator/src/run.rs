@@ -2,25 +2,31 @@
 //!
 //! [`prepare`] does all that can fail before a worker is needed; it blocks. [`Prepared::run`] is the run itself.
 
+mod batches;
+pub(crate) mod round;
+pub mod trainer;
+
+use crate::RunError;
+use crate::cluster::driver::{Driver, Ended, Rules};
 use crate::dataset::{self, Dataset, DatasetChoice};
-pub use crate::doors::Listen;
-use crate::doors::{Doors, accept};
-use crate::driver::{Driver, Ended, INBOX, Input, Rules};
-use crate::journal::Journal;
 use crate::local::{Local, LocalWorkers};
-use crate::report::metrics_file::{MetricsFile, Place, Record, RunEvent, RunView};
-use crate::report::progress::Progress;
-use crate::report::screen::Screen;
+use crate::mailbox::{INBOX, Input};
+pub use crate::net::listener::Listen;
+use crate::net::listener::Sockets;
+use crate::net::{accept, server};
+use crate::observe::console::Console;
+use crate::observe::jsonl::{MetricsFile, Place, Record, RunEvent, RunView};
+use crate::observe::progress::Progress;
+use crate::observe::reporter::Reporter;
+use crate::run::trainer::{Evaluated, Trainer};
 use crate::store::writer::Writer;
 use crate::store::{self, Expected, Store, StoreError};
-use crate::trainer::{Evaluated, Trainer};
-use crate::{RunError, server};
 use common::checkpoint::{Best, Manifest, Verified, difference};
-use common::config::{DATASET_FIELD, RunConfig};
-use common::numerics::NumericsDigest;
 use common::protocol::coordinator::Limits;
-use shell::printable;
-use shell::stop::StopRequests;
+use common::selftest::NumericsDigest;
+use common::train::config::{DATASET_FIELD, RunConfig};
+use host::printable;
+use host::stop::StopRequests;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -105,23 +111,23 @@ pub struct Summary {
 /// A run that only lacks workers.
 pub struct Prepared {
     options: Options,
-    screen: Screen,
+    console: Console,
     dataset: String,
     store: Store,
     trainer: Trainer,
     resumed: bool,
     /// The arithmetic that the checkpoint records.
     numerics: Option<NumericsDigest>,
-    journal: Journal,
+    reporter: Reporter,
     run_id: String,
-    doors: Doors,
+    sockets: Sockets,
 }
 
 /// Gathers all that a run needs.
 ///
 /// # Errors
 /// When the data, the configuration, the checkpoint directory or the address can't be used.
-pub fn prepare(options: Options, screen: &Screen) -> Result<Prepared, RunError> {
+pub fn prepare(options: Options, console: &Console) -> Result<Prepared, RunError> {
     let store = Store::open(&options.checkpoint_dir, options.keep)?;
     let place = match &options.metrics {
         Some(path) => Place::Named(path.clone()),
@@ -133,9 +139,9 @@ pub fn prepare(options: Options, screen: &Screen) -> Result<Prepared, RunError> 
         (DatasetChoice::Auto, Some((path, saved))) => dataset_of(path, &saved.manifest)?,
         (choice, _) => choice.clone(),
     };
-    let data = dataset::load(&choice, options.data_dir.as_deref(), screen)?;
+    let data = dataset::load(&choice, options.data_dir.as_deref(), console)?;
     let Dataset { name, digest, train, test, note } = data;
-    note.iter().for_each(|note| screen.line(note));
+    note.iter().for_each(|note| console.line(note));
     let mut config = options.config.clone();
     (config.dataset, config.dataset_digest, config.samples) = (name.clone(), digest, train.len() as u32);
     config.validate()?;
@@ -148,17 +154,28 @@ pub fn prepare(options: Options, screen: &Screen) -> Result<Prepared, RunError> 
             if !differences.is_empty() {
                 return Err(StoreError::Different { path, differences }.into());
             }
-            screen.line(&format!("resuming from {}", path.display()));
+            console.line(&format!("resuming from {}", path.display()));
             Trainer::resume(config, train, test, saved)?
         }
     };
-    let doors = Doors::open(&options.listen)?;
+    let sockets = Sockets::open(&options.listen)?;
     let fingerprint = trainer.config().fingerprint();
     let run_id = fingerprint[..12].to_owned();
-    let journal = open_journal(&trainer, resumed, &run_id, &place, screen)?;
-    introduce(&trainer, &name, doors.address, screen);
-    let screen = screen.clone();
-    Ok(Prepared { options, screen, dataset: name, store, trainer, resumed, numerics, journal, run_id, doors })
+    let reporter = open_journal(&trainer, resumed, &run_id, &place, console)?;
+    introduce(&trainer, &name, sockets.address, console);
+    let console = console.clone();
+    Ok(Prepared {
+        options,
+        console,
+        dataset: name,
+        store,
+        trainer,
+        resumed,
+        numerics,
+        reporter,
+        run_id,
+        sockets,
+    })
 }
 
 /// The checkpoint to go on from, with its directory.
@@ -209,8 +226,8 @@ fn open_journal(
     resumed: bool,
     run_id: &str,
     place: &Place,
-    screen: &Screen,
-) -> Result<Journal, RunError> {
+    console: &Console,
+) -> Result<Reporter, RunError> {
     let (step, config) = (trainer.step(), trainer.config());
     let fingerprint = config.fingerprint();
     let mut file = if resumed {
@@ -226,15 +243,15 @@ fn open_journal(
     let fields = config.fields();
     let view = RunView { event, step, run_id, fingerprint: &fingerprint, config: &fields };
     file.write(&Record::Run(view))?;
-    let progress = Progress::new(config.length().total, step.0, screen);
-    Ok(Journal::new(screen.clone(), progress, file))
+    let progress = Progress::new(config.length().total, step.0, console);
+    Ok(Reporter::new(console.clone(), progress, file))
 }
 
 /// Says what will be done, before anything is.
-fn introduce(trainer: &Trainer, dataset: &str, address: Option<SocketAddr>, screen: &Screen) {
+fn introduce(trainer: &Trainer, dataset: &str, address: Option<SocketAddr>, console: &Console) {
     let config = trainer.config();
     let length = config.length();
-    screen.line(&format!(
+    console.line(&format!(
         "training {} ({} parameters) on {dataset}: {} samples, {} for validation; {} epochs of {} steps",
         config.model,
         trainer.layout().len(),
@@ -245,14 +262,14 @@ fn introduce(trainer: &Trainer, dataset: &str, address: Option<SocketAddr>, scre
     ));
     match address {
         Some(address) => {
-            screen.line(&format!("listening on {address}; workers join with: worker --connect {address}"));
+            console.line(&format!("listening on {address}; workers join with: worker --connect {address}"));
         }
         None => {
-            screen.line("no port is open; for others than the local workers to join, add --bind HOST:PORT")
+            console.line("no port is open; for others than the local workers to join, add --bind HOST:PORT")
         }
     }
     if trainer.step().0 > length.total {
-        screen.line(&format!(
+        console.line(&format!(
             "the checkpoint is at step {}, beyond the {} steps of this run: only the test is left",
             trainer.step(),
             length.total
@@ -264,13 +281,13 @@ impl Prepared {
     /// Where workers can connect over TCP, if they can.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
-        self.doors.address
+        self.sockets.address
     }
 
     /// The fastest way for a worker on this machine.
     #[must_use]
     pub fn local_address(&self) -> &str {
-        &self.doors.local_address
+        &self.sockets.local_address
     }
 
     /// Trains until the run is complete or `stop` asks for an end.
@@ -278,13 +295,23 @@ impl Prepared {
     /// # Errors
     /// When the run fails; the last checkpoint is on disk then.
     pub async fn run(self, stop: StopRequests) -> Result<Summary, RunError> {
-        let Self { options, screen, dataset, store, mut trainer, resumed, numerics, journal, run_id, doors } =
-            self;
+        let Self {
+            options,
+            console,
+            dataset,
+            store,
+            mut trainer,
+            resumed,
+            numerics,
+            reporter,
+            run_id,
+            sockets,
+        } = self;
         let (layout, steps_total) = (trainer.layout().clone(), trainer.config().length().total);
         let (inbox, receiver) = mpsc::channel(INBOX);
         let internal = |what: &str| RunError::Internal(what.to_owned());
-        let here = doors.local_address.clone();
-        let listeners = doors.listen()?;
+        let here = sockets.local_address.clone();
+        let listeners = sockets.listen()?;
         let (end_server, until) = watch::channel(());
         let precision = trainer.config().wire_dtype;
         let names = options.local.as_ref().map(Local::names).unwrap_or_default();
@@ -300,7 +327,7 @@ impl Prepared {
         ));
         let asking = tokio::spawn(forward(stop, inbox.clone()));
         let local = match &options.local {
-            Some(local) => Some(LocalWorkers::start(local, &here, &screen, &inbox)?),
+            Some(local) => Some(LocalWorkers::start(local, &here, &console, &inbox)?),
             None => None,
         };
 
@@ -311,10 +338,8 @@ impl Prepared {
             let _ = written.blocking_send(done.into());
         });
         let writer = writer.map_err(|source| RunError::Thread { name: "checkpoint", source })?;
-        trainer.set_threads(
-            std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).min(ARITHMETIC_THREADS_MAX),
-        );
-        let mut driver = Driver::new(rules(&options, run_id, numerics), trainer, journal, writer);
+        trainer.set_threads(arithmetic_threads());
+        let mut driver = Driver::new(rules(&options, run_id, numerics), trainer, reporter, writer);
         if resumed {
             driver.resumed();
         }
@@ -345,6 +370,11 @@ impl Prepared {
     }
 }
 
+/// Threads that add gradients and update parameters.
+fn arithmetic_threads() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).min(ARITHMETIC_THREADS_MAX)
+}
+
 /// What the driver has to know of the options.
 fn rules(options: &Options, run_id: String, numerics: Option<NumericsDigest>) -> Rules {
     Rules {
@@ -371,7 +401,7 @@ fn summarize(
     dataset: String,
     steps_total: u64,
     root: &Path,
-    layout: &common::params::Layout,
+    layout: &common::model::params::Layout,
 ) -> Summary {
     let Ended { test, checkpoint, trained: (train_seconds, samples) } = ended;
     let [(_, model), (_, optimizer), _] = checkpoint.encode(layout);

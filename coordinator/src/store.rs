@@ -12,12 +12,12 @@ use common::checkpoint::{
     Checkpoint, CheckpointError, MANIFEST_BYTES_MAX, MANIFEST_FILE, MODEL_FILE, Manifest, OPTIMIZER_FILE,
     Verified, difference, tensors_bytes_max,
 };
-use common::config::{DATA_FIELDS, RunConfig};
 use common::ids::Step;
-use common::params::Layout;
+use common::model::params::Layout;
+use common::train::config::{DATA_FIELDS, RunConfig};
 use disk::{Disk, FileSystem};
-use shell::files::{FileError, open_lock};
-use shell::printable;
+use host::files::{FileError, open_lock};
+use host::printable;
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::io;

@@ -6,11 +6,11 @@
 //! buffers are in use as in a run.
 
 use common::ids::{Incarnation, Rank, Round};
-use common::metrics::Totals;
 use common::model::ModelSpec;
-use common::precision::Precision;
+use common::reduce::precision::Precision;
+use common::reduce::tree::Node;
 use common::rng::Stream;
-use common::tree::Node;
+use common::train::metrics::Totals;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use prost::Message;
 use proto::inbound::{CoordinatorDecoder, WorkerDecoder};

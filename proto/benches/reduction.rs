@@ -5,10 +5,10 @@
 //! added as early as can be) or in reverse (nothing changes but who waits). Throughput is in bytes of the gradients
 //! that are put in. Filling them is not in the time.
 
-use common::metrics::Totals;
-use common::precision::Precision;
+use common::reduce::precision::Precision;
+use common::reduce::tree::{Node, Reduction, Tree};
 use common::rng::Stream;
-use common::tree::{Node, Reduction, Tree};
+use common::train::metrics::Totals;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use proto::message::AnswerBody;
 use proto::values::{Buffers, Values};

@@ -1,9 +1,9 @@
 //! Everything that can be wrong with a message from the wire.
 
+use common::data::samples::SamplesError;
 use common::model::ModelError;
-use common::precision::Precision;
-use common::sample::SamplesError;
-use common::tree::Node;
+use common::reduce::precision::Precision;
+use common::reduce::tree::Node;
 
 /// Why a message is refused. The peer that sent it is to be dropped, and told: so nothing in here comes from anywhere but
 /// the message itself and the run's configuration.

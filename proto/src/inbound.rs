@@ -11,14 +11,14 @@ use crate::tensor::{self, Assembly, Elsewhere, Read};
 use crate::values::{Buffers, Values};
 use crate::wire::{self, from_coordinator, from_worker};
 use crate::{PROTOCOL_VERSION, WireError};
+use common::data::samples::Samples;
 use common::ids::{Incarnation, Instance, Rank, Round};
-use common::metrics::{Confusion, Totals};
 use common::model::ModelSpec;
-use common::numerics::NumericsDigest;
-use common::precision::Precision;
 use common::protocol::coordinator::PIECE_LEAVES_MAX;
-use common::sample::Samples;
-use common::tree::{LEAVES_MAX, Node, Tree};
+use common::reduce::precision::Precision;
+use common::reduce::tree::{LEAVES_MAX, Node, Tree};
+use common::selftest::NumericsDigest;
+use common::train::metrics::{Confusion, Totals};
 
 /// Longest time between heartbeats or to a timeout that a coordinator may ask for: an hour.
 const PULSE_MS_MAX: u64 = 3_600_000;

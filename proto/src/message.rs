@@ -1,14 +1,14 @@
 //! What the two sides mean to say, in `common`'s types: complete, checked, and free of wire details.
 
 use crate::values::Values;
+use common::data::samples::Samples;
 use common::ids::{Incarnation, Instance, Rank, Round};
-use common::metrics::{Confusion, Totals};
 use common::model::ModelSpec;
-use common::numerics::NumericsDigest;
-use common::parallel;
-use common::precision::Precision;
-use common::sample::Samples;
-use common::tree::{Node, Tree};
+use common::reduce::parallel;
+use common::reduce::precision::Precision;
+use common::reduce::tree::{Node, Tree};
+use common::selftest::NumericsDigest;
+use common::train::metrics::{Confusion, Totals};
 use std::num::NonZeroUsize;
 
 /// Longest name of a worker, in bytes.

@@ -9,8 +9,8 @@ use crate::values::Values;
 use crate::wire::{self, from_coordinator, from_worker};
 use crate::{PROTOCOL_VERSION, tensor};
 use common::model::ModelSpec;
-use common::precision::Precision;
-use common::tree::Node;
+use common::reduce::precision::Precision;
+use common::reduce::tree::Node;
 use std::sync::Arc;
 
 /// The wire messages of one message to a worker.
@@ -109,7 +109,7 @@ fn to_piece(piece: Piece) -> Vec<wire::FromCoordinator> {
         tree_leaves: piece.tree.leaves(),
         node: Some(to_node(piece.node)),
     };
-    let leaf = |samples: common::sample::Samples| {
+    let leaf = |samples: common::data::samples::Samples| {
         let (pixels, labels) = samples.into_parts();
         from_coordinator::Message::Leaf(wire::LeafSamples { pixels: pixels.into(), labels: labels.into() })
     };

@@ -5,7 +5,7 @@
 
 use crate::tensor;
 use crate::wire::{self, Chunk, from_coordinator::Message};
-use common::precision::Precision;
+use common::reduce::precision::Precision;
 use std::sync::{Arc, OnceLock};
 
 /// The values of one version of the parameters, and their chunks so far.

@@ -10,7 +10,7 @@ use crate::message::Inspection;
 use crate::values::{Buffers, Values};
 use crate::wire::chunk::Place;
 use crate::wire::{Chunk, Dtype, TensorHead};
-use common::precision::{self, Precision};
+use common::reduce::precision::{self, Precision};
 use std::borrow::Cow;
 use std::fmt;
 

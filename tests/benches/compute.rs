@@ -1,7 +1,7 @@
 //! What one worker thread computes when it has nobody to talk to: gradients of leaves, over and over.
 //!
 //! `cargo bench --workspace --bench compute` prints samples a second as JSON. It is the worker's own arithmetic, on its
-//! allocator, without threads, messages or parameters that change. `tests/peers/compare --parts share` starts two of
+//! allocator, without threads, messages or parameters that change. `tests/compare/compare --parts share` starts two of
 //! these at once, one on each core, and sets a cluster's speed against their sum: hence `--begin-at`, which makes them
 //! measure in the same seconds, and `--checkpoint`, because the speed depends on the parameters (a closed ReLU costs
 //! nothing). Images are the embedded digits, or MNIST's if `MNIST_DIR` names its folder.
@@ -10,17 +10,17 @@
 
 use clap::Parser;
 use common::checkpoint::{MANIFEST_FILE, MODEL_FILE, Manifest, OPTIMIZER_FILE};
+use common::data::sampler::Plan;
+use common::data::samples::Samples;
 use common::ids::Epoch;
-use common::leaf::Plan;
 use common::model::ModelSpec;
-use common::optim::{Moments, OptimizerSpec};
-use common::params::Init;
-use common::sample::Samples;
+use common::model::params::Init;
+use common::train::optim::{Moments, OptimizerSpec};
 use coordinator::dataset::{self, DatasetChoice};
-use coordinator::report::screen::Screen;
+use coordinator::observe::console::Console;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
-use worker::model::Network;
+use worker::engine::network::Network;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -104,7 +104,7 @@ fn parameters(model: &ModelSpec, checkpoint: Option<&Path>) -> anyhow::Result<Ve
 fn leaves(micro_batch: u32, rank: usize, world: usize) -> anyhow::Result<Vec<Samples>> {
     let folder = std::env::var_os("MNIST_DIR").map(PathBuf::from);
     let choice = if folder.is_some() { DatasetChoice::Mnist } else { DatasetChoice::Digits };
-    let samples = dataset::load(&choice, folder.as_deref(), &Screen::silent())?.train;
+    let samples = dataset::load(&choice, folder.as_deref(), &Console::silent())?.train;
     let order = Plan::new(samples.len() as u32, micro_batch, micro_batch, SEED).order(Epoch(0));
     let whole = order.chunks_exact(micro_batch as usize);
     let leaves: Vec<Samples> =

@@ -9,7 +9,7 @@
 
 use clap::Parser;
 use coordinator::cli::Flags;
-use coordinator::report::screen::Screen;
+use coordinator::observe::console::Console;
 use coordinator::run::{Listen, Options};
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
@@ -72,7 +72,7 @@ fn measure(model: &[&str], steps: u32, workers: u32) -> anyhow::Result<f64> {
     let sgd = ["--optimizer", "sgd", "--momentum", "0", "--lr", "1e-6", "--checkpoint-every", "0"];
     let flags = [&place[..], &["--dataset", data.folder()], &steps, &sgd, model].concat();
     let options = Options { listen: Listen::Unix, ..Flags::try_parse_from(flags)?.options()? };
-    let prepared = coordinator::run::prepare(options, &Screen::silent())?;
+    let prepared = coordinator::run::prepare(options, &Console::silent())?;
     let address = prepared.local_address().to_owned();
     let children: Vec<Child> = (0..workers).map(|index| start(&address, index)).collect::<Result<_, _>>()?;
     let (_never, stop) = watch::channel(0);

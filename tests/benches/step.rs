@@ -1,7 +1,7 @@
 //! A whole step in one process: coordinator and workers of one thread, real gradients of the CNN, over gRPC on loopback.
 //!
 //! `cargo bench --workspace --bench step`. Prints the median time of a step (the defaults: batch 128, leaves of 32,
-//! Adam), as the coordinator records it, after a warm-up. What processes of their own change, `tests/peers/compare
+//! Adam), as the coordinator records it, after a warm-up. What processes of their own change, `tests/compare/compare
 //! --parts training` and `share` measure. Images are the embedded digits, or MNIST's if `MNIST_DIR` names its folder.
 
 #![allow(clippy::print_stdout, reason = "a benchmark's result")]

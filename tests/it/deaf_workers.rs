@@ -23,7 +23,7 @@ fn two_deaf_workers_of_three_stop_no_run_and_are_named() {
             Ok(threads) => stopped.push(threads),
             Err(why) => {
                 let refused = "this test stops a worker's threads, which is not permitted here";
-                return shell::report(&format!("{refused}: {why}"));
+                return host::report(&format!("{refused}: {why}"));
             }
         }
         // One after the other: so the second one is idle when the first one's pieces are late again.

@@ -14,7 +14,7 @@ const HELLOS: usize = 200;
 /// A stranger's introductions, each as another process; to compute what they all have in common takes a while.
 fn strangers() -> impl Fn(&str) -> Hello {
     let first = hello("stranger");
-    move |name| Hello { name: name.to_owned(), instance: Instance(shell::random().max(1)), ..first.clone() }
+    move |name| Hello { name: name.to_owned(), instance: Instance(host::random().max(1)), ..first.clone() }
 }
 
 #[test]

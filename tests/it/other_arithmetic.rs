@@ -1,6 +1,6 @@
 //! Who computes other bits than a run stays out of it, unless the operator lets it in; who only comes by decides nothing.
 
-use common::numerics::NumericsDigest;
+use common::selftest::NumericsDigest;
 use nix::sys::signal::Signal;
 use proto::message::{Hello, WorkerMessage};
 use std::path::Path;

@@ -5,18 +5,18 @@
 //! nothing: `all open` is the worst case. Allocator and parameters are those that a real run starts with.
 
 use candle_core::{Device, Tensor, Var};
-use common::digits::{Half, draw};
+use common::data::digits::{Half, draw};
+use common::data::samples::{SIDE, Samples};
 use common::model::ModelSpec;
-use common::params::Init;
-use common::sample::{SIDE, Samples};
+use common::model::params::Init;
 use criterion::{
     BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime,
 };
 use std::hint::black_box;
 use std::io::Read;
 use std::time::Duration;
-use worker::model::Network;
-use worker::op::conv::{self, Backward, Forward, Geometry, Output};
+use worker::engine::network::Network;
+use worker::engine::op::conv::{self, Backward, Forward, Geometry, Output};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -159,7 +159,7 @@ fn mnist(folder: &str, n: usize) -> Samples {
         flate2::read::GzDecoder::new(file).read_to_end(&mut content).expect("gzip data");
         content
     };
-    let all = common::idx::parse(read("train-images-idx3-ubyte"), read("train-labels-idx1-ubyte"));
+    let all = common::data::idx::parse(read("train-images-idx3-ubyte"), read("train-labels-idx1-ubyte"));
     let all = all.expect("IDX files");
     let side = SIDE * SIDE;
     Samples::new(all.pixels()[..n * side].to_vec(), all.labels()[..n].to_vec()).expect("a part of MNIST")

@@ -3,8 +3,8 @@
 use crate::driver::Options;
 use clap::Parser;
 use common::ids::Instance;
-use shell::files::{Links, read_regular};
-use shell::logging::LogFormat;
+use host::files::{Links, read_regular};
+use host::logging::LogFormat;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -52,7 +52,7 @@ impl Flags {
     pub fn options(&self) -> Options {
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
         // A hello has no 0.
-        let instance = Instance(shell::random().max(1));
+        let instance = Instance(host::random().max(1));
         Options {
             connect: self.connect.clone(),
             name: self.name.clone().unwrap_or_else(|| default_name(instance)),
@@ -74,7 +74,7 @@ fn default_name(instance: Instance) -> String {
 }
 
 fn address(text: &str) -> Result<String, String> {
-    if shell::local_socket::name_of(text).is_some_and(|name| !name.is_empty()) {
+    if host::local_socket::name_of(text).is_some_and(|name| !name.is_empty()) {
         return Ok(text.to_owned());
     }
     let parts = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));

@@ -3,14 +3,14 @@
 //! Decides nothing: when to dial and what to do about a broken stream is the machine's business.
 
 use crate::driver::Input;
-use crate::lane::Lane;
+use crate::shared_memory::SharedChannel;
 use futures_util::{StreamExt, stream};
+use host::trace::{self, Track};
 use hyper_util::rt::TokioIo;
 use proto::inbound::CoordinatorDecoder;
 use proto::message::{CoordinatorMessage, Sharing, WorkerMessage};
 use proto::wire::cluster_client::ClusterClient;
 use proto::{FRAME_BYTES, MESSAGE_BYTES_MAX, MESSAGES_AT_ONCE, STILL_ARRIVING, WINDOW_BYTES, outbound};
-use shell::trace::{self, Track};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -94,18 +94,18 @@ impl Reader {
         messages: mpsc::Receiver<WorkerMessage>,
     ) -> Result<(), String> {
         let (channel, process) = connect(&self.address).await?;
-        let lane = process.and_then(Lane::create).map(Arc::new);
-        let first = [Some(hello), lane.as_ref().map(|lane| lane.offer())];
+        let shared = process.and_then(SharedChannel::create).map(Arc::new);
+        let first = [Some(hello), shared.as_ref().map(|shared| shared.offer())];
         let messages = stream::iter(first.into_iter().flatten()).chain(ReceiverStream::new(messages));
         let mut client = ClusterClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        let (own, row) = (lane.clone(), Track::new("out"));
+        let (own, row) = (shared.clone(), Track::new("out"));
         let wire = messages.flat_map(move |message| {
             // Dropped when HTTP/2 has taken all of it.
             let sending = row.span("send");
-            let lease = own.as_ref().and_then(|lane| lane.lease(&message));
+            let lease = own.as_ref().and_then(|shared| shared.lease(&message));
             let place = move |at, bytes: &[u8]| lease.as_ref()?.write(at, bytes).ok();
             let wire = trace::each("encode", outbound::from_worker(message, place));
-            shell::paced(wire.inspect(move |_| _ = &sending), MESSAGES_AT_ONCE)
+            host::paced(wire.inspect(move |_| _ = &sending), MESSAGES_AT_ONCE)
         });
         let response = client.join(wire).await.map_err(|status| status.message().to_owned())?;
         let mut stream = response.into_inner();
@@ -118,7 +118,7 @@ impl Reader {
                 self.answer(Some(WorkerMessage::Sharing(Sharing::Released)))?;
             }
             if let Some(CoordinatorMessage::Sharing(step)) = message {
-                self.answer(lane.as_ref().and_then(|lane| lane.share(step, &mut decoder)))?;
+                self.answer(shared.as_ref().and_then(|shared| shared.share(step, &mut decoder)))?;
                 continue;
             }
             if message.is_none() && told.elapsed() < STILL_ARRIVING {
@@ -141,7 +141,7 @@ impl Reader {
 
 /// A channel; to a coordinator on this machine also the process that it is, if that can be told.
 async fn connect(address: &str) -> Result<(Channel, Option<NonZeroU32>), String> {
-    let local = shell::local_socket::name_of(address);
+    let local = host::local_socket::name_of(address);
     let authority = if local.is_some() { "localhost" } else { address };
     let endpoint = Endpoint::from_shared(format!("http://{authority}"))
         .map_err(|error| format!("{address} is not an address: {error}"))?
@@ -153,14 +153,14 @@ async fn connect(address: &str) -> Result<(Channel, Option<NonZeroU32>), String>
         let address = address.to_owned();
         let open = move |_| {
             let address = address.clone();
-            async move { shell::tcp::connect(&address).await.map(TokioIo::new) }
+            async move { host::tcp::connect(&address).await.map(TokioIo::new) }
         };
         let connected = endpoint.connect_with_connector(tower::service_fn(open)).await;
         return connected.map(|channel| (channel, None)).map_err(|error| describe(&error));
     };
-    let stream = shell::local_socket::connect(name).map_err(|error| error.to_string())?;
+    let stream = host::local_socket::connect(name).map_err(|error| error.to_string())?;
     // Whoever was first has the name: before he is told anything, it must be clear that he is no other user.
-    let process = shell::local_socket::process_of_peer(&stream)
+    let process = host::local_socket::process_of_peer(&stream)
         .map_err(|error| format!("no coordinator of this user listens on {address}: {error}"))?;
     let mut stream = Some(TokioIo::new(stream));
     // A dial is one connection: when that breaks, the machine decides what comes next.

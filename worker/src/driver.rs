@@ -4,16 +4,16 @@
 //! sending and computing. The task ends when the machine says `Exit`.
 
 use crate::client::Connection;
-use crate::compute::{Computed, Outcome, Parameters, Pool};
-use crate::numerics;
+use crate::pool::{Computed, Outcome, Parameters, Pool};
+use crate::selftest;
 use common::ids::{Incarnation, Instance};
 use common::model::ModelSpec;
-use common::numerics::NumericsDigest;
-use common::precision::Precision;
 use common::protocol::worker::{Action, Event, Exit, Pulse, Timing, Worker};
+use common::reduce::precision::Precision;
+use common::selftest::NumericsDigest;
+use host::clock::Clock;
+use host::stop::StopRequests;
 use proto::message::{Answer, CoordinatorMessage, Hello, Inspection, Piece, Spare, Welcome, WorkerMessage};
-use shell::clock::Clock;
-use shell::stop::StopRequests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,7 +96,7 @@ pub async fn run(options: Options, mut stop: StopRequests) -> Result<Exit, Worke
     };
     let threads = options.threads;
     let pool = Pool::start(threads, deliver).map_err(|source| WorkerError::Threads { threads, source })?;
-    let numerics = tokio::task::spawn_blocking(numerics::digest).await;
+    let numerics = tokio::task::spawn_blocking(selftest::digest).await;
     let numerics = match numerics {
         Ok(numerics) => numerics.map_err(|error| WorkerError::Compute(error.to_string()))?,
         Err(error) => return Err(WorkerError::Compute(error.to_string())),
@@ -141,7 +141,7 @@ struct Driver {
     /// Pieces that arrived and that the machine has not yet asked to compute: at most one.
     arrived: Option<Piece>,
     /// Sums that the machine has not yet asked to send, by piece: at most one.
-    finished: BTreeMap<(u64, common::tree::Node), (Incarnation, Computed)>,
+    finished: BTreeMap<(u64, common::reduce::tree::Node), (Incarnation, Computed)>,
     pool: Pool,
 }
 

@@ -1,7 +1,7 @@
 //! The `worker` program: flags, logs, signals, exit code. All else is in the library.
 
 use common::protocol::worker::Exit;
-use shell::trace::Begin;
+use host::trace::Begin;
 use std::process::ExitCode;
 use worker::cli::Flags;
 
@@ -10,21 +10,21 @@ use worker::cli::Flags;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let flags: Flags = shell::args::parse();
-    shell::logging::init(flags.log_format, "info", std::io::stderr);
-    shell::exit_code("worker", run(&flags))
+    let flags: Flags = host::args::parse();
+    host::logging::init(flags.log_format, "info", std::io::stderr);
+    host::exit_code("worker", run(&flags))
 }
 
 fn run(flags: &Flags) -> anyhow::Result<()> {
     let options = flags.options();
     if let Some(path) = &flags.trace {
-        let started = shell::trace::start(path, &format!("worker {}", options.name), Begin::Join);
+        let started = host::trace::start(path, &format!("worker {}", options.name), Begin::Join);
         started.map_err(|error| anyhow::anyhow!("--trace {}: {error}", path.display()))?;
     }
     // The network's one task is rarely busy; the compute threads are not the runtime's.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let exit = runtime.block_on(async {
-        let stop = shell::stop::on_signals(flags.until_stdin_closes)?;
+        let stop = host::stop::on_signals(flags.until_stdin_closes)?;
         anyhow::Ok(worker::run(options, stop).await?)
     });
     // A look-up of a name, or a compute thread, may hang: it is not waited for.

@@ -1,6 +1,6 @@
 //! Flat slices as safetensors files and back: one tensor for each of the layout, under a prefix for each slice.
 
-use crate::params::Layout;
+use crate::model::params::Layout;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 /// Why bytes are not the tensors that were expected.

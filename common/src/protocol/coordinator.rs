@@ -8,12 +8,12 @@ mod admission;
 mod arithmetic;
 mod audits;
 mod bounds;
-mod deal;
 mod event;
 mod limits;
 mod member;
 mod offences;
 mod opinions;
+mod scheduler;
 mod timeouts;
 
 pub use self::arithmetic::{OtherArithmetic, Settled, SettledBy};
@@ -29,7 +29,7 @@ use self::offences::Offences;
 use self::opinions::{Cases, Finding, Opinion, Witness};
 use super::queue::Queue;
 use crate::ids::{Incarnation, Round};
-use crate::tree::Node;
+use crate::reduce::tree::Node;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most leaves of a piece: bounds what one death costs and what a worker must hold at once.
@@ -143,7 +143,7 @@ impl Coordinator {
         self.fill_places(&mut actions);
         self.dispute(now_us, &mut actions);
         self.settle(now_us, &mut actions);
-        self.deal(now_us, &mut actions);
+        self.schedule(now_us, &mut actions);
         self.look_for_drops(now_us);
         actions
     }

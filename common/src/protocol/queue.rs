@@ -3,7 +3,7 @@
 //! A *piece* is a node of the reduction tree: a worker computes all leaves below it and answers with their sum.
 //! Decides sizes; knows nothing of connections or deadlines.
 
-use crate::tree::{Node, Tree};
+use crate::reduce::tree::{Node, Tree};
 
 /// The state of a round's leaves.
 #[derive(Debug)]

@@ -4,8 +4,8 @@
 //! with growing pauses, and is a new incarnation. This machine never sees samples, parameters or gradients.
 
 use crate::ids::{Incarnation, Round};
+use crate::reduce::tree::Node;
 use crate::rng::Stream;
-use crate::tree::Node;
 
 /// The first pause before dialling again; each further one is twice as long.
 const BACKOFF_US_FIRST: u64 = 100_000;

@@ -1,12 +1,12 @@
 //! The flags that the numbers depend on.
 
 use clap::{Args, ValueEnum};
-use common::config::RunConfig;
 use common::model::ModelSpec;
-use common::optim::{Moments, OptimizerSpec};
-use common::params::Init;
-use common::precision::Precision;
-use common::schedule::{Schedule, Shape};
+use common::model::params::Init;
+use common::reduce::precision::Precision;
+use common::train::config::RunConfig;
+use common::train::optim::{Moments, OptimizerSpec};
+use common::train::schedule::{Schedule, Shape};
 
 /// How it is learnt: the same values give the same bits.
 #[derive(Clone, Debug, Args)]

@@ -6,7 +6,7 @@
 use super::download::Mirrors;
 use super::parts::{self, Part};
 use super::{Dataset, DatasetError};
-use common::config::hex;
+use common::train::config::hex;
 use etcetera::BaseStrategy;
 use indicatif::MultiProgress;
 use sha2::{Digest, Sha256};

@@ -4,12 +4,12 @@
 //! header may announce [`PART_BYTES_MAX`] at most, and what was read becomes the samples where it lies.
 
 use super::{Dataset, DatasetError};
-use common::config::hex;
-use common::idx::{self, IdxError, Kind};
-use common::sample::{Samples, SamplesError};
+use common::data::idx::{self, IdxError, Kind};
+use common::data::samples::{Samples, SamplesError};
+use common::train::config::hex;
 use flate2::bufread::MultiGzDecoder;
+use host::files::{Links, open_regular};
 use sha2::{Digest, Sha256};
-use shell::files::{Links, open_regular};
 use std::cmp::Ordering;
 use std::fs;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};

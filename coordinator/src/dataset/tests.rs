@@ -2,9 +2,9 @@ use super::download::tests::server::{Reply, Server};
 use super::download::tests::{PATIENT, gzip, mirrors, names};
 use super::parts::{PART_BYTES_MAX, PARTS};
 use super::*;
-use common::config::hex;
-use common::idx;
-use common::sample::CLASSES;
+use common::data::idx;
+use common::data::samples::CLASSES;
+use common::train::config::hex;
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::io::Write;
@@ -233,7 +233,7 @@ fn a_wrong_file_is_named_and_left_alone_whatever_the_choice() {
 #[test]
 fn the_real_mnist_is_read_where_the_environment_says_it_lies() {
     let Some(folder) = std::env::var_os("MNIST_DIR").filter(|folder| !folder.is_empty()) else {
-        shell::report("MNIST_DIR is not set: the real MNIST was not read");
+        host::report("MNIST_DIR is not set: the real MNIST was not read");
         return;
     };
     // From where it lies or not at all.

@@ -1,6 +1,6 @@
 //! The few things that a store asks of a file system, so that a test can let each of them fail.
 
-use shell::files::{self, FileError, Links};
+use host::files::{self, FileError, Links};
 use std::fmt::Debug;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};

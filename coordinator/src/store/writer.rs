@@ -6,7 +6,7 @@
 use super::{Expected, Store, StoreError};
 use common::checkpoint::{Checkpoint, Verified};
 use common::ids::Step;
-use common::params::Layout;
+use common::model::params::Layout;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -2,8 +2,8 @@ use super::*;
 use crate::outbound;
 use crate::parameters::EncodedParameters;
 use crate::wire::chunk::Place;
-use common::precision::Precision;
-use common::sample::PIXELS;
+use common::data::samples::PIXELS;
+use common::reduce::precision::Precision;
 use proptest::prelude::*;
 use std::sync::Arc;
 

@@ -16,9 +16,9 @@
 mod measured;
 
 use clap::Parser;
-use common::sample::PIXELS;
+use common::data::samples::PIXELS;
 use coordinator::cli::Flags;
-use coordinator::report::screen::Screen;
+use coordinator::observe::console::Console;
 use coordinator::run::{Listen, Options};
 use measured::{Measured, relay};
 use std::process::{Command, Stdio};
@@ -151,7 +151,7 @@ fn measure(model: &[&str], steps: u32, workers: u32, counting: bool) -> anyhow::
     let flags = [&place[..], &["--dataset", data.folder()], &cut, &sgd, &patient, model].concat();
     let listen = if counting { Listen::Tcp("127.0.0.1:0".to_owned()) } else { Listen::Unix };
     let options = Options { listen, ..Flags::try_parse_from(flags)?.options()? };
-    let prepared = coordinator::run::prepare(options, &Screen::silent())?;
+    let prepared = coordinator::run::prepare(options, &Console::silent())?;
     let address = prepared.local_address().to_owned();
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["--instant-workers", &address, &count, &steps.to_string(), &counting.to_string()]);

@@ -7,7 +7,7 @@
 use super::opinions::Witness;
 use super::{Action, Cause, Coordinator, Limits, Member, Numerics, Refusal};
 use crate::ids::{Incarnation, Instance, Rank};
-use crate::numerics::NumericsDigest;
+use crate::selftest::NumericsDigest;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Who knocks.

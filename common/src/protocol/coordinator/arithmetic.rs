@@ -7,7 +7,7 @@
 //! 3. Where they are relaxed all are let in, and it is said of each what is lost.
 
 use super::{Action, Cause, Coordinator, Numerics};
-use crate::numerics::NumericsDigest;
+use crate::selftest::NumericsDigest;
 use std::fmt;
 
 /// The arithmetic that a run is held to.

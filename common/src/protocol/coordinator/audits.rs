@@ -6,8 +6,8 @@
 use super::opinions::{Case, Opinion, Witness};
 use super::{Action, Cause, Coordinator, Member};
 use crate::ids::{Incarnation, Instance, Round};
+use crate::reduce::tree::Node;
 use crate::rng::Stream;
-use crate::tree::Node;
 
 /// Parts that a share is counted in.
 pub const SHARE_PARTS: u32 = 1_000_000;

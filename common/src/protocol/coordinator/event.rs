@@ -2,8 +2,8 @@
 
 use super::{OtherArithmetic, QUARANTINE_AFTER};
 use crate::ids::{Incarnation, Instance, Rank, Round};
-use crate::numerics::NumericsDigest;
-use crate::tree::Node;
+use crate::reduce::tree::Node;
+use crate::selftest::NumericsDigest;
 
 /// What a finished piece was worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! A worker that has a place in the run. Decides nothing.
 
 use crate::ids::{Instance, Rank, Round};
-use crate::numerics::NumericsDigest;
-use crate::tree::Node;
+use crate::reduce::tree::Node;
+use crate::selftest::NumericsDigest;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How long a member's speed is believed at most: one that was slow, and got nothing since, gets another chance then, if it

@@ -22,7 +22,7 @@ pub(super) use record::{Case, Cases, Finding, Opinion, Witness};
 use super::timeouts::Period;
 use super::{Action, Cause, Coordinator, Member, Purpose, Work};
 use crate::ids::{Incarnation, Round};
-use crate::tree::Node;
+use crate::reduce::tree::Node;
 
 /// One may be broken, and two may be broken in the same way: the third decides.
 pub(super) const OPINIONS_NEEDED: usize = 3;

@@ -7,11 +7,11 @@ mod identity;
 mod opinions;
 mod speed;
 
-use super::deal::WAITING_NOTICE_US;
+use super::scheduler::WAITING_NOTICE_US;
 use super::timeouts::LATE_AFTER_US_MIN;
 use super::*;
 use crate::ids::{Instance, Rank};
-use crate::numerics::NumericsDigest;
+use crate::selftest::NumericsDigest;
 
 const LIMITS: Limits = Limits {
     start: 1,

@@ -16,11 +16,11 @@
 //!    for such members no longer than the least time of rule 6, however many come; no longer than that waits a piece that is
 //!    doubted for their opinions.
 //!
-//! Who gets which piece otherwise is decided in `deal`.
+//! Who gets which piece otherwise is decided in `scheduler`.
 
 use super::{Action, Cause, Coordinator, Member, Work};
 use crate::ids::Incarnation;
-use crate::tree::Node;
+use crate::reduce::tree::Node;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How long a piece may take per leaf and thread before any has been measured.

@@ -6,7 +6,7 @@
 
 use super::super::disk::{Disk, NewFile};
 use common::rng::Stream;
-use shell::files::{FileError, Kind};
+use host::files::{FileError, Kind};
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};

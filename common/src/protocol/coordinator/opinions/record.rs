@@ -2,9 +2,9 @@
 
 use super::OPINIONS_MAX;
 use crate::ids::Instance;
-use crate::numerics::NumericsDigest;
 use crate::protocol::coordinator::{Member, Purpose};
-use crate::tree::Node;
+use crate::reduce::tree::Node;
+use crate::selftest::NumericsDigest;
 use std::collections::BTreeMap;
 
 /// Who gave an opinion.

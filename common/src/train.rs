@@ -1,0 +1,6 @@
+//! How a network is trained: the configuration of a run, the learning-rate schedule, the optimizer, and the metrics.
+
+pub mod config;
+pub mod metrics;
+pub mod optim;
+pub mod schedule;

@@ -1,0 +1,286 @@
+//! The optimizers: SGD, Adam and AdamW on flat slices, with PyTorch's formulas.
+//!
+//! What is done to one element stands in `rule`, what comes before in `mean`; here is what an optimizer consists of, and
+//! how its pass over all elements is divided. The moments are plain slices, so they can be checkpointed.
+
+pub use mean::GradientSum;
+
+use crate::reduce::parallel;
+use crate::reduce::precision::are_finite;
+use rule::Rule;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::num::NonZeroUsize;
+
+/// Elements that are worked on in one go: with mean and two slots 64 KiB, half of a core's second cache or less.
+const BLOCK: usize = 4096;
+
+/// An optimizer and its constants.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerSpec {
+    /// `torch.optim.SGD`, without dampening.
+    Sgd {
+        /// Share of the old direction that is kept, in `[0, 1)`.
+        momentum: f64,
+        /// Whether to look ahead (Sutskever et al. 2013); needs momentum.
+        nesterov: bool,
+        /// L2 penalty, added to the gradient.
+        weight_decay: f64,
+    },
+    /// `torch.optim.Adam` (Kingma and Ba 2015).
+    Adam(Moments),
+    /// `torch.optim.AdamW`: weight decay apart from the gradient (Loshchilov and Hutter 2019).
+    AdamW(Moments),
+}
+
+/// Constants of Adam and AdamW.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Moments {
+    /// Decay of the mean, in `[0, 1)`.
+    pub beta1: f64,
+    /// Decay of the mean square, in `[0, 1)`.
+    pub beta2: f64,
+    /// Added to the denominator, above 0.
+    pub eps: f64,
+    /// Weight decay, 0 or more.
+    pub weight_decay: f64,
+}
+
+impl Moments {
+    /// PyTorch's defaults with this weight decay.
+    #[must_use]
+    pub fn new(weight_decay: f64) -> Self {
+        Self { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay }
+    }
+}
+
+/// Why an optimizer can't be.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum OptimError {
+    /// A constant out of its range.
+    #[error("{name} is {got}; it must be {range}")]
+    Range {
+        /// The constant.
+        name: &'static str,
+        /// Its value.
+        got: f64,
+        /// What it may be.
+        range: &'static str,
+    },
+    /// Nesterov momentum without momentum.
+    #[error("nesterov needs a momentum above 0")]
+    Nesterov,
+    /// A saved state of another optimizer or model.
+    #[error("the optimizer's state must be {expected}, the saved one is {got}")]
+    State {
+        /// Names and lengths wanted.
+        expected: String,
+        /// Names and lengths found.
+        got: String,
+    },
+}
+
+impl OptimizerSpec {
+    /// Checks the constants' ranges.
+    ///
+    /// # Errors
+    /// When one is out of range or not a number, or Nesterov is asked for without momentum.
+    pub fn validate(&self) -> Result<(), OptimError> {
+        let check = |name, got: f64, range, ok: bool| {
+            if ok { Ok(()) } else { Err(OptimError::Range { name, got, range }) }
+        };
+        let share = |name, v: f64| check(name, v, "at least 0 and below 1", (0.0..1.0).contains(&v));
+        let decay = |v: f64| check("weight decay", v, "0 or more and finite", v >= 0.0 && v.is_finite());
+        match *self {
+            Self::Sgd { momentum, nesterov, weight_decay } => {
+                share("momentum", momentum)?;
+                decay(weight_decay)?;
+                if nesterov && momentum == 0.0 { Err(OptimError::Nesterov) } else { Ok(()) }
+            }
+            Self::Adam(m) | Self::AdamW(m) => {
+                share("beta1", m.beta1)?;
+                share("beta2", m.beta2)?;
+                check("eps", m.eps, "above 0 and finite", m.eps > 0.0 && m.eps.is_finite())?;
+                decay(m.weight_decay)
+            }
+        }
+    }
+
+    /// Names of the state's slices, as in PyTorch's `state_dict`; each is as long as the parameters.
+    #[must_use]
+    pub fn slots(&self) -> &'static [&'static str] {
+        match self {
+            Self::Sgd { momentum, .. } if *momentum == 0.0 => &[],
+            Self::Sgd { .. } => &["momentum_buffer"],
+            Self::Adam(_) | Self::AdamW(_) => &["exp_avg", "exp_avg_sq"],
+        }
+    }
+}
+
+impl fmt::Display for OptimizerSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sgd { momentum, nesterov, weight_decay } => {
+                write!(f, "sgd(momentum {momentum}, nesterov {nesterov}, weight decay {weight_decay})")
+            }
+            Self::Adam(m) | Self::AdamW(m) => {
+                let name = if matches!(self, Self::Adam(_)) { "adam" } else { "adamw" };
+                let Moments { beta1, beta2, eps, weight_decay } = m;
+                write!(f, "{name}(beta1 {beta1}, beta2 {beta2}, eps {eps}, weight decay {weight_decay})")
+            }
+        }
+    }
+}
+
+/// What a step found on its way.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[must_use]
+pub struct Stepped {
+    /// L2 norm of the mean gradient before clipping, added up in f64 in an order that depends on its length alone.
+    pub grad_norm: f64,
+    /// What holds an infinity or a NaN after it.
+    pub non_finite: Option<NonFinite>,
+}
+
+/// What is not finite after a step: training must not go on with it, nor a checkpoint keep it. Where several are, it is
+/// the one from which the others follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NonFinite {
+    /// The mean gradient.
+    Gradient,
+    /// The optimizer's slot of that name.
+    Slot(&'static str),
+    /// The parameters.
+    Parameters,
+}
+
+impl fmt::Display for NonFinite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gradient => f.write_str("gradient"),
+            Self::Slot(name) => write!(f, "optimizer's state {name}"),
+            Self::Parameters => f.write_str("updated model"),
+        }
+    }
+}
+
+/// An optimizer at work.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Optimizer {
+    spec: OptimizerSpec,
+    steps: u64,
+    /// In the order of [`OptimizerSpec::slots`].
+    slots: Vec<Vec<f32>>,
+}
+
+impl Optimizer {
+    /// One that has not stepped yet, for `len` parameters.
+    #[must_use]
+    pub fn new(spec: OptimizerSpec, len: usize) -> Self {
+        Self { spec, steps: 0, slots: vec![vec![0.0; len]; spec.slots().len()] }
+    }
+
+    /// One that has done `steps` steps, with its saved state.
+    ///
+    /// # Errors
+    /// When names or lengths are not this optimizer's.
+    pub fn restore(
+        spec: OptimizerSpec,
+        len: usize,
+        steps: u64,
+        saved: Vec<(String, Vec<f32>)>,
+    ) -> Result<Self, OptimError> {
+        let shape = |names: &mut dyn Iterator<Item = (&str, usize)>| {
+            let parts: Vec<String> = names.map(|(name, len)| format!("{name} [{len}]")).collect();
+            if parts.is_empty() { "empty".to_owned() } else { parts.join(", ") }
+        };
+        let expected = shape(&mut spec.slots().iter().map(|&name| (name, len)));
+        let got = shape(&mut saved.iter().map(|(name, values)| (name.as_str(), values.len())));
+        if expected != got {
+            return Err(OptimError::State { expected, got });
+        }
+        Ok(Self { spec, steps, slots: saved.into_iter().map(|(_, values)| values).collect() })
+    }
+
+    /// Steps done.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// The state to save: names and values, each as long as the parameters.
+    pub fn slots(&self) -> impl Iterator<Item = (&'static str, &[f32])> {
+        self.spec.slots().iter().copied().zip(self.slots.iter().map(Vec::as_slice))
+    }
+
+    /// One update of `params` by the mean of `sum`, which is scaled so that its L2 norm is `clip` at most. Without
+    /// `clip` that is one pass over everything; with it the norm must be known first. `sum` is of no use after it.
+    ///
+    /// # Panics
+    /// When the lengths differ.
+    pub fn step(
+        &mut self,
+        params: &mut [f32],
+        mut sum: GradientSum<'_>,
+        clip: Option<f64>,
+        learning_rate: f64,
+        threads: NonZeroUsize,
+    ) -> Stepped {
+        assert_eq!(params.len(), sum.left.len(), "one gradient a parameter");
+        self.steps += 1;
+        let clipped = clip.map(|max| {
+            let norm = sum.average(threads);
+            (norm, mean::clip_scale(norm, max))
+        });
+        let scale = clipped.map_or(1.0, |(_, scale)| scale);
+        let rule = Rule::new(self.spec, self.steps, scale, learning_rate);
+        let (norm, is_finite) = self.pass(rule, params, sum, threads);
+        let grad_norm = clipped.map_or(norm, |(norm, _)| norm);
+        let non_finite = if !grad_norm.is_finite() {
+            Some(NonFinite::Gradient)
+        } else if is_finite {
+            None
+        } else {
+            let slot = self.slots().find(|(_, values)| !are_finite(values));
+            Some(slot.map_or(NonFinite::Parameters, |(name, _)| NonFinite::Slot(name)))
+        };
+        Stepped { grad_norm, non_finite }
+    }
+
+    /// Updates everything; returns the norm of the mean, and whether parameters and slots are finite after it.
+    fn pass(
+        &mut self,
+        rule: Rule,
+        params: &mut [f32],
+        sum: GradientSum<'_>,
+        threads: NonZeroUsize,
+    ) -> (f64, bool) {
+        let part = parallel::part_len(params.len(), threads);
+        let mut slots: Vec<_> = self.slots.iter_mut().map(|slot| slot.chunks_mut(part)).collect();
+        let jobs = params.chunks_mut(part).zip(sum.parts(part)).map(|(params, sum)| {
+            let mut slots: Vec<&mut [f32]> = slots.iter_mut().filter_map(Iterator::next).collect();
+            move || {
+                let (mut squares, mut is_finite) = (Vec::new(), true);
+                let mut mean = [0.0; BLOCK];
+                for (index, params) in params.chunks_mut(BLOCK).enumerate() {
+                    let (at, mean) = (index * BLOCK, &mut mean[..params.len()]);
+                    squares.push(sum.block(at, mean));
+                    is_finite &= rule.apply(at, params, mean, &mut slots);
+                }
+                (squares, is_finite)
+            }
+        });
+        let parts = parallel::all(jobs.collect());
+        let is_finite = parts.iter().all(|&(_, is_finite)| is_finite);
+        (mean::norm(parts.into_iter().flat_map(|(squares, _)| squares)), is_finite)
+    }
+}
+
+mod mean;
+mod rule;
+
+#[cfg(test)]
+mod reference;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+//! From the sum of a step's gradients to their mean, block by block, and the mean's norm.
+//!
+//! The sum comes with its last addition still to be made: for a large model, reading both sides here, where the update
+//! follows while a block is in the cache, saves a pass over the memory. What the update is, is decided in `rule`.
+
+use super::BLOCK;
+use crate::reduce::parallel;
+use crate::reduce::precision::Precision;
+use std::num::NonZeroUsize;
+
+/// What a step's gradients came to: `left + right`, each as long as the parameters.
+#[derive(Debug)]
+pub struct GradientSum<'a> {
+    /// The sum, or its left side.
+    pub left: &'a mut [f32],
+    /// What is to be added to it.
+    pub right: Option<&'a [f32]>,
+    /// To which that addition is rounded.
+    pub precision: Precision,
+    /// How many samples it is the sum over.
+    pub samples: f32,
+}
+
+impl<'a> GradientSum<'a> {
+    /// Cuts it into parts of `len` elements, but the last.
+    pub(super) fn parts(self, len: usize) -> impl Iterator<Item = GradientSum<'a>> {
+        let Self { left, right, precision, samples } = self;
+        assert!(
+            right.is_none_or(|right| right.len() == left.len()),
+            "gradients of one model have one length"
+        );
+        let mut right = right.map(|right| right.chunks(len));
+        left.chunks_mut(len).map(move |left| {
+            let right = right.as_mut().and_then(Iterator::next);
+            GradientSum { left, right, precision, samples }
+        })
+    }
+
+    /// Writes the mean of the block that begins at element `at` to `mean`; returns its sum of squares.
+    pub(super) fn block(&self, at: usize, mean: &mut [f32]) -> f64 {
+        let block = at..at + mean.len();
+        let left = &self.left[block.clone()];
+        match self.right {
+            None => mean.copy_from_slice(left),
+            Some(right) => {
+                let sides = left.iter().zip(&right[block]);
+                mean.iter_mut().zip(sides).for_each(|(sum, (left, right))| *sum = left + right);
+                self.precision.round(mean);
+            }
+        }
+        divide(mean, self.samples)
+    }
+
+    /// Leaves the mean in `left`; returns its L2 norm, added up in f64 in an order that depends on its length alone.
+    pub(super) fn average(&mut self, threads: NonZeroUsize) -> f64 {
+        let part = parallel::part_len(self.left.len(), threads);
+        let Self { left, right, precision, samples } = self;
+        let all = GradientSum { left, right: right.take(), precision: *precision, samples: *samples };
+        let jobs = all.parts(part).map(|part| {
+            move || {
+                let mut squares = Vec::new();
+                let mut mean = [0.0; BLOCK];
+                for at in (0..part.left.len()).step_by(BLOCK) {
+                    let end = part.left.len().min(at + BLOCK);
+                    let mean = &mut mean[..end - at];
+                    squares.push(part.block(at, mean));
+                    part.left[at..end].copy_from_slice(mean);
+                }
+                squares
+            }
+        });
+        let squares = parallel::all(jobs.collect());
+        self.samples = 1.0;
+        norm(squares.into_iter().flatten())
+    }
+}
+
+/// The L2 norm, from the blocks' sums of squares in their order.
+pub(super) fn norm(squares: impl Iterator<Item = f64>) -> f64 {
+    squares.sum::<f64>().sqrt()
+}
+
+/// What a gradient of length `norm` is to be multiplied with, so that it is not longer than `max`; 1 if it is shorter
+/// (`torch.nn.utils.clip_grad_norm_`).
+pub(super) fn clip_scale(norm: f64, max: f64) -> f32 {
+    (max / (norm + 1e-6)).min(1.0) as f32
+}
+
+/// Divides a block; returns its sum of squares.
+fn divide(block: &mut [f32], samples: f32) -> f64 {
+    // Eight sums side by side: one sum would wait for each addition before the next.
+    const LANES: usize = 8;
+    let mut squares = [0.0; LANES];
+    let mut take = |group: &mut [f32]| {
+        for (square, g) in squares.iter_mut().zip(group) {
+            *g /= samples;
+            *square += f64::from(*g) * f64::from(*g);
+        }
+    };
+    let (groups, rest) = block.as_chunks_mut::<LANES>();
+    groups.iter_mut().for_each(|group| take(group));
+    take(rest);
+    squares.into_iter().sum()
+}

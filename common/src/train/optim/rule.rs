@@ -1,0 +1,135 @@
+//! What a step does to each parameter: PyTorch's formulas, in f32, element by element in a fixed order of operations.
+//!
+//! What depends on the step alone is computed once, in f64. Called for a block that the cache holds, so that looking for
+//! what is not finite costs no memory.
+
+use super::{Moments, OptimizerSpec};
+use crate::reduce::precision::are_finite;
+
+/// One step's arithmetic.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Rule {
+    Sgd { rate: f32, momentum: f32, nesterov: bool, decay: f32, scale: f32 },
+    Adam(Adam),
+}
+
+/// The constants of Adam and AdamW in one step.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Adam {
+    /// Of the gradient.
+    scale: f32,
+    /// L2 penalty that goes into the gradient: Adam's.
+    coupled: f32,
+    /// Share that is taken straight off the parameter: AdamW's.
+    fade: f32,
+    /// 1 - beta1.
+    lerp: f32,
+    /// beta2, and 1 - beta2.
+    keep: f32,
+    take: f32,
+    eps: f32,
+    step_size: f32,
+    /// sqrt(1 - beta2^steps).
+    root: f32,
+}
+
+impl Rule {
+    /// The rule of the step that makes it `steps` steps.
+    pub(super) fn new(spec: OptimizerSpec, steps: u64, scale: f32, rate: f64) -> Self {
+        match spec {
+            OptimizerSpec::Sgd { momentum, nesterov, weight_decay } => Self::Sgd {
+                rate: rate as f32,
+                momentum: momentum as f32,
+                nesterov,
+                decay: weight_decay as f32,
+                scale,
+            },
+            OptimizerSpec::Adam(m) => Self::Adam(Adam::new(m, steps, scale, rate, [m.weight_decay, 0.0])),
+            OptimizerSpec::AdamW(m) => Self::Adam(Adam::new(m, steps, scale, rate, [0.0, m.weight_decay])),
+        }
+    }
+
+    /// Updates a block of parameters, which lies at element `at` of the slots; returns whether both are finite after it.
+    ///
+    /// A momentum or mean that is not finite makes its parameter so in the same step, by any formula and any rate: only
+    /// what stands in a denominator needs a look of its own.
+    pub(super) fn apply(
+        self,
+        at: usize,
+        params: &mut [f32],
+        gradient: &[f32],
+        slots: &mut [&mut [f32]],
+    ) -> bool {
+        let divisors_are_finite = match (self, slots) {
+            (Self::Sgd { rate, decay, scale, .. }, []) => {
+                let gradient = gradient.iter().map(|&g| g * scale);
+                params.iter_mut().zip(gradient).for_each(|(p, g)| *p -= rate * (g + decay * *p));
+                true
+            }
+            (Self::Sgd { .. }, [buffer]) => {
+                self.sgd_momentum(params, gradient, &mut buffer[at..]);
+                true
+            }
+            (Self::Adam(adam), [mean, square]) => {
+                let block = at..at + params.len();
+                adam.apply(params, gradient, &mut mean[block.clone()], &mut square[block])
+            }
+            _ => unreachable!("an optimizer has the slots that its specification names"),
+        };
+        are_finite(params) && divisors_are_finite
+    }
+
+    fn sgd_momentum(self, params: &mut [f32], gradient: &[f32], buffer: &mut [f32]) {
+        let Self::Sgd { rate, momentum, nesterov, decay, scale } = self else { return };
+        for ((p, &g), buffer) in params.iter_mut().zip(gradient).zip(buffer) {
+            let g = g * scale + decay * *p;
+            *buffer = momentum * *buffer + g;
+            *p -= rate * if nesterov { g + momentum * *buffer } else { *buffer };
+        }
+    }
+}
+
+impl Adam {
+    fn new(m: Moments, steps: u64, scale: f32, rate: f64, [coupled, apart]: [f64; 2]) -> Self {
+        Self {
+            scale,
+            coupled: coupled as f32,
+            fade: (rate * apart) as f32,
+            lerp: (1.0 - m.beta1) as f32,
+            keep: m.beta2 as f32,
+            take: (1.0 - m.beta2) as f32,
+            eps: m.eps as f32,
+            step_size: (rate / (1.0 - power(m.beta1, steps))) as f32,
+            root: (1.0 - power(m.beta2, steps)).sqrt() as f32,
+        }
+    }
+
+    /// Updates a block; returns whether its mean squares are finite.
+    fn apply(self, params: &mut [f32], gradient: &[f32], mean: &mut [f32], square: &mut [f32]) -> bool {
+        const EXPONENT: u32 = 0xff << 23;
+        let mut seen = 0;
+        for (((p, &g), mean), square) in params.iter_mut().zip(gradient).zip(mean).zip(&mut *square) {
+            let g = g * self.scale + self.coupled * *p;
+            *mean += self.lerp * (g - *mean);
+            *square = self.keep * *square + self.take * (g * g);
+            seen |= square.to_bits();
+            *p = (*p - self.fade * *p) - self.step_size * (*mean / (square.sqrt() / self.root + self.eps));
+        }
+        // The exponents taken together are all ones where one of them is, and hardly ever below a mean square of 2: one
+        // operation in the loop, instead of the three that an exact look needs.
+        seen & EXPONENT != EXPONENT || are_finite(square)
+    }
+}
+
+/// base^exponent by repeated squaring: the same bits everywhere, unlike a math library's `pow`.
+fn power(base: f64, mut exponent: u64) -> f64 {
+    let (mut result, mut square) = (1.0, base);
+    while exponent > 0 {
+        if exponent % 2 == 1 {
+            result *= square;
+        }
+        square *= square;
+        exponent /= 2;
+    }
+    result
+}

@@ -1,0 +1,150 @@
+//! What follows when a worker is found to miscompute: the round begins anew without it. With `--audit-rollback` the run goes
+//! back to the last checkpoint from before it joined; without, the log names that one.
+//!
+//! Where no checkpoint is old enough the run goes back to its beginning, which is the state before any worker joined. What
+//! a worker did before this coordinator started is not known.
+
+use super::Driver;
+use crate::RunError;
+use crate::observe::jsonl::{RunEvent, RunView};
+use crate::store::writer::{LookBack, LookedBack};
+use crate::store::{Expected, StoreError};
+use common::checkpoint::difference;
+use common::ids::{Incarnation, Instance, Step};
+use common::protocol::coordinator::Event;
+use common::reduce::outliers::Peaks;
+use common::reduce::tree::Node;
+use std::collections::BTreeMap;
+use tracing::warn;
+
+/// Workers whose first step is remembered: four times as many as there may be members. Of others it is taken that they were
+/// there from the first step on.
+const ENTRANCES_MAX: usize = 4096;
+
+/// At which step each worker joined first.
+#[derive(Debug)]
+pub(super) struct Entrances {
+    /// The first step of this coordinator.
+    first: Step,
+    by_instance: BTreeMap<Instance, Step>,
+}
+
+impl Entrances {
+    pub(super) fn new(first: Step) -> Self {
+        Self { first, by_instance: BTreeMap::new() }
+    }
+
+    fn note(&mut self, who: Instance, step: Step) {
+        if self.by_instance.len() < ENTRANCES_MAX {
+            self.by_instance.entry(who).or_insert(step);
+        }
+    }
+
+    fn of(&self, who: Instance) -> Step {
+        self.by_instance.get(&who).copied().unwrap_or(self.first)
+    }
+
+    /// The run goes on with that step: who is remembered from a later one has had no part in it.
+    fn go_back(&mut self, step: Step) {
+        self.first = self.first.min(step);
+        self.by_instance.values_mut().for_each(|joined| *joined = (*joined).min(step));
+    }
+}
+
+impl Driver {
+    /// Remembers when a member joined.
+    pub(super) fn entered(&mut self, who: Incarnation) {
+        let step = self.trainer.step();
+        let member = self.machine.members().find(|&(member, _)| member == who);
+        member.into_iter().for_each(|(_, member)| self.entrances.note(member.instance, step));
+    }
+
+    /// Begins the round anew, or waits for the checkpoint to go back to.
+    pub(super) fn anew(
+        &mut self,
+        piece: Node,
+        worker: &str,
+        instance: Instance,
+        [first, second]: [String; 2],
+    ) -> Option<Event> {
+        let (step, joined) = (self.trainer.step(), self.entrances.of(instance));
+        warn!(
+            %worker, %step, %piece, %joined,
+            "worker miscomputes: {first} and {second} agree on other bits; the round begins anew without it"
+        );
+        let goes_back = self.rules.audit_rollback && joined < step;
+        let expected = Expected::of(self.trainer.config());
+        self.writer.look_back(LookBack { expected, until: joined, goes_back });
+        if !goes_back {
+            return self.prepare();
+        }
+        self.round = None;
+        self.budget.end_round();
+        self.goes_back();
+        None
+    }
+
+    /// Goes on from the checkpoint that was looked for, or names it.
+    ///
+    /// # Errors
+    /// When it can't be read, or belongs to another run.
+    pub(super) fn looked_back(&mut self, found: LookedBack) -> Result<(), RunError> {
+        let LookedBack { asked: LookBack { until: joined, goes_back, .. }, result } = found;
+        let found = result?;
+        let name = found.as_ref().map_or("none".to_owned(), |(path, _)| path.display().to_string());
+        if !goes_back {
+            let step = self.trainer.step();
+            if joined < step {
+                warn!(%joined, %step, checkpoint = name, "what it computed since it joined is in the model; the last checkpoint from before");
+            }
+            return Ok(());
+        }
+        let fields = self.trainer.config().fields();
+        if let Some((path, saved)) = &found {
+            let differences = difference(&saved.manifest.config, &fields);
+            if !differences.is_empty() {
+                return Err(StoreError::Different { path: path.clone(), differences }.into());
+            }
+        }
+        let (from, is_new) = (self.trainer.step(), found.is_none());
+        self.trainer.go_back(found.map(|(_, saved)| saved))?;
+        let step = self.trainer.step();
+        warn!(%from, to = %step, checkpoint = name, "going back to before it joined");
+        self.versions_before += from.0 - step.0 + 1;
+        self.parameters = None;
+        self.peaks = Peaks::default();
+        self.test = None;
+        self.entrances.go_back(step);
+        self.has_gone_back();
+        if !is_new {
+            self.resumed();
+        }
+        let (fingerprint, run_id) = (self.trainer.config().fingerprint(), self.rules.run_id.clone());
+        let event = RunEvent::Rollback;
+        self.reporter.go_back(RunView {
+            event,
+            step,
+            run_id: &run_id,
+            fingerprint: &fingerprint,
+            config: &fields,
+        });
+        self.begin()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_is_remembered_from_its_first_step_on() {
+        let mut entrances = Entrances::new(Step(7));
+        for (who, step) in [(1, 8), (2, 9), (1, 12)] {
+            entrances.note(Instance(who), Step(step));
+        }
+        let of = |entrances: &Entrances| [1, 2, 3].map(|who| entrances.of(Instance(who)).0);
+        assert_eq!(of(&entrances), [8, 9, 7]);
+        entrances.go_back(Step(5));
+        assert_eq!(of(&entrances), [5, 5, 5]);
+    }
+}

@@ -1,0 +1,184 @@
+//! How a run ends: the last checkpoint has to be on disk before the driver lets go.
+
+use super::{Driver, RunError};
+use crate::run::trainer::Work;
+use crate::store::StoreError;
+use crate::store::writer::{Ticket, Written};
+use common::ids::Step;
+use common::reduce::tree::Node;
+use host::trace;
+use std::time::Duration;
+use tracing::{debug, error, info};
+
+/// For the step in progress, once a stop is asked for.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+/// For the last checkpoint to be written, or one to go back to to be found.
+const WRITE_GRACE: Duration = Duration::from_secs(120);
+
+/// Where the run is in its shutdown.
+#[derive(Debug, Default)]
+pub(super) struct Shutdown {
+    phase: Phase,
+    /// The last checkpoint handed to the writer: its step and whether it has its validation.
+    submitted: Option<(Step, bool)>,
+    /// While the run is about to go back, and its present state is not to be saved: until when the writer may look for the
+    /// checkpoint.
+    going_back_until_us: Option<u64>,
+    /// Its ticket, until the writer has told what became of it.
+    awaited: Option<Ticket>,
+    /// Why the last one that was tried is not on disk.
+    failed: Option<StoreError>,
+    /// The last one that is on disk.
+    saved: Option<Step>,
+}
+
+#[derive(Debug, Default)]
+enum Phase {
+    /// It is not shutdown.
+    #[default]
+    Running,
+    /// An operator asked for it; the step in progress may be finished until then.
+    Stopping { until_us: u64 },
+    /// No round any more; the writer may finish until then.
+    Saving { until_us: u64 },
+}
+
+impl Shutdown {
+    /// Whether no further round is to begin.
+    pub(super) fn is_ending(&self) -> bool {
+        !matches!(self.phase, Phase::Running)
+    }
+
+    pub(super) fn deadline_us(&self) -> Option<u64> {
+        match self.phase {
+            _ if self.going_back_until_us.is_some() => self.going_back_until_us,
+            Phase::Running => None,
+            Phase::Stopping { until_us } | Phase::Saving { until_us } => Some(until_us),
+        }
+    }
+}
+
+impl Driver {
+    /// Hands a copy of the trainer's state to the writer.
+    pub(super) fn checkpoint(&mut self) {
+        let mut checkpoint = trace::within("checkpoint copy", || self.trainer.checkpoint());
+        // Before the first step nothing has been computed: an answer that happens to be there already is no part of it.
+        checkpoint.numerics = self.machine.numerics().filter(|_| checkpoint.position.step > Step(0));
+        let state = (checkpoint.position.step, checkpoint.position.validation.is_some());
+        if self.shutdown.submitted != Some(state) {
+            self.shutdown.submitted = Some(state);
+            self.reporter.flush();
+            self.shutdown.awaited = Some(self.writer.submit(checkpoint));
+        }
+    }
+
+    /// The run is about to go back: nothing is saved until it has.
+    pub(super) fn goes_back(&mut self) {
+        self.shutdown.going_back_until_us = Some(self.clock.now_us() + WRITE_GRACE.as_micros() as u64);
+    }
+
+    /// The run has gone back, and counts as being at its beginning: whatever was saved of it is forgotten.
+    pub(super) fn has_gone_back(&mut self) {
+        self.shutdown.going_back_until_us = None;
+        (self.shutdown.submitted, self.shutdown.awaited, self.shutdown.saved) = (None, None, None);
+    }
+
+    /// The run was resumed from a checkpoint that is on disk in this state.
+    pub(crate) fn resumed(&mut self) {
+        let position = self.trainer.checkpoint().position;
+        self.shutdown.submitted = Some((position.step, position.validation.is_some()));
+        self.shutdown.saved = Some(position.step);
+    }
+
+    /// What became of a checkpoint.
+    ///
+    /// # Errors
+    /// When it failed and the operator wants no run without checkpoints.
+    pub(super) fn written(&mut self, written: Written) -> Result<(), RunError> {
+        let step = written.step;
+        if self.shutdown.awaited == Some(written.ticket) {
+            self.shutdown.awaited = None;
+        }
+        match written.result {
+            Ok(path) => {
+                debug!(%step, path = %path.display(), "checkpoint written");
+                self.shutdown.saved = Some(step);
+                self.shutdown.failed = None;
+            }
+            Err(problem) => {
+                let last_good = self.last_good();
+                if self.rules.checkpoint_required {
+                    return Err(RunError::CheckpointRequired { step, last_good, source: Box::new(problem) });
+                }
+                error!(%step, last_good, %problem, "no checkpoint; the training goes on, the next one is tried anew");
+                self.shutdown.failed = Some(problem);
+                self.shutdown.submitted = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// An operator asks for an end: the step in progress is finished, an evaluation is not.
+    pub(super) fn stop(&mut self) {
+        if self.shutdown.is_ending() {
+            return;
+        }
+        let in_step = self.round.as_ref().is_some_and(|round| round.work() == Work::Train);
+        let has_workers = self.machine.members().any(|(_, member)| member.pieces().next().is_some());
+        info!(step = %self.trainer.step(), "stopping: finishing the step, then a checkpoint");
+        let grace = if in_step && has_workers { STOP_GRACE } else { Duration::ZERO };
+        self.shutdown.phase = Phase::Stopping { until_us: self.clock.now_us() + grace.as_micros() as u64 };
+    }
+
+    /// Moves the ending on; whether the run is over.
+    pub(super) fn is_over(&mut self) -> Result<bool, RunError> {
+        let now_us = self.clock.now_us();
+        if let Some(until_us) = self.shutdown.going_back_until_us {
+            let (step, waited_s) = (self.trainer.step(), WRITE_GRACE.as_secs());
+            return if until_us <= now_us {
+                Err(RunError::SlowLookBack { step, waited_s })
+            } else {
+                Ok(false)
+            };
+        }
+        match self.shutdown.phase {
+            Phase::Running if self.test.is_some() => self.save_last(now_us),
+            Phase::Stopping { until_us } if self.round.is_none() || until_us <= now_us => {
+                self.round = None;
+                self.save_last(now_us);
+            }
+            Phase::Running | Phase::Stopping { .. } | Phase::Saving { .. } => {}
+        }
+        let Phase::Saving { until_us } = self.shutdown.phase else { return Ok(false) };
+        if self.shutdown.awaited.is_none() {
+            return match self.shutdown.failed.take() {
+                Some(problem) => Err(RunError::LastCheckpoint { step: self.trainer.step(), source: problem }),
+                None => Ok(true),
+            };
+        }
+        if until_us <= now_us {
+            let waited_s = WRITE_GRACE.as_secs();
+            return Err(RunError::SlowCheckpoint { step: self.trainer.step(), waited_s });
+        }
+        Ok(false)
+    }
+
+    fn save_last(&mut self, now_us: u64) {
+        self.checkpoint();
+        self.shutdown.phase = Phase::Saving { until_us: now_us + WRITE_GRACE.as_micros() as u64 };
+    }
+
+    /// What stops the run when workers agree that a leaf is not finite.
+    pub(super) fn non_finite(&self, leaf: u32, workers: Vec<String>) -> RunError {
+        RunError::NonFinite { step: self.trainer.step(), leaf, workers, last_good: self.last_good() }
+    }
+
+    /// What stops the run when workers give one piece different bits.
+    pub(super) fn disputed(&self, piece: Node, workers: Vec<String>) -> RunError {
+        RunError::Disputed { step: self.trainer.step(), piece, workers, last_good: self.last_good() }
+    }
+
+    fn last_good(&self) -> String {
+        self.shutdown.saved.map_or("none yet".to_owned(), |step| format!("step {step}"))
+    }
+}

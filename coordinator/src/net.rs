@@ -1,0 +1,11 @@
+//! The network side: listeners, connections that nobody trusts yet, the gRPC service, and what waits to be sent.
+
+pub(crate) mod accept;
+pub(crate) mod frames;
+pub(crate) mod listener;
+pub(crate) mod outbox;
+pub(crate) mod pending;
+pub(crate) mod same_user;
+pub(crate) mod server;
+pub(crate) mod shared_memory;
+pub(crate) mod token_bucket;

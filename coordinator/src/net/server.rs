@@ -1,0 +1,353 @@
+//! The gRPC side: one task a connection, which checks what arrives and hands it to the driver.
+//!
+//! Decides nothing but this: a connection has [`HELLO_TIMEOUT`] to introduce itself, and what it may send is what
+//! [`proto::inbound`] accepts, control messages at a rate that [`pending`] sets. A task ends when its peer's stream does, or
+//! when the driver drops its [`Outbox`].
+
+use crate::mailbox::Input;
+use crate::net::accept::{self, Limits};
+use crate::net::listener::Listeners;
+use crate::net::outbox::{self, Outbox, Outgoing, Queue};
+use crate::net::pending::{self, Presence};
+use crate::net::same_user;
+use crate::net::shared_memory::{self, SharedChannel, Slots};
+use common::ids::Round;
+use common::reduce::precision::Precision;
+use common::reduce::tree::Node;
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt};
+use host::shared_memory::{Address, View};
+use host::trace::{self, Track};
+use proto::inbound::WorkerDecoder;
+use proto::message::{CoordinatorMessage, Hello, Sharing, WorkerMessage};
+use proto::tensor::CHUNK_VALUES;
+use proto::values::Buffers;
+use proto::wire::cluster_server::{Cluster, ClusterServer};
+use proto::wire::{FromCoordinator, FromWorker, from_worker};
+use proto::{FRAME_BYTES, MESSAGE_BYTES_MAX, MESSAGES_AT_ONCE, STILL_ARRIVING, WINDOW_BYTES, WireError};
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tonic::transport::Server;
+use tonic::transport::server::Router;
+use tonic::{Request, Response, Status, Streaming};
+
+/// From opening a stream to having said hello on it.
+const HELLO_TIMEOUT: Duration = pending::HANDSHAKE_TIMEOUT;
+/// For a worker to read its last word and go, once the driver has closed its stream.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// Gradients of this size or more ask for room before they arrive; smaller ones do no harm, however many there are.
+const ANNOUNCED_BYTES: usize = 4 * 1024 * 1024;
+/// Between two signs of life from a stream that waits for budget: well below any time after which silence is death.
+const STILL_WAITING: Duration = Duration::from_millis(100);
+/// A worker needs one stream, and dials anew for another.
+const STREAMS_MAX: u32 = 1;
+/// Small HTTP/2 frames that any message may call for, besides those that carry the chunks of a tensor.
+const FRAMES_IN_ANSWER: usize = 16;
+/// Silence on a connection after which HTTP/2 asks whether the other side is there.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+
+/// Serves until `until` is closed, then waits for open connections to end. A worker of a name in `reserved` must come through
+/// the local socket, where there is one.
+///
+/// # Errors
+/// When a listener fails.
+pub(crate) async fn serve(
+    listeners: Listeners,
+    reserved: BTreeSet<String>,
+    elements: usize,
+    precision: Precision,
+    inbox: mpsc::Sender<Input>,
+    limits: Limits,
+    until: watch::Receiver<()>,
+) -> Result<(), tonic::transport::Error> {
+    let limits = Arc::new(limits);
+    let service = Service {
+        limits: Arc::clone(&limits),
+        elements,
+        precision,
+        reserved: Arc::new(if listeners.short.is_some() { reserved } else { BTreeSet::new() }),
+        buffers: Buffers::default(),
+        slots: Arc::new(Slots::new()),
+        inbox,
+        connections: Arc::new(AtomicU64::new(0)),
+    };
+    let local_service = Service { reserved: Arc::default(), ..service.clone() };
+    let closed = |mut until: watch::Receiver<()>| async move { while until.changed().await.is_ok() {} };
+    let until_too = until.clone();
+    let tcp = async {
+        match listeners.tcp {
+            None => Ok(()),
+            Some(listener) => {
+                let accepted = TcpListenerStream::new(listener).inspect_ok(host::tcp::prepare);
+                let incoming = accept::accepted(accepted, Arc::clone(&limits));
+                router(service).serve_with_incoming_shutdown(incoming, closed(until_too)).await
+            }
+        }
+    };
+    let local = async {
+        match listeners.short {
+            None => Ok(()),
+            Some(listener) => {
+                let accepted = same_user::of_this_user(UnixListenerStream::new(listener));
+                let incoming = accept::accepted(accepted, Arc::clone(&limits));
+                router(local_service).serve_with_incoming_shutdown(incoming, closed(until)).await
+            }
+        }
+    };
+    tokio::try_join!(tcp, local).map(|_| ())
+}
+
+fn router(service: Service) -> Router {
+    let service = ClusterServer::new(service).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    Server::builder()
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .max_frame_size(Some(FRAME_BYTES))
+        .max_concurrent_streams(STREAMS_MAX)
+        .http2_max_header_list_size(pending::HEADER_BYTES_MAX)
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE))
+        .add_service(service)
+}
+
+#[derive(Clone)]
+struct Service {
+    limits: Arc<Limits>,
+    /// Parameters of the model: the size of a gradient.
+    elements: usize,
+    /// Of a gradient's values.
+    precision: Precision,
+    /// Names that its workers can't have.
+    reserved: Arc<BTreeSet<String>>,
+    /// Of all connections' gradients.
+    buffers: Buffers,
+    slots: Arc<Slots>,
+    inbox: mpsc::Sender<Input>,
+    connections: Arc<AtomicU64>,
+}
+
+#[tonic::async_trait]
+impl Cluster for Service {
+    type JoinStream = BoxStream<'static, Result<FromCoordinator, Status>>;
+
+    async fn join(
+        &self,
+        request: Request<Streaming<FromWorker>>,
+    ) -> Result<Response<Self::JoinStream>, Status> {
+        let connection = self.connections.fetch_add(1, Ordering::Relaxed);
+        let presence = request.extensions().get::<Arc<Presence>>().map(Arc::clone).unwrap_or_default();
+        let queue = Arc::new(Queue::default());
+        let (open, closed) = oneshot::channel();
+        let channel = Arc::new(SharedChannel::new(Arc::clone(&self.slots)));
+        let reader = Reader {
+            connection,
+            reserved: Arc::clone(&self.reserved),
+            decoder: WorkerDecoder::new(self.elements, self.precision, self.buffers.clone()),
+            gradient_bytes: self.elements * size_of::<f32>(),
+            wire: request.into_inner(),
+            inbox: self.inbox.clone(),
+            sharing: presence
+                .process()
+                .map(|process| (process, Arc::clone(&self.slots), Arc::clone(&channel))),
+            limits: Arc::clone(&self.limits),
+            presence: Arc::clone(&presence),
+            queue: Arc::clone(&queue),
+        };
+        let outbox = Outbox::new(Arc::clone(&queue), Arc::clone(&presence), open);
+        // Ends with the peer's stream or with the outbox, which the driver owns from the hello on.
+        tokio::spawn(reader.run(outbox, closed));
+        let chunks = self.elements.div_ceil(CHUNK_VALUES);
+        let row = Track::new(&format!("connection {connection}, out"));
+        let wire = outbox::stream(queue).flat_map(move |item| {
+            presence.earn((chunks + FRAMES_IN_ANSWER) as u32);
+            // Dropped when HTTP/2 has taken all of it.
+            let sending = row.span("send");
+            let wire = trace::each("encode", channel.encode(item));
+            host::paced(wire, MESSAGES_AT_ONCE).map(move |wire| {
+                let _in_progress = &sending;
+                Ok(wire)
+            })
+        });
+        Ok(Response::new(wire.boxed()))
+    }
+}
+
+/// A name that only a worker of the local socket may have.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the name {0} is kept for a worker that this coordinator starts itself; give this one another with --name"
+)]
+struct Reserved(String);
+
+struct Reader {
+    connection: u64,
+    reserved: Arc<BTreeSet<String>>,
+    decoder: WorkerDecoder,
+    /// In memory.
+    gradient_bytes: usize,
+    wire: Streaming<FromWorker>,
+    inbox: mpsc::Sender<Input>,
+    /// With which process, for a worker of this machine.
+    sharing: Option<(NonZeroU32, Arc<Slots>, Arc<SharedChannel>)>,
+    limits: Arc<Limits>,
+    presence: Arc<Presence>,
+    /// To the worker, for what is settled between the two ends of the stream.
+    queue: Arc<Queue>,
+}
+
+impl Reader {
+    async fn run(mut self, outbox: Outbox, closed: oneshot::Receiver<Infallible>) {
+        let connection = self.connection;
+        match tokio::time::timeout(HELLO_TIMEOUT, self.hello()).await {
+            Ok(Ok(hello)) => {
+                if self.inbox.send(Input::Hello { connection, hello, outbox }).await.is_err() {
+                    return;
+                }
+            }
+            Ok(Err(Some(reason))) => {
+                self.limits.note(|left_out| {
+                    tracing::warn!(connection, reason, left_out, "refused a connection");
+                });
+                // Whether or not it reads this, it is over.
+                let _ = outbox.send(Outgoing::Message(CoordinatorMessage::Refused { reason, retry: false }));
+                return;
+            }
+            Ok(Err(None)) => return,
+            Err(_) => {
+                self.limits.note(|left_out| {
+                    tracing::warn!(connection, left_out, "closed a connection that said nothing");
+                });
+                return;
+            }
+        }
+        let end = tokio::select! {
+            end = self.forward() => end,
+            _ = closed => return self.drain().await,
+        };
+        // The receiver is gone only when the run is over, and then a last word is on its way.
+        if self.inbox.send(end).await.is_err() {
+            self.drain().await;
+        }
+    }
+
+    /// Reads on, without a look, until the worker has closed its side. A connection that is closed with bytes unread is
+    /// reset, and then the worker's system may discard the last word before the worker has read it.
+    async fn drain(self) {
+        let mut wire = self.wire;
+        let rest = async { while let Ok(Some(_)) = wire.message().await {} };
+        // One that goes on talking is cut off.
+        let _ = tokio::time::timeout(DRAIN_TIMEOUT, rest).await;
+    }
+
+    /// The first message.
+    ///
+    /// # Errors
+    /// Why it is no hello, or nothing when there is nobody to tell.
+    async fn hello(&mut self) -> Result<Hello, Option<String>> {
+        let Ok(Some(wire)) = self.wire.message().await else { return Err(None) };
+        match self.decoder.decode(wire) {
+            Ok(Some(WorkerMessage::Hello(hello))) if self.reserved.contains(&hello.name) => {
+                Err(Some(Reserved(hello.name).to_string()))
+            }
+            Ok(Some(WorkerMessage::Hello(hello))) => Ok(hello),
+            Ok(_) => Err(Some("the first message must be a hello".to_owned())),
+            Err(error) => Err(Some(error.to_string())),
+        }
+    }
+
+    /// Hands everything to the driver until the stream ends; returns the last thing to hand.
+    async fn forward(&mut self) -> Input {
+        let connection = self.connection;
+        let mut told = Instant::now();
+        loop {
+            let input = match self.wire.message().await {
+                Ok(Some(wire)) => match self.decode(wire) {
+                    Ok(None) if let Some((round, node)) = self.decoder.announced() => {
+                        self.wait_for_room(round, node).await;
+                        continue;
+                    }
+                    Ok(Some(_)) if let Err(excess) = self.presence.spend_message() => {
+                        return Input::Invalid { connection, what: excess.to_string() };
+                    }
+                    Ok(Some(WorkerMessage::Sharing(step))) => {
+                        self.share(step);
+                        continue;
+                    }
+                    // What has just been heard of needs no further sign of life.
+                    Ok(Some(WorkerMessage::Heartbeat)) if told.elapsed() < STILL_ARRIVING => continue,
+                    Ok(None) if told.elapsed() < STILL_ARRIVING => continue,
+                    Ok(message) => Input::Message { connection, message },
+                    Err(error) => return Input::Invalid { connection, what: error.to_string() },
+                },
+                Ok(None) => return Input::Ended { connection, why: "it closed its stream".to_owned() },
+                Err(status) => {
+                    return match self.presence.excess() {
+                        Some(excess) => Input::Invalid { connection, what: excess.to_string() },
+                        None => Input::Ended { connection, why: status.message().to_owned() },
+                    };
+                }
+            };
+            if self.decoder.released() {
+                self.answer(Sharing::Released);
+            }
+            told = Instant::now();
+            if self.inbox.send(input).await.is_err() {
+                return Input::Ended { connection, why: "the run is over".to_owned() };
+            }
+        }
+    }
+
+    fn decode(&mut self, wire: FromWorker) -> Result<Option<WorkerMessage>, WireError> {
+        if matches!(wire.message, Some(from_worker::Message::Chunk(_))) {
+            self.presence.note_chunk(CHUNK_VALUES * size_of::<f32>());
+        }
+        trace::within("decode", || self.decoder.decode(wire))
+    }
+
+    /// Reads no further until there is room for the gradient that comes next; meanwhile its sender counts as alive.
+    async fn wait_for_room(&self, round: Round, node: Node) {
+        if self.gradient_bytes < ANNOUNCED_BYTES {
+            return;
+        }
+        let connection = self.connection;
+        let (enter, mut entered) = oneshot::channel();
+        // The driver is gone only when the run is over, and then nothing waits.
+        let _ = self.inbox.send(Input::Announced { connection, round, node, enter }).await;
+        while tokio::time::timeout(STILL_WAITING, &mut entered).await.is_err() {
+            let _ = self.inbox.send(Input::Message { connection, message: None }).await;
+        }
+    }
+
+    /// One step of agreeing on shared memory. A worker of another machine or process namespace goes without.
+    fn share(&mut self, step: Sharing) {
+        let Some((process, slots, channel)) = &self.sharing else { return };
+        match step {
+            Sharing::Opened => channel.open(),
+            Sharing::Released => channel.release(),
+            Sharing::Offer { descriptor, token } => {
+                let own = slots.address();
+                match View::open(*process, Address { descriptor, token }) {
+                    Ok(view) => {
+                        self.decoder.reads(Box::new(move |at, bytes| view.read(at, bytes)));
+                        self.answer(Sharing::Opened);
+                    }
+                    Err(error) => tracing::debug!(self.connection, %error, "can't open a worker's memory"),
+                }
+                if let Some(own) = own {
+                    self.answer(shared_memory::offer(own));
+                }
+            }
+        }
+    }
+
+    fn answer(&self, step: Sharing) {
+        // The stream is over otherwise, or nobody reads it, which the driver notices.
+        let _ = self.queue.push(Outgoing::Message(CoordinatorMessage::Sharing(step)));
+    }
+}

@@ -1,0 +1,160 @@
+//! The short way of tensors between this process and workers of the same machine: shared memory, agreed on per stream.
+//!
+//! Parameters lie in one memory for all streams ([`Slots`]); each stream's [`SharedChannel`] keeps what its worker has yet to
+//! read on loan, so no place is written while anyone reads it. Whoever can't or won't share gets the bytes on the
+//! stream. What arrives is opened in the reader's task (`server.rs`).
+
+use crate::net::outbox::Outgoing;
+use host::shared_memory::{Address, Lease, Memory};
+use proto::message::Sharing;
+use proto::outbound;
+use proto::parameters::EncodedParameters;
+use proto::wire::FromCoordinator;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The memory that all workers of this machine read parameters from.
+#[derive(Debug, Default)]
+pub(crate) struct Slots {
+    /// `None` where the system has none.
+    memory: Option<Memory>,
+    /// Of the newest parameters: their version, and where they lie; nowhere if no place was free.
+    newest: Mutex<Option<(u64, Option<Lease>)>>,
+}
+
+/// One stream's part of it.
+#[derive(Debug)]
+pub(crate) struct SharedChannel {
+    slots: Arc<Slots>,
+    /// Whether the worker reads the slots.
+    is_open: AtomicBool,
+    /// What it was sent and has not yet read, oldest first: not more than the slots has places.
+    unread: Mutex<VecDeque<Lease>>,
+}
+
+impl Slots {
+    pub(crate) fn new() -> Self {
+        let memory = Memory::create().inspect_err(|error| tracing::debug!(%error, "no shared memory"));
+        Self { memory: memory.ok(), newest: Mutex::default() }
+    }
+
+    /// Where workers find it.
+    pub(crate) fn address(&self) -> Option<Address> {
+        self.memory.as_ref().map(Memory::address)
+    }
+
+    fn place(&self, parameters: &EncodedParameters) -> Option<Lease> {
+        let mut newest = lock(&self.newest);
+        match &*newest {
+            Some((version, lease)) if *version == parameters.version() => lease.clone(),
+            // A worker comes to these so late that newer ones may lie where they did.
+            Some((version, _)) if *version > parameters.version() => None,
+            _ => {
+                // Its place may be the one that is free now.
+                *newest = None;
+                let lease = self.memory.as_ref()?.lease(parameters.bytes());
+                *newest = Some((parameters.version(), lease.clone()));
+                lease
+            }
+        }
+    }
+}
+
+impl SharedChannel {
+    pub(crate) fn new(slots: Arc<Slots>) -> Self {
+        Self { slots, is_open: AtomicBool::new(false), unread: Mutex::default() }
+    }
+
+    /// The worker has opened the slots.
+    pub(crate) fn open(&self) {
+        self.is_open.store(true, Ordering::Relaxed);
+    }
+
+    /// The worker has read the oldest tensor that it was sent this way.
+    pub(crate) fn release(&self) {
+        lock(&self.unread).pop_front();
+    }
+
+    /// The wire messages of what is to be sent, made as they are asked for.
+    pub(crate) fn encode(&self, outgoing: Outgoing) -> Box<dyn Iterator<Item = FromCoordinator> + Send> {
+        let parameters = match outgoing {
+            Outgoing::Message(message) => return Box::new(outbound::from_coordinator(message).into_iter()),
+            Outgoing::Parameters(parameters) => parameters,
+        };
+        let is_open = self.is_open.load(Ordering::Relaxed);
+        match is_open.then(|| self.slots.place(&parameters)).flatten() {
+            None => Box::new(parameters.messages()),
+            Some(lease) => {
+                lock(&self.unread).push_back(lease.clone());
+                Box::new(parameters.placed_messages(move |at, bytes| lease.write(at, bytes).ok()))
+            }
+        }
+    }
+}
+
+/// The message that offers a memory.
+pub(crate) fn offer(address: Address) -> Sharing {
+    Sharing::Offer { descriptor: address.descriptor, token: address.token }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto::wire::chunk::Place;
+    use proto::wire::from_coordinator::Message;
+
+    /// Whether the parameters of that version go through shared memory.
+    fn is_placed(channel: &SharedChannel, version: u64) -> bool {
+        are_placed(channel, &Arc::new(EncodedParameters::new(version, Arc::new(vec![1.0; 4]))))
+    }
+
+    fn are_placed(channel: &SharedChannel, parameters: &Arc<EncodedParameters>) -> bool {
+        let messages: Vec<_> = channel.encode(Outgoing::Parameters(Arc::clone(parameters))).collect();
+        let [_, FromCoordinator { message: Some(Message::Chunk(chunk)) }] = &messages[..] else {
+            panic!("no head and chunk: {messages:?}");
+        };
+        matches!(chunk.place, Some(Place::At(_)))
+    }
+
+    #[test]
+    fn nothing_is_overwritten_before_its_reader_is_done() {
+        let channel = SharedChannel::new(Arc::new(Slots::new()));
+        assert!(!is_placed(&channel, 0), "the worker reads the stream only");
+        channel.open();
+        assert!(is_placed(&channel, 1) && is_placed(&channel, 2));
+        assert!(!is_placed(&channel, 3), "both places are still to be read");
+        channel.release();
+        assert!(is_placed(&channel, 4));
+    }
+
+    #[test]
+    fn parameters_whose_place_has_been_given_to_newer_ones_go_on_the_stream() {
+        let slots = Arc::new(Slots::new());
+        let [prompt, late] = [(); 2].map(|()| SharedChannel::new(Arc::clone(&slots)));
+        [&prompt, &late].into_iter().for_each(SharedChannel::open);
+        let old = Arc::new(EncodedParameters::new(1, Arc::new(vec![1.0; 4])));
+        assert!(are_placed(&prompt, &old));
+        prompt.release();
+        assert!(is_placed(&prompt, 2) && is_placed(&prompt, 3), "both places are taken anew");
+        prompt.release();
+        assert!(!are_placed(&late, &old), "where they lay lies something else");
+        assert!(is_placed(&late, 4));
+    }
+
+    #[test]
+    fn a_stream_that_ends_gives_its_places_back() {
+        let slots = Arc::new(Slots::new());
+        let gone = SharedChannel::new(Arc::clone(&slots));
+        gone.open();
+        assert!(is_placed(&gone, 1) && is_placed(&gone, 2));
+        drop(gone);
+        let next = SharedChannel::new(slots);
+        next.open();
+        assert!(is_placed(&next, 3) && is_placed(&next, 4));
+    }
+}

@@ -1,0 +1,149 @@
+//! How far the run is: a bar on a terminal, else a line now and then.
+//!
+//! Steps are shown as the number done of all; speeds come from the caller, only the bar's ETA is its own.
+
+use super::StepView;
+use super::console::Console;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::time::{Duration, Instant};
+
+/// Between two lines of the same epoch: often enough to see life, seldom enough for a log.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// A run's progress. Dropped without [`finish`](Self::finish), it takes its bar with it.
+pub struct Progress {
+    console: Console,
+    total_steps: u64,
+    shown: Shown,
+    /// The last step.
+    last: Option<StepView>,
+}
+
+enum Shown {
+    Bar(ProgressBar),
+    Lines(Cadence),
+    Nothing,
+}
+
+impl Progress {
+    /// Of a run of `total_steps`, of which `resumed_at_step` were done before.
+    #[must_use]
+    pub fn new(total_steps: u64, resumed_at_step: u64, console: &Console) -> Self {
+        let shown = if let Some(bars) = console.bars() {
+            let bar = ProgressBar::new(total_steps).with_style(style()).with_position(resumed_at_step);
+            let bar = bars.add(bar);
+            // The steps of an earlier life must not count as done in no time.
+            bar.reset_eta();
+            Shown::Bar(bar)
+        } else if console.tells_steps() {
+            Shown::Lines(Cadence::default())
+        } else {
+            Shown::Nothing
+        };
+        Self { console: console.clone(), total_steps, shown, last: None }
+    }
+
+    /// A step was committed.
+    pub fn step(&mut self, view: &StepView) {
+        self.step_at(view, Instant::now());
+    }
+
+    fn step_at(&mut self, view: &StepView, now: Instant) {
+        match &mut self.shown {
+            Shown::Bar(bar) => {
+                bar.set_message(describe(view));
+                bar.set_position(view.step.0 + 1);
+            }
+            Shown::Lines(cadence) => {
+                let of_old_epoch = self.last.as_ref().filter(|last| last.epoch != view.epoch);
+                if let Some(last) = of_old_epoch
+                    && cadence.owes()
+                {
+                    self.console.line(&line(last, self.total_steps));
+                }
+                if cadence.is_due(now) {
+                    self.console.line(&line(view, self.total_steps));
+                }
+            }
+            Shown::Nothing => {}
+        }
+        self.last = Some(view.clone());
+    }
+
+    /// A worker came or went. Only a bar shows it at once; lines leave it to the log.
+    pub fn workers(&mut self, workers: usize) {
+        if let Some(last) = &mut self.last {
+            last.workers = workers;
+        }
+        if let Shown::Bar(bar) = &self.shown {
+            bar.set_message(self.last.as_ref().map_or_else(|| count(workers), describe));
+        }
+    }
+
+    /// Prints a line without tearing the bar.
+    pub fn message(&self, text: &str) {
+        self.console.line(text);
+    }
+
+    /// Ends: the bar stays as it is, lines end with the last step.
+    pub fn finish(mut self) {
+        match &mut self.shown {
+            Shown::Bar(bar) => bar.abandon(),
+            Shown::Lines(cadence) => {
+                if let Some(last) = &self.last
+                    && cadence.owes()
+                {
+                    self.console.line(&line(last, self.total_steps));
+                }
+            }
+            Shown::Nothing => {}
+        }
+    }
+}
+
+/// When a step gets a line: the first, then one every [`LINE_EVERY`].
+#[derive(Default)]
+struct Cadence {
+    told: Option<Instant>,
+    /// Whether steps have passed since the last line.
+    behind: bool,
+}
+
+impl Cadence {
+    fn is_due(&mut self, now: Instant) -> bool {
+        let due = self.told.is_none_or(|told| now.duration_since(told) >= LINE_EVERY);
+        if due {
+            self.told = Some(now);
+        }
+        self.behind = !due;
+        due
+    }
+
+    /// Whether the last step has had no line; asked before it is given one out of turn.
+    fn owes(&mut self) -> bool {
+        std::mem::take(&mut self.behind)
+    }
+}
+
+fn style() -> ProgressStyle {
+    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg} ETA {eta}");
+    style.expect("the template is constant and well-formed")
+}
+
+fn line(view: &StepView, total_steps: u64) -> String {
+    format!("{}/{total_steps} steps {}", view.step.0 + 1, describe(view))
+}
+
+fn describe(view: &StepView) -> String {
+    let StepView { epoch, loss, accuracy, samples_per_s, workers, .. } = view;
+    let (percent, workers) = (100.0 * accuracy, count(*workers));
+    format!("epoch {epoch} loss {loss:.4} acc {percent:.1}% {samples_per_s:.0} samples/s {workers}")
+}
+
+fn count(workers: usize) -> String {
+    let plural = if workers == 1 { "" } else { "s" };
+    format!("{workers} worker{plural}")
+}
+
+#[cfg(test)]
+mod tests;

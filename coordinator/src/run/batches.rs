@@ -1,0 +1,125 @@
+//! What each round's leaves are, and their samples: also those of the next step, ahead of time.
+//!
+//! Between a step's last answer and the next one's pieces every worker is idle. Picking samples from all over a large
+//! data set takes most of that time, so the driver has it done while they compute ([`Leaves::gather_ahead`]). Which
+//! samples they are is decided in `common::data::sampler`.
+
+use crate::run::trainer::Work;
+use common::data::sampler::{Plan, Position, Split, leaf_of, leaves_of};
+use common::data::samples::{PIXELS, Samples};
+use common::ids::{Epoch, Leaf, Step};
+use common::train::config::RunConfig;
+
+/// Of what is gathered ahead, at most: a step of 10,000 images.
+const AHEAD_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// The data, and how rounds are cut from it.
+#[derive(Debug)]
+pub(crate) struct Leaves {
+    plan: Plan,
+    split: Split,
+    micro_batch: u32,
+    train: Samples,
+    test: Samples,
+    /// The data set's indices in the order of one epoch, drawn when it is first needed.
+    order: Option<(Epoch, Vec<u32>)>,
+    /// The present step's leaves and the next one's, each from its first leaf on, as far as they were gathered ahead.
+    gathered: [(Step, Vec<Samples>); 2],
+}
+
+impl Leaves {
+    pub(crate) fn new(config: &RunConfig, train: Samples, test: Samples) -> Self {
+        Self {
+            plan: Plan::new(config.train_samples(), config.batch_size, config.micro_batch, config.seed),
+            split: Split::draw(config.samples, config.val_split, config.seed),
+            micro_batch: config.micro_batch,
+            train,
+            test,
+            order: None,
+            gathered: Default::default(),
+        }
+    }
+
+    /// Where a step is in its epoch.
+    pub(crate) fn position(&self, step: Step) -> Position {
+        self.plan.position(step)
+    }
+
+    pub(crate) fn has_validation(&self) -> bool {
+        !self.split.validation.is_empty()
+    }
+
+    /// How many leaves a round has; `step` is the next one.
+    pub(crate) fn count(&self, work: Work, step: Step) -> u32 {
+        match work {
+            Work::Train => self.plan.leaves(step),
+            Work::Validate | Work::Test => leaves_of(self.samples(work, step) as u32, self.micro_batch),
+        }
+    }
+
+    /// How many samples a leaf of a round has.
+    pub(crate) fn samples_of(&self, work: Work, step: Step, leaf: Leaf) -> u64 {
+        leaf_of(self.samples(work, step) as u32, self.micro_batch, leaf).len() as u64
+    }
+
+    fn samples(&self, work: Work, step: Step) -> usize {
+        match work {
+            Work::Train => self.plan.step_range(step).len(),
+            Work::Validate => self.split.validation.len(),
+            Work::Test => self.test.len(),
+        }
+    }
+
+    /// A leaf's samples.
+    pub(crate) fn get(&mut self, work: Work, step: Step, leaf: Leaf) -> Samples {
+        match work {
+            Work::Train => {
+                let at_hand = self.gathered.iter().find(|(of, _)| *of == step);
+                let at_hand = at_hand.and_then(|(_, leaves)| leaves.get(leaf.0 as usize)).cloned();
+                at_hand.unwrap_or_else(|| self.gather(step, leaf))
+            }
+            Work::Validate => {
+                let held = &self.split.validation;
+                let range = leaf_of(held.len() as u32, self.micro_batch, leaf);
+                self.train.gather(&held[range.start as usize..range.end as usize])
+            }
+            Work::Test => {
+                let range = leaf_of(self.test.len() as u32, self.micro_batch, leaf);
+                self.test.gather(&range.collect::<Vec<u32>>())
+            }
+        }
+    }
+
+    /// Gathers one more leaf of `step`; returns whether there was one to gather. A step of another epoch has to wait for
+    /// that epoch's order.
+    pub(crate) fn gather_ahead(&mut self, step: Step) -> bool {
+        let epoch = self.plan.position(step).epoch;
+        if self.order.as_ref().is_none_or(|&(drawn, _)| drawn != epoch) {
+            return false;
+        }
+        if self.gathered.iter().all(|(of, _)| *of != step) {
+            self.gathered.swap(0, 1);
+            self.gathered[1] = (step, Vec::new());
+        }
+        let at = usize::from(self.gathered[1].0 == step);
+        let next = self.gathered[at].1.len();
+        let bytes = (next + 1) * self.micro_batch as usize * PIXELS;
+        if next >= self.plan.leaves(step) as usize || bytes > AHEAD_BYTES_MAX {
+            return false;
+        }
+        let samples = self.gather(step, Leaf(next as u32));
+        self.gathered[at].1.push(samples);
+        true
+    }
+
+    fn gather(&mut self, step: Step, leaf: Leaf) -> Samples {
+        let range = self.plan.leaf_range(step, leaf);
+        let epoch = self.plan.position(step).epoch;
+        if self.order.as_ref().is_none_or(|&(drawn, _)| drawn != epoch) {
+            let order = self.plan.order(epoch).into_iter().map(|at| self.split.train[at as usize]);
+            self.order = Some((epoch, order.collect()));
+        }
+        let order = self.order.as_ref().map_or(&[][..], |(_, order)| order);
+        self.train.gather(&order[range.start as usize..range.end as usize])
+    }
+}

@@ -1,0 +1,366 @@
+//! The training itself: which round comes next, what its leaves are, and what its sum does to the parameters.
+//!
+//! Knows no cluster, clock, network or file: the driver asks for rounds and brings their sums. A run is a row of steps;
+//! after each epoch comes a validation, after the last one a test. Where the XX.
+
+use crate::run::batches::Leaves;
+use common::checkpoint::{Best, Checkpoint, CheckpointError, Position, Verified};
+use common::data::samples::Samples;
+use common::ids::{Epoch, Leaf, Step};
+use common::model::params::Layout;
+use common::reduce::tree::Tree;
+use common::train::config::RunConfig;
+use common::train::metrics::{Confusion, Totals};
+use common::train::optim::{self, GradientSum, NonFinite, OptimError, Optimizer};
+use proto::message::{AnswerBody, Task};
+use proto::values::Values;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+/// What a round is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// The next optimizer step.
+    Train,
+    /// The held-out samples, after an epoch.
+    Validate,
+    /// The test samples, at the end.
+    Test,
+}
+
+impl Work {
+    /// What workers have to do for it.
+    #[must_use]
+    pub fn task(self) -> Task {
+        match self {
+            Self::Train => Task::Train,
+            Self::Validate | Self::Test => Task::Evaluate,
+        }
+    }
+}
+
+/// What came of a round.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// The parameters have changed.
+    Stepped(Stepped),
+    /// The validation samples have been counted.
+    Validated(Evaluated),
+    /// The test samples have been counted.
+    Tested(Evaluated),
+}
+
+/// A committed step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stepped {
+    /// Its number.
+    pub step: Step,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Its samples, before the update.
+    pub batch: Totals,
+    /// The rate of the update.
+    pub learning_rate: f64,
+    /// L2 norm of the mean gradient, before clipping.
+    pub grad_norm: f64,
+    /// All samples of the epoch, when this was its last step.
+    pub epoch_done: Option<Totals>,
+}
+
+/// An evaluation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluated {
+    /// The last step before it.
+    pub step: Step,
+    /// That step's epoch.
+    pub epoch: Epoch,
+    /// Samples, right answers, loss.
+    pub totals: Totals,
+    /// True class against predicted class.
+    pub confusion: Confusion,
+    /// Whether no earlier validation had as many right answers.
+    pub is_best: bool,
+}
+
+/// Why training can't go on or can't begin.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// Leaves were finite, but their sum or what the optimizer made of it is not: its state, or the parameters.
+    #[error("step {step}: the {what} is not finite; try a smaller --lr, or --clip-grad-norm")]
+    NonFinite {
+        /// The step.
+        step: Step,
+        /// What.
+        what: NonFinite,
+    },
+    /// The checkpoint's files are fine, but they are not this run's.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The optimizer's state does not fit.
+    #[error(transparent)]
+    Optimizer(#[from] OptimError),
+    /// The checkpoint says where the run stands, and contradicts itself.
+    #[error("the checkpoint claims epoch {}, step {} of it, for step {}, which is epoch {}, step {} of it",
+        got.0, got.1, step, expected.0, expected.1)]
+    Position {
+        /// Steps done.
+        step: Step,
+        /// Epoch and step in it, as this configuration cuts the run.
+        expected: (Epoch, u64),
+        /// As saved.
+        got: (Epoch, u64),
+    },
+}
+
+/// Where a run begins.
+const BEGINNING: Position = Position {
+    step: Step(0),
+    epoch: Epoch(0),
+    step_in_epoch: 0,
+    train: Totals { samples: 0, correct: 0, loss_sum: 0.0 },
+    validation: None,
+    best: None,
+};
+
+/// A run in progress.
+#[derive(Debug)]
+pub struct Trainer {
+    config: RunConfig,
+    leaves: Leaves,
+    layout: Layout,
+    /// Shared with those who are sending them; changed in place when nobody is.
+    params: Arc<Vec<f32>>,
+    optimizer: Optimizer,
+    position: Position,
+    tested: bool,
+    /// That do the arithmetic; they never show in its results.
+    threads: NonZeroUsize,
+}
+
+impl Trainer {
+    /// A run from its beginning. `config` is valid and belongs to these samples.
+    #[must_use]
+    pub fn start(config: RunConfig, train: Samples, test: Samples) -> Self {
+        let layout = config.model.layout();
+        let params = Arc::new(config.init.draw(&layout, config.seed));
+        let optimizer = Optimizer::new(config.optimizer, layout.len());
+        Self {
+            leaves: Leaves::new(&config, train, test),
+            config,
+            layout,
+            params,
+            optimizer,
+            position: BEGINNING,
+            tested: false,
+            threads: NonZeroUsize::MIN,
+        }
+    }
+
+    /// A run from a checkpoint whose configuration is this one.
+    ///
+    /// # Errors
+    /// When the checkpoint does not fit the configuration.
+    pub fn resume(
+        config: RunConfig,
+        train: Samples,
+        test: Samples,
+        saved: Verified,
+    ) -> Result<Self, TrainError> {
+        let mut trainer = Self::start(config, train, test);
+        trainer.restore(saved)?;
+        Ok(trainer)
+    }
+
+    /// Goes back to a checkpoint whose configuration is this one, or to the beginning.
+    ///
+    /// # Errors
+    /// When the checkpoint does not fit the configuration.
+    pub fn go_back(&mut self, saved: Option<Verified>) -> Result<(), TrainError> {
+        self.params = Arc::new(self.config.init.draw(&self.layout, self.config.seed));
+        self.optimizer = Optimizer::new(self.config.optimizer, self.layout.len());
+        self.position = BEGINNING;
+        self.tested = false;
+        saved.map_or(Ok(()), |saved| self.restore(saved))
+    }
+
+    fn restore(&mut self, saved: Verified) -> Result<(), TrainError> {
+        let slots = self.config.optimizer.slots();
+        let Checkpoint { position, params, slots, .. } = saved.decode(&self.layout, slots)?;
+        let step = position.step;
+        let cut = self.leaves.position(step);
+        let (expected, got) = ((cut.epoch, cut.step_in_epoch), (position.epoch, position.step_in_epoch));
+        if expected != got {
+            return Err(TrainError::Position { step, expected, got });
+        }
+        self.optimizer = Optimizer::restore(self.config.optimizer, self.layout.len(), step.0, slots)?;
+        self.params = Arc::new(params);
+        self.position = position;
+        Ok(())
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &RunConfig {
+        &self.config
+    }
+
+    /// How the parameters lie.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The parameters after [`step`](Self::step) steps, flat.
+    #[must_use]
+    pub fn params(&self) -> Arc<Vec<f32>> {
+        Arc::clone(&self.params)
+    }
+
+    /// Threads that do the arithmetic of large models: 1 unless set.
+    #[must_use]
+    pub fn threads(&self) -> NonZeroUsize {
+        self.threads
+    }
+
+    /// Uses `threads` threads from now on.
+    pub fn set_threads(&mut self, threads: NonZeroUsize) {
+        self.threads = threads;
+    }
+
+    /// Steps done: the number of the next one.
+    #[must_use]
+    pub fn step(&self) -> Step {
+        self.position.step
+    }
+
+    /// The best validation so far.
+    #[must_use]
+    pub fn best(&self) -> Option<Best> {
+        self.position.best
+    }
+
+    /// What is to be done next; `None` when the run is complete.
+    #[must_use]
+    pub fn next(&self) -> Option<Work> {
+        let Position { step, step_in_epoch, validation, .. } = &self.position;
+        let epoch_over = step.0 > 0 && *step_in_epoch == 0;
+        if epoch_over && validation.is_none() && self.leaves.has_validation() {
+            Some(Work::Validate)
+        } else if step.0 < self.config.length().total {
+            Some(Work::Train)
+        } else {
+            (!self.tested).then_some(Work::Test)
+        }
+    }
+
+    /// The tree over the leaves of the next round of this kind.
+    #[must_use]
+    pub fn tree(&self, work: Work) -> Tree {
+        Tree::new(self.leaves.count(work, self.step()))
+    }
+
+    /// A leaf's samples.
+    pub fn leaf(&mut self, work: Work, leaf: Leaf) -> Samples {
+        self.leaves.get(work, self.position.step, leaf)
+    }
+
+    /// Has one more leaf of the step after the present one at hand; returns whether there was one to be had.
+    pub fn gather_ahead(&mut self) -> bool {
+        let next = Step(self.position.step.0 + 1);
+        next.0 < self.config.length().total && self.leaves.gather_ahead(next)
+    }
+
+    /// How many samples a leaf of this round has.
+    #[must_use]
+    pub fn leaf_samples(&self, work: Work, leaf: Leaf) -> u64 {
+        self.leaves.samples_of(work, self.step(), leaf)
+    }
+
+    /// Takes the sum over all leaves of a round; `right` is what is still to be added to the right of a gradient.
+    ///
+    /// # Errors
+    /// When the sum is not finite, or parameters or optimizer state are not after it: they are of no use then.
+    ///
+    /// # Panics
+    /// When the sum is not of the kind that the round asked for: the driver has checked every answer.
+    pub fn finish(
+        &mut self,
+        work: Work,
+        totals: Totals,
+        body: AnswerBody,
+        right: Option<Values>,
+    ) -> Result<Outcome, TrainError> {
+        match (work, body) {
+            (Work::Train, AnswerBody::Gradient(left)) => {
+                self.update(totals, left, right).map(Outcome::Stepped)
+            }
+            (Work::Validate, AnswerBody::Confusion(confusion)) => {
+                let better = |best: Best| totals.correct > best.correct;
+                let is_best = self.position.best.is_none_or(better);
+                if is_best {
+                    let Totals { samples, correct, .. } = totals;
+                    self.position.best = Some(Best { step: self.position.step, correct, samples });
+                }
+                self.position.validation = Some(totals);
+                Ok(Outcome::Validated(self.evaluated(totals, *confusion, is_best)))
+            }
+            (Work::Test, AnswerBody::Confusion(confusion)) => {
+                self.tested = true;
+                Ok(Outcome::Tested(self.evaluated(totals, *confusion, false)))
+            }
+            _ => unreachable!("answers of another kind are refused where they arrive"),
+        }
+    }
+
+    /// All that is needed to go on from here. Which arithmetic computed it is not known here.
+    #[must_use]
+    pub fn checkpoint(&self) -> Checkpoint {
+        let slots = self.optimizer.slots().map(|(name, values)| (name.to_owned(), values.to_vec()));
+        Checkpoint {
+            position: self.position.clone(),
+            config: self.config.fields(),
+            numerics: None,
+            params: self.params.to_vec(),
+            slots: slots.collect(),
+        }
+    }
+
+    fn update(
+        &mut self,
+        batch: Totals,
+        mut left: Values,
+        right: Option<Values>,
+    ) -> Result<Stepped, TrainError> {
+        let Position { step, epoch, .. } = self.position;
+        let sum = GradientSum {
+            left: &mut left,
+            right: right.as_deref(),
+            precision: self.config.wire_dtype,
+            samples: batch.samples as f32,
+        };
+        let (clip, threads) = (self.config.clip_grad_norm, self.threads);
+        let learning_rate = self.config.schedule.rate(step.0, self.config.length());
+        let params = Arc::make_mut(&mut self.params);
+        let optim::Stepped { grad_norm, non_finite } =
+            self.optimizer.step(params, sum, clip, learning_rate, threads);
+        if let Some(what) = non_finite {
+            return Err(TrainError::NonFinite { step, what });
+        }
+        let position = &mut self.position;
+        position.train.add(&batch);
+        position.step = Step(step.0 + 1);
+        let next = self.leaves.position(position.step);
+        (position.epoch, position.step_in_epoch) = (next.epoch, next.step_in_epoch);
+        position.validation = None;
+        let epoch_done = (next.step_in_epoch == 0).then(|| std::mem::take(&mut position.train));
+        Ok(Stepped { step, epoch, batch, learning_rate, grad_norm, epoch_done })
+    }
+
+    fn evaluated(&self, totals: Totals, confusion: Confusion, is_best: bool) -> Evaluated {
+        let step = Step(self.position.step.0.saturating_sub(1));
+        Evaluated { step, epoch: self.leaves.position(step).epoch, totals, confusion, is_best }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,157 @@
+use super::*;
+use common::data::samples::PIXELS;
+use common::model::ModelSpec;
+use common::model::params::Init;
+use common::reduce::precision::Precision;
+use common::train::optim::{Moments, OptimizerSpec};
+use common::train::schedule::{Schedule, Shape};
+
+/// Sample `i` has the pixel value `i` everywhere.
+fn samples(n: u8) -> Samples {
+    let pixels = (0..n).flat_map(|i| [i; PIXELS]).collect();
+    Samples::new(pixels, (0..n).map(|i| i % 10).collect()).unwrap()
+}
+
+fn config(samples: u32, val_split: u32) -> RunConfig {
+    RunConfig {
+        dataset: "test".into(),
+        dataset_digest: "00".into(),
+        samples,
+        val_split,
+        model: ModelSpec::Linear,
+        init: Init::He,
+        seed: 3,
+        batch_size: 7,
+        micro_batch: 3,
+        epochs: 2,
+        optimizer: OptimizerSpec::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0 },
+        schedule: Schedule { base: 0.5, shape: Shape::Constant, warmup_steps: 0 },
+        clip_grad_norm: None,
+        wire_dtype: Precision::F32,
+    }
+}
+
+fn trainer() -> Trainer {
+    Trainer::start(config(20, 4), samples(20), samples(5))
+}
+
+/// Does the next round with a gradient that depends on the step, and returns its samples.
+fn advance(trainer: &mut Trainer) -> Option<(Work, Vec<u8>)> {
+    let work = trainer.next()?;
+    let leaves = trainer.tree(work).leaves();
+    let seen: Vec<u8> =
+        (0..leaves).flat_map(|l| trainer.leaf(work, Leaf(l)).pixels().to_vec()).step_by(PIXELS).collect();
+    let counted: u64 = (0..leaves).map(|l| trainer.leaf_samples(work, Leaf(l))).sum();
+    assert_eq!(counted, seen.len() as u64);
+    let totals = Totals { samples: seen.len() as u64, correct: trainer.step().0.min(3), loss_sum: 1.5 };
+    let body = match work {
+        Work::Train => {
+            AnswerBody::Gradient(vec![trainer.step().0 as f32 + 1.0; trainer.layout().len()].into())
+        }
+        Work::Validate | Work::Test => AnswerBody::Confusion(Box::default()),
+    };
+    trainer.finish(work, totals, body, None).unwrap();
+    Some((work, seen))
+}
+
+#[test]
+fn an_epoch_has_every_training_sample_once_then_its_validation() {
+    let mut trainer = trainer();
+    let rounds: Vec<_> = std::iter::from_fn(|| advance(&mut trainer)).collect();
+    let works: Vec<Work> = rounds.iter().map(|(work, _)| *work).collect();
+    use Work::{Test, Train, Validate};
+    assert_eq!(works, [Train, Train, Train, Validate, Train, Train, Train, Validate, Test]);
+    let held = &rounds[3].1;
+    for epoch in [0..3, 4..7] {
+        let mut seen: Vec<u8> =
+            rounds[epoch].iter().flat_map(|(_, seen)| seen.clone()).chain(held.clone()).collect();
+        seen.sort_unstable();
+        assert_eq!(seen, (0..20).collect::<Vec<u8>>());
+    }
+    assert_eq!((held, &rounds[8].1), (&rounds[7].1, &(0..5).collect()));
+}
+
+#[test]
+fn what_was_gathered_ahead_is_what_would_have_been_gathered() {
+    let (mut ahead, mut behind) = (trainer(), trainer());
+    let mut gathered = 0;
+    while behind.next().is_some() {
+        let leaves = |trainer: &mut Trainer| -> Option<Vec<Samples>> {
+            let work = trainer.next()?;
+            let leaves = trainer.tree(work).leaves();
+            Some((0..leaves).map(|leaf| trainer.leaf(work, Leaf(leaf))).collect())
+        };
+        assert_eq!(leaves(&mut ahead), leaves(&mut behind));
+        // Not all of them.
+        gathered += (0..2).filter(|_| ahead.gather_ahead()).count();
+        assert_eq!(leaves(&mut ahead), leaves(&mut behind));
+        assert_eq!(advance(&mut ahead), advance(&mut behind));
+    }
+    assert_eq!(gathered, 6, "two of the second step, the only one of the third, in both epochs");
+}
+
+#[test]
+fn a_run_that_is_resumed_after_any_round_ends_in_the_same_checkpoint() {
+    let mut whole = trainer();
+    while advance(&mut whole).is_some() {}
+    for rounds in 0..9 {
+        let mut first = trainer();
+        (0..rounds).for_each(|_| {
+            advance(&mut first);
+        });
+        let [(_, model), (_, optimizer), (_, manifest)] = first.checkpoint().encode(first.layout());
+        let saved = common::checkpoint::Manifest::parse(&manifest).unwrap().verify(model, optimizer).unwrap();
+        let mut second = Trainer::resume(config(20, 4), samples(20), samples(5), saved).unwrap();
+        while advance(&mut second).is_some() {}
+        assert_eq!(second.checkpoint(), whole.checkpoint(), "resumed after {rounds} rounds");
+    }
+}
+
+#[test]
+fn the_best_validation_is_the_earliest_with_most_right_answers() {
+    let mut trainer = trainer();
+    while advance(&mut trainer).is_some() {}
+    assert_eq!(trainer.best(), Some(Best { step: Step(3), correct: 3, samples: 4 }));
+}
+
+#[test]
+fn without_a_validation_split_there_is_no_validation() {
+    let mut trainer = Trainer::start(config(20, 0), samples(20), samples(5));
+    let works: Vec<Work> = std::iter::from_fn(|| advance(&mut trainer)).map(|(work, _)| work).collect();
+    assert_eq!(works.len(), 7);
+    assert!(!works.contains(&Work::Validate));
+}
+
+#[test]
+fn a_sum_that_overflows_stops_the_run_with_its_step() {
+    let mut trainer = trainer();
+    advance(&mut trainer);
+    let totals = Totals { samples: 7, ..Totals::default() };
+    let body = AnswerBody::Gradient(vec![f32::INFINITY; trainer.layout().len()].into());
+    let error = trainer.finish(Work::Train, totals, body, None).unwrap_err().to_string();
+    assert!(error.contains("step 1: the gradient is not finite"), "{error}");
+}
+
+#[test]
+fn a_huge_gradient_stops_the_run_instead_of_freezing_it() {
+    let mut config = config(20, 4);
+    config.optimizer = OptimizerSpec::Adam(Moments::new(0.0));
+    let mut trainer = Trainer::start(config, samples(20), samples(5));
+    advance(&mut trainer);
+    let totals = Totals { samples: 7, ..Totals::default() };
+    let body = AnswerBody::Gradient(vec![1e30; trainer.layout().len()].into());
+    let error = trainer.finish(Work::Train, totals, body, None).unwrap_err().to_string();
+    assert!(error.contains("step 1: the optimizer's state exp_avg_sq is not finite"), "{error}");
+}
+
+#[test]
+fn the_update_is_by_the_mean_over_samples() {
+    let mut config = config(20, 4);
+    config.optimizer = OptimizerSpec::Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.0 };
+    let mut trainer = Trainer::start(config, samples(20), samples(5));
+    let before = trainer.params().to_vec();
+    let totals = Totals { samples: 7, ..Totals::default() };
+    let [left, right] = [10.0, 4.0].map(|value| Values::from(vec![value; before.len()]));
+    trainer.finish(Work::Train, totals, AnswerBody::Gradient(left), Some(right)).unwrap();
+    assert!(trainer.params().iter().zip(&before).all(|(after, before)| *after == before - 0.5 * 2.0));
+}

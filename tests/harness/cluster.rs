@@ -1,0 +1,54 @@
+//! A whole cluster in this process: the coordinator's and the workers' real code over gRPC on loopback.
+//!
+//! What it leaves out is what a process adds: flags from a command line, signals, exit codes.
+
+use clap::Parser;
+use common::ids::Instance;
+use common::protocol::worker::Exit;
+use coordinator::observe::console::Console;
+use coordinator::run::{Summary, prepare};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// For a whole run; many times what one takes.
+const RUN_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Trains with the coordinator's flags `flags` and one worker for each entry of `threads`; returns the summary.
+///
+/// # Panics
+/// When the run fails, a worker does not end with it, or all is not over in time.
+#[must_use]
+pub fn train(flags: &[&str], threads: &[u32]) -> Summary {
+    let workers = threads.len().to_string();
+    let own = ["coordinator", "--bind", "127.0.0.1:0", "--workers", &workers];
+    let flags = coordinator::cli::Flags::try_parse_from(own.iter().chain(flags)).expect("flags");
+    let screen = Console::silent();
+    let prepared = prepare(flags.options().expect("options"), &screen).expect("a run");
+    let connect = prepared.address().expect("a port").to_string();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let all = async {
+        let (_never, stop) = watch::channel(0);
+        let workers: Vec<_> = threads
+            .iter()
+            .enumerate()
+            .map(|(index, &threads)| {
+                let options = worker::Options {
+                    connect: connect.clone(),
+                    name: format!("worker-{index}"),
+                    instance: Instance(index as u64 + 1),
+                    threads,
+                    give_up: Duration::from_secs(30),
+                    join_timeout: Duration::from_secs(10),
+                };
+                tokio::spawn(worker::run(options, stop.clone()))
+            })
+            .collect();
+        let summary = prepared.run(stop.clone()).await.expect("a complete run");
+        for worker in workers {
+            assert_eq!(worker.await.expect("no panic").expect("no failure"), Exit::Finished);
+        }
+        summary
+    };
+    let runtime = runtime.expect("a runtime");
+    runtime.block_on(async { tokio::time::timeout(RUN_TIMEOUT, all).await }).expect("the run ends in time")
+}

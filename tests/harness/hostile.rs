@@ -1,0 +1,231 @@
+//! Doors through which bytes come in from peers, files and flags, each as one function of any bytes at all.
+//!
+//! Every one returns whether the bytes were taken for good; what it promises is that it comes back: no panic, no hang, no
+//! allocation beyond what the format allows. [`seeds`] holds good bytes for each. The property tests and the fuzz targets
+//! (which include this file) are two ways of finding bytes to try.
+
+use common::checkpoint::{Checkpoint, Manifest, Position};
+use common::data::idx;
+use common::data::samples::{PIXELS, Samples};
+use common::ids::{Epoch, Incarnation, Instance, Rank, Round, Step};
+use common::model::ModelSpec;
+use common::model::params::Layout;
+use common::reduce::precision::Precision;
+use common::reduce::tree::{Node, Tree};
+use common::selftest::NumericsDigest;
+use common::train::metrics::Totals;
+use coordinator::dataset::{self, DatasetChoice};
+use coordinator::observe::console::Console;
+use prost::Message;
+use proto::inbound::{CoordinatorDecoder, WorkerDecoder};
+use proto::message::{
+    Answer, AnswerBody, CoordinatorMessage, Hello, Inspection, Piece, Sharing, Task, Welcome, WorkerMessage,
+};
+use proto::outbound;
+use proto::parameters::EncodedParameters;
+use proto::values::{Buffers, Values};
+use std::ffi::OsString;
+use std::sync::Arc;
+
+/// A door.
+pub type Door = fn(&[u8]) -> bool;
+
+/// All of them, by name.
+pub const DOORS: [(&str, Door); 6] = [
+    ("worker_wire", worker_wire),
+    ("coordinator_wire", coordinator_wire),
+    ("idx", idx),
+    ("dataset", dataset),
+    ("checkpoint", checkpoint),
+    ("config", config),
+];
+
+/// The smallest model there is.
+fn model() -> ModelSpec {
+    ModelSpec::Mlp { hidden: vec![1] }
+}
+
+fn layout() -> Layout {
+    model().layout()
+}
+
+/// What a worker sends: messages with their lengths before them.
+#[must_use]
+pub fn worker_wire(mut bytes: &[u8]) -> bool {
+    let mut decoder = WorkerDecoder::new(layout().len(), Precision::F32, Buffers::default());
+    while !bytes.is_empty() {
+        let Ok(message) = proto::wire::FromWorker::decode_length_delimited(&mut bytes) else { return false };
+        if decoder.decode(message).is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+/// What a coordinator sends, likewise.
+#[must_use]
+pub fn coordinator_wire(mut bytes: &[u8]) -> bool {
+    let mut decoder = CoordinatorDecoder::default();
+    while !bytes.is_empty() {
+        let message = proto::wire::FromCoordinator::decode_length_delimited(&mut bytes);
+        let Ok(message) = message else { return false };
+        if decoder.decode(message).is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+/// Images and labels in IDX, cut where the first four bytes say.
+#[must_use]
+pub fn idx(bytes: &[u8]) -> bool {
+    let [images, labels] = cut(bytes);
+    idx::parse(images.to_vec(), labels.to_vec()).is_ok()
+}
+
+/// A folder of four files, plain or in gzip, where the four are two twice.
+#[must_use]
+pub fn dataset(bytes: &[u8]) -> bool {
+    let Ok(folder) = tempfile::tempdir() else { return false };
+    let [images, labels] = cut(bytes);
+    for half in ["train", "t10k"] {
+        let write = |name, bytes| std::fs::write(folder.path().join(format!("{half}-{name}-ubyte")), bytes);
+        if write("images-idx3", images).and_then(|()| write("labels-idx1", labels)).is_err() {
+            return false;
+        }
+    }
+    let choice = DatasetChoice::Folder(folder.path().to_owned());
+    dataset::load(&choice, None, &Console::silent()).is_ok()
+}
+
+/// A manifest, and one file for both tensors' files.
+#[must_use]
+pub fn checkpoint(bytes: &[u8]) -> bool {
+    let [manifest, tensors] = cut(bytes);
+    let Ok(manifest) = Manifest::parse(manifest) else { return false };
+    let verified = manifest.verify(tensors.to_vec(), tensors.to_vec());
+    verified.is_ok_and(|verified| verified.decode(&layout(), &[""]).is_ok())
+}
+
+/// A file of flags.
+#[must_use]
+pub fn config(bytes: &[u8]) -> bool {
+    let Ok(file) = tempfile::NamedTempFile::new() else { return false };
+    if std::fs::write(file.path(), bytes).is_err() {
+        return false;
+    }
+    let args: [OsString; 3] = ["coordinator".into(), "--config".into(), file.path().into()];
+    let flags = host::args::try_parse::<coordinator::cli::Flags>(args.to_vec());
+    flags.is_ok_and(|flags| flags.options().is_ok())
+}
+
+/// Two parts: the first four bytes tell how long the first is.
+fn cut(bytes: &[u8]) -> [&[u8]; 2] {
+    let Some((length, rest)) = bytes.split_first_chunk() else { return [bytes, &[]] };
+    let length = (u32::from_le_bytes(*length) as usize).min(rest.len());
+    let (first, second) = rest.split_at(length);
+    [first, second]
+}
+
+/// Two parts as [`cut`] finds them.
+fn joined(first: &[u8], second: &[u8]) -> Vec<u8> {
+    [&(first.len() as u32).to_le_bytes(), first, second].concat()
+}
+
+/// Good bytes for the door of that name.
+///
+/// # Panics
+/// When there is no such door.
+#[must_use]
+pub fn seeds(door: &str) -> Vec<Vec<u8>> {
+    match door {
+        "worker_wire" => vec![worker_seed()],
+        "coordinator_wire" => vec![coordinator_seed()],
+        "idx" | "dataset" => {
+            let (images, labels) = idx::encode(&samples(3));
+            vec![joined(&images, &labels)]
+        }
+        "checkpoint" => vec![checkpoint_seed()],
+        "config" => {
+            vec![b"batch-size = 64\nhidden = [3, 4]\nmodel = \"mlp\"\nlocal = true\nlr = 1e-3\n".to_vec()]
+        }
+        other => panic!("there is no door {other}"),
+    }
+}
+
+fn samples(count: usize) -> Samples {
+    Samples::new(vec![7; count * PIXELS], vec![3; count]).expect("as many images as labels")
+}
+
+fn values() -> Values {
+    Values::from((0..layout().len()).map(|i| i as f32).collect::<Vec<f32>>())
+}
+
+fn worker_seed() -> Vec<u8> {
+    let answer = Answer {
+        incarnation: Incarnation(5),
+        round: Round(3),
+        node: Node { level: 1, index: 0 },
+        totals: Totals { samples: 3, correct: 2, loss_sum: 0.5 },
+        body: AnswerBody::Gradient(values()),
+        precision: Precision::F32,
+        inspection: Inspection::default(),
+    };
+    let said = [
+        WorkerMessage::Hello(Hello {
+            name: "w".to_owned(),
+            instance: Instance(9),
+            threads: 2,
+            numerics: NumericsDigest::default(),
+        }),
+        WorkerMessage::Sharing(Sharing::Offer { descriptor: 3, token: 1 }),
+        WorkerMessage::Heartbeat,
+        WorkerMessage::Answer(answer),
+        WorkerMessage::Leave,
+    ];
+    said.into_iter()
+        .flat_map(|message| outbound::from_worker(message, |_, _| None))
+        .flat_map(|m| m.encode_length_delimited_to_vec())
+        .collect()
+}
+
+fn coordinator_seed() -> Vec<u8> {
+    let welcome = Welcome {
+        incarnation: Incarnation(5),
+        rank: Rank(0),
+        run_id: "run".to_owned(),
+        heartbeat_ms: 1000,
+        timeout_ms: 5000,
+        model: model(),
+        precision: Precision::F32,
+    };
+    let piece = Piece {
+        round: Round(3),
+        task: Task::Train,
+        version: 4,
+        tree: Tree::new(3),
+        node: Node { level: 1, index: 0 },
+        leaves: vec![samples(2), samples(1)],
+    };
+    let parameters = Arc::new(EncodedParameters::new(4, Arc::new(values().to_vec()))).messages();
+    let said = outbound::from_coordinator(CoordinatorMessage::Welcome(welcome)).into_iter();
+    let said = said.chain(parameters).chain(outbound::from_coordinator(CoordinatorMessage::Piece(piece)));
+    said.flat_map(|message| message.encode_length_delimited_to_vec()).collect()
+}
+
+fn checkpoint_seed() -> Vec<u8> {
+    let position = Position {
+        step: Step(4),
+        epoch: Epoch(1),
+        step_in_epoch: 2,
+        train: Totals::default(),
+        validation: None,
+        best: None,
+    };
+    let config = [("seed".to_owned(), "1".to_owned())].into();
+    let numerics = Some(NumericsDigest(3));
+    let (params, slots) = (values().to_vec(), vec![(String::new(), values().to_vec())]);
+    let [(_, model), _, (_, manifest)] =
+        Checkpoint { position, config, numerics, params, slots }.encode(&layout());
+    joined(&manifest, &model)
+}

@@ -1,0 +1,95 @@
+//! A worker that computes nothing: it answers every piece at once, so what is left of a step is the exchange.
+//!
+//! It receives, decodes, encodes and sends with the real worker's client. In place of a gradient it sends back the
+//! parameters that it was sent, or zeros where it gets a second piece in the same step.
+
+use common::ids::{Incarnation, Instance};
+use common::reduce::precision::Precision;
+use common::selftest::NumericsDigest;
+use common::train::metrics::{Confusion, Totals};
+use proto::message::{Answer, AnswerBody, CoordinatorMessage, Hello, Inspection, Piece, Task, WorkerMessage};
+use proto::values::Values;
+use tokio::sync::mpsc;
+use worker::client::Connection;
+use worker::driver::Input;
+
+/// Messages between the client and this worker.
+const INBOX: usize = 16;
+
+/// What such a worker sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// All parameters of this version have arrived.
+    Parameters(u64),
+    /// A piece has been answered.
+    Answered,
+}
+
+/// Works until the coordinator ends the stream; tells `see` of everything as it happens.
+///
+/// # Errors
+/// How the stream ended, if not with the end of the run.
+pub async fn work(address: &str, name: &str, mut see: impl FnMut(Seen)) -> Result<(), String> {
+    let (sender, mut inbox) = mpsc::channel(INBOX);
+    let hello = WorkerMessage::Hello(Hello {
+        name: name.to_owned(),
+        instance: Instance(host::random().max(1)),
+        threads: 1,
+        numerics: NumericsDigest::default(),
+    });
+    let connection = Connection::open(0, address, hello, sender);
+    let mut incarnation = Incarnation::default();
+    let (mut elements, mut parameters) = (0, Values::default());
+    loop {
+        let message = match inbox.recv().await {
+            Some(Input::Message { message: Some(message), .. }) => *message,
+            Some(Input::Ended { why, .. }) => return Err(why),
+            Some(_) => continue,
+            None => return Err("the client has ended".to_owned()),
+        };
+        match message {
+            CoordinatorMessage::Welcome(welcome) => incarnation = welcome.incarnation,
+            CoordinatorMessage::Parameters { version, values } => {
+                see(Seen::Parameters(version));
+                (elements, parameters) = (values.len(), values);
+            }
+            CoordinatorMessage::Piece(piece) => {
+                let answer = answer(incarnation, &piece, elements, &mut parameters);
+                connection.send(WorkerMessage::Answer(answer))?;
+                see(Seen::Answered);
+            }
+            CoordinatorMessage::Sharing(_) | CoordinatorMessage::Spare(_) => {}
+            CoordinatorMessage::Heartbeat => connection.send(WorkerMessage::Heartbeat)?,
+            CoordinatorMessage::Finished => return Ok(()),
+            CoordinatorMessage::Refused { reason, .. } | CoordinatorMessage::Dropped(reason) => {
+                return Err(reason);
+            }
+        }
+    }
+}
+
+fn answer(incarnation: Incarnation, piece: &Piece, elements: usize, parameters: &mut Values) -> Answer {
+    let mut confusion = Confusion::default();
+    let labels = piece.leaves.iter().flat_map(|leaf| leaf.labels());
+    labels.for_each(|&label| confusion.count(label, label));
+    let samples = piece.leaves.iter().map(|leaf| leaf.len() as u64).sum();
+    let body = match piece.task {
+        Task::Train => {
+            // A second piece of the same step: what was received has been sent back already.
+            let missing = elements - parameters.len();
+            let zeros = || vec![0.0; missing].into();
+            AnswerBody::Gradient(if missing == 0 { std::mem::take(parameters) } else { zeros() })
+        }
+        Task::Evaluate => AnswerBody::Confusion(Box::new(confusion)),
+    };
+    let totals = Totals { samples, correct: samples, loss_sum: 0.0 };
+    Answer {
+        incarnation,
+        round: piece.round,
+        node: piece.node,
+        totals,
+        body,
+        precision: Precision::F32,
+        inspection: Inspection::default(),
+    }
+}

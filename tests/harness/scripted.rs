@@ -1,0 +1,145 @@
+//! A worker that computes rightly and says what a script makes of it: for what only a worker's own words can break.
+//!
+//! Client and compute threads are the real worker's.
+
+use common::ids::{Incarnation, Instance};
+use common::model::ModelSpec;
+use common::reduce::precision::Precision;
+use proto::message::{Answer, CoordinatorMessage, Hello, Inspection, WorkerMessage};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use worker::client::Connection;
+use worker::driver::Input;
+use worker::pool::{Computed, Outcome, Parameters, Pool};
+
+/// For a stream to end.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Messages between the client, the pool and this worker.
+const INBOX: usize = 16;
+
+/// The introduction of an honest worker of this machine, each time of a new process.
+///
+/// # Panics
+/// When this machine can't compute.
+#[must_use]
+pub fn hello(name: &str) -> Hello {
+    let numerics = worker::selftest::digest().expect("this machine computes");
+    Hello { name: name.to_owned(), instance: Instance(host::random().max(1)), threads: 1, numerics }
+}
+
+/// Works until the stream ends; sends what `script` makes of each answer.
+///
+/// # Errors
+/// Why the stream ended, if not with the end of the run.
+///
+/// # Panics
+/// When the system gives no threads.
+pub fn work(
+    address: &str,
+    hello: Hello,
+    script: impl FnMut(Answer) -> Vec<WorkerMessage>,
+) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    runtime.expect("a thread").block_on(async { Scripted::join(address, hello).work(script).await })
+}
+
+/// Says `hello` and then `more`, whatever the coordinator answers, and reads until the stream ends.
+///
+/// # Errors
+/// The coordinator's last word, or how the stream ended if there was none.
+///
+/// # Panics
+/// When the system gives no runtime, or the stream does not end.
+pub fn say(address: &str, hello: Hello, more: Vec<WorkerMessage>) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let (sender, mut inbox) = mpsc::channel(INBOX);
+        let connection = Connection::open(0, address, WorkerMessage::Hello(hello), sender);
+        more.into_iter().try_for_each(|message| connection.send(message))?;
+        let last = async {
+            loop {
+                match inbox.recv().await {
+                    Some(Input::Message { message: Some(message), .. }) => match *message {
+                        CoordinatorMessage::Finished => return Ok(()),
+                        CoordinatorMessage::Dropped(reason) | CoordinatorMessage::Refused { reason, .. } => {
+                            return Err(reason);
+                        }
+                        _ => {}
+                    },
+                    Some(Input::Ended { why, .. }) => return Err(why),
+                    Some(_) => {}
+                    None => return Err("the client has ended".to_owned()),
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, last).await.expect("the stream ends")
+    })
+}
+
+struct Scripted {
+    connection: Connection,
+    pool: Pool,
+    inbox: mpsc::Receiver<Input>,
+    incarnation: Incarnation,
+    model: Option<(ModelSpec, Precision)>,
+    parameters: Option<Arc<Parameters>>,
+}
+
+impl Scripted {
+    fn join(address: &str, hello: Hello) -> Self {
+        let (sender, inbox) = mpsc::channel(INBOX);
+        let outcomes = sender.clone();
+        let deliver = move |outcome| drop(outcomes.blocking_send(Input::Pool(outcome)));
+        Self {
+            connection: Connection::open(0, address, WorkerMessage::Hello(hello), sender),
+            pool: Pool::start(1, deliver).expect("a thread"),
+            inbox,
+            incarnation: Incarnation::default(),
+            model: None,
+            parameters: None,
+        }
+    }
+
+    async fn work(mut self, mut script: impl FnMut(Answer) -> Vec<WorkerMessage>) -> Result<(), String> {
+        loop {
+            match self.inbox.recv().await {
+                Some(Input::Pool(Outcome::Computed(computed))) => {
+                    let Computed { incarnation, round, node, totals, body, precision } = computed;
+                    let inspection = Inspection::default();
+                    let answer = Answer { incarnation, round, node, totals, body, precision, inspection };
+                    script(answer).into_iter().try_for_each(|message| self.connection.send(message))?;
+                }
+                Some(Input::Pool(Outcome::Failed(why)) | Input::Ended { why, .. }) => return Err(why),
+                Some(Input::Message { message: Some(message), .. }) => match *message {
+                    CoordinatorMessage::Finished => return Ok(()),
+                    message => self.message(message)?,
+                },
+                _ => {}
+            }
+        }
+    }
+
+    fn message(&mut self, message: CoordinatorMessage) -> Result<(), String> {
+        match message {
+            CoordinatorMessage::Welcome(welcome) => {
+                self.incarnation = welcome.incarnation;
+                self.model = Some((welcome.model, welcome.precision));
+            }
+            CoordinatorMessage::Parameters { version, values } => {
+                let (model, precision) = self.model.clone().ok_or("parameters before a welcome")?;
+                self.parameters = Some(Arc::new(Parameters { model, precision, version, values }));
+            }
+            CoordinatorMessage::Piece(piece) => {
+                let parameters = self.parameters.clone().ok_or("a piece before parameters")?;
+                self.pool.compute(self.incarnation, piece, parameters);
+            }
+            CoordinatorMessage::Heartbeat => self.connection.send(WorkerMessage::Heartbeat)?,
+            CoordinatorMessage::Dropped(reason) | CoordinatorMessage::Refused { reason, .. } => {
+                return Err(reason);
+            }
+            CoordinatorMessage::Spare(_) | CoordinatorMessage::Sharing(_) | CoordinatorMessage::Finished => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,125 @@
+//! Both protocol machines against each other on a virtual clock, under faults drawn from a seed.
+//!
+//! [`simulate`] runs one seed: a coordinator and its workers train a toy model (see `trainer`) over a network that
+//! delays and breaks, while processes die, freeze, leave and join. Then faults end and the run must finish. The
+//! promises in `invariants` are checked at every event. A [`Sabotage`] plants a fault in the shells, to show that
+//! a promise would notice. Decides nothing about the rules themselves: those are `common::protocol`'s.
+
+mod coordinator;
+mod course;
+mod event_queue;
+mod faults;
+mod invariants;
+mod message;
+mod network;
+mod peer;
+mod plan;
+mod run;
+mod sweep;
+mod trainer;
+mod world;
+
+pub use self::invariants::Violation;
+pub use self::sweep::sweep;
+
+use self::plan::Plan;
+use self::run::Run;
+use std::collections::BTreeMap;
+
+/// A mistake planted in the simulated shells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sabotage {
+    /// The coordinator adds answers as they come.
+    AddInArrivalOrder,
+    /// A worker loses the value of a round's first leaf.
+    LoseLeaf,
+    /// The coordinator adds an answer twice.
+    AddTwice,
+    /// A worker computes a piece with whatever parameters it has.
+    IgnoreVersions,
+    /// The coordinator applies a step as soon as the first answer is there.
+    CommitEarly,
+    /// A worker sends what an earlier membership computed under its present one.
+    RelabelStale,
+    /// The coordinator keeps a dead member's piece.
+    KeepReturned,
+    /// The coordinator admits one member too many.
+    Overbook,
+    /// The coordinator's clock is late when it ticks.
+    LateClock,
+    /// The coordinator never ticks.
+    NoTicks,
+    /// The coordinator grants nothing to a member.
+    LoseGrant,
+    /// The coordinator grants to one member what it should grant to several at a time.
+    Hoard,
+    /// The coordinator takes an answer for another member's.
+    Misattribute,
+    /// The coordinator takes in whoever comes, whatever it computes.
+    IgnoreNumerics,
+    /// The coordinator sees one checksum in all answers.
+    EqualChecksums,
+    /// The coordinator audits nothing.
+    SkipAudits,
+    /// The coordinator applies and saves what has left the optimizer's numbers.
+    SlotsUnchecked,
+    /// The coordinator takes a number out of line for any other.
+    IgnoreTheLine,
+    /// The coordinator believes the first worker that calls a leaf not finite.
+    BelieveOne,
+    /// The coordinator believes two workers that call a leaf not finite, and stops for two that differ, whoever else is there.
+    NoThirdOpinion,
+    /// The coordinator lets a spare wait when a member has gone.
+    ForgetSpares,
+    /// The coordinator gives a backup task to a member that owes an answer.
+    CopyToDeaf,
+    /// The coordinator gives no backup task to anybody.
+    LoseCopies,
+    /// The coordinator never drops a member that answers nothing.
+    KeepDeaf,
+    /// The coordinator takes every connection for another worker's.
+    ForgetInstances,
+    /// The coordinator takes whoever comes under a name for the worker that had it before.
+    TrustNames,
+    /// The coordinator goes on from a checkpoint with whatever arithmetic comes first.
+    ForgetArithmetic,
+}
+
+/// What happened in one run or, added up, in many.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Runs.
+    pub runs: u64,
+    /// Events handled.
+    pub events: u64,
+    /// Virtual time passed.
+    pub virtual_us: u64,
+    /// How much of the time allowed after healing was used, in percent: the highest of all runs.
+    pub slowest_percent: u64,
+    /// How often each kind of fault, and each reaction worth knowing of, really happened.
+    pub counts: BTreeMap<&'static str, u64>,
+}
+
+impl Report {
+    fn add(&mut self, other: Self) {
+        self.runs += other.runs;
+        self.events += other.events;
+        self.virtual_us += other.virtual_us;
+        self.slowest_percent = self.slowest_percent.max(other.slowest_percent);
+        for (kind, count) in other.counts {
+            *self.counts.entry(kind).or_default() += count;
+        }
+    }
+
+    fn count(&mut self, kind: &'static str) {
+        *self.counts.entry(kind).or_default() += 1;
+    }
+}
+
+/// Runs one seed to its end.
+///
+/// # Errors
+/// The first promise that is broken.
+pub fn simulate(seed: u64, sabotage: Option<Sabotage>) -> Result<Report, Violation> {
+    Run::new(Plan::new(seed), sabotage).finish()
+}

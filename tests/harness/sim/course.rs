@@ -1,0 +1,117 @@
+//! The simulated coordinator's trainer: what accepted answers are added to, when a step is applied, what is saved.
+
+use super::Sabotage;
+use super::invariants::{Sight, Violation};
+use super::message::Task;
+use super::plan::Plan;
+use super::trainer::{INITIAL, Value, advance, advance_slot};
+use super::world::World;
+use common::reduce::tree::{Node, Reduction, Tree};
+use common::selftest::NumericsDigest;
+
+/// What survives a coordinator.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Checkpoint {
+    /// Steps applied.
+    pub(crate) step: u64,
+    /// Digest of the parameters after them.
+    pub(crate) parameters: u64,
+    /// What all of them were computed with, as far as the coordinator records it.
+    pub(crate) numerics: Option<NumericsDigest>,
+    /// The optimizer's.
+    pub(crate) slot: f32,
+}
+
+impl Checkpoint {
+    /// Before the first step.
+    pub(crate) const NONE: Self = Self { step: 0, parameters: INITIAL, numerics: None, slot: 0.0 };
+}
+
+pub(crate) struct Course {
+    steps: Vec<u32>,
+    checkpoint_every: u64,
+    at: Checkpoint,
+    pub(crate) saved: Checkpoint,
+    reduction: Option<Reduction<Value>>,
+    stopped: bool,
+    /// What a saboteur adds to instead.
+    heap: Option<Value>,
+}
+
+impl Course {
+    pub(crate) fn new(plan: &Plan, saved: Checkpoint) -> Self {
+        let (steps, checkpoint_every) = (plan.steps.clone(), plan.checkpoint_every);
+        Self { steps, checkpoint_every, at: saved, saved, reduction: None, stopped: false, heap: None }
+    }
+
+    /// Every step has been applied, or the run was stopped.
+    pub(crate) fn is_done(&self) -> bool {
+        self.stopped || self.at.step == self.steps.len() as u64
+    }
+
+    /// The coordinator stops the run for a fault that it has found.
+    pub(crate) fn stop(&mut self) {
+        self.stopped = true;
+    }
+
+    /// What the present step's pieces are computed from.
+    pub(crate) fn task(&self) -> Task {
+        let leaves = self.steps[self.at.step as usize];
+        Task { step: self.at.step, leaves, parameters: self.at.parameters }
+    }
+
+    /// The tree of the round in progress.
+    pub(crate) fn tree(&self) -> Option<Tree> {
+        self.reduction.is_some().then(|| Tree::new(self.task().leaves))
+    }
+
+    pub(crate) fn begin(&mut self) {
+        let tree = Tree::new(self.task().leaves);
+        self.reduction = Some(Reduction::new(tree, tree.root()));
+    }
+
+    pub(crate) fn add(&mut self, world: &mut World, node: Node, mut value: Value) -> Result<(), Violation> {
+        if world.has(Sabotage::AddInArrivalOrder) || world.has(Sabotage::CommitEarly) {
+            match &mut self.heap {
+                Some(heap) => heap.add(value.clone()),
+                heap @ None => *heap = Some(value.clone()),
+            }
+        }
+        if world.has(Sabotage::AddTwice) {
+            value.add(value.clone());
+        }
+        let reduction = self.reduction.as_mut().expect("answers are accepted within a round");
+        let inserted = reduction.insert(node, value, |_, left, right| left.add(right));
+        world.saw(&Sight::Added(inserted))
+    }
+
+    /// Applies the step, which was computed with `numerics`, and, if it is its turn, saves.
+    pub(crate) fn commit(
+        &mut self,
+        world: &mut World,
+        numerics: Option<NumericsDigest>,
+    ) -> Result<(), Violation> {
+        let root = self.reduction.take().and_then(Reduction::into_result);
+        let root = self.heap.take().or(root).ok_or_else(|| {
+            Violation::new("leaves_are_reduced_once", "a round is complete without all its leaves")
+        })?;
+        let parameters = advance(self.at.parameters, root.digest);
+        let slot = advance_slot(self.at.slot, root.peak);
+        if !slot.is_finite() && !world.has(Sabotage::SlotsUnchecked) {
+            world.report.count("step refused that leaves the numbers");
+            self.stopped = true;
+            return Ok(());
+        }
+        self.at = Checkpoint { step: self.at.step + 1, parameters, numerics, slot };
+        world.saw(&Sight::Committed { root: &root, after: self.at })?;
+        if root.wrong {
+            // Nobody was there to find it, and what follows is compared with nothing.
+            world.report.count("miscomputing worker alone");
+            self.stopped = true;
+        }
+        if self.at.step.is_multiple_of(self.checkpoint_every) {
+            self.saved = self.at;
+        }
+        Ok(())
+    }
+}

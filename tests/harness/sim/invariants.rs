@@ -1,0 +1,178 @@
+//! What must hold at every moment of a run, one file per promise, each named after what it promises.
+//!
+//! An invariant sees what happens (a [`Sight`]) and says what is wrong. It judges by its own books, the [`ledger`],
+//! not by the machines' state.
+
+mod answers_are_fresh;
+mod audited_pieces_agree;
+mod deadlines_lie_ahead;
+mod deaths_cost_their_own_pieces;
+mod helpers_owe_nothing;
+mod honest_workers_are_not_accused;
+mod leaves_are_reduced_once;
+mod ledger;
+mod liars_stay_out;
+mod members_answer;
+mod members_are_distinct;
+mod members_compute_alike;
+mod members_hold_one_piece_ahead;
+mod names_are_kept;
+mod no_thread_idles_while_leaves_wait;
+mod numbers_are_confirmed;
+mod rounds_end;
+mod spares_take_over;
+mod sums_follow_the_tree;
+mod the_run_ends;
+mod three_opinions_stop_a_run;
+
+use self::ledger::Ledger;
+use self::the_run_ends::TheRunEnds;
+use super::course::Checkpoint;
+use super::message::Task;
+use super::plan::Plan;
+use super::trainer::Value;
+use common::ids::Instance;
+use common::protocol::{coordinator, worker};
+use common::reduce::tree::Inserted;
+use std::fmt;
+
+/// A promise that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The promise: the name of its file.
+    pub promise: &'static str,
+    /// What is wrong.
+    pub what: String,
+    /// What happened before, where the run was traced.
+    pub(crate) trace: String,
+}
+
+impl Violation {
+    pub(crate) fn new(promise: &'static str, what: impl Into<String>) -> Self {
+        Self { promise, what: what.into(), trace: String::new() }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is broken: {}", self.promise, self.what)
+    }
+}
+
+/// Something that happened.
+pub(crate) enum Sight<'a> {
+    /// Time went on to the next happening. Nothing keeps the workers on these connections from answering, since that time.
+    Woke { able: &'a [(usize, u64)] },
+    /// Faults are over.
+    Healed,
+    /// A coordinator started.
+    Born {
+        /// What it goes on from.
+        from: Checkpoint,
+    },
+    /// The coordinator's machine took an event and answered.
+    Ruled {
+        event: &'a coordinator::Event,
+        actions: &'a [coordinator::Action],
+        machine: &'a coordinator::Coordinator,
+    },
+    /// One of these actions; the ledger is as before it.
+    Acted(&'a coordinator::Action),
+    /// A worker's machine took an event.
+    Worked { event: &'a worker::Event, machine: &'a worker::Worker },
+    /// A worker opens a connection.
+    Dialled { connection: usize, name: &'a str, instance: Instance },
+    /// A worker's arithmetic has broken.
+    Miscomputes { name: &'a str },
+    /// A worker sends a bad answer.
+    Spoiled { connection: usize },
+    /// An answer is about to be added; it came from the member on this connection, the round is this task's.
+    Accepted { connection: usize, value: &'a Value, task: Task },
+    /// It was.
+    Added(Inserted),
+    /// A step was applied.
+    Committed { root: &'a Value, after: Checkpoint },
+}
+
+/// A promise that is checked at each sight.
+trait Invariant {
+    fn saw(&mut self, now_us: u64, ledger: &Ledger, sight: &Sight<'_>) -> Result<(), String>;
+}
+
+/// All of them.
+pub(crate) struct Watch {
+    ledger: Ledger,
+    ends: TheRunEnds,
+    promises: Vec<(&'static str, Box<dyn Invariant>)>,
+}
+
+impl Watch {
+    pub(crate) fn new(plan: &Plan) -> Self {
+        use self::{
+            answers_are_fresh::AnswersAreFresh, audited_pieces_agree::AuditedPiecesAgree,
+            deadlines_lie_ahead::DeadlinesLieAhead, deaths_cost_their_own_pieces::DeathsCostTheirOwnPieces,
+            helpers_owe_nothing::HelpersOweNothing,
+            honest_workers_are_not_accused::HonestWorkersAreNotAccused,
+            leaves_are_reduced_once::LeavesAreReducedOnce, liars_stay_out::LiarsStayOut,
+            members_answer::MembersAnswer, members_are_distinct::MembersAreDistinct,
+            members_compute_alike::MembersComputeAlike,
+            members_hold_one_piece_ahead::MembersHoldOnePieceAhead, names_are_kept::NamesAreKept,
+            no_thread_idles_while_leaves_wait::NoThreadIdlesWhileLeavesWait,
+            numbers_are_confirmed::NumbersAreConfirmed, rounds_end::RoundsEnd,
+            spares_take_over::SparesTakeOver, sums_follow_the_tree::SumsFollowTheTree,
+            three_opinions_stop_a_run::ThreeOpinionsStopARun,
+        };
+        let promises: Vec<(&'static str, Box<dyn Invariant>)> = vec![
+            ("deadlines_lie_ahead", Box::new(DeadlinesLieAhead)),
+            ("spares_take_over", Box::new(SparesTakeOver(plan.limits))),
+            ("members_are_distinct", Box::new(MembersAreDistinct { max: plan.limits.max })),
+            ("honest_workers_are_not_accused", Box::new(HonestWorkersAreNotAccused::default())),
+            ("liars_stay_out", Box::new(LiarsStayOut::default())),
+            ("names_are_kept", Box::new(NamesAreKept::default())),
+            ("members_compute_alike", Box::new(MembersComputeAlike::new(plan.limits.numerics))),
+            ("three_opinions_stop_a_run", Box::new(ThreeOpinionsStopARun::new(&plan.limits))),
+            ("numbers_are_confirmed", Box::new(NumbersAreConfirmed::new(&plan.limits))),
+            ("audited_pieces_agree", Box::new(AuditedPiecesAgree::new(&plan.limits))),
+            ("answers_are_fresh", Box::new(AnswersAreFresh)),
+            ("leaves_are_reduced_once", Box::new(LeavesAreReducedOnce { leaves: plan.steps.clone() })),
+            ("sums_follow_the_tree", Box::new(SumsFollowTheTree::new(&plan.steps))),
+            ("deaths_cost_their_own_pieces", Box::new(DeathsCostTheirOwnPieces)),
+            ("members_hold_one_piece_ahead", Box::new(MembersHoldOnePieceAhead)),
+            ("helpers_owe_nothing", Box::new(HelpersOweNothing)),
+            ("members_answer", Box::new(MembersAnswer(plan.limits))),
+            ("rounds_end", Box::new(RoundsEnd::new(plan))),
+            ("no_thread_idles_while_leaves_wait", Box::new(NoThreadIdlesWhileLeavesWait(plan.limits))),
+        ];
+        Self { ledger: Ledger::default(), ends: TheRunEnds::new(plan), promises }
+    }
+
+    pub(crate) fn saw(&mut self, now_us: u64, sight: &Sight<'_>) -> Result<(), Violation> {
+        match sight {
+            Sight::Born { .. } => self.ledger = Ledger::default(),
+            Sight::Ruled { event, actions, .. } => {
+                self.ledger.took(now_us, event);
+                for action in *actions {
+                    self.judge(now_us, &Sight::Acted(action))?;
+                    self.ledger.acted(now_us, event, action);
+                }
+            }
+            _ => {}
+        }
+        self.judge(now_us, sight)
+    }
+
+    fn judge(&mut self, now_us: u64, sight: &Sight<'_>) -> Result<(), Violation> {
+        let ended = self.ends.saw(now_us, &self.ledger, sight);
+        ended.map_err(|what| Violation::new("the_run_ends", what))?;
+        for (promise, invariant) in &mut self.promises {
+            let judged = invariant.saw(now_us, &self.ledger, sight);
+            judged.map_err(|what| Violation::new(promise, what))?;
+        }
+        Ok(())
+    }
+
+    /// Events so far, and how much of the time allowed after healing has been used, in percent.
+    pub(crate) fn usage(&self, now_us: u64) -> (u64, u64) {
+        self.ends.usage(now_us)
+    }
+}

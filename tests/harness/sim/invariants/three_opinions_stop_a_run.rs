@@ -1,0 +1,92 @@
+//! A run is stopped for a leaf that is not finite only when three workers have called it so with the same bits, or all that
+//! are there have; and for workers that differ only when no third is there, or it agrees with none. One that has answered nothing yet is not
+//! waited for without end.
+
+use super::ledger::{Doubt, Holder};
+use super::{Invariant, Ledger, Sight};
+use common::protocol::coordinator::{Action, Event, Limits, Verdict};
+use common::reduce::tree::Node;
+use std::collections::BTreeMap;
+
+/// Workers that are enough, whoever else is there.
+const ENOUGH: usize = 3;
+
+pub(super) struct ThreeOpinionsStopARun {
+    answer_timeout_us_min: u64,
+    /// When the round's last leaf was accepted.
+    done_us: Option<u64>,
+}
+
+impl ThreeOpinionsStopARun {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self { answer_timeout_us_min: limits.answer_timeout_us_min, done_us: None }
+    }
+
+    /// Whether a worker that has answered nothing yet is waited for no longer for its opinion on a piece.
+    fn is_over(&self, now_us: u64, ledger: &Ledger, node: Node) -> bool {
+        let since_us = self.done_us.or(ledger.doubted_us.get(&node).copied());
+        since_us.is_some_and(|since_us| since_us + self.answer_timeout_us_min <= now_us)
+    }
+
+    fn disputed(&self, now_us: u64, ledger: &Ledger, node: Node, workers: &[String]) -> Result<(), String> {
+        let is_named = |holder: &&Holder| workers.contains(&holder.name);
+        let named = ledger.members.values().find(is_named).map(|holder| holder.numerics);
+        let is_over = self.is_over(now_us, ledger, node);
+        let is_worth = |holder: &Holder| holder.leaf_us.is_some() || !is_over;
+        let could_judge =
+            |other: &&Holder| !is_named(other) && Some(other.numerics) == named && is_worth(other);
+        match ledger.members.values().find(could_judge).filter(|_| workers.len() < ENOUGH) {
+            Some(Holder { name, .. }) => {
+                Err(format!("{workers:?} differ in piece {node}, and {name} was not asked"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn not_finite(&self, now_us: u64, ledger: &Ledger, leaf: u32, workers: &[String]) -> Result<(), String> {
+        let nobody = BTreeMap::new();
+        let doubts = ledger.doubts.get(&Node::leaf(leaf)).unwrap_or(&nobody);
+        let not_finite =
+            || doubts.values().filter(|doubt| matches!(doubt.verdict, Verdict::NonFinite { .. }));
+        let agreeing = |own: &Doubt| not_finite().filter(|other| other.agrees(own)).count();
+        let Some(believed) = not_finite().max_by_key(|own| agreeing(own)) else {
+            return Err(format!("leaf {leaf} is not finite, say {workers:?}, who have not"));
+        };
+        let agreeing = agreeing(believed);
+        let there = ledger.members.values().chain(ledger.spares.values());
+        let is_over = self.is_over(now_us, ledger, Node::leaf(leaf));
+        let has_said = |holder: &Holder| match doubts.get(&holder.instance) {
+            Some(doubt) => doubt.agrees(believed),
+            None => holder.leaf_us.is_none() && is_over,
+        };
+        match there.filter(|_| agreeing < ENOUGH).find(|holder| !has_said(holder)) {
+            Some(Holder { name, .. }) => {
+                Err(format!("{agreeing} call leaf {leaf} not finite, and {name} has not"))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Invariant for ThreeOpinionsStopARun {
+    fn saw(&mut self, now_us: u64, ledger: &Ledger, sight: &Sight<'_>) -> Result<(), String> {
+        match sight {
+            Sight::Ruled { event, .. } => {
+                if matches!(event, Event::Begin { .. }) {
+                    self.done_us = None;
+                }
+                if ledger.is_complete() {
+                    self.done_us.get_or_insert(now_us);
+                }
+                Ok(())
+            }
+            Sight::Acted(Action::Disputed { node, workers, .. }) => {
+                self.disputed(now_us, ledger, *node, workers)
+            }
+            Sight::Acted(Action::NonFinite { leaf, workers, .. }) => {
+                self.not_finite(now_us, ledger, *leaf, workers)
+            }
+            _ => Ok(()),
+        }
+    }
+}

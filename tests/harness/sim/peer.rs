@@ -1,0 +1,307 @@
+//! A simulated worker process: the shell around its machine, and threads whose leaves take time.
+//!
+//! Like the real shell it takes up messages of its present connection only, and a leaf in progress is finished even
+//! when nobody wants it any more.
+
+use super::Sabotage;
+use super::invariants::{Sight, Violation};
+use super::message::{Body, Down, Task, Up, Wake};
+use super::plan::{Plan, Spoiled};
+use super::trainer::{Basis, Value};
+use super::world::World;
+use common::ids::{Incarnation, Instance, Round};
+use common::protocol::worker::{Action, Event, Exit, Pulse, Timing, Worker};
+use common::reduce::tree::{Inserted, Node, Reduction, Tree};
+use common::selftest::NumericsDigest;
+use std::collections::{BTreeMap, VecDeque};
+
+/// A slow machine takes this many times as long for a leaf as a fast one.
+pub(crate) const SLOW_TIMES: u64 = 10;
+/// A slowed worker takes this many times as long for a leaf as a fast one.
+pub(crate) const SLOWED_TIMES: u64 = 20;
+/// Who gave up is started again after this.
+const RESTART_US: u64 = 500_000;
+
+struct Piece {
+    incarnation: Incarnation,
+    round: Round,
+    node: Node,
+    basis: Basis,
+    reduction: Option<Reduction<Value>>,
+}
+
+pub(crate) struct Peer {
+    id: usize,
+    pub(crate) name: String,
+    threads: u32,
+    numerics: NumericsDigest,
+    /// About how long a leaf takes, usually and while slowed.
+    leaf_us: u64,
+    slowed_leaf_us: u64,
+    pulse: Pulse,
+    machine: Worker,
+    pub(crate) connection: Option<usize>,
+    task: Option<Task>,
+    pieces: Vec<Piece>,
+    /// Leaves that wait for a thread.
+    queue: VecDeque<(usize, u32)>,
+    busy: u32,
+    finished: BTreeMap<(Round, Node), Value>,
+    pub(crate) slowed: bool,
+    /// How its next answers are bad, and how many.
+    pub(crate) spoil: Option<(Spoiled, u32)>,
+    /// Its arithmetic has a fault.
+    pub(crate) miscomputes: bool,
+    /// It leaves as soon as it is let in.
+    pub(crate) leaves: bool,
+    pub(crate) frozen: bool,
+    /// What came in while it was frozen.
+    pub(crate) stash: Vec<Wake>,
+    /// Its compute threads are stopped: it beats, reads, and never answers.
+    pub(crate) deaf: bool,
+    /// Leaves that its threads have in hand since.
+    pub(crate) held: Vec<Wake>,
+    pub(crate) tick_us: Option<u64>,
+    /// The process has ended.
+    pub(crate) over: bool,
+}
+
+impl Peer {
+    pub(crate) fn new(
+        world: &mut World,
+        plan: &Plan,
+        id: usize,
+        name: String,
+        numerics: NumericsDigest,
+    ) -> Self {
+        let timing = Timing {
+            join_timeout_us: plan.join_timeout_us,
+            give_up_us: plan.give_up_us,
+            jitter_seed: u64::from(world.random.bits32()),
+        };
+        let is_slow = world.random.below(4) == 0;
+        Self {
+            id,
+            name,
+            threads: 1 + world.random.below(4),
+            numerics,
+            leaf_us: u64::from(plan.leaf_us) * if is_slow { SLOW_TIMES } else { 1 },
+            slowed_leaf_us: u64::from(plan.leaf_us) * SLOWED_TIMES,
+            pulse: plan.pulse,
+            machine: Worker::new(world.now_us, timing),
+            connection: None,
+            task: None,
+            pieces: Vec::new(),
+            queue: VecDeque::new(),
+            busy: 0,
+            finished: BTreeMap::new(),
+            slowed: false,
+            spoil: None,
+            miscomputes: false,
+            leaves: false,
+            frozen: false,
+            stash: Vec::new(),
+            deaf: false,
+            held: Vec::new(),
+            tick_us: Some(world.now_us),
+            over: false,
+        }
+    }
+
+    pub(crate) fn receive(
+        &mut self,
+        world: &mut World,
+        connection: usize,
+        message: Down,
+    ) -> Result<(), Violation> {
+        if self.connection != Some(connection) {
+            return Ok(());
+        }
+        let event = match message {
+            Down::Welcome(incarnation) => Event::Welcome(incarnation, self.pulse),
+            Down::Spare => Event::Spare(self.pulse),
+            Down::Refused { retry: true } => Event::Lost("refused for now".into()),
+            Down::Refused { retry: false } => Event::Refused("refused".into()),
+            Down::Heartbeat => Event::Heard,
+            Down::Parameters(task) => {
+                self.task = Some(task);
+                Event::Heard
+            }
+            Down::Grant(round, node, step) => {
+                let fits = self.task.is_some_and(|task| {
+                    let is_ignored = world.has(Sabotage::IgnoreVersions);
+                    task.step == step || is_ignored && Tree::new(task.leaves).contains(node)
+                });
+                if fits {
+                    Event::Grant(round, node)
+                } else {
+                    world.report.count("piece without its parameters");
+                    Event::Lost(format!("piece {node} needs the parameters of step {step}"))
+                }
+            }
+            Down::Dropped => Event::Lost("dropped".into()),
+            Down::Ended => Event::Lost("the stream ended".into()),
+        };
+        let is_in = matches!(event, Event::Welcome(..) | Event::Spare(_));
+        self.feed(world, event)?;
+        if self.leaves && is_in {
+            world.report.count("worker left at its welcome");
+            return self.feed(world, Event::Leave);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn leaf_done(&mut self, world: &mut World, piece: usize, leaf: u32) -> Result<(), Violation> {
+        self.busy -= 1;
+        let work = &mut self.pieces[piece];
+        let mut value = Value::of_leaf(work.basis, leaf);
+        if self.miscomputes {
+            world.report.count("miscomputed leaf");
+            value = value.miscomputed(self.id);
+        }
+        if leaf == 0 && world.has(Sabotage::LoseLeaf) {
+            value.leaves.fill(u32::MAX);
+        }
+        let reduction = work.reduction.as_mut().expect("a piece is complete with its last leaf only");
+        if reduction.insert(Node::leaf(leaf), value, |_, left, right| left.add(right)) == Inserted::Complete {
+            let value = work.reduction.take().and_then(Reduction::into_result);
+            let (incarnation, round, node) = (work.incarnation, work.round, work.node);
+            self.finished.insert((round, node), value.expect("the reduction is complete"));
+            self.feed(world, Event::Computed(incarnation, round, node))?;
+        }
+        self.start_leaves(world);
+        Ok(())
+    }
+
+    pub(crate) fn feed(&mut self, world: &mut World, event: Event) -> Result<(), Violation> {
+        let actions = self.machine.on_event(world.now_us, event.clone());
+        world.note(|| format!("{}: {event:?} -> {actions:?}", self.name));
+        self.tick_us = world.timer_us(self.machine.next_deadline_us());
+        world.saw(&Sight::Worked { event: &event, machine: &self.machine })?;
+        for action in actions {
+            self.act(world, action)?;
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, world: &mut World, action: Action) -> Result<(), Violation> {
+        match action {
+            Action::Dial => {
+                let connection = world.network.dial(self.id);
+                self.connection = Some(connection);
+                // Each started process has another number, and so another instance.
+                let instance = Instance(self.id as u64 + 1);
+                world.saw(&Sight::Dialled { connection, name: &self.name, instance })?;
+                let (name, threads, numerics) = (self.name.clone(), self.threads, self.numerics);
+                self.send(world, Up::Hello { name, instance, threads, numerics });
+            }
+            Action::Heartbeat => self.send(world, Up::Heartbeat),
+            Action::Compute(incarnation, round, node)
+                if world.has(Sabotage::RelabelStale) && self.finished.contains_key(&(round, node)) =>
+            {
+                self.feed(world, Event::Computed(incarnation, round, node))?;
+            }
+            Action::Compute(incarnation, round, node) => self.compute(world, incarnation, round, node),
+            Action::Forget(round) => self.queue.retain(|&(piece, _)| self.pieces[piece].round >= round),
+            Action::Reset(_) => self.close(world),
+            Action::Send(round, node) => {
+                let value =
+                    self.finished.remove(&(round, node)).expect("what was computed is kept until now");
+                self.answer(world, round, node, value)?;
+            }
+            Action::Drop(round, node) if !world.has(Sabotage::RelabelStale) => {
+                self.finished.remove(&(round, node));
+            }
+            Action::Drop(..) => {}
+            Action::Goodbye => self.send(world, Up::Goodbye),
+            Action::Exit(why) => {
+                self.over = true;
+                self.close(world);
+                match why {
+                    Exit::GaveUp { .. } => {
+                        world.report.count("worker gave up");
+                        world.after(RESTART_US, Wake::StartWorker(self.name.clone()));
+                    }
+                    // The operator puts another machine in its place.
+                    Exit::Refused(_) => world.after(RESTART_US, Wake::StartNewcomer),
+                    Exit::Left | Exit::Finished => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn compute(&mut self, world: &mut World, incarnation: Incarnation, round: Round, node: Node) {
+        let task = self.task.expect("parameters come before pieces");
+        let connection = self.connection.expect("a piece comes on a connection");
+        let tree = Tree::new(task.leaves);
+        let reduction = Some(Reduction::new(tree, node));
+        let basis = Basis { connection, task };
+        self.queue.extend(tree.leaves_below(node).map(|leaf| (self.pieces.len(), leaf)));
+        self.pieces.push(Piece { incarnation, round, node, basis, reduction });
+        self.start_leaves(world);
+    }
+
+    fn start_leaves(&mut self, world: &mut World) {
+        while self.busy < self.threads
+            && let Some((piece, leaf)) = self.queue.pop_front()
+        {
+            self.busy += 1;
+            let usual_us = if self.slowed { self.slowed_leaf_us } else { self.leaf_us };
+            let delay_us = usual_us / 2 + u64::from(world.random.below(usual_us as u32));
+            world.after(delay_us, Wake::LeafDone { worker: self.id, piece, leaf });
+        }
+    }
+
+    fn answer(&mut self, world: &mut World, round: Round, node: Node, value: Value) -> Result<(), Violation> {
+        let spoil = self.spoil.map(|(how, _)| how);
+        self.spoil = self.spoil.and_then(|(how, left)| (left > 1).then_some((how, left - 1)));
+        if let (Some(_), Some(connection)) = (spoil, self.connection) {
+            world.saw(&Sight::Spoiled { connection })?;
+        }
+        let message = match spoil {
+            None => Up::Answer { round, node, body: Body::Value(value) },
+            Some(Spoiled::Garbage) => {
+                world.report.count("invalid answer");
+                Up::Answer { round, node, body: Body::Garbage }
+            }
+            Some(Spoiled::Unasked) => {
+                world.report.count("unasked answer");
+                Up::Answer { round, node: node.parent(), body: Body::Value(value) }
+            }
+            Some(Spoiled::NonFinite) => {
+                world.report.count("non-finite answer");
+                // The same whenever this worker is asked: a computation that fails always fails alike.
+                let checksum = self.id as u32;
+                Up::Answer { round, node, body: Body::NonFinite { checksum } }
+            }
+            Some(Spoiled::NonFiniteAlike) => {
+                world.report.count("non-finite answer, as others'");
+                Up::Answer { round, node, body: Body::NonFinite { checksum: u32::MAX } }
+            }
+            Some(Spoiled::Huge) => {
+                world.report.count("huge answer");
+                Up::Answer { round, node, body: Body::Value(value.huge(self.id)) }
+            }
+            Some(Spoiled::HugeAlike) => {
+                world.report.count("huge answer, as others'");
+                Up::Answer { round, node, body: Body::Value(value.huge(usize::MAX)) }
+            }
+        };
+        self.send(world, message);
+        Ok(())
+    }
+
+    fn send(&self, world: &mut World, message: Up) {
+        if let Some(connection) = self.connection {
+            world.up(connection, message);
+        }
+    }
+
+    fn close(&mut self, world: &mut World) {
+        self.send(world, Up::Ended);
+        self.connection = None;
+        self.task = None;
+        self.queue.clear();
+    }
+}

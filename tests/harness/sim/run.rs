@@ -1,0 +1,272 @@
+//! One run: hands each happening to whom it concerns, heals the world when its time has come, ends with the last step.
+
+use super::coordinator::SimCoordinator;
+use super::course::Checkpoint;
+use super::invariants::{Sight, Violation};
+use super::message::{Down, Wake};
+use super::network::{Break, Weather};
+use super::peer::Peer;
+use super::plan::Plan;
+use super::world::World;
+use super::{Report, Sabotage};
+use common::protocol::worker::Event;
+use common::selftest::NumericsDigest;
+use std::collections::{BTreeSet, VecDeque};
+
+pub(crate) struct Run {
+    pub(crate) plan: Plan,
+    pub(crate) world: World,
+    pub(crate) coordinator: Option<SimCoordinator>,
+    /// The last checkpoint of a dead coordinator.
+    pub(crate) saved: Checkpoint,
+    lives: u64,
+    pub(crate) peers: Vec<Peer>,
+    names: u32,
+    /// Connections of workers that nothing keeps from answering, and since when that is so.
+    able: Vec<(usize, u64)>,
+}
+
+impl Run {
+    pub(crate) fn new(plan: Plan, sabotage: Option<Sabotage>) -> Self {
+        let mut world = World::new(&plan, sabotage);
+        world.after(0, Wake::StartCoordinator);
+        for &(at_us, fault) in &plan.faults {
+            world.events.enter(at_us, Wake::Fault(fault));
+        }
+        world.events.enter(plan.heal_us, Wake::Heal);
+        let workers = plan.workers;
+        let saved = Checkpoint::NONE;
+        let mut run = Self {
+            plan,
+            world,
+            coordinator: None,
+            saved,
+            lives: 0,
+            peers: Vec::new(),
+            names: 0,
+            able: Vec::new(),
+        };
+        if run.plan.visitor {
+            run.start_visitor();
+        }
+        (0..workers).for_each(|_| run.start_newcomer());
+        run
+    }
+
+    /// Keeps the last lines of what happened.
+    pub(crate) fn traced(mut self) -> Self {
+        self.world.trace = Some(VecDeque::new());
+        self
+    }
+
+    pub(crate) fn finish(mut self) -> Result<Report, Violation> {
+        let end = loop {
+            if self.coordinator.as_ref().is_some_and(|coordinator| coordinator.course.is_done()) {
+                break Ok(());
+            }
+            if let Err(violation) = self.step() {
+                break Err(violation);
+            }
+        };
+        let Self { mut world, .. } = self;
+        if let Err(mut violation) = end {
+            for line in world.trace.into_iter().flatten() {
+                violation.trace.push_str(&line);
+                violation.trace.push('\n');
+            }
+            return Err(violation);
+        }
+        world.report.runs = 1;
+        world.report.virtual_us = world.now_us;
+        (world.report.events, world.report.slowest_percent) = world.watch.usage(world.now_us);
+        Ok(world.report)
+    }
+
+    /// The next happening or deadline.
+    fn step(&mut self) -> Result<(), Violation> {
+        let ticks = self.peers.iter().enumerate().filter(|(_, peer)| !peer.frozen && !peer.over);
+        let ticks = ticks.filter_map(|(id, peer)| Some((peer.tick_us?, Some(id))));
+        let coordinator =
+            self.coordinator.as_ref().and_then(|coordinator| Some((coordinator.tick_us?, None)));
+        let tick = ticks.chain(coordinator).min();
+        let wake_us = self.world.events.next_us();
+        let Some(next_us) = tick.map(|(at_us, _)| at_us).into_iter().chain(wake_us).min() else {
+            return Err(Violation::new("the_run_ends", "nothing will ever happen again"));
+        };
+        // A thawed worker's deadline lies in the past.
+        self.world.now_us = self.world.now_us.max(next_us);
+        self.note_able();
+        self.world.watch.saw(self.world.now_us, &Sight::Woke { able: &self.able })?;
+        match tick {
+            Some((at_us, who)) if wake_us.is_none_or(|wake_us| at_us < wake_us) => match who {
+                Some(id) => self.peers[id].feed(&mut self.world, Event::Tick),
+                None => {
+                    self.coordinator.as_mut().map_or(Ok(()), |coordinator| coordinator.tick(&mut self.world))
+                }
+            },
+            _ => {
+                let wake = self.world.events.pop();
+                wake.map_or(Ok(()), |wake| self.handle(wake))
+            }
+        }
+    }
+
+    /// Looks who is able to answer.
+    fn note_able(&mut self) {
+        let Self { world, peers, able, coordinator, .. } = self;
+        let is_able = |connection: usize| {
+            let peer = &peers[world.network.worker(connection)];
+            let is_well = !peer.over && !peer.frozen && !peer.deaf && peer.spoil.is_none();
+            is_well && peer.connection == Some(connection) && world.network.is_whole(connection)
+        };
+        able.retain(|&(connection, _)| coordinator.is_some() && is_able(connection));
+        let connections = peers.iter().filter_map(|peer| peer.connection);
+        for connection in connections.filter(|&connection| coordinator.is_some() && is_able(connection)) {
+            if !able.iter().any(|&(known, _)| known == connection) {
+                able.push((connection, world.now_us));
+            }
+        }
+    }
+
+    fn handle(&mut self, wake: Wake) -> Result<(), Violation> {
+        if !self.world.network.arrives(&wake) {
+            return Ok(());
+        }
+        let world = &mut self.world;
+        match wake {
+            Wake::Up { connection, message, .. } => match &mut self.coordinator {
+                Some(coordinator) => coordinator.receive(world, connection, message)?,
+                None => world.down(connection, Down::Ended),
+            },
+            Wake::Down { connection, .. } => {
+                let worker = world.network.worker(connection);
+                self.pass_to(worker, wake)?;
+            }
+            Wake::LeafDone { worker, .. } => self.pass_to(worker, wake)?,
+            Wake::Beat(life) => self
+                .coordinator
+                .iter_mut()
+                .filter(|coordinator| coordinator.is_life(life))
+                .for_each(|coordinator| coordinator.beat(world)),
+            Wake::Begin(life) => {
+                if let Some(coordinator) =
+                    self.coordinator.as_mut().filter(|coordinator| coordinator.is_life(life))
+                {
+                    coordinator.begin(world)?;
+                }
+            }
+            Wake::Fault(fault) => self.inject(fault)?,
+            Wake::Thaw(id) => self.thaw(id)?,
+            Wake::Hear(id) => self.hear(id)?,
+            Wake::Recover(id) => self.peers[id].slowed = false,
+            Wake::Calm(trouble) => world.network.weather.calm(trouble, world.now_us),
+            Wake::StartWorker(name) => self.start_worker(name),
+            Wake::StartNewcomer => self.start_newcomer(),
+            Wake::StartCoordinator => self.start_coordinator()?,
+            Wake::Heal => self.heal()?,
+        }
+        Ok(())
+    }
+
+    fn pass_to(&mut self, id: usize, wake: Wake) -> Result<(), Violation> {
+        let peer = &mut self.peers[id];
+        if peer.over {
+            return Ok(());
+        }
+        if peer.frozen {
+            peer.stash.push(wake);
+            return Ok(());
+        }
+        if peer.deaf && matches!(wake, Wake::LeafDone { .. }) {
+            peer.held.push(wake);
+            return Ok(());
+        }
+        match wake {
+            Wake::Down { connection, message, .. } => peer.receive(&mut self.world, connection, message),
+            Wake::LeafDone { piece, leaf, .. } => peer.leaf_done(&mut self.world, piece, leaf),
+            _ => Ok(()),
+        }
+    }
+
+    /// Runs on: with its deadline first or with what came in meanwhile.
+    fn thaw(&mut self, id: usize) -> Result<(), Violation> {
+        let peer = &mut self.peers[id];
+        if !peer.frozen || peer.over {
+            return Ok(());
+        }
+        peer.frozen = false;
+        let stash = std::mem::take(&mut peer.stash);
+        if self.world.random.below(2) == 0 {
+            peer.feed(&mut self.world, Event::Tick)?;
+        }
+        stash.into_iter().try_for_each(|wake| self.handle(wake))
+    }
+
+    /// Its compute threads run on with what they had in hand.
+    fn hear(&mut self, id: usize) -> Result<(), Violation> {
+        let peer = &mut self.peers[id];
+        peer.deaf = false;
+        std::mem::take(&mut peer.held).into_iter().try_for_each(|wake| self.handle(wake))
+    }
+
+    pub(crate) fn start_newcomer(&mut self) {
+        self.names += 1;
+        self.start_worker(format!("w{}", self.names));
+    }
+
+    pub(crate) fn start_worker(&mut self, name: String) {
+        // In the end an operator brings machines that the run can take: else it would wait for ever.
+        let fit = self
+            .coordinator
+            .as_ref()
+            .map_or(self.saved.numerics, SimCoordinator::numerics)
+            .unwrap_or_default();
+        let differs = self.world.now_us < self.plan.heal_us && self.world.random.below(8) == 0;
+        self.start(name, NumericsDigest(fit.0 ^ u64::from(differs)));
+    }
+
+    fn start_visitor(&mut self) {
+        self.start("visitor".to_owned(), NumericsDigest(1));
+        self.peers.last_mut().into_iter().for_each(|peer| peer.leaves = true);
+    }
+
+    fn start(&mut self, name: String, numerics: NumericsDigest) {
+        let peer = Peer::new(&mut self.world, &self.plan, self.peers.len(), name, numerics);
+        self.peers.push(peer);
+    }
+
+    /// Of several workers under one name the first goes on: the others would wait for its name as long as it lives.
+    fn end_impostors(&mut self) {
+        let mut names = BTreeSet::new();
+        for id in 0..self.peers.len() {
+            if !self.peers[id].over && !names.insert(self.peers[id].name.clone()) {
+                self.crash(id, Break::Reset);
+            }
+        }
+    }
+
+    fn start_coordinator(&mut self) -> Result<(), Violation> {
+        if self.coordinator.is_none() {
+            self.lives += 1;
+            self.coordinator =
+                Some(SimCoordinator::start(&mut self.world, &self.plan, self.lives, self.saved)?);
+        }
+        Ok(())
+    }
+
+    fn heal(&mut self) -> Result<(), Violation> {
+        self.start_coordinator()?;
+        self.world.network.weather = Weather::default();
+        for id in 0..self.peers.len() {
+            self.peers[id].spoil = None;
+            self.peers[id].slowed = false;
+            self.peers[id].leaves = false;
+            self.thaw(id)?;
+            self.hear(id)?;
+        }
+        self.end_impostors();
+        let alive = self.peers.iter().filter(|peer| !peer.over).count() as u32;
+        (alive..self.plan.limits.start).for_each(|_| self.start_newcomer());
+        self.world.saw(&Sight::Healed)
+    }
+}

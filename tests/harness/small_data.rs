@@ -1,0 +1,58 @@
+//! A folder of four IDX files with few images, so that a whole run takes a second.
+//!
+//! The images are the first ones of the embedded digits. Sizes are awkward on purpose: no batch size divides them.
+
+use common::data::digits::{Half, draw};
+use common::data::samples::Samples;
+use std::path::Path;
+use tempfile::TempDir;
+
+/// Images to train and validate on.
+pub const TRAIN: u32 = 643;
+/// Images to test on.
+pub const TEST: u32 = 101;
+
+/// The data set; its folder is removed when it is dropped.
+#[derive(Debug)]
+pub struct SmallData(TempDir);
+
+impl SmallData {
+    /// Draws and writes [`TRAIN`] and [`TEST`] images.
+    #[must_use]
+    pub fn write() -> Self {
+        Self::of(TRAIN, TEST)
+    }
+
+    /// Draws and writes so many images to train on and to test on.
+    ///
+    /// # Panics
+    /// When the temporary folder can't be written.
+    #[must_use]
+    pub fn of(train: u32, test: u32) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for (name, half, count) in [("train", Half::Train, train), ("t10k", Half::Test, test)] {
+            let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+            for index in 0..count {
+                let (image, label) = draw(half, index);
+                pixels.extend(image);
+                labels.push(label);
+            }
+            let samples = Samples::new(pixels, labels).expect("as many images as labels");
+            let (images, labels) = common::data::idx::encode(&samples);
+            let write =
+                |kind, bytes| std::fs::write(folder.path().join(format!("{name}-{kind}-ubyte")), bytes);
+            write("images-idx3", images).and_then(|()| write("labels-idx1", labels)).expect("room for it");
+        }
+        Self(folder)
+    }
+
+    /// What `--dataset` takes.
+    ///
+    /// # Panics
+    /// When the system's folder for temporary files has a name that is not UTF-8.
+    #[must_use]
+    pub fn folder(&self) -> &str {
+        let path: &Path = self.0.path();
+        path.to_str().expect("a folder for temporary files with a readable name")
+    }
+}

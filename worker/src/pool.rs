@@ -1,0 +1,273 @@
+//! The compute threads: leaves in, pieces' sums out.
+//!
+//! Each thread owns a network and takes one leaf at a time, so a leaf's bits do not depend on how many threads there
+//! are. A finished leaf goes into its piece's reduction, in tree order; the thread that completes a piece delivers it.
+//! Threads end when the [`Pool`] is dropped; the leaf in progress is finished first.
+
+use crate::engine::network::{Network, NetworkError};
+use common::data::samples::Samples;
+use common::ids::{Incarnation, Round};
+use common::model::ModelSpec;
+use common::reduce::precision::Precision;
+use common::reduce::tree::{Inserted, Node, Reduction};
+use common::train::metrics::{Confusion, Totals};
+use host::trace;
+use proto::message::{AnswerBody, Piece, Task};
+use proto::values::Values;
+use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+/// The parameters of one version, shared by all threads.
+#[derive(Debug)]
+pub struct Parameters {
+    /// What they belong to.
+    pub model: ModelSpec,
+    /// In which their gradients travel and are added.
+    pub precision: Precision,
+    /// Their number.
+    pub version: u64,
+    /// Flat, in layout order.
+    pub values: Values,
+}
+
+/// A piece's sum.
+#[derive(Debug)]
+pub struct Computed {
+    /// The membership that asked for it.
+    pub incarnation: Incarnation,
+    /// The round.
+    pub round: Round,
+    /// The piece.
+    pub node: Node,
+    /// Samples, right answers, loss.
+    pub totals: Totals,
+    /// Gradient or counts.
+    pub body: AnswerBody,
+    /// Of a gradient's values.
+    pub precision: Precision,
+}
+
+/// What the pool tells its owner.
+#[derive(Debug)]
+pub enum Outcome {
+    /// A piece is complete.
+    Computed(Computed),
+    /// A leaf can't be computed: the worker is of no use.
+    Failed(String),
+}
+
+/// Compute threads and the leaves that wait for them.
+pub struct Pool {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+struct Shared {
+    /// Bounded by what the coordinator hands out: two pieces of at most 64 leaves a membership, or one for
+    /// each thread.
+    queue: Mutex<Queue>,
+    wake: Condvar,
+    deliver: Box<dyn Fn(Outcome) + Send + Sync>,
+}
+
+#[derive(Default)]
+struct Queue {
+    leaves: VecDeque<Job>,
+    closed: bool,
+}
+
+struct Job {
+    piece: Arc<PieceWork>,
+    leaf: u32,
+    samples: Samples,
+}
+
+struct PieceWork {
+    incarnation: Incarnation,
+    round: Round,
+    task: Task,
+    node: Node,
+    parameters: Arc<Parameters>,
+    /// `None` once delivered.
+    reduction: Mutex<Option<Reduction<(Totals, AnswerBody)>>>,
+}
+
+impl Pool {
+    /// Starts `threads` threads. `deliver` is called on them.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(threads: u32, deliver: impl Fn(Outcome) + Send + Sync + 'static) -> std::io::Result<Self> {
+        let shared =
+            Arc::new(Shared { queue: Mutex::default(), wake: Condvar::new(), deliver: Box::new(deliver) });
+        let mut pool = Self { shared, threads: Vec::new() };
+        for index in 0..threads {
+            let shared = Arc::clone(&pool.shared);
+            let thread = std::thread::Builder::new().name(format!("compute-{index}"));
+            pool.threads.push(thread.spawn(move || shared.run())?);
+        }
+        Ok(pool)
+    }
+
+    /// Queues every leaf of `piece`.
+    pub fn compute(&self, incarnation: Incarnation, piece: Piece, parameters: Arc<Parameters>) {
+        let Piece { round, task, tree, node, leaves, .. } = piece;
+        let reduction = Mutex::new(Some(Reduction::new(tree, node)));
+        let work = Arc::new(PieceWork { incarnation, round, task, node, parameters, reduction });
+        let jobs = tree.leaves_below(node).zip(leaves);
+        let jobs = jobs.map(|(leaf, samples)| Job { piece: Arc::clone(&work), leaf, samples });
+        self.shared.lock().leaves.extend(jobs);
+        self.shared.wake.notify_all();
+    }
+
+    /// Drops the leaves of rounds before `round` that no thread has taken yet.
+    pub fn forget_before(&self, round: Round) {
+        self.shared.lock().leaves.retain(|job| job.piece.round >= round);
+    }
+
+    /// Drops all leaves that no thread has taken yet.
+    pub fn forget_all(&self) {
+        self.shared.lock().leaves.clear();
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let mut queue = self.shared.lock();
+        queue.leaves.clear();
+        queue.closed = true;
+        drop(queue);
+        self.shared.wake.notify_all();
+        for thread in self.threads.drain(..) {
+            // A panic was delivered as a failure already.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self) {
+        let work = std::panic::AssertUnwindSafe(|| self.work());
+        let failure = match std::panic::catch_unwind(work) {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "a compute thread panicked".to_owned(),
+        };
+        (self.deliver)(Outcome::Failed(failure));
+    }
+
+    fn work(&self) -> Result<(), NetworkError> {
+        let mut loaded: Option<(Arc<Parameters>, Network)> = None;
+        while let Some(Job { piece, leaf, samples }) = self.next() {
+            let computing = trace::span("compute");
+            let network = match &mut loaded {
+                Some((parameters, network)) if Arc::ptr_eq(parameters, &piece.parameters) => network,
+                other => load(other, &piece.parameters)?,
+            };
+            let precision = piece.parameters.precision;
+            let value = compute(network, piece.task, precision, &samples)?;
+            drop(computing);
+            if let Some((totals, body)) = piece.insert(leaf, value) {
+                let (incarnation, round, node) = (piece.incarnation, piece.round, piece.node);
+                (self.deliver)(Outcome::Computed(Computed {
+                    incarnation,
+                    round,
+                    node,
+                    totals,
+                    body,
+                    precision,
+                }));
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for a leaf; `None` when the pool is dropped. Nothing to compute is no deadline's business.
+    ///
+    /// A thread that has slept lets others of its core go first: at this moment this worker's network thread and a
+    /// coordinator on the same machine have more to send, and what they left undone would wait for the system's next
+    /// tick, up to 4 ms.
+    fn next(&self) -> Option<Job> {
+        let _span = trace::span("wait");
+        let mut has_slept = false;
+        let mut queue = self.lock();
+        loop {
+            if queue.closed {
+                return None;
+            }
+            if let Some(job) = queue.leaves.pop_front() {
+                drop(queue);
+                if has_slept {
+                    std::thread::yield_now();
+                }
+                return Some(job);
+            }
+            queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            has_slept = true;
+        }
+    }
+}
+
+impl PieceWork {
+    /// Adds a leaf's value; returns the piece's sum when it is complete.
+    fn insert(&self, leaf: u32, value: (Totals, AnswerBody)) -> Option<(Totals, AnswerBody)> {
+        let _span = trace::span("add");
+        let mut reduction = self.reduction.lock().unwrap_or_else(PoisonError::into_inner);
+        let precision = self.parameters.precision;
+        match reduction
+            .as_mut()?
+            .insert(Node::leaf(leaf), value, |_, left, right| add(left, right, precision))
+        {
+            Inserted::Complete => reduction.take()?.into_result(),
+            Inserted::Added | Inserted::Duplicate => None,
+        }
+    }
+}
+
+fn load<'a>(
+    loaded: &'a mut Option<(Arc<Parameters>, Network)>,
+    parameters: &Arc<Parameters>,
+) -> Result<&'a mut Network, NetworkError> {
+    let mut network = match loaded.take() {
+        Some((before, network)) if before.model == parameters.model => network,
+        _ => Network::new(&parameters.model)?,
+    };
+    network.load(&parameters.values)?;
+    Ok(&mut loaded.insert((Arc::clone(parameters), network)).1)
+}
+
+fn compute(
+    network: &mut Network,
+    task: Task,
+    precision: Precision,
+    samples: &Samples,
+) -> Result<(Totals, AnswerBody), NetworkError> {
+    let (loss_sum, predictions, body) = match task {
+        Task::Train => {
+            let mut leaf = network.gradient(samples)?;
+            precision.round(&mut leaf.gradient);
+            (leaf.loss_sum, leaf.predictions, AnswerBody::Gradient(leaf.gradient.into()))
+        }
+        Task::Evaluate => {
+            let leaf = network.evaluate(samples)?;
+            let mut confusion = Confusion::default();
+            samples.labels().iter().zip(&leaf.predictions).for_each(|(&l, &p)| confusion.count(l, p));
+            (leaf.loss_sum, leaf.predictions, AnswerBody::Confusion(Box::new(confusion)))
+        }
+    };
+    let correct = samples.labels().iter().zip(&predictions).filter(|(label, guess)| label == guess).count();
+    Ok((Totals { samples: samples.len() as u64, correct: correct as u64, loss_sum }, body))
+}
+
+/// `left + right`, element by element.
+fn add(left: &mut (Totals, AnswerBody), right: (Totals, AnswerBody), precision: Precision) {
+    left.0.add(&right.0);
+    // The other threads have leaves of their own.
+    left.1.add(right.1, precision, NonZeroUsize::MIN);
+}
