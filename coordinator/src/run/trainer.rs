@@ -1,7 +1,7 @@
 //! The training itself: which round comes next, what its leaves are, and what its sum does to the parameters.
 //!
 //! Knows no cluster, clock, network or file: the driver asks for rounds and brings their sums. A run is a row of steps;
-//! after each epoch comes a validation, after the last one a test. Where the XX.
+//! after each epoch comes a validation, after the last one a test. Where the leaves' samples come from stands in `batches`.
 
 use crate::run::batches::Leaves;
 use common::checkpoint::{Best, Checkpoint, CheckpointError, Position, Verified};
