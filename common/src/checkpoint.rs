@@ -11,7 +11,7 @@ pub use tensors::{TensorsError, bytes_max as tensors_bytes_max};
 use crate::ids::{Epoch, Step};
 use crate::model::params::Layout;
 use crate::selftest::NumericsDigest;
-use crate::train::config::{DATASET_FIELD, hex};
+use crate::train::config::{Fields, fingerprint, hex};
 use crate::train::metrics::Totals;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -23,10 +23,8 @@ pub const MODEL_FILE: &str = "model.safetensors";
 pub const OPTIMIZER_FILE: &str = "optimizer.safetensors";
 /// The commit point.
 pub const MANIFEST_FILE: &str = "manifest.json";
-/// Changes when older programs could not read a checkpoint any more. Version 1 had no `numerics`.
-pub const FORMAT_VERSION: u32 = 2;
-/// The oldest version that is read.
-const FORMAT_VERSION_MIN: u32 = 1;
+/// Changes when older programs could not read a checkpoint any more, or this one not those of older programs.
+pub const FORMAT_VERSION: u32 = 3;
 /// Longest manifest that is read.
 pub const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 
@@ -78,7 +76,7 @@ pub struct Manifest {
     /// Digest of `config`.
     pub fingerprint: String,
     /// Everything that the numbers depend on.
-    pub config: BTreeMap<String, String>,
+    pub config: Fields,
     /// The arithmetic that all steps so far were computed with, where the run is held to one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub numerics: Option<NumericsDigest>,
@@ -94,7 +92,7 @@ pub struct Checkpoint {
     /// Where it stands.
     pub position: Position,
     /// What it is.
-    pub config: BTreeMap<String, String>,
+    pub config: Fields,
     /// The arithmetic that all steps so far were computed with, where the run is held to one.
     pub numerics: Option<NumericsDigest>,
     /// Flat, in layout order.
@@ -120,7 +118,7 @@ pub enum CheckpointError {
     Manifest(#[from] serde_json::Error),
     /// Another version wrote it.
     #[error(
-        "{MANIFEST_FILE} has format version {got}, this program reads {FORMAT_VERSION_MIN} to {FORMAT_VERSION}"
+        "{MANIFEST_FILE} has format version {got}, this program reads version {FORMAT_VERSION}: go on with the program that wrote it, or start anew with --resume never"
     )]
     Version {
         /// The version found.
@@ -181,7 +179,7 @@ impl Checkpoint {
         let manifest = Manifest {
             format_version: FORMAT_VERSION,
             position: self.position.clone(),
-            fingerprint: crate::train::config::fingerprint(&self.config),
+            fingerprint: fingerprint(&self.config),
             config: self.config.clone(),
             numerics: self.numerics,
             files: files.map(|(name, record)| (name.to_owned(), record)).into(),
@@ -203,7 +201,7 @@ impl Manifest {
             format_version: u32,
         }
         let Version { format_version: got } = serde_json::from_slice(bytes)?;
-        if !(FORMAT_VERSION_MIN..=FORMAT_VERSION).contains(&got) {
+        if got != FORMAT_VERSION {
             return Err(CheckpointError::Version { got });
         }
         let manifest: Self = serde_json::from_slice(bytes)?;
@@ -260,22 +258,6 @@ impl Verified {
         let Manifest { position, config, numerics, .. } = self.manifest;
         Ok(Checkpoint { position, config, numerics, params: model.remove(0), slots })
     }
-}
-
-/// The fields in which a saved configuration differs from the current one, so that it is another run: name, saved
-/// value, current value.
-#[must_use]
-pub fn difference(
-    saved: &BTreeMap<String, String>,
-    current: &BTreeMap<String, String>,
-) -> Vec<(String, String, String)> {
-    let value = |of: &BTreeMap<String, String>, name: &String| of.get(name).map_or("unset", |v| v).to_owned();
-    let names: std::collections::BTreeSet<&String> = saved.keys().chain(current.keys()).collect();
-    names
-        .into_iter()
-        .map(|name| (name.clone(), value(saved, name), value(current, name)))
-        .filter(|(name, saved, current)| name != DATASET_FIELD && saved != current)
-        .collect()
 }
 
 /// SHA-256 in hex.

@@ -4,3 +4,4 @@ pub mod digits;
 pub mod idx;
 pub mod sampler;
 pub mod samples;
+pub mod spec;

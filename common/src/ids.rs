@@ -50,3 +50,12 @@ id!(
     /// The number that a worker gets each time it joins; never given twice by one coordinator.
     Incarnation(u64)
 );
+id!(
+    /// One of the descriptions of a run that a worker holds at a time: what is trained, and how its gradients travel. A new
+    /// one of the same number takes an old one's place.
+    SetupId(u32)
+);
+id!(
+    /// One version of a run's parameters; a later one has a higher number.
+    ParamsId(u64)
+);

@@ -17,4 +17,5 @@ pub mod protocol;
 pub mod reduce;
 pub mod rng;
 pub mod selftest;
+pub mod text;
 pub mod train;

@@ -5,8 +5,9 @@
 //! bits. Equal ones prove nothing about sizes that the sample does not have; they rule out another build and, because
 //! `gemm` chooses its order of adding by instructions and caches, nearly every other type of CPU.
 
-use crate::data::samples::{CLASSES, PIXELS, Samples};
-use crate::model::ModelSpec;
+use crate::data::digits::SPEC;
+use crate::data::samples::Samples;
+use crate::model::architecture::Architecture;
 use crate::model::params::Init;
 use crate::rng::Stream;
 use serde::{Deserialize, Serialize};
@@ -44,8 +45,8 @@ impl fmt::Display for NumericsDigest {
 /// One canned gradient: a model, its parameters and the samples of a leaf.
 #[derive(Clone, Debug)]
 pub struct Canned {
-    /// The model.
-    pub model: ModelSpec,
+    /// The network.
+    pub model: Architecture,
     /// Flat, in layout order.
     pub parameters: Vec<f32>,
     /// The leaf.
@@ -55,20 +56,20 @@ pub struct Canned {
 /// The canned gradients: every path of the convolutions, and products of long, short and odd inner sizes.
 #[must_use]
 pub fn canned() -> [Canned; 2] {
-    let mlp = ModelSpec::Mlp { hidden: vec![700, 41] };
-    [(ModelSpec::Cnn, 9), (mlp, 32)].map(|(model, samples)| Canned {
-        parameters: Init::He.draw(&model.layout(), SEED),
-        samples: draw(samples),
-        model,
+    [("cnn", 9), ("mlp(700,41)", 32)].map(|(text, samples)| {
+        let model = Architecture::parse(SPEC, text).expect("a network that fits the digits");
+        let parameters = Init::He.draw(model.layout(), SEED);
+        Canned { model, parameters, samples: draw(samples) }
     })
 }
 
 /// Noise with a dark half, as digits have: `live` looks for zeros.
 fn draw(samples: usize) -> Samples {
     let mut stream = Stream::new(SEED, "canned samples", &[samples as u64]);
-    let pixels = (0..samples * PIXELS).map(|_| stream.below(511).saturating_sub(255) as u8).collect();
-    let labels = (0..samples).map(|_| stream.below(CLASSES as u32) as u8).collect();
-    Samples::new(pixels, labels).expect("pixels and labels of one number of samples")
+    let pixels =
+        (0..samples * SPEC.image_bytes()).map(|_| stream.below(511).saturating_sub(255) as u8).collect();
+    let labels = (0..samples).map(|_| stream.below(SPEC.classes() as u32) as u16).collect();
+    Samples::new(SPEC, pixels, labels).expect("pixels and labels of one number of samples")
 }
 
 /// Collects the bits.

@@ -4,12 +4,14 @@
 //! `cargo bench --workspace --bench update`. Throughput is in parameters a second, with the program's allocator. Filling
 //! the gradient's buffer is not in the time.
 
-use common::data::samples::{PIXELS, Samples};
-use common::model::ModelSpec;
+use common::data::digits::{PIXELS, SPEC};
+use common::data::samples::Samples;
+use common::ids::{ParamsId, SetupId};
+use common::model::architecture::Architecture;
 use common::model::params::Init;
 use common::reduce::precision::Precision;
 use common::rng::Stream;
-use common::train::config::RunConfig;
+use common::train::config::{DataIdentity, RunConfig, TrainingConfig};
 use common::train::metrics::Totals;
 use common::train::optim::{Moments, OptimizerSpec};
 use common::train::schedule::{Schedule, Shape};
@@ -38,17 +40,16 @@ criterion_group! {
 criterion_main!(update);
 
 fn updates(criterion: &mut Criterion) {
-    let mlp = |hidden: &[usize]| ModelSpec::Mlp { hidden: hidden.to_vec() };
     let adam = OptimizerSpec::Adam(Moments::new(0.0));
     let sgd = OptimizerSpec::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0 };
     let mut group = criterion.benchmark_group("update");
-    for model in [ModelSpec::Cnn, mlp(&[1319]), mlp(&[4096, 4096])] {
-        let elements = model.layout().len();
+    for model in ["cnn", "mlp(1319)", "mlp(4096,4096)"] {
+        let elements = Architecture::parse(SPEC, model).expect("a network").layout().len();
         group.throughput(Throughput::Elements(elements as u64));
         for (name, optimizer, clip) in
             [("adam", adam, None), ("adam, clipped", adam, Some(1e-3)), ("sgd with momentum", sgd, None)]
         {
-            let mut trainer = trainer(model.clone(), optimizer, clip);
+            let mut trainer = trainer(model, optimizer, clip);
             let (source, buffers) = (values(elements), Buffers::default());
             let fill = || -> [Values; 2] {
                 [(); 2].map(|()| {
@@ -64,7 +65,11 @@ fn updates(criterion: &mut Criterion) {
                 group.bench_function(BenchmarkId::new("adam, then encode", elements), |b| {
                     let step = |sides| {
                         finish(&mut trainer, sides);
-                        let encoded = Arc::new(EncodedParameters::new(trainer.step().0, trainer.params()));
+                        let encoded = Arc::new(EncodedParameters::new(
+                            ParamsId(trainer.step().0),
+                            SetupId(0),
+                            trainer.params(),
+                        ));
                         encoded.messages().for_each(drop);
                     };
                     b.iter_batched(fill, step, BatchSize::PerIteration);
@@ -84,15 +89,12 @@ fn finish(trainer: &mut Trainer, [left, right]: [Values; 2]) {
 }
 
 /// A run of single-step epochs at a rate so small that the parameters stay where they are.
-fn trainer(model: ModelSpec, optimizer: OptimizerSpec, clip_grad_norm: Option<f64>) -> Trainer {
+fn trainer(model: &str, optimizer: OptimizerSpec, clip_grad_norm: Option<f64>) -> Trainer {
     let pixels = vec![0; usize::from(SAMPLES) * PIXELS];
-    let samples = Samples::new(pixels, vec![0; SAMPLES.into()]).expect("as many images as labels");
-    let config = RunConfig {
-        dataset: "bench".into(),
-        dataset_digest: "00".into(),
-        samples: SAMPLES.into(),
+    let samples = Samples::new(SPEC, pixels, vec![0; SAMPLES.into()]).expect("as many images as labels");
+    let training = TrainingConfig {
         val_split: 0,
-        model,
+        model: model.parse().expect("a network"),
         init: Init::He,
         seed: 1,
         batch_size: SAMPLES.into(),
@@ -103,7 +105,9 @@ fn trainer(model: ModelSpec, optimizer: OptimizerSpec, clip_grad_norm: Option<f6
         clip_grad_norm,
         wire_dtype: Precision::F32,
     };
-    config.validate().expect("a valid configuration");
+    let data =
+        DataIdentity { name: "bench".into(), digest: "00".into(), samples: SAMPLES.into(), spec: SPEC };
+    let config = RunConfig::new(training, data).expect("a valid configuration");
     Trainer::start(config, samples.clone(), samples)
 }
 

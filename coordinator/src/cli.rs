@@ -1,11 +1,9 @@
 //! The coordinator's flags, and how they become [`Options`].
 //!
-//! [`Training`] decides the numbers, the rest decides where and how. What one flag can show to
+//! [`TrainingFlags`] decide the numbers, the rest decides where and how. What one flag can show to
 //! be wrong is refused here; what needs the data set to be judged, by `common::train::config`.
 
-mod training;
-
-pub use training::Training;
+use crate::training_flags::TrainingFlags;
 
 use crate::dataset::DatasetChoice;
 use crate::local::Local;
@@ -40,7 +38,7 @@ pub struct Flags {
     pub data: Data,
     #[command(flatten)]
     #[allow(missing_docs, reason = "documented by its type")]
-    pub training: Training,
+    pub training: TrainingFlags,
     #[command(flatten)]
     #[allow(missing_docs, reason = "documented by its type")]
     pub checkpoints: Checkpoints,
@@ -102,18 +100,15 @@ pub struct Data {
     /// Where MNIST's files lie or are downloaded to [default: lockstep/mnist in the user's cache folder]
     #[arg(long, value_name = "FOLDER", env = "MNIST_DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Training samples to hold out for validation, drawn by --seed
-    #[arg(long, value_name = "SAMPLES", env = "LOCKSTEP_VAL_SPLIT", default_value_t = 5000)]
-    pub val_split: u32,
 }
 
 /// What is kept.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Checkpoints")]
 pub struct Checkpoints {
-    /// Where checkpoints are kept
-    #[arg(long, value_name = "FOLDER", env = "LOCKSTEP_CHECKPOINT_DIR", default_value = "checkpoints")]
-    pub checkpoint_dir: PathBuf,
+    /// Where checkpoints are kept [default: checkpoints, or the folder of checkpoints that --resume names]
+    #[arg(long, value_name = "FOLDER", env = "LOCKSTEP_CHECKPOINT_DIR")]
+    pub checkpoint_dir: Option<PathBuf>,
     /// Steps between checkpoints, besides the one after each epoch; 0: none
     #[arg(long, value_name = "STEPS", env = "LOCKSTEP_CHECKPOINT_EVERY", default_value_t = 100)]
     pub checkpoint_every: u64,
@@ -123,8 +118,9 @@ pub struct Checkpoints {
     /// Newest checkpoints to keep, besides the one with the best validation
     #[arg(long, value_name = "N", env = "LOCKSTEP_KEEP", default_value = "3")]
     pub keep: NonZeroU32,
-    /// auto: go on from the newest valid checkpoint, if there is one; never: move earlier ones aside and start anew; a
-    /// checkpoint's folder: go on from it
+    /// auto: go on from the newest valid checkpoint in --checkpoint-dir, if there is one; never: move earlier ones aside and
+    /// start anew; the folder of a checkpoint, or of several: go on from it, or from the newest of them, with its own
+    /// training settings
     #[arg(long, value_name = "auto|never|FOLDER", env = "LOCKSTEP_RESUME", value_parser = resume, default_value = "auto")]
     pub resume: Resume,
 }
@@ -183,8 +179,10 @@ impl Flags {
     /// When flags contradict each other.
     pub fn options(&self) -> Result<Options, clap::Error> {
         let conflict = |message: String| Self::command().error(ErrorKind::ArgumentConflict, message);
-        let mut config = self.training.config().map_err(conflict)?;
-        config.val_split = self.data.val_split;
+        if !matches!(self.checkpoints.resume, Resume::From(_)) {
+            // Where a checkpoint fills the gaps, they are judged with it.
+            self.training.resolve(None).map_err(conflict)?;
+        }
         if self.cluster.audit_rollback && self.cluster.audit == 0.0 {
             return Err(conflict("--audit-rollback has no meaning without --audit".to_owned()));
         }
@@ -198,7 +196,7 @@ impl Flags {
                 max,
                 spares: SPARES_MAX,
                 numerics: self.cluster.numerics.into(),
-                audit: Audit { seed: self.training.seed, share: self.cluster.audit_parts() },
+                audit: Audit { seed: self.training.seed.unwrap_or(1), share: self.cluster.audit_parts() },
                 heartbeat_timeout_us: us(self.cluster.heartbeat_timeout),
                 answer_timeout_us: us(self.cluster.answer_timeout),
                 answer_timeout_us_min: ANSWER_TIMEOUT_US_MIN,
@@ -207,7 +205,7 @@ impl Flags {
             local: self.cluster.local.then(|| self.cluster.local(self.reports.trace.clone())),
             dataset: self.data.dataset.clone(),
             data_dir: self.data.data_dir.clone(),
-            config,
+            training: self.training.clone(),
             checkpoint_dir: self.checkpoints.checkpoint_dir.clone(),
             checkpoint_every: self.checkpoints.checkpoint_every,
             checkpoint_required: self.checkpoints.checkpoint_required,
@@ -271,7 +269,7 @@ fn resume(text: &str) -> Result<Resume, String> {
     match text {
         "auto" => Ok(Resume::Auto),
         "never" => Ok(Resume::Never),
-        "" => Err("it is auto, never, or a checkpoint's folder".to_owned()),
+        "" => Err("it is auto, never, or a folder with checkpoints".to_owned()),
         folder => Ok(Resume::From(folder.into())),
     }
 }

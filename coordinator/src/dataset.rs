@@ -14,13 +14,14 @@ pub use download::{DownloadError, FetchError};
 use crate::observe::console::Console;
 use common::data::digits::{self, Half};
 use common::data::idx::IdxError;
-use common::data::samples::{PIXELS, Samples};
+use common::data::samples::Samples;
+use common::data::spec::DataSpec;
 use host::files::FileError;
 use mnist::Origin;
-use rayon::prelude::*;
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -158,16 +159,6 @@ pub enum DatasetError {
         /// Bytes with the header.
         expected: u64,
     },
-    /// A label is no class.
-    #[error("{}: the label at offset {offset} is {label}; only 0 to 9 are supported", path.display())]
-    Label {
-        /// The file.
-        path: PathBuf,
-        /// Where in the uncompressed content.
-        offset: usize,
-        /// What is there.
-        label: u8,
-    },
     /// Each file is fine, but they do not belong together.
     #[error(
         "{} and {} do not belong together: {source}; take both from the same data set",
@@ -180,6 +171,16 @@ pub enum DatasetError {
         labels: PathBuf,
         /// How they differ.
         source: IdxError,
+    },
+    /// Images to test on that no network for the images to train on can take.
+    #[error("{} has images of {test}, but those to train on are of {train}; take both from the same data set", path.display())]
+    Forms {
+        /// The file of test images.
+        path: PathBuf,
+        /// Form of the training samples.
+        train: DataSpec,
+        /// Form of the test samples.
+        test: DataSpec,
     },
     /// There is nothing to train on, or nothing to test on.
     #[error("{} holds no image; a data set needs at least one to train and one to test on", .0.display())]
@@ -251,21 +252,33 @@ fn load_from(
     }
 }
 
-/// The embedded digits, drawn on all cores.
+/// The embedded digits.
 fn embedded(note: Option<String>) -> Dataset {
-    let half = |half, count: u32| {
-        let mut pixels = vec![0; count as usize * PIXELS];
-        let mut labels = vec![0; count as usize];
-        let places = pixels.par_chunks_exact_mut(PIXELS).zip(&mut labels).zip(0..count);
-        places.for_each(|((image, label), index)| {
-            let (drawn, class) = digits::draw(half, index);
-            image.copy_from_slice(&drawn);
-            *label = class;
-        });
-        Samples::new(pixels, labels).expect("as many images as labels were drawn, each label a class")
-    };
-    let (train, test) = (half(Half::Train, digits::TRAIN), half(Half::Test, digits::TEST));
+    let train = drawn(Half::Train, digits::TRAIN);
+    let test = drawn(Half::Test, digits::TEST);
     Dataset { name: "digits".into(), digest: parts::digest(&train, &test), train, test, note }
+}
+
+/// The first `count` digits of that half, drawn on all cores.
+fn drawn(half: Half, count: u32) -> Samples {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let share = (count as usize).div_ceil(cores).max(1);
+    let mut pixels = vec![0; count as usize * digits::PIXELS];
+    let mut labels = vec![0; count as usize];
+    std::thread::scope(|scope| {
+        let shares = pixels.chunks_mut(share * digits::PIXELS).zip(labels.chunks_mut(share));
+        for (first, (pixels, labels)) in (0..).step_by(share).zip(shares) {
+            scope.spawn(move || {
+                let places = pixels.chunks_exact_mut(digits::PIXELS).zip(labels).zip(first..);
+                for ((image, label), index) in places {
+                    let (drawn, class) = digits::draw(half, index);
+                    image.copy_from_slice(&drawn);
+                    *label = class.into();
+                }
+            });
+        }
+    });
+    Samples::new(digits::SPEC, pixels, labels).expect("as many images as labels, each label a class")
 }
 
 #[cfg(test)]

@@ -14,8 +14,11 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// A flag's value can't be used.
-    #[error(transparent)]
+    #[error("--{0}")]
     Config(#[from] ConfigError),
+    /// Flags that contradict each other or the checkpoint's training settings.
+    #[error("{0}")]
+    Flags(String),
     /// There is no data.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
@@ -156,7 +159,7 @@ impl RunError {
     /// Whether flags must change before another try can succeed.
     #[must_use]
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Config(_))
+        matches!(self, Self::Config(_) | Self::Flags(_))
     }
 }
 

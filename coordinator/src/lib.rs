@@ -1,6 +1,6 @@
 //! The coordinator: owns the training, and the cluster that computes it.
 //!
-//! Reading order: [`cli`] has the flags, [`run`] goes from options to summary, `cluster` is the thread that owns the rules'
+//! Reading order: [`cli`] has the flags ([`training_flags`] those that the numbers depend on), [`run`] goes from options to summary, `cluster` is the thread that owns the rules'
 //! machine and all connections, `net` brings and sends messages, [`observe`] shows what happens, [`store`] keeps checkpoints,
 //! [`dataset`] finds the samples and [`local`] starts worker processes.
 
@@ -15,5 +15,6 @@ pub mod observe;
 pub mod run;
 mod stall;
 pub mod store;
+pub mod training_flags;
 
 pub use error::RunError;

@@ -3,10 +3,12 @@
 //! [`prepare`] does all that can fail before a worker is needed; it blocks. [`Prepared::run`] is the run itself.
 
 mod batches;
+mod resume;
 pub(crate) mod round;
 pub mod trainer;
 
 use crate::RunError;
+use crate::cluster::driver::actions::setup_of;
 use crate::cluster::driver::{Driver, Ended, Rules};
 use crate::dataset::{self, Dataset, DatasetChoice};
 use crate::local::{Local, LocalWorkers};
@@ -18,39 +20,33 @@ use crate::observe::console::Console;
 use crate::observe::jsonl::{MetricsFile, Place, Record, RunEvent, RunView};
 use crate::observe::progress::Progress;
 use crate::observe::reporter::Reporter;
+use crate::run::resume::Found;
+pub use crate::run::resume::Resume;
 use crate::run::trainer::{Evaluated, Trainer};
 use crate::store::writer::Writer;
-use crate::store::{self, Expected, Store, StoreError};
-use common::checkpoint::{Best, Manifest, Verified, difference};
+use crate::store::{self, Store, StoreError};
+use crate::training_flags::TrainingFlags;
+use common::checkpoint::Best;
 use common::protocol::coordinator::Limits;
 use common::selftest::NumericsDigest;
-use common::train::config::{DATASET_FIELD, RunConfig};
-use host::printable;
+use common::train::config::{DataIdentity, RunConfig, difference};
 use host::stop::StopRequests;
+use proto::setup::Setups;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{info, warn};
+use tracing::warn;
 
 /// For adding gradients and updating parameters: more would only wait for memory.
 const ARITHMETIC_THREADS_MAX: NonZeroUsize = NonZeroUsize::new(4).expect("4 is not 0");
 /// For open connections to end after the run has.
 const SERVER_GRACE: Duration = Duration::from_secs(3);
+/// Where checkpoints are kept if nobody says where.
+pub const CHECKPOINT_DIR: &str = "checkpoints";
 /// The name of the metrics file where no other is given.
 const METRICS_FILE: &str = "metrics.jsonl";
-
-/// Whether to go on from a checkpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Resume {
-    /// From the newest valid one, if there is any.
-    Auto,
-    /// Never; earlier ones are moved aside.
-    Never,
-    /// From this one.
-    From(PathBuf),
-}
 
 /// What an operator chose.
 #[derive(Clone, Debug)]
@@ -67,10 +63,10 @@ pub struct Options {
     pub dataset: DatasetChoice,
     /// Where MNIST lies or is put.
     pub data_dir: Option<PathBuf>,
-    /// Everything that the numbers depend on; what belongs to the data set is filled in by [`prepare`].
-    pub config: RunConfig,
-    /// Where checkpoints are kept.
-    pub checkpoint_dir: PathBuf,
+    /// Everything that the numbers depend on, but for the data.
+    pub training: TrainingFlags,
+    /// Where checkpoints are kept, if not in [`CHECKPOINT_DIR`] or where `resume` names several.
+    pub checkpoint_dir: Option<PathBuf>,
     /// Steps between checkpoints besides those at the end of each epoch; 0 for none.
     pub checkpoint_every: u64,
     /// Whether a checkpoint that can't be written ends the run.
@@ -128,23 +124,22 @@ pub struct Prepared {
 /// # Errors
 /// When the data, the configuration, the checkpoint directory or the address can't be used.
 pub fn prepare(options: Options, console: &Console) -> Result<Prepared, RunError> {
-    let store = Store::open(&options.checkpoint_dir, options.keep)?;
+    let store = Store::open(&resume::checkpoint_dir(&options), options.keep)?;
     let place = match &options.metrics {
         Some(path) => Place::Named(path.clone()),
         None => Place::Own(store.root().join(METRICS_FILE)),
     };
-    let saved = find(&store, &options.resume, &Expected::of(&options.config), place.path())?;
+    let Found { saved, training } = resume::find(&store, &options, place.path())?;
     let choice = match (&options.dataset, &saved) {
         // What a run has begun with it goes on with.
-        (DatasetChoice::Auto, Some((path, saved))) => dataset_of(path, &saved.manifest)?,
+        (DatasetChoice::Auto, Some((path, saved))) => resume::dataset_of(path, &saved.manifest)?,
         (choice, _) => choice.clone(),
     };
     let data = dataset::load(&choice, options.data_dir.as_deref(), console)?;
     let Dataset { name, digest, train, test, note } = data;
     note.iter().for_each(|note| console.line(note));
-    let mut config = options.config.clone();
-    (config.dataset, config.dataset_digest, config.samples) = (name.clone(), digest, train.len() as u32);
-    config.validate()?;
+    let data = DataIdentity { name: name.clone(), digest, samples: train.len() as u32, spec: train.spec() };
+    let config = RunConfig::new(training, data)?;
     let resumed = saved.is_some();
     let numerics = saved.as_ref().and_then(|(_, saved)| saved.manifest.numerics);
     let trainer = match saved {
@@ -161,7 +156,7 @@ pub fn prepare(options: Options, console: &Console) -> Result<Prepared, RunError
     let sockets = Sockets::open(&options.listen)?;
     let fingerprint = trainer.config().fingerprint();
     let run_id = fingerprint[..12].to_owned();
-    let reporter = open_journal(&trainer, resumed, &run_id, &place, console)?;
+    let reporter = open_reporter(&trainer, resumed, &run_id, &place, console)?;
     introduce(&trainer, &name, sockets.address, console);
     let console = console.clone();
     Ok(Prepared {
@@ -178,50 +173,7 @@ pub fn prepare(options: Options, console: &Console) -> Result<Prepared, RunError
     })
 }
 
-/// The checkpoint to go on from, with its directory.
-fn find(
-    store: &Store,
-    resume: &Resume,
-    expected: &Expected,
-    metrics: &Path,
-) -> Result<Option<(PathBuf, Verified)>, RunError> {
-    match resume {
-        Resume::Auto => {
-            let found = store.newest(expected)?;
-            for error in &found.rejected {
-                warn!(%error, "passing over a checkpoint");
-            }
-            Ok(found.newest)
-        }
-        Resume::From(path) => Ok(Some((path.clone(), store::load(path, expected)?))),
-        Resume::Never => {
-            if let Some(aside) = store.set_aside()? {
-                info!(to = %aside.display(), "moved earlier checkpoints aside");
-                if metrics.parent() == Some(store.root()) && metrics.symlink_metadata().is_ok() {
-                    let to = aside.join(METRICS_FILE);
-                    let failed = |source| StoreError::Io { action: "rename", path: metrics.into(), source };
-                    std::fs::rename(metrics, to).map_err(failed)?;
-                }
-            }
-            Ok(None)
-        }
-    }
-}
-
-/// The data set that the checkpoint in `path` names, where that needs nobody's leave: a manifest may come from anywhere, and
-/// a folder that it names could be anybody's.
-fn dataset_of(path: &Path, manifest: &Manifest) -> Result<DatasetChoice, RunError> {
-    let name = manifest.config.get(DATASET_FIELD).map_or("auto", |name| name);
-    let Ok(choice) = name.parse();
-    match choice {
-        DatasetChoice::Folder(_) => {
-            Err(RunError::FolderNotNamed { path: path.to_owned(), folder: printable(name).into_owned() })
-        }
-        choice => Ok(choice),
-    }
-}
-
-fn open_journal(
+fn open_reporter(
     trainer: &Trainer,
     resumed: bool,
     run_id: &str,
@@ -253,11 +205,11 @@ fn introduce(trainer: &Trainer, dataset: &str, address: Option<SocketAddr>, cons
     let length = config.length();
     console.line(&format!(
         "training {} ({} parameters) on {dataset}: {} samples, {} for validation; {} epochs of {} steps",
-        config.model,
+        config.model().layers().short_name(),
         trainer.layout().len(),
         config.train_samples(),
-        config.val_split,
-        config.epochs,
+        config.training().val_split,
+        config.training().epochs,
         length.epoch
     ));
     match address {
@@ -313,18 +265,11 @@ impl Prepared {
         let here = sockets.local_address.clone();
         let listeners = sockets.listen()?;
         let (end_server, until) = watch::channel(());
-        let precision = trainer.config().wire_dtype;
+        let setups = Setups::default();
+        setups.insert(&setup_of(trainer.config()));
         let names = options.local.as_ref().map(Local::names).unwrap_or_default();
         let limits = accept::Limits::new(options.limits.max, options.limits.spares, names.len() as u32);
-        let mut server = tokio::spawn(server::serve(
-            listeners,
-            names,
-            layout.len(),
-            precision,
-            inbox.clone(),
-            limits,
-            until,
-        ));
+        let mut server = tokio::spawn(server::serve(listeners, names, setups, inbox.clone(), limits, until));
         let asking = tokio::spawn(forward(stop, inbox.clone()));
         let local = match &options.local {
             Some(local) => Some(LocalWorkers::start(local, &here, &console, &inbox)?),

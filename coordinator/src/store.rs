@@ -2,23 +2,22 @@
 //!
 //! `step-<12 digits>/` holds the three files of [`common::checkpoint`]. A new one is written under another name beside
 //! it, every file and then the directory synced, renamed, and the parent synced: what bears the final name is whole.
-//! Reading trusts nothing and verifies everything; more than the manifest is read only of a checkpoint of this run's
-//! configuration, which says how large its files can be. [`disk`] is the file system, [`writer`] the thread that writes.
+//! Reading trusts nothing and verifies everything; more than the manifest is read only where its configuration is valid and
+//! the one that is wanted: that says how large the other files can be. [`disk`] is the file system, [`writer`] the thread that writes.
 
 pub mod disk;
 pub mod writer;
 
 use common::checkpoint::{
     Checkpoint, CheckpointError, MANIFEST_BYTES_MAX, MANIFEST_FILE, MODEL_FILE, Manifest, OPTIMIZER_FILE,
-    Verified, difference, tensors_bytes_max,
+    Verified, tensors_bytes_max,
 };
 use common::ids::Step;
 use common::model::params::Layout;
-use common::train::config::{DATA_FIELDS, RunConfig};
+use common::train::config::{DATA_FIELDS, FieldError, Fields, RunConfig, TrainingConfig, difference};
 use disk::{Disk, FileSystem};
 use host::files::{FileError, open_lock};
 use host::printable;
-use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -65,6 +64,17 @@ pub enum StoreError {
         /// What is wrong.
         source: CheckpointError,
     },
+    /// It is whole, but its configuration is not one that this program runs.
+    #[error("{}: its configuration can't be used: {source}", path.display())]
+    Config {
+        /// Its directory.
+        path: PathBuf,
+        /// What is wrong.
+        source: Box<FieldError>,
+    },
+    /// A folder without a checkpoint to go on from.
+    #[error("{} holds no valid checkpoint; name a folder that does with --resume", .0.display())]
+    Empty(PathBuf),
     /// The checkpoint is of another run.
     #[error(
         "{} is of another configuration:{}\nuse its values to go on with it, another --checkpoint-dir for another run, \
@@ -89,32 +99,29 @@ fn list(differences: &[(String, String, String)]) -> String {
 /// What a checkpoint must be for a run to go on from it, as far as that is known before the data is there.
 #[derive(Clone, Debug)]
 pub struct Expected {
-    config: BTreeMap<String, String>,
-    model_bytes_max: u64,
-    optimizer_bytes_max: u64,
+    /// Fields of the training settings; `None` where those of the checkpoint are taken, whatever they are.
+    training: Option<Fields>,
 }
 
 impl Expected {
-    /// Checkpoints of a run with this configuration, on whatever data.
+    /// Checkpoints of a run with these training settings, on whatever data.
     #[must_use]
-    pub fn of(config: &RunConfig) -> Self {
-        Self::new(config.fields(), &config.model.layout(), config.optimizer.slots())
+    pub fn of(training: &TrainingConfig) -> Self {
+        Self { training: Some(training.fields()) }
     }
 
-    fn new(mut config: BTreeMap<String, String>, layout: &Layout, slots: &[&str]) -> Self {
-        config.retain(|name, _| !DATA_FIELDS.contains(&name.as_str()));
-        Self {
-            config,
-            model_bytes_max: tensors_bytes_max(layout, &[""]),
-            optimizer_bytes_max: tensors_bytes_max(layout, slots),
-        }
+    /// Checkpoints of any run.
+    #[must_use]
+    pub fn any() -> Self {
+        Self { training: None }
     }
 
-    /// In what the manifest's configuration is another one.
+    /// The settings by which the manifest's configuration is of another run.
     fn differences(&self, manifest: &Manifest) -> Vec<(String, String, String)> {
+        let Some(training) = &self.training else { return Vec::new() };
         let mut saved = manifest.config.clone();
         saved.retain(|name, _| !DATA_FIELDS.contains(&name.as_str()));
-        difference(&saved, &self.config)
+        difference(&saved, training)
     }
 }
 
@@ -316,8 +323,13 @@ fn load_on(disk: &dyn Disk, path: &Path, expected: &Expected) -> Result<Verified
     if !differences.is_empty() {
         return Err(StoreError::Different { path: path.to_owned(), differences });
     }
-    let model = read(MODEL_FILE, expected.model_bytes_max)?;
-    let optimizer = read(OPTIMIZER_FILE, expected.optimizer_bytes_max)?;
+    // Its own configuration, once it is valid, says how large the files can be.
+    let config = RunConfig::from_fields(&manifest.config)
+        .map_err(|source| StoreError::Config { path: path.to_owned(), source: Box::new(source) })?;
+    let layout = config.model().layout();
+    let model = read(MODEL_FILE, tensors_bytes_max(layout, &[""]))?;
+    let slots = config.training().optimizer.slots();
+    let optimizer = read(OPTIMIZER_FILE, tensors_bytes_max(layout, slots))?;
     manifest.verify(model, optimizer).map_err(invalid)
 }
 

@@ -5,8 +5,9 @@
 //! checks; `as bytes` also writes each message as protobuf and parses that. What was read is what is sent next, so
 //! buffers are in use as in a run.
 
-use common::ids::{Incarnation, Rank, Round};
-use common::model::ModelSpec;
+use common::data::digits::SPEC;
+use common::ids::{Incarnation, ParamsId, Round, SetupId};
+use common::model::architecture::Architecture;
 use common::reduce::precision::Precision;
 use common::reduce::tree::Node;
 use common::rng::Stream;
@@ -14,9 +15,10 @@ use common::train::metrics::Totals;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use prost::Message;
 use proto::inbound::{CoordinatorDecoder, WorkerDecoder};
-use proto::message::{Answer, AnswerBody, CoordinatorMessage, Inspection, Welcome, WorkerMessage};
+use proto::message::{Answer, AnswerBody, CoordinatorMessage, Inspection, WorkerMessage};
 use proto::outbound;
 use proto::parameters::EncodedParameters;
+use proto::setup::{Setup, Setups};
 use proto::values::Buffers;
 use proto::wire::FromWorker;
 use std::hint::black_box;
@@ -37,27 +39,29 @@ criterion_group! {
 criterion_main!(encoding);
 
 /// Models of 93,322, 1,048,615 and 25,001,862 parameters.
-fn models() -> [ModelSpec; 3] {
-    let mlp = |hidden: &[usize]| ModelSpec::Mlp { hidden: hidden.to_vec() };
-    [ModelSpec::Cnn, mlp(&[1319]), mlp(&[4618, 4618])]
+fn setups() -> [Setup; 3] {
+    ["cnn", "mlp(1319)", "mlp(4618,4618)"].map(|text| {
+        let model = Architecture::parse(SPEC, text).expect("a network that fits the digits");
+        Setup { id: SetupId(0), model, precision: Precision::F32 }
+    })
 }
 
 fn parameters(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("parameters");
-    for model in models() {
-        let values = Arc::new(values(model.layout().len()));
+    for setup in setups() {
+        let values = Arc::new(values(setup.model.layout().len()));
         group.throughput(Throughput::Bytes(values.len() as u64 * 4));
         group.bench_function(BenchmarkId::new("encode", values.len()), |b| {
             b.iter(|| {
-                Arc::new(EncodedParameters::new(1, Arc::clone(&values)))
+                Arc::new(EncodedParameters::new(ParamsId(1), setup.id, Arc::clone(&values)))
                     .messages()
                     .for_each(|m| drop(black_box(m)))
             });
         });
-        let encoded = Arc::new(EncodedParameters::new(1, Arc::clone(&values)));
+        let encoded = Arc::new(EncodedParameters::new(ParamsId(1), setup.id, Arc::clone(&values)));
         let mut decoder = CoordinatorDecoder::default();
-        for wire in outbound::from_coordinator(CoordinatorMessage::Welcome(welcome(&model))) {
-            decoder.decode(wire).expect("our own welcome");
+        for wire in outbound::from_coordinator(CoordinatorMessage::Setup(setup.clone())) {
+            decoder.decode(wire).expect("our own setup");
         }
         let mut decode = || {
             let messages = Arc::clone(&encoded).messages();
@@ -72,12 +76,14 @@ fn parameters(criterion: &mut Criterion) {
 
 fn answers(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("answer, there and back");
-    for model in models() {
-        let elements = model.layout().len();
+    for setup in setups() {
+        let elements = setup.model.layout().len();
         let values = values(elements);
         let mut answer = answer(values.clone());
         group.throughput(Throughput::Bytes(elements as u64 * 4));
-        let mut decoder = WorkerDecoder::new(elements, Precision::F32, Buffers::default());
+        let setups = Setups::default();
+        setups.insert(&setup);
+        let mut decoder = WorkerDecoder::new(setups, Buffers::default());
         group.bench_function(BenchmarkId::new("as messages", elements), |b| {
             b.iter(|| send(&mut answer, &mut decoder, |wire| wire));
         });
@@ -108,24 +114,13 @@ fn send(answer: &mut Answer, decoder: &mut WorkerDecoder, carry: impl Fn(FromWor
 fn answer(gradient: Vec<f32>) -> Answer {
     Answer {
         incarnation: Incarnation(1),
+        setup: SetupId(0),
         round: Round(1),
         node: Node::leaf(0),
         totals: Totals { samples: 32, correct: 3, loss_sum: 70.0 },
         body: AnswerBody::Gradient(gradient.into()),
         precision: Precision::F32,
         inspection: Inspection::default(),
-    }
-}
-
-fn welcome(model: &ModelSpec) -> Welcome {
-    Welcome {
-        incarnation: Incarnation(1),
-        rank: Rank(0),
-        run_id: "bench".to_owned(),
-        heartbeat_ms: 1000,
-        timeout_ms: 5000,
-        model: model.clone(),
-        precision: Precision::F32,
     }
 }
 

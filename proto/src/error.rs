@@ -1,9 +1,12 @@
 //! Everything that can be wrong with a message from the wire.
 
 use common::data::samples::SamplesError;
-use common::model::ModelError;
+use common::data::spec::SpecError;
+use common::ids::SetupId;
+use common::model::architecture::ModelError;
 use common::reduce::precision::Precision;
 use common::reduce::tree::Node;
+use common::train::metrics::ConfusionError;
 
 /// Why a message is refused. The peer that sent it is to be dropped, and told: so nothing in here comes from anywhere but
 /// the message itself and the run's configuration.
@@ -46,9 +49,15 @@ pub enum WireError {
         /// Highest allowed.
         max: u64,
     },
-    /// An architecture that can't be.
+    /// A form of samples that can't be.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// A network that can't be.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// A message of a setup that was not sent before.
+    #[error("setup {0} is not known here")]
+    Setup(SetupId),
     /// Samples that can't be.
     #[error(transparent)]
     Samples(#[from] SamplesError),
@@ -102,7 +111,10 @@ pub enum WireError {
         /// Bytes before it.
         at: usize,
     },
-    /// Evaluation counts that do not agree with each other.
-    #[error("the confusion matrix does not hold 10 x 10 counts that add up to the answer's totals")]
-    Confusion,
+    /// A confusion matrix that can't be.
+    #[error(transparent)]
+    Confusion(#[from] ConfusionError),
+    /// Evaluation counts that do not agree with the answer's totals.
+    #[error("the confusion matrix does not add up to the answer's totals")]
+    Counts,
 }

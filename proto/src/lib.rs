@@ -1,7 +1,7 @@
 //! The wire: generated messages, and the only conversions between them and the types of `common`.
 //!
 //! Reading order: [`message`] holds what each side means to say, [`outbound`] turns that into wire messages
-//! ([`parameters`] those that many workers get), [`inbound`] turns hostile wire messages back into it or into a
+//! ([`parameters`] those that many workers get; [`setup`] is what both must know of a run), [`inbound`] turns hostile wire messages back into it or into a
 //! [`WireError`], [`tensor`] cuts f32 values into chunks and puts them together in buffers of [`values`]. Nothing behind this crate has to distrust a message again.
 
 #[allow(
@@ -19,15 +19,16 @@ pub mod inbound;
 pub mod message;
 pub mod outbound;
 pub mod parameters;
+pub mod setup;
 pub mod tensor;
 pub mod values;
 
 pub use error::WireError;
 
 /// Both sides must speak the same version; a worker of another one is refused.
-pub const PROTOCOL_VERSION: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;
 
-/// Largest encoded message that either side accepts: a leaf of 1,024 samples and some room for the fields around it.
+/// Largest encoded message that either side accepts: 512 KiB of samples, or the counts of a piece's evaluation.
 pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
 /// HTTP/2 window of a stream and of a connection, both sides: a round trip does not stall the tensors of large models.

@@ -1,9 +1,9 @@
 //! What the two sides mean to say, in `common`'s types: complete, checked, and free of wire details.
 
+use crate::setup::Setup;
 use crate::values::Values;
 use common::data::samples::Samples;
-use common::ids::{Incarnation, Instance, Rank, Round};
-use common::model::ModelSpec;
+use common::ids::{Incarnation, Instance, ParamsId, Rank, Round, SetupId};
 use common::reduce::parallel;
 use common::reduce::precision::Precision;
 use common::reduce::tree::{Node, Tree};
@@ -51,6 +51,8 @@ pub struct Hello {
 pub struct Answer {
     /// The membership under which it was computed.
     pub incarnation: Incarnation,
+    /// The piece's setup.
+    pub setup: SetupId,
     /// The round.
     pub round: Round,
     /// The piece.
@@ -107,7 +109,10 @@ impl Answer {
             .iter()
             .for_each(|word| hasher.update(&word.to_le_bytes()));
         if let AnswerBody::Confusion(confusion) = &self.body {
-            confusion.flat().iter().for_each(|count| hasher.update(&count.to_le_bytes()));
+            for (cell, count) in confusion.sparse() {
+                hasher.update(&cell.to_le_bytes());
+                hasher.update(&count.to_le_bytes());
+            }
         }
         hasher.finalize()
     }
@@ -129,10 +134,14 @@ pub enum CoordinatorMessage {
     },
     /// Alive.
     Heartbeat,
+    /// What is to be known of a run.
+    Setup(Setup),
     /// New parameters.
     Parameters {
         /// Their number, higher than that of any before.
-        version: u64,
+        id: ParamsId,
+        /// The setup that they belong to.
+        setup: SetupId,
         /// Flat, in layout order.
         values: Values,
     },
@@ -159,10 +168,6 @@ pub struct Welcome {
     pub heartbeat_ms: u32,
     /// Silence after which the other side is taken for dead.
     pub timeout_ms: u32,
-    /// What is trained.
-    pub model: ModelSpec,
-    /// In which gradients travel and are added.
-    pub precision: Precision,
 }
 
 /// A place in the queue for a place.
@@ -192,8 +197,10 @@ pub struct Piece {
     pub round: Round,
     /// What to do.
     pub task: Task,
-    /// The parameters to use.
-    pub version: u64,
+    /// The setup that the round belongs to.
+    pub setup: SetupId,
+    /// The parameters to use: the newest of that setup.
+    pub parameters: ParamsId,
     /// The round's tree.
     pub tree: Tree,
     /// The node to compute.

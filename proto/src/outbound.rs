@@ -5,13 +5,18 @@ use crate::message::{
     WorkerMessage,
 };
 use crate::parameters::EncodedParameters;
+use crate::setup::Setup;
 use crate::values::Values;
 use crate::wire::{self, from_coordinator, from_worker};
 use crate::{PROTOCOL_VERSION, tensor};
-use common::model::ModelSpec;
+use common::data::samples::Samples;
 use common::reduce::precision::Precision;
 use common::reduce::tree::Node;
+use prost::bytes::Bytes;
 use std::sync::Arc;
+
+/// Bytes of a leaf's images in one message: two of the largest images.
+const LEAF_MESSAGE_BYTES: usize = 512 * 1024;
 
 /// The wire messages of one message to a worker.
 #[must_use]
@@ -26,8 +31,9 @@ pub fn from_coordinator(message: CoordinatorMessage) -> Vec<wire::FromCoordinato
             Message::Refused(wire::Refused { reason: cut(reason), retry })
         }
         CoordinatorMessage::Heartbeat => Message::Heartbeat(wire::Heartbeat {}),
-        CoordinatorMessage::Parameters { version, values } => {
-            let parameters = EncodedParameters::new(version, Arc::new(values.to_vec()));
+        CoordinatorMessage::Setup(setup) => Message::Setup(to_setup(&setup)),
+        CoordinatorMessage::Parameters { id, setup, values } => {
+            let parameters = EncodedParameters::new(id, setup, Arc::new(values.to_vec()));
             return Arc::new(parameters).messages().collect();
         }
         CoordinatorMessage::Piece(piece) => return to_piece(piece),
@@ -78,22 +84,27 @@ fn to_node(node: Node) -> wire::Node {
 }
 
 fn to_welcome(welcome: Welcome) -> wire::Welcome {
-    use wire::model::{Cnn, Kind, Linear, Mlp};
-    let kind = match welcome.model {
-        ModelSpec::Cnn => Kind::Cnn(Cnn {}),
-        ModelSpec::Mlp { hidden } => {
-            Kind::Mlp(Mlp { hidden: hidden.into_iter().map(|w| w as u32).collect() })
-        }
-        ModelSpec::Linear => Kind::Linear(Linear {}),
-    };
     wire::Welcome {
         incarnation: welcome.incarnation.0,
         rank: welcome.rank.0,
         run_id: welcome.run_id,
         heartbeat_ms: welcome.heartbeat_ms,
         timeout_ms: welcome.timeout_ms,
-        model: Some(wire::Model { kind: Some(kind) }),
-        dtype: tensor::dtype(welcome.precision).into(),
+    }
+}
+
+fn to_setup(setup: &Setup) -> wire::Setup {
+    let input = setup.model.input();
+    wire::Setup {
+        id: setup.id.0,
+        data: Some(wire::DataSpec {
+            height: input.height() as u32,
+            width: input.width() as u32,
+            channels: input.channels() as u32,
+            classes: input.classes() as u32,
+        }),
+        layers: setup.model.layers().to_string(),
+        dtype: tensor::dtype(setup.precision).into(),
     }
 }
 
@@ -105,16 +116,31 @@ fn to_piece(piece: Piece) -> Vec<wire::FromCoordinator> {
     let head = wire::Piece {
         round: piece.round.0,
         task: task.into(),
-        version: piece.version,
+        parameters: piece.parameters.0,
+        setup: piece.setup.0,
         tree_leaves: piece.tree.leaves(),
         node: Some(to_node(piece.node)),
     };
-    let leaf = |samples: common::data::samples::Samples| {
-        let (pixels, labels) = samples.into_parts();
-        from_coordinator::Message::Leaf(wire::LeafSamples { pixels: pixels.into(), labels: labels.into() })
-    };
-    let leaves = piece.leaves.into_iter().map(leaf);
+    let leaves = piece.leaves.into_iter().flat_map(to_leaf);
     std::iter::once(from_coordinator::Message::Piece(head)).chain(leaves).map(to_worker).collect()
+}
+
+/// A leaf in messages of whole samples.
+fn to_leaf(samples: Samples) -> Vec<from_coordinator::Message> {
+    let image_bytes = samples.spec().image_bytes();
+    let at_once = (LEAF_MESSAGE_BYTES / image_bytes).max(1);
+    let (pixels, labels) = samples.into_parts();
+    let pixels = Bytes::from(pixels);
+    let count = labels.len();
+    let part = |start: usize| {
+        let end = count.min(start + at_once);
+        from_coordinator::Message::Leaf(wire::LeafSamples {
+            pixels: pixels.slice(start * image_bytes..end * image_bytes),
+            labels: labels[start..end].iter().map(|&label| label.into()).collect(),
+            more: end < count,
+        })
+    };
+    (0..count).step_by(at_once).map(part).collect()
 }
 
 /// An answer's head, and the gradient that follows it.
@@ -123,7 +149,8 @@ fn to_answer(answer: Answer) -> (wire::Answer, Values) {
     let (body, gradient) = match answer.body {
         AnswerBody::Gradient(values) => (Body::Gradient(tensor::head(&values, answer.precision)), values),
         AnswerBody::Confusion(confusion) => {
-            (Body::Confusion(wire::Confusion { counts: confusion.flat() }), Values::default())
+            let (cells, counts) = confusion.sparse().unzip();
+            (Body::Confusion(wire::Confusion { cells, counts }), Values::default())
         }
     };
     let head = wire::Answer {
@@ -134,6 +161,7 @@ fn to_answer(answer: Answer) -> (wire::Answer, Values) {
         correct: answer.totals.correct,
         loss_sum: answer.totals.loss_sum,
         body: Some(body),
+        setup: answer.setup.0,
     };
     (head, gradient)
 }

@@ -5,13 +5,15 @@
 
 use crate::tensor;
 use crate::wire::{self, Chunk, from_coordinator::Message};
+use common::ids::{ParamsId, SetupId};
 use common::reduce::precision::Precision;
 use std::sync::{Arc, OnceLock};
 
 /// The values of one version of the parameters, and their chunks so far.
 #[derive(Debug)]
 pub struct EncodedParameters {
-    version: u64,
+    id: ParamsId,
+    setup: SetupId,
     values: Arc<Vec<f32>>,
     /// With their bytes.
     inline: Vec<OnceLock<Chunk>>,
@@ -20,17 +22,23 @@ pub struct EncodedParameters {
 }
 
 impl EncodedParameters {
-    /// Parameters of that number, which is higher than that of any before; nothing is encoded yet.
+    /// Parameters of that setup under a number that is higher than that of any before; nothing is encoded yet.
     #[must_use]
-    pub fn new(version: u64, values: Arc<Vec<f32>>) -> Self {
+    pub fn new(id: ParamsId, setup: SetupId, values: Arc<Vec<f32>>) -> Self {
         let none = || vec![OnceLock::new(); values.len().div_ceil(tensor::CHUNK_VALUES)];
-        Self { version, inline: none(), placed: none(), values }
+        Self { id, setup, inline: none(), placed: none(), values }
     }
 
-    /// Optimizer steps that made them.
+    /// Their number.
     #[must_use]
-    pub fn version(&self) -> u64 {
-        self.version
+    pub fn id(&self) -> ParamsId {
+        self.id
+    }
+
+    /// The setup that they belong to.
+    #[must_use]
+    pub fn setup(&self) -> SetupId {
+        self.setup
     }
 
     /// Bytes of all values.
@@ -65,7 +73,8 @@ impl EncodedParameters {
     }
 
     fn head(&self) -> wire::Parameters {
-        wire::Parameters { version: self.version, tensor: Some(tensor::head(&self.values, Precision::F32)) }
+        let tensor = Some(tensor::head(&self.values, Precision::F32));
+        wire::Parameters { id: self.id.0, tensor, setup: self.setup.0 }
     }
 }
 

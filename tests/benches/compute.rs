@@ -13,7 +13,7 @@ use common::checkpoint::{MANIFEST_FILE, MODEL_FILE, Manifest, OPTIMIZER_FILE};
 use common::data::sampler::Plan;
 use common::data::samples::Samples;
 use common::ids::Epoch;
-use common::model::ModelSpec;
+use common::model::architecture::Architecture;
 use common::model::params::Init;
 use common::train::optim::{Moments, OptimizerSpec};
 use coordinator::dataset::{self, DatasetChoice};
@@ -62,10 +62,10 @@ fn main() -> anyhow::Result<()> {
     let flags = Flags::parse();
     anyhow::ensure!(flags.rank < flags.world, "--rank {} of --world {}", flags.rank, flags.world);
     anyhow::ensure!(flags.micro_batch > 0, "--micro-batch is at least 1");
-    let model = ModelSpec::Cnn;
+    let leaves = leaves(flags.micro_batch, flags.rank, flags.world)?;
+    let model = Architecture::parse(leaves[0].spec(), "cnn")?;
     let mut network = Network::new(&model)?;
     network.load(&parameters(&model, flags.checkpoint.as_deref())?)?;
-    let leaves = leaves(flags.micro_batch, flags.rank, flags.world)?;
     let begin_at = flags.begin_at.unwrap_or(unix_seconds()? + WARM_UP_SECONDS);
     anyhow::ensure!(unix_seconds()? < begin_at, "it is past --begin-at already; give it more time");
     let mut turn = leaves.iter().cycle();
@@ -91,13 +91,13 @@ fn unix_seconds() -> anyhow::Result<f64> {
     Ok(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs_f64())
 }
 
-fn parameters(model: &ModelSpec, checkpoint: Option<&Path>) -> anyhow::Result<Vec<f32>> {
+fn parameters(model: &Architecture, checkpoint: Option<&Path>) -> anyhow::Result<Vec<f32>> {
     let layout = model.layout();
-    let Some(path) = checkpoint else { return Ok(Init::He.draw(&layout, SEED)) };
+    let Some(path) = checkpoint else { return Ok(Init::He.draw(layout, SEED)) };
     let slots = OptimizerSpec::Adam(Moments::new(0.0)).slots();
     let read = |file| std::fs::read(path.join(file));
     let manifest = Manifest::parse(&read(MANIFEST_FILE)?)?;
-    Ok(manifest.verify(read(MODEL_FILE)?, read(OPTIMIZER_FILE)?)?.decode(&layout, slots)?.params)
+    Ok(manifest.verify(read(MODEL_FILE)?, read(OPTIMIZER_FILE)?)?.decode(layout, slots)?.params)
 }
 
 /// Every `world`th leaf of the first epoch, from the `rank`th on.

@@ -5,10 +5,11 @@
 //! (which include this file) are two ways of finding bytes to try.
 
 use common::checkpoint::{Checkpoint, Manifest, Position};
+use common::data::digits::{PIXELS, SPEC};
 use common::data::idx;
-use common::data::samples::{PIXELS, Samples};
-use common::ids::{Epoch, Incarnation, Instance, Rank, Round, Step};
-use common::model::ModelSpec;
+use common::data::samples::Samples;
+use common::ids::{Epoch, Incarnation, Instance, ParamsId, Rank, Round, SetupId, Step};
+use common::model::architecture::Architecture;
 use common::model::params::Layout;
 use common::reduce::precision::Precision;
 use common::reduce::tree::{Node, Tree};
@@ -23,6 +24,7 @@ use proto::message::{
 };
 use proto::outbound;
 use proto::parameters::EncodedParameters;
+use proto::setup::{Setup, Setups};
 use proto::values::{Buffers, Values};
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -31,28 +33,32 @@ use std::sync::Arc;
 pub type Door = fn(&[u8]) -> bool;
 
 /// All of them, by name.
-pub const DOORS: [(&str, Door); 6] = [
+pub const DOORS: [(&str, Door); 7] = [
     ("worker_wire", worker_wire),
     ("coordinator_wire", coordinator_wire),
     ("idx", idx),
     ("dataset", dataset),
     ("checkpoint", checkpoint),
     ("config", config),
+    ("architecture", architecture),
 ];
 
 /// The smallest model there is.
-fn model() -> ModelSpec {
-    ModelSpec::Mlp { hidden: vec![1] }
+fn setup() -> Setup {
+    let model = Architecture::parse(SPEC, "mlp(1)").expect("a network that fits the digits");
+    Setup { id: SetupId(0), model, precision: Precision::F32 }
 }
 
 fn layout() -> Layout {
-    model().layout()
+    setup().model.layout().clone()
 }
 
 /// What a worker sends: messages with their lengths before them.
 #[must_use]
 pub fn worker_wire(mut bytes: &[u8]) -> bool {
-    let mut decoder = WorkerDecoder::new(layout().len(), Precision::F32, Buffers::default());
+    let setups = Setups::default();
+    setups.insert(&setup());
+    let mut decoder = WorkerDecoder::new(setups, Buffers::default());
     while !bytes.is_empty() {
         let Ok(message) = proto::wire::FromWorker::decode_length_delimited(&mut bytes) else { return false };
         if decoder.decode(message).is_err() {
@@ -80,7 +86,7 @@ pub fn coordinator_wire(mut bytes: &[u8]) -> bool {
 #[must_use]
 pub fn idx(bytes: &[u8]) -> bool {
     let [images, labels] = cut(bytes);
-    idx::parse(images.to_vec(), labels.to_vec()).is_ok()
+    idx::parse(images.to_vec(), labels.to_vec(), SPEC.classes()).is_ok()
 }
 
 /// A folder of four files, plain or in gzip, where the four are two twice.
@@ -119,6 +125,13 @@ pub fn config(bytes: &[u8]) -> bool {
     flags.is_ok_and(|flags| flags.options().is_ok())
 }
 
+/// The text of a network, and fields of a configuration that holds it.
+#[must_use]
+pub fn architecture(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    Architecture::parse(SPEC, text).is_ok()
+}
+
 /// Two parts: the first four bytes tell how long the first is.
 fn cut(bytes: &[u8]) -> [&[u8]; 2] {
     let Some((length, rest)) = bytes.split_first_chunk() else { return [bytes, &[]] };
@@ -149,12 +162,16 @@ pub fn seeds(door: &str) -> Vec<Vec<u8>> {
         "config" => {
             vec![b"batch-size = 64\nhidden = [3, 4]\nmodel = \"mlp\"\nlocal = true\nlr = 1e-3\n".to_vec()]
         }
+        "architecture" => vec![
+            b"conv(2,3) relu maxpool(2) gelu layernorm flatten dense(3) relu dense".to_vec(),
+            b"mlp(5,6)".to_vec(),
+        ],
         other => panic!("there is no door {other}"),
     }
 }
 
 fn samples(count: usize) -> Samples {
-    Samples::new(vec![7; count * PIXELS], vec![3; count]).expect("as many images as labels")
+    Samples::new(SPEC, vec![7; count * PIXELS], vec![3; count]).expect("as many images as labels")
 }
 
 fn values() -> Values {
@@ -164,6 +181,7 @@ fn values() -> Values {
 fn worker_seed() -> Vec<u8> {
     let answer = Answer {
         incarnation: Incarnation(5),
+        setup: SetupId(0),
         round: Round(3),
         node: Node { level: 1, index: 0 },
         totals: Totals { samples: 3, correct: 2, loss_sum: 0.5 },
@@ -196,19 +214,20 @@ fn coordinator_seed() -> Vec<u8> {
         run_id: "run".to_owned(),
         heartbeat_ms: 1000,
         timeout_ms: 5000,
-        model: model(),
-        precision: Precision::F32,
     };
     let piece = Piece {
         round: Round(3),
         task: Task::Train,
-        version: 4,
+        setup: SetupId(0),
+        parameters: ParamsId(4),
         tree: Tree::new(3),
         node: Node { level: 1, index: 0 },
         leaves: vec![samples(2), samples(1)],
     };
-    let parameters = Arc::new(EncodedParameters::new(4, Arc::new(values().to_vec()))).messages();
-    let said = outbound::from_coordinator(CoordinatorMessage::Welcome(welcome)).into_iter();
+    let parameters =
+        Arc::new(EncodedParameters::new(ParamsId(4), SetupId(0), Arc::new(values().to_vec()))).messages();
+    let first = [CoordinatorMessage::Welcome(welcome), CoordinatorMessage::Setup(setup())];
+    let said = first.into_iter().flat_map(outbound::from_coordinator);
     let said = said.chain(parameters).chain(outbound::from_coordinator(CoordinatorMessage::Piece(piece)));
     said.flat_map(|message| message.encode_length_delimited_to_vec()).collect()
 }

@@ -3,7 +3,7 @@
 //! It receives, decodes, encodes and sends with the real worker's client. In place of a gradient it sends back the
 //! parameters that it was sent, or zeros where it gets a second piece in the same step.
 
-use common::ids::{Incarnation, Instance};
+use common::ids::{Incarnation, Instance, ParamsId};
 use common::reduce::precision::Precision;
 use common::selftest::NumericsDigest;
 use common::train::metrics::{Confusion, Totals};
@@ -19,8 +19,8 @@ const INBOX: usize = 16;
 /// What such a worker sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// All parameters of this version have arrived.
-    Parameters(u64),
+    /// All parameters of this number have arrived.
+    Parameters(ParamsId),
     /// A piece has been answered.
     Answered,
 }
@@ -49,8 +49,8 @@ pub async fn work(address: &str, name: &str, mut see: impl FnMut(Seen)) -> Resul
         };
         match message {
             CoordinatorMessage::Welcome(welcome) => incarnation = welcome.incarnation,
-            CoordinatorMessage::Parameters { version, values } => {
-                see(Seen::Parameters(version));
+            CoordinatorMessage::Parameters { id, values, .. } => {
+                see(Seen::Parameters(id));
                 (elements, parameters) = (values.len(), values);
             }
             CoordinatorMessage::Piece(piece) => {
@@ -58,7 +58,7 @@ pub async fn work(address: &str, name: &str, mut see: impl FnMut(Seen)) -> Resul
                 connection.send(WorkerMessage::Answer(answer))?;
                 see(Seen::Answered);
             }
-            CoordinatorMessage::Sharing(_) | CoordinatorMessage::Spare(_) => {}
+            CoordinatorMessage::Sharing(_) | CoordinatorMessage::Spare(_) | CoordinatorMessage::Setup(_) => {}
             CoordinatorMessage::Heartbeat => connection.send(WorkerMessage::Heartbeat)?,
             CoordinatorMessage::Finished => return Ok(()),
             CoordinatorMessage::Refused { reason, .. } | CoordinatorMessage::Dropped(reason) => {
@@ -69,9 +69,9 @@ pub async fn work(address: &str, name: &str, mut see: impl FnMut(Seen)) -> Resul
 }
 
 fn answer(incarnation: Incarnation, piece: &Piece, elements: usize, parameters: &mut Values) -> Answer {
-    let mut confusion = Confusion::default();
+    let mut confusion = Confusion::new(piece.leaves[0].spec().classes());
     let labels = piece.leaves.iter().flat_map(|leaf| leaf.labels());
-    labels.for_each(|&label| confusion.count(label, label));
+    labels.for_each(|&label| confusion.count(label, label, 1));
     let samples = piece.leaves.iter().map(|leaf| leaf.len() as u64).sum();
     let body = match piece.task {
         Task::Train => {
@@ -85,6 +85,7 @@ fn answer(incarnation: Incarnation, piece: &Piece, elements: usize, parameters: 
     let totals = Totals { samples, correct: samples, loss_sum: 0.0 };
     Answer {
         incarnation,
+        setup: piece.setup,
         round: piece.round,
         node: piece.node,
         totals,

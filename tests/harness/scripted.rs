@@ -3,9 +3,8 @@
 //! Client and compute threads are the real worker's.
 
 use common::ids::{Incarnation, Instance};
-use common::model::ModelSpec;
-use common::reduce::precision::Precision;
 use proto::message::{Answer, CoordinatorMessage, Hello, Inspection, WorkerMessage};
+use proto::setup::Setup;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -82,7 +81,7 @@ struct Scripted {
     pool: Pool,
     inbox: mpsc::Receiver<Input>,
     incarnation: Incarnation,
-    model: Option<(ModelSpec, Precision)>,
+    setup: Option<Arc<Setup>>,
     parameters: Option<Arc<Parameters>>,
 }
 
@@ -96,7 +95,7 @@ impl Scripted {
             pool: Pool::start(1, deliver).expect("a thread"),
             inbox,
             incarnation: Incarnation::default(),
-            model: None,
+            setup: None,
             parameters: None,
         }
     }
@@ -105,9 +104,10 @@ impl Scripted {
         loop {
             match self.inbox.recv().await {
                 Some(Input::Pool(Outcome::Computed(computed))) => {
-                    let Computed { incarnation, round, node, totals, body, precision } = computed;
+                    let Computed { incarnation, setup, round, node, totals, body, precision } = computed;
                     let inspection = Inspection::default();
-                    let answer = Answer { incarnation, round, node, totals, body, precision, inspection };
+                    let answer =
+                        Answer { incarnation, setup, round, node, totals, body, precision, inspection };
                     script(answer).into_iter().try_for_each(|message| self.connection.send(message))?;
                 }
                 Some(Input::Pool(Outcome::Failed(why)) | Input::Ended { why, .. }) => return Err(why),
@@ -122,13 +122,11 @@ impl Scripted {
 
     fn message(&mut self, message: CoordinatorMessage) -> Result<(), String> {
         match message {
-            CoordinatorMessage::Welcome(welcome) => {
-                self.incarnation = welcome.incarnation;
-                self.model = Some((welcome.model, welcome.precision));
-            }
-            CoordinatorMessage::Parameters { version, values } => {
-                let (model, precision) = self.model.clone().ok_or("parameters before a welcome")?;
-                self.parameters = Some(Arc::new(Parameters { model, precision, version, values }));
+            CoordinatorMessage::Welcome(welcome) => self.incarnation = welcome.incarnation,
+            CoordinatorMessage::Setup(setup) => self.setup = Some(Arc::new(setup)),
+            CoordinatorMessage::Parameters { id, values, .. } => {
+                let setup = self.setup.clone().ok_or("parameters before a setup")?;
+                self.parameters = Some(Arc::new(Parameters { setup, id, values }));
             }
             CoordinatorMessage::Piece(piece) => {
                 let parameters = self.parameters.clone().ok_or("a piece before parameters")?;

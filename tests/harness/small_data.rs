@@ -2,7 +2,7 @@
 //!
 //! The images are the first ones of the embedded digits. Sizes are awkward on purpose: no batch size divides them.
 
-use common::data::digits::{Half, draw};
+use common::data::digits::{Half, SPEC, draw};
 use common::data::samples::Samples;
 use std::path::Path;
 use tempfile::TempDir;
@@ -35,9 +35,9 @@ impl SmallData {
             for index in 0..count {
                 let (image, label) = draw(half, index);
                 pixels.extend(image);
-                labels.push(label);
+                labels.push(label.into());
             }
-            let samples = Samples::new(pixels, labels).expect("as many images as labels");
+            let samples = Samples::new(SPEC, pixels, labels).expect("as many images as labels");
             let (images, labels) = common::data::idx::encode(&samples);
             let write =
                 |kind, bytes| std::fs::write(folder.path().join(format!("{name}-{kind}-ubyte")), bytes);

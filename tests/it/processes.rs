@@ -56,3 +56,21 @@ fn another_configuration_is_refused_with_what_differs() {
         assert!(outcome.errors.contains(difference), "{}", outcome.errors);
     }
 }
+
+#[test]
+fn a_folder_to_resume_brings_its_own_training_settings() {
+    let bench = Bench::new();
+    let _ = bench.stopped(1, 17, SIGTERM);
+    let folder = bench.folder().to_str().unwrap();
+    let resume = |more: &[&str]| {
+        let data = bench.flags(&[])[..2].to_vec();
+        let flags = [&data[..], &["--resume", folder, "--local", "--workers", "2"], more].concat();
+        Process::start("coordinator", &flags).wait()
+    };
+    let refused = resume(&["--lr", "0.5", "--epochs", "3"]);
+    assert_eq!(refused.code, Some(1), "{}", refused.errors);
+    for difference in ["lr: saved 0.001, now 0.5", "epochs: saved 24, now 3"] {
+        assert!(refused.errors.contains(difference), "{}", refused.errors);
+    }
+    assert_golden(&resume(&["--hidden", "64"]));
+}

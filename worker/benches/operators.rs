@@ -5,9 +5,9 @@
 //! nothing: `all open` is the worst case. Allocator and parameters are those that a real run starts with.
 
 use candle_core::{Device, Tensor, Var};
-use common::data::digits::{Half, draw};
-use common::data::samples::{SIDE, Samples};
-use common::model::ModelSpec;
+use common::data::digits::{Half, SPEC, draw};
+use common::data::samples::Samples;
+use common::model::architecture::Architecture;
 use common::model::params::Init;
 use criterion::{
     BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime,
@@ -36,27 +36,27 @@ criterion_main!(operators);
 
 /// Gradients of whole leaves.
 fn leaves(criterion: &mut Criterion) {
-    let parameters = Init::He.draw(&ModelSpec::Cnn.layout(), 1);
+    let parameters = Init::He.draw(network("cnn").layout(), 1);
     let mut group = criterion.benchmark_group("cnn gradient");
     for leaf in [32, 64, 128] {
-        gradient(&mut group, &format!("leaf {leaf}"), &ModelSpec::Cnn, &parameters, leaf);
+        gradient(&mut group, &format!("leaf {leaf}"), &network("cnn"), &parameters, leaf);
     }
-    gradient(&mut group, "leaf 64, all open", &ModelSpec::Cnn, &all_open(parameters), 64);
+    gradient(&mut group, "leaf 64, all open", &network("cnn"), &all_open(parameters), 64);
     group.finish();
-    let mlp = ModelSpec::Mlp { hidden: vec![512, 256] };
+    let mlp = network("mlp");
     let mut group = criterion.benchmark_group("mlp gradient");
-    gradient(&mut group, "leaf 64", &mlp, &Init::He.draw(&mlp.layout(), 1), 64);
+    gradient(&mut group, "leaf 64", &mlp, &Init::He.draw(mlp.layout(), 1), 64);
     group.finish();
 }
 
 fn gradient(
     group: &mut BenchmarkGroup<'_, WallTime>,
     name: &str,
-    spec: &ModelSpec,
+    model: &Architecture,
     parameters: &[f32],
     leaf: usize,
 ) {
-    let mut network = Network::new(spec).expect("a valid model");
+    let mut network = Network::new(model).expect("a valid model");
     network.load(parameters).expect("its own parameters");
     let samples = samples(leaf);
     group.throughput(Throughput::Elements(leaf as u64));
@@ -65,7 +65,7 @@ fn gradient(
 
 /// The same parameters with biases so large that no ReLU closes.
 fn all_open(mut parameters: Vec<f32>) -> Vec<f32> {
-    for (tensor, range) in ModelSpec::Cnn.layout().iter().filter(|(tensor, _)| tensor.shape.len() == 1) {
+    for (tensor, range) in network("cnn").layout().iter().filter(|(tensor, _)| tensor.shape.len() == 1) {
         let bias = if tensor.name == "fc2.bias" { 0.0 } else { 1e3 };
         parameters[range].fill(bias);
     }
@@ -74,18 +74,20 @@ fn all_open(mut parameters: Vec<f32>) -> Vec<f32> {
 
 /// The convolutions of the network, each on what the layers before it make of real images.
 fn layers(criterion: &mut Criterion) {
-    let layout = ModelSpec::Cnn.layout();
-    let parameters = Init::He.draw(&layout, 1);
+    let model = network("cnn");
+    let layout = model.layout();
+    let parameters = Init::He.draw(layout, 1);
     let parameter = |name: &str| &parameters[layout.find(name).expect("a parameter").1];
     let mut x = pixels(&samples(LEAF));
-    let mut side = SIDE;
+    let mut side = SPEC.height();
     let mut group = criterion.benchmark_group("layer");
     group.throughput(Throughput::Elements(LEAF as u64));
     for (name, inputs, outputs, pool) in
         [("conv1", 1, 32, true), ("conv2", 32, 64, true), ("conv3", 64, 64, false)]
     {
         let (height, width, kernel_h, kernel_w) = (side, side, 3, 3);
-        let geometry = Geometry { n: LEAF, height, width, inputs, outputs, kernel_h, kernel_w, pool };
+        let geometry =
+            Geometry { n: LEAF, height, width, inputs, outputs, kernel_h, kernel_w, relu: true, pool };
         let (w, b) = (parameter(&format!("{name}.weight")), parameter(&format!("{name}.bias")));
         let pass = Forward { geometry: &geometry, x: &x, w, b };
         let Output { y, codes } = conv::forward(pass);
@@ -104,8 +106,9 @@ fn layers(criterion: &mut Criterion) {
 
 /// The same network made of Candle's own operators, whose max-pool gradient is wrong: a comparison of speed only.
 fn stock(criterion: &mut Criterion) {
-    let layout = ModelSpec::Cnn.layout();
-    let parameters = Init::He.draw(&layout, 1);
+    let model = network("cnn");
+    let layout = model.layout();
+    let parameters = Init::He.draw(layout, 1);
     let variable = |name: &str| {
         let (tensor, range) = layout.find(name).expect("a parameter");
         let values = Tensor::from_slice(&parameters[range], tensor.shape.as_slice(), &Device::Cpu);
@@ -114,7 +117,8 @@ fn stock(criterion: &mut Criterion) {
     let names = ["conv1", "conv2", "conv3", "fc1", "fc2"];
     let layers = names.map(|name| (variable(&format!("{name}.weight")), variable(&format!("{name}.bias"))));
     let samples = samples(LEAF);
-    let x = Tensor::from_vec(pixels(&samples), (LEAF, 1, SIDE, SIDE), &Device::Cpu).expect("a batch");
+    let x = Tensor::from_vec(pixels(&samples), (LEAF, 1, SPEC.height(), SPEC.width()), &Device::Cpu)
+        .expect("a batch");
     let labels: Vec<u32> = samples.labels().iter().map(|&label| label.into()).collect();
     let labels = Tensor::new(labels, &Device::Cpu).expect("labels");
     let mut group = criterion.benchmark_group("stock candle");
@@ -140,6 +144,10 @@ fn stock_logits(layers: &[(Var, Var); 5], x: &Tensor) -> candle_core::Result<Ten
     x.matmul(&fc2.0.t()?)?.broadcast_add(&fc2.1)
 }
 
+fn network(text: &str) -> Architecture {
+    Architecture::parse(SPEC, text).expect("a network that fits the images")
+}
+
 fn pixels(samples: &Samples) -> Vec<f32> {
     samples.pixels().iter().map(|&p| f32::from(p) / 255.0).collect()
 }
@@ -148,8 +156,9 @@ fn samples(n: usize) -> Samples {
     if let Ok(folder) = std::env::var("MNIST_DIR") {
         return mnist(&folder, n);
     }
-    let (images, labels): (Vec<_>, Vec<_>) = (0..n as u32).map(|index| draw(Half::Train, index)).unzip();
-    Samples::new(images.concat(), labels).expect("digits are samples")
+    let drawn = (0..n as u32).map(|index| draw(Half::Train, index));
+    let (images, labels): (Vec<_>, Vec<_>) = drawn.map(|(image, label)| (image, u16::from(label))).unzip();
+    Samples::new(SPEC, images.concat(), labels).expect("digits are samples")
 }
 
 fn mnist(folder: &str, n: usize) -> Samples {
@@ -159,8 +168,10 @@ fn mnist(folder: &str, n: usize) -> Samples {
         flate2::read::GzDecoder::new(file).read_to_end(&mut content).expect("gzip data");
         content
     };
-    let all = common::data::idx::parse(read("train-images-idx3-ubyte"), read("train-labels-idx1-ubyte"));
-    let all = all.expect("IDX files");
-    let side = SIDE * SIDE;
-    Samples::new(all.pixels()[..n * side].to_vec(), all.labels()[..n].to_vec()).expect("a part of MNIST")
+    let all = common::data::idx::parse(
+        read("train-images-idx3-ubyte"),
+        read("train-labels-idx1-ubyte"),
+        SPEC.classes(),
+    );
+    all.expect("IDX files").first(n)
 }

@@ -6,14 +6,13 @@
 use crate::client::Connection;
 use crate::pool::{Computed, Outcome, Parameters, Pool};
 use crate::selftest;
-use common::ids::{Incarnation, Instance};
-use common::model::ModelSpec;
+use common::ids::{Incarnation, Instance, SetupId};
 use common::protocol::worker::{Action, Event, Exit, Pulse, Timing, Worker};
-use common::reduce::precision::Precision;
 use common::selftest::NumericsDigest;
 use host::clock::Clock;
 use host::stop::StopRequests;
 use proto::message::{Answer, CoordinatorMessage, Hello, Inspection, Piece, Spare, Welcome, WorkerMessage};
+use proto::setup::Setup;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -135,9 +134,9 @@ struct Driver {
     inbox: mpsc::Sender<Input>,
     connection: Option<Connection>,
     dials: u64,
-    /// And in which precision its gradients travel.
-    model: Option<(ModelSpec, Precision)>,
-    parameters: Option<Arc<Parameters>>,
+    setups: BTreeMap<SetupId, Arc<Setup>>,
+    /// The newest of each setup.
+    parameters: BTreeMap<SetupId, Arc<Parameters>>,
     /// Pieces that arrived and that the machine has not yet asked to compute: at most one.
     arrived: Option<Piece>,
     /// Sums that the machine has not yet asked to send, by piece: at most one.
@@ -162,8 +161,8 @@ impl Driver {
             inbox,
             connection: None,
             dials: 0,
-            model: None,
-            parameters: None,
+            setups: BTreeMap::new(),
+            parameters: BTreeMap::new(),
             arrived: None,
             finished: BTreeMap::new(),
             pool,
@@ -207,20 +206,26 @@ impl Driver {
             CoordinatorMessage::Refused { reason, retry: false } => Event::Refused(reason),
             // What is shared is settled where the stream is read.
             CoordinatorMessage::Heartbeat | CoordinatorMessage::Sharing(_) => Event::Heard,
-            CoordinatorMessage::Parameters { version, values } => {
-                let Some((model, precision)) = self.model.clone() else {
-                    return Event::Lost("parameters before a welcome".to_owned());
+            CoordinatorMessage::Setup(setup) => {
+                info!(setup = %setup.id, model = setup.model.layers().short_name(), "told what is trained");
+                self.parameters.remove(&setup.id);
+                self.setups.insert(setup.id, Arc::new(setup));
+                Event::Heard
+            }
+            CoordinatorMessage::Parameters { id, setup, values } => {
+                let Some(setup) = self.setups.get(&setup) else {
+                    return Event::Lost(format!("parameters {id} of setup {setup}, which is not known here"));
                 };
-                debug!(version, "parameters arrived");
-                self.parameters = Some(Arc::new(Parameters { model, precision, version, values }));
+                debug!(%id, setup = %setup.id, "parameters arrived");
+                let parameters = Parameters { setup: Arc::clone(setup), id, values };
+                self.parameters.insert(setup.id, Arc::new(parameters));
                 Event::Heard
             }
             CoordinatorMessage::Piece(piece) => {
-                if self.parameters.as_ref().is_none_or(|parameters| parameters.version != piece.version) {
-                    let (node, version) = (piece.node, piece.version);
-                    return Event::Lost(format!(
-                        "piece {node} needs parameters {version}, which did not arrive"
-                    ));
+                let Piece { node, parameters, setup, .. } = piece;
+                if self.parameters.get(&setup).is_none_or(|newest| newest.id != parameters) {
+                    let what = format!("piece {node} needs parameters {parameters} of setup {setup}");
+                    return Event::Lost(format!("{what}, which did not arrive"));
                 }
                 let event = Event::Grant(piece.round, piece.node);
                 self.arrived = Some(piece);
@@ -234,9 +239,8 @@ impl Driver {
     }
 
     fn welcome(&mut self, welcome: Welcome) -> Event {
-        let Welcome { incarnation, rank, run_id, heartbeat_ms, timeout_ms, model, precision } = welcome;
-        info!(%run_id, %rank, %incarnation, %model, "joined");
-        self.model = Some((model, precision));
+        let Welcome { incarnation, rank, run_id, heartbeat_ms, timeout_ms } = welcome;
+        info!(%run_id, %rank, %incarnation, "joined");
         Event::Welcome(incarnation, pulse(heartbeat_ms, timeout_ms))
     }
 
@@ -270,17 +274,20 @@ impl Driver {
             Action::Dial => self.dial(),
             Action::Heartbeat => self.send(WorkerMessage::Heartbeat)?,
             Action::Compute(incarnation, ..) => {
-                if let (Some(piece), Some(parameters)) = (self.arrived.take(), &self.parameters) {
-                    self.pool.compute(incarnation, piece, Arc::clone(parameters));
+                let piece = self.arrived.take();
+                let parameters = piece.as_ref().and_then(|piece| self.parameters.get(&piece.setup));
+                if let (Some(parameters), Some(piece)) = (parameters.cloned(), piece) {
+                    self.pool.compute(incarnation, piece, parameters);
                 }
             }
             Action::Forget(round) => self.pool.forget_before(round),
             Action::Reset(why) => self.reset(&why),
             Action::Send(round, node) => {
                 if let Some((incarnation, computed)) = self.finished.remove(&(round.0, node)) {
-                    let Computed { totals, body, precision, .. } = computed;
+                    let Computed { setup, totals, body, precision, .. } = computed;
                     let answer = Answer {
                         incarnation,
+                        setup,
                         round,
                         node,
                         totals,
@@ -314,8 +321,8 @@ impl Driver {
     fn reset(&mut self, why: &str) {
         warn!(address = %self.options.connect, why, "no stream to the coordinator; dialling again");
         self.connection = None;
-        self.model = None;
-        self.parameters = None;
+        self.setups.clear();
+        self.parameters.clear();
         self.arrived = None;
         self.pool.forget_all();
     }

@@ -1,4 +1,26 @@
-//! The arithmetic: networks and the operators that they are made of.
+//! The arithmetic: networks, their layers, and the operators that do the work.
+//!
+//! [`network`] is what the compute threads use. It builds a list of [`layer`]s from an architecture by `fuse`, which joins
+//! neighbours that one kernel computes. Kernels are in [`op`]; what has none runs on Candle's operators and autograd.
+//!
+//! ```
+//! use common::data::samples::Samples;
+//! use common::data::spec::DataSpec;
+//! use common::model::architecture::Architecture;
+//! use common::model::params::Init;
+//! use worker::engine::network::Network;
+//!
+//! let data = DataSpec::new(8, 8, 1, 3)?;
+//! let model = Architecture::parse(data, "conv(4,3) relu maxpool(2) flatten dense")?;
+//! let mut network = Network::new(&model)?;
+//! network.load(&Init::He.draw(model.layout(), 1))?;
+//! let samples = Samples::new(data, vec![128; 2 * 64], vec![0, 2])?;
+//! let leaf = network.gradient(&samples)?;
+//! assert_eq!((leaf.gradient.len(), leaf.predictions.len()), (model.layout().len(), 2));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+mod fuse;
+pub mod layer;
 pub mod network;
 pub mod op;

@@ -6,28 +6,26 @@
 
 use crate::engine::network::{Network, NetworkError};
 use common::data::samples::Samples;
-use common::ids::{Incarnation, Round};
-use common::model::ModelSpec;
+use common::ids::{Incarnation, ParamsId, Round, SetupId};
 use common::reduce::precision::Precision;
 use common::reduce::tree::{Inserted, Node, Reduction};
 use common::train::metrics::{Confusion, Totals};
 use host::trace;
 use proto::message::{AnswerBody, Piece, Task};
+use proto::setup::Setup;
 use proto::values::Values;
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-/// The parameters of one version, shared by all threads.
+/// One version of a setup's parameters, shared by all threads.
 #[derive(Debug)]
 pub struct Parameters {
     /// What they belong to.
-    pub model: ModelSpec,
-    /// In which their gradients travel and are added.
-    pub precision: Precision,
+    pub setup: Arc<Setup>,
     /// Their number.
-    pub version: u64,
+    pub id: ParamsId,
     /// Flat, in layout order.
     pub values: Values,
 }
@@ -37,6 +35,8 @@ pub struct Parameters {
 pub struct Computed {
     /// The membership that asked for it.
     pub incarnation: Incarnation,
+    /// The piece's setup.
+    pub setup: SetupId,
     /// The round.
     pub round: Round,
     /// The piece.
@@ -170,15 +170,15 @@ impl Shared {
                 Some((parameters, network)) if Arc::ptr_eq(parameters, &piece.parameters) => network,
                 other => load(other, &piece.parameters)?,
             };
-            let precision = piece.parameters.precision;
+            let precision = piece.parameters.setup.precision;
             let value = compute(network, piece.task, precision, &samples)?;
             drop(computing);
             if let Some((totals, body)) = piece.insert(leaf, value) {
-                let (incarnation, round, node) = (piece.incarnation, piece.round, piece.node);
                 (self.deliver)(Outcome::Computed(Computed {
-                    incarnation,
-                    round,
-                    node,
+                    incarnation: piece.incarnation,
+                    setup: piece.parameters.setup.id,
+                    round: piece.round,
+                    node: piece.node,
                     totals,
                     body,
                     precision,
@@ -219,7 +219,7 @@ impl PieceWork {
     fn insert(&self, leaf: u32, value: (Totals, AnswerBody)) -> Option<(Totals, AnswerBody)> {
         let _span = trace::span("add");
         let mut reduction = self.reduction.lock().unwrap_or_else(PoisonError::into_inner);
-        let precision = self.parameters.precision;
+        let precision = self.parameters.setup.precision;
         match reduction
             .as_mut()?
             .insert(Node::leaf(leaf), value, |_, left, right| add(left, right, precision))
@@ -235,8 +235,8 @@ fn load<'a>(
     parameters: &Arc<Parameters>,
 ) -> Result<&'a mut Network, NetworkError> {
     let mut network = match loaded.take() {
-        Some((before, network)) if before.model == parameters.model => network,
-        _ => Network::new(&parameters.model)?,
+        Some((_, network)) if *network.model() == parameters.setup.model => network,
+        _ => Network::new(&parameters.setup.model)?,
     };
     network.load(&parameters.values)?;
     Ok(&mut loaded.insert((Arc::clone(parameters), network)).1)
@@ -256,8 +256,10 @@ fn compute(
         }
         Task::Evaluate => {
             let leaf = network.evaluate(samples)?;
-            let mut confusion = Confusion::default();
-            samples.labels().iter().zip(&leaf.predictions).for_each(|(&l, &p)| confusion.count(l, p));
+            let mut confusion = Confusion::new(samples.spec().classes());
+            for (&label, &prediction) in samples.labels().iter().zip(&leaf.predictions) {
+                confusion.count(label, prediction, 1);
+            }
             (leaf.loss_sum, leaf.predictions, AnswerBody::Confusion(Box::new(confusion)))
         }
     };

@@ -80,7 +80,7 @@ impl SharedChannel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::ids::{Incarnation, Round};
+    use common::ids::{Incarnation, Round, SetupId};
     use common::reduce::precision::Precision;
     use common::reduce::tree::Node;
     use common::train::metrics::Totals;
@@ -89,6 +89,7 @@ mod tests {
     fn gradient(elements: usize) -> WorkerMessage {
         WorkerMessage::Answer(Answer {
             incarnation: Incarnation(1),
+            setup: SetupId(0),
             round: Round(1),
             node: Node::leaf(0),
             totals: Totals::default(),

@@ -1,12 +1,17 @@
 use super::*;
-use crate::model::ModelSpec;
+use crate::data::digits::SPEC;
+use crate::model::architecture::{Architecture, LAYERS_MAX};
 use crate::rng::Stream;
 use proptest::prelude::*;
 
 const SLOTS: [&str; 2] = ["exp_avg", "exp_avg_sq"];
 
 fn layout() -> Layout {
-    ModelSpec::Mlp { hidden: vec![3] }.layout()
+    layout_of("mlp(3)")
+}
+
+fn layout_of(text: &str) -> Layout {
+    Architecture::parse(SPEC, text).unwrap().layout().clone()
 }
 
 fn checkpoint() -> Checkpoint {
@@ -44,15 +49,16 @@ fn what_was_saved_is_loaded_bit_for_bit() {
 
 #[test]
 fn no_file_is_longer_than_its_layout_allows() {
-    let largest = ModelSpec::Mlp { hidden: vec![1; crate::model::HIDDEN_LAYERS_MAX] };
-    for layout in [layout(), ModelSpec::Linear.layout(), largest.layout()] {
+    let deepest = format!("flatten {}dense", "dense(1) ".repeat(LAYERS_MAX - 2));
+    for layout in [layout(), layout_of("linear"), layout_of(&deepest)] {
         let values = vec![0.0; layout.len()];
         let slots = SLOTS.map(|name| (name.to_owned(), values.clone())).into();
         let [(_, model), (_, optimizer), _] =
             Checkpoint { params: values, slots, ..checkpoint() }.encode(&layout);
         for (file, prefixes) in [(model, &[""][..]), (optimizer, &SLOTS)] {
             let (bytes, most) = (file.len() as u64, tensors_bytes_max(&layout, prefixes));
-            assert!((bytes..bytes + 20_000).contains(&most), "{bytes} of at most {most}");
+            let slack = 20_000 + 256 * (layout.iter().count() * prefixes.len()) as u64;
+            assert!((bytes..bytes + slack).contains(&most), "{bytes} of at most {most}");
         }
     }
 }
@@ -85,7 +91,7 @@ fn a_file_that_is_cut_short_is_refused_by_name() {
 #[test]
 fn another_versions_manifest_is_refused_with_both_versions() {
     let [.., (_, manifest)] = checkpoint().encode(&layout());
-    let text = String::from_utf8(manifest).unwrap().replace("\"format_version\": 2", "\"format_version\": 9");
+    let text = String::from_utf8(manifest).unwrap().replace("\"format_version\": 3", "\"format_version\": 9");
     let error = Manifest::parse(text.as_bytes()).unwrap_err();
     assert!(matches!(error, CheckpointError::Version { got: 9 }), "{error}");
 }
@@ -97,7 +103,7 @@ fn another_models_tensors_are_refused() {
         let verified = Manifest::parse(&manifest).unwrap().verify(model, optimizer).unwrap();
         verified.decode(layout, slots).unwrap_err().to_string()
     };
-    let wider = ModelSpec::Mlp { hidden: vec![4] }.layout();
+    let wider = layout_of("mlp(4)");
     assert!(error(&wider, &SLOTS).contains("fc1.bias is F32 [3]; it must be F32 [4]"));
     assert!(error(&layout(), &["momentum_buffer"]).contains("8 tensors instead of 4"));
     assert!(error(&layout(), &["exp_avg", "other"]).contains("no tensor other.fc1.bias"));
@@ -122,18 +128,6 @@ fn a_checkpoint_that_is_not_finite_is_refused_by_tensor() {
 }
 
 #[test]
-fn differences_name_every_field_on_either_side() {
-    let map = |pairs: &[(&str, &str)]| {
-        pairs.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect::<BTreeMap<_, _>>()
-    };
-    let saved = map(&[("lr", "0.1"), ("seed", "1"), ("old", "x")]);
-    let current = map(&[("lr", "0.2"), ("seed", "1"), ("new", "y")]);
-    let text: Vec<String> =
-        difference(&saved, &current).iter().map(|(n, s, c)| format!("{n} {s} {c}")).collect();
-    assert_eq!(text, ["lr 0.1 0.2", "new unset y", "old x unset"]);
-}
-
-#[test]
 fn a_manifest_records_the_arithmetic_that_a_run_is_held_to() {
     let text = |numerics| {
         let [.., (_, manifest)] = Checkpoint { numerics, ..checkpoint() }.encode(&layout());
@@ -144,12 +138,6 @@ fn a_manifest_records_the_arithmetic_that_a_run_is_held_to() {
     let free = text(None);
     assert!(!free.contains("numerics"), "who computed leaves no trace: {free}");
     assert_eq!(Manifest::parse(free.as_bytes()).unwrap().numerics, None);
-}
-
-#[test]
-fn a_manifest_of_the_first_version_is_read() {
-    let manifest = Manifest::parse(include_bytes!("version-1.json")).unwrap();
-    assert_eq!((manifest.format_version, manifest.numerics), (1, None));
 }
 
 proptest! {

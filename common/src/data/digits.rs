@@ -10,10 +10,22 @@
 mod glyph;
 mod pen;
 
-use crate::data::samples::{CLASSES, PIXELS};
+use crate::data::spec::DataSpec;
 use crate::rng::Stream;
 use glyph::{Point, Stroke};
 use pen::Canvas;
+
+/// Form of the samples.
+pub const SPEC: DataSpec = match DataSpec::new(SIDE, SIDE, 1, CLASSES) {
+    Ok(spec) => spec,
+    Err(_) => panic!("sizes in range"),
+};
+/// Height and width of an image, in pixels.
+const SIDE: usize = 28;
+/// Pixels of an image.
+pub const PIXELS: usize = SPEC.image_bytes();
+/// The digits 0 to 9.
+const CLASSES: usize = 10;
 
 /// Images to train on.
 pub const TRAIN: u32 = 60_000;

@@ -3,7 +3,8 @@
 //! Images: magic 0x00000803, count, rows, columns, then a byte a pixel. Labels: magic 0x00000801, count, then a byte a
 //! label. All numbers are big-endian u32 (<http://yann.lecun.com/exdb/mnist/>). Files and gzip are the caller's.
 
-use crate::data::samples::{PIXELS, SIDE, Samples, SamplesError};
+use crate::data::samples::{Samples, SamplesError};
+use crate::data::spec::{DataSpec, SIDE_MAX, SpecError};
 
 const IMAGES_MAGIC: u32 = 0x0803;
 const LABELS_MAGIC: u32 = 0x0801;
@@ -21,7 +22,7 @@ pub enum Kind {
     Labels,
 }
 
-/// Why bytes are not an IDX file of 28x28 images or of labels.
+/// Why bytes are not an IDX file of images or of labels.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdxError {
     /// Shorter than a header.
@@ -42,8 +43,8 @@ pub enum IdxError {
         /// The first four bytes.
         got: u32,
     },
-    /// Images of another size.
-    #[error("images of {rows} x {columns} pixels at offset 8; only {SIDE} x {SIDE} is supported")]
+    /// Images without pixels, or larger than is supported.
+    #[error("images of {rows} x {columns} pixels at offset 8; 1 x 1 to {SIDE_MAX} x {SIDE_MAX} is supported")]
     Size {
         /// Rows announced.
         rows: u32,
@@ -60,6 +61,9 @@ pub enum IdxError {
         /// Bytes there are.
         got: u64,
     },
+    /// The labels are not those of a data set.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
     /// Images and labels that do not belong together, or a label that is no class.
     #[error(transparent)]
     Samples(#[from] SamplesError),
@@ -70,9 +74,9 @@ pub enum IdxError {
 /// # Errors
 /// When the header is short, of another kind, or of another image size.
 pub fn announced_bytes(kind: Kind, header: &[u8]) -> Result<u64, IdxError> {
-    let (expected, magic, item) = match kind {
-        Kind::Images => (IMAGES_HEADER, IMAGES_MAGIC, PIXELS),
-        Kind::Labels => (LABELS_HEADER, LABELS_MAGIC, 1),
+    let (expected, magic) = match kind {
+        Kind::Images => (IMAGES_HEADER, IMAGES_MAGIC),
+        Kind::Labels => (LABELS_HEADER, LABELS_MAGIC),
     };
     let header = header.get(..expected).ok_or(IdxError::Header { expected, got: header.len() })?;
     let (words, _) = header.as_chunks::<4>();
@@ -80,10 +84,18 @@ pub fn announced_bytes(kind: Kind, header: &[u8]) -> Result<u64, IdxError> {
     if word(0) != magic {
         return Err(IdxError::Magic { expected: magic, got: word(0) });
     }
-    if kind == Kind::Images && (word(2), word(3)) != (SIDE as u32, SIDE as u32) {
-        return Err(IdxError::Size { rows: word(2), columns: word(3) });
-    }
-    Ok(expected as u64 + u64::from(word(1)) * item as u64)
+    let item = match kind {
+        Kind::Labels => 1,
+        Kind::Images => {
+            let (rows, columns) = (word(2), word(3));
+            let in_range = |side: u32| (1..=SIDE_MAX as u32).contains(&side);
+            if !in_range(rows) || !in_range(columns) {
+                return Err(IdxError::Size { rows, columns });
+            }
+            u64::from(rows) * u64::from(columns)
+        }
+    };
+    Ok(expected as u64 + u64::from(word(1)) * item)
 }
 
 /// Bytes of a header of this kind.
@@ -95,33 +107,43 @@ pub fn header_bytes(kind: Kind) -> usize {
     }
 }
 
-/// Both files' contents as samples, in the memory that they are in.
+/// Both files' contents as samples of one channel in `classes` classes, in the memory that they are in.
 ///
 /// # Errors
 /// When either is not what it should be, or they do not belong together.
-pub fn parse(images: Vec<u8>, labels: Vec<u8>) -> Result<Samples, IdxError> {
-    let body = |kind, mut bytes: Vec<u8>| {
-        let expected = announced_bytes(kind, &bytes)?;
-        let header = header_bytes(kind);
-        if bytes.len() as u64 != expected {
-            let count = u32::from_be_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
-            return Err(IdxError::Length { count, expected, got: bytes.len() as u64 });
-        }
-        bytes.drain(..header);
-        Ok(bytes)
-    };
-    Ok(Samples::new(body(Kind::Images, images)?, body(Kind::Labels, labels)?)?)
+pub fn parse(images: Vec<u8>, labels: Vec<u8>, classes: usize) -> Result<Samples, IdxError> {
+    let (header, pixels) = body(Kind::Images, images)?;
+    let (_, labels) = body(Kind::Labels, labels)?;
+    let side = |at: usize| usize::from(header[at + 2]) << 8 | usize::from(header[at + 3]);
+    let spec = DataSpec::new(side(8), side(12), 1, classes)?;
+    Ok(Samples::new(spec, pixels, labels.into_iter().map(u16::from).collect())?)
 }
 
-/// The two files' contents for some samples.
+/// A whole file's header and what follows it.
+fn body(kind: Kind, mut bytes: Vec<u8>) -> Result<(Vec<u8>, Vec<u8>), IdxError> {
+    let expected = announced_bytes(kind, &bytes)?;
+    if bytes.len() as u64 != expected {
+        let count = u32::from_be_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
+        return Err(IdxError::Length { count, expected, got: bytes.len() as u64 });
+    }
+    let header = bytes.drain(..header_bytes(kind)).collect();
+    Ok((header, bytes))
+}
+
+/// The two files' contents for samples of one channel and at most 256 classes.
+///
+/// # Panics
+/// When the samples have more channels or a larger label: IDX files of bytes can't hold them.
 #[must_use]
 pub fn encode(samples: &Samples) -> (Vec<u8>, Vec<u8>) {
+    let spec = samples.spec();
+    assert_eq!(spec.channels(), 1, "IDX images of three dimensions have one channel");
     let count = samples.len() as u32;
     let words = |words: &[u32]| words.iter().flat_map(|w| w.to_be_bytes()).collect::<Vec<u8>>();
-    let mut images = words(&[IMAGES_MAGIC, count, SIDE as u32, SIDE as u32]);
+    let mut images = words(&[IMAGES_MAGIC, count, spec.height() as u32, spec.width() as u32]);
     images.extend_from_slice(samples.pixels());
     let mut labels = words(&[LABELS_MAGIC, count]);
-    labels.extend_from_slice(samples.labels());
+    labels.extend(samples.labels().iter().map(|&label| u8::try_from(label).expect("labels are bytes")));
     (images, labels)
 }
 
@@ -130,15 +152,22 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const SPEC: DataSpec = match DataSpec::new(5, 30, 1, 8) {
+        Ok(spec) => spec,
+        Err(_) => panic!("sizes in range"),
+    };
+    const BYTES: usize = SPEC.image_bytes();
+
     fn files() -> (Vec<u8>, Vec<u8>) {
-        encode(&Samples::new((0..2 * PIXELS).map(|i| i as u8).collect(), vec![7, 3]).unwrap())
+        encode(&Samples::new(SPEC, (0..2 * BYTES).map(|i| i as u8).collect(), vec![7, 3]).unwrap())
     }
 
     #[test]
     fn what_was_encoded_is_parsed() {
         let (images, labels) = files();
-        let samples = parse(images, labels).unwrap();
-        assert_eq!((samples.labels(), samples.image(1)[0]), (&[7u8, 3][..], PIXELS as u8));
+        let samples = parse(images, labels, 8).unwrap();
+        assert_eq!(samples.spec(), SPEC);
+        assert_eq!((samples.labels(), samples.image(1)[0]), (&[7, 3][..], BYTES as u8));
     }
 
     #[test]
@@ -147,36 +176,37 @@ mod tests {
         let damage = |change: fn(&mut Vec<u8>)| {
             let mut images = images.clone();
             change(&mut images);
-            parse(images, labels.clone()).unwrap_err()
+            parse(images, labels.clone(), 8).unwrap_err()
         };
         assert_eq!(damage(|f| f.truncate(9)), IdxError::Header { expected: 16, got: 9 });
         assert!(matches!(damage(|f| f[3] = 1), IdxError::Magic { got: 0x801, .. }));
-        assert_eq!(damage(|f| f[11] = 27), IdxError::Size { rows: 27, columns: 28 });
+        assert_eq!(damage(|f| f[11] = 0), IdxError::Size { rows: 0, columns: 30 });
+        assert_eq!(damage(|f| f[14] = 1), IdxError::Size { rows: 5, columns: 286 });
         assert!(matches!(damage(|f| f.push(0)), IdxError::Length { count: 2, .. }));
         assert!(matches!(damage(|f| f.truncate(100)), IdxError::Length { got: 100, .. }));
         assert!(matches!(damage(|f| f[4] = 255), IdxError::Length { .. }));
-        let one = encode(&Samples::new(vec![0; PIXELS], vec![1]).unwrap());
+        let one = encode(&Samples::new(SPEC, vec![0; BYTES], vec![1]).unwrap());
         assert!(matches!(
-            parse(one.0, labels.clone()).unwrap_err(),
+            parse(one.0, labels.clone(), 8).unwrap_err(),
             IdxError::Samples(SamplesError::Length { .. })
         ));
         let mut bad = labels.clone();
-        bad[9] = 10;
-        let error = IdxError::Samples(SamplesError::Label { index: 1, label: 10 });
-        assert_eq!(parse(images, bad).unwrap_err(), error);
+        bad[9] = 8;
+        let error = IdxError::Samples(SamplesError::Label { index: 1, label: 8, classes: 8 });
+        assert_eq!(parse(images, bad, 8).unwrap_err(), error);
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_parsed_or_refused(images in proptest::collection::vec(any::<u8>(), 0..64), labels in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let _ = parse(images, labels);
+            let _ = parse(images, labels, 8);
         }
 
         #[test]
         fn any_altered_header_is_parsed_or_refused(at in 0usize..16, value: u8) {
             let (mut images, labels) = files();
             images[at] = value;
-            let _ = parse(images, labels);
+            let _ = parse(images, labels, 8);
         }
     }
 }

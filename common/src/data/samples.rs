@@ -1,68 +1,87 @@
 //! Images and labels in memory: what a data set is once it has been read, and what travels to a worker.
 
-/// Side of every image, in pixels.
-pub const SIDE: usize = 28;
-/// Pixels of one image.
-pub const PIXELS: usize = SIDE * SIDE;
-/// Number of classes; labels are `0..CLASSES`.
-pub const CLASSES: usize = 10;
+use crate::data::spec::DataSpec;
 
-/// Some labelled images: `labels.len()` of them, each of [`PIXELS`] bytes, row by row, 0 black to 255 white.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Labelled images of one form: `labels.len()` images, each `[height, width, channels]` bytes, 0 dark to 255 bright.
+///
+/// ```
+/// use common::data::samples::Samples;
+/// use common::data::spec::DataSpec;
+///
+/// // Two grey images of 2 x 3 pixels in 4 classes.
+/// let spec = DataSpec::new(2, 3, 1, 4).unwrap();
+/// let samples = Samples::new(spec, vec![0; 12], vec![3, 0]).unwrap();
+/// assert_eq!((samples.len(), samples.image(1).len()), (2, 6));
+/// assert!(Samples::new(spec, vec![0; 12], vec![3, 4]).is_err(), "label 4 is not a class");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Samples {
+    spec: DataSpec,
     pixels: Vec<u8>,
-    labels: Vec<u8>,
+    labels: Vec<u16>,
 }
 
 /// Why pixels and labels do not make samples.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SamplesError {
     /// The two buffers disagree.
-    #[error("{labels} labels need {} bytes of pixels, got {pixels}", labels * PIXELS)]
+    #[error("{labels} labels need {expected} bytes of pixels, got {pixels}")]
     Length {
         /// Bytes of pixels given.
         pixels: usize,
         /// Labels given.
         labels: usize,
+        /// Bytes that so many images have.
+        expected: usize,
     },
     /// A label is not a class.
-    #[error("label {label} of sample {index} is not in 0..{CLASSES}")]
+    #[error("label {label} of sample {index} is not below the number of classes, {classes}")]
     Label {
         /// Position of the sample.
         index: usize,
         /// The label found.
-        label: u8,
+        label: u16,
+        /// Number of classes.
+        classes: usize,
     },
 }
 
 impl Samples {
-    /// Checks and wraps pixels (`[n, 28, 28]`, u8) and labels (`[n]`).
+    /// Checks and wraps pixels (`[n, height, width, channels]`, u8) and labels (`[n]`).
     ///
     /// # Errors
     /// When the lengths disagree or a label is not a class.
-    pub fn new(pixels: Vec<u8>, labels: Vec<u8>) -> Result<Self, SamplesError> {
-        if labels.len().checked_mul(PIXELS) != Some(pixels.len()) {
-            return Err(SamplesError::Length { pixels: pixels.len(), labels: labels.len() });
+    pub fn new(spec: DataSpec, pixels: Vec<u8>, labels: Vec<u16>) -> Result<Self, SamplesError> {
+        let expected = labels.len().saturating_mul(spec.image_bytes());
+        if expected != pixels.len() {
+            return Err(SamplesError::Length { pixels: pixels.len(), labels: labels.len(), expected });
         }
-        if let Some(index) = labels.iter().position(|&l| usize::from(l) >= CLASSES) {
-            return Err(SamplesError::Label { index, label: labels[index] });
+        let classes = spec.classes();
+        if let Some(index) = labels.iter().position(|&label| usize::from(label) >= classes) {
+            return Err(SamplesError::Label { index, label: labels[index], classes });
         }
-        Ok(Self { pixels, labels })
+        Ok(Self { spec, pixels, labels })
     }
 
-    /// How many samples there are.
+    /// Form of the samples.
+    #[must_use]
+    pub fn spec(&self) -> DataSpec {
+        self.spec
+    }
+
+    /// Number of samples.
     #[must_use]
     pub fn len(&self) -> usize {
         self.labels.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no samples.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
 
-    /// All pixels, `[len, 28, 28]`.
+    /// All pixels, `[len, height, width, channels]`.
     #[must_use]
     pub fn pixels(&self) -> &[u8] {
         &self.pixels
@@ -70,23 +89,24 @@ impl Samples {
 
     /// All labels, `[len]`.
     #[must_use]
-    pub fn labels(&self) -> &[u8] {
+    pub fn labels(&self) -> &[u16] {
         &self.labels
     }
 
     /// Pixels and labels, as [`new`](Self::new) takes them.
     #[must_use]
-    pub fn into_parts(self) -> (Vec<u8>, Vec<u8>) {
+    pub fn into_parts(self) -> (Vec<u8>, Vec<u16>) {
         (self.pixels, self.labels)
     }
 
-    /// The pixels of one sample, `[28, 28]`.
+    /// Pixels of one sample, `[height, width, channels]`.
     ///
     /// # Panics
     /// When `index` is out of range.
     #[must_use]
     pub fn image(&self, index: usize) -> &[u8] {
-        &self.pixels[index * PIXELS..(index + 1) * PIXELS]
+        let bytes = self.spec.image_bytes();
+        &self.pixels[index * bytes..(index + 1) * bytes]
     }
 
     /// A copy of the samples at `indices`, in that order.
@@ -95,13 +115,21 @@ impl Samples {
     /// When an index is out of range.
     #[must_use]
     pub fn gather(&self, indices: &[u32]) -> Self {
-        let mut pixels = Vec::with_capacity(indices.len() * PIXELS);
+        let mut pixels = Vec::with_capacity(indices.len() * self.spec.image_bytes());
         let mut labels = Vec::with_capacity(indices.len());
         for &index in indices {
             pixels.extend_from_slice(self.image(index as usize));
             labels.push(self.labels[index as usize]);
         }
-        Self { pixels, labels }
+        Self { spec: self.spec, pixels, labels }
+    }
+
+    /// The first `count` samples, or all where there are fewer.
+    #[must_use]
+    pub fn first(mut self, count: usize) -> Self {
+        self.labels.truncate(count);
+        self.pixels.truncate(count * self.spec.image_bytes());
+        self
     }
 }
 
@@ -109,25 +137,32 @@ impl Samples {
 mod tests {
     use super::*;
 
+    const SPEC: DataSpec = match DataSpec::new(2, 3, 1, 300) {
+        Ok(spec) => spec,
+        Err(_) => panic!("sizes in range"),
+    };
+    const BYTES: usize = SPEC.image_bytes();
+
     #[test]
     fn gather_copies_images_with_their_labels() {
-        let mut pixels = vec![0; 3 * PIXELS];
-        pixels[2 * PIXELS] = 9;
-        let all = Samples::new(pixels, vec![4, 5, 6]).unwrap();
+        let mut pixels = vec![0; 3 * BYTES];
+        pixels[2 * BYTES] = 9;
+        let all = Samples::new(SPEC, pixels, vec![4, 5, 299]).unwrap();
         let some = all.gather(&[2, 0]);
-        assert_eq!(some.labels(), [6, 4]);
+        assert_eq!(some.labels(), [299, 4]);
         assert_eq!((some.image(0)[0], some.image(1)[0]), (9, 0));
+        assert_eq!(all.clone().first(2), all.gather(&[0, 1]));
     }
 
     #[test]
     fn lengths_that_disagree_and_labels_out_of_range_are_refused() {
         assert_eq!(
-            Samples::new(vec![0; PIXELS], vec![1, 2]),
-            Err(SamplesError::Length { pixels: PIXELS, labels: 2 })
+            Samples::new(SPEC, vec![0; BYTES], vec![1, 2]),
+            Err(SamplesError::Length { pixels: BYTES, labels: 2, expected: 2 * BYTES })
         );
         assert_eq!(
-            Samples::new(vec![0; 2 * PIXELS], vec![1, 10]),
-            Err(SamplesError::Label { index: 1, label: 10 })
+            Samples::new(SPEC, vec![0; 2 * BYTES], vec![1, 300]),
+            Err(SamplesError::Label { index: 1, label: 300, classes: 300 })
         );
     }
 }

@@ -4,9 +4,10 @@
 //! the optimizer's moments all share this layout.
 
 use crate::rng::Stream;
-use serde::{Deserialize, Serialize};
+use crate::text::{TextError, shortened};
 use std::fmt;
 use std::ops::Range;
+use std::str::FromStr;
 
 /// One tensor's name and shape.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,15 +16,22 @@ pub struct TensorSpec {
     pub name: String,
     /// Sizes, outermost first: `[out, in, kh, kw]`, `[out, in]` or `[out]`.
     pub shape: Vec<usize>,
+    /// First values.
+    pub start: Start,
+}
+
+/// What a tensor's first values are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// Drawn by the run's [`Init`].
+    Drawn,
+    /// All 0.
+    Zeros,
+    /// All 1.
+    Ones,
 }
 
 impl TensorSpec {
-    /// A tensor of this name and shape.
-    #[must_use]
-    pub fn new(name: impl Into<String>, shape: Vec<usize>) -> Self {
-        Self { name: name.into(), shape }
-    }
-
     /// Number of elements.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -82,9 +90,8 @@ impl Layout {
     }
 }
 
-/// How weights get their first values. Biases start at zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+/// How weights get their first values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Init {
     /// Uniform in ±sqrt(6 / fan_in): He et al. 2015, "Delving Deep into Rectifiers", eq. 10, for ReLU.
     He,
@@ -93,22 +100,34 @@ pub enum Init {
 }
 
 impl Init {
-    /// First values of every tensor in `layout`, drawn from `seed`; each tensor has a stream of its own.
+    /// First values of every tensor in `layout`. Each tensor's are a function of `seed`, its name and its shape alone: a
+    /// layer more changes no other's.
     #[must_use]
     pub fn draw(self, layout: &Layout, seed: u64) -> Vec<f32> {
         let mut values = vec![0.0; layout.len()];
-        for (index, (spec, range)) in layout.iter().enumerate() {
-            let [out, inputs, kernel @ ..] = spec.shape.as_slice() else { continue };
-            let window: usize = kernel.iter().product();
-            let (fan_in, fan_out) = ((inputs * window) as f32, (out * window) as f32);
-            let bound = match self {
-                Self::He => (6.0 / fan_in).sqrt(),
-                Self::Glorot => (6.0 / (fan_in + fan_out)).sqrt(),
-            };
-            let mut stream = Stream::new(seed, "init", &[index as u64]);
-            values[range].fill_with(|| stream.between(-bound, bound));
+        for (spec, range) in layout.iter() {
+            match spec.start {
+                Start::Zeros => {}
+                Start::Ones => values[range].fill(1.0),
+                Start::Drawn => {
+                    let bound = self.bound(&spec.shape);
+                    let mut stream = Stream::new(seed, &format!("initial values of {}", spec.name), &[]);
+                    values[range].fill_with(|| stream.between(-bound, bound));
+                }
+            }
         }
         values
+    }
+
+    /// Half the width of the uniform distribution for weights of this shape, `[out, in, ...]`.
+    fn bound(self, shape: &[usize]) -> f32 {
+        let out = shape.first().copied().unwrap_or(1);
+        let fan_in: usize = shape.iter().skip(1).product();
+        let fan_out = out * shape.iter().skip(2).product::<usize>();
+        match self {
+            Self::He => (6.0 / fan_in as f32).sqrt(),
+            Self::Glorot => (6.0 / (fan_in as f32 + fan_out as f32)).sqrt(),
+        }
     }
 }
 
@@ -121,14 +140,31 @@ impl fmt::Display for Init {
     }
 }
 
+impl FromStr for Init {
+    type Err = TextError;
+
+    fn from_str(text: &str) -> Result<Self, TextError> {
+        match text {
+            "he" => Ok(Self::He),
+            "glorot" => Ok(Self::Glorot),
+            _ => Err(TextError::Unknown { got: shortened(text), known: "he and glorot".to_owned() }),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::ModelSpec;
+    use crate::data::digits::SPEC;
+    use crate::model::architecture::Architecture;
+
+    fn layout(text: &str) -> Layout {
+        Architecture::parse(SPEC, text).unwrap().layout().clone()
+    }
 
     #[test]
     fn tensors_follow_each_other_in_name_order() {
-        let layout = ModelSpec::Cnn.layout();
+        let layout = layout("cnn");
         let mut next = 0;
         let mut names = Vec::new();
         for (spec, range) in layout.iter() {
@@ -142,7 +178,7 @@ mod tests {
 
     #[test]
     fn initial_values_fill_their_bounds_and_biases_are_zero() {
-        let layout = ModelSpec::Cnn.layout();
+        let layout = layout("cnn");
         for (init, bound) in
             [(Init::He, (6.0f32 / 576.0).sqrt()), (Init::Glorot, (6.0f32 / (576.0 + 64.0)).sqrt())]
         {
@@ -153,5 +189,19 @@ mod tests {
             let (_, bias) = layout.find("fc1.bias").unwrap();
             assert!(values[bias].iter().all(|&v| v == 0.0));
         }
+    }
+
+    #[test]
+    fn a_layer_more_changes_no_other_layers_first_values() {
+        let before = layout("conv(4,3) relu flatten dense(8) relu dense");
+        let after = layout("conv(4,3) relu conv(4,3) relu layernorm flatten dense(8) relu dense");
+        let [old, new] = [&before, &after].map(|layout| Init::He.draw(layout, 3));
+        let value =
+            |layout: &Layout, values: &[f32], name: &str| values[layout.find(name).unwrap().1].to_vec();
+        for name in ["conv1.weight", "conv1.bias", "fc2.weight"] {
+            assert_eq!(value(&before, &old, name), value(&after, &new, name), "{name}");
+        }
+        assert_ne!(value(&after, &new, "conv2.weight")[..8], value(&after, &new, "conv1.weight")[..8]);
+        assert!(value(&after, &new, "norm1.weight").iter().all(|&scale| scale == 1.0));
     }
 }

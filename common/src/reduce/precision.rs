@@ -4,12 +4,12 @@
 //! is every sum of two nodes, whoever adds them. So it still does not matter which nodes a worker sends, and each takes
 //! half the bytes. Sums are made in f32.
 
-use serde::{Deserialize, Serialize};
+use crate::text::{TextError, shortened};
 use std::fmt;
+use std::str::FromStr;
 
 /// A precision.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
     /// All 32 bits.
     #[default]
@@ -43,6 +43,18 @@ impl fmt::Display for Precision {
             Self::F32 => "f32",
             Self::Bf16 => "bf16",
         })
+    }
+}
+
+impl FromStr for Precision {
+    type Err = TextError;
+
+    fn from_str(text: &str) -> Result<Self, TextError> {
+        match text {
+            "f32" => Ok(Self::F32),
+            "bf16" => Ok(Self::Bf16),
+            _ => Err(TextError::Unknown { got: shortened(text), known: "f32 and bf16".to_owned() }),
+        }
     }
 }
 

@@ -2,7 +2,6 @@
 //!
 //! Counts and loss sums add up the reduction tree like gradients do, so they too are the same whoever counted.
 
-use crate::data::samples::CLASSES;
 use serde::{Deserialize, Serialize};
 
 /// What some samples add up to.
@@ -37,12 +36,36 @@ impl Totals {
     }
 }
 
-/// Counts of (true class, predicted class).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+/// Counts of (true class, predicted class). As JSON: a row for each true class.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Vec<Vec<u64>>", try_from = "Vec<Vec<u64>>")]
 pub struct Confusion {
-    /// Row: true class. Column: predicted class.
-    pub counts: [[u64; CLASSES]; CLASSES],
+    classes: usize,
+    /// `[classes, classes]`, row by row.
+    counts: Vec<u64>,
+}
+
+/// Why numbers are not a confusion matrix.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfusionError {
+    /// Rows of different lengths, or of another length than there are rows.
+    #[error("a confusion matrix has as many columns as rows, here {rows} rows and a row of {columns}")]
+    Square {
+        /// Rows given.
+        rows: usize,
+        /// Columns of the first row that does not fit.
+        columns: usize,
+    },
+    /// A cell that is not in the matrix, not after the one before it, or counts nothing.
+    #[error("cell {cell} with count {count} is not one of a sparse confusion matrix of {classes} classes")]
+    Cell {
+        /// Row by row, from 0.
+        cell: u32,
+        /// Its count.
+        count: u64,
+        /// Number of classes.
+        classes: usize,
+    },
 }
 
 /// One class's quality; each 0 where it is undefined, as scikit-learn's `zero_division=0`.
@@ -59,44 +82,90 @@ pub struct ClassQuality {
 }
 
 impl Confusion {
-    /// Counts one sample.
+    /// A matrix of `classes` classes in which nothing is counted.
+    #[must_use]
+    pub fn new(classes: usize) -> Self {
+        Self { classes, counts: vec![0; classes * classes] }
+    }
+
+    /// Number of classes.
+    #[must_use]
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// How often a sample of class `label` was predicted as `prediction`.
     ///
     /// # Panics
     /// When either is not a class.
-    pub fn count(&mut self, label: u8, prediction: u8) {
-        self.counts[usize::from(label)][usize::from(prediction)] += 1;
+    #[must_use]
+    pub fn get(&self, label: usize, prediction: usize) -> u64 {
+        self.row(label)[prediction]
+    }
+
+    /// Counts of the predictions for samples of one class, `[classes]`.
+    ///
+    /// # Panics
+    /// When `label` is not a class.
+    #[must_use]
+    pub fn row(&self, label: usize) -> &[u64] {
+        &self.counts[label * self.classes..(label + 1) * self.classes]
+    }
+
+    /// Counts `times` samples.
+    ///
+    /// # Panics
+    /// When either is not a class.
+    pub fn count(&mut self, label: u16, prediction: u16, times: u64) {
+        let (label, prediction) = (usize::from(label), usize::from(prediction));
+        assert!(label < self.classes && prediction < self.classes, "classes are 0..{}", self.classes);
+        self.counts[label * self.classes + prediction] += times;
     }
 
     /// Adds `other`'s counts.
+    ///
+    /// # Panics
+    /// When `other` has another number of classes.
     pub fn add(&mut self, other: &Self) {
-        for (row, other) in self.counts.iter_mut().zip(&other.counts) {
-            row.iter_mut().zip(other).for_each(|(a, b)| *a += b);
+        assert_eq!(self.classes, other.classes, "matrices of one data set");
+        self.counts.iter_mut().zip(&other.counts).for_each(|(a, b)| *a += b);
+    }
+
+    /// The cells that count something, row by row: (cell, count). Cell `label * classes + prediction`.
+    pub fn sparse(&self) -> impl Iterator<Item = (u32, u64)> {
+        (0..).zip(&self.counts).filter(|(_, count)| **count > 0).map(|(cell, count)| (cell, *count))
+    }
+
+    /// The inverse of [`sparse`](Self::sparse), for numbers that may come from anywhere.
+    ///
+    /// # Errors
+    /// When a cell is not in the matrix, not after the one before it, or counts nothing.
+    pub fn from_sparse(
+        classes: usize,
+        cells: impl Iterator<Item = (u32, u64)>,
+    ) -> Result<Self, ConfusionError> {
+        let mut confusion = Self::new(classes);
+        let mut next = 0;
+        for (cell, count) in cells {
+            match confusion.counts.get_mut(cell as usize) {
+                Some(place) if cell >= next && count > 0 => *place = count,
+                _ => return Err(ConfusionError::Cell { cell, count, classes }),
+            }
+            next = cell + 1;
         }
-    }
-
-    /// Row by row, 100 numbers.
-    #[must_use]
-    pub fn flat(&self) -> Vec<u64> {
-        self.counts.as_flattened().to_vec()
-    }
-
-    /// The inverse of [`flat`](Self::flat); `None` when there are not 100 numbers.
-    #[must_use]
-    pub fn from_flat(flat: &[u64]) -> Option<Self> {
-        let (rows, []) = flat.as_chunks::<CLASSES>() else { return None };
-        Some(Self { counts: rows.try_into().ok()? })
+        Ok(confusion)
     }
 
     /// Samples counted.
     #[must_use]
     pub fn samples(&self) -> u64 {
-        self.counts.as_flattened().iter().sum()
+        self.counts.iter().sum()
     }
 
     /// Samples on the diagonal.
     #[must_use]
     pub fn correct(&self) -> u64 {
-        (0..CLASSES).map(|c| self.counts[c][c]).sum()
+        (0..self.classes).map(|class| self.get(class, class)).sum()
     }
 
     /// Right answers as a share of all.
@@ -108,27 +177,49 @@ impl Confusion {
     /// One class's precision, recall and F1.
     ///
     /// # Panics
-    /// When `class` is not below [`CLASSES`].
+    /// When `class` is not a class.
     #[must_use]
     pub fn class(&self, class: usize) -> ClassQuality {
-        let hit = self.counts[class][class];
-        let support = self.counts[class].iter().sum();
-        let predicted = self.counts.iter().map(|row| row[class]).sum();
-        let (precision, recall) = (ratio(hit, predicted), ratio(hit, support));
-        ClassQuality { precision, recall, f1: ratio(2 * hit, support + predicted), support }
+        let hit = self.get(class, class);
+        let support = self.row(class).iter().sum();
+        let predicted = (0..self.classes).map(|label| self.get(label, class)).sum();
+        ClassQuality {
+            precision: ratio(hit, predicted),
+            recall: ratio(hit, support),
+            f1: ratio(2 * hit, support + predicted),
+            support,
+        }
     }
 
     /// Unweighted means over the classes; `support` is the number of all samples.
     #[must_use]
     pub fn macro_average(&self) -> ClassQuality {
         let mut mean = ClassQuality::default();
-        for quality in (0..CLASSES).map(|c| self.class(c)) {
-            mean.precision += quality.precision / CLASSES as f64;
-            mean.recall += quality.recall / CLASSES as f64;
-            mean.f1 += quality.f1 / CLASSES as f64;
+        for quality in (0..self.classes).map(|class| self.class(class)) {
+            mean.precision += quality.precision / self.classes as f64;
+            mean.recall += quality.recall / self.classes as f64;
+            mean.f1 += quality.f1 / self.classes as f64;
             mean.support += quality.support;
         }
         mean
+    }
+}
+
+impl From<Confusion> for Vec<Vec<u64>> {
+    fn from(confusion: Confusion) -> Self {
+        (0..confusion.classes).map(|label| confusion.row(label).to_vec()).collect()
+    }
+}
+
+impl TryFrom<Vec<Vec<u64>>> for Confusion {
+    type Error = ConfusionError;
+
+    fn try_from(rows: Vec<Vec<u64>>) -> Result<Self, ConfusionError> {
+        let classes = rows.len();
+        match rows.iter().find(|row| row.len() != classes) {
+            Some(row) => Err(ConfusionError::Square { rows: classes, columns: row.len() }),
+            None => Ok(Self { classes, counts: rows.concat() }),
+        }
     }
 }
 
@@ -142,34 +233,46 @@ mod tests {
 
     #[test]
     fn qualities_follow_their_definitions() {
-        let mut confusion = Confusion::default();
+        let mut confusion = Confusion::new(4);
         for (label, prediction, times) in [(0, 0, 6), (0, 1, 2), (1, 0, 1), (1, 1, 3), (2, 0, 4)] {
-            (0..times).for_each(|_| confusion.count(label, prediction));
+            confusion.count(label, prediction, times);
         }
         let zero = confusion.class(0);
         assert_eq!((zero.precision, zero.recall, zero.support), (6.0 / 11.0, 6.0 / 8.0, 8));
         let f1 = 2.0 * zero.precision * zero.recall / (zero.precision + zero.recall);
         assert!((zero.f1 - f1).abs() < 1e-15);
         assert_eq!(confusion.class(2), ClassQuality { support: 4, ..ClassQuality::default() });
-        assert_eq!(confusion.class(9), ClassQuality::default());
+        assert_eq!(confusion.class(3), ClassQuality::default());
         assert_eq!(confusion.accuracy(), 9.0 / 16.0);
         assert_eq!(confusion.macro_average().support, 16);
     }
 
     #[test]
-    fn the_flat_form_has_a_hundred_numbers() {
-        let mut confusion = Confusion::default();
-        confusion.count(3, 7);
-        let flat = confusion.flat();
-        assert_eq!((flat.len(), flat[37]), (100, 1));
-        assert_eq!(Confusion::from_flat(&flat), Some(confusion));
-        assert_eq!(Confusion::from_flat(&flat[..90]), None);
-        assert_eq!(Confusion::from_flat(&flat[..99]), None);
+    fn the_sparse_form_has_what_was_counted_and_is_checked() {
+        let mut confusion = Confusion::new(5);
+        confusion.count(3, 2, 4);
+        confusion.count(0, 1, 1);
+        let cells: Vec<_> = confusion.sparse().collect();
+        assert_eq!(cells, [(1, 1), (17, 4)]);
+        assert_eq!(Confusion::from_sparse(5, cells.into_iter()), Ok(confusion));
+        for bad in [vec![(25, 1)], vec![(3, 0)], vec![(3, 1), (3, 1)], vec![(4, 1), (3, 1)]] {
+            assert!(Confusion::from_sparse(5, bad.clone().into_iter()).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn json_has_a_row_for_each_class_and_is_checked() {
+        let mut confusion = Confusion::new(2);
+        confusion.count(1, 0, 7);
+        let json = serde_json::to_string(&confusion).unwrap();
+        assert_eq!(json, "[[0,0],[7,0]]");
+        assert_eq!(serde_json::from_str::<Confusion>(&json).unwrap(), confusion);
+        assert!(serde_json::from_str::<Confusion>("[[0,0],[7]]").is_err());
     }
 
     #[test]
     fn nothing_counted_is_zero_and_not_nan() {
         assert_eq!((Totals::default().accuracy(), Totals::default().loss()), (0.0, 0.0));
-        assert_eq!(Confusion::default().macro_average(), ClassQuality::default());
+        assert_eq!(Confusion::new(3).macro_average(), ClassQuality::default());
     }
 }

@@ -7,17 +7,17 @@ pub use mean::GradientSum;
 
 use crate::reduce::parallel;
 use crate::reduce::precision::are_finite;
+use crate::text::{Call, TextError, shortened};
 use rule::Rule;
-use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::str::FromStr;
 
 /// Elements that are worked on in one go: with mean and two slots 64 KiB, half of a core's second cache or less.
 const BLOCK: usize = 4096;
 
 /// An optimizer and its constants.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum OptimizerSpec {
     /// `torch.optim.SGD`, without dampening.
     Sgd {
@@ -35,7 +35,7 @@ pub enum OptimizerSpec {
 }
 
 /// Constants of Adam and AdamW.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Moments {
     /// Decay of the mean, in `[0, 1)`.
     pub beta1: f64,
@@ -107,6 +107,16 @@ impl OptimizerSpec {
         }
     }
 
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Sgd { .. } => "sgd",
+            Self::Adam(_) => "adam",
+            Self::AdamW(_) => "adamw",
+        }
+    }
+
     /// Names of the state's slices, as in PyTorch's `state_dict`; each is as long as the parameters.
     #[must_use]
     pub fn slots(&self) -> &'static [&'static str] {
@@ -122,13 +132,43 @@ impl fmt::Display for OptimizerSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sgd { momentum, nesterov, weight_decay } => {
-                write!(f, "sgd(momentum {momentum}, nesterov {nesterov}, weight decay {weight_decay})")
+                write!(f, "sgd(momentum={momentum},nesterov={nesterov},weight_decay={weight_decay})")
             }
             Self::Adam(m) | Self::AdamW(m) => {
-                let name = if matches!(self, Self::Adam(_)) { "adam" } else { "adamw" };
+                let name = self.name();
                 let Moments { beta1, beta2, eps, weight_decay } = m;
-                write!(f, "{name}(beta1 {beta1}, beta2 {beta2}, eps {eps}, weight decay {weight_decay})")
+                write!(f, "{name}(beta1={beta1},beta2={beta2},eps={eps},weight_decay={weight_decay})")
             }
+        }
+    }
+}
+
+impl FromStr for OptimizerSpec {
+    type Err = TextError;
+
+    fn from_str(text: &str) -> Result<Self, TextError> {
+        let call = Call::parse(text)?;
+        let moments = || {
+            call.expect_keys(&["beta1", "beta2", "eps", "weight_decay"])?;
+            Ok(Moments {
+                beta1: call.key("beta1")?,
+                beta2: call.key("beta2")?,
+                eps: call.key("eps")?,
+                weight_decay: call.key("weight_decay")?,
+            })
+        };
+        match call.name {
+            "sgd" => {
+                call.expect_keys(&["momentum", "nesterov", "weight_decay"])?;
+                Ok(Self::Sgd {
+                    momentum: call.key("momentum")?,
+                    nesterov: call.key("nesterov")?,
+                    weight_decay: call.key("weight_decay")?,
+                })
+            }
+            "adam" => moments().map(Self::Adam),
+            "adamw" => moments().map(Self::AdamW),
+            name => Err(TextError::Unknown { got: shortened(name), known: "sgd, adam and adamw".to_owned() }),
         }
     }
 }

@@ -2,12 +2,12 @@
 //!
 //! Computed in f64 from the step alone; no state, so nothing to save and nothing to drift after a resume.
 
-use serde::{Deserialize, Serialize};
+use crate::text::{Call, TextError, shortened};
 use std::fmt;
+use std::str::FromStr;
 
 /// How the learning rate falls after the warm-up.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Shape {
     /// Not at all.
     Constant,
@@ -23,7 +23,7 @@ pub enum Shape {
 }
 
 /// A learning rate for every step.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Schedule {
     /// The highest rate, above 0.
     pub base: f64,
@@ -62,11 +62,13 @@ impl Schedule {
             }
         }
     }
+}
 
+impl Shape {
     /// Whether a rate depends on the run's length, so that a longer run is another run.
     #[must_use]
-    pub fn depends_on_total(&self) -> bool {
-        self.shape == Shape::Cosine
+    pub fn depends_on_total(self) -> bool {
+        self == Self::Cosine
     }
 }
 
@@ -76,8 +78,28 @@ impl fmt::Display for Shape {
             Self::Constant => f.write_str("constant"),
             Self::Cosine => f.write_str("cosine"),
             Self::Step { every_epochs, factor } => {
-                write!(f, "step(every {every_epochs} epochs, factor {factor})")
+                write!(f, "step(every_epochs={every_epochs},factor={factor})")
             }
+        }
+    }
+}
+
+impl FromStr for Shape {
+    type Err = TextError;
+
+    fn from_str(text: &str) -> Result<Self, TextError> {
+        let call = Call::parse(text)?;
+        match call.name {
+            "constant" => call.expect_keys(&[]).map(|()| Self::Constant),
+            "cosine" => call.expect_keys(&[]).map(|()| Self::Cosine),
+            "step" => {
+                call.expect_keys(&["every_epochs", "factor"])?;
+                Ok(Self::Step { every_epochs: call.key("every_epochs")?, factor: call.key("factor")? })
+            }
+            name => Err(TextError::Unknown {
+                got: shortened(name),
+                known: "constant, cosine and step".to_owned(),
+            }),
         }
     }
 }

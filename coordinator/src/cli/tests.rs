@@ -78,15 +78,15 @@ fn timeouts_are_seconds_within_an_hour() {
 
 #[test]
 fn defaults_and_values_reach_the_configuration() {
-    let config = options(&[]).unwrap().config;
+    let training = |flags: &[&str]| options(flags).unwrap().training.resolve(None).unwrap();
+    let config = training(&[]);
     assert_eq!((config.batch_size, config.micro_batch, config.val_split), (128, 32, 5000));
     assert_eq!(
         (config.schedule.base, config.schedule.shape),
         (0.001, common::train::schedule::Shape::Cosine)
     );
-    let flags = ["--model", "mlp", "--hidden", "8,4", "--optimizer", "sgd", "--val-split", "7"];
-    let config = options(&flags).unwrap().config;
-    assert_eq!(config.model, common::model::ModelSpec::Mlp { hidden: vec![8, 4] });
+    let config = training(&["--model", "mlp", "--hidden", "8,4", "--optimizer", "sgd", "--val-split", "7"]);
+    assert_eq!(config.model.short_name(), "mlp(8,4)");
     assert_eq!((config.schedule.base, config.val_split), (0.05, 7));
 }
 

@@ -1,7 +1,7 @@
 //! Who is on the other end of which connection, and what each has been sent. Decides nothing.
 
 use crate::net::outbox::{Outbox, Outgoing, SendError};
-use common::ids::{Incarnation, Rank};
+use common::ids::{Incarnation, ParamsId, Rank};
 use proto::message::CoordinatorMessage;
 use proto::parameters::EncodedParameters;
 use std::collections::BTreeMap;
@@ -16,8 +16,8 @@ pub(crate) struct Connection {
     pub(crate) rank: Option<Rank>,
     pub(crate) connection: u64,
     outbox: Outbox,
-    /// The parameters that it has.
-    version: Option<u64>,
+    /// The newest parameters that it was sent.
+    parameters: Option<ParamsId>,
     /// Pieces that it had when their round ended: as many answers may still come.
     late_answers: u32,
     /// An answer of its was of use.
@@ -58,7 +58,7 @@ impl Connections {
             rank: None,
             connection,
             outbox,
-            version: None,
+            parameters: None,
             late_answers: 0,
             has_helped: false,
             late: false,
@@ -118,8 +118,8 @@ impl Connections {
         parameters: &Arc<EncodedParameters>,
     ) -> Result<(), SendError> {
         match self.connections.get_mut(&to) {
-            Some(peer) if peer.version != Some(parameters.version()) => {
-                peer.version = Some(parameters.version());
+            Some(peer) if peer.parameters != Some(parameters.id()) => {
+                peer.parameters = Some(parameters.id());
                 peer.outbox.send(Outgoing::Parameters(Arc::clone(parameters)))
             }
             _ => Ok(()),

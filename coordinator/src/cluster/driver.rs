@@ -4,7 +4,7 @@
 //! adding and training. It decides how a run ends: complete, stopped by an operator, or failed. It never blocks but in
 //! waiting for its inbox, and that has a deadline.
 
-mod actions;
+pub(crate) mod actions;
 mod inspection;
 mod progress;
 mod rollback;
@@ -21,7 +21,7 @@ use crate::run::trainer::{Evaluated, Outcome, Trainer, Work};
 use crate::store::writer::Writer;
 use actions::WorkerLines;
 use common::checkpoint::Checkpoint;
-use common::ids::{Incarnation, Round};
+use common::ids::{Incarnation, ParamsId, Round, SetupId};
 use common::protocol::coordinator::{Coordinator, Event, Limits};
 use common::reduce::outliers::Peaks;
 use common::reduce::tree::Node;
@@ -40,6 +40,8 @@ use tokio::sync::mpsc;
 
 /// Inputs that are taken before deadlines are looked at again.
 const INPUTS_AT_ONCE: usize = 4 * INBOX;
+/// The number of the run's setup.
+pub(crate) const SETUP: SetupId = SetupId(0);
 /// What workers are told of a failed run. Why it failed, with its files and names, is for the operator.
 const RUN_FAILED: &str = "the run failed; the coordinator's log says why";
 /// Heartbeats within the time after which silence means death.
@@ -311,21 +313,21 @@ impl Driver {
     }
 
     /// The number of the parameters: higher than that of any before.
-    fn version(&self) -> u64 {
-        self.versions_before + self.trainer.step().0
+    fn params_id(&self) -> ParamsId {
+        ParamsId(self.versions_before + self.trainer.step().0)
     }
 
     fn grant(&mut self, to: Incarnation, node: Node) -> Result<(), SendError> {
-        let version = self.version();
+        let id = self.params_id();
         let parameters = match self.parameters.take() {
-            Some(parameters) if parameters.version() == version => parameters,
-            _ => Arc::new(EncodedParameters::new(version, self.trainer.params())),
+            Some(parameters) if parameters.id() == id => parameters,
+            _ => Arc::new(EncodedParameters::new(id, SETUP, self.trainer.params())),
         };
         let sent = self.connections.send_parameters(to, &parameters);
         self.parameters = Some(parameters);
         sent?;
         let Some(round) = &self.round else { return Ok(()) };
-        let piece = round.piece(node, version, &mut self.trainer);
+        let piece = round.piece(node, SETUP, id, &mut self.trainer);
         self.connections.send(to, CoordinatorMessage::Piece(piece))
     }
 

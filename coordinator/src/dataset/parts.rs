@@ -4,8 +4,9 @@
 //! header may announce [`PART_BYTES_MAX`] at most, and what was read becomes the samples where it lies.
 
 use super::{Dataset, DatasetError};
-use common::data::idx::{self, IdxError, Kind};
-use common::data::samples::{Samples, SamplesError};
+use common::data::idx::{self, Kind};
+use common::data::samples::Samples;
+use common::data::spec::CLASSES_MIN;
 use common::train::config::hex;
 use flate2::bufread::MultiGzDecoder;
 use host::files::{Links, open_regular};
@@ -115,25 +116,39 @@ pub(super) fn assemble(
     mut get: impl FnMut(Part) -> Result<Content, DatasetError>,
 ) -> Result<Dataset, DatasetError> {
     let mut hash = Sha256::new();
-    let mut half = |images, labels| {
-        let (images, labels) = (get(images)?, get(labels)?);
-        hash.update(&images.1);
-        hash.update(&labels.1);
-        pair(images, labels)
+    let mut hashed = |part| {
+        let content = get(part)?;
+        hash.update(&content.1);
+        Ok(content)
     };
     let [train_images, train_labels, test_images, test_labels] = PARTS;
-    let train = half(train_images, train_labels)?;
-    let test = half(test_images, test_labels)?;
+    let train = (hashed(train_images)?, hashed(train_labels)?);
+    let test = (hashed(test_images)?, hashed(test_labels)?);
+    let classes = classes(&train.1.1).max(classes(&test.1.1));
+    let path = test.0.0.clone();
+    let (train, test) = (pair(train.0, train.1, classes)?, pair(test.0, test.1, classes)?);
+    let (of_train, of_test) = (train.spec(), test.spec());
+    if of_train != of_test {
+        return Err(DatasetError::Forms { path, train: of_train, test: of_test });
+    }
     Ok(Dataset { name, digest: hex(&hash.finalize()), train, test, note: None })
 }
 
-fn pair((images, pixels): Content, (labels, classes): Content) -> Result<Samples, DatasetError> {
-    let samples = idx::parse(pixels, classes).map_err(|source| match source {
-        IdxError::Samples(SamplesError::Label { index, label }) => {
-            let offset = idx::header_bytes(Kind::Labels) + index;
-            DatasetError::Label { path: labels, offset, label }
-        }
-        source => DatasetError::Pair { images: images.clone(), labels, source },
+/// As many classes as the labels of a file have, counted from 0.
+fn classes(labels: &[u8]) -> usize {
+    let labels = labels.get(idx::header_bytes(Kind::Labels)..).unwrap_or_default();
+    labels.iter().max().map_or(0, |&label| usize::from(label) + 1).max(CLASSES_MIN)
+}
+
+fn pair(
+    (images, pixels): Content,
+    (labels, bytes): Content,
+    classes: usize,
+) -> Result<Samples, DatasetError> {
+    let samples = idx::parse(pixels, bytes, classes).map_err(|source| DatasetError::Pair {
+        images: images.clone(),
+        labels,
+        source,
     })?;
     if samples.is_empty() { Err(DatasetError::Empty(images)) } else { Ok(samples) }
 }

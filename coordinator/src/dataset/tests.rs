@@ -2,8 +2,8 @@ use super::download::tests::server::{Reply, Server};
 use super::download::tests::{PATIENT, gzip, mirrors, names};
 use super::parts::{PART_BYTES_MAX, PARTS};
 use super::*;
+use common::data::digits::{PIXELS, SPEC};
 use common::data::idx;
-use common::data::samples::CLASSES;
 use common::train::config::hex;
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -13,7 +13,8 @@ use std::io::Write;
 fn contents(train: u8, test: u8) -> [Vec<u8>; 4] {
     let samples = |count: u8| {
         let pixels = (0..count).flat_map(|index| vec![index; PIXELS]).collect();
-        idx::encode(&Samples::new(pixels, (0..count).map(|index| index % CLASSES as u8).collect()).unwrap())
+        let labels = (0..count).map(|index| u16::from(index) % SPEC.classes() as u16).collect();
+        idx::encode(&Samples::new(SPEC, pixels, labels).unwrap())
     };
     let ((train_images, train_labels), (test_images, test_labels)) = (samples(train), samples(test));
     [train_images, train_labels, test_images, test_labels]
@@ -104,7 +105,7 @@ fn a_file_of_another_kind_is_refused_by_its_header() {
         matches!(error, DatasetError::Header { source: IdxError::Magic { got: 0x0903, .. }, .. }),
         "{error}"
     );
-    let error = error_of_images(|bytes| bytes[11] = 27);
+    let error = error_of_images(|bytes| bytes[10] = 27);
     assert!(matches!(error, DatasetError::Header { source: IdxError::Size { .. }, .. }), "{error}");
     let error = error_with(0, &[]);
     assert!(matches!(error, DatasetError::Header { source: IdxError::Header { got: 0, .. }, .. }), "{error}");
@@ -132,11 +133,24 @@ fn images_need_as_many_labels() {
 }
 
 #[test]
-fn a_label_that_is_no_class_is_named_with_its_offset() {
-    let mut labels = contents(3, 2)[1].clone();
-    labels[9] = 10;
-    let error = error_with(1, &labels);
-    assert!(matches!(error, DatasetError::Label { offset: 9, label: 10, .. }), "{error}");
+fn a_folder_has_the_form_and_the_classes_of_its_files() {
+    let [_, mut labels, ..] = contents(3, 2);
+    labels[9] = 250;
+    let folder = folder_of(&contents(3, 2));
+    fs::write(folder.path().join(PARTS[1].name), labels).unwrap();
+    let spec = parts::load(folder.path()).unwrap().train.spec();
+    assert_eq!((spec.height(), spec.width(), spec.channels(), spec.classes()), (28, 28, 1, 251));
+}
+
+#[test]
+fn test_images_of_another_size_are_refused() {
+    let small = DataSpec::new(8, 9, 1, 3).unwrap();
+    let (images, labels) = idx::encode(&Samples::new(small, vec![0; 72], vec![1]).unwrap());
+    let [train_images, train_labels, ..] = contents(3, 2);
+    let folder = folder_of(&[train_images, train_labels, images, labels]);
+    let error = parts::load(folder.path()).unwrap_err();
+    assert!(matches!(error, DatasetError::Forms { .. }), "{error}");
+    assert!(error.to_string().contains("8x9x1"), "{error}");
 }
 
 #[test]

@@ -196,7 +196,7 @@ fn piece_of(outgoing: &Outgoing) -> Option<&Piece> {
 
 fn bytes_of(outgoing: &Outgoing) -> usize {
     let samples = piece_of(outgoing).into_iter().flat_map(|piece| &piece.leaves);
-    samples.map(|samples| samples.pixels().len() + samples.labels().len()).sum()
+    samples.map(|samples| samples.pixels().len() + size_of_val(samples.labels())).sum()
 }
 
 #[cfg(test)]

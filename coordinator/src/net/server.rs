@@ -11,15 +11,13 @@ use crate::net::outbox::{self, Outbox, Outgoing, Queue};
 use crate::net::pending::{self, Presence};
 use crate::net::same_user;
 use crate::net::shared_memory::{self, SharedChannel, Slots};
-use common::ids::Round;
-use common::reduce::precision::Precision;
-use common::reduce::tree::Node;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 use host::shared_memory::{Address, View};
 use host::trace::{self, Track};
-use proto::inbound::WorkerDecoder;
+use proto::inbound::{Announced, WorkerDecoder};
 use proto::message::{CoordinatorMessage, Hello, Sharing, WorkerMessage};
+use proto::setup::Setups;
 use proto::tensor::CHUNK_VALUES;
 use proto::values::Buffers;
 use proto::wire::cluster_server::{Cluster, ClusterServer};
@@ -60,8 +58,7 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 pub(crate) async fn serve(
     listeners: Listeners,
     reserved: BTreeSet<String>,
-    elements: usize,
-    precision: Precision,
+    setups: Setups,
     inbox: mpsc::Sender<Input>,
     limits: Limits,
     until: watch::Receiver<()>,
@@ -69,8 +66,7 @@ pub(crate) async fn serve(
     let limits = Arc::new(limits);
     let service = Service {
         limits: Arc::clone(&limits),
-        elements,
-        precision,
+        setups,
         reserved: Arc::new(if listeners.short.is_some() { reserved } else { BTreeSet::new() }),
         buffers: Buffers::default(),
         slots: Arc::new(Slots::new()),
@@ -119,10 +115,7 @@ fn router(service: Service) -> Router {
 #[derive(Clone)]
 struct Service {
     limits: Arc<Limits>,
-    /// Parameters of the model: the size of a gradient.
-    elements: usize,
-    /// Of a gradient's values.
-    precision: Precision,
+    setups: Setups,
     /// Names that its workers can't have.
     reserved: Arc<BTreeSet<String>>,
     /// Of all connections' gradients.
@@ -148,8 +141,7 @@ impl Cluster for Service {
         let reader = Reader {
             connection,
             reserved: Arc::clone(&self.reserved),
-            decoder: WorkerDecoder::new(self.elements, self.precision, self.buffers.clone()),
-            gradient_bytes: self.elements * size_of::<f32>(),
+            decoder: WorkerDecoder::new(self.setups.clone(), self.buffers.clone()),
             wire: request.into_inner(),
             inbox: self.inbox.clone(),
             sharing: presence
@@ -162,9 +154,10 @@ impl Cluster for Service {
         let outbox = Outbox::new(Arc::clone(&queue), Arc::clone(&presence), open);
         // Ends with the peer's stream or with the outbox, which the driver owns from the hello on.
         tokio::spawn(reader.run(outbox, closed));
-        let chunks = self.elements.div_ceil(CHUNK_VALUES);
+        let setups = self.setups.clone();
         let row = Track::new(&format!("connection {connection}, out"));
         let wire = outbox::stream(queue).flat_map(move |item| {
+            let chunks = setups.elements_max().div_ceil(CHUNK_VALUES);
             presence.earn((chunks + FRAMES_IN_ANSWER) as u32);
             // Dropped when HTTP/2 has taken all of it.
             let sending = row.span("send");
@@ -189,8 +182,6 @@ struct Reader {
     connection: u64,
     reserved: Arc<BTreeSet<String>>,
     decoder: WorkerDecoder,
-    /// In memory.
-    gradient_bytes: usize,
     wire: Streaming<FromWorker>,
     inbox: mpsc::Sender<Input>,
     /// With which process, for a worker of this machine.
@@ -268,8 +259,8 @@ impl Reader {
         loop {
             let input = match self.wire.message().await {
                 Ok(Some(wire)) => match self.decode(wire) {
-                    Ok(None) if let Some((round, node)) = self.decoder.announced() => {
-                        self.wait_for_room(round, node).await;
+                    Ok(None) if let Some(gradient) = self.decoder.announced() => {
+                        self.wait_for_room(gradient).await;
                         continue;
                     }
                     Ok(Some(_)) if let Err(excess) = self.presence.spend_message() => {
@@ -311,8 +302,8 @@ impl Reader {
     }
 
     /// Reads no further until there is room for the gradient that comes next; meanwhile its sender counts as alive.
-    async fn wait_for_room(&self, round: Round, node: Node) {
-        if self.gradient_bytes < ANNOUNCED_BYTES {
+    async fn wait_for_room(&self, Announced { round, node, bytes }: Announced) {
+        if bytes < ANNOUNCED_BYTES {
             return;
         }
         let connection = self.connection;

@@ -5,6 +5,7 @@
 //! stream. What arrives is opened in the reader's task (`server.rs`).
 
 use crate::net::outbox::Outgoing;
+use common::ids::ParamsId;
 use host::shared_memory::{Address, Lease, Memory};
 use proto::message::Sharing;
 use proto::outbound;
@@ -19,8 +20,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(crate) struct Slots {
     /// `None` where the system has none.
     memory: Option<Memory>,
-    /// Of the newest parameters: their version, and where they lie; nowhere if no place was free.
-    newest: Mutex<Option<(u64, Option<Lease>)>>,
+    /// Number of the newest parameters, and where they lie; nowhere if no place was free.
+    newest: Mutex<Option<(ParamsId, Option<Lease>)>>,
 }
 
 /// One stream's part of it.
@@ -47,14 +48,14 @@ impl Slots {
     fn place(&self, parameters: &EncodedParameters) -> Option<Lease> {
         let mut newest = lock(&self.newest);
         match &*newest {
-            Some((version, lease)) if *version == parameters.version() => lease.clone(),
+            Some((id, lease)) if *id == parameters.id() => lease.clone(),
             // A worker comes to these so late that newer ones may lie where they did.
-            Some((version, _)) if *version > parameters.version() => None,
+            Some((id, _)) if *id > parameters.id() => None,
             _ => {
                 // Its place may be the one that is free now.
                 *newest = None;
                 let lease = self.memory.as_ref()?.lease(parameters.bytes());
-                *newest = Some((parameters.version(), lease.clone()));
+                *newest = Some((parameters.id(), lease.clone()));
                 lease
             }
         }
@@ -105,12 +106,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use common::ids::SetupId;
     use proto::wire::chunk::Place;
     use proto::wire::from_coordinator::Message;
 
-    /// Whether the parameters of that version go through shared memory.
-    fn is_placed(channel: &SharedChannel, version: u64) -> bool {
-        are_placed(channel, &Arc::new(EncodedParameters::new(version, Arc::new(vec![1.0; 4]))))
+    fn parameters(id: u64) -> Arc<EncodedParameters> {
+        Arc::new(EncodedParameters::new(ParamsId(id), SetupId(0), Arc::new(vec![1.0; 4])))
+    }
+
+    /// Whether the parameters of that number go through shared memory.
+    fn is_placed(channel: &SharedChannel, id: u64) -> bool {
+        are_placed(channel, &parameters(id))
     }
 
     fn are_placed(channel: &SharedChannel, parameters: &Arc<EncodedParameters>) -> bool {
@@ -137,7 +143,7 @@ mod tests {
         let slots = Arc::new(Slots::new());
         let [prompt, late] = [(); 2].map(|()| SharedChannel::new(Arc::clone(&slots)));
         [&prompt, &late].into_iter().for_each(SharedChannel::open);
-        let old = Arc::new(EncodedParameters::new(1, Arc::new(vec![1.0; 4])));
+        let old = parameters(1);
         assert!(are_placed(&prompt, &old));
         prompt.release();
         assert!(is_placed(&prompt, 2) && is_placed(&prompt, 3), "both places are taken anew");

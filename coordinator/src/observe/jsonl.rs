@@ -7,7 +7,6 @@
 //! A file is never emptied: a new one takes its place. It does not decide what is recorded when. A number that isn't finite becomes `null`: JSON has no other word for it.
 
 use super::StepView;
-use common::data::samples::CLASSES;
 use common::ids::{Epoch, Step};
 use common::train::metrics::{ClassQuality, Confusion};
 use host::files::{FileError, Kind, Links, open_regular, open_to_append};
@@ -107,7 +106,7 @@ impl Evaluation {
             macro_precision: mean.precision,
             macro_recall: mean.recall,
             macro_f1: mean.f1,
-            per_class: (0..CLASSES).map(|class| confusion.class(class)).collect(),
+            per_class: (0..confusion.classes()).map(|class| confusion.class(class)).collect(),
             confusion,
         }
     }

@@ -1,10 +1,16 @@
 //! An evaluation as aligned plain text that fits 80 columns up to a million samples.
 //!
-//! It returns text and prints nothing; where it goes is the caller's choice.
+//! Of many classes it shows the worst, and instead of a wide matrix the most frequent mistakes. It returns text and prints nothing; where it goes is the caller's choice.
 
-use common::data::samples::CLASSES;
 use common::train::metrics::{ClassQuality, Confusion};
 use std::fmt::{self, Display, Write};
+
+/// Width of a terminal that nobody has widened.
+const COLUMNS: usize = 80;
+/// Most classes whose quality is shown: two screens.
+const CLASSES_SHOWN: usize = 40;
+/// Most mistakes that are shown where there is no matrix.
+const MISTAKES_SHOWN: usize = 20;
 
 /// Overall numbers, quality per class and the confusion matrix; the last line ends in a newline.
 ///
@@ -33,33 +39,57 @@ impl Display for Table<'_> {
 }
 
 fn qualities(f: &mut fmt::Formatter<'_>, confusion: &Confusion) -> fmt::Result {
+    let mut classes: Vec<(usize, ClassQuality)> =
+        (0..confusion.classes()).map(|class| (class, confusion.class(class))).collect();
+    if classes.len() > CLASSES_SHOWN {
+        // Equal ones stay in the order of their numbers.
+        classes.sort_by(|(_, a), (_, b)| a.f1.total_cmp(&b.f1));
+        classes.truncate(CLASSES_SHOWN);
+        writeln!(f, "the {CLASSES_SHOWN} classes of {} with the lowest f1", confusion.classes())?;
+    }
     writeln!(f, "class  precision  recall      f1  support")?;
     let mut line = |name: &dyn Display, quality: ClassQuality| {
         let ClassQuality { precision, recall, f1, support } = quality;
         writeln!(f, "{name:>5}  {precision:9.4}  {recall:.4}  {f1:.4}  {support:7}")
     };
-    for class in 0..CLASSES {
-        line(&class, confusion.class(class))?;
+    for (class, quality) in classes {
+        line(&class, quality)?;
     }
     line(&"macro", confusion.macro_average())
 }
 
 fn matrix(f: &mut fmt::Formatter<'_>, confusion: &Confusion) -> fmt::Result {
-    let largest = confusion.counts.as_flattened().iter().max().copied().unwrap_or(0);
+    let largest = confusion.sparse().map(|(_, count)| count).max().unwrap_or(0);
     let width = largest.to_string().len().max(4) + 1;
+    if 5 + width * confusion.classes() > COLUMNS {
+        return mistakes(f, confusion);
+    }
     writeln!(f, "confusion (row: true class, column: predicted class, dot: none)")?;
     write!(f, "{:5}", "")?;
-    for class in 0..CLASSES {
+    for class in 0..confusion.classes() {
         write!(f, "{class:width$}")?;
     }
-    for (class, row) in confusion.counts.iter().enumerate() {
+    for class in 0..confusion.classes() {
         write!(f, "\n{class:5}")?;
-        for count in row {
+        for count in confusion.row(class) {
             // Dots leave the eye to the mistakes.
             if *count == 0 { write!(f, "{:>width$}", ".")? } else { write!(f, "{count:width$}")? }
         }
     }
     f.write_char('\n')
+}
+
+/// The most frequent mistakes, where the matrix is too wide.
+fn mistakes(f: &mut fmt::Formatter<'_>, confusion: &Confusion) -> fmt::Result {
+    let pair = |cell: u32| (cell as usize / confusion.classes(), cell as usize % confusion.classes());
+    let mut mistakes: Vec<_> = confusion.sparse().map(|(cell, count)| (pair(cell), count)).collect();
+    mistakes.retain(|((label, prediction), _)| label != prediction);
+    mistakes.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+    writeln!(f, "most frequent mistakes (true class, predicted class, times)")?;
+    for ((label, prediction), count) in mistakes.into_iter().take(MISTAKES_SHOWN) {
+        writeln!(f, "{label:5} {prediction:5} {count:7}")?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -68,13 +98,10 @@ mod tests {
 
     #[test]
     fn the_table_is_aligned_and_complete() {
-        let mut confusion = Confusion::default();
-        for (class, row) in confusion.counts.iter_mut().enumerate() {
-            row[class] = 90 + class as u64;
-        }
-        confusion.counts[4][9] = 7;
-        confusion.counts[9][4] = 12;
-        confusion.counts[0] = [0; 10];
+        let mut confusion = Confusion::new(10);
+        (1..10).for_each(|class| confusion.count(class, class, 90 + u64::from(class)));
+        confusion.count(4, 9, 7);
+        confusion.count(9, 4, 12);
         assert_eq!(evaluation_table("validation", &confusion, 0.123_46), EXPECTED);
     }
 
@@ -111,11 +138,23 @@ confusion (row: true class, column: predicted class, dot: none)
 
     #[test]
     fn up_to_a_million_samples_no_line_is_wider_than_a_terminal() {
-        let mut confusion = Confusion::default();
-        confusion.counts[3][3] = 999_999;
-        confusion.counts[3][4] = 1;
-        let table = evaluation_table("validation", &confusion, 123.456);
-        let widest = table.lines().map(str::len).max().unwrap();
-        assert!(widest <= 80, "{widest} columns:\n{table}");
+        for classes in [2, 10, 11, 40, 1000] {
+            let mut confusion = Confusion::new(classes);
+            confusion.count(1, 1, 999_999);
+            confusion.count(1, 0, 1);
+            let table = evaluation_table("validation", &confusion, 123.456);
+            let widest = table.lines().map(str::len).max().unwrap();
+            assert!(widest <= COLUMNS, "{widest} columns:\n{table}");
+            assert!(table.lines().count() < 70, "{table}");
+        }
+    }
+
+    #[test]
+    fn of_many_classes_the_worst_and_the_mistakes_are_shown() {
+        let mut confusion = Confusion::new(300);
+        (0..300).for_each(|class| confusion.count(class, class, 10));
+        confusion.count(299, 7, 5);
+        let table = evaluation_table("test", &confusion, 1.0);
+        assert!(table.contains("\n  299   ") && table.contains("\n  299     7       5\n"), "{table}");
     }
 }

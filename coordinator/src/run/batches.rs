@@ -6,11 +6,11 @@
 
 use crate::run::trainer::Work;
 use common::data::sampler::{Plan, Position, Split, leaf_of, leaves_of};
-use common::data::samples::{PIXELS, Samples};
+use common::data::samples::Samples;
 use common::ids::{Epoch, Leaf, Step};
-use common::train::config::RunConfig;
+use common::train::config::{RunConfig, TrainingConfig};
 
-/// Of what is gathered ahead, at most: a step of 10,000 images.
+/// Of what is gathered ahead, at most: a step of 10,000 small images.
 const AHEAD_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// The data, and how rounds are cut from it.
@@ -29,10 +29,11 @@ pub(crate) struct Leaves {
 
 impl Leaves {
     pub(crate) fn new(config: &RunConfig, train: Samples, test: Samples) -> Self {
+        let TrainingConfig { val_split, batch_size, micro_batch, seed, .. } = *config.training();
         Self {
-            plan: Plan::new(config.train_samples(), config.batch_size, config.micro_batch, config.seed),
-            split: Split::draw(config.samples, config.val_split, config.seed),
-            micro_batch: config.micro_batch,
+            plan: Plan::new(config.train_samples(), batch_size, micro_batch, seed),
+            split: Split::draw(config.data().samples, val_split, seed),
+            micro_batch,
             train,
             test,
             order: None,
@@ -103,7 +104,7 @@ impl Leaves {
         }
         let at = usize::from(self.gathered[1].0 == step);
         let next = self.gathered[at].1.len();
-        let bytes = (next + 1) * self.micro_batch as usize * PIXELS;
+        let bytes = (next + 1) * self.micro_batch as usize * self.train.spec().image_bytes();
         if next >= self.plan.leaves(step) as usize || bytes > AHEAD_BYTES_MAX {
             return false;
         }

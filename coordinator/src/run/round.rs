@@ -3,7 +3,7 @@
 //! The last addition of gradients is left to the optimizer, which makes it on its way.
 
 use crate::run::trainer::{Trainer, Work};
-use common::ids::{Leaf, Round};
+use common::ids::{Leaf, ParamsId, Round, SetupId};
 use common::reduce::tree::{Node, Reduction, Tree};
 use common::train::metrics::Totals;
 use proto::message::{Answer, AnswerBody, Piece};
@@ -92,9 +92,16 @@ impl RoundInProgress {
     }
 
     /// A piece with its samples.
-    pub(crate) fn piece(&self, node: Node, version: u64, trainer: &mut Trainer) -> Piece {
+    pub(crate) fn piece(
+        &self,
+        node: Node,
+        setup: SetupId,
+        parameters: ParamsId,
+        trainer: &mut Trainer,
+    ) -> Piece {
         let leaves = self.tree.leaves_below(node).map(|leaf| trainer.leaf(self.work, Leaf(leaf))).collect();
-        Piece { round: self.number, task: self.work.task(), version, tree: self.tree, node, leaves }
+        let task = self.work.task();
+        Piece { round: self.number, task, setup, parameters, tree: self.tree, node, leaves }
     }
 
     /// What it was for, and the sum, once complete.
@@ -118,6 +125,7 @@ mod tests {
     fn answer(leaf: u32) -> Answer {
         Answer {
             incarnation: Incarnation(1),
+            setup: SetupId(0),
             round: Round(1),
             node: Node::leaf(leaf),
             totals: Totals { samples: 1, ..Totals::default() },

@@ -138,12 +138,13 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// A run from its beginning. `config` is valid and belongs to these samples.
+    /// A run from its beginning. `config` belongs to these samples.
     #[must_use]
     pub fn start(config: RunConfig, train: Samples, test: Samples) -> Self {
-        let layout = config.model.layout();
-        let params = Arc::new(config.init.draw(&layout, config.seed));
-        let optimizer = Optimizer::new(config.optimizer, layout.len());
+        let layout = config.model().layout().clone();
+        let training = config.training();
+        let params = Arc::new(training.init.draw(&layout, training.seed));
+        let optimizer = Optimizer::new(training.optimizer, layout.len());
         Self {
             leaves: Leaves::new(&config, train, test),
             config,
@@ -176,15 +177,17 @@ impl Trainer {
     /// # Errors
     /// When the checkpoint does not fit the configuration.
     pub fn go_back(&mut self, saved: Option<Verified>) -> Result<(), TrainError> {
-        self.params = Arc::new(self.config.init.draw(&self.layout, self.config.seed));
-        self.optimizer = Optimizer::new(self.config.optimizer, self.layout.len());
+        let training = self.config.training();
+        self.params = Arc::new(training.init.draw(&self.layout, training.seed));
+        self.optimizer = Optimizer::new(training.optimizer, self.layout.len());
         self.position = BEGINNING;
         self.tested = false;
         saved.map_or(Ok(()), |saved| self.restore(saved))
     }
 
     fn restore(&mut self, saved: Verified) -> Result<(), TrainError> {
-        let slots = self.config.optimizer.slots();
+        let spec = self.config.training().optimizer;
+        let slots = spec.slots();
         let Checkpoint { position, params, slots, .. } = saved.decode(&self.layout, slots)?;
         let step = position.step;
         let cut = self.leaves.position(step);
@@ -192,7 +195,7 @@ impl Trainer {
         if expected != got {
             return Err(TrainError::Position { step, expected, got });
         }
-        self.optimizer = Optimizer::restore(self.config.optimizer, self.layout.len(), step.0, slots)?;
+        self.optimizer = Optimizer::restore(spec, self.layout.len(), step.0, slots)?;
         self.params = Arc::new(params);
         self.position = position;
         Ok(())
@@ -335,11 +338,11 @@ impl Trainer {
         let sum = GradientSum {
             left: &mut left,
             right: right.as_deref(),
-            precision: self.config.wire_dtype,
+            precision: self.config.training().wire_dtype,
             samples: batch.samples as f32,
         };
-        let (clip, threads) = (self.config.clip_grad_norm, self.threads);
-        let learning_rate = self.config.schedule.rate(step.0, self.config.length());
+        let (clip, threads) = (self.config.training().clip_grad_norm, self.threads);
+        let learning_rate = self.config.training().schedule.rate(step.0, self.config.length());
         let params = Arc::make_mut(&mut self.params);
         let optim::Stepped { grad_norm, non_finite } =
             self.optimizer.step(params, sum, clip, learning_rate, threads);

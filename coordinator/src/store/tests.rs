@@ -4,15 +4,38 @@ mod model;
 use super::writer::{Done, Writer, Written};
 use super::*;
 use common::checkpoint::{Best, Position};
+use common::data::digits::SPEC;
 use common::ids::Epoch;
-use common::model::ModelSpec;
+use common::model::params::Init;
+use common::reduce::precision::Precision;
+use common::train::config::DataIdentity;
 use common::train::metrics::Totals;
+use common::train::optim::OptimizerSpec;
+use common::train::schedule::{Schedule, Shape};
 use std::fs;
 use std::sync::mpsc;
 use std::time::Duration;
 
+fn config() -> RunConfig {
+    let training = TrainingConfig {
+        val_split: 10,
+        model: "mlp(1)".parse().unwrap(),
+        init: Init::He,
+        seed: 1,
+        batch_size: 10,
+        micro_batch: 5,
+        epochs: 1,
+        optimizer: OptimizerSpec::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0 },
+        schedule: Schedule { base: 0.1, shape: Shape::Constant, warmup_steps: 0 },
+        clip_grad_norm: None,
+        wire_dtype: Precision::F32,
+    };
+    let data = DataIdentity { name: "digits".into(), digest: "00".into(), samples: 100, spec: SPEC };
+    RunConfig::new(training, data).unwrap()
+}
+
 fn layout() -> Layout {
-    ModelSpec::Mlp { hidden: vec![1] }.layout()
+    config().model().layout().clone()
 }
 
 fn checkpoint(step: u64) -> Checkpoint {
@@ -26,7 +49,7 @@ fn checkpoint(step: u64) -> Checkpoint {
             validation: None,
             best: None,
         },
-        config: [("seed".to_owned(), "1".to_owned())].into(),
+        config: config().fields(),
         numerics: None,
         params: values.clone(),
         slots: vec![("momentum_buffer".to_owned(), values)],
@@ -34,8 +57,7 @@ fn checkpoint(step: u64) -> Checkpoint {
 }
 
 fn expected() -> Expected {
-    let config = [("seed".to_owned(), "1".to_owned())].into();
-    Expected::new(config, &layout(), &["momentum_buffer"])
+    Expected::of(config().training())
 }
 
 fn newest(root: &Path) -> (Option<Checkpoint>, Vec<String>) {
@@ -165,6 +187,25 @@ fn a_checkpoint_of_another_configuration_is_refused_unread() {
     let error = store.newest(&expected()).unwrap_err();
     assert!(matches!(&error, StoreError::Different { path: of, .. } if *of == path), "{error}");
     assert!(error.to_string().contains("seed: saved \\u001b[31m2, now 1"), "{error}");
+}
+
+#[test]
+fn a_configuration_that_can_not_be_run_is_refused_before_its_files_are_read() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open(root.path(), 3).unwrap();
+    let refused = |name: &str, value: &str| {
+        let mut other = checkpoint(2);
+        other.config.insert(name.to_owned(), value.to_owned());
+        let path = store.save(&other, &layout()).unwrap();
+        fs::write(path.join(MODEL_FILE), "").unwrap();
+        load(&path, &Expected::any()).unwrap_err().to_string()
+    };
+    let error = refused("model", "flatten dense(65536) dense(65536) dense");
+    assert!(error.contains("more than 268435456 parameters"), "{error}");
+    let error = refused("data_spec", "0x28x1, 10 classes");
+    assert!(error.contains("data_spec is") && error.contains("height"), "{error}");
+    let error = refused("seed", "\x1b[31mred");
+    assert!(error.contains("seed is") && !error.contains('\x1b'), "{error}");
 }
 
 #[test]

@@ -16,7 +16,7 @@
 mod measured;
 
 use clap::Parser;
-use common::data::samples::PIXELS;
+use common::data::digits::PIXELS;
 use coordinator::cli::Flags;
 use coordinator::observe::console::Console;
 use coordinator::run::{Listen, Options};

@@ -85,7 +85,7 @@ impl Meter {
             Seen::Answered => self.answers += 1,
             Seen::Parameters(version) => {
                 let due = if self.looks.is_empty() { self.first } else { self.last };
-                if version == due && self.looks.len() < 2 {
+                if version.0 == due && self.looks.len() < 2 {
                     self.looks.push(self.look());
                 }
             }

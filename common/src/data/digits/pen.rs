@@ -1,7 +1,7 @@
 //! Ink on 28x28 pixels: strokes with soft edges, then blur and noise.
 
 use super::glyph::Point;
-use crate::data::samples::{PIXELS, SIDE};
+use super::{PIXELS, SIDE};
 use crate::rng::Stream;
 
 /// A page; each value is ink in [0, 1].

@@ -1,13 +1,15 @@
 //! What the driver does for each of the machine's actions. Decides nothing but words.
 
-use super::{Driver, HEARTBEATS_PER_TIMEOUT};
+use super::{Driver, HEARTBEATS_PER_TIMEOUT, SETUP};
 use crate::RunError;
 use crate::net::token_bucket::Lines;
 use common::ids::{Incarnation, Round};
 use common::protocol::coordinator::{Action, Cause, Event, OtherArithmetic, Purpose, QUARANTINE_AFTER};
 use common::reduce::tree::Node;
+use common::train::config::RunConfig;
 use host::trace;
 use proto::message::{Answer, CoordinatorMessage, Spare, Welcome};
+use proto::setup::Setup;
 use std::time::Instant;
 use tracing::{debug, info, warn};
 
@@ -30,6 +32,11 @@ impl Default for WorkerLines {
         let lines = |[per_second, most]: [u32; 2]| Lines::new(per_second, most);
         Self { joined: lines(WORKER_LINES), dropped: lines(WORKER_LINES), refused: lines(REFUSAL_LINES) }
     }
+}
+
+/// What workers must know of a run.
+pub(crate) fn setup_of(config: &RunConfig) -> Setup {
+    Setup { id: SETUP, model: config.model().clone(), precision: config.training().wire_dtype }
 }
 
 impl Driver {
@@ -111,13 +118,11 @@ impl Driver {
                     run_id: self.rules.run_id.clone(),
                     heartbeat_ms,
                     timeout_ms,
-                    model: self.trainer.config().model.clone(),
-                    precision: self.trainer.config().wire_dtype,
                 });
-                self.connections
-                    .send(incarnation, welcome)
-                    .err()
-                    .map(|why| Event::Gone(incarnation, why.to_string()))
+                let setup = CoordinatorMessage::Setup(setup_of(self.trainer.config()));
+                let sent = self.connections.send(incarnation, welcome);
+                let sent = sent.and_then(|()| self.connections.send(incarnation, setup));
+                sent.err().map(|why| Event::Gone(incarnation, why.to_string()))
             }
             Action::Spare { connection, incarnation, ahead } => {
                 let name = self.connections.keep(connection, incarnation)?;

@@ -9,11 +9,11 @@ use crate::RunError;
 use crate::observe::jsonl::{RunEvent, RunView};
 use crate::store::writer::{LookBack, LookedBack};
 use crate::store::{Expected, StoreError};
-use common::checkpoint::difference;
 use common::ids::{Incarnation, Instance, Step};
 use common::protocol::coordinator::Event;
 use common::reduce::outliers::Peaks;
 use common::reduce::tree::Node;
+use common::train::config::difference;
 use std::collections::BTreeMap;
 use tracing::warn;
 
@@ -73,7 +73,7 @@ impl Driver {
             "worker miscomputes: {first} and {second} agree on other bits; the round begins anew without it"
         );
         let goes_back = self.rules.audit_rollback && joined < step;
-        let expected = Expected::of(self.trainer.config());
+        let expected = Expected::of(self.trainer.config().training());
         self.writer.look_back(LookBack { expected, until: joined, goes_back });
         if !goes_back {
             return self.prepare();

@@ -1,27 +1,37 @@
 //! What waits for a worker stays small whatever it does.
 
 use super::*;
+use common::data::digits::{PIXELS, SPEC};
 use common::data::samples::Samples;
-use common::ids::Round;
+use common::ids::{ParamsId, Round, SetupId};
 use common::reduce::tree::{Node, Tree};
 use futures_util::{FutureExt, StreamExt};
 use proto::message::Task;
 
-fn parameters(version: u64) -> Outgoing {
-    Outgoing::Parameters(Arc::new(EncodedParameters::new(version, Arc::new(vec![0.0; 4]))))
+/// Bytes of an image and its label.
+const SAMPLE_BYTES: usize = PIXELS + size_of::<u16>();
+
+fn parameters(id: u64) -> Outgoing {
+    Outgoing::Parameters(Arc::new(EncodedParameters::new(ParamsId(id), SetupId(0), Arc::new(vec![0.0; 4]))))
 }
 
 fn piece(round: u64, images: usize) -> Outgoing {
-    let samples = Samples::new(vec![0; images * 784], vec![0; images]).unwrap();
-    let (round, task, version) = (Round(round), Task::Train, round);
-    let (tree, node, leaves) = (Tree::new(1), Node::leaf(0), vec![samples]);
-    Outgoing::Message(CoordinatorMessage::Piece(Piece { round, task, version, tree, node, leaves }))
+    let samples = Samples::new(SPEC, vec![0; images * PIXELS], vec![0; images]).unwrap();
+    Outgoing::Message(CoordinatorMessage::Piece(Piece {
+        round: Round(round),
+        task: Task::Train,
+        setup: SetupId(0),
+        parameters: ParamsId(round),
+        tree: Tree::new(1),
+        node: Node::leaf(0),
+        leaves: vec![samples],
+    }))
 }
 
 /// What waits, in short.
 fn waiting(queue: &Queue) -> Vec<String> {
     let short = |outgoing: &Outgoing| match outgoing {
-        Outgoing::Parameters(parameters) => format!("parameters {}", parameters.version()),
+        Outgoing::Parameters(parameters) => format!("parameters {}", parameters.id()),
         Outgoing::Message(CoordinatorMessage::Piece(piece)) => format!("piece of {}", piece.round),
         Outgoing::Message(_) => "message".to_owned(),
     };
@@ -42,7 +52,7 @@ fn newer_parameters_replace_older_ones_and_their_pieces() {
         queue.push(Outgoing::Message(CoordinatorMessage::Heartbeat)).unwrap();
     }
     assert_eq!(waiting(&queue), ["parameters 100", "piece of 100", "piece of 100"]);
-    assert_eq!(queue.lock().bytes, 3 * 785);
+    assert_eq!(queue.lock().bytes, 3 * SAMPLE_BYTES);
 }
 
 #[test]
@@ -58,7 +68,7 @@ fn too_many_messages_or_bytes_are_an_error() {
     (0..OUTBOX_MESSAGES).for_each(|_| queue.push(message()).unwrap());
     assert_eq!(queue.push(message()), Err(SendError::Full));
     let queue = Queue::default();
-    let half = OUTBOX_BYTES_MAX / 785 / 2 + 1;
+    let half = OUTBOX_BYTES_MAX / SAMPLE_BYTES / 2 + 1;
     queue.push(piece(1, half)).unwrap();
     assert_eq!(queue.push(piece(1, half)), Err(SendError::Full));
     queue.push(piece(2, 3 * half)).unwrap();

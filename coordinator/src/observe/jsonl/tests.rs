@@ -30,7 +30,7 @@ fn train(file: &mut MetricsFile, steps: std::ops::Range<u64>) {
     for step in steps {
         file.write(&Record::Step(&view(step, step / 5))).unwrap();
         if step % 5 == 4 {
-            let evaluation = Evaluation::new(Step(step), Epoch(step / 5), 0.5, Confusion::default());
+            let evaluation = Evaluation::new(Step(step), Epoch(step / 5), 0.5, Confusion::new(10));
             file.write(&Record::Validation(evaluation)).unwrap();
         }
     }
@@ -58,8 +58,8 @@ fn a_line_is_one_object_with_kind_step_and_numbers() {
 
 #[test]
 fn an_evaluation_carries_what_follows_from_its_counts() {
-    let mut confusion = Confusion::default();
-    [(0, 0), (0, 0), (0, 1), (1, 1)].into_iter().for_each(|(label, guess)| confusion.count(label, guess));
+    let mut confusion = Confusion::new(10);
+    [(0, 0), (0, 0), (0, 1), (1, 1)].into_iter().for_each(|(label, guess)| confusion.count(label, guess, 1));
     let record = Record::Test(Evaluation::new(Step(9), Epoch(1), 0.5, confusion));
     let json: serde_json::Value = serde_json::to_value(&record).unwrap();
     assert_eq!((&json["kind"], &json["step"], &json["epoch"]), (&"test".into(), &9.into(), &1.into()));

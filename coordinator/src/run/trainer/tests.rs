@@ -1,34 +1,38 @@
 use super::*;
-use common::data::samples::PIXELS;
-use common::model::ModelSpec;
+use common::data::digits::{PIXELS, SPEC};
 use common::model::params::Init;
 use common::reduce::precision::Precision;
+use common::train::config::{DataIdentity, TrainingConfig};
 use common::train::optim::{Moments, OptimizerSpec};
 use common::train::schedule::{Schedule, Shape};
 
 /// Sample `i` has the pixel value `i` everywhere.
 fn samples(n: u8) -> Samples {
     let pixels = (0..n).flat_map(|i| [i; PIXELS]).collect();
-    Samples::new(pixels, (0..n).map(|i| i % 10).collect()).unwrap()
+    Samples::new(SPEC, pixels, (0..n).map(|i| u16::from(i % 10)).collect()).unwrap()
 }
 
 fn config(samples: u32, val_split: u32) -> RunConfig {
-    RunConfig {
-        dataset: "test".into(),
-        dataset_digest: "00".into(),
-        samples,
+    let sgd = OptimizerSpec::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0 };
+    config_with(samples, val_split, sgd)
+}
+
+fn config_with(samples: u32, val_split: u32, optimizer: OptimizerSpec) -> RunConfig {
+    let training = TrainingConfig {
         val_split,
-        model: ModelSpec::Linear,
+        model: "linear".parse().unwrap(),
         init: Init::He,
         seed: 3,
         batch_size: 7,
         micro_batch: 3,
         epochs: 2,
-        optimizer: OptimizerSpec::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0 },
+        optimizer,
         schedule: Schedule { base: 0.5, shape: Shape::Constant, warmup_steps: 0 },
         clip_grad_norm: None,
         wire_dtype: Precision::F32,
-    }
+    };
+    let data = DataIdentity { name: "test".into(), digest: "00".into(), samples, spec: SPEC };
+    RunConfig::new(training, data).unwrap()
 }
 
 fn trainer() -> Trainer {
@@ -48,7 +52,7 @@ fn advance(trainer: &mut Trainer) -> Option<(Work, Vec<u8>)> {
         Work::Train => {
             AnswerBody::Gradient(vec![trainer.step().0 as f32 + 1.0; trainer.layout().len()].into())
         }
-        Work::Validate | Work::Test => AnswerBody::Confusion(Box::default()),
+        Work::Validate | Work::Test => AnswerBody::Confusion(Box::new(Confusion::new(10))),
     };
     trainer.finish(work, totals, body, None).unwrap();
     Some((work, seen))
@@ -134,8 +138,7 @@ fn a_sum_that_overflows_stops_the_run_with_its_step() {
 
 #[test]
 fn a_huge_gradient_stops_the_run_instead_of_freezing_it() {
-    let mut config = config(20, 4);
-    config.optimizer = OptimizerSpec::Adam(Moments::new(0.0));
+    let config = config_with(20, 4, OptimizerSpec::Adam(Moments::new(0.0)));
     let mut trainer = Trainer::start(config, samples(20), samples(5));
     advance(&mut trainer);
     let totals = Totals { samples: 7, ..Totals::default() };
@@ -146,8 +149,7 @@ fn a_huge_gradient_stops_the_run_instead_of_freezing_it() {
 
 #[test]
 fn the_update_is_by_the_mean_over_samples() {
-    let mut config = config(20, 4);
-    config.optimizer = OptimizerSpec::Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.0 };
+    let config = config_with(20, 4, OptimizerSpec::Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.0 });
     let mut trainer = Trainer::start(config, samples(20), samples(5));
     let before = trainer.params().to_vec();
     let totals = Totals { samples: 7, ..Totals::default() };

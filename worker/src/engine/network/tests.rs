@@ -1,5 +1,6 @@
 use super::*;
-use common::model::params::Init;
+use common::data::digits::SPEC;
+use common::model::params::{Init, Layout};
 use common::rng::Stream;
 
 /// What PyTorch computed from the same formulas.
@@ -30,8 +31,9 @@ fn formula_parameters(layout: &Layout) -> Vec<f32> {
 }
 
 fn formula_samples() -> Samples {
-    let pixels = (0..SAMPLES * PIXELS).map(|i| ((value(7 + i) + 0.5) * 256.0).floor() as u8).collect();
-    Samples::new(pixels, (0..SAMPLES).map(|i| (i * 3 % 10) as u8).collect()).unwrap()
+    let pixels =
+        (0..SAMPLES * SPEC.image_bytes()).map(|i| ((value(7 + i) + 0.5) * 256.0).floor() as u8).collect();
+    Samples::new(SPEC, pixels, (0..SAMPLES).map(|i| (i * 3 % 10) as u16).collect()).unwrap()
 }
 
 fn close(what: &str, got: f64, want: f64, scale: f64) {
@@ -39,10 +41,11 @@ fn close(what: &str, got: f64, want: f64, scale: f64) {
 }
 
 /// Errors stay below 1e-5 of the tensor's largest magnitude (for sums: times the square root of its size).
-fn check_against_pytorch(spec: &ModelSpec, reference: &Reference) {
-    let mut network = Network::new(spec).unwrap();
-    let layout = spec.layout();
-    network.load(&formula_parameters(&layout)).unwrap();
+fn check_against_pytorch(text: &str, reference: &Reference) {
+    let model = model(text);
+    let mut network = Network::new(&model).unwrap();
+    let layout = model.layout();
+    network.load(&formula_parameters(layout)).unwrap();
     let samples = formula_samples();
     let logits = network.logits(&samples).unwrap();
     let largest = reference.logits.iter().fold(0.0f64, |m, v| m.max(v.abs()));
@@ -65,25 +68,36 @@ fn check_against_pytorch(spec: &ModelSpec, reference: &Reference) {
     }
 }
 
-fn specs() -> [ModelSpec; 3] {
-    [ModelSpec::Cnn, ModelSpec::Mlp { hidden: vec![32, 16] }, ModelSpec::Linear]
+fn model(text: &str) -> Architecture {
+    Architecture::parse(SPEC, text).unwrap()
 }
 
 #[test]
 fn logits_losses_and_gradients_are_pytorchs() {
-    let [cnn, mlp, linear] = specs();
-    check_against_pytorch(&cnn, &reference::CNN);
-    check_against_pytorch(&mlp, &reference::MLP);
-    check_against_pytorch(&linear, &reference::LINEAR);
+    check_against_pytorch("cnn", &reference::CNN);
+    check_against_pytorch("mlp(32,16)", &reference::MLP);
+    check_against_pytorch("linear", &reference::LINEAR);
 }
+
+/// Every layer in every company that is fused, and alone.
+const NETWORKS: [&str; 7] = [
+    "cnn",
+    "mlp(32,16)",
+    "linear",
+    "maxpool(3) conv(4,3) flatten dense(8) gelu layernorm relu dense",
+    "conv(4,3) gelu layernorm conv(4,3) maxpool(2) relu flatten dense",
+    "conv(3,5) maxpool(2) layernorm maxpool(2) gelu flatten dense",
+    "relu maxpool(2) flatten layernorm dense",
+];
 
 #[test]
 fn gradients_equal_finite_differences() {
     const H: f32 = 2e-4;
-    for spec in specs() {
-        let layout = spec.layout();
-        let mut network = Network::new(&spec).unwrap();
-        let parameters = Init::He.draw(&layout, 3);
+    for text in NETWORKS {
+        let model = model(text);
+        let layout = model.layout();
+        let mut network = Network::new(&model).unwrap();
+        let parameters = Init::He.draw(layout, 3);
         network.load(&parameters).unwrap();
         let samples = formula_samples();
         let gradient = network.gradient(&samples).unwrap().gradient;
@@ -104,31 +118,53 @@ fn gradients_equal_finite_differences() {
             }
             // Some elements lie next to a kink of ReLU or max; most must agree.
             errors.sort_by(f64::total_cmp);
-            assert!(errors[8] < 0.02, "{spec} {}: {errors:?}", tensor.name);
+            assert!(errors[8] < 0.02, "{text} {}: {errors:?}", tensor.name);
         }
     }
 }
 
 #[test]
 fn a_leaf_has_the_same_bits_whatever_else_runs() {
-    let parameters = Init::He.draw(&ModelSpec::Cnn.layout(), 3);
-    let compute = || {
-        let mut network = Network::new(&ModelSpec::Cnn).unwrap();
-        network.load(&parameters).unwrap();
-        network.gradient(&formula_samples()).unwrap()
-    };
-    let alone = compute();
-    let together: Vec<LeafGradient> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..4).map(|_| scope.spawn(compute)).collect();
-        threads.into_iter().map(|t| t.join().unwrap()).collect()
-    });
-    assert!(together.iter().all(|leaf| *leaf == alone));
+    for text in [NETWORKS[0], NETWORKS[4]] {
+        let model = model(text);
+        let parameters = Init::He.draw(model.layout(), 3);
+        let compute = || {
+            let mut network = Network::new(&model).unwrap();
+            network.load(&parameters).unwrap();
+            network.gradient(&formula_samples()).unwrap()
+        };
+        let alone = compute();
+        let together: Vec<LeafGradient> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(compute)).collect();
+            threads.into_iter().map(|t| t.join().unwrap()).collect()
+        });
+        assert!(together.iter().all(|leaf| *leaf == alone), "{text}");
+    }
 }
 
 #[test]
-fn parameters_of_another_model_and_empty_leaves_are_refused() {
-    let mut network = Network::new(&ModelSpec::Linear).unwrap();
+fn data_of_any_form_is_trained_on() {
+    for (height, width, channels, classes) in [(1, 1, 1, 2), (9, 14, 3, 300), (40, 5, 4, 7)] {
+        let data = DataSpec::new(height, width, channels, classes).unwrap();
+        let text = if height > 4 { "conv(5,3) relu flatten dense" } else { "flatten dense" };
+        let model = Architecture::parse(data, text).unwrap();
+        let mut network = Network::new(&model).unwrap();
+        network.load(&Init::He.draw(model.layout(), 3)).unwrap();
+        let pixels = (0..2 * data.image_bytes()).map(|i| i as u8).collect();
+        let samples = Samples::new(data, pixels, vec![0, classes as u16 - 1]).unwrap();
+        let leaf = network.gradient(&samples).unwrap();
+        assert_eq!(leaf.gradient.len(), model.layout().len());
+        assert!(leaf.loss_sum > 0.0 && network.logits(&samples).unwrap().len() == 2 * classes);
+    }
+}
+
+#[test]
+fn parameters_of_another_model_and_leaves_without_or_of_other_samples_are_refused() {
+    let mut network = Network::new(&model("linear")).unwrap();
     assert!(matches!(network.load(&[0.0; 3]), Err(NetworkError::Parameters { expected: 7850, got: 3 })));
-    assert!(matches!(network.gradient(&Samples::default()), Err(NetworkError::Empty)));
-    assert!(Network::new(&ModelSpec::Mlp { hidden: vec![] }).is_err());
+    let none = Samples::new(SPEC, vec![], vec![]).unwrap();
+    assert!(matches!(network.gradient(&none), Err(NetworkError::Empty)));
+    let other = DataSpec::new(1, 1, 1, 10).unwrap();
+    let other = Samples::new(other, vec![0], vec![0]).unwrap();
+    assert!(matches!(network.gradient(&other), Err(NetworkError::Samples { .. })));
 }

@@ -1,4 +1,4 @@
-//! Convolution without padding, stride 1, with bias, ReLU and, if asked, 2x2 max pooling in one operator.
+//! Convolution without padding, stride 1, with bias and, if asked, ReLU and 2x2 max pooling in one operator.
 //!
 //! x `[n, h, w, in]`, weights `[out, in, kh, kw]`, bias `[out]` → `[n, h-kh+1, w-kw+1, out]`, halved (rounded down) by
 //! the pooling. Shapes and the choice of a path stand here; a path is a module that does the arithmetic:
@@ -11,7 +11,7 @@
 //! | `direct` | forward | output channels in 16s |
 //! | `live` | backward | kernel columns times input channels in 16s |
 //!
-//! All but `plain` are written once for every instruction set, chosen at run time, and add every sum in one order with
+//! Without ReLU the forward pass is `plain`'s. All but `plain` are written once for every instruction set, chosen at run time, and add every sum in one order with
 //! fused multiply-adds: their bits are the same on any CPU. `plain`, like the dense layers, leaves the order to `gemm`,
 //! which chooses it by the CPU's instructions and caches.
 //!
@@ -61,6 +61,8 @@ pub struct Geometry {
     pub kernel_h: usize,
     /// Kernel columns.
     pub kernel_w: usize,
+    /// Whether ReLU follows.
+    pub relu: bool,
     /// Whether 2x2 max pooling follows.
     pub pool: bool,
 }
@@ -91,10 +93,10 @@ impl Geometry {
         (L1_VALUES / (self.height * self.width * self.inputs)).clamp(1, 4)
     }
 
-    fn of(x: &Shape, w: &Shape, b: &Shape, pool: bool) -> Result<Self> {
+    fn of(x: &Shape, w: &Shape, b: &Shape, relu: bool, pool: bool) -> Result<Self> {
         let (n, height, width, inputs) = x.dims4()?;
         let (outputs, w_inputs, kernel_h, kernel_w) = w.dims4()?;
-        let geometry = Self { n, height, width, inputs, outputs, kernel_h, kernel_w, pool };
+        let geometry = Self { n, height, width, inputs, outputs, kernel_h, kernel_w, relu, pool };
         let fits = w_inputs == inputs && b.dims1()? == outputs && kernel_h > 0 && kernel_w > 0;
         if !fits || height < kernel_h || width < kernel_w || geometry.out().0 * geometry.out().1 == 0 {
             candle_core::bail!("convolution: x {x:?} does not fit weights {w:?}, pooling {pool}");
@@ -118,7 +120,9 @@ pub fn backward(pass: Backward<'_>) -> Gradients {
 /// [`forward`] with the instructions of `arch`: where its path is chosen.
 fn forward_on(arch: Arch, pass: Forward<'_>) -> Output {
     let geometry = pass.geometry;
-    if single::fits(geometry) {
+    if !geometry.relu {
+        plain::forward(pass)
+    } else if single::fits(geometry) {
         single::forward(arch, pass)
     } else if winograd::fits(geometry) {
         winograd::forward(arch, pass)
@@ -143,6 +147,7 @@ fn backward_on(arch: Arch, pass: Backward<'_>) -> Gradients {
 /// The layer as a Candle operator, for one forward and one backward pass.
 #[derive(Debug)]
 pub struct Conv {
+    relu: bool,
     pool: bool,
     /// Whether x itself needs a gradient: the first layer's input is data.
     input_gradient: bool,
@@ -151,16 +156,21 @@ pub struct Conv {
 }
 
 impl Conv {
-    /// With 2x2 max pooling or without. `input_gradient` says whether x needs a gradient.
+    /// With ReLU and 2x2 max pooling or without. `input_gradient` says whether x needs a gradient.
     #[must_use]
-    pub fn new(pool: bool, input_gradient: bool) -> Self {
-        Self { pool, input_gradient, codes: Mutex::new(Vec::new()) }
+    pub fn new(relu: bool, pool: bool, input_gradient: bool) -> Self {
+        Self { relu, pool, input_gradient, codes: Mutex::new(Vec::new()) }
     }
 }
 
 impl CustomOp3 for Conv {
     fn name(&self) -> &'static str {
-        if self.pool { "conv-relu-pool" } else { "conv-relu" }
+        match (self.relu, self.pool) {
+            (true, true) => "conv-relu-pool",
+            (true, false) => "conv-relu",
+            (false, true) => "conv-pool",
+            (false, false) => "conv",
+        }
     }
 
     fn cpu_fwd(
@@ -172,7 +182,8 @@ impl CustomOp3 for Conv {
         b: &CpuStorage,
         b_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let geometry = Geometry::of(x_layout.shape(), w_layout.shape(), b_layout.shape(), self.pool)?;
+        let geometry =
+            Geometry::of(x_layout.shape(), w_layout.shape(), b_layout.shape(), self.relu, self.pool)?;
         let (x, w, b) = (values(x, x_layout)?, values(w, w_layout)?, values(b, b_layout)?);
         let Output { y, codes } = forward(Forward { geometry: &geometry, x, w, b });
         *self.codes.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = codes;
@@ -188,7 +199,7 @@ impl CustomOp3 for Conv {
         _y: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let geometry = Geometry::of(x.shape(), w.shape(), b.shape(), self.pool)?;
+        let geometry = Geometry::of(x.shape(), w.shape(), b.shape(), self.relu, self.pool)?;
         let codes = self.codes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let gradients = backward(Backward {
             geometry: &geometry,

@@ -9,13 +9,13 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 /// The loss as a Candle operator: an f32 scalar, and its gradient.
 #[derive(Debug)]
 pub struct CrossEntropy {
-    labels: Vec<u8>,
+    labels: Vec<u16>,
 }
 
 impl CrossEntropy {
     /// The loss of samples with these labels.
     #[must_use]
-    pub fn new(labels: &[u8]) -> Self {
+    pub fn new(labels: &[u16]) -> Self {
         Self { labels: labels.to_vec() }
     }
 
@@ -48,14 +48,14 @@ impl CrossEntropy {
 
 /// The summed loss of logits `[n, classes]` in f64: exact enough to be added over an epoch.
 #[must_use]
-pub fn loss_sum(logits: &[f32], classes: usize, labels: &[u8]) -> f64 {
+pub fn loss_sum(logits: &[f32], classes: usize, labels: &[u16]) -> f64 {
     let rows = logits.chunks_exact(classes).zip(labels);
     rows.map(|(row, &label)| log_sum_exp(row) - f64::from(row[usize::from(label)])).sum()
 }
 
 /// The class of the largest logit in each row, the lowest such class.
 #[must_use]
-pub fn predictions(logits: &[f32], classes: usize) -> Vec<u8> {
+pub fn predictions(logits: &[f32], classes: usize) -> Vec<u16> {
     let best = |row: &[f32]| {
         let mut best = 0;
         for (class, &logit) in row.iter().enumerate() {
@@ -63,7 +63,7 @@ pub fn predictions(logits: &[f32], classes: usize) -> Vec<u8> {
                 best = class;
             }
         }
-        best as u8
+        best as u16
     };
     logits.chunks_exact(classes).map(best).collect()
 }
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
     use crate::engine::op::testing::{check_gradients, noise, variable};
 
-    fn cross_entropy_sum(logits: &Tensor, labels: &[u8]) -> Result<Tensor> {
+    fn cross_entropy_sum(logits: &Tensor, labels: &[u16]) -> Result<Tensor> {
         logits.apply_op1(CrossEntropy::new(labels))
     }
 

@@ -26,7 +26,7 @@ pub(super) fn forward(pass: Forward<'_>) -> Output {
                 for (channel, &bias) in b.iter().enumerate() {
                     let (value, code) = strongest(geometry, &map, row, column, channel);
                     let value = value + bias;
-                    let open = value > 0.0 || value.is_nan();
+                    let open = !geometry.relu || value > 0.0 || value.is_nan();
                     output.y.push(if open { value } else { 0.0 });
                     output.codes.push(if open { code } else { CLOSED });
                 }

@@ -4,14 +4,14 @@ use super::*;
 use crate::engine::op::testing::{check_gradients, variable};
 use crate::engine::op::to_vec;
 
-fn apply(x: &Tensor, w: &Tensor, b: &Tensor, pool: bool) -> Result<Tensor> {
-    x.apply_op3(w, b, Conv::new(pool, true))
+fn apply(x: &Tensor, w: &Tensor, b: &Tensor, relu: bool, pool: bool) -> Result<Tensor> {
+    x.apply_op3(w, b, Conv::new(relu, pool, true))
 }
 
 /// The definition, one output value at a time, in f64: convolution, bias, ReLU, then pooling.
 fn reference(geometry: &Geometry, x: &[f32], w: &[f32], b: &[f32]) -> Vec<f64> {
     let (rows, columns) = geometry.map();
-    let Geometry { n, height, width, inputs, outputs, kernel_h, kernel_w, pool } = *geometry;
+    let Geometry { n, height, width, inputs, outputs, kernel_h, kernel_w, relu, pool } = *geometry;
     let value = |i: usize, row: usize, column: usize, output: usize| {
         let mut sum = f64::from(b[output]);
         for input in 0..inputs {
@@ -21,7 +21,7 @@ fn reference(geometry: &Geometry, x: &[f32], w: &[f32], b: &[f32]) -> Vec<f64> {
                 sum += f64::from(x[at_x]) * f64::from(w[at_w]);
             }
         }
-        sum.max(0.0)
+        if relu { sum.max(0.0) } else { sum }
     };
     let (out_rows, out_columns) = if pool { (rows / 2, columns / 2) } else { (rows, columns) };
     let mut y = Vec::new();
@@ -36,6 +36,9 @@ fn reference(geometry: &Geometry, x: &[f32], w: &[f32], b: &[f32]) -> Vec<f64> {
     }
     y
 }
+
+/// Whether ReLU and pooling follow.
+const STAGES: [(bool, bool); 4] = [(true, false), (true, true), (false, false), (false, true)];
 
 /// [n, h, w, in, out, kh, kw]: odd maps, one channel, kernels that are not square.
 const SHAPES: [[usize; 7]; 5] = [
@@ -54,11 +57,11 @@ fn operands([n, h, w, inputs, out, kh, kw]: [usize; 7]) -> [candle_core::Var; 3]
 fn outputs_equal_the_definition() {
     for shape in SHAPES {
         let [x, w, b] = operands(shape);
-        for pool in [false, true] {
-            let geometry = Geometry::of(x.shape(), w.shape(), b.shape(), pool).unwrap();
+        for (relu, pool) in STAGES {
+            let geometry = Geometry::of(x.shape(), w.shape(), b.shape(), relu, pool).unwrap();
             let flat = |t: &Tensor| to_vec(t).unwrap();
             let want = reference(&geometry, &flat(&x), &flat(&w), &flat(&b));
-            let got = flat(&apply(&x, &w, &b, pool).unwrap());
+            let got = flat(&apply(&x, &w, &b, relu, pool).unwrap());
             assert_eq!(got.len(), want.len());
             for (got, want) in got.iter().zip(want) {
                 assert!((f64::from(*got) - want).abs() < 1e-5, "{shape:?}: {got} is not {want}");
@@ -71,8 +74,8 @@ fn outputs_equal_the_definition() {
 fn gradients_equal_finite_differences() {
     for shape in SHAPES {
         let [x, w, b] = operands(shape);
-        for pool in [false, true] {
-            check_gradients(&[&x, &w, &b], || apply(&x, &w, &b, pool));
+        for (relu, pool) in STAGES {
+            check_gradients(&[&x, &w, &b], || apply(&x, &w, &b, relu, pool));
         }
     }
 }
@@ -84,7 +87,7 @@ fn of_equal_maxima_the_first_takes_the_gradient() {
     let (w, b) = (variable(2, &[1, 1, 1, 1], 0.0), variable(3, &[1], 0.0));
     let one = Tensor::ones((1, 1, 1, 1), candle_core::DType::F32, &candle_core::Device::Cpu).unwrap();
     w.set(&one).unwrap();
-    let grads = apply(&x, &w, &b, true).unwrap().sum_all().unwrap().backward().unwrap();
+    let grads = apply(&x, &w, &b, true, true).unwrap().sum_all().unwrap().backward().unwrap();
     let dx = to_vec(grads.get(x.as_tensor()).unwrap()).unwrap();
     assert_eq!(dx, [1., 0., 1., 0., 0., 0., 0., 0., 1., 0., 1., 0., 0., 0., 0., 0.]);
 }
@@ -92,7 +95,7 @@ fn of_equal_maxima_the_first_takes_the_gradient() {
 #[test]
 fn rows_that_pooling_discards_get_no_gradient() {
     let [x, w, b] = operands([1, 5, 5, 1, 1, 1, 1]);
-    let grads = apply(&x, &w, &b, true).unwrap().sum_all().unwrap().backward().unwrap();
+    let grads = apply(&x, &w, &b, true, true).unwrap().sum_all().unwrap().backward().unwrap();
     let dx = to_vec(grads.get(x.as_tensor()).unwrap()).unwrap();
     assert!((0..5).all(|i| dx[4 * 5 + i] == 0.0 && dx[i * 5 + 4] == 0.0), "{dx:?}");
 }
@@ -104,7 +107,7 @@ fn a_not_a_number_is_not_hidden_by_relu_or_pooling() {
     values[5] = f32::NAN;
     x.set(&Tensor::from_vec(values, x.shape(), x.device()).unwrap()).unwrap();
     for pool in [false, true] {
-        assert!(to_vec(&apply(&x, &w, &b, pool).unwrap()).unwrap().iter().any(|v| v.is_nan()));
+        assert!(to_vec(&apply(&x, &w, &b, true, pool).unwrap()).unwrap().iter().any(|v| v.is_nan()));
     }
 }
 
@@ -112,6 +115,6 @@ fn a_not_a_number_is_not_hidden_by_relu_or_pooling() {
 fn shapes_that_do_not_fit_are_an_error() {
     for shape in [[1, 2, 2, 1, 1, 3, 3], [1, 3, 3, 1, 1, 3, 3]] {
         let [x, w, b] = operands(shape);
-        assert!(apply(&x, &w, &b, true).is_err(), "{shape:?}");
+        assert!(apply(&x, &w, &b, true, true).is_err(), "{shape:?}");
     }
 }

@@ -1,0 +1,9 @@
+//! Softmax regression: one dense layer.
+
+use super::{Named, fixed};
+
+pub(super) const LINEAR: Named = Named {
+    name: "linear",
+    about: "one dense layer: softmax regression",
+    layers: |settings| fixed(settings, "flatten dense"),
+};

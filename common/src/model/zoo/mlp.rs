@@ -1,0 +1,16 @@
+//! A multi-layer perceptron: dense layers with ReLU between them, of the widths that are asked for.
+
+use super::Named;
+
+/// Widths of the hidden layers where none are given.
+const WIDTHS: &[usize] = &[512, 256];
+
+pub(super) const MLP: Named = Named {
+    name: "mlp",
+    about: "dense layers with ReLU; mlp(512,256) names the hidden layers' widths",
+    layers: |settings| {
+        let widths = if settings.is_empty() { WIDTHS } else { settings };
+        let hidden: String = widths.iter().map(|width| format!("dense({width}) relu ")).collect();
+        Some(format!("flatten {hidden}dense"))
+    },
+};

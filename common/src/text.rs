@@ -1,0 +1,192 @@
+//! The one text form of choices with settings: `name`, `name(value,...)` or `name(key=value,...)`.
+//!
+//! Layers, optimizers and schedules are written and read by it, so that what a checkpoint keeps reads back. Pure text: what
+//! a name or a key means, the caller decides.
+
+use std::str::FromStr;
+
+/// Longest text that is taken apart, in bytes.
+pub const TEXT_BYTES_MAX: usize = 1 << 16;
+
+/// A name with its settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call<'a> {
+    /// The name before the parenthesis.
+    pub name: &'a str,
+    /// What stands between the parentheses, in order, spaces around each taken away.
+    pub arguments: Vec<Argument<'a>>,
+}
+
+/// One setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Argument<'a> {
+    /// What stands before `=`, if there is one.
+    pub key: Option<&'a str>,
+    /// The value.
+    pub value: &'a str,
+}
+
+/// Why a text is not a choice with settings.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TextError {
+    /// Parentheses that do not match, or text after the last one.
+    #[error("{0:?} is not NAME or NAME(VALUE,...)")]
+    Form(String),
+    /// A setting that does not exist, comes twice, or is missing.
+    #[error("{name} takes {expected}")]
+    Settings {
+        /// Name of the choice.
+        name: String,
+        /// Settings that it has.
+        expected: String,
+    },
+    /// A value that is not of its kind.
+    #[error("{value:?} is not a value for {what}")]
+    Value {
+        /// Name of the setting.
+        what: String,
+        /// The value.
+        value: String,
+    },
+    /// A name that is none of those known.
+    #[error("{got:?} is not known; there are {known}")]
+    Unknown {
+        /// The name.
+        got: String,
+        /// Those known.
+        known: String,
+    },
+}
+
+impl<'a> Call<'a> {
+    /// Takes a text apart.
+    ///
+    /// # Errors
+    /// When it has another form.
+    pub fn parse(text: &'a str) -> Result<Self, TextError> {
+        let form = || TextError::Form(shortened(text));
+        let text = text.trim();
+        let (name, inside) = match text.split_once('(') {
+            None => (text, None),
+            Some((name, rest)) => (name.trim_end(), Some(rest.strip_suffix(')').ok_or_else(form)?)),
+        };
+        let is_word = |word: &str| {
+            let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            !word.is_empty() && word.chars().all(fits)
+        };
+        if !is_word(name) || inside.is_some_and(|inside| inside.contains(['(', ')'])) {
+            return Err(form());
+        }
+        let argument = |text: &'a str| match text.split_once('=') {
+            None => Argument { key: None, value: text.trim() },
+            Some((key, value)) => Argument { key: Some(key.trim()), value: value.trim() },
+        };
+        let arguments = match inside {
+            None => Vec::new(),
+            Some(inside) => inside.split(',').map(argument).collect(),
+        };
+        Ok(Self { name, arguments })
+    }
+
+    /// The values of settings without keys.
+    ///
+    /// # Errors
+    /// When one has a key, or is not of this type.
+    pub fn positional<T: FromStr>(&self) -> Result<Vec<T>, TextError> {
+        let value = |argument: &Argument<'_>| match argument.key {
+            None => parsed(self.name, argument.value),
+            Some(_) => Err(self.settings("values without keys")),
+        };
+        self.arguments.iter().map(value).collect()
+    }
+
+    /// Checks that the settings are exactly these keys, in any order; `keys` are what [`key`](Self::key) is asked for.
+    ///
+    /// # Errors
+    /// When one is missing, unknown or there twice.
+    pub fn expect_keys(&self, keys: &[&str]) -> Result<(), TextError> {
+        let mut own: Vec<&str> = self.arguments.iter().filter_map(|argument| argument.key).collect();
+        let mut expected = keys.to_vec();
+        own.sort_unstable();
+        expected.sort_unstable();
+        let complete = own == expected && own.len() == self.arguments.len();
+        if complete { Ok(()) } else { Err(self.settings(&keys.join(", "))) }
+    }
+
+    /// The value of a key.
+    ///
+    /// # Errors
+    /// When there is none, or it is not of this type.
+    pub fn key<T: FromStr>(&self, key: &str) -> Result<T, TextError> {
+        let of_key = self.arguments.iter().find(|argument| argument.key == Some(key));
+        of_key.map_or_else(|| Err(self.settings(key)), |argument| parsed(key, argument.value))
+    }
+
+    /// The error of a choice with other settings than it has.
+    #[must_use]
+    pub fn settings(&self, expected: &str) -> TextError {
+        let expected = if expected.is_empty() { "no settings" } else { expected };
+        TextError::Settings { name: shortened(self.name), expected: expected.to_owned() }
+    }
+}
+
+fn parsed<T: FromStr>(what: &str, value: &str) -> Result<T, TextError> {
+    value.parse().map_err(|_| TextError::Value { what: shortened(what), value: shortened(value) })
+}
+
+/// The beginning of a text that may be of any length, for a message.
+#[must_use]
+pub fn shortened(text: &str) -> String {
+    const CHARACTERS: usize = 60;
+    let mut short: String = text.chars().take(CHARACTERS).collect();
+    if short.len() < text.len() {
+        short.push_str("...");
+    }
+    short
+}
+
+/// Takes a text of words apart at spaces that are not between parentheses.
+#[must_use]
+pub fn words(text: &str) -> Vec<&str> {
+    let mut depth = 0usize;
+    let between = move |c: char| {
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0 && c.is_whitespace()
+    };
+    text.split(between).filter(|word| !word.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn names_values_and_keys_are_taken_apart() {
+        assert_eq!(Call::parse(" relu ").unwrap(), Call { name: "relu", arguments: vec![] });
+        assert_eq!(Call::parse("conv( 32, 3 )").unwrap().positional::<usize>().unwrap(), [32, 3]);
+        let call = Call::parse("adam(beta1=0.9, eps = 1e-8)").unwrap();
+        assert_eq!((call.key::<f64>("beta1").unwrap(), call.key::<f64>("eps").unwrap()), (0.9, 1e-8));
+        assert!(call.expect_keys(&["eps", "beta1"]).is_ok());
+        assert!(call.expect_keys(&["eps"]).is_err() && call.expect_keys(&["eps", "beta1", "x"]).is_err());
+        for bad in ["", "(", "a(", "a)", "a(b)c", "a((b))", "a b", "a(1))"] {
+            assert!(Call::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn words_stay_whole_between_parentheses() {
+        assert_eq!(words(" conv(32, 3)  relu\nflatten"), ["conv(32, 3)", "relu", "flatten"]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_taken_apart_or_refused(text in "\\PC{0,60}") {
+            let _ = words(&text).into_iter().map(Call::parse).count();
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! A configuration as text by name: what a checkpoint keeps, a metrics file shows, and the fingerprint covers.
+//!
+//! Every value is written by its type's `Display` and read by its `FromStr`. Three fields say something without making
+//! another run: the data set's name, its number of samples (its digest counts), and the epochs where the schedule does
+//! not depend on them.
+
+use super::{ConfigError, DataIdentity, NUMERICS_VERSION, RunConfig, TrainingConfig, hex};
+use crate::text::shortened;
+use crate::train::schedule::{Schedule, Shape};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+
+/// A configuration as text, by name.
+pub type Fields = BTreeMap<String, String>;
+
+/// Name of the data set: it only says where the data came from.
+pub const DATASET_FIELD: &str = "dataset";
+const DIGEST_FIELD: &str = "dataset_digest";
+const SAMPLES_FIELD: &str = "dataset_samples";
+const SPEC_FIELD: &str = "data_spec";
+const VERSION_FIELD: &str = "numerics_version";
+const EPOCHS_FIELD: &str = "epochs";
+const SCHEDULE_FIELD: &str = "schedule";
+/// Fields that the data set decides: they are not known before it is read.
+pub const DATA_FIELDS: [&str; 4] = [DATASET_FIELD, DIGEST_FIELD, SAMPLES_FIELD, SPEC_FIELD];
+/// The value of a limit that is not set.
+const NONE: &str = "none";
+
+/// Why fields are not a configuration.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum FieldError {
+    /// A field is not there.
+    #[error("there is no {0}")]
+    Missing(&'static str),
+    /// A field's text is not a value of its kind.
+    #[error("{name} is {value:?}: {problem}")]
+    Value {
+        /// Name of the field.
+        name: &'static str,
+        /// Its text.
+        value: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Another version of the program made them, which computed other numbers.
+    #[error(
+        "numerics_version is {got}, and this program computes as version {NUMERICS_VERSION}: use the program that wrote it"
+    )]
+    Version {
+        /// The version found.
+        got: String,
+    },
+    /// The values are not those of a run.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
+impl TrainingConfig {
+    /// Every choice, by name.
+    #[must_use]
+    pub fn fields(&self) -> Fields {
+        let clip = self.clip_grad_norm.map_or(NONE.to_owned(), |clip| clip.to_string());
+        let values: [(&str, &dyn fmt::Display); 14] = [
+            (VERSION_FIELD, &NUMERICS_VERSION),
+            ("val_split", &self.val_split),
+            ("model", &self.model),
+            ("init", &self.init),
+            ("seed", &self.seed),
+            ("batch_size", &self.batch_size),
+            ("micro_batch", &self.micro_batch),
+            (EPOCHS_FIELD, &self.epochs),
+            ("optimizer", &self.optimizer),
+            ("lr", &self.schedule.base),
+            (SCHEDULE_FIELD, &self.schedule.shape),
+            ("warmup_steps", &self.schedule.warmup_steps),
+            ("clip_grad_norm", &clip),
+            ("wire_dtype", &self.wire_dtype),
+        ];
+        values.map(|(name, value)| (name.to_owned(), value.to_string())).into()
+    }
+
+    /// The inverse of [`fields`](Self::fields), for text that may come from anywhere.
+    ///
+    /// # Errors
+    /// When a field is missing, has another form or is out of its range, or another version wrote them.
+    pub fn from_fields(fields: &Fields) -> Result<Self, FieldError> {
+        same_version(fields)?;
+        let config = Self {
+            val_split: field(fields, "val_split")?,
+            model: field(fields, "model")?,
+            init: field(fields, "init")?,
+            seed: field(fields, "seed")?,
+            batch_size: field(fields, "batch_size")?,
+            micro_batch: field(fields, "micro_batch")?,
+            epochs: field(fields, EPOCHS_FIELD)?,
+            optimizer: field(fields, "optimizer")?,
+            schedule: Schedule {
+                base: field(fields, "lr")?,
+                shape: field(fields, SCHEDULE_FIELD)?,
+                warmup_steps: field(fields, "warmup_steps")?,
+            },
+            clip_grad_norm: match fields.get("clip_grad_norm").map(String::as_str) {
+                Some(NONE) => None,
+                _ => Some(field(fields, "clip_grad_norm")?),
+            },
+            wire_dtype: field(fields, "wire_dtype")?,
+        };
+        config.validate()?;
+        Ok(config)
+    }
+}
+
+impl RunConfig {
+    /// Everything that the numbers depend on, by name.
+    #[must_use]
+    pub fn fields(&self) -> Fields {
+        let DataIdentity { name, digest, samples, spec } = self.data();
+        let values: [(&str, &dyn fmt::Display); 4] =
+            [(DATASET_FIELD, name), (DIGEST_FIELD, digest), (SAMPLES_FIELD, samples), (SPEC_FIELD, spec)];
+        let mut fields = self.training().fields();
+        fields.extend(values.map(|(name, value)| (name.to_owned(), value.to_string())));
+        fields
+    }
+
+    /// The inverse of [`fields`](Self::fields), for text that may come from anywhere.
+    ///
+    /// # Errors
+    /// When a field is missing, has another form or is out of its range, or another version wrote them.
+    pub fn from_fields(fields: &Fields) -> Result<Self, FieldError> {
+        let training = TrainingConfig::from_fields(fields)?;
+        let data = DataIdentity {
+            name: field(fields, DATASET_FIELD)?,
+            digest: field(fields, DIGEST_FIELD)?,
+            samples: field(fields, SAMPLES_FIELD)?,
+            spec: field(fields, SPEC_FIELD)?,
+        };
+        Ok(Self::new(training, data)?)
+    }
+}
+
+/// Whether fields were written by a program that computes as this one does.
+///
+/// # Errors
+/// When they were not.
+pub fn same_version(fields: &Fields) -> Result<(), FieldError> {
+    match fields.get(VERSION_FIELD) {
+        None => Err(FieldError::Missing(VERSION_FIELD)),
+        Some(version) if *version == NUMERICS_VERSION.to_string() => Ok(()),
+        Some(version) => Err(FieldError::Version { got: shortened(version) }),
+    }
+}
+
+fn field<T: FromStr<Err: fmt::Display>>(fields: &Fields, name: &'static str) -> Result<T, FieldError> {
+    let text = fields.get(name).ok_or(FieldError::Missing(name))?;
+    text.parse().map_err(|error: T::Err| FieldError::Value {
+        name,
+        value: shortened(text),
+        problem: error.to_string(),
+    })
+}
+
+/// Whether a run with another value of that field is another run.
+#[must_use]
+pub fn changes_the_run(fields: &Fields, name: &str) -> bool {
+    let shape = fields.get(SCHEDULE_FIELD).and_then(|text| text.parse::<Shape>().ok());
+    match name {
+        DATASET_FIELD | SAMPLES_FIELD => false,
+        EPOCHS_FIELD => shape.is_none_or(Shape::depends_on_total),
+        _ => true,
+    }
+}
+
+/// SHA-256 over `name=value` lines in name order, of the fields that make a run what it is, in hex.
+#[must_use]
+pub fn fingerprint(fields: &Fields) -> String {
+    let mut hash = Sha256::new();
+    for (name, value) in fields.iter().filter(|(name, _)| changes_the_run(fields, name)) {
+        hash.update(format!("{name}={value}\n"));
+    }
+    hex(&hash.finalize())
+}
+
+/// The fields by which a saved configuration is of another run than the current one: name, saved value, current value.
+#[must_use]
+pub fn difference(saved: &Fields, current: &Fields) -> Vec<(String, String, String)> {
+    let value = |of: &Fields, name: &String| of.get(name).map_or("unset", |v| v).to_owned();
+    let names: BTreeSet<&String> = saved.keys().chain(current.keys()).collect();
+    names
+        .into_iter()
+        .map(|name| (name.clone(), value(saved, name), value(current, name)))
+        .filter(|(name, saved, now)| saved != now && changes_the_run(current, name))
+        .collect()
+}

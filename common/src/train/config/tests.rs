@@ -1,0 +1,188 @@
+use super::*;
+use crate::data::digits::SPEC;
+use crate::train::optim::Moments;
+use proptest::prelude::*;
+
+type Change = fn(&mut TrainingConfig);
+
+fn training() -> TrainingConfig {
+    TrainingConfig {
+        val_split: 100,
+        model: "cnn".parse().unwrap(),
+        init: Init::He,
+        seed: 1,
+        batch_size: 128,
+        micro_batch: 32,
+        epochs: 3,
+        optimizer: OptimizerSpec::Adam(Moments::new(0.0)),
+        schedule: Schedule { base: 1e-3, shape: Shape::Constant, warmup_steps: 0 },
+        clip_grad_norm: None,
+        wire_dtype: Precision::F32,
+    }
+}
+
+fn data() -> DataIdentity {
+    DataIdentity { name: "digits".into(), digest: "00".into(), samples: 1000, spec: SPEC }
+}
+
+fn changed(change: impl FnOnce(&mut TrainingConfig)) -> Result<RunConfig, ConfigError> {
+    let mut training = training();
+    change(&mut training);
+    RunConfig::new(training, data())
+}
+
+#[test]
+fn the_fingerprint_changes_with_every_field_that_counts() {
+    let reference = changed(|_| ()).unwrap().fingerprint();
+    let changes: [Change; 9] = [
+        |c| c.val_split = 99,
+        |c| c.model = "linear".parse().unwrap(),
+        |c| c.init = Init::Glorot,
+        |c| c.seed = 2,
+        |c| c.micro_batch = 16,
+        |c| c.schedule.base = 2e-3,
+        |c| c.clip_grad_norm = Some(1.0),
+        |c| c.wire_dtype = Precision::Bf16,
+        |c| c.schedule.shape = Shape::Cosine,
+    ];
+    for (i, change) in changes.into_iter().enumerate() {
+        assert_ne!(changed(change).unwrap().fingerprint(), reference, "change {i}");
+    }
+    let other_data = DataIdentity { digest: "01".into(), ..data() };
+    assert_ne!(RunConfig::new(training(), other_data).unwrap().fingerprint(), reference);
+}
+
+#[test]
+fn the_same_data_under_another_name_is_the_same_run() {
+    let moved = RunConfig::new(training(), DataIdentity { name: "/elsewhere".into(), ..data() }).unwrap();
+    let here = changed(|_| ()).unwrap();
+    assert_eq!(moved.fingerprint(), here.fingerprint());
+    assert_eq!(difference(&moved.fields(), &here.fields()), []);
+}
+
+#[test]
+fn a_network_by_name_and_by_its_layers_is_the_same_run() {
+    let layers = training().model.to_string();
+    let by_layers = changed(|c| c.model = layers.parse().unwrap()).unwrap();
+    assert_eq!(by_layers.fingerprint(), changed(|_| ()).unwrap().fingerprint());
+}
+
+#[test]
+fn more_epochs_are_the_same_run_unless_the_schedule_needs_to_know() {
+    let longer = |shape| {
+        let of = |epochs| {
+            changed(|c| {
+                c.schedule.shape = shape;
+                c.epochs = epochs;
+            })
+        };
+        let [short, long] = [3, 4].map(|epochs| of(epochs).unwrap());
+        let is_same = short.fingerprint() == long.fingerprint();
+        assert_eq!(is_same, difference(&short.fields(), &long.fields()).is_empty());
+        is_same
+    };
+    assert!(longer(Shape::Constant));
+    assert!(!longer(Shape::Cosine));
+}
+
+#[test]
+fn settings_out_of_range_are_refused_by_name() {
+    let changes: [(&str, Change); 8] = [
+        ("val-split", |c| c.val_split = 1000),
+        ("batch-size", |c| c.batch_size = 0),
+        ("micro-batch", |c| c.micro_batch = 2000),
+        ("epochs", |c| c.epochs = 0),
+        ("lr", |c| c.schedule.base = f64::NAN),
+        ("step-factor", |c| c.schedule.shape = Shape::Step { every_epochs: 1, factor: 2.0 }),
+        ("clip-grad-norm", |c| c.clip_grad_norm = Some(0.0)),
+        ("model", |c| c.model = "flatten dense(11)".parse().unwrap()),
+    ];
+    for (name, change) in changes {
+        let message = changed(change).unwrap_err().to_string();
+        assert!(message.contains(name), "{message}");
+    }
+    let large = DataIdentity { spec: DataSpec::new(256, 256, 4, 10).unwrap(), ..data() };
+    let leaves_too_large = TrainingConfig { micro_batch: 33, model: "linear".parse().unwrap(), ..training() };
+    let message = RunConfig::new(leaves_too_large, large).unwrap_err().to_string();
+    assert!(message.contains("micro-batch is 33; it must be at most 32"), "{message}");
+}
+
+fn any_optimizer() -> impl Strategy<Value = OptimizerSpec> {
+    let share = 0.0..1.0f64;
+    let moments = (share.clone(), share.clone(), 1e-12..1.0f64, 0.0..10.0f64)
+        .prop_map(|(beta1, beta2, eps, weight_decay)| Moments { beta1, beta2, eps, weight_decay });
+    prop_oneof![
+        (0.1..1.0f64, any::<bool>(), share).prop_map(|(momentum, nesterov, weight_decay)| {
+            OptimizerSpec::Sgd { momentum, nesterov, weight_decay }
+        }),
+        moments.clone().prop_map(OptimizerSpec::Adam),
+        moments.prop_map(OptimizerSpec::AdamW),
+    ]
+}
+
+fn any_shape() -> impl Strategy<Value = Shape> {
+    prop_oneof![
+        Just(Shape::Constant),
+        Just(Shape::Cosine),
+        (1..100u64, 1e-6..1.0f64).prop_map(|(every_epochs, factor)| Shape::Step { every_epochs, factor }),
+    ]
+}
+
+prop_compose! {
+    fn any_config()(
+        val_split in 0..1000u32,
+        model in proptest::sample::select(vec!["cnn", "linear", "mlp(3,4)", "flatten gelu layernorm dense"]),
+        init in proptest::sample::select(vec![Init::He, Init::Glorot]),
+        (seed, batch_size, micro_batch, epochs) in (any::<u64>(), 1..100_000u32, 1..=MICRO_BATCH_MAX, 1..=EPOCHS_MAX),
+        optimizer in any_optimizer(),
+        (base, shape, warmup_steps) in (1e-9..10.0f64, any_shape(), any::<u64>()),
+        clip_grad_norm in proptest::option::of(1e-9..1e9f64),
+        wire_dtype in proptest::sample::select(vec![Precision::F32, Precision::Bf16]),
+    ) -> TrainingConfig {
+        let schedule = Schedule { base, shape, warmup_steps };
+        let model = model.parse().unwrap();
+        TrainingConfig { val_split, model, init, seed, batch_size, micro_batch, epochs, optimizer, schedule, clip_grad_norm, wire_dtype }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_configuration_reads_back_from_its_fields(training in any_config()) {
+        prop_assert_eq!(TrainingConfig::from_fields(&training.fields()), Ok(training.clone()));
+        if let Ok(run) = RunConfig::new(training, data()) {
+            prop_assert_eq!(RunConfig::from_fields(&run.fields()), Ok(run.clone()));
+        }
+    }
+
+    #[test]
+    fn any_altered_field_is_read_or_refused(which in 0usize..18, text in "\\PC{0,40}") {
+        let mut fields = changed(|_| ()).unwrap().fields();
+        let name = fields.keys().nth(which).cloned().unwrap();
+        fields.insert(name, text);
+        let _ = RunConfig::from_fields(&fields);
+    }
+}
+
+#[test]
+fn fields_of_another_version_or_with_gaps_are_refused() {
+    let fields = changed(|_| ()).unwrap().fields();
+    let mut other = fields.clone();
+    other.insert("numerics_version".into(), "2".into());
+    assert_eq!(RunConfig::from_fields(&other), Err(FieldError::Version { got: "2".into() }));
+    for name in fields.keys() {
+        let mut fields = fields.clone();
+        fields.remove(name);
+        assert!(RunConfig::from_fields(&fields).is_err(), "without {name}");
+    }
+}
+
+#[test]
+fn differences_name_every_field_on_either_side() {
+    let map =
+        |pairs: &[(&str, &str)]| pairs.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect::<Fields>();
+    let saved = map(&[("lr", "0.1"), ("seed", "1"), ("old", "x")]);
+    let current = map(&[("lr", "0.2"), ("seed", "1"), ("new", "y")]);
+    let text: Vec<String> =
+        difference(&saved, &current).iter().map(|(n, s, c)| format!("{n} {s} {c}")).collect();
+    assert_eq!(text, ["lr 0.1 0.2", "new unset y", "old x unset"]);
+}

@@ -1,0 +1,111 @@
+//! What a run begins with: which checkpoint it goes on from, with which training settings, on which data.
+//!
+//! 1. `auto` takes the newest valid checkpoint of the checkpoint folder; its settings must be those that the flags ask for,
+//!    where a flag that is not given asks for its default.
+//! 2. A folder is a checkpoint, or has several: then the newest valid one is taken. Its settings are the run's; a flag that
+//!    is given must agree with them.
+//! 3. `never` moves earlier checkpoints aside.
+
+use super::{CHECKPOINT_DIR, METRICS_FILE, Options};
+use crate::RunError;
+use crate::dataset::DatasetChoice;
+use crate::store::{self, Expected, Store, StoreError};
+use common::checkpoint::{MANIFEST_FILE, Manifest, Verified};
+use common::train::config::{DATASET_FIELD, TrainingConfig};
+use host::printable;
+use std::path::{Path, PathBuf};
+use tracing::{info, warn};
+
+/// Whether to go on from a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resume {
+    /// From the newest valid one, if there is any.
+    Auto,
+    /// Never; earlier ones are moved aside.
+    Never,
+    /// From the checkpoint in this folder, or from the newest of several in it, with its own training settings.
+    From(PathBuf),
+}
+
+/// Where this run keeps its checkpoints.
+pub(super) fn checkpoint_dir(options: &Options) -> PathBuf {
+    match (&options.checkpoint_dir, &options.resume) {
+        (Some(chosen), _) => chosen.clone(),
+        (None, Resume::From(folder)) if !is_checkpoint(folder) && folder.is_dir() => folder.clone(),
+        (None, _) => PathBuf::from(CHECKPOINT_DIR),
+    }
+}
+
+/// Whether a folder is a checkpoint, rather than one with several of them.
+fn is_checkpoint(folder: &Path) -> bool {
+    folder.join(MANIFEST_FILE).symlink_metadata().is_ok()
+}
+
+/// What a run begins with.
+pub(super) struct Found {
+    /// The checkpoint to go on from, with its directory.
+    pub(super) saved: Option<(PathBuf, Verified)>,
+    /// Its training settings, or those that were asked for.
+    pub(super) training: TrainingConfig,
+}
+
+pub(super) fn find(store: &Store, options: &Options, metrics: &Path) -> Result<Found, RunError> {
+    let resolve = |base: Option<&TrainingConfig>| options.training.resolve(base).map_err(RunError::Flags);
+    match &options.resume {
+        Resume::Auto => {
+            let training = resolve(None)?;
+            Ok(Found { saved: newest(store, &Expected::of(&training))?, training })
+        }
+        Resume::From(folder) => {
+            let saved = if is_checkpoint(folder) || !folder.is_dir() {
+                (folder.clone(), store::load(folder, &Expected::any())?)
+            } else if same_folder(folder, store.root()) {
+                newest(store, &Expected::any())?.ok_or_else(|| StoreError::Empty(folder.clone()))?
+            } else {
+                let other = Store::open(folder, options.keep)?;
+                newest(&other, &Expected::any())?.ok_or_else(|| StoreError::Empty(folder.clone()))?
+            };
+            let invalid = |source| StoreError::Config { path: saved.0.clone(), source: Box::new(source) };
+            let base = TrainingConfig::from_fields(&saved.1.manifest.config).map_err(invalid)?;
+            let training = resolve(Some(&base))?;
+            Ok(Found { saved: Some(saved), training })
+        }
+        Resume::Never => {
+            if let Some(aside) = store.set_aside()? {
+                info!(to = %aside.display(), "moved earlier checkpoints aside");
+                if metrics.parent() == Some(store.root()) && metrics.symlink_metadata().is_ok() {
+                    let to = aside.join(METRICS_FILE);
+                    let failed = |source| StoreError::Io { action: "rename", path: metrics.into(), source };
+                    std::fs::rename(metrics, to).map_err(failed)?;
+                }
+            }
+            Ok(Found { saved: None, training: resolve(None)? })
+        }
+    }
+}
+
+fn same_folder(one: &Path, other: &Path) -> bool {
+    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+}
+
+/// The newest valid checkpoint; newer ones that are not are told of.
+fn newest(store: &Store, expected: &Expected) -> Result<Option<(PathBuf, Verified)>, RunError> {
+    let found = store.newest(expected)?;
+    for error in &found.rejected {
+        warn!(%error, "passing over a checkpoint");
+    }
+    Ok(found.newest)
+}
+
+/// The data set that the checkpoint in `path` names, where that needs nobody's leave: a manifest may come from anywhere, and
+/// a folder that it names could be anybody's.
+pub(super) fn dataset_of(path: &Path, manifest: &Manifest) -> Result<DatasetChoice, RunError> {
+    let name = manifest.config.get(DATASET_FIELD).map_or("auto", |name| name);
+    let Ok(choice) = name.parse();
+    match choice {
+        DatasetChoice::Folder(_) => {
+            Err(RunError::FolderNotNamed { path: path.to_owned(), folder: printable(name).into_owned() })
+        }
+        choice => Ok(choice),
+    }
+}

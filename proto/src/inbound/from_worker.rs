@@ -1,0 +1,150 @@
+//! What a worker sends: its introduction, signs of life, and answers, of which gradients come in chunks.
+
+use super::{check_node, check_sharing, in_range};
+use crate::message::{Answer, AnswerBody, Hello, Inspection, NAME_BYTES_MAX, THREADS_MAX, WorkerMessage};
+use crate::setup::{MessageForm, Setups};
+use crate::tensor::{Assembly, Elsewhere, Read};
+use crate::values::{Buffers, Values};
+use crate::wire::{self, from_worker};
+use crate::{PROTOCOL_VERSION, WireError};
+use common::ids::{Incarnation, Instance, Round, SetupId};
+use common::reduce::tree::Node;
+use common::selftest::NumericsDigest;
+use common::train::metrics::{Confusion, Totals};
+
+/// A gradient that is about to arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Announced {
+    /// The round of its piece.
+    pub round: Round,
+    /// The piece.
+    pub node: Node,
+    /// Bytes of memory that it will take.
+    pub bytes: usize,
+}
+
+/// Checks what a worker sends.
+#[derive(Debug)]
+pub struct WorkerDecoder {
+    setups: Setups,
+    buffers: Buffers,
+    elsewhere: Elsewhere,
+    pending: Option<(Answer, Assembly)>,
+    /// The answer whose head was the last message.
+    announced: Option<Announced>,
+    /// Of the last tensor.
+    released: bool,
+}
+
+impl WorkerDecoder {
+    /// A decoder for answers of these setups, whose gradients it puts into `buffers`.
+    #[must_use]
+    pub fn new(setups: Setups, buffers: Buffers) -> Self {
+        let elsewhere = Elsewhere::default();
+        Self { setups, buffers, elsewhere, pending: None, announced: None, released: false }
+    }
+
+    /// From now on chunks may lie in memory that `read` reads.
+    pub fn reads(&mut self, read: Read) {
+        self.elsewhere = Elsewhere::new(read);
+    }
+
+    /// A gradient whose head was the last message: from the next one on it takes a buffer.
+    pub fn announced(&mut self) -> Option<Announced> {
+        self.announced.take()
+    }
+
+    /// Whether a tensor that lay in the sender's shared memory has been read since the last call.
+    pub fn released(&mut self) -> bool {
+        std::mem::take(&mut self.released)
+    }
+
+    /// Takes one wire message; returns the message that it completes, if any.
+    ///
+    /// # Errors
+    /// When the message is not one that our own worker would send now.
+    pub fn decode(&mut self, message: wire::FromWorker) -> Result<Option<WorkerMessage>, WireError> {
+        use from_worker::Message;
+        let message = message.message.ok_or(WireError::Missing("content"))?;
+        let is_aside = matches!(message, Message::Heartbeat(_) | Message::Sharing(_));
+        if self.pending.is_some() && !is_aside && !matches!(message, Message::Chunk(_)) {
+            return Err(WireError::Order { expected: "a chunk of the gradient", got: "another message" });
+        }
+        match message {
+            Message::Hello(hello) => check_hello(hello).map(|hello| Some(WorkerMessage::Hello(hello))),
+            Message::Heartbeat(_) => Ok(Some(WorkerMessage::Heartbeat)),
+            Message::Leave(_) => Ok(Some(WorkerMessage::Leave)),
+            Message::Sharing(sharing) => Ok(Some(WorkerMessage::Sharing(check_sharing(&sharing)?))),
+            Message::Answer(answer) => self.answer(answer),
+            Message::Chunk(chunk) => self.chunk(&chunk),
+        }
+    }
+
+    fn answer(&mut self, answer: wire::Answer) -> Result<Option<WorkerMessage>, WireError> {
+        let totals = Totals { samples: answer.samples, correct: answer.correct, loss_sum: answer.loss_sum };
+        in_range("correct", totals.correct, 0, totals.samples)?;
+        let setup = SetupId(answer.setup);
+        let MessageForm { elements, precision, data } =
+            self.setups.get(setup).ok_or(WireError::Setup(setup))?;
+        let checked = Answer {
+            incarnation: Incarnation(answer.incarnation),
+            setup,
+            round: Round(answer.round),
+            node: check_node(answer.node.as_ref())?,
+            totals,
+            body: AnswerBody::Gradient(Values::default()),
+            precision,
+            inspection: Inspection::default(),
+        };
+        match answer.body.ok_or(WireError::Missing("a gradient or counts"))? {
+            wire::answer::Body::Gradient(head) => {
+                let assembly = Assembly::new(&head, elements, precision, &self.buffers)?;
+                let bytes = elements * size_of::<f32>();
+                self.announced = Some(Announced { round: checked.round, node: checked.node, bytes });
+                self.pending = Some((checked, assembly));
+                Ok(None)
+            }
+            wire::answer::Body::Confusion(counts) => {
+                if counts.cells.len() != counts.counts.len() {
+                    return Err(WireError::Counts);
+                }
+                let sum = counts.counts.iter().try_fold(0u64, |sum, &n| sum.checked_add(n));
+                let cells = counts.cells.into_iter().zip(counts.counts);
+                let confusion = Confusion::from_sparse(data.classes(), cells)?;
+                if sum != Some(totals.samples) || confusion.correct() != totals.correct {
+                    return Err(WireError::Counts);
+                }
+                let body = AnswerBody::Confusion(Box::new(confusion));
+                Ok(Some(WorkerMessage::Answer(Answer { body, ..checked })))
+            }
+        }
+    }
+
+    fn chunk(&mut self, chunk: &wire::Chunk) -> Result<Option<WorkerMessage>, WireError> {
+        let (answer, mut assembly) =
+            self.pending.take().ok_or(WireError::Order { expected: "an answer", got: "a chunk" })?;
+        assembly.push(chunk, &self.elsewhere)?;
+        if !assembly.is_complete() {
+            self.pending = Some((answer, assembly));
+            return Ok(None);
+        }
+        self.released |= assembly.is_from_elsewhere();
+        let (values, inspection) = assembly.finish();
+        let body = AnswerBody::Gradient(values);
+        Ok(Some(WorkerMessage::Answer(Answer { body, inspection, ..answer })))
+    }
+}
+
+fn check_hello(hello: wire::Hello) -> Result<Hello, WireError> {
+    if hello.protocol_version != PROTOCOL_VERSION {
+        return Err(WireError::Version { expected: PROTOCOL_VERSION, got: hello.protocol_version });
+    }
+    let printable = !hello.name.is_empty() && !hello.name.chars().any(char::is_control);
+    if !printable || hello.name.len() > NAME_BYTES_MAX {
+        return Err(WireError::Name { max: NAME_BYTES_MAX });
+    }
+    in_range("threads", hello.threads.into(), 1, THREADS_MAX.into())?;
+    in_range("instance", hello.instance, 1, u64::MAX)?;
+    let (instance, numerics) = (Instance(hello.instance), NumericsDigest(hello.numerics));
+    Ok(Hello { name: hello.name, instance, threads: hello.threads, numerics })
+}

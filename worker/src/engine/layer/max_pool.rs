@@ -1,0 +1,106 @@
+//! Maxima of windows that do not overlap, where no kernel takes them along with a convolution: `[n, h, w, c]` →
+//! `[n, h / window, w / window, c]`, rounded down.
+//!
+//! Of equal maxima the first in row-major order takes all of the gradient, and a NaN wins over all, as in PyTorch. Candle's
+//! own gradient of a maximum is another one.
+
+use super::{Deliver, Layer, kept};
+use crate::engine::op::borrow;
+use candle_core::{Result, Tensor};
+
+/// The layer.
+pub struct MaxPool {
+    window: usize,
+    kept: Option<Kept>,
+}
+
+struct Kept {
+    /// Of each output, where in the input its value was.
+    sources: Vec<usize>,
+    input: (usize, usize, usize, usize),
+}
+
+impl MaxPool {
+    /// With windows of so many rows and columns.
+    #[must_use]
+    pub fn new(window: usize) -> Self {
+        Self { window, kept: None }
+    }
+
+    /// Places of the maxima of `x`, `[n, h, w, c]`, output by output.
+    fn sources(&self, x: &[f32], (n, h, w, c): (usize, usize, usize, usize)) -> Vec<usize> {
+        let (rows, columns) = (h / self.window, w / self.window);
+        let mut sources = Vec::with_capacity(n * rows * columns * c);
+        for row in (0..n).flat_map(|image| (0..rows).map(move |row| image * h + row * self.window)) {
+            for column in (0..columns).map(|column| column * self.window) {
+                let first = (row * w + column) * c;
+                sources.extend((first..first + c).map(|first| self.strongest(x, first, w * c, c)));
+            }
+        }
+        sources
+    }
+
+    /// Place of the maximum of the window whose first value is at `first`.
+    fn strongest(&self, x: &[f32], first: usize, row: usize, column: usize) -> usize {
+        let mut best = first;
+        for at in (0..self.window).flat_map(|y| (0..self.window).map(move |x| first + y * row + x * column)) {
+            if x[at] > x[best] || (x[at].is_nan() && !x[best].is_nan()) {
+                best = at;
+            }
+        }
+        best
+    }
+}
+
+impl Layer for MaxPool {
+    fn forward(&mut self, _parameters: &[Tensor], x: Tensor, keep: bool) -> Result<Tensor> {
+        let input = x.dims4()?;
+        let (n, h, w, c) = input;
+        let values = borrow(&x)?;
+        let sources = self.sources(&values, input);
+        let y: Vec<f32> = sources.iter().map(|&source| values[source]).collect();
+        self.kept = keep.then_some(Kept { sources, input });
+        Tensor::from_vec(y, (n, h / self.window, w / self.window, c), x.device())
+    }
+
+    fn backward(
+        &mut self,
+        _parameters: &[Tensor],
+        grad: &Tensor,
+        _deliver: &mut Deliver<'_>,
+    ) -> Result<Option<Tensor>> {
+        let Kept { sources, input: (n, h, w, c) } = kept(&mut self.kept)?;
+        let mut dx = vec![0.0; n * h * w * c];
+        sources.iter().zip(&*borrow(grad)?).for_each(|(&source, &grad)| dx[source] = grad);
+        Tensor::from_vec(dx, (n, h, w, c), grad.device()).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::op::to_vec;
+    use candle_core::Device;
+
+    fn image(values: &[f32], h: usize, w: usize, c: usize) -> Tensor {
+        Tensor::from_vec(values.to_vec(), (1, h, w, c), &Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn maxima_and_their_gradients_are_pytorchs() {
+        // The last row and column do not fill a window; 5 stands twice, and its first place gets the gradient.
+        let x = image(&[1.0, 5.0, 0.0, 5.0, 2.0, 0.0, 9.0, 9.0, 9.0], 3, 3, 1);
+        let mut pool = MaxPool::new(2);
+        let y = pool.forward(&[], x, true).unwrap();
+        assert_eq!(to_vec(&y).unwrap(), [5.0]);
+        let dx = pool.backward(&[], &image(&[2.0], 1, 1, 1), &mut |_, _| Ok(())).unwrap().unwrap();
+        assert_eq!(to_vec(&dx).unwrap(), [0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn channels_and_images_keep_apart_and_a_nan_wins() {
+        let x = image(&[1.0, -1.0, 2.0, -2.0, 0.0, -3.0, 4.0, f32::NAN], 2, 2, 2);
+        let y = to_vec(&MaxPool::new(2).forward(&[], x, false).unwrap()).unwrap();
+        assert!(y[0] == 4.0 && y[1].is_nan(), "{y:?}");
+    }
+}
