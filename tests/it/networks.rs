@@ -32,7 +32,8 @@ fn a_network_by_its_layers_ends_with_the_bits_of_its_name() {
 #[test]
 fn layers_on_candles_autograd_keep_their_bits() {
     let data = SmallData::write();
-    let network = "conv(4,3) gelu layernorm maxpool(3) conv(8,5) maxpool(2) flatten dense(16) layernorm gelu dense";
+    let network =
+        "conv(4,3) gelu layernorm maxpool(3) conv(8,5) maxpool(2) flatten dense(16) layernorm gelu dense";
     let alone = digests(&run(data.folder(), network, &[1]));
     for threads in [&[2][..], &[1, 2, 1]] {
         assert_eq!(digests(&run(data.folder(), network, threads)), alone, "{threads:?}");
@@ -58,7 +59,7 @@ fn write(folder: &Path, half: &str, spec: DataSpec, count: usize) {
     let mut random = Stream::new(3, half, &[]);
     let pixels = (0..count * spec.image_bytes()).map(|_| random.below(256) as u8).collect();
     let labels = (0..count).map(|i| ((count - i) % spec.classes()) as u16).collect();
-    let (images, labels) = idx::encode(&Samples::new(spec, pixels, labels).unwrap());
-    std::fs::write(folder.join(format!("{half}-images-idx3-ubyte")), images).unwrap();
-    std::fs::write(folder.join(format!("{half}-labels-idx1-ubyte")), labels).unwrap();
+    let (images, labels) = idx::encode(&Samples::new(spec, pixels, labels).expect("samples in a folder"));
+    std::fs::write(folder.join(format!("{half}-images-idx3-ubyte")), images).expect("samples in a folder");
+    std::fs::write(folder.join(format!("{half}-labels-idx1-ubyte")), labels).expect("samples in a folder");
 }
