@@ -1,6 +1,7 @@
 //! Networks by name. Each is a file with a list of layers; a new one is such a file and a line in [`ALL`].
 
 mod cnn;
+mod lenet5;
 mod linear;
 mod mlp;
 
@@ -16,7 +17,7 @@ pub struct Named {
 }
 
 /// All of them, in the order in which `--help` lists them.
-pub const ALL: &[Named] = &[cnn::CNN, mlp::MLP, linear::LINEAR];
+pub const ALL: &[Named] = &[cnn::CNN, lenet5::LENET5, mlp::MLP, linear::LINEAR];
 
 /// For a network without settings.
 fn fixed(settings: &[usize], layers: &str) -> Option<String> {
