@@ -5,7 +5,7 @@
 
 use common::reduce::precision::Precision;
 use common::rng::Stream;
-use common::train::optim::{GradientSum, Moments, Optimizer, OptimizerSpec};
+use common::train::optim::{GradientSum, Moments, Optimizer, OptimizerSpec, Partition};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::num::NonZeroUsize;
@@ -42,7 +42,7 @@ fn updates(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(name);
         for (size, clip) in SIZES.into_iter().flat_map(|size| [(size, None), (size, Some(1.0))]) {
             let (mut params, mut gradient) = (values(size, 1), values(size, 2));
-            let mut optimizer = Optimizer::new(spec, size);
+            let mut optimizer = Optimizer::new(spec, Partition::whole(size));
             group.throughput(Throughput::Elements(size as u64));
             let id = BenchmarkId::new(if clip.is_some() { "clipped" } else { "not clipped" }, size);
             group.bench_function(id, |b| {

@@ -13,7 +13,7 @@ use common::reduce::precision::Precision;
 use common::rng::Stream;
 use common::train::config::{DataIdentity, RunConfig, TrainingConfig};
 use common::train::metrics::Totals;
-use common::train::optim::{Moments, OptimizerSpec};
+use common::train::optim::{Groups, Moments, OptimizerSpec};
 use common::train::schedule::{Schedule, Shape};
 use coordinator::run::trainer::{Trainer, Work};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -101,6 +101,7 @@ fn trainer(model: &str, optimizer: OptimizerSpec, clip_grad_norm: Option<f64>) -
         micro_batch: 32,
         epochs: 1_000_000,
         optimizer,
+        param_groups: Groups::default(),
         schedule: Schedule { base: 1e-9, shape: Shape::Constant, warmup_steps: 0 },
         clip_grad_norm,
         wire_dtype: Precision::F32,

@@ -11,7 +11,7 @@ use common::model::zoo;
 use common::reduce::precision::Precision;
 use common::text::TextError;
 use common::train::config::TrainingConfig;
-use common::train::optim::{Moments, OptimizerSpec};
+use common::train::optim::{Groups, Moments, OptimizerSpec};
 use common::train::schedule::{Schedule, Shape};
 use std::str::FromStr;
 
@@ -61,6 +61,10 @@ pub struct TrainingFlags {
     /// Decay rate of the second moment, for adam and adamw [default: 0.999]
     #[arg(long, env = "LOCKSTEP_BETA2")]
     pub beta2: Option<f64>,
+    /// Tensors with optimizer settings of their own, by name: "conv*(frozen) *.bias(lr_factor=2,weight_decay=0)"; the first
+    /// group that matches is a tensor's own [default: none]
+    #[arg(long, value_name = "PATTERN(SETTING,...) ...", env = "LOCKSTEP_PARAM_GROUPS")]
+    pub param_groups: Option<Groups>,
     /// Highest learning rate [default: 0.001; sgd: 0.05]
     #[arg(long, env = "LOCKSTEP_LR")]
     pub lr: Option<f64>,
@@ -119,6 +123,10 @@ impl TrainingFlags {
             micro_batch: self.micro_batch.or(base.map(|base| base.micro_batch)).unwrap_or(32),
             epochs: self.epochs.or(base.map(|base| base.epochs)).unwrap_or(5),
             optimizer,
+            param_groups: match (&self.param_groups, base) {
+                (Some(groups), _) => groups.clone(),
+                (None, base) => base.map(|base| base.param_groups.clone()).unwrap_or_default(),
+            },
             schedule: Schedule {
                 base: self.lr.or(before.map(|before| before.base)).unwrap_or(lr),
                 shape: self.shape(before.map(|before| before.shape))?,
@@ -225,7 +233,7 @@ mod tests {
 
     #[test]
     fn what_is_not_given_is_the_checkpoints() {
-        let flags = "--model mlp --hidden 8,4 --optimizer sgd --momentum 0.5 --nesterov --lr 0.3 --seed 9 \
+        let flags = "--model mlp --hidden 8,4 --param-groups fc1.*(frozen) --optimizer sgd --momentum 0.5 --nesterov --lr 0.3 --seed 9 \
                      --schedule step --step-factor 0.25 --clip-grad-norm 2 --wire-dtype bf16 --init glorot";
         let saved = resolved(&flags.split_whitespace().collect::<Vec<_>>(), None).unwrap();
         assert_eq!(resolved(&[], Some(&saved)), Ok(saved.clone()));

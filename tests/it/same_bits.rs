@@ -46,6 +46,7 @@ fn every_model_and_optimizer_keeps_its_bits() {
         &["--epochs", "1", "--model", "linear", "--optimizer", "sgd", "--nesterov"][..],
         &["--model", "mlp", "--hidden", "33,17", "--optimizer", "adamw"],
         &["--model", "mlp", "--wire-dtype", "bf16"],
+        &["--model", "mlp", "--param-groups", "fc1*(frozen) *.bias(lr_factor=2,weight_decay=0)"],
         &[
             "--model",
             "mlp",

@@ -17,7 +17,7 @@ use crate::model::architecture::{Architecture, Layers, ModelError};
 use crate::model::params::Init;
 use crate::reduce::precision::Precision;
 use crate::reduce::tree::LEAVES_MAX;
-use crate::train::optim::{OptimError, OptimizerSpec};
+use crate::train::optim::{GroupError, Groups, OptimError, OptimizerSpec, Partition};
 use crate::train::schedule::{Length, Schedule, Shape};
 use std::fmt;
 
@@ -49,6 +49,8 @@ pub struct TrainingConfig {
     pub epochs: u64,
     /// Optimizer and its constants.
     pub optimizer: OptimizerSpec,
+    /// Parameters with optimizer settings of their own.
+    pub param_groups: Groups,
     /// Learning rate of each step.
     pub schedule: Schedule,
     /// Longest L2 norm of a mean gradient; longer ones are scaled down to it.
@@ -76,6 +78,7 @@ pub struct RunConfig {
     training: TrainingConfig,
     data: DataIdentity,
     model: Architecture,
+    partition: Partition,
 }
 
 /// Why a configuration can't be run.
@@ -97,6 +100,9 @@ pub enum ConfigError {
     /// The optimizer.
     #[error("optimizer: {0}")]
     Optimizer(#[from] OptimError),
+    /// The parameter groups.
+    #[error("param-groups: {0}")]
+    Groups(#[from] GroupError),
 }
 
 /// An error unless `ok`.
@@ -147,7 +153,8 @@ impl RunConfig {
         let range = format!("at most {most}: a leaf's images have at most {LEAF_BYTES_MAX} bytes");
         in_range("micro-batch", &micro_batch, &range, micro_batch as usize <= most)?;
         let model = Architecture::new(data.spec, training.model.clone())?;
-        Ok(Self { training, data, model })
+        let partition = training.param_groups.partition(model.layout())?;
+        Ok(Self { training, data, model, partition })
     }
 
     /// What a person chose.
@@ -166,6 +173,12 @@ impl RunConfig {
     #[must_use]
     pub fn model(&self) -> &Architecture {
         &self.model
+    }
+
+    /// The parameters as the optimizer treats them.
+    #[must_use]
+    pub fn partition(&self) -> &Partition {
+        &self.partition
     }
 
     /// Training samples after the validation split.

@@ -3,6 +3,7 @@
 //! What is done to one element stands in `rule`, what comes before in `mean`; here is what an optimizer consists of, and
 //! how its pass over all elements is divided. The moments are plain slices, so they can be checkpointed.
 
+pub use groups::{Group, GroupError, Groups, Partition, Treatment};
 pub use mean::GradientSum;
 
 use crate::reduce::parallel;
@@ -11,6 +12,7 @@ use crate::text::{Call, TextError, shortened};
 use rule::Rule;
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::str::FromStr;
 
 /// Elements that are worked on in one go: with mean and two slots 64 KiB, half of a core's second cache or less.
@@ -117,6 +119,16 @@ impl OptimizerSpec {
         }
     }
 
+    /// The same with another weight decay.
+    #[must_use]
+    pub fn with_weight_decay(self, weight_decay: f64) -> Self {
+        match self {
+            Self::Sgd { momentum, nesterov, .. } => Self::Sgd { momentum, nesterov, weight_decay },
+            Self::Adam(moments) => Self::Adam(Moments { weight_decay, ..moments }),
+            Self::AdamW(moments) => Self::AdamW(Moments { weight_decay, ..moments }),
+        }
+    }
+
     /// Names of the state's slices, as in PyTorch's `state_dict`; each is as long as the parameters.
     #[must_use]
     pub fn slots(&self) -> &'static [&'static str] {
@@ -209,16 +221,18 @@ impl fmt::Display for NonFinite {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Optimizer {
     spec: OptimizerSpec,
+    partition: Partition,
     steps: u64,
     /// In the order of [`OptimizerSpec::slots`].
     slots: Vec<Vec<f32>>,
 }
 
 impl Optimizer {
-    /// One that has not stepped yet, for `len` parameters.
+    /// One that has not stepped yet, for parameters of these groups.
     #[must_use]
-    pub fn new(spec: OptimizerSpec, len: usize) -> Self {
-        Self { spec, steps: 0, slots: vec![vec![0.0; len]; spec.slots().len()] }
+    pub fn new(spec: OptimizerSpec, partition: Partition) -> Self {
+        let slots = vec![vec![0.0; partition.len()]; spec.slots().len()];
+        Self { spec, partition, steps: 0, slots }
     }
 
     /// One that has done `steps` steps, with its saved state.
@@ -227,7 +241,7 @@ impl Optimizer {
     /// When names or lengths are not this optimizer's.
     pub fn restore(
         spec: OptimizerSpec,
-        len: usize,
+        partition: Partition,
         steps: u64,
         saved: Vec<(String, Vec<f32>)>,
     ) -> Result<Self, OptimError> {
@@ -235,12 +249,12 @@ impl Optimizer {
             let parts: Vec<String> = names.map(|(name, len)| format!("{name} [{len}]")).collect();
             if parts.is_empty() { "empty".to_owned() } else { parts.join(", ") }
         };
-        let expected = shape(&mut spec.slots().iter().map(|&name| (name, len)));
+        let expected = shape(&mut spec.slots().iter().map(|&name| (name, partition.len())));
         let got = shape(&mut saved.iter().map(|(name, values)| (name.as_str(), values.len())));
         if expected != got {
             return Err(OptimError::State { expected, got });
         }
-        Ok(Self { spec, steps, slots: saved.into_iter().map(|(_, values)| values).collect() })
+        Ok(Self { spec, partition, steps, slots: saved.into_iter().map(|(_, values)| values).collect() })
     }
 
     /// Steps done.
@@ -269,13 +283,26 @@ impl Optimizer {
     ) -> Stepped {
         assert_eq!(params.len(), sum.left.len(), "one gradient a parameter");
         self.steps += 1;
+        if self.partition.frozen().next().is_some() {
+            // What stays as it is counts in no norm.
+            let _ = sum.average(threads);
+            self.partition.frozen().for_each(|range| sum.left[range].fill(0.0));
+        }
         let clipped = clip.map(|max| {
             let norm = sum.average(threads);
             (norm, mean::clip_scale(norm, max))
         });
         let scale = clipped.map_or(1.0, |(_, scale)| scale);
-        let rule = Rule::new(self.spec, self.steps, scale, learning_rate);
-        let (norm, is_finite) = self.pass(rule, params, sum, threads);
+        let rules: Vec<Ruled> = self
+            .partition
+            .ranges()
+            .filter_map(|(range, treatment)| {
+                let Treatment::Trained { lr_factor, weight_decay } = treatment else { return None };
+                let spec = weight_decay.map_or(self.spec, |decay| self.spec.with_weight_decay(decay));
+                Some(Ruled { range, rule: Rule::new(spec, self.steps, scale, learning_rate * lr_factor) })
+            })
+            .collect();
+        let (norm, is_finite) = self.pass(&rules, params, sum, threads);
         let grad_norm = clipped.map_or(norm, |(norm, _)| norm);
         let non_finite = if !grad_norm.is_finite() {
             Some(NonFinite::Gradient)
@@ -291,14 +318,15 @@ impl Optimizer {
     /// Updates everything; returns the norm of the mean, and whether parameters and slots are finite after it.
     fn pass(
         &mut self,
-        rule: Rule,
+        rules: &[Ruled],
         params: &mut [f32],
         sum: GradientSum<'_>,
         threads: NonZeroUsize,
     ) -> (f64, bool) {
         let part = parallel::part_len(params.len(), threads);
         let mut slots: Vec<_> = self.slots.iter_mut().map(|slot| slot.chunks_mut(part)).collect();
-        let jobs = params.chunks_mut(part).zip(sum.parts(part)).map(|(params, sum)| {
+        let parts = (0..).step_by(part).zip(params.chunks_mut(part).zip(sum.parts(part)));
+        let jobs = parts.map(|(start, (params, sum))| {
             let mut slots: Vec<&mut [f32]> = slots.iter_mut().filter_map(Iterator::next).collect();
             move || {
                 let (mut squares, mut is_finite) = (Vec::new(), true);
@@ -306,7 +334,7 @@ impl Optimizer {
                 for (index, params) in params.chunks_mut(BLOCK).enumerate() {
                     let (at, mean) = (index * BLOCK, &mut mean[..params.len()]);
                     squares.push(sum.block(at, mean));
-                    is_finite &= rule.apply(at, params, mean, &mut slots);
+                    is_finite &= apply(rules, start, at, params, mean, &mut slots);
                 }
                 (squares, is_finite)
             }
@@ -317,6 +345,34 @@ impl Optimizer {
     }
 }
 
+/// What is done with a range of the parameters in one step.
+#[derive(Clone, Debug)]
+struct Ruled {
+    range: Range<usize>,
+    rule: Rule,
+}
+
+/// Updates a block, which lies at element `at` of a part that begins at element `start` of all; returns whether parameters
+/// and slots are finite after it. What no rule is for stays as it is.
+fn apply(
+    rules: &[Ruled],
+    start: usize,
+    at: usize,
+    params: &mut [f32],
+    mean: &[f32],
+    slots: &mut [&mut [f32]],
+) -> bool {
+    let first = start + at;
+    let end = first + params.len();
+    let mut is_finite = true;
+    for Ruled { range, rule } in rules.iter().filter(|of| of.range.start < end && of.range.end > first) {
+        let own = range.start.max(first) - first..range.end.min(end) - first;
+        is_finite &= rule.apply(at + own.start, &mut params[own.clone()], &mean[own], slots);
+    }
+    is_finite
+}
+
+mod groups;
 mod mean;
 mod rule;
 

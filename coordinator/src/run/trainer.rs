@@ -144,7 +144,7 @@ impl Trainer {
         let layout = config.model().layout().clone();
         let training = config.training();
         let params = Arc::new(training.init.draw(&layout, training.seed));
-        let optimizer = Optimizer::new(training.optimizer, layout.len());
+        let optimizer = Optimizer::new(training.optimizer, config.partition().clone());
         Self {
             leaves: Leaves::new(&config, train, test),
             config,
@@ -179,7 +179,7 @@ impl Trainer {
     pub fn go_back(&mut self, saved: Option<Verified>) -> Result<(), TrainError> {
         let training = self.config.training();
         self.params = Arc::new(training.init.draw(&self.layout, training.seed));
-        self.optimizer = Optimizer::new(training.optimizer, self.layout.len());
+        self.optimizer = Optimizer::new(training.optimizer, self.config.partition().clone());
         self.position = BEGINNING;
         self.tested = false;
         saved.map_or(Ok(()), |saved| self.restore(saved))
@@ -195,7 +195,7 @@ impl Trainer {
         if expected != got {
             return Err(TrainError::Position { step, expected, got });
         }
-        self.optimizer = Optimizer::restore(spec, self.layout.len(), step.0, slots)?;
+        self.optimizer = Optimizer::restore(spec, self.config.partition().clone(), step.0, slots)?;
         self.params = Arc::new(params);
         self.position = position;
         Ok(())

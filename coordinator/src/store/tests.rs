@@ -10,7 +10,7 @@ use common::model::params::Init;
 use common::reduce::precision::Precision;
 use common::train::config::DataIdentity;
 use common::train::metrics::Totals;
-use common::train::optim::OptimizerSpec;
+use common::train::optim::{Groups, OptimizerSpec};
 use common::train::schedule::{Schedule, Shape};
 use std::fs;
 use std::sync::mpsc;
@@ -26,6 +26,7 @@ fn config() -> RunConfig {
         micro_batch: 5,
         epochs: 1,
         optimizer: OptimizerSpec::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0 },
+        param_groups: Groups::default(),
         schedule: Schedule { base: 0.1, shape: Shape::Constant, warmup_steps: 0 },
         clip_grad_norm: None,
         wire_dtype: Precision::F32,

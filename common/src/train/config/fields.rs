@@ -62,7 +62,7 @@ impl TrainingConfig {
     #[must_use]
     pub fn fields(&self) -> Fields {
         let clip = self.clip_grad_norm.map_or(NONE.to_owned(), |clip| clip.to_string());
-        let values: [(&str, &dyn fmt::Display); 14] = [
+        let values: [(&str, &dyn fmt::Display); 15] = [
             (VERSION_FIELD, &NUMERICS_VERSION),
             ("val_split", &self.val_split),
             ("model", &self.model),
@@ -72,6 +72,7 @@ impl TrainingConfig {
             ("micro_batch", &self.micro_batch),
             (EPOCHS_FIELD, &self.epochs),
             ("optimizer", &self.optimizer),
+            ("param_groups", &self.param_groups),
             ("lr", &self.schedule.base),
             (SCHEDULE_FIELD, &self.schedule.shape),
             ("warmup_steps", &self.schedule.warmup_steps),
@@ -96,6 +97,7 @@ impl TrainingConfig {
             micro_batch: field(fields, "micro_batch")?,
             epochs: field(fields, EPOCHS_FIELD)?,
             optimizer: field(fields, "optimizer")?,
+            param_groups: field(fields, "param_groups")?,
             schedule: Schedule {
                 base: field(fields, "lr")?,
                 shape: field(fields, SCHEDULE_FIELD)?,

@@ -15,6 +15,7 @@ fn training() -> TrainingConfig {
         micro_batch: 32,
         epochs: 3,
         optimizer: OptimizerSpec::Adam(Moments::new(0.0)),
+        param_groups: Groups::default(),
         schedule: Schedule { base: 1e-3, shape: Shape::Constant, warmup_steps: 0 },
         clip_grad_norm: None,
         wire_dtype: Precision::F32,
@@ -34,11 +35,12 @@ fn changed(change: impl FnOnce(&mut TrainingConfig)) -> Result<RunConfig, Config
 #[test]
 fn the_fingerprint_changes_with_every_field_that_counts() {
     let reference = changed(|_| ()).unwrap().fingerprint();
-    let changes: [Change; 9] = [
+    let changes: [Change; 10] = [
         |c| c.val_split = 99,
         |c| c.model = "linear".parse().unwrap(),
         |c| c.init = Init::Glorot,
         |c| c.seed = 2,
+        |c| c.param_groups = "fc1.*(frozen)".parse().unwrap(),
         |c| c.micro_batch = 16,
         |c| c.schedule.base = 2e-3,
         |c| c.clip_grad_norm = Some(1.0),
@@ -87,7 +89,7 @@ fn more_epochs_are_the_same_run_unless_the_schedule_needs_to_know() {
 
 #[test]
 fn settings_out_of_range_are_refused_by_name() {
-    let changes: [(&str, Change); 8] = [
+    let changes: [(&str, Change); 9] = [
         ("val-split", |c| c.val_split = 1000),
         ("batch-size", |c| c.batch_size = 0),
         ("micro-batch", |c| c.micro_batch = 2000),
@@ -95,6 +97,7 @@ fn settings_out_of_range_are_refused_by_name() {
         ("lr", |c| c.schedule.base = f64::NAN),
         ("step-factor", |c| c.schedule.shape = Shape::Step { every_epochs: 1, factor: 2.0 }),
         ("clip-grad-norm", |c| c.clip_grad_norm = Some(0.0)),
+        ("param-groups", |c| c.param_groups = "nothing(frozen)".parse().unwrap()),
         ("model", |c| c.model = "flatten dense(11)".parse().unwrap()),
     ];
     for (name, change) in changes {
@@ -136,12 +139,13 @@ prop_compose! {
         (seed, batch_size, micro_batch, epochs) in (any::<u64>(), 1..100_000u32, 1..=MICRO_BATCH_MAX, 1..=EPOCHS_MAX),
         optimizer in any_optimizer(),
         (base, shape, warmup_steps) in (1e-9..10.0f64, any_shape(), any::<u64>()),
+        param_groups in proptest::sample::select(vec!["none", "*.bias(weight_decay=0)", "*.weight(lr_factor=0.3) fc1.*(frozen)"]),
         clip_grad_norm in proptest::option::of(1e-9..1e9f64),
         wire_dtype in proptest::sample::select(vec![Precision::F32, Precision::Bf16]),
     ) -> TrainingConfig {
         let schedule = Schedule { base, shape, warmup_steps };
-        let model = model.parse().unwrap();
-        TrainingConfig { val_split, model, init, seed, batch_size, micro_batch, epochs, optimizer, schedule, clip_grad_norm, wire_dtype }
+        let (model, param_groups) = (model.parse().unwrap(), param_groups.parse().unwrap());
+        TrainingConfig { val_split, model, init, seed, batch_size, micro_batch, epochs, optimizer, param_groups, schedule, clip_grad_norm, wire_dtype }
     }
 }
 
@@ -155,7 +159,7 @@ proptest! {
     }
 
     #[test]
-    fn any_altered_field_is_read_or_refused(which in 0usize..18, text in "\\PC{0,40}") {
+    fn any_altered_field_is_read_or_refused(which in 0usize..19, text in "\\PC{0,40}") {
         let mut fields = changed(|_| ()).unwrap().fields();
         let name = fields.keys().nth(which).cloned().unwrap();
         fields.insert(name, text);

@@ -67,7 +67,7 @@ impl Rule {
                 true
             }
             (Self::Sgd { .. }, [buffer]) => {
-                self.sgd_momentum(params, gradient, &mut buffer[at..]);
+                self.sgd_momentum(params, gradient, &mut buffer[at..at + params.len()]);
                 true
             }
             (Self::Adam(adam), [mean, square]) => {

@@ -14,7 +14,7 @@ fn value(i: u64) -> f64 {
 fn run(spec: OptimizerSpec, learning_rate: f64, clip: Option<f64>) -> (Vec<f32>, Optimizer) {
     spec.validate().unwrap();
     let mut params: Vec<f32> = (0..SIZE as u64).map(|i| (4.0 * value(i)) as f32).collect();
-    let mut optimizer = Optimizer::new(spec, SIZE);
+    let mut optimizer = Optimizer::new(spec, Partition::whole(SIZE));
     for t in 0..100 {
         let noise = (0..SIZE as u64).map(|i| value(3 * t + 11 * i) as f32);
         let mut gradient: Vec<f32> = noise.zip(&params).map(|(g, p)| g + 0.1 * p).collect();
@@ -59,7 +59,7 @@ fn a_restored_optimizer_goes_on_as_if_nothing_had_happened() {
     for spec in [sgd(0.9, true, 0.01), sgd(0.0, false, 0.0), OptimizerSpec::Adam(Moments::new(0.0))] {
         let (mut params, mut whole) = run(spec, 0.01, None);
         let saved = whole.slots().map(|(name, values)| (name.to_owned(), values.to_vec())).collect();
-        let mut restored = Optimizer::restore(spec, SIZE, whole.steps(), saved).unwrap();
+        let mut restored = Optimizer::restore(spec, Partition::whole(SIZE), whole.steps(), saved).unwrap();
         assert_eq!(restored, whole);
         let mut copy = params.clone();
         for (optimizer, params) in [(&mut whole, &mut params), (&mut restored, &mut copy)] {
@@ -73,10 +73,17 @@ fn a_restored_optimizer_goes_on_as_if_nothing_had_happened() {
 fn a_state_of_another_optimizer_or_size_is_refused() {
     let adam = OptimizerSpec::Adam(Moments::new(0.0));
     let slot = |name: &str, len| (name.to_owned(), vec![0.0; len]);
-    let error = Optimizer::restore(adam, 3, 1, vec![slot("momentum_buffer", 3)]).unwrap_err();
+    let error =
+        Optimizer::restore(adam, Partition::whole(3), 1, vec![slot("momentum_buffer", 3)]).unwrap_err();
     assert!(error.to_string().contains("exp_avg [3], exp_avg_sq [3]"), "{error}");
-    assert!(Optimizer::restore(adam, 3, 1, vec![slot("exp_avg", 3), slot("exp_avg_sq", 2)]).is_err());
-    assert!(Optimizer::restore(adam, 3, 1, vec![slot("exp_avg", 3), slot("exp_avg_sq", 3)]).is_ok());
+    assert!(
+        Optimizer::restore(adam, Partition::whole(3), 1, vec![slot("exp_avg", 3), slot("exp_avg_sq", 2)])
+            .is_err()
+    );
+    assert!(
+        Optimizer::restore(adam, Partition::whole(3), 1, vec![slot("exp_avg", 3), slot("exp_avg_sq", 3)])
+            .is_ok()
+    );
 }
 
 #[test]
@@ -113,10 +120,10 @@ fn blocks_do_not_show_in_the_parameters_and_none_is_overlooked() {
         optimizer.step(params, sum(&mut gradient.to_vec(), 2.0), None, 0.01, ONE).non_finite.is_none()
     };
     for spec in [sgd(0.0, false, 0.1), sgd(0.9, true, 0.0), OptimizerSpec::AdamW(Moments::new(0.1))] {
-        let (mut whole, mut optimizer) = (start.clone(), Optimizer::new(spec, n));
+        let (mut whole, mut optimizer) = (start.clone(), Optimizer::new(spec, Partition::whole(n)));
         assert!((0..2).all(|_| step(&mut optimizer, &mut whole, &gradient)));
         for at in [0, BLOCK - 1, BLOCK, n - 1] {
-            let (mut one, mut alone) = ([start[at]], Optimizer::new(spec, 1));
+            let (mut one, mut alone) = ([start[at]], Optimizer::new(spec, Partition::whole(1)));
             assert!((0..2).all(|_| step(&mut alone, &mut one, &gradient[at..=at])));
             assert_eq!(one[0].to_bits(), whole[at].to_bits(), "{spec}, parameter {at}");
             let mut broken = whole.clone();
@@ -134,7 +141,7 @@ fn after_huge(spec: OptimizerSpec, at: usize, slot: f32, gradient: f32, rate: f6
         values[at] = slot;
         (name.to_owned(), values)
     });
-    let mut optimizer = Optimizer::restore(spec, n, 1, saved.collect()).unwrap();
+    let mut optimizer = Optimizer::restore(spec, Partition::whole(n), 1, saved.collect()).unwrap();
     let mut huge = vec![0.0; n];
     huge[at] = gradient;
     optimizer.step(&mut vec![0.0; n], sum(&mut huge, 1.0), None, rate, ONE).non_finite
@@ -161,7 +168,7 @@ fn state_that_is_no_longer_finite_is_seen_at_every_place() {
     // Their exponents' bits, taken together, are those of an infinity.
     let saved = [("exp_avg", vec![0.0; 2]), ("exp_avg_sq", vec![1.5, 3.0])];
     let saved = saved.map(|(name, values)| (name.to_owned(), values));
-    let mut optimizer = Optimizer::restore(adam, 2, 1, saved.into()).unwrap();
+    let mut optimizer = Optimizer::restore(adam, Partition::whole(2), 1, saved.into()).unwrap();
     assert_eq!(optimizer.step(&mut [0.0; 2], sum(&mut [0.0; 2], 1.0), None, 1e-3, ONE).non_finite, None);
 }
 
@@ -182,7 +189,7 @@ fn after_step(
         parallel::add(&mut left, right, precision, threads);
     }
     let sum = GradientSum { left: &mut left, right, precision, samples: 3.0 };
-    let mut optimizer = Optimizer::new(OptimizerSpec::Adam(Moments::new(0.1)), n);
+    let mut optimizer = Optimizer::new(OptimizerSpec::Adam(Moments::new(0.1)), Partition::whole(n));
     let stepped = optimizer.step(&mut params, sum, clip, 0.01, threads);
     assert!(stepped.non_finite.is_none() && stepped.grad_norm > 1.0);
     (stepped, params, optimizer)
@@ -210,4 +217,46 @@ fn it_does_not_show_when_the_last_addition_is_made() {
 fn clipping_shortens_the_step() {
     let run = |clip| after_step(100, 1, Precision::F32, clip, false);
     assert!(run(Some(0.5)) != run(None) && run(Some(1e9)) == run(None));
+}
+
+/// The layout of "flatten dense" on a single pixel: 2 biases, then 2 weights.
+fn grouped(groups: &str, spec: OptimizerSpec, clip: Option<f64>) -> (Vec<f32>, f64) {
+    let data = crate::data::spec::DataSpec::new(1, 1, 1, 2).unwrap();
+    let model = crate::model::architecture::Architecture::parse(data, "linear").unwrap();
+    let partition = groups.parse::<Groups>().unwrap().partition(model.layout()).unwrap();
+    let mut optimizer = Optimizer::new(spec, partition);
+    let mut params = vec![1.0, -2.0, 3.0, -4.0];
+    let mut norm = 0.0;
+    for _ in 0..3 {
+        let (mut left, right) = ([3.0, 4.0, 0.0, 24.0], [0.0, 0.0, 8.0, 8.0]);
+        let sum =
+            GradientSum { left: &mut left, right: Some(&right), precision: Precision::F32, samples: 2.0 };
+        norm = optimizer.step(&mut params, sum, clip, 0.1, ONE).grad_norm;
+    }
+    (params, norm)
+}
+
+#[test]
+fn a_group_is_trained_as_an_optimizer_of_its_own_would() {
+    for spec in [sgd(0.9, true, 0.1), OptimizerSpec::Adam(Moments::new(0.1)), sgd(0.0, false, 0.1)] {
+        let (plain, _) = grouped("none", spec, None);
+        let (frozen, norm) = grouped("*.bias(frozen)", spec, None);
+        assert_eq!(frozen, [1.0, -2.0, plain[2], plain[3]]);
+        assert!((norm - (4.0f64.powi(2) + 16.0f64.powi(2)).sqrt()).abs() < 1e-6, "{norm}");
+        let (no_decay, _) = grouped("*.bias(weight_decay=0)", spec, None);
+        let (other, _) = grouped("none", spec.with_weight_decay(0.0), None);
+        assert_eq!(no_decay, [other[0], other[1], plain[2], plain[3]]);
+        let (still, _) = grouped("*.weight(lr_factor=0)", spec, None);
+        assert_eq!(still, [plain[0], plain[1], 3.0, -4.0]);
+    }
+}
+
+#[test]
+fn clipping_is_by_the_norm_of_what_is_trained() {
+    let (params, norm) = grouped("*.weight(frozen)", sgd(0.0, false, 0.0), Some(1.25));
+    assert!((norm - 2.5).abs() < 1e-9, "{norm}");
+    // Mean gradient (1.5, 2) of norm 2.5, halved, three steps of rate 0.1.
+    for (got, want) in params.iter().zip([1.0 - 0.225, -2.0 - 0.3, 3.0, -4.0]) {
+        assert!((got - want).abs() < 1e-5, "{params:?}");
+    }
 }

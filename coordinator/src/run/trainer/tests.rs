@@ -3,7 +3,7 @@ use common::data::digits::{PIXELS, SPEC};
 use common::model::params::Init;
 use common::reduce::precision::Precision;
 use common::train::config::{DataIdentity, TrainingConfig};
-use common::train::optim::{Moments, OptimizerSpec};
+use common::train::optim::{Groups, Moments, OptimizerSpec};
 use common::train::schedule::{Schedule, Shape};
 
 /// Sample `i` has the pixel value `i` everywhere.
@@ -27,6 +27,7 @@ fn config_with(samples: u32, val_split: u32, optimizer: OptimizerSpec) -> RunCon
         micro_batch: 3,
         epochs: 2,
         optimizer,
+        param_groups: Groups::default(),
         schedule: Schedule { base: 0.5, shape: Shape::Constant, warmup_steps: 0 },
         clip_grad_norm: None,
         wire_dtype: Precision::F32,

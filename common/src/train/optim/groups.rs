@@ -1,0 +1,281 @@
+//! Parameter groups: tensors, chosen by name, that the optimizer treats in a way of their own.
+//!
+//! As text: `PATTERN(frozen)` or `PATTERN(lr_factor=F,weight_decay=D)`, separated by spaces. A `*` in a pattern stands for any
+//! characters. A tensor belongs to the first group whose pattern its name matches, or to none. A pattern that matches no
+//! tensor is refused: it is a spelling mistake.
+
+use crate::model::params::Layout;
+use crate::text::{Call, TextError, words};
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
+
+/// Most groups of a run.
+const GROUPS_MAX: usize = 64;
+/// What stands for no groups in text.
+const NONE: &str = "none";
+
+/// The parameter groups of a run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Groups(Vec<Group>);
+
+/// Some tensors with settings of their own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    pattern: String,
+    treatment: Treatment,
+}
+
+/// What the optimizer does with a group.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Treatment {
+    /// The parameters stay as they are, and their gradient is taken for 0.
+    Frozen,
+    /// The parameters are trained.
+    Trained {
+        /// Factor of the schedule's learning rate.
+        lr_factor: f64,
+        /// Weight decay in place of the optimizer's.
+        weight_decay: Option<f64>,
+    },
+}
+
+/// Why groups can't be used.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum GroupError {
+    /// A group's text has another form.
+    #[error(transparent)]
+    Text(#[from] TextError),
+    /// A number out of its range.
+    #[error("{pattern}: {name} is {got}; it must be 0 or more and finite")]
+    Range {
+        /// The group.
+        pattern: String,
+        /// The setting.
+        name: &'static str,
+        /// Its value.
+        got: f64,
+    },
+    /// A pattern that matches nothing, or nothing that an earlier one does not.
+    #[error("{pattern} matches no tensor that an earlier group does not; the tensors are {tensors}")]
+    Empty {
+        /// The group.
+        pattern: String,
+        /// Names of all tensors.
+        tensors: String,
+    },
+    /// More groups than a run may have.
+    #[error("there are {0} groups; at most {GROUPS_MAX} are possible")]
+    Count(usize),
+    /// Every tensor is frozen.
+    #[error("all tensors are frozen: nothing is trained")]
+    AllFrozen,
+}
+
+/// The parameters cut into ranges that are treated alike.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Partition {
+    /// Without gaps, in order.
+    ranges: Vec<(Range<usize>, Treatment)>,
+}
+
+impl Treatment {
+    /// What is done with tensors of no group.
+    pub const DEFAULT: Self = Self::Trained { lr_factor: 1.0, weight_decay: None };
+}
+
+impl Groups {
+    /// Cuts the tensors of a network into ranges that are treated alike.
+    ///
+    /// # Errors
+    /// When a group is of no tensor, or all are frozen.
+    pub fn partition(&self, layout: &Layout) -> Result<Partition, GroupError> {
+        let group_of = |name: &str| self.0.iter().position(|group| matches(&group.pattern, name));
+        for (at, group) in self.0.iter().enumerate() {
+            if !layout.iter().any(|(tensor, _)| group_of(&tensor.name) == Some(at)) {
+                let names: Vec<&str> = layout.iter().map(|(tensor, _)| tensor.name.as_str()).collect();
+                return Err(GroupError::Empty { pattern: group.pattern.clone(), tensors: names.join(", ") });
+            }
+        }
+        let mut ranges: Vec<(Range<usize>, Treatment)> = Vec::new();
+        for (tensor, range) in layout.iter() {
+            let treatment = group_of(&tensor.name).map_or(Treatment::DEFAULT, |at| self.0[at].treatment);
+            match ranges.last_mut() {
+                Some((last, same)) if *same == treatment => last.end = range.end,
+                _ => ranges.push((range, treatment)),
+            }
+        }
+        if ranges.iter().all(|(_, treatment)| *treatment == Treatment::Frozen) {
+            return Err(GroupError::AllFrozen);
+        }
+        Ok(Partition { ranges })
+    }
+}
+
+impl Partition {
+    /// `len` parameters that are all treated alike.
+    #[must_use]
+    pub fn whole(len: usize) -> Self {
+        Self { ranges: vec![(0..len, Treatment::DEFAULT)] }
+    }
+
+    /// Number of parameters.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ranges.last().map_or(0, |(range, _)| range.end)
+    }
+
+    /// Whether there are no parameters.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Each range with its treatment, in order.
+    pub fn ranges(&self) -> impl Iterator<Item = (Range<usize>, Treatment)> {
+        self.ranges.iter().cloned()
+    }
+
+    /// Ranges of parameters that stay as they are.
+    pub(super) fn frozen(&self) -> impl Iterator<Item = Range<usize>> {
+        self.ranges().filter(|(_, treatment)| *treatment == Treatment::Frozen).map(|(range, _)| range)
+    }
+}
+
+/// Whether a name is what a pattern describes.
+fn matches(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else { return false };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+impl fmt::Display for Groups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str(NONE);
+        }
+        for (at, Group { pattern, treatment }) in self.0.iter().enumerate() {
+            write!(f, "{}{pattern}(", if at == 0 { "" } else { " " })?;
+            match treatment {
+                Treatment::Frozen => f.write_str("frozen")?,
+                Treatment::Trained { lr_factor, weight_decay } => {
+                    write!(f, "lr_factor={lr_factor}")?;
+                    weight_decay.iter().try_for_each(|decay| write!(f, ",weight_decay={decay}"))?;
+                }
+            }
+            f.write_str(")")?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Groups {
+    type Err = GroupError;
+
+    fn from_str(text: &str) -> Result<Self, GroupError> {
+        if text == NONE {
+            return Ok(Self::default());
+        }
+        let words = words(text);
+        if words.len() > GROUPS_MAX {
+            return Err(GroupError::Count(words.len()));
+        }
+        Ok(Self(words.into_iter().map(str::parse).collect::<Result<_, _>>()?))
+    }
+}
+
+impl FromStr for Group {
+    type Err = GroupError;
+
+    fn from_str(text: &str) -> Result<Self, GroupError> {
+        let call = Call::parse(text)?;
+        let pattern = call.name.to_owned();
+        if let [only] = &call.arguments[..]
+            && (only.key, only.value) == (None, "frozen")
+        {
+            return Ok(Self { pattern, treatment: Treatment::Frozen });
+        }
+        let mut lr_factor: f64 = 1.0;
+        let mut weight_decay: Option<f64> = None;
+        for argument in &call.arguments {
+            match argument.key {
+                Some("lr_factor") => lr_factor = call.key("lr_factor")?,
+                Some("weight_decay") => weight_decay = Some(call.key("weight_decay")?),
+                _ => return Err(call.settings("frozen, or lr_factor=F, weight_decay=D or both").into()),
+            }
+        }
+        for (name, got) in [("lr_factor", lr_factor), ("weight_decay", weight_decay.unwrap_or(0.0))] {
+            if !(got >= 0.0 && got.is_finite()) {
+                return Err(GroupError::Range { pattern, name, got });
+            }
+        }
+        if call.arguments.is_empty() {
+            return Err(call.settings("frozen, or lr_factor=F, weight_decay=D or both").into());
+        }
+        Ok(Self { pattern, treatment: Treatment::Trained { lr_factor, weight_decay } })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::digits::SPEC;
+    use crate::model::architecture::Architecture;
+
+    fn partition(text: &str) -> Result<Partition, GroupError> {
+        let model = Architecture::parse(SPEC, "conv(2,3) relu flatten dense(3) relu dense").unwrap();
+        text.parse::<Groups>()?.partition(model.layout())
+    }
+
+    #[test]
+    fn patterns_match_whole_names() {
+        for (pattern, name, is_match) in [
+            ("fc1.weight", "fc1.weight", true),
+            ("fc1", "fc1.weight", false),
+            ("fc1*", "fc1.weight", true),
+            ("*.bias", "conv1.bias", true),
+            ("*.bias", "conv1.biases", false),
+            ("c*1*t", "conv1.weight", true),
+            ("*", "anything", true),
+            ("ab*ba", "aba", false),
+        ] {
+            assert_eq!(matches(pattern, name), is_match, "{pattern} and {name}");
+        }
+    }
+
+    #[test]
+    fn the_first_group_that_matches_is_a_tensors_own() {
+        let parts = partition("conv*(frozen) *.bias(lr_factor=2,weight_decay=0)").unwrap();
+        let bias = Treatment::Trained { lr_factor: 2.0, weight_decay: Some(0.0) };
+        let treatments: Vec<_> = parts.ranges().map(|(_, treatment)| treatment).collect();
+        let (frozen, plain) = (Treatment::Frozen, Treatment::DEFAULT);
+        assert_eq!(treatments, [frozen, bias, plain, bias, plain]);
+        assert!(parts.frozen().eq(std::iter::once(0..20)));
+        let ends: Vec<usize> = parts.ranges().map(|(range, _)| range.start).chain([parts.len()]).collect();
+        assert!(ends.is_sorted() && ends[0] == 0, "no gaps: {ends:?}");
+    }
+
+    #[test]
+    fn groups_that_do_nothing_or_too_much_are_refused() {
+        for (text, message) in [
+            ("cnv*(frozen)", "cnv* matches no tensor"),
+            ("*(frozen)", "all tensors are frozen"),
+            ("conv*(frozen) conv1.bias(lr_factor=2)", "conv1.bias matches no tensor that an earlier"),
+            ("conv*", "conv* takes frozen, or"),
+            ("conv*(hot)", "conv* takes frozen, or"),
+            ("conv*(lr_factor=-1)", "lr_factor is -1"),
+            ("conv*(weight_decay=NaN)", "weight_decay is NaN"),
+        ] {
+            let error = partition(text).unwrap_err().to_string();
+            assert!(error.contains(message), "{text}: {error}");
+        }
+        assert_eq!(partition("none").unwrap().ranges().count(), 1);
+    }
+}
