@@ -13,6 +13,7 @@ mod gradient_budget;
 mod hostile_bytes;
 mod links_fail;
 mod names;
+mod observers;
 mod odd_files;
 mod other_arithmetic;
 mod other_users;
