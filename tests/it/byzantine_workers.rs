@@ -262,6 +262,7 @@ fn a_rollback_to_before_the_broken_worker_joined_costs_no_bit() {
     let metrics = std::fs::read_to_string(bench.folder().join("metrics.jsonl")).expect("it was written");
     let of_kind = |kind: &str| metrics.lines().filter(|line| line.contains(kind)).count() as u64;
     assert_eq!((of_kind("\"kind\":\"step\""), of_kind("\"event\":\"rollback\"")), (STEPS, 1), "{metrics}");
+    assert_eq!(of_kind("\"kind\":\"worker_miscomputes\""), 1, "what led to it stays: {metrics}");
 }
 
 #[test]

@@ -90,8 +90,8 @@ impl Kept {
     pub(crate) fn wait(&self) {
         let deadline = Instant::now() + KEEP_GRACE;
         for (queue, mark) in &self.0 {
-            if !queue.wait_for(*mark, deadline) {
-                warn!(observer = queue.name(), "the checkpoint does not wait for what was told before it");
+            if queue.wait_for(*mark, deadline) {
+                warn!(observer = queue.name(), "an observer is stuck; checkpoints do not wait for it");
             }
         }
     }

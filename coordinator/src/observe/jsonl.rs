@@ -1,9 +1,10 @@
 //! `metrics.jsonl`: one JSON object a line, in the order in which things happened to the run.
 //!
 //! Every record belongs to a step. A run that is resumed at step `n` will do step `n` and all later ones
-//! again, so opening the file for it drops what belongs to them: after any number of crashes each step stands
-//! in the file once. What was in the buffer when the coordinator was killed is gone, so
-//! [`MetricsFile::flush`] comes before each checkpoint.
+//! again, so opening the file for it drops what was computed in them: after any number of crashes each step
+//! stands in the file once. What happened to the cluster stays: no step that is done again undoes it. What
+//! was in the buffer when the coordinator was killed is gone, so [`MetricsFile::flush`] comes before each
+//! checkpoint.
 //!
 //! A file is never emptied: a new one takes its place. It does not decide what is recorded when. A number
 //! that isn't finite becomes `null`: JSON has no other word for it.
@@ -81,7 +82,7 @@ pub enum MetricsError {
 /// What [`MetricsFile::resume`] found, in lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// Kept: earlier than the resumed step.
+    /// Kept: earlier than the resumed step, or not computed in one.
     pub kept: u64,
     /// Dropped: steps that will be done again.
     pub later: u64,
@@ -122,7 +123,7 @@ impl MetricsFile {
         }
     }
 
-    /// The file of a run that goes on with `step`: what belongs to it or a later one is dropped, what can't
+    /// The file of a run that goes on with `step`: what was computed in it or later is dropped, what can't
     /// be read too.
     ///
     /// A crash in here leaves the file as it was. Where there is none, one is created.
@@ -158,7 +159,7 @@ impl MetricsFile {
         Ok(Self { place: place.clone(), path, out: BufWriter::new(file) })
     }
 
-    /// The same file without what belongs to `step` or a later one.
+    /// The same file without what was computed in `step` or later.
     ///
     /// # Errors
     /// As for [`resume`](Self::resume).
@@ -247,21 +248,26 @@ fn begins_with_run(mut file: &File, fingerprint: &str) -> bool {
     own && file.rewind().is_ok()
 }
 
-/// Copies the lines of steps below `step`.
+/// Copies all lines but those of what is computed again from `step` on.
 fn copy_earlier(mut from: impl BufRead, to: &mut impl Write, step: Step) -> io::Result<Found> {
     /// All that counts of a record here.
     #[derive(Deserialize)]
     struct Place {
         step: Step,
+        /// Absent in no line that this program has written.
+        kind: Option<String>,
     }
 
+    let is_computed = |place: &Place| {
+        place.kind.as_deref().is_none_or(|kind| ["step", "validation", "test"].contains(&kind))
+    };
     let mut found = Found::default();
     let mut line = Vec::new();
     while from.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)? > 0 {
         match serde_json::from_slice::<Place>(&line) {
             // A torn line may still parse, and an array stand for the object: first and last byte show it.
             Ok(place) if line.starts_with(b"{") && line.ends_with(b"\n") => {
-                if place.step < step {
+                if place.step < step || !is_computed(&place) {
                     to.write_all(&line)?;
                     found.kept += 1;
                 } else {

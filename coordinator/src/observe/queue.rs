@@ -54,8 +54,7 @@ pub(super) enum Item {
 
 impl Queue {
     pub(super) fn new(name: &'static str) -> Self {
-        let (filled, emptied) = Default::default();
-        Self { name, state: Mutex::default(), filled, emptied }
+        Self { name, state: Mutex::default(), filled: Condvar::new(), emptied: Condvar::new() }
     }
 
     pub(super) fn name(&self) -> &'static str {
@@ -104,16 +103,17 @@ impl Queue {
         mark
     }
 
-    /// Waits until the mark is reached, `deadline` at most; whether it is.
+    /// Waits until the mark is reached, `deadline` at most; whether it is news that it is not.
     pub(super) fn wait_for(&self, mark: u64, deadline: Instant) -> bool {
         let state = self.lock();
+        let was_stuck = state.is_stuck;
         let is_due = |state: &mut State| state.reached < mark && !state.has_ended && !state.is_stuck;
         let left = deadline.saturating_duration_since(Instant::now());
         let waited = self.emptied.wait_timeout_while(state, left, is_due);
         let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
         let is_reached = state.reached >= mark || state.has_ended;
         state.is_stuck = !is_reached;
-        is_reached
+        !is_reached && !was_stuck
     }
 
     /// The next thing; `None` when the queue is closed and empty. Waits without end for the owner to push or

@@ -98,6 +98,23 @@ fn a_resumed_file_reads_as_if_nothing_had_happened() {
 }
 
 #[test]
+fn what_happened_to_the_cluster_stays_when_steps_are_done_again() {
+    let (_folder, path) = folder();
+    let mut file = create(&path);
+    begin(&mut file);
+    train(&mut file, 0..3);
+    let waiting = Event::WaitingForWorkers { live: 0, needed: 1, step: Step(3) };
+    file.write(&Record::other(&waiting, Step(0), None)).unwrap();
+    train(&mut file, 3..7);
+    drop(file);
+    let (_, found) = resume(&path, 0);
+    assert_eq!(found, Found { kept: 2, later: 8, unreadable: 0 });
+    let text = fs::read_to_string(&path).unwrap();
+    let kinds: Vec<&str> = text.lines().map(|line| &line[..30]).collect();
+    assert_eq!(kinds, [r#"{"kind":"run","event":"start","#, r#"{"kind":"waiting_for_workers","#]);
+}
+
+#[test]
 fn a_torn_last_line_is_dropped_wherever_it_is_torn() {
     let (_folder, path) = folder();
     train(&mut create(&path), 0..4);
