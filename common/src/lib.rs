@@ -4,13 +4,14 @@
 //! computes depends on its arguments alone. That is what makes the promise of equal bits checkable, and what
 //! lets the two protocol machines run in a simulation.
 //!
-//! Reading order: [`ids`] names things and [`rng`] is where every random choice comes from. [`data`] has the samples and
-//! the order in which they are used, [`model`] what is trained, [`train`] how. [`reduce`] adds gradients in one fixed
-//! order. [`checkpoint`] is what a run leaves behind, [`selftest`] tells machines apart, and [`protocol`] holds the rules
-//! of the cluster.
+//! Reading order: [`ids`] names things and [`rng`] is where every random choice comes from. [`data`] has the
+//! samples and the order in which they are used, [`model`] what is trained, [`train`] how. [`reduce`] adds
+//! gradients in one fixed order. [`checkpoint`] is what a run leaves behind, [`selftest`] tells machines
+//! apart, and [`protocol`] holds the rules of the cluster. [`event`] is what a coordinator tells of all that.
 
 pub mod checkpoint;
 pub mod data;
+pub mod event;
 pub mod ids;
 pub mod model;
 pub mod protocol;

@@ -212,6 +212,7 @@ impl Flags {
             keep: self.checkpoints.keep.get() as usize,
             resume: self.checkpoints.resume.clone(),
             metrics: self.reports.metrics.clone(),
+            log_format: self.reports.log_format,
         })
     }
 }

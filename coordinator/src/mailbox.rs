@@ -3,6 +3,7 @@
 use crate::net::outbox::Outbox;
 use crate::store::writer::{Done, LookedBack, Written};
 use common::ids::Round;
+use common::protocol::coordinator::{Disconnect, ProtocolError};
 use common::reduce::tree::Node;
 use proto::message::{Hello, WorkerMessage};
 use tokio::sync::oneshot;
@@ -20,9 +21,9 @@ pub(crate) enum Input {
     /// Something arrived: a whole message, or a part of one.
     Message { connection: u64, message: Option<WorkerMessage> },
     /// Something arrived that can't be.
-    Invalid { connection: u64, what: String },
+    Invalid { connection: u64, what: ProtocolError },
     /// The stream is over.
-    Ended { connection: u64, why: String },
+    Ended { connection: u64, why: Disconnect },
     /// A checkpoint has been written, or not.
     Written(Written),
     /// Earlier checkpoints have been looked at.

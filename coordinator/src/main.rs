@@ -12,17 +12,31 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// glibc's allocator gives pages back and faults them in again with every step.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// For a terminal to take the last lines. One that was stopped for longer does not hold the end up.
+const CONSOLE_GRACE: Duration = Duration::from_secs(2);
+
 fn main() -> ExitCode {
     let flags: Flags = host::args::parse();
     let options = flags.options().unwrap_or_else(|error| error.exit());
-    let console = Console::new(flags.reports.progress);
+    let console = match Console::new(flags.reports.progress) {
+        Ok(console) => console,
+        Err(error) => {
+            return host::exit_code(
+                "coordinator",
+                Err(anyhow::anyhow!("can't start the console thread: {error}")),
+            );
+        }
+    };
     host::logging::init(flags.reports.log_format, "info", console.clone());
-    host::exit_code("coordinator", run(options, flags.reports.trace.as_deref(), &console))
+    let result = run(options, flags.reports.trace.as_deref(), &console);
+    console.flush(CONSOLE_GRACE);
+    host::exit_code("coordinator", result)
 }
 
 fn run(options: Options, trace: Option<&Path>, console: &Console) -> anyhow::Result<()> {
@@ -38,17 +52,19 @@ fn run(options: Options, trace: Option<&Path>, console: &Console) -> anyhow::Res
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let summary = runtime.block_on(async {
         let stop = host::stop::on_signals(false)?;
-        tokio::spawn(leave_at_second(stop.clone()));
+        tokio::spawn(leave_at_second(stop.clone(), console.clone()));
         anyhow::Ok(prepared.run(stop).await?)
     })?;
+    console.flush(CONSOLE_GRACE);
     // Nothing is left to be told if standard output is closed.
     let _ = std::io::stdout().lock().write_all(tell(&summary).as_bytes());
     Ok(())
 }
 
 /// A second signal ends the program at once. Local workers end with it: their input closes.
-async fn leave_at_second(mut stop: host::stop::StopRequests) {
+async fn leave_at_second(mut stop: host::stop::StopRequests, console: Console) {
     if stop.wait_for(|&count| count >= 2).await.is_ok() {
+        console.flush(CONSOLE_GRACE);
         host::report("coordinator: stopped at once, without a checkpoint of the step in progress");
         std::process::exit(1);
     }

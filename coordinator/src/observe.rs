@@ -1,54 +1,69 @@
-//! What a run shows: to a script in [`jsonl`], to a person in [`table`], [`console`] and [`progress`].
+//! What a run shows. The driver tells each [`Event`] once; everything that shows or keeps one is an
+//! [`Observer`], in a file of its own: `log` for lines of the log, `reporter` for a person at a terminal,
+//! `metrics` for a script. [`table`] is the summary's. Nothing here computes a metric.
 //!
-//! Nothing here computes a metric or reads a clock for one: numbers come from the caller, a [`StepView`] a step. The
-//! driver is the only caller, but for [`console`], which the log goes through too.
+//! To add an observer: a file that implements [`Observer`], and its line in `Observers::of_program`.
+//!
+//! 1. An observer can't hold a run up: each has a thread of its own behind a bounded queue (`queue`). What
+//!    does not fit is left out, counted, and told as [`Event::EventsLost`] as soon as there is room.
+//! 2. It can't fail a run: one that panics is removed with a warning, and the others go on.
+//! 3. It can't change a run: it gets events and gives nothing back.
 
 pub mod console;
+pub(crate) mod events;
 pub mod jsonl;
+mod log;
+pub(crate) mod metrics;
 pub mod progress;
-pub(crate) mod reporter;
+mod queue;
+pub(crate) mod rate;
+mod reporter;
 pub mod table;
 
-use common::ids::{Epoch, Step};
-use serde::Serialize;
+use crate::observe::console::Console;
+use crate::observe::jsonl::MetricsFile;
+use common::event::Event;
+use host::logging::LogFormat;
 
-/// One committed step, as both the metrics file and the progress show it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct StepView {
-    /// The step.
-    pub step: Step,
-    /// Its epoch.
-    pub epoch: Epoch,
-    /// Mean cross-entropy of its samples, in nats.
-    pub loss: f64,
-    /// Share of its samples that were classified right, in `[0, 1]`.
-    pub accuracy: f64,
-    /// The rate that its update was made with.
-    pub learning_rate: f64,
-    /// Training speed, as the caller measured it.
-    pub samples_per_s: f64,
-    /// Time since this coordinator's first step began, evaluations left out, in seconds.
-    pub train_seconds: f64,
-    /// L2 norm of the mean gradient before clipping, where it was computed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub grad_norm: Option<f64>,
-    /// Live workers when the step was committed.
-    pub workers: usize,
-    /// Answers whose numbers were out of line, so that their pieces were computed once more.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub out_of_line: u32,
+/// One who is told what happens to a run, on a thread of its own.
+pub trait Observer: Send {
+    /// Takes note of an event. May block or panic: that costs this observer alone.
+    fn observe(&mut self, event: &Event);
+
+    /// Whether a checkpoint should wait until all that came before it is [kept](Self::keep).
+    fn precedes_checkpoints(&self) -> bool {
+        false
+    }
+
+    /// Hands all that was observed to where it is kept.
+    fn keep(&mut self) {}
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-fn is_zero(number: &u32) -> bool {
-    *number == 0
+/// Observers by name, before they are started.
+#[derive(Default)]
+pub struct Observers(Vec<(&'static str, Box<dyn Observer>)>);
+
+impl Observers {
+    /// What the program has.
+    pub(crate) fn of_program(console: &Console, format: LogFormat, file: MetricsFile) -> Self {
+        let mut all = Self::default();
+        all.add("log", log::Log::new(console.clone(), format));
+        all.add("reporter", reporter::Reporter::new(console.clone()));
+        all.add("metrics", metrics::Metrics::new(file));
+        all
+    }
+
+    /// Adds one; `name` is also its thread's.
+    pub fn add(&mut self, name: &'static str, observer: impl Observer + 'static) {
+        self.0.push((name, Box::new(observer)));
+    }
 }
 
 #[cfg(test)]
-fn view(step: u64, epoch: u64) -> StepView {
-    StepView {
-        step: Step(step),
-        epoch: Epoch(epoch),
+fn view(step: u64, epoch: u64) -> common::event::StepRecord {
+    common::event::StepRecord {
+        step: common::ids::Step(step),
+        epoch: common::ids::Epoch(epoch),
         loss: 0.25,
         accuracy: 0.875,
         learning_rate: 0.001,

@@ -3,8 +3,10 @@
 //! [`prepare`] does all that can fail before a worker is needed; it blocks. [`Prepared::run`] is the run itself.
 
 mod batches;
+pub(crate) mod records;
 mod resume;
 pub(crate) mod round;
+mod speed;
 pub mod trainer;
 
 use crate::RunError;
@@ -17,9 +19,9 @@ pub use crate::net::listener::Listen;
 use crate::net::listener::Sockets;
 use crate::net::{accept, server};
 use crate::observe::console::Console;
-use crate::observe::jsonl::{MetricsFile, Place, Record, RunEvent, RunView};
-use crate::observe::progress::Progress;
-use crate::observe::reporter::Reporter;
+use crate::observe::events::Events;
+use crate::observe::jsonl::{MetricsFile, Place};
+use crate::observe::{Observer, Observers};
 use crate::run::resume::Found;
 pub use crate::run::resume::Resume;
 use crate::run::trainer::{Evaluated, Trainer};
@@ -30,6 +32,7 @@ use common::checkpoint::Best;
 use common::protocol::coordinator::Limits;
 use common::selftest::NumericsDigest;
 use common::train::config::{DataIdentity, RunConfig, difference};
+use host::logging::LogFormat;
 use host::stop::StopRequests;
 use proto::setup::Setups;
 use std::net::SocketAddr;
@@ -77,6 +80,8 @@ pub struct Options {
     pub resume: Resume,
     /// Where metrics go, if not into the checkpoint directory.
     pub metrics: Option<PathBuf>,
+    /// How lines of the log look.
+    pub log_format: LogFormat,
 }
 
 /// What a run came to.
@@ -114,7 +119,7 @@ pub struct Prepared {
     resumed: bool,
     /// The arithmetic that the checkpoint records.
     numerics: Option<NumericsDigest>,
-    reporter: Reporter,
+    observers: Observers,
     run_id: String,
     sockets: Sockets,
 }
@@ -156,8 +161,8 @@ pub fn prepare(options: Options, console: &Console) -> Result<Prepared, RunError
     let sockets = Sockets::open(&options.listen)?;
     let fingerprint = trainer.config().fingerprint();
     let run_id = fingerprint[..12].to_owned();
-    let reporter = open_reporter(&trainer, resumed, &run_id, &place, console)?;
-    introduce(&trainer, &name, sockets.address, console);
+    let metrics = open_metrics(&trainer, resumed, &place)?;
+    let observers = Observers::of_program(console, options.log_format, metrics);
     let console = console.clone();
     Ok(Prepared {
         options,
@@ -167,66 +172,22 @@ pub fn prepare(options: Options, console: &Console) -> Result<Prepared, RunError
         trainer,
         resumed,
         numerics,
-        reporter,
+        observers,
         run_id,
         sockets,
     })
 }
 
-fn open_reporter(
-    trainer: &Trainer,
-    resumed: bool,
-    run_id: &str,
-    place: &Place,
-    console: &Console,
-) -> Result<Reporter, RunError> {
-    let (step, config) = (trainer.step(), trainer.config());
-    let fingerprint = config.fingerprint();
-    let mut file = if resumed {
-        let (file, found) = MetricsFile::resume(place, &fingerprint, step)?;
-        if found.unreadable > 1 {
-            warn!(path = %place.path().display(), lines = found.unreadable, "dropped lines that are no records");
-        }
-        file
-    } else {
-        MetricsFile::create(place, &fingerprint)?
-    };
-    let event = if resumed { RunEvent::Resume } else { RunEvent::Start };
-    let fields = config.fields();
-    let view = RunView { event, step, run_id, fingerprint: &fingerprint, config: &fields };
-    file.write(&Record::Run(view))?;
-    let progress = Progress::new(config.length().total, step.0, console);
-    Ok(Reporter::new(console.clone(), progress, file))
-}
-
-/// Says what will be done, before anything is.
-fn introduce(trainer: &Trainer, dataset: &str, address: Option<SocketAddr>, console: &Console) {
-    let config = trainer.config();
-    let length = config.length();
-    console.line(&format!(
-        "training {} ({} parameters) on {dataset}: {} samples, {} for validation; {} epochs of {} steps",
-        config.model().layers().short_name(),
-        trainer.layout().len(),
-        config.train_samples(),
-        config.training().val_split,
-        config.training().epochs,
-        length.epoch
-    ));
-    match address {
-        Some(address) => {
-            console.line(&format!("listening on {address}; workers join with: worker --connect {address}"));
-        }
-        None => {
-            console.line("no port is open; for others than the local workers to join, add --bind HOST:PORT")
-        }
+fn open_metrics(trainer: &Trainer, resumed: bool, place: &Place) -> Result<MetricsFile, RunError> {
+    let fingerprint = trainer.config().fingerprint();
+    if !resumed {
+        return Ok(MetricsFile::create(place, &fingerprint)?);
     }
-    if trainer.step().0 > length.total {
-        console.line(&format!(
-            "the checkpoint is at step {}, beyond the {} steps of this run: only the test is left",
-            trainer.step(),
-            length.total
-        ));
+    let (file, found) = MetricsFile::resume(place, &fingerprint, trainer.step())?;
+    if found.unreadable > 1 {
+        warn!(path = %place.path().display(), lines = found.unreadable, "dropped lines that are no records");
     }
+    Ok(file)
 }
 
 impl Prepared {
@@ -242,6 +203,11 @@ impl Prepared {
         &self.sockets.local_address
     }
 
+    /// Has one more observer told what happens; `name` is also its thread's.
+    pub fn observe(&mut self, name: &'static str, observer: impl Observer + 'static) {
+        self.observers.add(name, observer);
+    }
+
     /// Trains until the run is complete or `stop` asks for an end.
     ///
     /// # Errors
@@ -255,7 +221,7 @@ impl Prepared {
             mut trainer,
             resumed,
             numerics,
-            reporter,
+            observers,
             run_id,
             sockets,
         } = self;
@@ -263,6 +229,7 @@ impl Prepared {
         let (inbox, receiver) = mpsc::channel(INBOX);
         let internal = |what: &str| RunError::Internal(what.to_owned());
         let here = sockets.local_address.clone();
+        let bound = sockets.address;
         let listeners = sockets.listen()?;
         let (end_server, until) = watch::channel(());
         let setups = Setups::default();
@@ -284,10 +251,9 @@ impl Prepared {
         });
         let writer = writer.map_err(|source| RunError::Thread { name: "checkpoint", source })?;
         trainer.set_threads(arithmetic_threads());
-        let mut driver = Driver::new(rules(&options, run_id, numerics), trainer, reporter, writer);
-        if resumed {
-            driver.resumed();
-        }
+        let events = Events::start(observers).map_err(|(name, source)| RunError::Thread { name, source })?;
+        let mut driver = Driver::new(rules(&options, run_id, numerics), trainer, events, writer);
+        driver.introduce(bound, resumed);
         let handle = tokio::runtime::Handle::current();
         let (done, mut result) = oneshot::channel();
         let thread = std::thread::Builder::new().name("driver".into()).spawn(move || {

@@ -17,6 +17,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tests::flood::{Flood, Kind, WITHOUT_HELLO};
 use tests::process::Process;
+use tests::told::any_joined;
 
 /// Connections that flood at once.
 const CONNECTIONS: usize = 4;
@@ -37,7 +38,7 @@ fn main() -> anyhow::Result<()> {
     let rules = ["--val-split", "0", "--checkpoint-every", "100000", "--workers", "1"];
     let (mut run, address) = Process::coordinator("127.0.0.1:0", &[&place[..], &steps, &rules].concat());
     let worker = Process::worker(&address, "honest");
-    run.wait_for_line("worker joined");
+    run.wait_for_event("lets one in", any_joined);
     let began = Instant::now();
     let bare = bare()?;
     sleep(4 * SETTLE);

@@ -25,6 +25,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tests::process::Process;
 use tests::proxy::{Proxy, Way};
+use tests::told::{drop_of, dropped, joined};
 
 /// Workers that are killed.
 const DEATHS: u32 = 60;
@@ -90,15 +91,16 @@ fn deaths(leaf: u32) -> anyhow::Result<Deaths> {
     let steady = ["--connect", &address, "--name", "steady", "--threads", "1"];
     let mut steady = Process::start("worker", &[&steady[..], &trace_flag].concat());
     let mut random = Stream::new(1, "recovery", &[]);
-    let (mut dropped, mut noticed) = (Vec::new(), Vec::new());
+    let mut departures = Vec::new();
+    let mut noticed = Vec::new();
     for index in 0..DEATHS {
         let name = format!("doomed-{index}");
         let doomed = Process::worker(&address, &name);
-        run.wait_for_line(&format!("worker joined worker={name} "));
+        run.wait_for_event("lets it in", joined(&name));
         sleep(SETTLE * leaf.div_ceil(64) + Duration::from_secs_f32(random.between(0.0, 0.1)));
         doomed.signal(SIGKILL);
         let killed = Instant::now();
-        dropped.push(run.wait_for_line(&format!("worker dropped worker={name} ")));
+        departures.push(drop_of(run.wait_for_event("drops the dead one", dropped(&name))).1);
         noticed.push(killed.elapsed().as_secs_f64() * 1e3);
         // The next one is not to start while this one's leaf is computed again.
         sleep(SETTLE);
@@ -110,20 +112,14 @@ fn deaths(leaf: u32) -> anyhow::Result<Deaths> {
     steady.wait_for_end();
     let times = step_times(&folder.path().join("metrics.jsonl"))?;
     // One that held nothing died between two steps: that costs nothing.
-    let held = dropped.iter().filter(|line| !line.contains("pieces=\"\""));
-    let steps = held.map(|line| step_of(line)).collect::<anyhow::Result<Vec<u64>>>()?;
+    let held = departures.iter().filter(|departure| !departure.pieces.is_empty());
+    let steps: Vec<u64> = held.map(|departure| departure.step.0).collect();
     let costs = steps.iter().map(|&step| cost(step, &times)).collect::<anyhow::Result<_>>()?;
     // The first one may have too few steps before it.
     let undisturbed = steps.iter().filter_map(|step| Some(step.checked_sub(UNDISTURBED + BEFORE)? + BEFORE));
     let undisturbed = undisturbed.map(|step| cost(step, &times));
     let undisturbed = undisturbed.collect::<anyhow::Result<_>>()?;
     Ok(Deaths { leaf_ms: median(leaf_times(&trace)?), noticed, costs, undisturbed })
-}
-
-/// The step in which a worker was dropped.
-fn step_of(line: &str) -> anyhow::Result<u64> {
-    let step = line.split_once(" step=").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
-    step.ok_or_else(|| anyhow::anyhow!("no step in: {line}"))
 }
 
 /// How much longer a step took than those before it.

@@ -6,7 +6,7 @@ use clap::Parser;
 use common::ids::Instance;
 use common::protocol::worker::Exit;
 use coordinator::observe::console::Console;
-use coordinator::run::{Summary, prepare};
+use coordinator::run::{Prepared, Summary, prepare};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -19,11 +19,21 @@ const RUN_TIMEOUT: Duration = Duration::from_secs(300);
 /// When the run fails, a worker does not end with it, or all is not over in time.
 #[must_use]
 pub fn train(flags: &[&str], threads: &[u32]) -> Summary {
+    train_prepared(flags, threads, |_| {})
+}
+
+/// The same, with something done to the run before it begins.
+///
+/// # Panics
+/// As for [`train`].
+#[must_use]
+pub fn train_prepared(flags: &[&str], threads: &[u32], change: impl FnOnce(&mut Prepared)) -> Summary {
     let workers = threads.len().to_string();
     let own = ["coordinator", "--bind", "127.0.0.1:0", "--workers", &workers];
     let flags = coordinator::cli::Flags::try_parse_from(own.iter().chain(flags)).expect("flags");
     let screen = Console::silent();
-    let prepared = prepare(flags.options().expect("options"), &screen).expect("a run");
+    let mut prepared = prepare(flags.options().expect("options"), &screen).expect("a run");
+    change(&mut prepared);
     let connect = prepared.address().expect("a port").to_string();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let all = async {

@@ -3,17 +3,21 @@
 //! Whatever a test does, dropping a [`Process`] kills it and waits for it: nothing is left behind. Every wait has a
 //! deadline, and failing one shows what the process has written.
 
+use crate::told::event_of;
+use common::event::Event;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// For any one thing that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// The log of a coordinator as events that can be read.
+pub const JSON: &[&str] = &["--log-format", "json"];
 /// Between two looks at something that can only be looked at.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -21,9 +25,16 @@ const LOOK: Duration = Duration::from_millis(2);
 pub struct Process {
     name: String,
     child: Child,
-    /// What it has written to standard error so far.
-    errors: Arc<Mutex<String>>,
+    said: Arc<Mutex<Said>>,
     reader: Option<JoinHandle<()>>,
+}
+
+/// What a program has written to standard error so far.
+#[derive(Debug, Default)]
+struct Said {
+    text: String,
+    /// The events among its lines, if it is a coordinator that logs in JSON.
+    events: Vec<Event>,
 }
 
 /// How a program ended.
@@ -31,6 +42,8 @@ pub struct Process {
 pub struct Outcome {
     /// Its exit code; `None` when a signal ended it.
     pub code: Option<i32>,
+    /// All events that it told.
+    pub events: Vec<Event>,
     /// All of its standard output.
     pub output: String,
     /// All of its standard error.
@@ -102,28 +115,41 @@ impl Process {
         }
         let pipes = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = pipes.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));
-        let errors = Arc::<Mutex<String>>::default();
-        let (stderr, sink) = (child.stderr.take().expect("a pipe"), Arc::clone(&errors));
+        let said = Arc::<Mutex<Said>>::default();
+        let stderr = child.stderr.take().expect("a pipe");
+        let sink = Arc::clone(&said);
         let reader = std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                let mut text = sink.lock().unwrap_or_else(PoisonError::into_inner);
-                *text += &line;
-                text.push('\n');
+                let event = event_of(&line);
+                let mut said = sink.lock().unwrap_or_else(PoisonError::into_inner);
+                said.text += &line;
+                said.text.push('\n');
+                said.events.extend(event);
             }
         });
-        Self { name: name.to_owned(), child, errors, reader: Some(reader) }
+        Self { name: name.to_owned(), child, said, reader: Some(reader) }
     }
 
-    /// Starts a coordinator that listens on `bind`; returns it with its address.
+    /// Starts a coordinator that listens on `bind` and logs in JSON; returns it with its address.
     ///
     /// # Panics
     /// When it does not say where it listens.
     #[must_use]
     pub fn coordinator(bind: &str, args: &[&str]) -> (Self, String) {
-        let mut process = Self::start("coordinator", &[&["--bind", bind], args].concat());
-        let line = process.wait_for_line("listening on ");
-        let address = line.split([' ', ';']).nth(2).expect("an address").to_owned();
+        let mut process = Self::start("coordinator", &[&["--bind", bind], JSON, args].concat());
+        let address = process.address();
         (process, address)
+    }
+
+    /// Waits until a coordinator that logs in JSON says where it listens.
+    ///
+    /// # Panics
+    /// When it does not, or has no port open.
+    pub fn address(&mut self) -> String {
+        match self.wait_for_event("says where it listens", |event| matches!(event, Event::Listening { .. })) {
+            Event::Listening { address: Some(address) } => address,
+            event => panic!("no address: {event}"),
+        }
     }
 
     /// Starts a worker with one thread.
@@ -168,7 +194,38 @@ impl Process {
     /// What it has written to standard error so far.
     #[must_use]
     pub fn errors(&self) -> String {
-        self.errors.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.said().text.clone()
+    }
+
+    fn said(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many events so far are like this.
+    #[must_use]
+    pub fn events_with(&self, is_it: impl Fn(&Event) -> bool) -> usize {
+        self.said().events.iter().filter(|event| is_it(event)).count()
+    }
+
+    /// Waits until an event like this was told; returns the first. `what` is for the message where none comes.
+    ///
+    /// # Panics
+    /// When it does not come.
+    pub fn wait_for_event(&mut self, what: &str, is_it: impl Fn(&Event) -> bool) -> Event {
+        self.wait_for_events(1, what, is_it)
+    }
+
+    /// Waits until so many events like this were told; returns the last of them.
+    ///
+    /// # Panics
+    /// When they don't come.
+    pub fn wait_for_events(&mut self, count: usize, what: &str, is_it: impl Fn(&Event) -> bool) -> Event {
+        let mut found = None;
+        self.wait_until(&format!("{what} ({count} times)"), |said| {
+            found = said.events.iter().filter(|event| is_it(event)).nth(count - 1).cloned();
+            found.is_some()
+        });
+        found.expect("found above")
     }
 
     /// Waits until a line of its standard error contains `text`; returns the line.
@@ -185,8 +242,8 @@ impl Process {
     /// When they don't come.
     pub fn wait_for_lines(&mut self, count: usize, text: &str) -> String {
         let mut found = None;
-        self.wait_until(&format!("says {text:?} {count} times"), |errors| {
-            found = errors.lines().filter(|line| line.contains(text)).nth(count - 1).map(str::to_owned);
+        self.wait_until(&format!("says {text:?} {count} times"), |said| {
+            found = said.text.lines().filter(|line| line.contains(text)).nth(count - 1).map(str::to_owned);
             found.is_some()
         });
         found.expect("found above")
@@ -256,10 +313,11 @@ impl Process {
         let status = self.child.wait().expect("our own child");
         let output = output.join().expect("no panic").expect("text");
         self.reader.take().into_iter().for_each(|reader| reader.join().expect("no panic"));
-        Outcome { code: status.code(), output, errors: self.errors() }
+        let events = self.said().events.clone();
+        Outcome { code: status.code(), events, output, errors: self.errors() }
     }
 
-    fn wait_until(&mut self, what: &str, mut is_so: impl FnMut(&str) -> bool) {
+    fn wait_until(&mut self, what: &str, mut is_so: impl FnMut(&Said) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let ended = self.child.try_wait().expect("our own child").is_some();
@@ -267,12 +325,11 @@ impl Process {
                 // Its last words are not to be missed.
                 self.reader.take().into_iter().for_each(|reader| reader.join().expect("no panic"));
             }
-            let errors = self.errors();
-            if is_so(&errors) {
+            if is_so(&self.said()) {
                 return;
             }
             let late = ended || Instant::now() > deadline;
-            assert!(!late, "waited in vain until {} {what} (ended: {ended}):\n{errors}", self.name);
+            assert!(!late, "waited in vain until {} {what} (ended: {ended}):\n{}", self.name, self.errors());
             std::thread::sleep(LOOK);
         }
     }

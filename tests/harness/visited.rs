@@ -3,6 +3,7 @@
 use crate::golden::{Bench, assert_golden};
 use crate::process::Process;
 use crate::proxy::{Link, Proxy};
+use crate::told::dropped;
 use std::time::Duration;
 
 /// A step takes twice this at least.
@@ -53,7 +54,7 @@ impl Visited {
         self.proxy.heal();
         let outcome = self.run.wait();
         assert_golden(&outcome);
-        assert!(!outcome.errors.contains("worker dropped worker=honest"), "{}", outcome.errors);
+        assert!(!outcome.events.iter().any(dropped("honest")), "{}", outcome.errors);
         assert_eq!(self.worker.wait().code, Some(0));
         check();
     }

@@ -1,5 +1,6 @@
 //! Whatever a worker answers, and whatever it computes on, costs no bit; where it is the run's own fault, the run says so.
 
+use common::event::Event;
 use common::protocol::coordinator::QUARANTINE_AFTER;
 use common::reduce::tree::Node;
 use proto::message::{Answer, AnswerBody, Hello, WorkerMessage};
@@ -7,6 +8,7 @@ use tests::golden::{Bench, SLOW, STEPS, assert_golden};
 use tests::process::{Outcome, Process};
 use tests::proxy::Proxy;
 use tests::scripted::{hello, work};
+use tests::told::{drop_of, dropped};
 use tests::visited::Visited;
 
 /// What a worker is told that spoils its gradients like this.
@@ -68,8 +70,8 @@ fn a_wrong_answer_of_any_kind_is_refused_and_computed_elsewhere() {
     for (name, spoil, reason) in wrongs {
         let why = told(&visited, name, spoil);
         assert!(why.contains(reason), "{name}: {why}");
-        let dropped = visited.run.wait_for_line(&format!("worker dropped worker={name} "));
-        assert!(dropped.contains("step=") && dropped.contains(reason), "{dropped}");
+        let (cause, _) = drop_of(visited.run.wait_for_event("drops the wrong one", dropped(name)));
+        assert!(cause.is_offence() && cause.to_string().contains(reason), "{cause}");
     }
     visited.ends_golden_and_undisturbed();
 }
@@ -85,7 +87,10 @@ fn a_worker_that_lies_three_times_stays_out_and_stops_nobody() {
     }
     let why = told_as(&visited, liar, poison);
     assert!(why.contains("quarantined"), "{why}");
-    visited.run.wait_for_line("worker quarantined for the rest of the run worker=liar");
+    visited.run.wait_for_event(
+        "quarantines the liar",
+        |event| matches!(event, Event::WorkerQuarantined { worker, .. } if worker == "liar"),
+    );
     visited.ends_golden_and_undisturbed();
 }
 
@@ -142,13 +147,9 @@ fn a_huge_number_costs_no_bit_and_the_step_says_so() {
     for (name, spoil) in wrongs {
         let why = told(&visited, name, spoil);
         assert!(why.contains("numbers out of line"), "{name}: {why}");
-        let doubted = visited.run.wait_for_line(&format!(
-            "a gradient is out of line; its piece is computed once more worker={name} "
-        ));
-        assert!(
-            ["step=", "piece=", "peak=", "usual="].iter().all(|field| doubted.contains(field)),
-            "{doubted}"
-        );
+        visited.run.wait_for_event("doubts the huge number", |event| {
+            matches!(event, Event::GradientDoubted { worker, peak, usual, .. } if worker == name && peak > usual)
+        });
     }
     let metrics = visited.bench.folder().join("metrics.jsonl");
     visited.ends_golden_and_undisturbed_with(|| {
@@ -171,8 +172,9 @@ fn the_only_worker_is_believed_where_it_repeats_a_huge_number() {
     assert_eq!(spoiled(&address, "big", spoil), Ok(()));
     let outcome = run.wait();
     assert_eq!(outcome.code, Some(0), "{}", outcome.errors);
-    let words = ["a gradient is out of line", "has the same bits when computed again; it is accepted"];
-    assert!(words.iter().all(|words| outcome.errors.contains(words)), "{}", outcome.errors);
+    let doubted = outcome.events.iter().filter(|event| matches!(event, Event::GradientDoubted { .. }));
+    let confirmed = outcome.events.iter().filter(|event| matches!(event, Event::GradientConfirmed { .. }));
+    assert!(doubted.count() > 0 && confirmed.count() > 0, "{}", outcome.errors);
 }
 
 /// A bit of the fraction: in line and wrong.
@@ -206,8 +208,13 @@ fn an_audit_by_a_third_drops_who_miscomputes_and_costs_no_bit() {
     assert!(told.contains("this worker miscomputes"), "{told}");
     let outcome = run.wait();
     assert_golden(&outcome);
-    let line = outcome.errors.lines().find(|line| line.contains("worker miscomputes: honest-"));
-    assert!(line.is_some_and(|line| line.contains("worker=broken")), "{}", outcome.errors);
+    let is_named = |event: &Event| match event {
+        Event::WorkerMiscomputes { worker, contradicted_by, .. } => {
+            worker == "broken" && contradicted_by.iter().all(|name| name.starts_with("honest-"))
+        }
+        _ => false,
+    };
+    assert!(outcome.events.iter().any(is_named), "{}", outcome.errors);
 }
 
 /// A worker that computes its first round as it should: it has had a part in the model when it is found.
@@ -224,9 +231,18 @@ fn break_down() -> impl FnMut(&mut Answer) {
 fn rolled_back(mut run: Process, address: &str, proxy: &Proxy) -> Outcome {
     let told = spoiled(address, "broken", break_down()).expect_err("it is dropped");
     assert!(told.contains("miscomputes: two other workers"), "{told}");
-    run.wait_for_line("going back to before it joined");
+    run.wait_for_event("goes back", |event| matches!(event, Event::RunRolledBack { .. }));
     proxy.heal();
     run.wait()
+}
+
+/// The checkpoint that a run went back to, and the step that it went on with.
+fn went_back(outcome: &Outcome) -> (Option<String>, u64) {
+    let went_back = outcome.events.iter().find_map(|event| match event {
+        Event::RunRolledBack { checkpoint, run, .. } => Some((checkpoint.clone(), run.step.0)),
+        _ => None,
+    });
+    went_back.expect("it has gone back")
 }
 
 #[test]
@@ -241,10 +257,12 @@ fn a_rollback_to_before_the_broken_worker_joined_costs_no_bit() {
     run.wait_for_checkpoint(bench.folder(), 5);
     let outcome = rolled_back(run, &address, &proxy);
     assert_golden(&outcome);
-    assert!(outcome.errors.contains("/step-0000"), "{}", outcome.errors);
+    let (checkpoint, step) = went_back(&outcome);
+    assert!(checkpoint.is_some_and(|path| path.contains("/step-0000")) && step > 0, "{}", outcome.errors);
     let metrics = std::fs::read_to_string(bench.folder().join("metrics.jsonl")).expect("it was written");
     let of_kind = |kind: &str| metrics.lines().filter(|line| line.contains(kind)).count() as u64;
     assert_eq!((of_kind("\"kind\":\"step\""), of_kind("\"event\":\"rollback\"")), (STEPS, 1), "{metrics}");
+    assert_eq!(of_kind("\"kind\":\"worker_miscomputes\""), 1, "what led to it stays: {metrics}");
 }
 
 #[test]
@@ -256,5 +274,5 @@ fn without_a_checkpoint_that_is_old_enough_it_starts_over() {
     let _honest = ["honest-1", "honest-2"].map(|name| Process::worker(&proxy.address(), name));
     let outcome = rolled_back(run, &address, &proxy);
     assert_golden(&outcome);
-    assert!(outcome.errors.contains("to=0 checkpoint=\"none\""), "{}", outcome.errors);
+    assert_eq!(went_back(&outcome), (None, 0));
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tests::process::{Process, checkpoints};
 use tests::proxy::{Link, Proxy};
 use tests::small_data::SmallData;
+use tests::told::no_checkpoint;
 
 /// A coordinator without workers yet, whose checkpoint folder has just been taken away.
 fn without_folder(data: &SmallData, folder: &Path, gone: &Path, more: &[&str]) -> (Process, String) {
@@ -52,8 +53,7 @@ fn a_run_goes_on_without_a_checkpoint_and_writes_the_next_one() {
     let [folder, gone] = ["checkpoints", "gone"].map(|name| home.path().join(name));
     let (mut run, address) = without_folder(&data, &folder, &gone, &[]);
     let _worker = Process::worker(&address, "w");
-    let alarm = run.wait_for_line("no checkpoint; the training goes on");
-    assert!(alarm.contains("ERROR") && alarm.contains("step="), "{alarm}");
+    run.wait_for_event("says that there is no checkpoint", no_checkpoint);
     std::fs::rename(&gone, &folder).unwrap();
     let outcome = run.wait();
     assert_eq!(outcome.code, Some(0), "{}", outcome.errors);

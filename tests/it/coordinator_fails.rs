@@ -1,10 +1,12 @@
 //! A coordinator that is killed or stopped at any moment goes on from its newest checkpoint, with the same bits.
 
+use common::event::Event;
 use nix::sys::signal::Signal::{SIGCONT, SIGINT, SIGKILL, SIGSTOP, SIGTERM};
 use std::time::{Duration, Instant};
 use tests::golden::{Bench, SLOW, assert_golden};
 use tests::process::Process;
 use tests::proxy::Proxy;
+use tests::told::{any_joined, resumed};
 
 /// For something to be in a folder.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -22,7 +24,7 @@ fn killed_at(bench: &Bench, moments: &[&dyn Fn(&mut Process)]) {
         let saved = bench.newest() > 0;
         run = bench.coordinator_on(&address, &["--workers", "2"]).0;
         // From the beginning it would come to the same bits.
-        assert!(!saved || run.errors().contains("resuming from"), "{}", run.errors());
+        assert!(!saved || run.events_with(resumed) > 0, "{}", run.errors());
     }
     proxy.heal();
     assert_golden(&run.wait());
@@ -40,7 +42,7 @@ fn a_coordinator_killed_before_and_after_its_first_checkpoint_goes_on() {
         &bench,
         &[
             &|_| {},
-            &|run| drop(run.wait_for_line("worker joined")),
+            &|run| drop(run.wait_for_event("lets one in", any_joined)),
             &step(5),
             // The end of the second epoch, after its validation.
             &step(24),
@@ -77,7 +79,7 @@ fn a_second_signal_ends_the_coordinator_at_once_and_costs_no_bit() {
     // Its step can't end, so the first signal is still being heeded when the second comes.
     worker.signal(SIGSTOP);
     run.signal(SIGTERM);
-    run.wait_for_line("stopping: finishing the step");
+    run.wait_for_event("stops", |event| matches!(event, Event::Stopping { .. }));
     run.signal(SIGINT);
     let outcome = run.wait();
     assert_eq!(outcome.code, Some(1), "{}", outcome.errors);

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::read_to_string;
 use tests::golden::{Bench, assert_golden};
 use tests::process::with_argument;
+use tests::told::any_joined;
 
 /// The cores that a process may use, as the system writes them: `0-3,8`.
 fn cores(process: &str) -> String {
@@ -22,7 +23,7 @@ fn of_local_workers(workers: usize, threads: usize) -> Vec<String> {
     let bench = Bench::new();
     let (workers, threads) = (workers.to_string(), threads.to_string());
     let (mut run, _) = bench.coordinator(&["--workers", &workers, "--local", "--threads", &threads]);
-    run.wait_for_line("worker joined");
+    run.wait_for_event("lets one in", any_joined);
     let processes = with_argument(&format!("unix:@lockstep-{}-", run.id()));
     let cores = processes.iter().map(|id| cores(&id.to_string())).collect();
     assert_golden(&run.wait());

@@ -1,10 +1,12 @@
 //! A worker that beats and never answers is not counted on: others compute what it holds, and it is dropped by name.
 
+use common::protocol::coordinator::Cause;
 use std::time::Duration;
 use tests::golden::{Bench, assert_golden};
 use tests::process::Process;
 use tests::proxy::Link;
 use tests::threads::Stopped;
+use tests::told::{drop_of, dropped};
 
 /// A step takes 100 ms at least, so that the run is not over before the deaf are dropped.
 const SLOWER: Link = Link { delay: Duration::from_millis(50), rate: None, fate: None };
@@ -31,8 +33,8 @@ fn two_deaf_workers_of_three_stop_no_run_and_are_named() {
         run.wait_for_checkpoint(bench.folder(), since + 20);
     }
     for name in ["deaf-0", "deaf-1"] {
-        let dropped = run.wait_for_line(&format!("worker dropped worker={name}"));
-        assert!(dropped.contains("no answer to round") && dropped.contains("step="), "{dropped}");
+        let (cause, _) = drop_of(run.wait_for_event("drops the deaf", dropped(name)));
+        assert!(matches!(cause, Cause::NoAnswer { .. }), "{cause}");
     }
     proxy.heal();
     assert_golden(&run.wait());

@@ -1,12 +1,12 @@
 //! A disk that refuses, fills up or vanishes costs checkpoints and no bit: the run goes on and says so.
 
+use common::event::Event;
 use nix::sys::signal::Signal::SIGTERM;
 use std::fs;
 use std::path::{Path, PathBuf};
 use tests::golden::{Bench, STEPS, assert_golden};
 use tests::process::{Process, checkpoints};
-
-const ALARM: &str = "no checkpoint; the training goes on";
+use tests::told::no_checkpoint;
 
 /// Puts the folder of a run out of reach by `fault`, waits for two alarms, and undoes it by `heal`.
 fn disturbed(fault: impl Fn(&Path, &Path), heal: impl Fn(&Path, &Path)) {
@@ -16,8 +16,8 @@ fn disturbed(fault: impl Fn(&Path, &Path), heal: impl Fn(&Path, &Path)) {
     let _worker = Process::worker(&proxy.address(), "a");
     run.wait_for_checkpoint(bench.folder(), 10);
     fault(bench.folder(), &away);
-    let alarm = run.wait_for_lines(2, ALARM);
-    assert!(alarm.contains("ERROR") && alarm.contains("last_good="), "{alarm}");
+    let alarm = run.wait_for_events(2, "says that there is no checkpoint", no_checkpoint);
+    assert!(matches!(alarm, Event::CheckpointFailed { last_good: Some(_), .. }), "{alarm}");
     heal(bench.folder(), &away);
     proxy.heal();
     assert_golden(&run.wait());
@@ -61,10 +61,11 @@ fn a_run_on_a_full_disk_ends_and_keeps_the_last_good_checkpoint() {
     let good = bench.newest();
     // Room for the model of 203 kB, not for the optimizer's 407 kB; the signal would end the program before the error.
     let limited = "trap '' XFSZ; ulimit -f 600";
-    let flags = bench.flags(&["--bind", "127.0.0.1:0", "--workers", "1", "--local"]);
+    let json = ["--bind", "127.0.0.1:0", "--workers", "1", "--local", "--log-format", "json"];
+    let flags = bench.flags(&json);
     let outcome = Process::start_after(limited, "coordinator", &flags).wait();
     assert_eq!(outcome.code, Some(1), "{}", outcome.errors);
-    assert!(outcome.errors.contains(ALARM), "{}", outcome.errors);
+    assert!(outcome.events.iter().any(no_checkpoint), "{}", outcome.errors);
     let failure = format!("the checkpoint of step {STEPS} could not be written");
     assert!(outcome.errors.contains(&failure), "{}", outcome.errors);
     assert_eq!(checkpoints(bench.folder()).last(), Some(&good));

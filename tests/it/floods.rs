@@ -1,16 +1,23 @@
 //! Whoever floods a coordinator, crowds it or does not read is shown out: memory, files and training stay as they are.
 
+use common::event::Event;
+use common::ids::Rank;
+use common::protocol::coordinator::{Cause, ProtocolError};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tests::flood::{Flood, KEPT_MAX, Kind, WITHOUT_HELLO};
 use tests::golden::{Bench, assert_golden};
 use tests::process::Process;
+use tests::told::{drop_of, dropped};
 use tests::visited::Visited;
 
 /// For a coordinator on a busy machine to close what it has to close.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// What the system may hold of a connection that nobody reads, there and here, with some to spare.
 const HELD_BYTES: u64 = 16 << 20;
+
+/// In a line of the log about a connection that was closed for a flood, which is no event of the run.
+const CLOSED: &str = "\"message\":\"closed a connection\"";
 
 fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
@@ -29,53 +36,47 @@ fn a_flood_before_the_hello_is_closed_after_few_frames() {
         let sent = flood.end();
         assert!(sent.bytes / sent.closed < HELD_BYTES, "{kind:?}: {sent:?}");
     }
-    let line = visited.run.wait_for_line("closed a connection reason=");
+    let line = visited.run.wait_for_line(CLOSED);
     assert!(line.contains("before a hello that was accepted"), "{line}");
     // 200 were closed, in a second or many: ten lines at once, and then one a second.
-    assert!(visited.run.lines_with("closed a connection reason=") < 150, "{}", visited.run.errors());
+    assert!(visited.run.lines_with(CLOSED) < 150, "{}", visited.run.errors());
     visited.ends_golden_and_undisturbed();
 }
 
 /// Floods a run with so many places, one of which an honest worker has, until four are dropped for it.
-fn flooded_after_hello(workers: &str, rank: &str, word: &str) {
+fn flooded_after_hello(workers: &str, rank: Option<Rank>, word: &str) {
     let bench = Bench::new();
     let (mut run, proxy) = bench.slowed(&["--workers", workers]);
     let worker = Process::worker(&proxy.address(), "honest");
     run.wait_for_checkpoint(bench.folder(), 5);
     for kind in [Kind::PingAfterHello, Kind::Heartbeats] {
-        let is_for_it = |line: &&str| {
-            let words =
-                ["worker dropped worker=flood-", rank, "a flood of HTTP/2 frames or of control messages"];
-            words.iter().all(|word| line.contains(word))
+        let is_for_it = |event: &Event| match event {
+            Event::WorkerDropped { cause: Cause::Invalid(ProtocolError::Flood { .. }), departure } => {
+                departure.worker.starts_with("flood-") && departure.rank == rank
+            }
+            _ => false,
         };
-        let count = |run: &Process| run.errors().lines().filter(is_for_it).count();
+        let count = |run: &Process| run.events_with(is_for_it);
         let before = count(&run);
-        let flood = Flood::start(kind, &run_address(&run), 1);
+        let flood = Flood::start(kind, &run.address(), 1);
         wait_until(&format!("{kind:?} drops {word}"), || count(&run) >= before + 2);
         drop(flood);
     }
     proxy.heal();
     let outcome = run.wait();
     assert_golden(&outcome);
-    assert!(!outcome.errors.contains("worker dropped worker=honest"), "{}", outcome.errors);
+    assert!(!outcome.events.iter().any(dropped("honest")), "{}", outcome.errors);
     assert_eq!(worker.wait().code, Some(0));
-}
-
-/// Where it said that it listens.
-fn run_address(run: &Process) -> String {
-    let log = run.errors();
-    let line = log.lines().find(|line| line.contains("listening on ")).expect("it has said so");
-    line.split([' ', ';']).nth(2).expect("an address").to_owned()
 }
 
 #[test]
 fn a_flood_by_a_member_drops_it_by_name() {
-    flooded_after_hello("1:2", " rank=1 ", "a member");
+    flooded_after_hello("1:2", Some(Rank(1)), "a member");
 }
 
 #[test]
 fn a_flood_by_a_spare_drops_it_by_name() {
-    flooded_after_hello("1:1", " rank=spare ", "a spare");
+    flooded_after_hello("1:1", None, "a spare");
 }
 
 #[test]
@@ -94,22 +95,21 @@ fn a_member_that_never_reads_is_dropped_by_name_and_fills_no_memory() {
     let before_kb = run.status("VmHWM");
     let began = Instant::now();
     let flood = Flood::start(Kind::NeverReads, &address, 1);
-    let dropped = run.wait_for_line("worker dropped worker=flood-0-0 ");
+    let (cause, _) = drop_of(run.wait_for_event("drops it", dropped("flood-0-0")));
     let took = began.elapsed();
     let grown_kb = run.status("VmHWM") - before_kb;
     drop(flood);
     // Two versions of its own, a gradient or two of the other's, and what the allocator keeps.
-    assert!(grown_kb < 160 << 10, "the coordinator grew by {grown_kb} kB in {took:?}; {dropped}");
-    assert!(dropped.contains("takes nothing of what it is sent"), "{dropped}");
+    assert!(grown_kb < 160 << 10, "the coordinator grew by {grown_kb} kB in {took:?}; {cause}");
+    assert!(matches!(cause, Cause::NotReading { .. }), "{cause}");
 }
 
 #[test]
 fn a_crowd_of_refused_hellos_leaves_files_for_checkpoints() {
     let bench = Bench::new();
-    let flags = bench.flags(&["--bind", "127.0.0.1:0", "--workers", "1"]);
+    let flags = bench.flags(&["--bind", "127.0.0.1:0", "--workers", "1", "--log-format", "json"]);
     let mut run = Process::start_after("ulimit -n 128", "coordinator", &flags);
-    run.wait_for_line("listening on ");
-    let address = run_address(&run);
+    let address = run.address();
     let proxy = tests::proxy::Proxy::start(&address);
     proxy.set_both(tests::golden::SLOW);
     let worker = Process::worker(&proxy.address(), "honest");

@@ -1,6 +1,7 @@
 //! Room for large gradients is kept for those who were asked for one, as long as it comes.
 
 use common::ids::{Incarnation, Round};
+use common::protocol::coordinator::{Cause, ProtocolError};
 use common::reduce::tree::Node;
 use proto::message::CoordinatorMessage;
 use proto::wire::answer::Body;
@@ -9,6 +10,7 @@ use tests::cluster::train;
 use tests::manual::Manual;
 use tests::process::{Outcome, Process};
 use tests::small_data::SmallData;
+use tests::told::{drop_of, dropped};
 
 /// A model whose gradients ask for room: of more than 4 MiB.
 const LARGE: [&str; 10] =
@@ -61,7 +63,7 @@ fn disturbed(flags: &[&str], disturb: impl FnOnce(&mut Process, &str)) -> String
     let (mut run, address) = Process::coordinator("127.0.0.1:0", &all);
     disturb(&mut run, &address);
     let _honest = ["a", "b"].map(|name| Process::worker(&address, name));
-    let Outcome { code, output, errors } = run.wait();
+    let Outcome { code, output, errors, .. } = run.wait();
     assert_eq!(code, Some(0), "{errors}");
     let expected = train(&[&place(other)[..], &LARGE].concat(), &[1]);
     for digest in [expected.model_sha256, expected.optimizer_sha256] {
@@ -84,8 +86,9 @@ fn a_gradient_that_nobody_asked_for_drops_its_sender() {
             sender.send(announcement(of));
             let why = sender.wait_for(|_| None::<()>).unwrap_err();
             assert!(why.contains("which it was not given"), "{name}: {why}");
-            let line = run.wait_for_line(&format!("worker dropped worker={name} "));
-            assert!(line.contains("a gradient for piece"), "{line}");
+            let (cause, _) = drop_of(run.wait_for_event("drops the sender", dropped(name)));
+            let not_given = |error: &ProtocolError| matches!(error, ProtocolError::GradientNotGiven { .. });
+            assert!(matches!(&cause, Cause::Invalid(error) if not_given(error)), "{cause}");
         };
         drops(run, spare, "spare", held);
         drops(run, other, "other", held);
@@ -101,6 +104,7 @@ fn an_announced_gradient_that_does_not_come_drops_its_sender() {
         staller.send(announcement(own));
         let why = staller.wait_for(|_| None::<()>).unwrap_err();
         assert!(why.contains("does not arrive"), "{why}");
-        run.wait_for_line("worker dropped worker=staller ");
+        let (cause, _) = drop_of(run.wait_for_event("drops the sender", dropped("staller")));
+        assert!(matches!(cause, Cause::Stalled { .. }), "{cause}");
     });
 }

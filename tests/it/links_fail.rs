@@ -1,10 +1,12 @@
 //! A network that is slow, cut, half dead or broken costs time and no bit.
 
+use common::protocol::coordinator::Cause;
 use std::thread::sleep;
 use std::time::Duration;
 use tests::golden::{Bench, SLOW, assert_golden};
 use tests::process::Process;
 use tests::proxy::{Fate, Link, Proxy, Way};
+use tests::told::{any_dropped, any_joined, drop_of, dropped};
 
 /// For bytes to come through a proxy.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -34,7 +36,7 @@ impl Linked {
     }
 
     fn joins(&self) -> usize {
-        self.run.lines_with("worker joined")
+        self.run.events_with(any_joined)
     }
 
     fn ends_golden(self) -> String {
@@ -100,11 +102,11 @@ fn workers_behind_a_link_that_is_out_too_long_are_evicted_and_come_back() {
     let joins = linked.joins();
     linked.proxy.set_both(Link::after(0, Fate::Hold));
     for name in ["a", "b"] {
-        let dropped = linked.run.wait_for_line(&format!("worker dropped worker={name}"));
-        assert!(dropped.contains("nothing heard"), "{dropped}");
+        let (cause, _) = drop_of(linked.run.wait_for_event("drops the silent", dropped(name)));
+        assert!(matches!(cause, Cause::Silent { .. }), "{cause}");
     }
     linked.proxy.set_both(SLOW);
-    linked.run.wait_for_lines(joins + 2, "worker joined");
+    linked.run.wait_for_events(joins + 2, "lets both in again", any_joined);
     linked.ends_golden();
 }
 
@@ -114,9 +116,9 @@ fn a_half_open_connection_is_noticed_whichever_half_is_dead() {
         let mut linked = Linked::new(&["--heartbeat-timeout", "2"]);
         let joins = linked.joins();
         linked.proxy.set(way, Link::after(0, Fate::Swallow));
-        linked.run.wait_for_line("worker dropped");
+        linked.run.wait_for_event("drops one", any_dropped);
         linked.proxy.set_both(SLOW);
-        linked.run.wait_for_lines(joins + 1, "worker joined");
+        linked.run.wait_for_events(joins + 1, "lets it in again", any_joined);
         linked.ends_golden();
     }
 }
@@ -128,12 +130,12 @@ fn a_connection_cut_after_any_number_of_bytes_is_made_anew() {
         [(1, Fate::Close), (3_000, Fate::Reset), (70_000, Fate::Close), (250_000, Fate::Reset)]
     {
         for way in [Way::Up, Way::Down] {
-            let (joins, drops) = (linked.joins(), linked.run.lines_with("worker dropped"));
+            let (joins, drops) = (linked.joins(), linked.run.events_with(any_dropped));
             linked.proxy.set(way, Link::after(bytes, fate));
             linked.proxy.wait_for_fate(way, PATIENCE);
-            linked.run.wait_for_lines(drops + 1, "worker dropped");
+            linked.run.wait_for_events(drops + 1, "drops one", any_dropped);
             linked.proxy.set_both(SLOW);
-            linked.run.wait_for_lines(joins + 1, "worker joined");
+            linked.run.wait_for_events(joins + 1, "lets it in again", any_joined);
         }
     }
     linked.ends_golden();
@@ -145,7 +147,7 @@ fn a_reset_connection_is_made_anew() {
     for _ in 0..4 {
         let joins = linked.joins();
         linked.proxy.break_all(Fate::Reset);
-        linked.run.wait_for_lines(joins + 2, "worker joined");
+        linked.run.wait_for_events(joins + 2, "lets both in again", any_joined);
         linked.advance(5);
     }
     linked.ends_golden();

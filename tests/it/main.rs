@@ -14,6 +14,7 @@ mod hostile_bytes;
 mod links_fail;
 mod names;
 mod networks;
+mod observers;
 mod odd_files;
 mod other_arithmetic;
 mod other_users;

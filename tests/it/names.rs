@@ -1,11 +1,13 @@
 //! A name is a label: whoever comes under one that is in use costs the worker that has it nothing.
 
+use common::event::Event;
 use common::ids::Instance;
-use common::protocol::coordinator::QUARANTINE_AFTER;
+use common::protocol::coordinator::{Cause, QUARANTINE_AFTER};
 use proto::message::{Hello, WorkerMessage};
 use tests::golden::{Bench, assert_golden};
 use tests::process::Process;
 use tests::scripted::{hello, say};
+use tests::told::{any_dropped, joined};
 use tests::visited::Visited;
 
 /// Against a member's name; what 17 a second did in 12 s.
@@ -29,7 +31,7 @@ fn strangers_under_local_workers_names_do_not_end_their_run() {
     let told: Vec<_> = (0..QUARANTINE_AFTER).flat_map(|_| ["local-0", "local-1"]).map(attack).collect();
     let outcome = run.wait();
     assert_golden(&outcome);
-    assert!(!outcome.errors.contains("worker dropped"), "{}", outcome.errors);
+    assert!(!outcome.events.iter().any(any_dropped), "{}", outcome.errors);
     for (name, told) in told {
         assert!(told.contains(name) && told.contains("kept for a worker"), "{told}");
     }
@@ -51,16 +53,17 @@ fn a_second_worker_of_one_name_waits_until_the_first_is_gone() {
     let bench = Bench::new();
     let (mut run, proxy) = bench.slowed(&["--workers", "1:2"]);
     let first = Process::worker(&proxy.address(), "twin");
-    run.wait_for_line("worker joined worker=twin");
+    run.wait_for_event("lets the first in", joined("twin"));
     let mut second = Process::worker(&proxy.address(), "twin");
     second.wait_for_lines(3, "another worker is connected under the name twin");
     let step = bench.newest() + 1;
     run.wait_for_checkpoint(bench.folder(), step);
     drop(first);
-    run.wait_for_lines(2, "worker joined worker=twin");
+    run.wait_for_events(2, "lets the second in", joined("twin"));
     proxy.heal();
     let outcome = run.wait();
     assert_golden(&outcome);
-    assert!(!outcome.errors.contains("replaced by"), "{}", outcome.errors);
+    let is_replaced = |event: &Event| matches!(event, Event::WorkerDropped { cause: Cause::Replaced, .. });
+    assert!(!outcome.events.iter().any(is_replaced), "{}", outcome.errors);
     assert_eq!(second.wait().code, Some(0));
 }

@@ -1,5 +1,7 @@
 //! Who computes other bits than a run stays out of it, unless the operator lets it in; who only comes by decides nothing.
 
+use common::event::Event;
+use common::protocol::coordinator::Refusal;
 use common::selftest::NumericsDigest;
 use nix::sys::signal::Signal;
 use proto::message::{Hello, WorkerMessage};
@@ -7,12 +9,29 @@ use std::path::Path;
 use tests::golden::{Bench, STEPS, assert_golden};
 use tests::process::Process;
 use tests::scripted::{hello, say, work};
+use tests::told::{left, refused};
 use tests::visited::Visited;
 
 /// Honest but for what its canned gradients came to.
 fn other_machine() -> Hello {
     let Hello { name, instance, threads, numerics: NumericsDigest(digest) } = hello("other-machine");
     Hello { name, instance, threads, numerics: NumericsDigest(digest ^ 1) }
+}
+
+/// It is not let in for its arithmetic.
+fn is_refused(event: &Event) -> bool {
+    refused("other-machine")(event)
+        && matches!(event, Event::WorkerRefused { reason: Refusal::Numerics(_), .. })
+}
+
+/// It is let in, and what differs is said.
+fn differs(event: &Event) -> bool {
+    match event {
+        Event::OtherNumerics { worker, differs, .. } => {
+            worker == "other-machine" && differs.own == other_machine().numerics
+        }
+        _ => false,
+    }
 }
 
 /// Works until the stream ends.
@@ -31,7 +50,7 @@ fn a_worker_of_other_arithmetic_is_refused_and_told_what_differs() {
     let mut visited = Visited::new(&[]);
     let told = work_there(&visited.address).unwrap_err();
     assert!(told.contains("its arithmetic differs") && told.contains("--numerics relaxed"), "{told}");
-    visited.run.wait_for_line("worker refused worker=other-machine");
+    visited.run.wait_for_event("refuses it", is_refused);
     visited.ends_golden_and_undisturbed();
 }
 
@@ -40,8 +59,7 @@ fn relaxed_numerics_let_it_in_and_say_what_is_lost() {
     let mut visited = Visited::new(&["--numerics", "relaxed"]);
     visited.proxy.heal();
     assert_eq!(work_there(&visited.address), Ok(()));
-    let line = visited.run.wait_for_line("its arithmetic differs from the run's worker=other-machine");
-    assert!(line.contains("may depend on who computed what"), "{line}");
+    visited.run.wait_for_event("says what differs", differs);
     assert_golden(&visited.run.wait());
     assert!(!last_manifest(visited.bench.folder()).contains("numerics\":"), "who computed leaves no trace");
 }
@@ -51,7 +69,7 @@ fn a_first_comer_that_leaves_at_once_locks_nobody_out() {
     let bench = Bench::new();
     let (mut run, address) = bench.coordinator(&["--workers", "1"]);
     assert_eq!(say(&address, other_machine(), vec![WorkerMessage::Leave]), Err("left".to_owned()));
-    run.wait_for_line("worker left worker=other-machine");
+    run.wait_for_event("is left", left("other-machine"));
     let honest = Process::worker(&address, "honest");
     let outcome = honest.wait();
     assert_eq!(outcome.code, Some(0), "{}", outcome.errors);
@@ -66,7 +84,7 @@ fn a_resume_with_other_arithmetic_is_refused_with_a_word() {
     let told = work_there(&address).expect_err("it would go on with other bits");
     let words = ["the checkpoint that this run goes on from", "--numerics relaxed"];
     assert!(words.iter().all(|words| told.contains(words)), "{told}");
-    run.wait_for_line("worker refused worker=other-machine");
+    run.wait_for_event("refuses it", is_refused);
     let _honest = Process::worker(&address, "honest");
     assert_golden(&run.wait());
     let recorded = format!("\"numerics\": \"{}\"", hello("any").numerics);
@@ -79,7 +97,7 @@ fn relaxed_numerics_go_on_where_a_strict_run_ended() {
     bench.stopped(1, 10, Signal::SIGTERM);
     let (mut run, address) = bench.coordinator(&["--workers", "1", "--numerics", "relaxed"]);
     assert_eq!(work_there(&address), Ok(()));
-    run.wait_for_line("its arithmetic differs from the run's worker=other-machine");
+    run.wait_for_event("says what differs", differs);
     assert_golden(&run.wait());
     assert!(!last_manifest(bench.folder()).contains("numerics\":"), "who computed leaves no trace");
 }

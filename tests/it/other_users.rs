@@ -1,5 +1,6 @@
 //! Other processes and users of the machine get nothing out of a local run, and local runs open no port.
 
+use common::event::Event;
 use proto::message::{Sharing, WorkerMessage};
 use proto::wire::answer::Body;
 use proto::wire::chunk::Place;
@@ -17,7 +18,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tests::other_user::{Neighbour, as_user, socket_of, wait_for};
-use tests::process::{Process, with_argument};
+use tests::process::{JSON, Process, with_argument};
+use tests::told::{dropped, joined};
 
 /// A user who has nothing here.
 const NOBODY: u32 = 65534;
@@ -33,8 +35,8 @@ fn run(workers: &str, more: &[&str]) -> (Process, String, TempDir) {
     let folder = checkpoints.path().to_str().expect("a readable name");
     let own = ["--workers", workers, "--local", "--threads", "1", "--checkpoint-dir", folder];
     let long = ["--dataset", "digits", "--model", "linear", "--epochs", "1000000", "--schedule", "constant"];
-    let mut run = Process::start("coordinator", &[&own, &long[..], more].concat());
-    let _ = run.wait_for_line("worker joined worker=local-0");
+    let mut run = Process::start("coordinator", &[&own, &long[..], JSON, more].concat());
+    let _ = run.wait_for_event("lets its worker in", joined("local-0"));
     let name = socket_of(run.id()).expect("local workers have a socket");
     (run, name, checkpoints)
 }
@@ -105,21 +107,21 @@ fn listening_ports(process: u32) -> Vec<String> {
 fn local_runs_open_a_port_only_where_bind_asks_for_it() {
     let (closed, _, _folder) = run("1", &[]);
     assert_eq!(listening_ports(closed.id()), [""; 0]);
-    assert!(closed.errors().contains("no port is open"), "{}", closed.errors());
+    assert_eq!(closed.events_with(|event| matches!(event, Event::Listening { address: None })), 1);
     let (open, _, _folder) = run("1", &["--bind", "127.0.0.1:0"]);
     assert_eq!(listening_ports(open.id()).len(), 1);
     let own = ["--dataset", "digits", "--bind", "127.0.0.1:0", "--checkpoint-dir"];
     let folder = tempfile::tempdir().unwrap();
     let mut distributed =
-        Process::start("coordinator", &[&own[..], &[folder.path().to_str().unwrap()]].concat());
-    let _ = distributed.wait_for_line("listening on");
+        Process::start("coordinator", &[&own[..], &[folder.path().to_str().unwrap()], JSON].concat());
+    let _ = distributed.address();
     assert_eq!(socket_of(distributed.id()), None, "nobody is expected there");
 }
 
 /// A run with a free place, beside a local worker.
 fn run_with_a_place() -> (Process, String, TempDir) {
     let (mut run, name, folder) = run("2", &[]);
-    let _ = run.wait_for_line("worker joined worker=local-1");
+    let _ = run.wait_for_event("lets its worker in", joined("local-1"));
     let own = format!("unix:@{name}");
     let is_doomed = |id: &u32| {
         let line = std::fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap_or_default();
@@ -128,7 +130,7 @@ fn run_with_a_place() -> (Process, String, TempDir) {
     let doomed = with_argument(&own).into_iter().find(is_doomed).expect("a local worker");
     let pid = nix::unistd::Pid::from_raw(doomed as i32);
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("a process that runs");
-    let _ = run.wait_for_line("worker dropped worker=local-1");
+    let _ = run.wait_for_event("drops the dead one", dropped("local-1"));
     (run, name, folder)
 }
 
@@ -256,9 +258,9 @@ fn a_worker_of_another_process_namespace_keeps_to_the_stream() {
     let Some(mut worker) = Process::start_contained("worker", &flags) else {
         return host::report("this test needs a process namespace, which is not permitted here");
     };
-    let _ = run.wait_for_line("worker joined worker=contained");
+    let _ = run.wait_for_event("lets it in", joined("contained"));
     let step = tests::process::checkpoints(folder.path()).last().copied().unwrap_or(0);
     run.wait_for_checkpoint(folder.path(), step + 200);
     assert!(worker.is_running(), "{}", worker.errors());
-    assert_eq!(run.lines_with("worker dropped worker=contained"), 0, "{}", run.errors());
+    assert_eq!(run.events_with(dropped("contained")), 0, "{}", run.errors());
 }

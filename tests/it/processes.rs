@@ -3,6 +3,7 @@
 use nix::sys::signal::Signal::{SIGINT, SIGKILL, SIGTERM};
 use tests::golden::{Bench, assert_golden};
 use tests::process::{Process, checkpoints};
+use tests::told::{dropped, joined};
 
 #[test]
 fn a_killed_worker_and_a_late_one_leave_no_trace() {
@@ -12,9 +13,8 @@ fn a_killed_worker_and_a_late_one_leave_no_trace() {
     run.wait_for_checkpoint(bench.folder(), 10);
     doomed.signal(SIGKILL);
     let late = Process::worker(&proxy.address(), "late");
-    let dropped = run.wait_for_line("worker dropped worker=doomed");
-    assert!(dropped.contains("step=") && dropped.contains("pieces="), "{dropped}");
-    run.wait_for_line("worker joined worker=late");
+    run.wait_for_event("drops the dead one", dropped("doomed"));
+    run.wait_for_event("lets the late one in", joined("late"));
     proxy.heal();
     assert_golden(&run.wait());
     assert_eq!((faithful.wait().code, late.wait().code), (Some(0), Some(0)));

@@ -6,6 +6,7 @@ use proto::message::{Answer, WorkerMessage};
 use tests::golden::{Bench, assert_golden};
 use tests::process::Process;
 use tests::scripted::{hello, work};
+use tests::told::any_dropped;
 
 #[test]
 fn a_worker_that_repeats_its_answers_adds_nothing_twice() {
@@ -23,6 +24,6 @@ fn a_worker_that_repeats_its_answers_adds_nothing_twice() {
     worked.unwrap();
     assert!(repeated > 0);
     let outcome = run.wait();
-    assert!(!outcome.errors.contains("worker dropped"), "{}", outcome.errors);
+    assert!(!outcome.events.iter().any(any_dropped), "{}", outcome.errors);
     assert_golden(&outcome);
 }

@@ -1,18 +1,16 @@
 //! A worker that dies, freezes, leaves or is slow costs its own pieces and no bit.
 
+use common::event::Event;
+use common::protocol::coordinator::Cause;
 use nix::sys::signal::Signal::{SIGCONT, SIGKILL, SIGSTOP, SIGTERM};
 use std::time::Duration;
 use tests::golden::{Bench, assert_golden};
 use tests::process::Process;
 use tests::proxy::{Fate, Link, Proxy, Way};
+use tests::told::{any_late, drop_of, dropped, joined, left, waiting};
 
 /// For bytes to come through a proxy.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// The pieces in a line about a worker that was dropped.
-fn pieces(line: &str) -> &str {
-    line.split_once("pieces=\"").and_then(|(_, rest)| rest.split_once('"')).map_or("", |(pieces, _)| pieces)
-}
 
 #[test]
 fn a_worker_killed_while_it_holds_a_piece_gives_it_back_by_name() {
@@ -22,10 +20,10 @@ fn a_worker_killed_while_it_holds_a_piece_gives_it_back_by_name() {
     run.wait_for_checkpoint(bench.folder(), 10);
     // Frozen, it can't answer: what others compute a second time is what it holds.
     doomed.signal(SIGSTOP);
-    run.wait_for_line("worker late; others compute its pieces too");
+    run.wait_for_event("names who is late", any_late);
     doomed.signal(SIGKILL);
-    let dropped = run.wait_for_line("worker dropped worker=doomed");
-    assert!(dropped.contains("step=") && !pieces(&dropped).is_empty(), "{dropped}");
+    let (_, departure) = drop_of(run.wait_for_event("drops the dead one", dropped("doomed")));
+    assert!(departure.step.0 >= 10 && !departure.pieces.is_empty(), "{departure:?}");
     proxy.heal();
     assert_golden(&run.wait());
 }
@@ -38,10 +36,10 @@ fn workers_killed_at_any_moment_leave_no_trace() {
     for (index, step) in [5, 15, 30, 50, 75].into_iter().enumerate() {
         let name = format!("doomed-{index}");
         let doomed = Process::worker(&proxy.address(), &name);
-        run.wait_for_line(&format!("worker joined worker={name}"));
+        run.wait_for_event("lets it in", joined(&name));
         run.wait_for_checkpoint(bench.folder(), step);
         doomed.signal(SIGKILL);
-        run.wait_for_line(&format!("worker dropped worker={name}"));
+        run.wait_for_event("drops the dead one", dropped(&name));
     }
     proxy.heal();
     assert_golden(&run.wait());
@@ -60,8 +58,8 @@ fn half_an_upload_of_a_killed_worker_is_discarded() {
     proxy.wait_for_fate(Way::Up, PATIENCE);
     doomed.signal(SIGKILL);
     proxy.break_all(Fate::Reset);
-    let dropped = run.wait_for_line("worker dropped worker=doomed");
-    assert!(!pieces(&dropped).is_empty(), "{dropped}");
+    let (_, departure) = drop_of(run.wait_for_event("drops the dead one", dropped("doomed")));
+    assert!(!departure.pieces.is_empty(), "{departure:?}");
     slow.heal();
     assert_golden(&run.wait());
 }
@@ -72,10 +70,10 @@ fn a_worker_killed_between_steps_is_not_missed() {
     let (mut run, address) = bench.coordinator(&["--workers", "2"]);
     // No step begins before the second one is there.
     let idle = Process::worker(&address, "idle");
-    run.wait_for_line("worker joined worker=idle");
+    run.wait_for_event("lets it in", joined("idle"));
     idle.signal(SIGKILL);
-    let dropped = run.wait_for_line("worker dropped worker=idle");
-    assert_eq!(pieces(&dropped), "", "{dropped}");
+    let (_, departure) = drop_of(run.wait_for_event("drops the dead one", dropped("idle")));
+    assert_eq!(departure.pieces, []);
     let _workers = ["a", "b"].map(|name| Process::worker(&address, name));
     assert_golden(&run.wait());
 }
@@ -87,13 +85,13 @@ fn a_frozen_worker_is_evicted_and_comes_back_when_it_thaws() {
     let (mut run, proxy) = bench.slowed(&["--workers", "2:2", "--heartbeat-timeout", "2"]);
     let [frozen, awake] = ["frozen", "awake"].map(|name| Process::worker(&proxy.address(), name));
     run.wait_for_checkpoint(bench.folder(), 10);
-    let joined = run.lines_with("worker joined worker=frozen");
+    let joins = run.events_with(joined("frozen"));
     frozen.signal(SIGSTOP);
-    let dropped = run.wait_for_line("worker dropped worker=frozen");
-    assert!(dropped.contains("nothing heard") && dropped.contains("step="), "{dropped}");
-    run.wait_for_line("waiting for workers to join");
+    let (cause, _) = drop_of(run.wait_for_event("drops the frozen one", dropped("frozen")));
+    assert!(matches!(cause, Cause::Silent { .. }), "{cause}");
+    run.wait_for_event("waits for workers", waiting);
     frozen.signal(SIGCONT);
-    run.wait_for_lines(joined + 1, "worker joined worker=frozen");
+    run.wait_for_events(joins + 1, "lets it in again", joined("frozen"));
     proxy.heal();
     assert_golden(&run.wait());
     assert_eq!((frozen.wait().code, awake.wait().code), (Some(0), Some(0)));
@@ -108,7 +106,9 @@ fn a_slow_worker_gets_less_and_others_compute_its_pieces_too() {
     slow.set_both(Link { delay: Duration::from_millis(50), ..Link::default() });
     let _workers =
         [("slow", &slow), ("fast", &fast)].map(|(name, way)| Process::worker(&way.address(), name));
-    run.wait_for_line("worker late; others compute its pieces too worker=slow helper=fast");
+    run.wait_for_event("names who is late and who helps", |event| {
+        matches!(event, Event::WorkerLate { worker, helper, .. } if worker == "slow" && helper == "fast")
+    });
     assert_golden(&run.wait());
     let [slow, fast] = [slow, fast].map(|proxy| proxy.arrived(Way::Up));
     assert!(slow < fast / 2, "gradients of the slow one: {slow} bytes, of the fast one: {fast}");
@@ -123,11 +123,11 @@ fn workers_told_to_leave_once_or_twice_hand_back_and_end_well() {
     run.wait_for_checkpoint(bench.folder(), 10);
     once.signal(SIGTERM);
     assert_eq!(once.wait().code, Some(0));
-    run.wait_for_line("worker left worker=once");
+    run.wait_for_event("is left", left("once"));
     twice.signal(SIGTERM);
     twice.signal(SIGTERM);
     assert_eq!(twice.wait().code, Some(0));
-    run.wait_for_line("worker left worker=twice");
+    run.wait_for_event("is left", left("twice"));
     proxy.heal();
     assert_golden(&run.wait());
     assert_eq!(staying.wait().code, Some(0));
@@ -140,8 +140,9 @@ fn a_run_that_lost_all_workers_says_so_and_goes_on_with_new_ones() {
     let doomed = ["a", "b"].map(|name| Process::worker(&proxy.address(), name));
     run.wait_for_checkpoint(bench.folder(), 10);
     doomed.iter().for_each(|worker| worker.signal(SIGKILL));
-    let waiting = run.wait_for_line("live=0 needed=1");
-    assert!(waiting.contains("waiting for workers to join step="), "{waiting}");
+    run.wait_for_event("waits for workers", |event| {
+        matches!(event, Event::WaitingForWorkers { live: 0, needed: 1, .. })
+    });
     proxy.heal();
     let _late = Process::worker(&proxy.address(), "late");
     assert_golden(&run.wait());

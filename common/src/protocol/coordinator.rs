@@ -13,15 +13,17 @@ mod limits;
 mod member;
 mod offences;
 mod opinions;
+mod reason;
 mod scheduler;
 mod timeouts;
 
 pub use self::arithmetic::{OtherArithmetic, Settled, SettledBy};
 pub use self::audits::{Audit, SHARE_PARTS};
-pub use self::event::{Action, Cause, Event, Purpose, Refusal, Verdict};
+pub use self::event::{Action, Event, Purpose, Verdict};
 pub use self::limits::{ANSWER_TIMEOUT_US_MIN, Limits, Numerics, SPARES_MAX};
 pub use self::member::Member;
 pub use self::offences::QUARANTINE_AFTER;
+pub use self::reason::{AnswerKind, Cause, Disconnect, ProtocolError, Refusal};
 
 use self::admission::{Newcomer, Spare};
 use self::audits::Miscomputers;
@@ -190,8 +192,7 @@ impl Coordinator {
         actions: &mut Vec<Action>,
     ) {
         if self.spares.contains_key(&from) {
-            let what = format!("an answer to piece {node} of round {round}, but it is a spare");
-            self.remove(from, Cause::Invalid(what), actions);
+            self.remove(from, Cause::Invalid(ProtocolError::AnswerOfSpare { round, node }), actions);
             return;
         }
         let fastest_us = self.fastest_leaf_us();
@@ -200,8 +201,7 @@ impl Coordinator {
             return;
         };
         let Some(work) = self.work.as_mut().filter(|work| work.round >= round) else {
-            let what = format!("an answer to round {round}, which has not begun");
-            self.remove(from, Cause::Invalid(what), actions);
+            self.remove(from, Cause::Invalid(ProtocolError::RoundNotBegun { round }), actions);
             return;
         };
         if work.round > round || member.answered.contains(&node) {
@@ -212,8 +212,7 @@ impl Coordinator {
             return;
         }
         let Some(began_us) = member.answers(now_us, round, node) else {
-            let what = format!("an answer to piece {node} of round {round}, which it was not given");
-            self.remove(from, Cause::Invalid(what), actions);
+            self.remove(from, Cause::Invalid(ProtocolError::AnswerNotGiven { round, node }), actions);
             return;
         };
         if work.is_void {

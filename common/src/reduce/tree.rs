@@ -5,6 +5,7 @@
 //! bits: a node has one value, whether a worker sent it whole or the coordinator added it from parts. That is why
 //! overlapping answers do no harm, and a node that arrives twice can be ignored.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
@@ -13,7 +14,7 @@ use std::ops::Range;
 pub const LEAVES_MAX: u32 = 1 << 24;
 
 /// A place in the tree: level 0 holds the leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Node {
     /// Distance from the leaves.
     pub level: u8,

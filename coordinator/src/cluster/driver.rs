@@ -9,20 +9,22 @@ mod inspection;
 mod progress;
 mod rollback;
 mod shutdown;
+mod tell;
 
 use crate::RunError;
 use crate::cluster::connections::Connections;
 use crate::cluster::gradient_budget::GradientBudget;
 use crate::mailbox::{INBOX, Input};
 use crate::net::outbox::SendError;
-use crate::observe::reporter::Reporter;
+use crate::observe::events::Events;
+use crate::run::records::{Records, evaluation};
 use crate::run::round::{RoundInProgress, Sum};
 use crate::run::trainer::{Evaluated, Outcome, Trainer, Work};
 use crate::store::writer::Writer;
-use actions::WorkerLines;
 use common::checkpoint::Checkpoint;
+use common::event::Event as RunEvent;
 use common::ids::{Incarnation, ParamsId, Round, SetupId};
-use common::protocol::coordinator::{Coordinator, Event, Limits};
+use common::protocol::coordinator::{Coordinator, Event, Limits, ProtocolError};
 use common::reduce::outliers::Peaks;
 use common::reduce::tree::Node;
 use common::selftest::NumericsDigest;
@@ -81,7 +83,8 @@ pub(crate) struct Driver {
     machine: Coordinator,
     trainer: Trainer,
     connections: Connections,
-    reporter: Reporter,
+    events: Events,
+    records: Records,
     writer: Writer,
     round: Option<RoundInProgress>,
     budget: GradientBudget,
@@ -92,14 +95,13 @@ pub(crate) struct Driver {
     versions_before: u64,
     /// Of the gradients that were accepted last.
     peaks: Peaks,
-    lines: WorkerLines,
     heartbeat_due_us: u64,
     shutdown: Shutdown,
     test: Option<Evaluated>,
 }
 
 impl Driver {
-    pub(crate) fn new(rules: Rules, trainer: Trainer, reporter: Reporter, writer: Writer) -> Self {
+    pub(crate) fn new(rules: Rules, trainer: Trainer, events: Events, writer: Writer) -> Self {
         let clock = Clock::start();
         let entrances = Entrances::new(trainer.step());
         Self {
@@ -109,7 +111,8 @@ impl Driver {
             clock,
             trainer,
             connections: Connections::default(),
-            reporter,
+            events,
+            records: Records::default(),
             writer,
             round: None,
             budget: GradientBudget::default(),
@@ -118,7 +121,6 @@ impl Driver {
             entrances,
             versions_before: 0,
             peaks: Peaks::default(),
-            lines: WorkerLines::default(),
             shutdown: Shutdown::default(),
             test: None,
         }
@@ -139,11 +141,12 @@ impl Driver {
         for who in self.connections.all() {
             self.connections.close(who, farewell.clone());
         }
-        let trained = self.reporter.trained();
-        self.reporter.finish();
+        let trained = self.records.trained();
+        self.tell_end(&result);
         // The writer may be waiting to deliver a last word.
         drop(inbox);
         drop(self.writer);
+        self.events.finish();
         result.map(|()| Ended { test: self.test, checkpoint: self.trainer.checkpoint(), trained })
     }
 
@@ -188,7 +191,7 @@ impl Driver {
             let period = self.rules.heartbeat_timeout / HEARTBEATS_PER_TIMEOUT;
             self.heartbeat_due_us = now_us + period.as_micros() as u64;
             for (who, why) in self.connections.send_all(&CoordinatorMessage::Heartbeat) {
-                self.feed(Event::Gone(who, why.to_string()))?;
+                self.feed(Event::Gone(who, why.into()))?;
             }
             self.give_up_the_stuck(now_us, period.as_micros() as u64)?;
         }
@@ -247,7 +250,7 @@ impl Driver {
             // What is shared is settled where the stream is read.
             Some(WorkerMessage::Heartbeat | WorkerMessage::Sharing(_)) => self.feed(Event::Heard(from)),
             Some(WorkerMessage::Leave) => self.feed(Event::Leave(from)),
-            Some(WorkerMessage::Hello(_)) => self.feed(Event::Invalid(from, "a second hello".to_owned())),
+            Some(WorkerMessage::Hello(_)) => self.feed(Event::Invalid(from, ProtocolError::SecondHello)),
             Some(WorkerMessage::Answer(answer)) => {
                 if let Err(what) = self.check(from, &answer) {
                     return self.feed(Event::Invalid(from, what));
@@ -259,9 +262,9 @@ impl Driver {
     }
 
     /// What the machine can't see: whose answer it is, and whether it is one to this round's question.
-    fn check(&self, from: Incarnation, answer: &Answer) -> Result<(), String> {
+    fn check(&self, from: Incarnation, answer: &Answer) -> Result<(), ProtocolError> {
         if answer.incarnation != from {
-            return Err(format!("an answer of incarnation {}, but it is {from}", answer.incarnation));
+            return Err(ProtocolError::OtherIncarnation { expected: from, got: answer.incarnation });
         }
         match &self.round {
             Some(round) if round.number == answer.round => round.check(answer),
@@ -302,8 +305,8 @@ impl Driver {
         }
         let work = self.trainer.next()?;
         match work {
-            Work::Train => self.reporter.begin_step(self.clock.now_us()),
-            _ => self.reporter.begin_evaluation(),
+            Work::Train => self.records.begin_step(self.clock.now_us()),
+            _ => self.records.pause(),
         }
         self.rounds += 1;
         let round = RoundInProgress::new(Round(self.rounds), work, &self.trainer);
@@ -348,7 +351,8 @@ impl Driver {
         match outcome {
             Outcome::Stepped(stepped) => {
                 let workers = self.machine.members().count();
-                self.reporter.stepped(self.clock.now_us(), &stepped, workers, out_of_line);
+                let step = self.records.step(self.clock.now_us(), &stepped, workers, out_of_line);
+                self.tell(RunEvent::Step(step));
                 let every = self.rules.checkpoint_every;
                 let due = every > 0 && self.trainer.step().0.is_multiple_of(every);
                 // At the end of an epoch the checkpoint waits for the validation.
@@ -358,11 +362,11 @@ impl Driver {
                 }
             }
             Outcome::Validated(evaluated) => {
-                self.reporter.validated(&evaluated);
+                self.tell(RunEvent::Validation(self.records.validation(&evaluated)));
                 self.checkpoint();
             }
             Outcome::Tested(evaluated) => {
-                self.reporter.tested(&evaluated);
+                self.tell(RunEvent::Test(evaluation(&evaluated)));
                 self.test = Some(evaluated);
             }
         }

@@ -7,6 +7,7 @@
 
 use crate::net::pending::{Presence, Standing};
 use crate::stall::Stall;
+use common::protocol::coordinator::Disconnect;
 use futures_util::stream::{self, Stream};
 use proto::message::{CoordinatorMessage, Piece};
 use proto::parameters::EncodedParameters;
@@ -38,6 +39,15 @@ pub(crate) enum SendError {
     /// Its stream is over.
     #[error("its stream is closed")]
     Closed,
+}
+
+impl From<SendError> for Disconnect {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Full => Self::Backlog,
+            SendError::Closed => Self::SendClosed,
+        }
+    }
 }
 
 /// The driver's end of a connection. Dropping it ends the stream after what was queued.

@@ -8,9 +8,10 @@ use crate::mailbox::Input;
 use crate::net::accept::{self, Limits};
 use crate::net::listener::Listeners;
 use crate::net::outbox::{self, Outbox, Outgoing, Queue};
-use crate::net::pending::{self, Presence};
+use crate::net::pending::{self, Excess, Presence};
 use crate::net::same_user;
 use crate::net::shared_memory::{self, SharedChannel, Slots};
+use common::protocol::coordinator::{Disconnect, ProtocolError};
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 use host::shared_memory::{Address, View};
@@ -264,7 +265,7 @@ impl Reader {
                         continue;
                     }
                     Ok(Some(_)) if let Err(excess) = self.presence.spend_message() => {
-                        return Input::Invalid { connection, what: excess.to_string() };
+                        return Input::Invalid { connection, what: flood(&excess) };
                     }
                     Ok(Some(WorkerMessage::Sharing(step))) => {
                         self.share(step);
@@ -274,13 +275,13 @@ impl Reader {
                     Ok(Some(WorkerMessage::Heartbeat)) if told.elapsed() < STILL_ARRIVING => continue,
                     Ok(None) if told.elapsed() < STILL_ARRIVING => continue,
                     Ok(message) => Input::Message { connection, message },
-                    Err(error) => return Input::Invalid { connection, what: error.to_string() },
+                    Err(error) => return Input::Invalid { connection, what: malformed(&error) },
                 },
-                Ok(None) => return Input::Ended { connection, why: "it closed its stream".to_owned() },
+                Ok(None) => return Input::Ended { connection, why: Disconnect::Closed },
                 Err(status) => {
                     return match self.presence.excess() {
-                        Some(excess) => Input::Invalid { connection, what: excess.to_string() },
-                        None => Input::Ended { connection, why: status.message().to_owned() },
+                        Some(excess) => Input::Invalid { connection, what: flood(&excess) },
+                        None => Input::Ended { connection, why: broken(&status) },
                     };
                 }
             };
@@ -289,7 +290,7 @@ impl Reader {
             }
             told = Instant::now();
             if self.inbox.send(input).await.is_err() {
-                return Input::Ended { connection, why: "the run is over".to_owned() };
+                return Input::Ended { connection, why: Disconnect::RunOver };
             }
         }
     }
@@ -341,4 +342,16 @@ impl Reader {
         // The stream is over otherwise, or nobody reads it, which the driver notices.
         let _ = self.queue.push(Outgoing::Message(CoordinatorMessage::Sharing(step)));
     }
+}
+
+fn flood(excess: &Excess) -> ProtocolError {
+    ProtocolError::Flood { what: excess.to_string() }
+}
+
+fn malformed(error: &WireError) -> ProtocolError {
+    ProtocolError::Malformed { what: error.to_string() }
+}
+
+fn broken(status: &Status) -> Disconnect {
+    Disconnect::Broken { what: status.message().to_owned() }
 }

@@ -1,12 +1,17 @@
 //! Who may write to the terminal when: log lines go above the progress bar instead of through it.
 //!
-//! Every line to stderr goes through a [`Console`], so that none lands in the middle of a drawn bar. It decides whether
+//! Every line to stderr goes through a [`Console`], so that none lands in the middle of a drawn bar, and none
+//! holds up whoever has something to say: a thread of its own writes them (`writer`). It decides whether
 //! there can be a bar at all; what the bar says is [`progress`](super::progress)'s.
 
+mod writer;
+
+use self::writer::Lines;
 use host::printable_lines;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// How a run's progress is shown.
@@ -28,13 +33,16 @@ pub struct Console(Arc<Inner>);
 struct Inner {
     mode: ProgressMode,
     bars: MultiProgress,
-    out: Mutex<Box<dyn Write + Send>>,
+    /// `None` where nothing is shown.
+    lines: Option<Lines>,
 }
 
 impl Console {
     /// The process's stderr.
-    #[must_use]
-    pub fn new(mode: ProgressMode) -> Self {
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn new(mode: ProgressMode) -> io::Result<Self> {
         let target = match mode {
             ProgressMode::Auto => ProgressDrawTarget::stderr(),
             ProgressMode::Plain | ProgressMode::Off => ProgressDrawTarget::hidden(),
@@ -45,13 +53,19 @@ impl Console {
     /// Nowhere: for a run inside another program.
     #[must_use]
     pub fn silent() -> Self {
-        Self::on(ProgressMode::Off, ProgressDrawTarget::hidden(), Box::new(io::sink()))
+        let bars = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
+        Self(Arc::new(Inner { mode: ProgressMode::Off, bars, lines: None }))
     }
 
     /// A bar on `target` and lines to `out`, which should be the same terminal.
-    pub(super) fn on(mode: ProgressMode, target: ProgressDrawTarget, out: Box<dyn Write + Send>) -> Self {
+    pub(super) fn on(
+        mode: ProgressMode,
+        target: ProgressDrawTarget,
+        out: Box<dyn Write + Send>,
+    ) -> io::Result<Self> {
         let bars = MultiProgress::with_draw_target(target);
-        Self(Arc::new(Inner { mode, bars, out: Mutex::new(out) }))
+        let lines = Some(Lines::start(bars.clone(), out)?);
+        Ok(Self(Arc::new(Inner { mode, bars, lines })))
     }
 
     /// The place for a bar, where one can be drawn.
@@ -64,26 +78,30 @@ impl Console {
         self.bars().is_none() && self.0.mode != ProgressMode::Off
     }
 
-    /// Prints a line, or several, above the bar; control characters are escaped.
+    /// Prints a line, or several, above the bar; control characters are escaped. Never waits for the
+    /// terminal.
     pub fn line(&self, text: &str) {
-        // A closed stderr is no reason to stop the training, and there is nowhere left to report it.
-        let _ = (&*self).write_all(format!("{}\n", printable_lines(text)).as_bytes());
+        self.write_whole(format!("{}\n", printable_lines(text)).into_bytes());
+    }
+
+    /// Waits until all lines are written, or for so long. A terminal that was stopped shows them when it goes
+    /// on.
+    pub fn flush(&self, grace: Duration) {
+        self.0.lines.iter().for_each(|lines| lines.flush(grace));
+    }
+
+    fn write_whole(&self, bytes: Vec<u8>) {
+        if let Some(lines) = &self.0.lines {
+            lines.push(bytes);
+        }
     }
 }
 
 /// Whole lines: what one call writes stays together, above the bar.
 impl Write for &Console {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_all(bytes).map(|()| bytes.len())
-    }
-
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.bars.suspend(|| {
-            // A writer that panicked half-way leaves at worst half a line.
-            let mut out = self.0.out.lock().unwrap_or_else(PoisonError::into_inner);
-            out.write_all(bytes)?;
-            out.flush()
-        })
+        self.write_whole(bytes.to_vec());
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

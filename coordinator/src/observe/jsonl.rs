@@ -1,17 +1,21 @@
 //! `metrics.jsonl`: one JSON object a line, in the order in which things happened to the run.
 //!
-//! Every record belongs to a step. A run that is resumed at step `n` will do step `n` and all later ones again, so opening
-//! the file for it drops what belongs to them: after any number of crashes each step stands in the file once. What was
-//! in the buffer when the coordinator was killed is gone, so [`MetricsFile::flush`] comes before each checkpoint.
+//! Every record belongs to a step. A run that is resumed at step `n` will do step `n` and all later ones
+//! again, so opening the file for it drops what was computed in them: after any number of crashes each step
+//! stands in the file once. What happened to the cluster stays: no step that is done again undoes it. What
+//! was in the buffer when the coordinator was killed is gone, so [`MetricsFile::flush`] comes before each
+//! checkpoint.
 //!
-//! A file is never emptied: a new one takes its place. It does not decide what is recorded when. A number that isn't finite becomes `null`: JSON has no other word for it.
+//! A file is never emptied: a new one takes its place. It does not decide what is recorded when. A number
+//! that isn't finite becomes `null`: JSON has no other word for it.
 
-use super::StepView;
-use common::ids::{Epoch, Step};
-use common::train::metrics::{ClassQuality, Confusion};
+mod record;
+
+pub use self::record::{Record, RunEvent};
+
+use common::ids::Step;
 use host::files::{FileError, Kind, Links, open_regular, open_to_append};
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use serde::Deserialize;
 use std::fs::{self, File, Permissions};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -29,95 +33,14 @@ const TEMPORARY_PREFIX: &str = ".metrics-";
 /// For everybody, less what the umask takes away.
 const FILE_MODE: u32 = 0o666;
 
-/// A line of the file; `kind` is the variant's name.
-#[derive(Clone, Debug, Serialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-pub enum Record<'a> {
-    /// The coordinator began to train.
-    Run(RunView<'a>),
-    /// A step was committed.
-    Step(&'a StepView),
-    /// The model met the validation samples.
-    Validation(Evaluation),
-    /// The model met the test samples.
-    Test(Evaluation),
-}
-
-/// A run's beginning or its continuation.
-#[derive(Clone, Debug, Serialize)]
-pub struct RunView<'a> {
-    /// Which of them.
-    pub event: RunEvent,
-    /// The first step to be done.
-    pub step: Step,
-    /// Its name.
-    pub run_id: &'a str,
-    /// Digest of `config`.
-    pub fingerprint: &'a str,
-    /// What its numbers depend on.
-    pub config: &'a BTreeMap<String, String>,
-}
-
-/// Whether a run begins or goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RunEvent {
-    /// From nothing.
-    Start,
-    /// From a checkpoint.
-    Resume,
-    /// From a checkpoint or from nothing, in the same process: a worker had a hand in the rest that miscomputes.
-    Rollback,
-}
-
-/// How good the model was after a step.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Evaluation {
-    /// The last step committed before: its number is one below that of the checkpoint it describes.
-    pub step: Step,
-    /// That step's epoch.
-    pub epoch: Epoch,
-    /// Mean cross-entropy, in nats.
-    pub loss: f64,
-    /// Share classified right, in `[0, 1]`.
-    pub accuracy: f64,
-    /// Unweighted mean over the classes.
-    pub macro_precision: f64,
-    /// Unweighted mean over the classes.
-    pub macro_recall: f64,
-    /// Unweighted mean over the classes.
-    pub macro_f1: f64,
-    /// Class 0 first.
-    pub per_class: Vec<ClassQuality>,
-    /// Row: true class. Column: predicted class.
-    pub confusion: Confusion,
-}
-
-impl Evaluation {
-    /// All that follows from the counts.
-    #[must_use]
-    pub fn new(step: Step, epoch: Epoch, loss: f64, confusion: Confusion) -> Self {
-        let mean = confusion.macro_average();
-        Self {
-            step,
-            epoch,
-            loss,
-            accuracy: confusion.accuracy(),
-            macro_precision: mean.precision,
-            macro_recall: mean.recall,
-            macro_f1: mean.f1,
-            per_class: (0..confusion.classes()).map(|class| confusion.class(class)).collect(),
-            confusion,
-        }
-    }
-}
-
 /// Where metrics go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// This name in the checkpoint folder is ours: what is there is an earlier life's, and a link at it is refused.
+    /// This name in the checkpoint folder is ours: what is there is an earlier life's, and a link at it is
+    /// refused.
     Own(PathBuf),
-    /// A person chose it: a link is followed, a FIFO or device is added to, and the file of another run is left alone.
+    /// A person chose it: a link is followed, a FIFO or device is added to, and the file of another run is
+    /// left alone.
     Named(PathBuf),
 }
 
@@ -159,11 +82,12 @@ pub enum MetricsError {
 /// What [`MetricsFile::resume`] found, in lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// Kept: earlier than the resumed step.
+    /// Kept: earlier than the resumed step, or not computed in one.
     pub kept: u64,
     /// Dropped: steps that will be done again.
     pub later: u64,
-    /// Dropped: torn, or no record. More than 1 means that something else wrote to the file or the disk lost some.
+    /// Dropped: torn, or no record. More than 1 means that something else wrote to the file or the disk lost
+    /// some.
     pub unreadable: u64,
 }
 
@@ -177,7 +101,8 @@ pub struct MetricsFile {
 
 /// What is at a place.
 enum Existing {
-    /// A FIFO or a device, or an open file of a process, such as `/dev/stdout`: it is added to and never replaced.
+    /// A FIFO or a device, or an open file of a process, such as `/dev/stdout`: it is added to and never
+    /// replaced.
     Stream(File),
     /// A file or nothing at that path, which is no link's.
     File(PathBuf, Option<File>),
@@ -198,7 +123,8 @@ impl MetricsFile {
         }
     }
 
-    /// The file of a run that goes on with `step`: what belongs to it or a later one is dropped, what can't be read too.
+    /// The file of a run that goes on with `step`: what was computed in it or later is dropped, what can't
+    /// be read too.
     ///
     /// A crash in here leaves the file as it was. Where there is none, one is created.
     ///
@@ -233,7 +159,7 @@ impl MetricsFile {
         Ok(Self { place: place.clone(), path, out: BufWriter::new(file) })
     }
 
-    /// The same file without what belongs to `step` or a later one.
+    /// The same file without what was computed in `step` or later.
     ///
     /// # Errors
     /// As for [`resume`](Self::resume).
@@ -264,7 +190,8 @@ impl MetricsFile {
     }
 }
 
-/// Looks at what bears the name, and opens it; of a regular file that a person named, the first line must be this run's.
+/// Looks at what bears the name, and opens it; of a regular file that a person named, the first line must be
+/// this run's.
 fn look(place: &Place, fingerprint: &str) -> Result<Existing, MetricsError> {
     let failed = |source| MetricsError::File { path: place.path().to_owned(), source };
     let path = match place {
@@ -302,7 +229,8 @@ fn leads_to_open_file(path: &Path) -> bool {
     in_proc(path) || fs::read_link(path).is_ok_and(|target| in_proc(&target))
 }
 
-/// Whether the file is empty or its first line is a record of a run of that fingerprint. The file is at its start again.
+/// Whether the file is empty or its first line is a record of a run of that fingerprint. The file is at its
+/// start again.
 fn begins_with_run(mut file: &File, fingerprint: &str) -> bool {
     /// All that counts of the record here.
     #[derive(Deserialize)]
@@ -320,21 +248,26 @@ fn begins_with_run(mut file: &File, fingerprint: &str) -> bool {
     own && file.rewind().is_ok()
 }
 
-/// Copies the lines of steps below `step`.
+/// Copies all lines but those of what is computed again from `step` on.
 fn copy_earlier(mut from: impl BufRead, to: &mut impl Write, step: Step) -> io::Result<Found> {
     /// All that counts of a record here.
     #[derive(Deserialize)]
     struct Place {
         step: Step,
+        /// Absent in no line that this program has written.
+        kind: Option<String>,
     }
 
+    let is_computed = |place: &Place| {
+        place.kind.as_deref().is_none_or(|kind| ["step", "validation", "test"].contains(&kind))
+    };
     let mut found = Found::default();
     let mut line = Vec::new();
     while from.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)? > 0 {
         match serde_json::from_slice::<Place>(&line) {
             // A torn line may still parse, and an array stand for the object: first and last byte show it.
             Ok(place) if line.starts_with(b"{") && line.ends_with(b"\n") => {
-                if place.step < step {
+                if place.step < step || !is_computed(&place) {
                     to.write_all(&line)?;
                     found.kept += 1;
                 } else {

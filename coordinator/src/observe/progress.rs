@@ -2,8 +2,8 @@
 //!
 //! Steps are shown as the number done of all; speeds come from the caller, only the bar's ETA is its own.
 
-use super::StepView;
 use super::console::Console;
+use common::event::StepRecord;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ pub struct Progress {
     total_steps: u64,
     shown: Shown,
     /// The last step.
-    last: Option<StepView>,
+    last: Option<StepRecord>,
 }
 
 enum Shown {
@@ -44,11 +44,11 @@ impl Progress {
     }
 
     /// A step was committed.
-    pub fn step(&mut self, view: &StepView) {
+    pub fn step(&mut self, view: &StepRecord) {
         self.step_at(view, Instant::now());
     }
 
-    fn step_at(&mut self, view: &StepView, now: Instant) {
+    fn step_at(&mut self, view: &StepRecord, now: Instant) {
         match &mut self.shown {
             Shown::Bar(bar) => {
                 bar.set_message(describe(view));
@@ -78,11 +78,6 @@ impl Progress {
         if let Shown::Bar(bar) = &self.shown {
             bar.set_message(self.last.as_ref().map_or_else(|| count(workers), describe));
         }
-    }
-
-    /// Prints a line without tearing the bar.
-    pub fn message(&self, text: &str) {
-        self.console.line(text);
     }
 
     /// Ends: the bar stays as it is, lines end with the last step.
@@ -130,12 +125,12 @@ fn style() -> ProgressStyle {
     style.expect("the template is constant and well-formed")
 }
 
-fn line(view: &StepView, total_steps: u64) -> String {
+fn line(view: &StepRecord, total_steps: u64) -> String {
     format!("{}/{total_steps} steps {}", view.step.0 + 1, describe(view))
 }
 
-fn describe(view: &StepView) -> String {
-    let StepView { epoch, loss, accuracy, samples_per_s, workers, .. } = view;
+fn describe(view: &StepRecord) -> String {
+    let StepRecord { epoch, loss, accuracy, samples_per_s, workers, .. } = view;
     let (percent, workers) = (100.0 * accuracy, count(*workers));
     format!("epoch {epoch} loss {loss:.4} acc {percent:.1}% {samples_per_s:.0} samples/s {workers}")
 }

@@ -4,6 +4,7 @@
 
 use crate::run::trainer::{Trainer, Work};
 use common::ids::{Leaf, ParamsId, Round, SetupId};
+use common::protocol::coordinator::{AnswerKind, ProtocolError};
 use common::reduce::tree::{Node, Reduction, Tree};
 use common::train::metrics::Totals;
 use proto::message::{Answer, AnswerBody, Piece};
@@ -53,18 +54,22 @@ impl RoundInProgress {
     ///
     /// # Errors
     /// How it is not.
-    pub(crate) fn check(&self, answer: &Answer) -> Result<(), String> {
+    pub(crate) fn check(&self, answer: &Answer) -> Result<(), ProtocolError> {
         let Answer { node, totals, body, .. } = answer;
         let leaves = self.tree.leaves_below(*node);
         let [start, end] = [leaves.start, leaves.end].map(|leaf| self.samples_before[leaf as usize]);
         if totals.samples != end - start {
-            let expected = end - start;
-            return Err(format!("{} samples for piece {node}, which has {expected}", totals.samples));
+            return Err(ProtocolError::Samples { node: *node, expected: end - start, got: totals.samples });
         }
         match (self.work, body) {
             (Work::Train, AnswerBody::Gradient(_)) => Ok(()),
             (Work::Validate | Work::Test, AnswerBody::Confusion(_)) => Ok(()),
-            (work, _) => Err(format!("an answer of the wrong kind for piece {node} of a {work:?} round")),
+            (Work::Train, _) => {
+                Err(ProtocolError::AnswerKind { node: *node, expected: AnswerKind::Gradient })
+            }
+            (Work::Validate | Work::Test, _) => {
+                Err(ProtocolError::AnswerKind { node: *node, expected: AnswerKind::Confusion })
+            }
         }
     }
 

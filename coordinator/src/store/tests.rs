@@ -3,6 +3,7 @@ mod model;
 
 use super::writer::{Done, Writer, Written};
 use super::*;
+use crate::observe::events::Kept;
 use common::checkpoint::{Best, Position};
 use common::data::digits::SPEC;
 use common::ids::Epoch;
@@ -261,7 +262,7 @@ fn the_writer_ends_with_the_last_checkpoint_on_disk() {
     let store = Store::open(root.path(), 100).unwrap();
     let writer = Writer::start(store, layout(), move |done| sender.send(of_save(done)).unwrap()).unwrap();
     (1..=20).for_each(|step| {
-        writer.submit(checkpoint(step));
+        writer.submit(checkpoint(step), Kept::default());
     });
     drop(writer);
     let steps: Vec<u64> = written.iter().map(|w| (w.result.unwrap(), w.step.0).1).collect();
@@ -275,7 +276,7 @@ fn a_disk_that_hangs_holds_nobody_up_for_ever() {
     let (release, hangs) = mpsc::channel::<()>();
     let store = Store::open(root.path(), 3).unwrap();
     let writer = Writer::start(store, layout(), move |_| _ = hangs.recv()).unwrap();
-    writer.submit(checkpoint(1));
+    writer.submit(checkpoint(1), Kept::default());
     assert!(!writer.ends_within(Duration::from_millis(50)));
     drop(release);
     drop(writer);

@@ -4,6 +4,7 @@
 //! dropped, after what waits has been written; a disk that hangs is not waited for longer than `END_GRACE`.
 
 use super::{Expected, Store, StoreError};
+use crate::observe::events::Kept;
 use common::checkpoint::{Checkpoint, Verified};
 use common::ids::Step;
 use common::model::params::Layout;
@@ -23,7 +24,7 @@ pub struct Ticket(u64);
 /// What became of a checkpoint. There is no word of one whose place was taken.
 #[derive(Debug)]
 pub struct Written {
-    /// What [`Writer::submit`] returned for it.
+    /// What `Writer::submit` returned for it.
     pub ticket: Ticket,
     /// Which.
     pub step: Step,
@@ -73,13 +74,13 @@ struct Shared {
 }
 
 enum Task {
-    Save(Ticket, Checkpoint),
+    Save(Ticket, Checkpoint, Kept),
     LookBack(LookBack),
 }
 
 #[derive(Debug, Default)]
 struct State {
-    waiting: Option<(Ticket, Checkpoint)>,
+    waiting: Option<(Ticket, Checkpoint, Kept)>,
     look_back: Option<LookBack>,
     submitted: u64,
     closed: bool,
@@ -105,7 +106,8 @@ impl Writer {
             let store = store;
             while let Some(task) = theirs.next() {
                 done(match task {
-                    Task::Save(ticket, checkpoint) => {
+                    Task::Save(ticket, checkpoint, before) => {
+                        before.wait();
                         let step = checkpoint.position.step;
                         let result = store.save(&checkpoint, &layout);
                         Done::Written(Written { ticket, step, result })
@@ -120,12 +122,12 @@ impl Writer {
         Ok(Self { shared })
     }
 
-    /// Has a checkpoint written, in place of one that still waits.
-    pub fn submit(&self, checkpoint: Checkpoint) -> Ticket {
+    /// Has a checkpoint written after what was told `before` it is kept, in place of one that still waits.
+    pub(crate) fn submit(&self, checkpoint: Checkpoint, before: Kept) -> Ticket {
         let mut state = self.shared.lock();
         state.submitted += 1;
         let ticket = Ticket(state.submitted);
-        state.waiting = Some((ticket, checkpoint));
+        state.waiting = Some((ticket, checkpoint, before));
         self.shared.wake.notify_all();
         ticket
     }
@@ -181,8 +183,8 @@ impl Shared {
             if let Some(asked) = state.look_back.take() {
                 return Some(Task::LookBack(asked));
             }
-            if let Some((ticket, checkpoint)) = state.waiting.take() {
-                return Some(Task::Save(ticket, checkpoint));
+            if let Some((ticket, checkpoint, before)) = state.waiting.take() {
+                return Some(Task::Save(ticket, checkpoint, before));
             }
             if state.closed {
                 return None;

@@ -11,6 +11,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tests::process::{Process, checkpoints};
 use tests::proxy::{Fate, Link, Way};
+use tests::told::{dropped, no_checkpoint};
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -134,7 +135,7 @@ impl Fault {
         match self {
             Self::CheckpointFolderAway => {
                 let away = field.folder().with_extension("away");
-                let alarms = |field: &Field| field.coordinator.lines_with("no checkpoint; the training");
+                let alarms = |field: &Field| field.coordinator.events_with(no_checkpoint);
                 let before = alarms(field);
                 fs::rename(field.folder(), &away).expect("it is there");
                 field.wait_for("an alarm", |field| alarms(field) > before);
@@ -173,14 +174,14 @@ fn kill_coordinator(field: &mut Field) {
 
 fn kill_worker(field: &mut Field, victim: usize, figures: &mut Figures) -> String {
     let name = field.slots[victim].name.clone();
-    let dropped = |field: &Field| field.coordinator.lines_with(&format!("worker dropped worker={name}"));
-    let before = dropped(field);
+    let drops = |field: &Field| field.coordinator.events_with(dropped(&name));
+    let before = drops(field);
     let began = Instant::now();
     field.slots[victim].worker.signal(SIGKILL);
     // It may be no member just now: nothing is to be measured then.
     let mut noticed = None;
     while noticed.is_none() && began.elapsed() < 2 * TIMEOUT {
-        noticed = (dropped(field) > before).then(|| began.elapsed());
+        noticed = (drops(field) > before).then(|| began.elapsed());
         sleep(Duration::from_millis(1));
     }
     if let Some(noticed) = noticed

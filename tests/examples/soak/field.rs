@@ -1,5 +1,6 @@
 //! The programs that are punished: one coordinator, workers behind a bad network each, a folder of checkpoints.
 
+use common::event::Event;
 use nix::sys::signal::Signal::SIGTERM;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -126,9 +127,11 @@ impl Field {
         coordinator.signal(SIGTERM);
         let stopped = coordinator.wait();
         assert_eq!(stopped.code, Some(0), "{}", stopped.errors);
-        let line = stopped.errors.lines().find(|line| line.contains("epochs of")).expect("it says so");
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let steps: u64 = words[words.len() - 2].parse().expect("steps of an epoch");
+        let steps = stopped.events.iter().find_map(|event| match event {
+            Event::RunStarted(run) | Event::RunResumed(run) => Some(run.steps_per_epoch),
+            _ => None,
+        });
+        let steps = steps.expect("it says how long an epoch is");
         let epochs = checkpoints(folder.path()).last().copied().unwrap_or(0) / steps + 1;
         let (last, _) = start(&data, folder.path(), &address, epochs, &elastic(slots.len() as u32));
         (epochs, verdict(&last.wait_for(LONG)))

@@ -11,7 +11,8 @@ use super::trainer::{USUAL, Value};
 use super::world::World;
 use common::ids::{Incarnation, Instance, Round};
 use common::protocol::coordinator::{
-    Action, Audit, Cause, Coordinator, Event, Limits, Member, Numerics, Purpose, Refusal, Verdict,
+    Action, Audit, Cause, Coordinator, Disconnect, Event, Limits, Member, Numerics, ProtocolError, Purpose,
+    Refusal, Verdict,
 };
 use common::reduce::tree::Node;
 use common::selftest::NumericsDigest;
@@ -122,9 +123,9 @@ impl SimCoordinator {
             Up::Hello { .. } => Ok(()),
             Up::Heartbeat => self.feed(world, Event::Heard(from), None),
             Up::Goodbye => self.feed(world, Event::Leave(from), None),
-            Up::Ended => self.feed(world, Event::Gone(from, "ended".into()), None),
+            Up::Ended => self.feed(world, Event::Gone(from, Disconnect::Closed), None),
             Up::Answer { body: Body::Garbage, .. } => {
-                self.feed(world, Event::Invalid(from, "garbage".into()), None)
+                self.feed(world, Event::Invalid(from, ProtocolError::SecondHello), None)
             }
             Up::Answer { round, node, body } => {
                 let (verdict, value) = match body {
@@ -133,8 +134,9 @@ impl SimCoordinator {
                     Body::Garbage => return Ok(()),
                 };
                 if let Some(value) = value.as_ref().filter(|value| !self.fits(round, node, value)) {
-                    let what = format!("{} samples for piece {node}", value.leaves.len());
-                    return self.feed(world, Event::Invalid(from, what), None);
+                    let samples =
+                        ProtocolError::Samples { node, expected: 0, got: value.leaves.len() as u64 };
+                    return self.feed(world, Event::Invalid(from, samples), None);
                 }
                 let from = self.attribute(world, from);
                 self.feed(world, Event::Result { from, round, node, verdict }, value)

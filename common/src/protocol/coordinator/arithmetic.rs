@@ -8,10 +8,11 @@
 
 use super::{Action, Cause, Coordinator, Numerics};
 use crate::selftest::NumericsDigest;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The arithmetic that a run is held to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settled {
     /// Its digest.
     pub digest: NumericsDigest,
@@ -20,7 +21,8 @@ pub struct Settled {
 }
 
 /// What has settled a run's arithmetic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SettledBy {
     /// The first answer that was accepted.
     Answer,
@@ -41,7 +43,7 @@ impl fmt::Display for Settled {
 }
 
 /// A worker computes other bits than its run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error(
     "its arithmetic differs: its canned gradients have digest {own}, but {run} (another type of CPU, or another build); \
      start it on a machine like that, or the coordinator with --numerics relaxed, which goes on with bits that may depend \

@@ -1,6 +1,6 @@
 //! What goes into the coordinator's machine and what comes out. Decides nothing.
 
-use super::{OtherArithmetic, QUARANTINE_AFTER};
+use super::{Cause, Disconnect, OtherArithmetic, ProtocolError, Refusal};
 use crate::ids::{Incarnation, Instance, Rank, Round};
 use crate::reduce::tree::Node;
 use crate::selftest::NumericsDigest;
@@ -57,9 +57,9 @@ pub enum Event {
         verdict: Verdict,
     },
     /// A member sent something that can't be.
-    Invalid(Incarnation, String),
+    Invalid(Incarnation, ProtocolError),
     /// A member's stream broke.
-    Gone(Incarnation, String),
+    Gone(Incarnation, Disconnect),
     /// The shell has seen why a member or a spare can't be kept.
     GiveUp(Incarnation, Cause),
     /// A member takes its leave: it hands back what it holds.
@@ -86,141 +86,6 @@ pub enum Purpose {
     Audit,
     /// Another member's answer was not finite or out of line.
     Opinion,
-}
-
-/// Why a member, or a spare, is one no longer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Cause {
-    /// Nothing was heard of it for too long.
-    #[error("nothing heard for {} ms", silent_us / 1000)]
-    Silent {
-        /// For how long, in microseconds.
-        silent_us: u64,
-    },
-    /// It is heard, and answers nothing.
-    #[error("no answer to round {round} piece {node} for {} ms", waited_us / 1000)]
-    NoAnswer {
-        /// The round.
-        round: Round,
-        /// The piece.
-        node: Node,
-        /// For how long, in microseconds.
-        waited_us: u64,
-    },
-    /// It sent something that can't be.
-    #[error("sent something invalid: {0}")]
-    Invalid(String),
-    /// It answered with NaN or infinity.
-    #[error("answered round {round} piece {node} with a non-finite number")]
-    NonFinite {
-        /// The round.
-        round: Round,
-        /// The piece.
-        node: Node,
-    },
-    /// It answered with a number out of line, and another worker, or itself, gave other bits.
-    #[error("answered round {round} piece {node} with numbers out of line, which nobody else got")]
-    OutOfLine {
-        /// The round.
-        round: Round,
-        /// The piece.
-        node: Node,
-    },
-    /// Two other workers agree on a piece for which it gave other bits.
-    #[error("miscomputes: two other workers gave round {round} piece {node} other bits than it did")]
-    Miscomputed {
-        /// The round.
-        round: Round,
-        /// The piece.
-        node: Node,
-    },
-    /// Its stream broke.
-    #[error("connection lost: {0}")]
-    Gone(String),
-    /// It takes nothing of what it is sent.
-    #[error("takes nothing of what it is sent: no byte for {} ms, and more waits", still_us / 1000)]
-    NotReading {
-        /// For how long, in microseconds.
-        still_us: u64,
-    },
-    /// A gradient that it announced, and for which room was kept, does not arrive.
-    #[error("its gradient for piece {node} does not arrive: {bytes} bytes in {} ms", took_us / 1000)]
-    Stalled {
-        /// The piece.
-        node: Node,
-        /// What came of it.
-        bytes: u64,
-        /// In how long, in microseconds.
-        took_us: u64,
-    },
-    /// It said goodbye.
-    #[error("left")]
-    Left,
-    /// The same worker connected anew.
-    #[error("replaced by a new connection of the same worker")]
-    Replaced,
-    /// The run's arithmetic was settled after it had come, and is another.
-    #[error(transparent)]
-    Numerics(OtherArithmetic),
-}
-
-impl Cause {
-    /// Whether a worker that works as it should can't be dropped for it.
-    #[must_use]
-    pub fn is_offence(&self) -> bool {
-        matches!(
-            self,
-            Self::Invalid(_) | Self::NonFinite { .. } | Self::OutOfLine { .. } | Self::Miscomputed { .. }
-        )
-    }
-}
-
-/// Why a newcomer is not let in.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// No place is free, not even a spare's.
-    #[error("all {max} places are taken, and {spares} spares wait for one")]
-    Full {
-        /// How many places there are.
-        max: u32,
-        /// How many spares there may be.
-        spares: u32,
-    },
-    /// It computes other bits than the run.
-    #[error(transparent)]
-    Numerics(OtherArithmetic),
-    /// Another process has its name.
-    #[error(
-        "another worker is connected under the name {name}; try again once it is gone (one whose connection broke silently \
-         is, after --heartbeat-timeout), or give this worker another name with --name"
-    )]
-    NameTaken {
-        /// The name.
-        name: String,
-    },
-    /// An audit found that it computes wrongly.
-    #[error(
-        "this worker miscomputes: two others agreed on other bits than it gave; check its machine (a restart of the worker \
-         is another worker)"
-    )]
-    Miscomputes,
-    /// It was dropped too often for what it sent.
-    #[error(
-        "quarantined: worker {name} was dropped {QUARANTINE_AFTER} times for an invalid or non-finite answer; check its \
-         machine and its build, then start it again"
-    )]
-    Quarantined {
-        /// Its name.
-        name: String,
-    },
-}
-
-impl Refusal {
-    /// Whether knocking again may help.
-    #[must_use]
-    pub fn may_retry(&self) -> bool {
-        matches!(self, Self::Full { .. } | Self::NameTaken { .. })
-    }
 }
 
 /// What the shell must do.

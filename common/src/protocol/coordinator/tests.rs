@@ -112,7 +112,7 @@ fn equal_members_get_equal_pieces_and_the_last_answer_completes() {
 fn a_dead_members_pieces_go_to_the_others_at_once() {
     let (mut machine, _) = two_members(4);
     result(&mut machine, 10, 1, LEFT);
-    let actions = machine.on_event(20, Event::Gone(Incarnation(2), "reset".into()));
+    let actions = machine.on_event(20, Event::Gone(Incarnation(2), Disconnect::Closed));
     assert!(matches!(&actions[0], Action::Removed { returned, .. } if returned == &[RIGHT]));
     assert_eq!(grants(&actions), [(1, RIGHT)]);
 }
@@ -130,7 +130,7 @@ fn silence_past_the_deadline_drops_a_member() {
 #[test]
 fn a_late_answer_of_a_dropped_member_is_discarded() {
     let (mut machine, _) = two_members(4);
-    machine.on_event(20, Event::Gone(Incarnation(2), "reset".into()));
+    machine.on_event(20, Event::Gone(Incarnation(2), Disconnect::Closed));
     assert_eq!(result(&mut machine, 30, 2, RIGHT), [Action::Discard { from: Incarnation(2) }]);
 }
 
@@ -189,7 +189,7 @@ fn the_oldest_spare_takes_a_place_and_its_pieces_the_moment_it_is_free() {
         join(&mut machine, 0, name);
     }
     machine.on_event(0, Event::Begin { round: Round(0), leaves: 1 });
-    let actions = machine.on_event(5, Event::Gone(Incarnation(1), "reset".into()));
+    let actions = machine.on_event(5, Event::Gone(Incarnation(1), Disconnect::Closed));
     let (incarnation, rank) = (Incarnation(2), Rank(0));
     assert_eq!(actions[1], Action::Welcome { connection: 1, incarnation, rank });
     assert_eq!(grants(&actions), [(2, Node::leaf(0))]);
@@ -260,7 +260,7 @@ fn what_a_network_does_to_a_worker_brings_no_quarantine() {
     let mut machine = Coordinator::new(LIMITS, Incarnation(1));
     for time in 1..10 {
         assert!(matches!(join(&mut machine, 0, "unlucky")[0], Action::Welcome { .. }));
-        machine.on_event(0, Event::Gone(Incarnation(time), "reset".into()));
+        machine.on_event(0, Event::Gone(Incarnation(time), Disconnect::Closed));
     }
 }
 

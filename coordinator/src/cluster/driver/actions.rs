@@ -1,38 +1,16 @@
-//! What the driver does for each of the machine's actions. Decides nothing but words.
+//! What the driver does for each of the machine's actions, and what it tells of them. Decides nothing.
 
 use super::{Driver, HEARTBEATS_PER_TIMEOUT, SETUP};
 use crate::RunError;
-use crate::net::token_bucket::Lines;
+use common::event::{Departure, Event as RunEvent};
 use common::ids::{Incarnation, Round};
-use common::protocol::coordinator::{Action, Cause, Event, OtherArithmetic, Purpose, QUARANTINE_AFTER};
+use common::protocol::coordinator::{Action, Cause, Event, Purpose, QUARANTINE_AFTER};
 use common::reduce::tree::Node;
 use common::train::config::RunConfig;
 use host::trace;
 use proto::message::{Answer, CoordinatorMessage, Spare, Welcome};
 use proto::setup::Setup;
-use std::time::Instant;
-use tracing::{debug, info, warn};
-
-/// Lines about workers that come and go: so many at once, as when all of a large run are back, and so many a second from
-/// then on. One who does nothing else fills no disk.
-const WORKER_LINES: [u32; 2] = [2, 256];
-/// The same of refusals: nobody else is named in them.
-const REFUSAL_LINES: [u32; 2] = [1, 10];
-
-/// What is said of workers, within bounds. Whoever has been of use is named whatever happens.
-#[derive(Debug)]
-pub(super) struct WorkerLines {
-    joined: Lines,
-    dropped: Lines,
-    refused: Lines,
-}
-
-impl Default for WorkerLines {
-    fn default() -> Self {
-        let lines = |[per_second, most]: [u32; 2]| Lines::new(per_second, most);
-        Self { joined: lines(WORKER_LINES), dropped: lines(WORKER_LINES), refused: lines(REFUSAL_LINES) }
-    }
-}
+use tracing::debug;
 
 /// What workers must know of a run.
 pub(crate) fn setup_of(config: &RunConfig) -> Setup {
@@ -56,7 +34,7 @@ impl Driver {
                 if purpose == Purpose::Copy {
                     self.tell_late(to, round, node);
                 }
-                Ok(self.grant(to, node).err().map(|why| Event::Gone(to, why.to_string())))
+                Ok(self.grant(to, node).err().map(|why| Event::Gone(to, why.into())))
             }
             Action::Accept { from, .. } => {
                 self.connections.helped(from);
@@ -72,8 +50,9 @@ impl Driver {
                 Ok(None)
             }
             Action::Confirmed { from, node, by } => {
-                let (worker, step, by) = (self.name(from), self.trainer.step(), by.join(", "));
-                warn!(%worker, %step, piece = %node, by, "a gradient out of line has the same bits when computed again; it is accepted");
+                let worker = self.name(from).to_owned();
+                let step = self.trainer.step();
+                self.tell(RunEvent::GradientConfirmed { worker, by, piece: node, step });
                 Ok(None)
             }
             Action::Discard { from } => {
@@ -81,36 +60,35 @@ impl Driver {
                 Ok(None)
             }
             Action::Removed { member, cause, returned } => {
-                self.removed(member, &cause, &returned);
+                self.removed(member, cause, returned);
                 Ok(None)
             }
             Action::Complete(_) => self.complete(),
             Action::Waiting { live, needed } => {
-                warn!(step = %self.trainer.step(), live, needed, "waiting for workers to join");
+                self.tell(RunEvent::WaitingForWorkers { live, needed, step: self.trainer.step() });
                 Ok(None)
             }
             Action::AuditWaits => {
-                warn!(step = %self.trainer.step(), "audit waits for a second worker; until then pieces go unaudited");
+                self.tell(RunEvent::AuditWaits { step: self.trainer.step() });
                 Ok(None)
             }
             Action::Anew { node, worker, instance, right, .. } => {
-                Ok(self.anew(node, &worker, instance, right))
+                Ok(self.anew(node, worker, instance, right))
             }
             Action::NonFinite { leaf, workers, .. } => Err(self.non_finite(leaf, workers)),
             Action::Disputed { node, workers, .. } => Err(self.disputed(node, workers)),
         }
     }
 
-    /// Tells a newcomer, and the log, what is to become of it.
+    /// Tells a newcomer what is to become of it.
     fn answer_newcomer(&mut self, action: Action) -> Option<Event> {
+        let step = self.trainer.step();
         match action {
             Action::Welcome { connection, incarnation, rank } => {
-                let name = self.connections.admit(connection, incarnation, rank)?;
-                self.lines.joined.write(Instant::now(), |left_out| {
-                    info!(worker = %name, %rank, %incarnation, left_out, "worker joined");
-                });
+                let worker = self.connections.admit(connection, incarnation, rank)?;
                 self.entered(incarnation);
-                self.reporter.workers(self.machine.members().count());
+                let workers = self.members();
+                self.tell(RunEvent::WorkerJoined { worker, rank, incarnation, step, workers });
                 let (heartbeat_ms, timeout_ms) = self.pulse_ms();
                 let welcome = CoordinatorMessage::Welcome(Welcome {
                     incarnation,
@@ -120,43 +98,39 @@ impl Driver {
                     timeout_ms,
                 });
                 let setup = CoordinatorMessage::Setup(setup_of(self.trainer.config()));
-                let sent = self.connections.send(incarnation, welcome);
-                let sent = sent.and_then(|()| self.connections.send(incarnation, setup));
-                sent.err().map(|why| Event::Gone(incarnation, why.to_string()))
+                self.send_first(incarnation, welcome).or_else(|| self.send_first(incarnation, setup))
             }
             Action::Spare { connection, incarnation, ahead } => {
-                let name = self.connections.keep(connection, incarnation)?;
-                self.lines.joined.write(Instant::now(), |left_out| {
-                    let what = "all places are taken; worker kept as a spare";
-                    info!(worker = %name, %incarnation, ahead, left_out, "{what}");
-                });
+                let worker = self.connections.keep(connection, incarnation)?;
+                self.tell(RunEvent::WorkerKeptAsSpare { worker, incarnation, ahead, step });
                 let (heartbeat_ms, timeout_ms) = self.pulse_ms();
                 let spare = CoordinatorMessage::Spare(Spare { ahead, heartbeat_ms, timeout_ms });
-                self.connections
-                    .send(incarnation, spare)
-                    .err()
-                    .map(|why| Event::Gone(incarnation, why.to_string()))
+                self.send_first(incarnation, spare)
             }
-            Action::Refuse { connection, refusal } => {
-                let reason = refusal.to_string();
-                if let Some(name) = self.connections.refuse(connection, reason.clone(), refusal.may_retry()) {
-                    self.lines.refused.write(Instant::now(), |left_out| {
-                        warn!(worker = %name, reason, left_out, "worker refused");
-                    });
-                }
+            Action::Refuse { connection, refusal: reason } => {
+                let worker = self.connections.refuse(connection, reason.to_string(), reason.may_retry())?;
+                self.tell(RunEvent::WorkerRefused { worker, reason, step });
                 None
             }
-            Action::OtherNumerics { name, differs: OtherArithmetic { run, own } } => {
-                let lost = "the final bits may depend on who computed what";
-                warn!(worker = %name, %run, %own, lost, "its arithmetic differs from the run's");
+            Action::OtherNumerics { name: worker, differs } => {
+                self.tell(RunEvent::OtherNumerics { worker, differs, step });
                 None
             }
-            Action::Quarantined { name } => {
-                warn!(worker = %name, offences = QUARANTINE_AFTER, "worker quarantined for the rest of the run");
+            Action::Quarantined { name: worker } => {
+                self.tell(RunEvent::WorkerQuarantined { worker, offences: QUARANTINE_AFTER, step });
                 None
             }
             _ => unreachable!("the caller has picked these"),
         }
+    }
+
+    /// Sends a newcomer its first message; where that fails it is gone again.
+    fn send_first(&mut self, to: Incarnation, message: CoordinatorMessage) -> Option<Event> {
+        self.connections.send(to, message).err().map(|why| Event::Gone(to, why.into()))
+    }
+
+    fn members(&self) -> u32 {
+        self.machine.members().count() as u32
     }
 
     /// How often both sides are to be heard, and when silence means death.
@@ -177,8 +151,9 @@ impl Driver {
             if !self.connections.is_news_that_late(who) {
                 continue;
             }
-            let (worker, helper) = (self.name(who), self.name(helper));
-            info!(%worker, %helper, %round, piece = %copy, "worker late; others compute its pieces too");
+            let [worker, helper] = [who, helper].map(|who| self.name(who).to_owned());
+            let step = self.trainer.step();
+            self.tell(RunEvent::WorkerLate { worker, helper, round, piece: copy, step });
         }
     }
 
@@ -186,29 +161,24 @@ impl Driver {
         self.connections.get(who).map_or("unknown", |peer| &peer.name)
     }
 
-    fn removed(&mut self, member: Incarnation, cause: &Cause, returned: &[Node]) {
+    fn removed(&mut self, member: Incarnation, cause: Cause, pieces: Vec<Node>) {
         let Some(peer) = self.connections.close(member, CoordinatorMessage::Dropped(cause.to_string()))
         else {
             return;
         };
         self.budget.leave(self.clock.now_us(), peer.connection);
-        let has_helped = peer.has_helped();
-        let (worker, step) = (peer.name, self.trainer.step());
-        let rank = peer.rank.map_or("spare".to_owned(), |rank| rank.to_string());
-        let pieces: Vec<String> = returned.iter().map(ToString::to_string).collect();
-        let pieces = pieces.join(",");
-        let write = |left_out: Option<u64>| {
-            if *cause == Cause::Left {
-                info!(%worker, %rank, incarnation = %member, %step, pieces, left_out, "worker left");
-            } else {
-                warn!(%worker, %rank, incarnation = %member, %step, pieces, %cause, left_out, "worker dropped");
-            }
+        let departure = Departure {
+            has_helped: peer.has_helped(),
+            worker: peer.name,
+            rank: peer.rank,
+            incarnation: member,
+            pieces,
+            step: self.trainer.step(),
+            workers: self.members(),
         };
-        if has_helped {
-            write(None);
-        } else {
-            self.lines.dropped.write(Instant::now(), write);
-        }
-        self.reporter.workers(self.machine.members().count());
+        self.tell(match cause {
+            Cause::Left => RunEvent::WorkerLeft(departure),
+            cause => RunEvent::WorkerDropped { cause, departure },
+        });
     }
 }

@@ -1,10 +1,10 @@
 //! What an answer is to the machine, by what its receiver saw of it. Which numbers are out of line is `common::reduce::outliers`'.
 
 use super::Driver;
+use common::event::Event;
 use common::protocol::coordinator::Verdict;
 use common::reduce::outliers::peak;
 use proto::message::{Answer, AnswerBody};
-use tracing::warn;
 
 impl Driver {
     /// Judges an answer by its numbers.
@@ -25,9 +25,13 @@ impl Driver {
     /// Says that an answer is doubted, and counts it.
     pub(super) fn doubted(&mut self, answer: &Answer) {
         self.round.iter_mut().for_each(|round| round.out_of_line += 1);
-        let (worker, step, piece) = (self.name(answer.incarnation), self.trainer.step(), answer.node);
-        let (peak, usual) = (peak_of(answer).unwrap_or_default(), self.peaks.median());
-        warn!(%worker, %step, %piece, peak, usual, "a gradient is out of line; its piece is computed once more");
+        self.tell(Event::GradientDoubted {
+            worker: self.name(answer.incarnation).to_owned(),
+            piece: answer.node,
+            peak: peak_of(answer).unwrap_or_default(),
+            usual: self.peaks.median(),
+            step: self.trainer.step(),
+        });
     }
 }
 

@@ -4,7 +4,7 @@
 use super::{Driver, RunError};
 use crate::cluster::gradient_budget::RoundState;
 use common::ids::Round;
-use common::protocol::coordinator::{Cause, Event};
+use common::protocol::coordinator::{Cause, Event, ProtocolError};
 use common::reduce::tree::Node;
 use std::cmp::Ordering;
 use tokio::sync::oneshot;
@@ -27,8 +27,7 @@ impl Driver {
             Ordering::Greater => false,
         };
         if !was_asked_for {
-            let what = format!("a gradient for piece {node} of round {round}, which it was not given");
-            return self.feed(Event::Invalid(who, what));
+            return self.feed(Event::Invalid(who, ProtocolError::GradientNotGiven { round, node }));
         }
         if round == present && self.machine.has_piece(who, node) {
             self.budget.wait(connection, node, enter);

@@ -6,16 +6,16 @@
 
 use super::Driver;
 use crate::RunError;
-use crate::observe::jsonl::{RunEvent, RunView};
+use crate::run::records::run_record;
 use crate::store::writer::{LookBack, LookedBack};
 use crate::store::{Expected, StoreError};
+use common::event::Event as RunEvent;
 use common::ids::{Incarnation, Instance, Step};
 use common::protocol::coordinator::Event;
 use common::reduce::outliers::Peaks;
 use common::reduce::tree::Node;
 use common::train::config::difference;
 use std::collections::BTreeMap;
-use tracing::warn;
 
 /// Workers whose first step is remembered: four times as many as there may be members. Of others it is taken that they were
 /// there from the first step on.
@@ -63,15 +63,12 @@ impl Driver {
     pub(super) fn anew(
         &mut self,
         piece: Node,
-        worker: &str,
+        worker: String,
         instance: Instance,
-        [first, second]: [String; 2],
+        contradicted_by: [String; 2],
     ) -> Option<Event> {
         let (step, joined) = (self.trainer.step(), self.entrances.of(instance));
-        warn!(
-            %worker, %step, %piece, %joined,
-            "worker miscomputes: {first} and {second} agree on other bits; the round begins anew without it"
-        );
+        self.tell(RunEvent::WorkerMiscomputes { worker, contradicted_by, piece, joined, step });
         let goes_back = self.rules.audit_rollback && joined < step;
         let expected = Expected::of(self.trainer.config().training());
         self.writer.look_back(LookBack { expected, until: joined, goes_back });
@@ -91,11 +88,11 @@ impl Driver {
     pub(super) fn looked_back(&mut self, found: LookedBack) -> Result<(), RunError> {
         let LookedBack { asked: LookBack { until: joined, goes_back, .. }, result } = found;
         let found = result?;
-        let name = found.as_ref().map_or("none".to_owned(), |(path, _)| path.display().to_string());
+        let checkpoint = found.as_ref().map(|(path, _)| path.display().to_string());
         if !goes_back {
             let step = self.trainer.step();
             if joined < step {
-                warn!(%joined, %step, checkpoint = name, "what it computed since it joined is in the model; the last checkpoint from before");
+                self.tell(RunEvent::MiscomputedWorkKept { joined, checkpoint, step });
             }
             return Ok(());
         }
@@ -109,7 +106,6 @@ impl Driver {
         let (from, is_new) = (self.trainer.step(), found.is_none());
         self.trainer.go_back(found.map(|(_, saved)| saved))?;
         let step = self.trainer.step();
-        warn!(%from, to = %step, checkpoint = name, "going back to before it joined");
         self.versions_before += from.0 - step.0 + 1;
         self.parameters = None;
         self.peaks = Peaks::default();
@@ -117,17 +113,11 @@ impl Driver {
         self.entrances.go_back(step);
         self.has_gone_back();
         if !is_new {
-            self.resumed();
+            self.has_resumed();
         }
-        let (fingerprint, run_id) = (self.trainer.config().fingerprint(), self.rules.run_id.clone());
-        let event = RunEvent::Rollback;
-        self.reporter.go_back(RunView {
-            event,
-            step,
-            run_id: &run_id,
-            fingerprint: &fingerprint,
-            config: &fields,
-        });
+        self.records.pause();
+        let run = run_record(&self.trainer, &self.rules.run_id);
+        self.tell(RunEvent::RunRolledBack { from, checkpoint, run });
         self.begin()
     }
 }

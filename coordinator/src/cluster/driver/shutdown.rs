@@ -1,14 +1,15 @@
 //! How a run ends: the last checkpoint has to be on disk before the driver lets go.
 
+use super::tell::last_before;
 use super::{Driver, RunError};
 use crate::run::trainer::Work;
 use crate::store::StoreError;
 use crate::store::writer::{Ticket, Written};
+use common::event::Event;
 use common::ids::Step;
 use common::reduce::tree::Node;
 use host::trace;
 use std::time::Duration;
-use tracing::{debug, error, info};
 
 /// For the step in progress, once a stop is asked for.
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -67,8 +68,7 @@ impl Driver {
         let state = (checkpoint.position.step, checkpoint.position.validation.is_some());
         if self.shutdown.submitted != Some(state) {
             self.shutdown.submitted = Some(state);
-            self.reporter.flush();
-            self.shutdown.awaited = Some(self.writer.submit(checkpoint));
+            self.shutdown.awaited = Some(self.writer.submit(checkpoint, self.events.keep()));
         }
     }
 
@@ -83,8 +83,8 @@ impl Driver {
         (self.shutdown.submitted, self.shutdown.awaited, self.shutdown.saved) = (None, None, None);
     }
 
-    /// The run was resumed from a checkpoint that is on disk in this state.
-    pub(crate) fn resumed(&mut self) {
+    /// The run goes on from a checkpoint that is on disk in this state.
+    pub(super) fn has_resumed(&mut self) {
         let position = self.trainer.checkpoint().position;
         self.shutdown.submitted = Some((position.step, position.validation.is_some()));
         self.shutdown.saved = Some(position.step);
@@ -96,21 +96,28 @@ impl Driver {
     /// When it failed and the operator wants no run without checkpoints.
     pub(super) fn written(&mut self, written: Written) -> Result<(), RunError> {
         let step = written.step;
+        let last = last_before(step);
         if self.shutdown.awaited == Some(written.ticket) {
             self.shutdown.awaited = None;
         }
         match written.result {
             Ok(path) => {
-                debug!(%step, path = %path.display(), "checkpoint written");
+                let path = path.display().to_string();
+                self.tell(Event::CheckpointWritten { step: last, checkpoint: step, path });
                 self.shutdown.saved = Some(step);
                 self.shutdown.failed = None;
             }
             Err(problem) => {
-                let last_good = self.last_good();
                 if self.rules.checkpoint_required {
+                    let last_good = self.last_good();
                     return Err(RunError::CheckpointRequired { step, last_good, source: Box::new(problem) });
                 }
-                error!(%step, last_good, %problem, "no checkpoint; the training goes on, the next one is tried anew");
+                self.tell(Event::CheckpointFailed {
+                    step: last,
+                    checkpoint: step,
+                    last_good: self.shutdown.saved,
+                    problem: problem.to_string(),
+                });
                 self.shutdown.failed = Some(problem);
                 self.shutdown.submitted = None;
             }
@@ -125,7 +132,7 @@ impl Driver {
         }
         let in_step = self.round.as_ref().is_some_and(|round| round.work() == Work::Train);
         let has_workers = self.machine.members().any(|(_, member)| member.pieces().next().is_some());
-        info!(step = %self.trainer.step(), "stopping: finishing the step, then a checkpoint");
+        self.tell(Event::Stopping { step: self.trainer.step() });
         let grace = if in_step && has_workers { STOP_GRACE } else { Duration::ZERO };
         self.shutdown.phase = Phase::Stopping { until_us: self.clock.now_us() + grace.as_micros() as u64 };
     }

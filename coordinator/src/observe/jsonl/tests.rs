@@ -1,5 +1,8 @@
 use super::*;
 use crate::observe::view;
+use common::event::{Evaluation, Event, RunRecord, StepRecord, ValidationRecord};
+use common::ids::Epoch;
+use common::train::metrics::Confusion;
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use tempfile::TempDir;
 
@@ -19,19 +22,23 @@ fn resume(path: &Path, step: u64) -> (MetricsFile, Found) {
 
 /// A run's first line.
 fn begin(file: &mut MetricsFile) {
-    let config = BTreeMap::new();
-    let run =
-        RunView { event: RunEvent::Start, step: Step(0), run_id: "a", fingerprint: "f0", config: &config };
-    file.write(&Record::Run(run)).unwrap();
+    file.write(&Record::run(RunEvent::Start, &run(&[]))).unwrap();
+}
+
+fn run(config: &[(&str, &str)]) -> RunRecord {
+    let config = config.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    RunRecord { run_id: "a".into(), fingerprint: "f0".into(), config, ..RunRecord::default() }
 }
 
 /// Five steps an epoch, a validation after each epoch.
 fn train(file: &mut MetricsFile, steps: std::ops::Range<u64>) {
     for step in steps {
-        file.write(&Record::Step(&view(step, step / 5))).unwrap();
+        file.write(&Record::step(&view(step, step / 5))).unwrap();
         if step % 5 == 4 {
             let evaluation = Evaluation::new(Step(step), Epoch(step / 5), 0.5, Confusion::new(10));
-            file.write(&Record::Validation(evaluation)).unwrap();
+            let validation =
+                ValidationRecord { evaluation, best: true, train_loss: None, train_accuracy: None };
+            file.write(&Record::validation(&validation)).unwrap();
         }
     }
     file.flush().unwrap();
@@ -41,17 +48,20 @@ fn train(file: &mut MetricsFile, steps: std::ops::Range<u64>) {
 fn a_line_is_one_object_with_kind_step_and_numbers() {
     let (_folder, path) = folder();
     let mut file = create(&path);
-    let config = BTreeMap::from([("seed".to_owned(), "1".to_owned())]);
-    let run =
-        RunView { event: RunEvent::Start, step: Step(0), run_id: "a", fingerprint: "f0", config: &config };
-    file.write(&Record::Run(run)).unwrap();
-    file.write(&Record::Step(&view(0, 0))).unwrap();
-    let broken = StepView { loss: f64::NAN, grad_norm: Some(1.5), ..view(1, 0) };
-    file.write(&Record::Step(&broken)).unwrap();
+    file.write(&Record::run(RunEvent::Start, &run(&[("seed", "1")]))).unwrap();
+    file.write(&Record::step(&view(0, 0))).unwrap();
+    let broken = StepRecord { loss: f64::NAN, grad_norm: Some(1.5), ..view(1, 0) };
+    file.write(&Record::step(&broken)).unwrap();
+    let waiting = Event::WaitingForWorkers { live: 0, needed: 1, step: Step(2) };
+    file.write(&Record::other(&waiting, Step(9), None)).unwrap();
+    let lost = Event::EventsLost { observer: "log".into(), events: 4 };
+    file.write(&Record::other(&lost, Step(1), Some(3))).unwrap();
     file.flush().unwrap();
-    let expected = r#"{"kind":"run","event":"start","step":0,"run_id":"a","fingerprint":"f0","config":{"seed":"1"}}
+    let expected = r#"{"kind":"run","event":"start","step":0,"run_id":"a","fingerprint":"f0","config":{"seed":"1"},"steps_total":0,"steps_per_epoch":0,"epochs":0,"parameters":0,"train_samples":0,"validation_samples":0}
 {"kind":"step","step":0,"epoch":0,"loss":0.25,"accuracy":0.875,"learning_rate":0.001,"samples_per_s":1234.5,"train_seconds":12.5,"workers":2}
 {"kind":"step","step":1,"epoch":0,"loss":null,"accuracy":0.875,"learning_rate":0.001,"samples_per_s":1234.5,"train_seconds":12.5,"grad_norm":1.5,"workers":2}
+{"kind":"waiting_for_workers","step":2,"live":0,"needed":1}
+{"kind":"events_lost","step":1,"events":4,"left_out":3,"observer":"log"}
 "#;
     assert_eq!(fs::read_to_string(&path).unwrap(), expected);
 }
@@ -60,8 +70,8 @@ fn a_line_is_one_object_with_kind_step_and_numbers() {
 fn an_evaluation_carries_what_follows_from_its_counts() {
     let mut confusion = Confusion::new(10);
     [(0, 0), (0, 0), (0, 1), (1, 1)].into_iter().for_each(|(label, guess)| confusion.count(label, guess, 1));
-    let record = Record::Test(Evaluation::new(Step(9), Epoch(1), 0.5, confusion));
-    let json: serde_json::Value = serde_json::to_value(&record).unwrap();
+    let test = Evaluation::new(Step(9), Epoch(1), 0.5, confusion);
+    let json: serde_json::Value = serde_json::to_value(Record::test(&test)).unwrap();
     assert_eq!((&json["kind"], &json["step"], &json["epoch"]), (&"test".into(), &9.into(), &1.into()));
     assert_eq!((&json["loss"], &json["accuracy"]), (&0.5.into(), &0.75.into()));
     // Class 0: precision 2/2, recall 2/3, F1 4/5. Class 1: 1/2, 1/1, 2/3. The other eight: 0.
@@ -88,6 +98,23 @@ fn a_resumed_file_reads_as_if_nothing_had_happened() {
 }
 
 #[test]
+fn what_happened_to_the_cluster_stays_when_steps_are_done_again() {
+    let (_folder, path) = folder();
+    let mut file = create(&path);
+    begin(&mut file);
+    train(&mut file, 0..3);
+    let waiting = Event::WaitingForWorkers { live: 0, needed: 1, step: Step(3) };
+    file.write(&Record::other(&waiting, Step(0), None)).unwrap();
+    train(&mut file, 3..7);
+    drop(file);
+    let (_, found) = resume(&path, 0);
+    assert_eq!(found, Found { kept: 2, later: 8, unreadable: 0 });
+    let text = fs::read_to_string(&path).unwrap();
+    let kinds: Vec<&str> = text.lines().map(|line| &line[..30]).collect();
+    assert_eq!(kinds, [r#"{"kind":"run","event":"start","#, r#"{"kind":"waiting_for_workers","#]);
+}
+
+#[test]
 fn a_torn_last_line_is_dropped_wherever_it_is_torn() {
     let (_folder, path) = folder();
     train(&mut create(&path), 0..4);
@@ -97,7 +124,7 @@ fn a_torn_last_line_is_dropped_wherever_it_is_torn() {
         fs::write(&path, &whole[..end]).unwrap();
         let (mut file, found) = resume(&path, 4);
         assert_eq!(found, Found { kept: 3, later: 0, unreadable: 1 }, "torn at {end}");
-        file.write(&Record::Step(&view(3, 0))).unwrap();
+        file.write(&Record::step(&view(3, 0))).unwrap();
         drop(file);
         assert_eq!(fs::read(&path).unwrap(), whole);
     }

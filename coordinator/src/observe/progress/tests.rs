@@ -74,16 +74,19 @@ impl TermLike for Tape {
     }
 }
 
+/// For the console's thread to write what it has.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 fn with_bar() -> (Tape, Console) {
     let tape = Tape::default();
     // As often as possible, so that no draw is skipped.
     let target = ProgressDrawTarget::term_like_with_hz(Box::new(tape.clone()), 255);
-    (tape.clone(), Console::on(ProgressMode::Auto, target, Box::new(tape)))
+    (tape.clone(), Console::on(ProgressMode::Auto, target, Box::new(tape)).unwrap())
 }
 
 fn without_bar(mode: ProgressMode) -> (Tape, Console) {
     let tape = Tape::default();
-    (tape.clone(), Console::on(mode, ProgressDrawTarget::hidden(), Box::new(tape)))
+    (tape.clone(), Console::on(mode, ProgressDrawTarget::hidden(), Box::new(tape)).unwrap())
 }
 
 #[test]
@@ -92,7 +95,8 @@ fn log_lines_and_messages_stand_above_the_bar_untorn() {
     let mut progress = Progress::new(100, 40, &console);
     progress.step(&view(40, 2));
     console.make_writer().write_all(b"INFO worker joined\n").unwrap();
-    progress.message("saved a checkpoint");
+    console.line("saved a checkpoint");
+    console.flush(PATIENCE);
     progress.step(&view(41, 2));
     progress.finish();
     let rows = tape.rows();
@@ -109,7 +113,8 @@ fn a_bar_shows_workers_before_the_first_step_and_between_steps() {
     let (tape, console) = with_bar();
     let mut progress = Progress::new(100, 0, &console);
     progress.workers(1);
-    progress.message("");
+    console.line("");
+    console.flush(PATIENCE);
     assert!(tape.text().contains("0/100 1 worker ETA"), "{:?}", tape.text());
     progress.step(&view(0, 0));
     progress.workers(3);
@@ -127,6 +132,7 @@ fn lines_come_at_first_then_every_few_seconds_and_at_the_end_of_an_epoch() {
         progress.step_at(&view(step, step / 10), start + Duration::from_secs(step));
     }
     progress.finish();
+    console.flush(PATIENCE);
     let done = |row: &str| row.split('/').next().unwrap().parse::<u64>().unwrap();
     let told: Vec<u64> = tape.text().lines().map(done).collect();
     assert_eq!(told, [1, 6, 10, 11, 16, 20]);
@@ -143,6 +149,7 @@ fn no_step_is_told_twice() {
         progress.step_at(&view(step, step / 2), start + Duration::from_secs(second));
     }
     progress.finish();
+    console.flush(PATIENCE);
     let told: Vec<String> = tape.text().lines().map(|row| row[..1].to_owned()).collect();
     assert_eq!(told, ["1", "2", "4"]);
 }
@@ -152,7 +159,8 @@ fn progress_that_is_off_still_prints_messages() {
     let (tape, console) = without_bar(ProgressMode::Off);
     let mut progress = Progress::new(1, 0, &console);
     progress.step(&view(0, 0));
-    progress.message("done");
+    console.line("done");
     progress.finish();
+    console.flush(PATIENCE);
     assert_eq!(tape.text(), "done\n");
 }

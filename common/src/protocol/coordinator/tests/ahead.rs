@@ -3,7 +3,7 @@
 use super::*;
 
 fn die(machine: &mut Coordinator, now_us: u64, who: u64) -> Vec<(u64, Node)> {
-    grants(&machine.on_event(now_us, Event::Gone(Incarnation(who), "reset".into())))
+    grants(&machine.on_event(now_us, Event::Gone(Incarnation(who), Disconnect::Closed)))
 }
 
 #[test]

@@ -97,9 +97,9 @@ fn a_worker_never_audits_itself_not_even_as_a_new_incarnation() {
 fn an_audit_goes_on_with_another_while_somebody_is_left() {
     let mut machine = begun(&["a", "b", "c"]);
     assert_eq!(result(&mut machine, 1, 1, LEAF)[1], audit_by(2));
-    let actions = machine.on_event(2, Event::Gone(Incarnation(2), "reset".into()));
+    let actions = machine.on_event(2, Event::Gone(Incarnation(2), Disconnect::Closed));
     assert_eq!(actions[1], audit_by(3));
-    let actions = machine.on_event(3, Event::Gone(Incarnation(3), "reset".into()));
+    let actions = machine.on_event(3, Event::Gone(Incarnation(3), Disconnect::Closed));
     assert_eq!(actions[1..], [Action::AuditWaits, Action::Complete(Round(0))]);
 }
 

@@ -62,7 +62,7 @@ fn a_worker_that_is_dropped_three_times_for_bad_answers_is_refused() {
     let quarantined = Action::Quarantined { name: "liar".into() };
     for time in 1..=u64::from(QUARANTINE_AFTER) {
         assert!(matches!(join(&mut machine, 0, "liar")[0], Action::Welcome { .. }));
-        let actions = machine.on_event(0, Event::Invalid(Incarnation(time), "garbage".into()));
+        let actions = machine.on_event(0, Event::Invalid(Incarnation(time), ProtocolError::SecondHello));
         assert_eq!(actions.contains(&quarantined), time == u64::from(QUARANTINE_AFTER));
     }
     let refusal = Refusal::Quarantined { name: "other name".into() };
@@ -77,7 +77,7 @@ fn bad_answers_under_a_name_do_not_count_against_who_has_it_next() {
     let mut machine = Coordinator::new(LIMITS, Incarnation(1));
     for time in 1..=u64::from(2 * QUARANTINE_AFTER) {
         join_as(&mut machine, 0, "local-0", Instance(time), DIGEST);
-        machine.on_event(0, Event::Invalid(Incarnation(time), "garbage".into()));
+        machine.on_event(0, Event::Invalid(Incarnation(time), ProtocolError::SecondHello));
     }
     let actions = join(&mut machine, 0, "local-0");
     assert!(matches!(actions[0], Action::Welcome { .. }), "{actions:?}");

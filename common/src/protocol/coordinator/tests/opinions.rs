@@ -109,7 +109,7 @@ fn a_worker_that_comes_back_counts_once_and_is_asked_last() {
     for name in ["a", "b"] {
         assert_eq!(grants(&join(&mut machine, 1, name)), [], "c is at it");
     }
-    let actions = machine.on_event(2, Event::Gone(Incarnation(3), "reset".into()));
+    let actions = machine.on_event(2, Event::Gone(Incarnation(3), Disconnect::Closed));
     assert_eq!(grants(&actions), [(4, LEAF)], "nobody else is there");
     assert_eq!(grants(&join(&mut machine, 3, "c")), [(6, LEAF)], "it has not been asked");
     let actions = says(&mut machine, 4, LEAF, NAN);

@@ -98,7 +98,7 @@ fn a_slow_member_gets_what_is_left_where_the_fast_one_is_late_or_gone() {
         let due_us = machine.next_deadline_us().unwrap();
         let actions = match is_late {
             true => machine.on_event(due_us, Event::Tick),
-            false => machine.on_event(11_000, Event::Gone(Incarnation(2), "reset".into())),
+            false => machine.on_event(11_000, Event::Gone(Incarnation(2), Disconnect::Closed)),
         };
         assert_eq!(grants(&actions).first().map(|&(to, _)| to), Some(1), "{actions:?}");
     }

@@ -1,0 +1,45 @@
+//! The one place from which the events of a run are told, with its beginning and its end. What happens in
+//! between is told where it is done.
+
+use super::Driver;
+use crate::RunError;
+use crate::run::records::run_record;
+use common::event::{Event, RunOutcome};
+use common::ids::Step;
+use std::net::SocketAddr;
+
+impl Driver {
+    /// Tells all observers of the run what has happened; waits for none.
+    pub(super) fn tell(&self, event: Event) {
+        self.events.tell(event);
+    }
+
+    /// Tells what is about to be done, and where workers can come.
+    pub(crate) fn introduce(&mut self, address: Option<SocketAddr>, resumed: bool) {
+        let run = run_record(&self.trainer, &self.rules.run_id);
+        if resumed {
+            self.has_resumed();
+            self.tell(Event::RunResumed(run));
+        } else {
+            self.tell(Event::RunStarted(run));
+        }
+        self.tell(Event::Listening { address: address.map(|address| address.to_string()) });
+    }
+
+    /// Tells how the run ended.
+    pub(super) fn tell_end(&self, result: &Result<(), RunError>) {
+        let outcome = match result {
+            Ok(()) if self.test.is_some() => RunOutcome::Complete,
+            Ok(()) => RunOutcome::Stopped,
+            Err(error) => RunOutcome::Failed { problem: error.to_string() },
+        };
+        let steps_done = self.trainer.step();
+        self.tell(Event::RunEnded { step: last_before(steps_done), steps_done: steps_done.0, outcome });
+    }
+}
+
+/// The last step that was committed when so many were done: what is told of a checkpoint, or of the end,
+/// belongs to it.
+pub(super) fn last_before(steps_done: Step) -> Step {
+    Step(steps_done.0.saturating_sub(1))
+}

@@ -1,0 +1,164 @@
+//! The thread that writes to stderr, and what waits for it: a terminal that was stopped, or a pipe that
+//! nobody reads, holds up this thread and nobody else.
+//!
+//! What does not fit is left out, counted, and said as soon as there is room.
+
+use indicatif::MultiProgress;
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Bytes that may wait: thousands of lines, and next to nothing of the memory that a run takes.
+const WAITING_BYTES_MAX: usize = 1 << 20;
+
+/// The way to the thread. Dropping it lets the thread end after what waits.
+#[derive(Debug)]
+pub(super) struct Lines(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Vec<u8>>,
+    bytes: usize,
+    left_out: u64,
+    is_writing: bool,
+    is_closed: bool,
+}
+
+impl Lines {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the system gives none.
+    pub(super) fn start(bars: MultiProgress, out: Box<dyn Write + Send>) -> io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let theirs = Arc::clone(&shared);
+        std::thread::Builder::new().name("console".into()).spawn(move || theirs.write(&bars, out))?;
+        Ok(Self(shared))
+    }
+
+    /// Has whole lines written.
+    pub(super) fn push(&self, lines: Vec<u8>) {
+        let mut state = self.0.lock();
+        if state.bytes + lines.len() > WAITING_BYTES_MAX {
+            state.left_out += 1;
+            return;
+        }
+        let left_out = std::mem::take(&mut state.left_out);
+        if left_out > 0 {
+            state.push(
+                format!("{left_out} lines were left out: they came faster than they could be written\n")
+                    .into(),
+            );
+        }
+        state.push(lines);
+        self.0.changed.notify_all();
+    }
+
+    /// Waits until all is written, `grace` at most.
+    pub(super) fn flush(&self, grace: Duration) {
+        let is_busy = |state: &mut State| state.is_writing || !state.waiting.is_empty();
+        drop(self.0.changed.wait_timeout_while(self.0.lock(), grace, is_busy));
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        self.0.lock().is_closed = true;
+        self.0.changed.notify_all();
+    }
+}
+
+impl State {
+    fn push(&mut self, lines: Vec<u8>) {
+        self.bytes += lines.len();
+        self.waiting.push_back(lines);
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, bars: &MultiProgress, mut out: Box<dyn Write + Send>) {
+        while let Some(lines) = self.next() {
+            bars.suspend(|| {
+                // A closed stderr is no reason to stop the training, and there is nowhere left to report it.
+                let _ = out.write_all(&lines).and_then(|()| out.flush());
+            });
+        }
+    }
+
+    /// The next lines; `None` once closed and empty. Waits without end for its owner to say or close.
+    fn next(&self) -> Option<Vec<u8>> {
+        let mut state = self.lock();
+        state.is_writing = false;
+        loop {
+            if let Some(lines) = state.waiting.pop_front() {
+                state.bytes -= lines.len();
+                state.is_writing = true;
+                return Some(lines);
+            }
+            self.changed.notify_all();
+            if state.is_closed {
+                return None;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use indicatif::ProgressDrawTarget;
+    use std::sync::mpsc;
+
+    /// Waits for leave before each write; what it has written can be read.
+    struct Stopped {
+        leave: mpsc::Receiver<()>,
+        written: mpsc::Sender<String>,
+    }
+
+    impl Write for Stopped {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            // Without an owner it writes at once.
+            let _ = self.leave.recv();
+            self.written.send(String::from_utf8_lossy(bytes).into_owned()).map_err(io::Error::other)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_stopped_terminal_holds_nobody_up_and_hears_how_much_it_missed() {
+        let (go, leave) = mpsc::channel();
+        let (written, heard) = mpsc::channel();
+        let bars = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
+        let lines = Lines::start(bars, Box::new(Stopped { leave, written })).unwrap();
+        let line = vec![b'x'; WAITING_BYTES_MAX / 4];
+        // One is being written, or is about to be.
+        (0..9).for_each(|_| lines.push(line.clone()));
+        lines.flush(Duration::from_millis(1));
+        drop(go);
+        lines.flush(Duration::from_secs(60));
+        lines.push(b"on it goes\n".to_vec());
+        drop(lines);
+        let heard: Vec<String> = heard.iter().collect();
+        let [whole @ .., count, last] = &heard[..] else { panic!("{heard:?}") };
+        assert!(whole.iter().all(|text| text.len() == line.len()), "{}", whole.len());
+        let left_out: usize = count.split(' ').next().unwrap().parse().unwrap();
+        assert_eq!((whole.len() + left_out, last.as_str()), (9, "on it goes\n"));
+        assert!(left_out >= 4, "{left_out}");
+    }
+}

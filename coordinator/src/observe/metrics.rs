@@ -1,0 +1,76 @@
+//! Events as lines of `metrics.jsonl`: which of them are kept, and as what. How the file is kept is
+//! `jsonl`'s.
+//!
+//! A file that can't be written is given up with a warning: the training goes on.
+
+use super::Observer;
+use super::jsonl::{MetricsError, MetricsFile, Record, RunEvent};
+use super::rate::Rate;
+use common::event::Event;
+use common::ids::Step;
+use std::time::Instant;
+use tracing::warn;
+
+/// Keeps the metrics.
+pub(crate) struct Metrics {
+    /// `None` once it was given up.
+    file: Option<MetricsFile>,
+    rate: Rate,
+    /// Of the last event that had one: what belongs to no step of its own is kept with it.
+    step: Step,
+}
+
+impl Metrics {
+    pub(crate) fn new(file: MetricsFile) -> Self {
+        Self { file: Some(file), rate: Rate::default(), step: Step(0) }
+    }
+
+    fn attempt(&mut self, attempt: impl FnOnce(MetricsFile) -> Result<MetricsFile, MetricsError>) {
+        let Some(file) = self.file.take() else { return };
+        match attempt(file) {
+            Ok(file) => self.file = Some(file),
+            Err(error) => warn!(%error, "no metrics are written from here on; the training goes on"),
+        }
+    }
+
+    fn write(&mut self, record: &Record<'_>) {
+        self.attempt(|mut file| file.write(record).map(|()| file));
+    }
+}
+
+impl Observer for Metrics {
+    fn observe(&mut self, event: &Event) {
+        match event {
+            Event::RunStarted(run) => self.write(&Record::run(RunEvent::Start, run)),
+            Event::RunResumed(run) => self.write(&Record::run(RunEvent::Resume, run)),
+            Event::RunRolledBack { run, .. } => {
+                self.attempt(|file| file.go_back(&run.fingerprint, run.step));
+                self.step = run.step;
+                self.write(&Record::run(RunEvent::Rollback, run));
+            }
+            Event::Step(record) => {
+                self.step = record.step;
+                self.write(&Record::step(record));
+            }
+            Event::Validation(record) => self.write(&Record::validation(record)),
+            Event::Test(record) => self.write(&Record::test(record)),
+            // Of no use once the run is over, or without bounds for who is not let in.
+            Event::Listening { .. } | Event::WorkerRefused { .. } => {}
+            event => {
+                let mut rate = std::mem::take(&mut self.rate);
+                rate.pass(event, Instant::now(), |left_out| {
+                    self.write(&Record::other(event, self.step, left_out));
+                });
+                self.rate = rate;
+            }
+        }
+    }
+
+    fn precedes_checkpoints(&self) -> bool {
+        true
+    }
+
+    fn keep(&mut self) {
+        self.attempt(|mut file| file.flush().map(|()| file));
+    }
+}

@@ -1,0 +1,176 @@
+//! What waits for one observer: bounded, and what does not fit is counted. Knows no observer and no thread.
+//!
+//! 1. Pushing never waits. An event that finds the queue full is left out and counted; the next one that
+//!    finds room has the count told before it, in its place.
+//! 2. Steps wake nobody: they are taken up with whatever comes next, or a moment later. Else each step would
+//!    cost the cores that compute it a change of threads for each observer.
+//! 3. A mark asks that all before it be kept. Marks are not counted: two in a row become one.
+//! 4. Whoever waited for a mark in vain waits no more until the observer has come to one again.
+
+use common::event::Event;
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Events that may wait: the steps of some seconds of the fastest run, a few megabytes.
+pub(super) const EVENTS_MAX: usize = 4096;
+
+/// How late a step may be shown. A bar is drawn no more often.
+const STEP_DELAY: Duration = Duration::from_millis(50);
+
+/// One observer's queue.
+#[derive(Debug)]
+pub(super) struct Queue {
+    name: &'static str,
+    state: Mutex<State>,
+    /// Something came, or the queue was closed.
+    filled: Condvar,
+    /// A mark was reached, or the observer has ended.
+    emptied: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    items: VecDeque<Item>,
+    events: usize,
+    lost: u64,
+    marks: u64,
+    /// The newest mark that was reached.
+    reached: u64,
+    /// A wait for a mark was in vain.
+    is_stuck: bool,
+    is_closed: bool,
+    has_ended: bool,
+}
+
+/// What an observer is handed.
+#[derive(Debug)]
+pub(super) enum Item {
+    /// An event.
+    Event(Arc<Event>),
+    /// All before this is to be kept.
+    Mark(u64),
+}
+
+impl Queue {
+    pub(super) fn new(name: &'static str) -> Self {
+        Self { name, state: Mutex::default(), filled: Condvar::new(), emptied: Condvar::new() }
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues an event, or counts it. Returns the loss that is told with it, for the others to hear of.
+    pub(super) fn push(&self, event: &Arc<Event>) -> Option<Arc<Event>> {
+        let mut state = self.lock();
+        if state.is_closed || state.has_ended {
+            return None;
+        }
+        if state.events >= EVENTS_MAX {
+            state.lost += 1;
+            return None;
+        }
+        let told = self.tell_loss(&mut state);
+        state.push(event);
+        if !matches!(**event, Event::Step(_)) {
+            self.filled.notify_all();
+        }
+        told
+    }
+
+    fn tell_loss(&self, state: &mut State) -> Option<Arc<Event>> {
+        let events = std::mem::take(&mut state.lost);
+        let told =
+            (events > 0).then(|| Arc::new(Event::EventsLost { observer: self.name.to_owned(), events }));
+        told.inspect(|told| state.push(told))
+    }
+
+    /// Asks that all that is queued be kept; returns the mark to [wait](Self::wait_for) for.
+    pub(super) fn mark(&self) -> u64 {
+        let mut state = self.lock();
+        state.marks += 1;
+        let mark = state.marks;
+        match state.items.back_mut() {
+            Some(Item::Mark(last)) => *last = mark,
+            _ => state.items.push_back(Item::Mark(mark)),
+        }
+        self.filled.notify_all();
+        mark
+    }
+
+    /// Waits until the mark is reached, `deadline` at most; whether it is news that it is not.
+    pub(super) fn wait_for(&self, mark: u64, deadline: Instant) -> bool {
+        let state = self.lock();
+        let was_stuck = state.is_stuck;
+        let is_due = |state: &mut State| state.reached < mark && !state.has_ended && !state.is_stuck;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let waited = self.emptied.wait_timeout_while(state, left, is_due);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let is_reached = state.reached >= mark || state.has_ended;
+        state.is_stuck = !is_reached;
+        !is_reached && !was_stuck
+    }
+
+    /// The next thing; `None` when the queue is closed and empty. Waits without end for the owner to push or
+    /// close.
+    pub(super) fn next(&self) -> Option<Item> {
+        let mut state = self.lock();
+        loop {
+            if let Some(item) = state.items.pop_front() {
+                state.events -= usize::from(matches!(item, Item::Event(_)));
+                return Some(item);
+            }
+            if state.is_closed {
+                return None;
+            }
+            let woken = self.filled.wait_timeout(state, STEP_DELAY);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// The observer has kept all before this mark.
+    pub(super) fn reach(&self, mark: u64) {
+        let mut state = self.lock();
+        state.reached = mark;
+        state.is_stuck = false;
+        self.emptied.notify_all();
+    }
+
+    /// Nothing more will come; what was left out last is still told.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        if !state.is_closed {
+            self.tell_loss(&mut state);
+        }
+        state.is_closed = true;
+        self.filled.notify_all();
+    }
+
+    /// The observer is there no more.
+    pub(super) fn end(&self) {
+        let mut state = self.lock();
+        state.has_ended = true;
+        state.items.clear();
+        self.emptied.notify_all();
+    }
+
+    /// Waits until the observer has ended, `grace` at most. Returns how many events it was not told, if it
+    /// has not.
+    pub(super) fn wait_for_end(&self, grace: Duration) -> Result<(), u64> {
+        let waited = self.emptied.wait_timeout_while(self.lock(), grace, |state| !state.has_ended);
+        let state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        if state.has_ended { Ok(()) } else { Err(state.events as u64 + state.lost) }
+    }
+}
+
+impl State {
+    fn push(&mut self, event: &Arc<Event>) {
+        self.items.push_back(Item::Event(Arc::clone(event)));
+        self.events += 1;
+    }
+}

@@ -1,0 +1,92 @@
+//! What came of a round, as it is told: the trainer's outcome, with the training speed and the epoch's
+//! totals.
+//!
+//! Pure: the time is an argument.
+
+use super::speed::Speed;
+use super::trainer::{Evaluated, Stepped, Trainer};
+use common::event::{Evaluation, RunRecord, StepRecord, ValidationRecord};
+use common::train::metrics::Totals;
+
+/// What has to be remembered between rounds.
+#[derive(Debug, Default)]
+pub(crate) struct Records {
+    speed: Speed,
+    /// Training samples of the epoch that ended last, if it ended in this process.
+    epoch: Option<Totals>,
+}
+
+impl Records {
+    /// A training round begins.
+    pub(crate) fn begin_step(&mut self, now_us: u64) {
+        self.speed.begin(now_us);
+    }
+
+    /// An evaluation begins, or the run goes back: neither is to count as training time.
+    pub(crate) fn pause(&mut self) {
+        self.speed.pause();
+    }
+
+    /// Training time so far, in seconds, and its samples.
+    pub(crate) fn trained(&self) -> (f64, u64) {
+        self.speed.trained()
+    }
+
+    /// A step was committed.
+    pub(crate) fn step(
+        &mut self,
+        now_us: u64,
+        stepped: &Stepped,
+        workers: usize,
+        out_of_line: u32,
+    ) -> StepRecord {
+        self.speed.finish(now_us, stepped.batch.samples);
+        self.epoch = stepped.epoch_done.or(self.epoch);
+        StepRecord {
+            step: stepped.step,
+            epoch: stepped.epoch,
+            loss: stepped.batch.loss(),
+            accuracy: stepped.batch.accuracy(),
+            learning_rate: stepped.learning_rate,
+            samples_per_s: self.speed.samples_per_s(),
+            train_seconds: self.trained().0,
+            grad_norm: Some(stepped.grad_norm),
+            workers,
+            out_of_line,
+        }
+    }
+
+    /// The model met the validation samples.
+    pub(crate) fn validation(&self, evaluated: &Evaluated) -> ValidationRecord {
+        ValidationRecord {
+            evaluation: evaluation(evaluated),
+            best: evaluated.is_best,
+            train_loss: self.epoch.map(|totals| totals.loss()),
+            train_accuracy: self.epoch.map(|totals| totals.accuracy()),
+        }
+    }
+}
+
+/// How good the model was.
+pub(crate) fn evaluation(evaluated: &Evaluated) -> Evaluation {
+    let Evaluated { step, epoch, totals, confusion, .. } = evaluated;
+    Evaluation::new(*step, *epoch, totals.loss(), confusion.clone())
+}
+
+/// The run, at the step that it goes on with.
+pub(crate) fn run_record(trainer: &Trainer, run_id: &str) -> RunRecord {
+    let config = trainer.config();
+    let length = config.length();
+    RunRecord {
+        step: trainer.step(),
+        run_id: run_id.to_owned(),
+        fingerprint: config.fingerprint(),
+        config: config.fields(),
+        steps_total: length.total,
+        steps_per_epoch: length.epoch,
+        epochs: config.training().epochs,
+        parameters: trainer.layout().len() as u64,
+        train_samples: config.train_samples().into(),
+        validation_samples: config.training().val_split.into(),
+    }
+}
