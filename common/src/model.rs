@@ -18,8 +18,8 @@ pub const HIDDEN_WIDTH_MAX: usize = 16_384;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ModelSpec {
-    /// Conv 32 3x3, ReLU, MaxPool 2, Conv 64 3x3, ReLU, MaxPool 2, Conv 64 3x3, ReLU, Dense 64, ReLU, Dense 10. No
-    /// padding: 28 → 26 → 13 → 11 → 5 → 3.
+    /// Conv 32 3x3, ReLU, MaxPool 2, Conv 64 3x3, ReLU, MaxPool 2, Conv 64 3x3, ReLU, Dense 64, ReLU, Dense
+    /// 10. No padding: 28 → 26 → 13 → 11 → 5 → 3.
     Cnn,
     /// Dense layers of these widths, each with ReLU, then Dense 10.
     Mlp {

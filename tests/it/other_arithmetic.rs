@@ -9,7 +9,7 @@ use tests::process::Process;
 use tests::scripted::{hello, say, work};
 use tests::visited::Visited;
 
-/// Honest but for what its canned gradients came to.
+/// Honest but for its self-test digest.
 fn other_machine() -> Hello {
     let Hello { name, instance, threads, numerics: NumericsDigest(digest) } = hello("other-machine");
     Hello { name, instance, threads, numerics: NumericsDigest(digest ^ 1) }

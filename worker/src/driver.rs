@@ -101,7 +101,7 @@ pub async fn run(options: Options, mut stop: StopRequests) -> Result<Exit, Worke
         Ok(numerics) => numerics.map_err(|error| WorkerError::Compute(error.to_string()))?,
         Err(error) => return Err(WorkerError::Compute(error.to_string())),
     };
-    debug!(%numerics, "computed the canned gradients");
+    debug!(%numerics, "self-test computed");
     let mut driver = Driver::new(options, numerics, pool, sender);
     let exit = loop {
         let event = tokio::select! {

@@ -228,8 +228,8 @@ impl SimCoordinator {
             }
             Action::Grant { to, round, node, purpose } => {
                 match purpose {
-                    Purpose::First => {}
-                    Purpose::Copy => world.report.count("copy"),
+                    Purpose::Primary => {}
+                    Purpose::Backup => world.report.count("copy"),
                     Purpose::Audit => world.report.count("audit"),
                     Purpose::Opinion => world.report.count("opinion asked"),
                 }
@@ -338,7 +338,7 @@ fn sabotage(world: &World, machine: &Coordinator, actions: &mut Vec<Action>) {
     if world.has(Sabotage::CopyToDeaf) {
         let at_work = |(_, member): &(_, &Member)| member.pieces().next().is_some();
         for action in actions.iter_mut() {
-            if let Action::Grant { to, purpose: Purpose::Copy, .. } = action {
+            if let Action::Grant { to, purpose: Purpose::Backup, .. } = action {
                 let mut others = machine.members().filter(|(who, _)| who != to);
                 *to = others.find(at_work).map_or(*to, |(who, _)| who);
             }
@@ -351,7 +351,7 @@ fn sabotage(world: &World, machine: &Coordinator, actions: &mut Vec<Action>) {
         actions.extract_if(at.., |action| is_welcome(action)).for_each(drop);
     }
     if world.has(Sabotage::LoseCopies) {
-        actions.retain(|action| !matches!(action, Action::Grant { purpose: Purpose::Copy, .. }));
+        actions.retain(|action| !matches!(action, Action::Grant { purpose: Purpose::Backup, .. }));
     }
     if world.has(Sabotage::LoseGrant)
         && let Some(lost) = actions.iter().position(|action| matches!(action, Action::Grant { .. }))

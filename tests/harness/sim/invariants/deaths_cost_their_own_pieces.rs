@@ -30,11 +30,11 @@ impl Invariant for DeathsCostTheirOwnPieces {
                     let computing = out[leaf as usize];
                     let done = ledger.is_done(leaf);
                     let is_right = match purpose {
-                        Purpose::First => !done && computing == 0,
-                        Purpose::Copy if computing > 1 => {
+                        Purpose::Primary => !done && computing == 0,
+                        Purpose::Backup if computing > 1 => {
                             !done && ledger.last_granted_us(leaf) + PERIOD_US <= now_us
                         }
-                        Purpose::Copy => !done && computing == 1,
+                        Purpose::Backup => !done && computing == 1,
                         Purpose::Audit => done,
                         Purpose::Opinion => ledger.doubts.contains_key(node),
                     };

@@ -11,9 +11,9 @@ impl Invariant for HelpersOweNothing {
         let Sight::Acted(Action::Grant { to, node, purpose, .. }) = sight else { return Ok(()) };
         let Some(owes) = ledger.members.get(to).and_then(|holder| holder.owes) else { return Ok(()) };
         let may = match purpose {
-            Purpose::First | Purpose::Opinion => true,
+            Purpose::Primary | Purpose::Opinion => true,
             Purpose::Audit => ledger.is_current(owes.round),
-            Purpose::Copy => false,
+            Purpose::Backup => false,
         };
         if may {
             Ok(())

@@ -69,8 +69,8 @@ fn a_finite_answer_wins_over_any_number_that_are_not() {
 #[test]
 fn a_leaf_that_is_done_is_no_longer_said_to_be_not_finite() {
     let mut machine = begun(&["a", "b"], 1);
-    let copied = machine.on_event(6_000_000, Event::Tick);
-    assert_eq!(grants(&copied), [(2, LEAF)]);
+    let backed_up = machine.on_event(6_000_000, Event::Tick);
+    assert_eq!(grants(&backed_up), [(2, LEAF)]);
     // Where every piece is audited the round is not over.
     machine.limits.audit = Audit { seed: 1, share: SHARE_PARTS };
     assert!(is_accepted(&says(&mut machine, 1, LEAF, FINE), 1, LEAF));
@@ -119,8 +119,8 @@ fn a_worker_that_comes_back_counts_once_and_is_asked_last() {
 
 #[test]
 fn what_is_not_finite_in_a_larger_piece_is_looked_for_leaf_by_leaf() {
-    let (mut machine, dealt) = two_members(4);
-    assert_eq!(dealt, [(1, LEFT), (2, RIGHT)]);
+    let (mut machine, granted) = two_members(4);
+    assert_eq!(granted, [(1, LEFT), (2, RIGHT)]);
     let actions = says(&mut machine, 1, LEFT, NAN);
     assert_eq!((dropped(&actions), grants(&actions)), (vec![1], vec![(2, LEAF)]));
     assert!(is_accepted(&says(&mut machine, 2, RIGHT, FINE), 2, RIGHT));
@@ -136,7 +136,8 @@ fn an_answer_out_of_line_waits_for_another_workers() {
     let from = Incarnation(1);
     assert_eq!(says(&mut machine, 1, LEAF, HUGE), [Action::Doubted { from, node: LEAF }, asked(2, LEAF)]);
     let actions = says(&mut machine, 2, LEAF, HUGE);
-    let (from, by) = (Incarnation(2), vec!["a".to_owned()]);
+    let from = Incarnation(2);
+    let by = vec!["a".to_owned()];
     let confirmed = Action::Confirmed { from, node: LEAF, by };
     assert_eq!(actions, [confirmed, Action::Accept { from, node: LEAF }, Action::Complete(Round(0))]);
 }
