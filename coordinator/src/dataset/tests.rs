@@ -42,7 +42,8 @@ fn origin(contents: &[Vec<u8>; 4], server: &Server) -> Origin {
     Origin { mirrors: mirrors(&[server], PATIENT), sha256 }
 }
 
-/// The error for a folder of four files of which number `part` holds `bytes`. It names that file, on one line.
+/// The error for a folder of four files of which number `part` holds `bytes`. It names that file, on one
+/// line.
 fn error_with(part: usize, bytes: &[u8]) -> DatasetError {
     let folder = folder_of(&contents(3, 2));
     let path = folder.path().join(PARTS[part].name);

@@ -104,7 +104,8 @@ fn wrong_content_is_not_placed_and_not_asked_for_again() {
         vec![],
     ];
     for bytes in wrong {
-        let (sent, folder) = (bytes.len() as u64, tempfile::tempdir().unwrap());
+        let sent = bytes.len() as u64;
+        let folder = tempfile::tempdir().unwrap();
         let server = Server::start(move |_| Reply::Whole(bytes.clone()));
         let tried = refused(mirrors(&[&server], PATIENT).fetch(folder.path(), PART, check));
         assert!(
@@ -118,7 +119,8 @@ fn wrong_content_is_not_placed_and_not_asked_for_again() {
 
 #[test]
 fn what_one_mirror_lacks_or_has_wrong_comes_from_the_next() {
-    let (lacking, wrong) = (Server::start(|_| Reply::Status(404)), Server::start(|_| Reply::Whole(vec![1])));
+    let lacking = Server::start(|_| Reply::Status(404));
+    let wrong = Server::start(|_| Reply::Whole(vec![1]));
     let server = Server::start(|_| good());
     let folder = tempfile::tempdir().unwrap();
     let mut mirrors = mirrors(&[&lacking, &wrong, &server], PATIENT);
@@ -153,7 +155,8 @@ fn tries_are_bounded_and_the_error_tells_of_each_mirror_on_one_line() {
 
 #[test]
 fn a_silent_mirror_fails_at_its_deadline_and_is_not_asked_again() {
-    let (silent, server) = (Server::silent(), Server::start(|_| good()));
+    let silent = Server::silent();
+    let server = Server::start(|_| good());
     let folder = tempfile::tempdir().unwrap();
     let mut alone = mirrors(&[&silent], Limits { answer: SHORT, ..PATIENT });
     let began = Instant::now();

@@ -13,8 +13,12 @@ fn parameters(version: u64) -> Outgoing {
 
 fn piece(round: u64, images: usize) -> Outgoing {
     let samples = Samples::new(vec![0; images * 784], vec![0; images]).unwrap();
-    let (round, task, version) = (Round(round), Task::Train, round);
-    let (tree, node, leaves) = (Tree::new(1), Node::leaf(0), vec![samples]);
+    let version = round;
+    let round = Round(round);
+    let task = Task::Train;
+    let tree = Tree::new(1);
+    let node = Node::leaf(0);
+    let leaves = vec![samples];
     Outgoing::Message(CoordinatorMessage::Piece(Piece { round, task, version, tree, node, leaves }))
 }
 

@@ -1,8 +1,9 @@
-//! A disk in memory that forgets what was not synced, keeps every state that it was in, and fails when told to.
+//! A disk in memory that forgets what was not synced, keeps every state that it was in, and fails when told
+//! to.
 //!
-//! What a crash may leave: of each directory the entries as they were after any of its changes since its last sync, of
-//! each file any beginning of its content that is not shorter than what was synced. Each on its own, as no file system
-//! promises an order between them.
+//! What a crash may leave: of each directory the entries as they were after any of its changes since its last
+//! sync, of each file any beginning of its content that is not shorter than what was synced. Each on its own,
+//! as no file system promises an order between them.
 
 use super::super::disk::{Disk, NewFile};
 use common::rng::Stream;
@@ -110,8 +111,8 @@ impl State {
         Self(after.collect())
     }
 
-    /// The states in which each single node comes out in each of its ways, all others complete or as synced; and so
-    /// many in which chance decides for each.
+    /// The states in which each single node comes out in each of its ways, all others complete or as synced;
+    /// and so many in which chance decides for each.
     pub(super) fn crashes(&self, by_chance: u64) -> Vec<Self> {
         let mut all = Vec::new();
         for (id, node) in self.0.iter().enumerate() {
@@ -148,7 +149,9 @@ impl Model {
     /// From now on; forgets the history.
     pub(super) fn set(&self, fault: Option<Fault>) {
         let mut inner = self.lock();
-        (inner.fault, inner.calls, inner.syncs) = (fault, 0, 0);
+        inner.fault = fault;
+        inner.calls = 0;
+        inner.syncs = 0;
         inner.history = vec![inner.state.clone()];
     }
 

@@ -50,8 +50,10 @@ impl Server {
     fn run(mut reply: Option<Script>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let (requests, stop) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<AtomicBool>::default());
-        let (log, stopped) = (requests.clone(), stop.clone());
+        let requests = Arc::<Mutex<Vec<String>>>::default();
+        let stop = Arc::<AtomicBool>::default();
+        let log = requests.clone();
+        let stopped = stop.clone();
         let thread = thread::spawn(move || {
             // A connection that is closed is an answer too.
             let mut open = Vec::new();
