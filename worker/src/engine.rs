@@ -1,4 +1,4 @@
-//! The arithmetic: networks and the operators that they are made of.
+//! The arithmetic: networks, and the operators they consist of.
 
 pub mod network;
 pub mod op;

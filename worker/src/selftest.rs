@@ -1,6 +1,6 @@
-//! This machine's arithmetic as one number, for the coordinator to compare with the others'.
+//! The self-test: a digest of this machine's arithmetic, for the coordinator to compare with other workers'.
 //!
-//! What is computed stands in [`common::selftest`]; it takes some milliseconds.
+//! [`common::selftest`] defines what is computed; it takes some milliseconds.
 
 use crate::engine::network::{Network, NetworkError};
 use common::selftest::{Digester, NumericsDigest, self_tests};
