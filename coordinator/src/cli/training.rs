@@ -8,73 +8,73 @@ use common::train::config::RunConfig;
 use common::train::optim::{Moments, OptimizerSpec};
 use common::train::schedule::{Schedule, Shape};
 
-/// How it is learnt: the same values give the same bits.
+/// Flags of the training; the same values give the same bits.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Training")]
 pub struct Training {
-    /// cnn: three convolutions and two dense layers; mlp: dense layers; linear: one
+    /// Network: cnn (three convolutions and two dense layers), mlp (dense layers) or linear (one dense layer)
     #[arg(long, env = "LOCKSTEP_MODEL", value_enum, default_value_t = ModelKind::Cnn)]
     pub model: ModelKind,
-    /// Widths of the mlp's hidden layers, input side first [default: 512,256]
+    /// mlp: widths of the hidden layers, from input to output [default: 512,256]
     #[arg(long, value_name = "WIDTH,...", env = "LOCKSTEP_HIDDEN", value_delimiter = ',')]
     pub hidden: Vec<usize>,
-    /// First values of the weights
+    /// Weight initialisation
     #[arg(long, env = "LOCKSTEP_INIT", value_enum, default_value_t = InitKind::He)]
     pub init: InitKind,
-    /// Of the first values, the validation split and the order of the samples
+    /// Random seed for initial weights, validation split and shuffling
     #[arg(long, env = "LOCKSTEP_SEED", default_value_t = 1)]
     pub seed: u64,
-    /// Samples of one optimizer step, over all workers
+    /// Number of samples per optimizer step, over all workers
     #[arg(long, value_name = "SAMPLES", env = "LOCKSTEP_BATCH_SIZE", default_value_t = 128)]
     pub batch_size: u32,
-    /// Samples of a leaf, the unit of work
+    /// Number of samples per micro-batch, the unit of work
     #[arg(long, value_name = "SAMPLES", env = "LOCKSTEP_MICRO_BATCH", default_value_t = 32)]
     pub micro_batch: u32,
-    /// Passes over the training samples
+    /// Number of passes over the training samples
     #[arg(long, env = "LOCKSTEP_EPOCHS", default_value_t = 5)]
     pub epochs: u64,
-    /// What turns gradients into updates
+    /// Optimization algorithm
     #[arg(long, env = "LOCKSTEP_OPTIMIZER", value_enum, default_value_t = OptimizerKind::Adam)]
     pub optimizer: OptimizerKind,
-    /// sgd: share of the old direction that is kept [default: 0.9]
+    /// sgd: momentum factor [default: 0.9]
     #[arg(long, env = "LOCKSTEP_MOMENTUM")]
     pub momentum: Option<f64>,
-    /// sgd: look ahead along the momentum
+    /// sgd: use Nesterov momentum
     #[arg(long, env = "LOCKSTEP_NESTEROV")]
     pub nesterov: bool,
-    /// Pull towards zero: added to the gradient (sgd, adam) or apart from it (adamw) [default: 0; adamw: 0.01]
+    /// Weight decay: L2 penalty (sgd, adam) or decoupled (adamw) [default: 0; adamw: 0.01]
     #[arg(long, env = "LOCKSTEP_WEIGHT_DECAY")]
     pub weight_decay: Option<f64>,
-    /// adam, adamw: decay of the mean gradient [default: 0.9]
+    /// adam, adamw: decay rate of the first moment [default: 0.9]
     #[arg(long, env = "LOCKSTEP_BETA1")]
     pub beta1: Option<f64>,
-    /// adam, adamw: decay of the mean square [default: 0.999]
+    /// adam, adamw: decay rate of the second moment [default: 0.999]
     #[arg(long, env = "LOCKSTEP_BETA2")]
     pub beta2: Option<f64>,
-    /// Highest learning rate [default: 0.001; sgd: 0.05]
+    /// Peak learning rate [default: 0.001; sgd: 0.05]
     #[arg(long, env = "LOCKSTEP_LR")]
     pub lr: Option<f64>,
-    /// How the learning rate falls
+    /// Learning-rate schedule
     #[arg(long, env = "LOCKSTEP_SCHEDULE", value_enum, default_value_t = ScheduleKind::Cosine)]
     pub schedule: ScheduleKind,
-    /// step: epochs between two falls [default: 1]
+    /// step: number of epochs between two decays [default: 1]
     #[arg(long, value_name = "EPOCHS", env = "LOCKSTEP_STEP_EVERY")]
     pub step_every: Option<u64>,
-    /// step: what a fall multiplies the rate by [default: 0.5]
+    /// step: factor of each decay [default: 0.5]
     #[arg(long, value_name = "FACTOR", env = "LOCKSTEP_STEP_FACTOR")]
     pub step_factor: Option<f64>,
-    /// Steps in which the learning rate rises to its highest
+    /// Number of steps of linear learning-rate warm-up
     #[arg(long, value_name = "STEPS", env = "LOCKSTEP_WARMUP_STEPS", default_value_t = 0)]
     pub warmup_steps: u64,
-    /// Longest L2 norm of a gradient; longer ones are scaled down [default: no limit]
+    /// Maximum L2 norm of a step's gradient, above which it is scaled down [default: no limit]
     #[arg(long, value_name = "NORM", env = "LOCKSTEP_CLIP_GRAD_NORM")]
     pub clip_grad_norm: Option<f64>,
-    /// In which gradients travel and are added: bf16 takes half the bytes
+    /// Data type of gradients on the wire and of their sums; bf16 takes half the bytes
     #[arg(long, env = "LOCKSTEP_WIRE_DTYPE", value_enum, default_value_t = WireDtype::F32)]
     pub wire_dtype: WireDtype,
 }
 
-/// `--model`.
+/// The value of `--model`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[allow(missing_docs, reason = "the flag's help describes them")]
 pub enum ModelKind {
@@ -83,16 +83,16 @@ pub enum ModelKind {
     Linear,
 }
 
-/// `--init`.
+/// The value of `--init`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum InitKind {
-    /// He et al. 2015: for ReLU
+    /// He et al. 2015, for ReLU
     He,
     /// Glorot and Bengio 2010
     Glorot,
 }
 
-/// `--optimizer`.
+/// The value of `--optimizer`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[allow(missing_docs, reason = "the flag's values are their names in the field")]
 pub enum OptimizerKind {
@@ -102,7 +102,7 @@ pub enum OptimizerKind {
     AdamW,
 }
 
-/// `--wire-dtype`.
+/// The value of `--wire-dtype`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[allow(missing_docs, reason = "the flag's values are their names in the field")]
 pub enum WireDtype {
@@ -110,19 +110,19 @@ pub enum WireDtype {
     Bf16,
 }
 
-/// `--schedule`.
+/// The value of `--schedule`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ScheduleKind {
-    /// Not at all
+    /// Constant learning rate
     Constant,
-    /// Along half a cosine to 0 at the end of the run; its length is part of the run then
+    /// Cosine decay to 0 at the end of the run, so --epochs becomes part of the run's identity
     Cosine,
-    /// By --step-factor every --step-every epochs
+    /// Decay by --step-factor every --step-every epochs
     Step,
 }
 
 impl Training {
-    /// The configuration; what belongs to the data set is left empty.
+    /// The configuration, in which the fields of the data set are empty.
     ///
     /// # Errors
     /// When a flag is set that the chosen model, optimizer or schedule does not have.
@@ -168,12 +168,13 @@ impl Training {
         })
     }
 
-    /// The optimizer and its default rate.
+    /// The optimizer and its default learning rate.
     fn optimizer(&self) -> Result<(OptimizerSpec, f64), String> {
         if self.optimizer == OptimizerKind::Sgd {
             belongs("--beta1", self.beta1.is_some(), "--optimizer adam or adamw")?;
             belongs("--beta2", self.beta2.is_some(), "--optimizer adam or adamw")?;
-            let (momentum, weight_decay) = (self.momentum.unwrap_or(0.9), self.weight_decay.unwrap_or(0.0));
+            let momentum = self.momentum.unwrap_or(0.9);
+            let weight_decay = self.weight_decay.unwrap_or(0.0);
             return Ok((OptimizerSpec::Sgd { momentum, nesterov: self.nesterov, weight_decay }, 0.05));
         }
         belongs("--momentum", self.momentum.is_some(), "--optimizer sgd")?;
@@ -201,7 +202,7 @@ impl Training {
     }
 }
 
-/// A flag that would do nothing is refused, not ignored.
+/// Refuses a flag that would have no effect.
 fn belongs(flag: &str, is_set: bool, to: &str) -> Result<(), String> {
     if is_set { Err(format!("{flag} has a meaning with {to} only")) } else { Ok(()) }
 }
