@@ -1,7 +1,7 @@
 //! What one update costs on one core: SGD, Adam and AdamW, with the mean, its norm, and clipping.
 //!
-//! `cargo bench --workspace --bench optimizer`. Throughput is in parameters a second. The sum of the gradients stays the
-//! same from step to step: no arithmetic here is faster or slower for other values.
+//! `cargo bench --workspace --bench optimizer`. Throughput is in parameters a second. The sum of the
+//! gradients stays the same from step to step: no arithmetic here is faster or slower for other values.
 
 use common::reduce::precision::Precision;
 use common::rng::Stream;
@@ -41,7 +41,8 @@ fn updates(criterion: &mut Criterion) {
     for (name, spec) in specs {
         let mut group = criterion.benchmark_group(name);
         for (size, clip) in SIZES.into_iter().flat_map(|size| [(size, None), (size, Some(1.0))]) {
-            let (mut params, mut gradient) = (values(size, 1), values(size, 2));
+            let mut params = values(size, 1);
+            let mut gradient = values(size, 2);
             let mut optimizer = Optimizer::new(spec, size);
             group.throughput(Throughput::Elements(size as u64));
             let id = BenchmarkId::new(if clip.is_some() { "clipped" } else { "not clipped" }, size);
@@ -58,7 +59,7 @@ fn updates(criterion: &mut Criterion) {
     }
 }
 
-/// In `[-1, 1)`.
+/// Random values in `[-1, 1)`.
 fn values(size: usize, seed: u64) -> Vec<f32> {
     let mut stream = Stream::new(seed, "optimizer bench", &[]);
     (0..size).map(|_| stream.between(-1.0, 1.0)).collect()

@@ -1,8 +1,9 @@
-//! What the coordinator does with a step's sum, on one core: the last addition, divide, norm or clip, optimizer, search for
-//! values that are not finite; the encoding of the new parameters for the workers; the copy for a checkpoint.
+//! What the coordinator does with a step's sum, on one core: the last addition, divide, norm or clip,
+//! optimizer, search for values that are not finite; the encoding of the new parameters for the workers; the
+//! copy for a checkpoint.
 //!
-//! `cargo bench --workspace --bench update`. Throughput is in parameters a second, with the program's allocator. Filling
-//! the gradient's buffer is not in the time.
+//! `cargo bench --workspace --bench update`. Throughput is in parameters a second, with the program's
+//! allocator. Filling the gradient's buffer is not in the time.
 
 use common::data::samples::{PIXELS, Samples};
 use common::model::ModelSpec;
@@ -49,7 +50,8 @@ fn updates(criterion: &mut Criterion) {
             [("adam", adam, None), ("adam, clipped", adam, Some(1e-3)), ("sgd with momentum", sgd, None)]
         {
             let mut trainer = trainer(model.clone(), optimizer, clip);
-            let (source, buffers) = (values(elements), Buffers::default());
+            let source = values(elements);
+            let buffers = Buffers::default();
             let fill = || -> [Values; 2] {
                 [(); 2].map(|()| {
                     let mut gradient = buffers.take(elements);
@@ -107,7 +109,7 @@ fn trainer(model: ModelSpec, optimizer: OptimizerSpec, clip_grad_norm: Option<f6
     Trainer::start(config, samples.clone(), samples)
 }
 
-/// In `[-1, 1)`.
+/// Random values in `[-1, 1)`.
 fn values(size: usize) -> Vec<f32> {
     let mut stream = Stream::new(1, "update bench", &[]);
     (0..size).map(|_| stream.between(-1.0, 1.0)).collect()

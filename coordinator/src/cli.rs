@@ -116,7 +116,7 @@ pub struct Data {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Checkpoints")]
 pub struct Checkpoints {
-    /// Folder for checkpoints
+    /// Folder in which checkpoints are kept
     #[arg(long, value_name = "FOLDER", env = "LOCKSTEP_CHECKPOINT_DIR", default_value = "checkpoints")]
     pub checkpoint_dir: PathBuf,
     /// Number of steps between checkpoints, besides the one after each epoch; 0 for none

@@ -26,7 +26,7 @@ pub struct Parameters {
     pub model: ModelSpec,
     /// Data type of its gradients on the wire and of their sums.
     pub precision: Precision,
-    /// The version's number.
+    /// Number of the parameters' version.
     pub version: u64,
     /// Values as a flat vector, in layout order.
     pub values: Values,

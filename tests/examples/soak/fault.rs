@@ -40,7 +40,7 @@ pub(crate) enum Fault {
     ReaderThatNeverReads,
 }
 
-/// All of them.
+/// All kinds of faults.
 pub(crate) const KINDS: [Fault; 23] = [
     Fault::WorkerKilled,
     Fault::WorkerTerminated,
@@ -107,7 +107,8 @@ impl Fault {
                 format!("{} {way:?} for {time:.1?}", field.slots[victim].name)
             }
             Self::LinkSlow => {
-                let (delay_ms, rate) = (10 + random.below(90), 1_000_000 + random.below(4_000_000));
+                let delay_ms = 10 + random.below(90);
+                let rate = 1_000_000 + random.below(4_000_000);
                 let slow =
                     Link { delay: Duration::from_millis(delay_ms.into()), rate: Some(rate), fate: None };
                 link(field, victim, &[Way::Up, Way::Down], slow, Duration::from_secs(3));

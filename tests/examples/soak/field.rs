@@ -1,4 +1,5 @@
-//! The programs that are punished: one coordinator, workers behind a bad network each, a folder of checkpoints.
+//! The programs that are punished: one coordinator, workers behind a bad network each, a folder of
+//! checkpoints.
 
 use nix::sys::signal::Signal::SIGTERM;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// The CNN's parameters on the wire: so much goes down to each worker that takes part in a step.
 const PARAMETERS_BYTES: u64 = 373_288;
 
-/// Everything that runs.
+/// All processes of the soak, and the proxies between them.
 pub(crate) struct Field {
     data: PathBuf,
     folder: TempDir,
@@ -50,7 +51,8 @@ impl Field {
         // More epochs than any soak lasts.
         let (coordinator, address) = start(&data, folder.path(), "127.0.0.1:0", 1_000_000, &elastic(workers));
         let slots = (0..workers).map(|index| {
-            let (name, proxy) = (format!("worker-{index}"), Proxy::start(&address));
+            let name = format!("worker-{index}");
+            let proxy = Proxy::start(&address);
             let worker = start_worker(&proxy, &name);
             Slot { name, proxy, worker }
         });
@@ -147,7 +149,9 @@ pub(crate) fn undisturbed(data: &Path, epochs: u64) -> Verdict {
 
 fn start(data: &Path, folder: &Path, bind: &str, epochs: u64, more: &[String]) -> (Process, String) {
     let text = |path: &Path| path.to_str().expect("a readable name").to_owned();
-    let (data, folder, epochs) = (text(data), text(folder), epochs.to_string());
+    let data = text(data);
+    let folder = text(folder);
+    let epochs = epochs.to_string();
     let numbers =
         ["--dataset", "mnist", "--data-dir", &data, "--checkpoint-dir", &folder, "--epochs", &epochs];
     let rest = ["--schedule", "constant", "--checkpoint-every", "20"];

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-/// Counts and times.
+/// Counts and times of the faults.
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
     faults: BTreeMap<Fault, u32>,
@@ -19,7 +19,8 @@ impl Figures {
         *self.faults.entry(fault).or_default() += 1;
     }
 
-    /// A worker was killed: until its pieces were given back, and until the others had the next step's parameters.
+    /// A worker was killed: until its pieces were given back, and until the others had the next step's
+    /// parameters.
     pub(crate) fn worker_died(&mut self, noticed: Duration, stepped: Duration) {
         self.noticed.push(noticed);
         self.stepped.push(stepped);
@@ -36,7 +37,8 @@ impl fmt::Display for Figures {
         for (fault, count) in &self.faults {
             writeln!(f, "{:<30} {count:>5}", format!("{fault:?}"))?;
         }
-        let (kinds, faults) = (self.faults.len(), self.faults.values().sum::<u32>());
+        let kinds = self.faults.len();
+        let faults = self.faults.values().sum::<u32>();
         writeln!(f, "{:<30} {faults:>5}, of {kinds} kinds", "faults")?;
         writeln!(f, "{:<30} {:>5}", "coordinator restarts", self.restarted.len())?;
         for (what, times) in [

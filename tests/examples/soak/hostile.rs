@@ -31,7 +31,8 @@ pub(crate) fn strike(fault: Fault, field: &Field, random: &mut Stream) -> String
     }
 }
 
-/// Stops the compute threads of a worker, which goes on beating, for a while that may be longer than it may be late.
+/// Stops the compute threads of a worker, which goes on beating, for a while that may be longer than it may
+/// be late.
 pub(crate) fn stop_compute_threads(field: &Field, victim: usize, random: &mut Stream) -> String {
     let slot = &field.slots[victim];
     let time = seconds(random, 0.5, 15.0);
@@ -56,7 +57,8 @@ fn flood(field: &Field, kind: Kind, connections: usize, time: Duration) -> Strin
     format!("{kind:?} for {time:.1?}: {opened} connections, {closed} of them closed, {bytes} bytes")
 }
 
-/// A worker joins that answers its first gradient with huge numbers, and is waited for until it is thrown out.
+/// A worker joins that answers its first gradient with huge numbers, and is waited for until it is thrown
+/// out.
 fn huge_answer(field: &Field) -> String {
     let (tell, told) = channel();
     let address = field.address().to_owned();

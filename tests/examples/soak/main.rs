@@ -2,10 +2,11 @@
 //!
 //! `cargo build --release --workspace --bins --examples && ./target/release/examples/soak --minutes 30`
 //!
-//! Faults come one after the other, drawn from `--seed`, each with a pause after it; every one is printed. When the time
-//! is up the run is told to end with its epoch; then the same epochs are trained without any fault, and the digests
-//! compared. Exit code 0: they are equal. [`field`] holds the programs, [`fault`] what is done to them, [`hostile`] what
-//! others do, [`figures`] what was seen. It is no test: it takes as long as it is told to.
+//! Faults come one after the other, drawn from `--seed`, each with a pause after it; every one is printed.
+//! When the time is up the run is told to end with its epoch; then the same epochs are trained without any
+//! fault, and the digests compared. Exit code 0: they are equal. [`field`] holds the programs, [`fault`] what
+//! is done to them, [`hostile`] what others do, [`figures`] what was seen. It is no test: it takes as long as
+//! it is told to.
 
 mod fault;
 mod field;

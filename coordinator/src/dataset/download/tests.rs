@@ -52,7 +52,7 @@ fn good() -> Reply {
     Reply::Whole(gzip(&labels()))
 }
 
-/// Accepts those labels.
+/// Accepts a file with the labels of these tests.
 fn check(path: &Path) -> Result<Vec<u8>, DatasetError> {
     let content = parts::read(path, PART.kind)?;
     if content == labels() {

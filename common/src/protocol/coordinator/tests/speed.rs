@@ -130,7 +130,9 @@ impl Pair {
         let round = Round(self.rounds);
         self.rounds += 1;
         let mut actions = self.machine.on_event(self.now_us, Event::Begin { round, leaves: 4 });
-        let (mut free_us, mut due, mut given) = ([self.now_us; 2], BTreeSet::new(), [0, 0]);
+        let mut free_us = [self.now_us; 2];
+        let mut due = BTreeSet::new();
+        let mut given = [0, 0];
         while !actions.contains(&Action::Complete(round)) {
             for (to, node) in grants(&actions) {
                 let member = to as usize - 1;

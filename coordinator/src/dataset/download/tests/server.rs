@@ -28,7 +28,7 @@ pub(crate) enum Reply {
 
 type Script = Box<dyn FnMut(&str) -> Reply + Send>;
 
-/// Ends when dropped.
+/// A mirror on this machine, which ends when dropped.
 pub(crate) struct Server {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<String>>>,

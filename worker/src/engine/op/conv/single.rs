@@ -75,7 +75,8 @@ impl WithSimd for Rows<'_> {
         let finite = matrix.iter().all(|w| w.is_finite());
         let matrix = S::as_simd_f32s(matrix).0;
         let bias = S::as_simd_f32s(bias).0;
-        let (mut ink, mut blank) = (vec![false; width], vec![false; out_columns]);
+        let mut ink = vec![false; width];
+        let mut blank = vec![false; out_columns];
         let all_rows =
             x.chunks_exact(height * width).flat_map(|image| rows_of_windows(image, width, out_rows));
         let mut y_row = Scratch::zeros(out_columns * outputs);
@@ -141,7 +142,8 @@ impl WithSimd for RowGradients<'_> {
         let (out_rows, out_columns) = geometry.out();
         let registers = outputs / S::F32_LANES;
         let sums = S::as_mut_simd_f32s(sums).0;
-        let (mut ink, mut blank) = (vec![false; width], vec![false; out_columns]);
+        let mut ink = vec![false; width];
+        let mut blank = vec![false; out_columns];
         let all_rows =
             x.chunks_exact(height * width).flat_map(|image| rows_of_windows(image, width, out_rows));
         let grad = S::as_simd_f32s(grad).0.chunks_exact(out_columns * registers);
