@@ -1,7 +1,7 @@
-//! What one update costs on one core: SGD, Adam and AdamW, with the mean, its norm, and clipping.
+//! The cost of one update on one core: SGD, Adam and AdamW, with the mean, its norm, and clipping.
 //!
-//! `cargo bench --workspace --bench optimizer`. Throughput is in parameters a second. The sum of the
-//! gradients stays the same from step to step: no arithmetic here is faster or slower for other values.
+//! `cargo bench --workspace --bench optimizer`. Throughput is in parameters per second. The sum of the
+//! gradients is the same in each step: this arithmetic takes the same time for any values.
 
 use common::reduce::precision::Precision;
 use common::rng::Stream;
@@ -13,10 +13,10 @@ use std::time::Duration;
 
 /// Parameters: the CNN's, and two sizes that no cache holds.
 const SIZES: [usize; 3] = [93_322, 1_000_000, 25_000_000];
-/// So small that the parameters stay where they are however often it is applied.
+/// Learning rate, so small that the parameters keep their values however often it is applied.
 const RATE: f64 = 1e-9;
 
-/// Threads: what a second one saves is the memory's business.
+/// One thread: what a second one gains depends on the memory.
 const ONE: NonZeroUsize = NonZeroUsize::MIN;
 
 criterion_group! {

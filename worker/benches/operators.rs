@@ -23,7 +23,7 @@ use worker::engine::op::conv::{self, Backward, Forward, Geometry, Output};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Samples of the leaf that single layers are measured on.
+/// Samples of the leaf on which single layers are measured.
 const LEAF: usize = 32;
 
 criterion_group! {
@@ -65,7 +65,7 @@ fn gradient(
     group.bench_function(name, |b| b.iter(|| network.gradient(&samples).expect("a gradient")));
 }
 
-/// The same parameters with biases so large that no ReLU closes.
+/// The same parameters, with biases so large that no ReLU closes.
 fn all_open(mut parameters: Vec<f32>) -> Vec<f32> {
     for (tensor, range) in ModelSpec::Cnn.layout().iter().filter(|(tensor, _)| tensor.shape.len() == 1) {
         let bias = if tensor.name == "fc2.bias" { 0.0 } else { 1e3 };
@@ -74,7 +74,7 @@ fn all_open(mut parameters: Vec<f32>) -> Vec<f32> {
     parameters
 }
 
-/// The convolutions of the network, each on what the layers before it make of real images.
+/// The convolutions of the network, each on the output of the layers before it for real images.
 fn layers(criterion: &mut Criterion) {
     let layout = ModelSpec::Cnn.layout();
     let parameters = Init::He.draw(&layout, 1);
@@ -111,8 +111,7 @@ fn layers(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The same network made of Candle's own operators, whose max-pool gradient is wrong: a comparison of speed
-/// only.
+/// The same network of Candle's own operators, whose max-pool gradient is wrong: a comparison of speed only.
 fn stock(criterion: &mut Criterion) {
     let layout = ModelSpec::Cnn.layout();
     let parameters = Init::He.draw(&layout, 1);

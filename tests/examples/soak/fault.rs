@@ -1,4 +1,4 @@
-//! The faults: what is done, and what has to happen before the next one.
+//! The faults: how each is injected, and what must happen before the next one.
 
 use crate::field::{Field, TIMEOUT};
 use crate::figures::Figures;
@@ -68,7 +68,7 @@ pub(crate) const KINDS: [Fault; 23] = [
 ];
 
 impl Fault {
-    /// Does it and undoes it; returns what exactly was done.
+    /// Injects the fault and undoes it. Returns what exactly was done.
     pub(crate) fn inflict(self, field: &mut Field, random: &mut Stream, figures: &mut Figures) -> String {
         let victim = random.below(field.slots.len() as u32) as usize;
         match self {
@@ -178,7 +178,7 @@ fn kill_worker(field: &mut Field, victim: usize, figures: &mut Figures) -> Strin
     let before = dropped(field);
     let began = Instant::now();
     field.slots[victim].worker.signal(SIGKILL);
-    // It may be no member just now: nothing is to be measured then.
+    // The worker may be no member just now: then nothing is measured.
     let mut noticed = None;
     while noticed.is_none() && began.elapsed() < 2 * TIMEOUT {
         noticed = (dropped(field) > before).then(|| began.elapsed());
@@ -214,7 +214,8 @@ fn link(field: &mut Field, victim: usize, ways: &[Way], link: Link, time: Durati
     proxy.heal();
 }
 
-/// Flips a byte, empties or removes a file of the newest checkpoint, if an older one is there to go on from.
+/// Flips a byte of, empties or removes a file of the newest checkpoint, if an older one exists to resume
+/// from.
 fn damage(field: &Field, random: &mut Stream) -> Option<String> {
     let steps = checkpoints(field.folder());
     let [.., _, newest] = steps[..] else { return None };

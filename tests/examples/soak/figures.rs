@@ -1,4 +1,4 @@
-//! What was seen: how many faults of which kind, and how long the run took to get over some of them.
+//! Statistics of a soak: the faults of each kind, and how long the run took to recover from some of them.
 
 use crate::fault::Fault;
 use std::collections::BTreeMap;
@@ -19,14 +19,14 @@ impl Figures {
         *self.faults.entry(fault).or_default() += 1;
     }
 
-    /// A worker was killed: until its pieces were given back, and until the others had the next step's
-    /// parameters.
+    /// Notes a worker's death: the times until its pieces were given back, and until the others had the next
+    /// step's parameters.
     pub(crate) fn worker_died(&mut self, noticed: Duration, stepped: Duration) {
         self.noticed.push(noticed);
         self.stepped.push(stepped);
     }
 
-    /// From starting the program to the end of its first step.
+    /// Notes a coordinator's restart: the time from starting the program to the end of its first step.
     pub(crate) fn coordinator_restarted(&mut self, took: Duration) {
         self.restarted.push(took);
     }

@@ -10,7 +10,7 @@ use std::time::{Instant, SystemTime};
 
 pub(crate) mod server;
 
-/// For what works: so long that a busy machine never gets there.
+/// Deadline of transfers that succeed: so long that even a busy machine meets it.
 pub(crate) const PATIENT: Limits = Limits {
     answer: Duration::from_secs(20),
     stall: Duration::from_secs(20),
@@ -18,7 +18,7 @@ pub(crate) const PATIENT: Limits = Limits {
     pause: Duration::from_millis(1),
     bytes_max: 1 << 20,
 };
-/// For what never comes.
+/// Deadline of transfers that never end.
 const SHORT: Duration = Duration::from_millis(100);
 /// A file of labels.
 const PART: Part = PARTS[1];
@@ -61,7 +61,7 @@ fn check(path: &Path) -> Result<Vec<u8>, DatasetError> {
     Err(DatasetError::NotMnist { path: path.to_owned(), expected: "those".into(), got: "others".into() })
 }
 
-/// What became of each mirror's last try.
+/// The error of each mirror's last attempt.
 fn refused(result: Result<Content, DownloadError>) -> Vec<FetchError> {
     match result.unwrap_err() {
         DownloadError::Refused { file, tried } => {
@@ -165,7 +165,7 @@ fn a_silent_mirror_fails_at_its_deadline_and_is_not_asked_again() {
     assert!(began.elapsed() < PATIENT.stall);
     assert!(matches!(refused(alone.fetch(folder.path(), PART, check))[..], [FetchError::NotAsked]));
     assert_eq!(silent.requests().len(), 1);
-    // A deadline that the good one meets on a busy machine too.
+    // A deadline that the good mirror meets even on a busy machine.
     let mut both = mirrors(&[&silent, &server], Limits { answer: Duration::from_secs(2), ..PATIENT });
     for _ in 0..2 {
         both.fetch(folder.path(), PART, check).unwrap();
@@ -234,7 +234,7 @@ fn an_endless_file_is_refused_at_the_cap() {
 fn two_downloads_at_once_leave_one_whole_file() {
     let server = Server::start(|_| good());
     let folder = tempfile::tempdir().unwrap();
-    // Each has its own bytes on the disk before either is placed.
+    // Each process has written its own bytes before either file is placed.
     let meet = Barrier::new(2);
     let download = || {
         let meeting = |path: &Path| {

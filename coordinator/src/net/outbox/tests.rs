@@ -1,4 +1,4 @@
-//! What waits for a worker stays small whatever it does.
+//! The messages that wait for a worker stay few, whatever it does.
 
 use super::*;
 use common::data::samples::Samples;
@@ -22,7 +22,7 @@ fn piece(round: u64, images: usize) -> Outgoing {
     Outgoing::Message(CoordinatorMessage::Piece(Piece { round, task, version, tree, node, leaves }))
 }
 
-/// What waits, in short.
+/// A short text for each waiting message.
 fn waiting(queue: &Queue) -> Vec<String> {
     let short = |outgoing: &Outgoing| match outgoing {
         Outgoing::Parameters(parameters) => format!("parameters {}", parameters.version()),

@@ -1,12 +1,12 @@
-//! What a connection may send, pending, accepted and left, and when it has to go.
+//! What a pending, accepted or left connection may send, and when it is closed.
 
 use super::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::Semaphore;
 
-/// What a connection begins with.
+/// The connection preface.
 const PREFACE: [u8; 24] = [0; 24];
-/// A frame of DATA without any.
+/// An empty DATA frame.
 const SMALL: [u8; 9] = [0; 9];
 
 /// A connection and its other end.
@@ -28,7 +28,7 @@ impl Read {
         Self { state, limited, there, listener: Some(listener) }
     }
 
-    /// Sends the bytes and reads them; returns why it is closed, if it is.
+    /// Sends the bytes and reads them at the other end. Returns why the connection was closed, if it was.
     async fn says(&mut self, bytes: &[u8]) -> Option<Excess> {
         self.there.write_all(bytes).await.unwrap();
         let mut read = vec![0; bytes.len()];

@@ -1,4 +1,4 @@
-//! What is believed of an answer that is not finite or out of line, and who is asked.
+//! Which non-finite or out-of-line answers are believed, and which workers are asked.
 
 use super::*;
 
@@ -9,7 +9,7 @@ const HUGE: Verdict = Verdict::OutOfLine { checksum: 88 };
 const OTHER_HUGE: Verdict = Verdict::OutOfLine { checksum: 89 };
 const FINE: Verdict = Verdict::Finite { checksum: 5 };
 
-/// Round 0 of so many leaves with these members.
+/// Round 0 of `leaves` leaves with these members.
 fn begun(names: &[&str], leaves: u32) -> Coordinator {
     let mut machine = Coordinator::new(LIMITS, Incarnation(1));
     names.iter().for_each(|name| drop(join(&mut machine, 0, name)));
@@ -83,7 +83,7 @@ fn fewer_are_enough_where_no_others_are_there() {
     let mut machine = begun(&["a", "b"], 1);
     assert!(!stops(&says(&mut machine, 1, LEAF, NAN)));
     assert!(says(&mut machine, 2, LEAF, NAN).contains(&stop(&["a", "b"])));
-    // A spare is one who is there.
+    // A spare counts as a worker that could be asked.
     let mut machine = begun(&["a", "b", "c", "d"], 1);
     says(&mut machine, 1, LEAF, NAN);
     machine.on_event(1, Event::Leave(Incarnation(3)));
