@@ -286,7 +286,7 @@ impl Driver {
                 }
             }
             Action::Drop(round, node) => {
-                debug!(%round, %node, "forgot a piece whose round or stream is over");
+                debug!(%round, %node, "discarded a piece whose round or stream is over");
                 self.finished.remove(&(round.0, node));
             }
             Action::Goodbye | Action::Exit(_) => unreachable!("handled by the caller"),

@@ -115,7 +115,7 @@ impl Mirrors {
                     Err(Failure::Disk(why)) => return Err(disk(why)),
                     Err(Failure::Mirror(error)) => {
                         if error.may_pass() {
-                            info!(file, mirror = mirror.base(), %error, "a try to download failed");
+                            info!(file, mirror = mirror.base(), %error, "a download attempt failed");
                         }
                         *failure = Some(error);
                     }

@@ -66,11 +66,7 @@ impl Limits {
         let wanted = [members, spares, PENDING_MAX, ENDING_MAX].map(u64::from).iter().sum::<u64>();
         let places = files.map_or(wanted, |files| wanted.min(files)).max(2);
         if places < u64::from(members) + u64::from(ENDING_MAX) {
-            tracing::warn!(
-                places,
-                members,
-                "few files may be open: so many connections at most; see ulimit -n"
-            );
+            tracing::warn!(places, members, "the limit of open files bounds the connections; see ulimit -n");
         }
         Self {
             places: Arc::new(Semaphore::new(places as usize)),

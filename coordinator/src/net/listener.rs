@@ -93,7 +93,7 @@ fn open_tcp(bind: &str) -> Result<(TcpListener, SocketAddr), RunError> {
 fn open_unix() -> Option<(UnixListener, String)> {
     let name = format!("lockstep-{}-{:016x}", std::process::id(), host::random());
     let unix = local_socket::bind(&name).unwrap_or_else(|error| {
-        warn!(%error, "no Unix socket for local workers; they take TCP");
+        warn!(%error, "no Unix socket for local workers; they use TCP");
         None
     });
     Some((unix?, local_socket::address_of(&name)))

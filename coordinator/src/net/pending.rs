@@ -246,7 +246,7 @@ impl<C> LimitedConnection<C> {
             match self.state.deadline().filter(|&until| until > Instant::now()) {
                 Some(until) => self.deadline.as_mut().reset(until),
                 None => {
-                    tracing::debug!("closed a connection on which nobody said hello");
+                    tracing::debug!("closed a connection without a hello at its deadline");
                     return Poll::Ready(io::ErrorKind::TimedOut.into());
                 }
             }

@@ -221,7 +221,7 @@ impl Reader {
             Ok(Err(None)) => return,
             Err(_) => {
                 self.limits.note(|left_out| {
-                    tracing::warn!(connection, left_out, "closed a connection that said nothing");
+                    tracing::warn!(connection, left_out, "closed a connection that sent no hello");
                 });
                 return;
             }
