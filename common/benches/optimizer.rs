@@ -1,7 +1,7 @@
-//! What one update costs on one core: SGD, Adam and AdamW, with the mean, its norm, and clipping.
+//! The cost of one update on one core: SGD, Adam and AdamW, with the mean, its norm, and clipping.
 //!
-//! `cargo bench --workspace --bench optimizer`. Throughput is in parameters a second. The sum of the gradients stays the
-//! same from step to step: no arithmetic here is faster or slower for other values.
+//! `cargo bench --workspace --bench optimizer`. Throughput is in parameters per second. The sum of the
+//! gradients is the same in each step: this arithmetic takes the same time for any values.
 
 use common::reduce::precision::Precision;
 use common::rng::Stream;
@@ -13,10 +13,10 @@ use std::time::Duration;
 
 /// Parameters: the CNN's, and two sizes that no cache holds.
 const SIZES: [usize; 3] = [93_322, 1_000_000, 25_000_000];
-/// So small that the parameters stay where they are however often it is applied.
+/// Learning rate, so small that the parameters keep their values however often it is applied.
 const RATE: f64 = 1e-9;
 
-/// Threads: what a second one saves is the memory's business.
+/// One thread: what a second one gains depends on the memory.
 const ONE: NonZeroUsize = NonZeroUsize::MIN;
 
 criterion_group! {
@@ -41,7 +41,8 @@ fn updates(criterion: &mut Criterion) {
     for (name, spec) in specs {
         let mut group = criterion.benchmark_group(name);
         for (size, clip) in SIZES.into_iter().flat_map(|size| [(size, None), (size, Some(1.0))]) {
-            let (mut params, mut gradient) = (values(size, 1), values(size, 2));
+            let mut params = values(size, 1);
+            let mut gradient = values(size, 2);
             let mut optimizer = Optimizer::new(spec, Partition::whole(size));
             group.throughput(Throughput::Elements(size as u64));
             let id = BenchmarkId::new(if clip.is_some() { "clipped" } else { "not clipped" }, size);
@@ -58,7 +59,7 @@ fn updates(criterion: &mut Criterion) {
     }
 }
 
-/// In `[-1, 1)`.
+/// Random values in `[-1, 1)`.
 fn values(size: usize, seed: u64) -> Vec<f32> {
     let mut stream = Stream::new(seed, "optimizer bench", &[]);
     (0..size).map(|_| stream.between(-1.0, 1.0)).collect()

@@ -1,8 +1,8 @@
-//! What the coordinator's rules cost for a round, by the number of workers: one leaf and one answer each.
+//! The cost of the coordinator's rules in a round, by the number of workers: one leaf and one answer each.
 //!
-//! `cargo bench --workspace --bench rules`. A round is its beginning, an answer and a sign of life of every worker, and the
-//! ticks that the machine asks for meanwhile. The workers answer one after the other, so most of the time some are idle
-//! while others compute, as in a real round.
+//! `cargo bench --workspace --bench rules`. A round is its beginning, an answer and a heartbeat of every
+//! worker, and the ticks that the machine asks for meanwhile. The workers answer one after the other, so most
+//! of the time some are idle while others compute, as in a real round.
 
 use common::ids::{Incarnation, Instance, Round};
 use common::protocol::coordinator::{
@@ -14,9 +14,9 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use std::time::Duration;
 
 const WORKERS: [u32; 8] = [8, 16, 32, 64, 128, 256, 512, 1000];
-/// From one answer to the next.
+/// Time between two answers.
 const PACE_US: u64 = 1;
-/// The first answer of a round.
+/// Time of a round's first answer.
 const LEAF_US: u64 = 2_000;
 
 criterion_group! {
@@ -61,8 +61,10 @@ impl Cluster {
         };
         let mut machine = Coordinator::new(limits, Incarnation(1));
         for worker in 0..workers {
-            let (connection, instance) = (worker.into(), Instance(u64::from(worker) + 1));
-            let (name, numerics) = (format!("worker-{worker}"), NumericsDigest(7));
+            let connection = worker.into();
+            let instance = Instance(u64::from(worker) + 1);
+            let name = format!("worker-{worker}");
+            let numerics = NumericsDigest(7);
             machine.on_event(0, Event::Join { connection, name, instance, threads: 1, numerics });
         }
         Self { machine, workers, now_us: 0, rounds: 0 }

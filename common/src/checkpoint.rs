@@ -1,8 +1,9 @@
 //! What a checkpoint holds and how it becomes bytes: three files, the manifest last. No disk here.
 //!
-//! Nothing in it depends on time, host or cluster, so two runs that are at the same step have the same bytes. A run that
-//! is held to one arithmetic records which: what all its workers have in common is no matter of the cluster. The
-//! manifest records size and SHA-256 of the other two files, and of itself: where it is right, everything is.
+//! Nothing in it depends on time, host or cluster, so two runs at the same step have the same bytes. A run
+//! that is held to one arithmetic records its digest, which all its workers have in common. The manifest
+//! records the size and SHA-256 of the other two files, and its own SHA-256. If it is intact and matches, the
+//! whole checkpoint is.
 
 mod tensors;
 
@@ -21,9 +22,9 @@ use std::collections::BTreeMap;
 pub const MODEL_FILE: &str = "model.safetensors";
 /// The optimizer's slots: `<slot>.<parameter>`, each shaped like its parameter.
 pub const OPTIMIZER_FILE: &str = "optimizer.safetensors";
-/// The commit point.
+/// The manifest, which is written last and commits the checkpoint.
 pub const MANIFEST_FILE: &str = "manifest.json";
-/// Changes when older programs could not read a checkpoint any more, or this one not those of older programs.
+/// Format version, raised when older programs cannot read new checkpoints, or this one older checkpoints.
 pub const FORMAT_VERSION: u32 = 3;
 /// Longest manifest that is read.
 pub const MANIFEST_BYTES_MAX: u64 = 1 << 20;
@@ -31,15 +32,15 @@ pub const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 /// Where a run stands, and what it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Position {
-    /// Steps done: the number of the next one.
+    /// Completed steps, which is the number of the next one.
     pub step: Step,
     /// The epoch of the next step.
     pub epoch: Epoch,
-    /// Steps of that epoch that are done.
+    /// Completed steps of that epoch.
     pub step_in_epoch: u64,
-    /// What the training samples of those steps add up to.
+    /// Loss and counts over the training samples of those steps.
     pub train: Totals,
-    /// What the validation samples add up to under these parameters, where they were evaluated.
+    /// Loss and counts over the validation samples with these parameters, if they were evaluated.
     pub validation: Option<Totals>,
     /// The best validation so far.
     pub best: Option<Best>,
@@ -48,126 +49,102 @@ pub struct Position {
 /// The best validation of a run: most correct answers, the earliest of equals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Best {
-    /// Steps that made those parameters.
+    /// Completed steps when these parameters were evaluated.
     pub step: Step,
-    /// Right answers.
+    /// Validation samples that were classified correctly.
     pub correct: u64,
-    /// Of so many.
+    /// Validation samples in all.
     pub samples: u64,
 }
 
-/// A file's identity.
+/// Size and digest of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileRecord {
-    /// Its size.
+    /// Size in bytes.
     pub bytes: u64,
-    /// Its digest, in hex.
+    /// SHA-256 in hexadecimal digits.
     pub sha256: String,
 }
 
-/// `manifest.json`.
+/// Content of `manifest.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// [`FORMAT_VERSION`] of the program that wrote it.
     pub format_version: u32,
-    /// Where the run stood.
+    /// The run's position when the checkpoint was made.
     pub position: Position,
-    /// Digest of `config`.
+    /// Digest of all entries of `config`.
     pub fingerprint: String,
-    /// Everything that the numbers depend on.
+    /// Every setting that the numbers depend on.
     pub config: Fields,
-    /// The arithmetic that all steps so far were computed with, where the run is held to one.
+    /// Self-test digest of all steps so far, where the run is held to one arithmetic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub numerics: Option<NumericsDigest>,
-    /// The other files.
+    /// The other files of the checkpoint, by name.
     pub files: BTreeMap<String, FileRecord>,
     /// Digest of this file with this field empty.
     sha256: String,
 }
 
-/// All that a run needs to go on.
+/// Everything that a run needs to resume.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
-    /// Where it stands.
+    /// The run's position.
     pub position: Position,
-    /// What it is.
+    /// Every setting that the numbers depend on.
     pub config: Fields,
-    /// The arithmetic that all steps so far were computed with, where the run is held to one.
+    /// Self-test digest of all steps so far, where the run is held to one arithmetic.
     pub numerics: Option<NumericsDigest>,
-    /// Flat, in layout order.
+    /// Parameters as a flat vector, in layout order.
     pub params: Vec<f32>,
-    /// The optimizer's slots in their order, each like `params`.
+    /// The optimizer's slots in their order: name, and a vector like `params`.
     pub slots: Vec<(String, Vec<f32>)>,
 }
 
 /// A checkpoint's files whose sizes and digests are right, and whose numbers are finite.
 #[derive(Clone, Debug)]
 pub struct Verified {
-    /// What they are.
+    /// The manifest that records the other files.
     pub manifest: Manifest,
     model: Vec<u8>,
     optimizer: Vec<u8>,
 }
 
 /// Why bytes are no checkpoint.
+#[allow(missing_docs, reason = "field names say all")]
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// The manifest is not JSON of the right form.
     #[error("{MANIFEST_FILE} can't be read: {0}")]
     Manifest(#[from] serde_json::Error),
-    /// Another version wrote it.
+    /// A program of another format version wrote the checkpoint.
     #[error(
         "{MANIFEST_FILE} has format version {got}, this program reads version {FORMAT_VERSION}: go on with the program that wrote it, or start anew with --resume never"
     )]
-    Version {
-        /// The version found.
-        got: u32,
-    },
+    Version { got: u32 },
     /// The manifest is not as it was written.
     #[error("{MANIFEST_FILE} is damaged: it does not have the SHA-256 {recorded} that it records")]
-    Damaged {
-        /// As recorded.
-        recorded: String,
-    },
+    Damaged { recorded: String },
     /// The manifest does not name a file.
     #[error("{MANIFEST_FILE} records no {0}")]
     Unrecorded(&'static str),
     /// A file's length is not the recorded one.
     #[error("{file} has {got} bytes, {MANIFEST_FILE} records {recorded}")]
-    Size {
-        /// Which.
-        file: &'static str,
-        /// As found.
-        got: u64,
-        /// As recorded.
-        recorded: u64,
-    },
+    Size { file: &'static str, got: u64, recorded: u64 },
     /// A file's content is not the recorded one.
     #[error("{file} has the SHA-256 {got}, {MANIFEST_FILE} records {recorded}")]
-    Digest {
-        /// Which.
-        file: &'static str,
-        /// As computed.
-        got: String,
-        /// As recorded.
-        recorded: String,
-    },
+    Digest { file: &'static str, got: String, recorded: String },
     /// The tensors are not this model's.
     #[error("{file}: {source}")]
-    Tensors {
-        /// Which file.
-        file: &'static str,
-        /// What is wrong.
-        source: TensorsError,
-    },
+    Tensors { file: &'static str, source: TensorsError },
 }
 
 impl Checkpoint {
     /// The files by name, in the order in which they are to be written.
     ///
     /// # Panics
-    /// When a slice is not as long as the layout: our own values always are.
+    /// When a slice is not as long as the layout. The program's own values always are.
     #[must_use]
     pub fn encode(&self, layout: &Layout) -> [(&'static str, Vec<u8>); 3] {
         let model = tensors::encode(layout, &[("", &self.params)]);
@@ -193,9 +170,9 @@ impl Manifest {
     /// Reads `manifest.json`.
     ///
     /// # Errors
-    /// When it is not one, or one of another version, or its parts contradict each other.
+    /// When it is no manifest, has another version, or contradicts itself.
     pub fn parse(bytes: &[u8]) -> Result<Self, CheckpointError> {
-        /// All that every version has.
+        /// The field that every version has.
         #[derive(Deserialize)]
         struct Version {
             format_version: u32,
@@ -223,7 +200,7 @@ impl Manifest {
         text
     }
 
-    /// Checks both files against this manifest, and that a run can go on with their numbers.
+    /// Checks both files against this manifest, and that all their numbers are finite.
     ///
     /// # Errors
     /// When a size or a digest differs, or a tensor is not finite.
@@ -249,7 +226,7 @@ impl Verified {
     /// The values, for a model of this layout and an optimizer with these slots.
     ///
     /// # Errors
-    /// When the tensors are others: the configuration was not compared before.
+    /// When the tensors differ, because the configuration was not compared before.
     pub fn decode(self, layout: &Layout, slots: &[&str]) -> Result<Checkpoint, CheckpointError> {
         let within = |file| move |source| CheckpointError::Tensors { file, source };
         let mut model = tensors::decode(&self.model, layout, &[""]).map_err(within(MODEL_FILE))?;
@@ -260,7 +237,7 @@ impl Verified {
     }
 }
 
-/// SHA-256 in hex.
+/// SHA-256 of `bytes` in hexadecimal digits.
 #[must_use]
 pub fn digest(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))

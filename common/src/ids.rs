@@ -1,6 +1,5 @@
-//! Newtypes for the numbers that must not be mixed up: steps, leaves, ranks, instances, incarnations.
-//!
-//! They decide nothing; they exist so that a leaf can't be passed where a step is meant.
+//! Newtypes for numbers that must not be confused: steps, leaves, ranks, instances, incarnations. They decide
+//! nothing.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -33,8 +32,8 @@ id!(
     Leaf(u32)
 );
 id!(
-    /// A unit of distributed work (one optimizer step, or one evaluation pass), counted from 0 within one life of
-    /// the coordinator.
+    /// A unit of distributed work (one optimizer step, or one evaluation pass), counted from 0 within one
+    /// life of the coordinator.
     Round(u64)
 );
 id!(
@@ -42,12 +41,12 @@ id!(
     Rank(u32)
 );
 id!(
-    /// The number that a worker draws at random when its process starts; it keeps it across connections. Two workers may
-    /// have one name, but not one instance.
+    /// The random number that a worker process draws at its start and keeps across connections. Two workers
+    /// may have the same name, but not the same instance.
     Instance(u64)
 );
 id!(
-    /// The number that a worker gets each time it joins; never given twice by one coordinator.
+    /// The number that a worker gets each time it joins. A coordinator never gives the same number twice.
     Incarnation(u64)
 );
 id!(

@@ -1,13 +1,14 @@
-//! The numbers and the rules of Lockstep, and nothing that touches the outside.
+//! The numbers and the rules of Lockstep, without I/O.
 //!
 //! This crate knows no runtime, no network, no tensor library, no file, no clock and no environment: what it
-//! computes depends on its arguments alone. That is what makes the promise of equal bits checkable, and what
-//! lets the two protocol machines run in a simulation.
+//! computes depends on its arguments alone. So the promise of equal bits can be checked, and the two protocol
+//! machines can run in a simulation.
 //!
 //! Reading order: [`ids`] names things and [`rng`] is where every random choice comes from. [`data`] has the
 //! samples and the order in which they are used, [`model`] what is trained, [`train`] how. [`reduce`] adds
-//! gradients in one fixed order. [`checkpoint`] is what a run leaves behind, [`selftest`] tells machines
-//! apart, and [`protocol`] holds the rules of the cluster. [`event`] is what a coordinator tells of all that.
+//! gradients in one fixed order. [`checkpoint`] makes and verifies checkpoints, [`selftest`] detects machines
+//! with another arithmetic, and [`protocol`] holds the rules of the cluster. [`event`] is what a coordinator
+//! tells of all that.
 
 pub mod checkpoint;
 pub mod data;

@@ -1,4 +1,4 @@
-//! How gradients are added: in which order, with which precision, by how many threads, and which of them are doubted.
+//! Addition of gradients: its order, its precision, its threads, and the detection of outliers.
 
 pub mod outliers;
 pub mod parallel;

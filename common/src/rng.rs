@@ -1,9 +1,10 @@
-//! Where every random choice of a run comes from: a counter-based generator addressed by name.
+//! The source of every random choice of a run: a counter-based generator addressed by name.
 //!
-//! A [`Stream`] is ChaCha8 under a key that is the SHA-256 of (seed, domain, counters). Two streams with different
-//! addresses are independent, and a stream does not depend on what was drawn before: the permutation of epoch 7 is
-//! the same after a resume, on another worker, or when nobody drew epochs 0 to 6. The mappings from random words to
-//! ranges and to floats are written here, because libraries change theirs between versions.
+//! A [`Stream`] is ChaCha8 under a key that is the SHA-256 of (seed, domain, counters). Two streams with
+//! different addresses are independent, and a stream does not depend on what was drawn before: the
+//! permutation of epoch 7 is the same after a resume, on another worker, or when nobody drew epochs 0 to 6.
+//! The mappings from random words to ranges and to floats are written here, because libraries change theirs
+//! between versions.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -27,12 +28,13 @@ impl Stream {
         Self(ChaCha8Rng::from_seed(hash.finalize().into()))
     }
 
-    /// 32 uniform bits.
+    /// The next 32 uniformly random bits.
     pub fn bits32(&mut self) -> u32 {
         self.0.next_u32()
     }
 
-    /// A uniform integer in `0..bound`, without bias (Lemire 2019, "Fast Random Integer Generation in an Interval").
+    /// A uniform integer in `0..bound`, without bias (Lemire 2019, "Fast Random Integer Generation in an
+    /// Interval").
     ///
     /// # Panics
     /// When `bound` is 0.

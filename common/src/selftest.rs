@@ -1,9 +1,10 @@
-//! A sample of a machine's arithmetic, small enough to be taken at every start: which gradients are computed, and how
-//! their bits become one number.
+//! The self-test of a machine's arithmetic, which every worker runs at its start: the gradients that it
+//! computes, and the digest of their bits.
 //!
-//! Equal programs on equal machines give equal digests. Different ones mean that the two would give a leaf different
-//! bits. Equal ones prove nothing about sizes that the sample does not have; they rule out another build and, because
-//! `gemm` chooses its order of adding by instructions and caches, nearly every other type of CPU.
+//! Equal programs on equal machines give equal digests. Different digests mean that the two machines would
+//! compute different bits for a leaf. Equal digests prove nothing about sizes outside the self-test. But they
+//! rule out another build, and nearly every other type of CPU: `gemm` chooses its order of addition by
+//! instructions and caches.
 
 use crate::data::digits::SPEC;
 use crate::data::samples::Samples;
@@ -14,10 +15,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt;
 
-/// The seed of all that is drawn here; any number, but the same on both sides.
+/// Seed of all random values of the self-test: any number, but the same in every build.
 const SEED: u64 = 1;
 
-/// What the bits of the canned gradients came to: as text, 16 hexadecimal digits.
+/// Digest of the self-test's gradients; 16 hexadecimal digits as text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct NumericsDigest(pub u64);
@@ -42,28 +43,29 @@ impl fmt::Display for NumericsDigest {
     }
 }
 
-/// One canned gradient: a model, its parameters and the samples of a leaf.
+/// One gradient of the self-test: a model, its parameters and the samples of a leaf.
 #[derive(Clone, Debug)]
-pub struct Canned {
-    /// The network.
+pub struct SelfTest {
+    /// The network that computes the gradient.
     pub model: Architecture,
-    /// Flat, in layout order.
+    /// Parameters as a flat vector, in layout order.
     pub parameters: Vec<f32>,
-    /// The leaf.
+    /// Samples of the leaf.
     pub samples: Samples,
 }
 
-/// The canned gradients: every path of the convolutions, and products of long, short and odd inner sizes.
+/// All gradients of the self-test: every path of the convolutions, and products of long, short and odd inner
+/// sizes.
 #[must_use]
-pub fn canned() -> [Canned; 2] {
+pub fn self_tests() -> [SelfTest; 2] {
     [("cnn", 9), ("mlp(700,41)", 32)].map(|(text, samples)| {
         let model = Architecture::parse(SPEC, text).expect("a network that fits the digits");
         let parameters = Init::He.draw(model.layout(), SEED);
-        Canned { model, parameters, samples: draw(samples) }
+        SelfTest { model, parameters, samples: draw(samples) }
     })
 }
 
-/// Noise with a dark half, as digits have: `live` looks for zeros.
+/// Random images, half of them dark as digits are: the `live` path looks for zeros.
 fn draw(samples: usize) -> Samples {
     let mut stream = Stream::new(SEED, "canned samples", &[samples as u64]);
     let pixels =
@@ -72,18 +74,18 @@ fn draw(samples: usize) -> Samples {
     Samples::new(SPEC, pixels, labels).expect("pixels and labels of one number of samples")
 }
 
-/// Collects the bits.
+/// Digest of gradients, leaf by leaf.
 #[derive(Clone, Debug, Default)]
 pub struct Digester(Sha256);
 
 impl Digester {
-    /// Takes a leaf's gradient and loss.
+    /// Adds a leaf's gradient and loss to the digest.
     pub fn leaf(&mut self, gradient: &[f32], loss_sum: f64) {
         gradient.iter().for_each(|value| self.0.update(value.to_bits().to_le_bytes()));
         self.0.update(loss_sum.to_bits().to_le_bytes());
     }
 
-    /// The digest of all that was taken.
+    /// The digest of all leaves that were added.
     #[must_use]
     pub fn finish(self) -> NumericsDigest {
         let hash = self.0.finalize();
@@ -110,8 +112,8 @@ mod tests {
     }
 
     #[test]
-    fn the_canned_samples_are_always_the_same_and_half_dark() {
-        let [cnn, again] = [canned()[0].clone(), canned()[0].clone()];
+    fn the_samples_are_always_the_same_and_half_dark() {
+        let [cnn, again] = [self_tests()[0].clone(), self_tests()[0].clone()];
         assert_eq!((cnn.parameters, &cnn.samples), (again.parameters, &again.samples));
         let dark = cnn.samples.pixels().iter().filter(|&&pixel| pixel == 0).count();
         assert!((dark * 2).abs_diff(cnn.samples.pixels().len()) < cnn.samples.pixels().len() / 20);

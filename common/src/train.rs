@@ -1,4 +1,5 @@
-//! How a network is trained: the configuration of a run, the learning-rate schedule, the optimizer, and the metrics.
+//! How a network is trained: the configuration of a run, the learning-rate schedule, the optimizer, and the
+//! metrics.
 
 pub mod config;
 pub mod metrics;

@@ -1,8 +1,9 @@
-//! What the coordinator does with a step's sum, on one core: the last addition, divide, norm or clip, optimizer, search for
-//! values that are not finite; the encoding of the new parameters for the workers; the copy for a checkpoint.
+//! The coordinator's work on a step's sum, on one core: the last addition, division, norm or clipping,
+//! optimizer, search for non-finite values; the encoding of the new parameters for the workers; the copy for
+//! a checkpoint.
 //!
-//! `cargo bench --workspace --bench update`. Throughput is in parameters a second, with the program's allocator. Filling
-//! the gradient's buffer is not in the time.
+//! `cargo bench --workspace --bench update`. Throughput is in parameters per second, with the program's
+//! allocator. The time does not include filling the gradient's buffer.
 
 use common::data::digits::{PIXELS, SPEC};
 use common::data::samples::Samples;
@@ -26,7 +27,7 @@ use std::time::Duration;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Samples of the training set, all in one step.
+/// Training samples, all in one step.
 const SAMPLES: u8 = 128;
 
 criterion_group! {
@@ -50,7 +51,8 @@ fn updates(criterion: &mut Criterion) {
             [("adam", adam, None), ("adam, clipped", adam, Some(1e-3)), ("sgd with momentum", sgd, None)]
         {
             let mut trainer = trainer(model, optimizer, clip);
-            let (source, buffers) = (values(elements), Buffers::default());
+            let source = values(elements);
+            let buffers = Buffers::default();
             let fill = || -> [Values; 2] {
                 [(); 2].map(|()| {
                     let mut gradient = buffers.take(elements);
@@ -88,7 +90,7 @@ fn finish(trainer: &mut Trainer, [left, right]: [Values; 2]) {
     trainer.finish(Work::Train, totals, AnswerBody::Gradient(left), Some(right)).expect("finite numbers");
 }
 
-/// A run of single-step epochs at a rate so small that the parameters stay where they are.
+/// A run of single-step epochs, with a learning rate so small that the parameters keep their values.
 fn trainer(model: &str, optimizer: OptimizerSpec, clip_grad_norm: Option<f64>) -> Trainer {
     let pixels = vec![0; usize::from(SAMPLES) * PIXELS];
     let samples = Samples::new(SPEC, pixels, vec![0; SAMPLES.into()]).expect("as many images as labels");
@@ -112,7 +114,7 @@ fn trainer(model: &str, optimizer: OptimizerSpec, clip_grad_norm: Option<f64>) -
     Trainer::start(config, samples.clone(), samples)
 }
 
-/// In `[-1, 1)`.
+/// Random values in `[-1, 1)`.
 fn values(size: usize) -> Vec<f32> {
     let mut stream = Stream::new(1, "update bench", &[]);
     (0..size).map(|_| stream.between(-1.0, 1.0)).collect()

@@ -1,7 +1,7 @@
-//! The coordinator's flags, and how they become [`Options`].
+//! The coordinator's flags, and their conversion to [`Options`].
 //!
-//! [`TrainingFlags`] decide the numbers, the rest decides where and how. What one flag can show to
-//! be wrong is refused here; what needs the data set to be judged, by `common::train::config`.
+//! [`TrainingFlags`] holds the flags that the numbers depend on. Values that are wrong by themselves are refused
+//! here. Those that depend on the data set are checked in `common::train::config`.
 
 use crate::training_flags::TrainingFlags;
 
@@ -18,15 +18,16 @@ use host::logging::LogFormat;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-/// Most workers: each holds a connection and a share of every step.
+/// Most workers; each holds a connection and a share of every step.
 const WORKERS_MAX: u32 = 1024;
-/// Where workers come in if the operator says nothing and starts none himself.
+/// Default address to listen on, without `--local`.
 const BIND: &str = "127.0.0.1:29400";
 
 /// Trains a network on handwritten digits with any number of workers; the same flags give the same bits.
 ///
-/// Every flag can also be set by the environment variable named beside it or, by its long name, in the --config file.
-/// Exit code 0: the run is complete, or was asked to stop and has written a checkpoint. 1: failure. 2: bad flags.
+/// Every flag can also be set by the environment variable beside it, or by its long name in the --config
+/// file. Exit codes: 0 if the run is complete, or was asked to stop and has written a checkpoint; 1 on
+/// failure; 2 on invalid flags.
 #[derive(Clone, Debug, Parser)]
 #[command(version, about, long_about)]
 pub struct Flags {
@@ -45,106 +46,110 @@ pub struct Flags {
     #[command(flatten)]
     #[allow(missing_docs, reason = "documented by its type")]
     pub reports: Reports,
-    /// A TOML file with values for these flags
+    /// TOML file with values for these flags
     #[arg(long, value_name = "FILE", env = "LOCKSTEP_CONFIG")]
     pub config: Option<PathBuf>,
 }
 
-/// Who works.
+/// Flags of the cluster: workers, addresses, timeouts, audits.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Cluster")]
 pub struct Cluster {
-    /// N: begin when N workers have joined, go on with at least 1, keep more than N as spares. MIN:MAX: begin
-    /// and go on with at least MIN, keep more than MAX as spares
+    /// Number of workers. N: start with N workers, continue with at least 1. MIN:MAX: start and continue with
+    /// at least MIN. Workers beyond N or MAX are spares
     #[arg(long, value_name = "N|MIN:MAX", env = "LOCKSTEP_WORKERS", value_parser = workers, default_value = "1")]
     pub workers: Workers,
-    /// Start the workers on this machine, and end them with the run
+    /// Start the workers on this machine, and stop them at the end of the run
     #[arg(long, env = "LOCKSTEP_LOCAL")]
     pub local: bool,
-    /// Compute threads of each local worker [default: cores divided by workers]
+    /// Number of compute threads of each local worker [default: cores divided by workers]
     #[arg(long, value_name = "N", env = "LOCKSTEP_THREADS", requires = "local")]
     pub threads: Option<NonZeroU32>,
-    /// Where to listen for workers; port 0 takes a free one and says which [default: 127.0.0.1:29400; none with --local]
+    /// Address to listen on for workers; with port 0 a free port is chosen and printed [default:
+    /// 127.0.0.1:29400; none with --local]
     #[arg(long, value_name = "HOST:PORT", env = "LOCKSTEP_BIND")]
     pub bind: Option<String>,
-    /// strict: refuse workers whose arithmetic (by type of CPU and build) differs from that of the run's first answer, or of
-    /// the checkpoint that it goes on from; relaxed: take them too, and have bits that may depend on who computed what
+    /// Treatment of workers whose arithmetic (by type of CPU and build) differs from the run's first answer,
+    /// or from its checkpoint. strict: refuse them; relaxed: admit them, so that bits may depend on who
+    /// computed what
     #[arg(long, env = "LOCKSTEP_NUMERICS", value_enum, default_value_t = NumericsRule::Strict)]
     pub numerics: NumericsRule,
-    /// Share of the pieces, 0 to 1, that another worker computes as well; where the two differ a third decides which
-    /// one miscomputes and is dropped, and without a third the run stops
+    /// Share of the pieces, 0 to 1, that a second worker computes too. Where the two differ, a third worker
+    /// decides which one is dropped; without a third the run stops
     #[arg(long, value_name = "SHARE", env = "LOCKSTEP_AUDIT", default_value_t = 0.0, value_parser = audit)]
     pub audit: f64,
-    /// Where an audit finds a worker that miscomputes, go back to the last checkpoint from before it joined, or to the
-    /// beginning where none is old enough
+    /// When an audit finds a worker that miscomputes, go back to the last checkpoint from before it joined,
+    /// or to the beginning if there is none
     #[arg(long, env = "LOCKSTEP_AUDIT_ROLLBACK")]
     pub audit_rollback: bool,
-    /// Seconds of silence after which a worker's pieces go to others
+    /// Seconds of silence after which a worker is dropped and its pieces go to others
     #[arg(long, value_name = "SECONDS", env = "LOCKSTEP_HEARTBEAT_TIMEOUT", default_value_t = 10.0, value_parser = timeout)]
     pub heartbeat_timeout: f64,
-    /// Seconds that a worker's first answer may take for each micro-batch, the parameters' way to it included; a worker
-    /// that takes longer is dropped, even if it sends heartbeats. Later answers may take ten times as long as those
-    /// before, and at least 10 seconds
+    /// Timeout in seconds for each micro-batch of a worker's first answer, including the transfer of the
+    /// parameters. A worker that takes longer is dropped, even if it sends heartbeats. Later answers may take
+    /// ten times as long as earlier ones, and at least 10 seconds
     #[arg(long, value_name = "SECONDS", env = "LOCKSTEP_ANSWER_TIMEOUT", default_value_t = 120.0, value_parser = timeout)]
     pub answer_timeout: f64,
 }
 
-/// What is learnt.
+/// Flags of the data set.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Data")]
 pub struct Data {
-    /// mnist; digits (drawn by the program); a folder with four IDX files of MNIST's names; auto: mnist where it is
-    /// found or can be downloaded, else digits, and what a checkpoint was trained on, but for a folder
+    /// Data set: mnist, digits (drawn by the program), or a folder with four IDX files of MNIST's names.
+    /// auto: mnist if it is found or can be downloaded, otherwise digits; a resumed run keeps its
+    /// checkpoint's data set, unless that is a folder
     #[arg(long, value_name = "NAME|FOLDER", env = "LOCKSTEP_DATASET", default_value_t = DatasetChoice::Auto)]
     pub dataset: DatasetChoice,
-    /// Where MNIST's files lie or are downloaded to [default: lockstep/mnist in the user's cache folder]
+    /// Folder of MNIST's files, to which missing ones are downloaded [default: lockstep/mnist in the user's
+    /// cache folder]
     #[arg(long, value_name = "FOLDER", env = "MNIST_DIR")]
     pub data_dir: Option<PathBuf>,
 }
 
-/// What is kept.
+/// Flags of the checkpoints.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Checkpoints")]
 pub struct Checkpoints {
-    /// Where checkpoints are kept [default: checkpoints, or the folder of checkpoints that --resume names]
+    /// Folder in which checkpoints are kept [default: checkpoints, or the folder of checkpoints that --resume names]
     #[arg(long, value_name = "FOLDER", env = "LOCKSTEP_CHECKPOINT_DIR")]
     pub checkpoint_dir: Option<PathBuf>,
-    /// Steps between checkpoints, besides the one after each epoch; 0: none
+    /// Number of steps between checkpoints, besides the one after each epoch; 0 for none
     #[arg(long, value_name = "STEPS", env = "LOCKSTEP_CHECKPOINT_EVERY", default_value_t = 100)]
     pub checkpoint_every: u64,
-    /// End the run when a checkpoint can't be written, instead of going on and trying again with the next one
+    /// Stop the run when a checkpoint can't be written, instead of trying again with the next one
     #[arg(long, env = "LOCKSTEP_CHECKPOINT_REQUIRED")]
     pub checkpoint_required: bool,
-    /// Newest checkpoints to keep, besides the one with the best validation
+    /// Number of newest checkpoints to keep, besides the one with the best validation
     #[arg(long, value_name = "N", env = "LOCKSTEP_KEEP", default_value = "3")]
     pub keep: NonZeroU32,
-    /// auto: go on from the newest valid checkpoint in --checkpoint-dir, if there is one; never: move earlier ones aside and
-    /// start anew; the folder of a checkpoint, or of several: go on from it, or from the newest of them, with its own
-    /// training settings
+    /// Checkpoint to resume from. auto: the newest valid one in --checkpoint-dir, if there is one; never: move
+    /// earlier checkpoints aside and start from the beginning; FOLDER: this checkpoint, or the newest of several
+    /// in it, with its own training settings
     #[arg(long, value_name = "auto|never|FOLDER", env = "LOCKSTEP_RESUME", value_parser = resume, default_value = "auto")]
     pub resume: Resume,
 }
 
-/// What is told.
+/// Flags of metrics, traces and logs.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Reports")]
 pub struct Reports {
-    /// Where every step and evaluation goes as a line of JSON; a FIFO or device is added to, another run's file refused
-    /// [default: metrics.jsonl in --checkpoint-dir]
+    /// File for metrics, with a JSON line for each step and evaluation. A FIFO or device is appended to;
+    /// another run's file is refused [default: metrics.jsonl in --checkpoint-dir]
     #[arg(long, value_name = "FILE", env = "LOCKSTEP_METRICS")]
     pub metrics: Option<PathBuf>,
-    /// A Chrome or Perfetto trace of this program and of its local workers; what was in the file goes
+    /// File for a Chrome or Perfetto trace of this program and its local workers; overwritten if it exists
     #[arg(long, value_name = "FILE", env = "LOCKSTEP_TRACE")]
     pub trace: Option<PathBuf>,
-    /// How progress is shown on standard error
+    /// Progress display on standard error
     #[arg(long, env = "LOCKSTEP_PROGRESS", value_enum, default_value_t = ProgressMode::Auto)]
     pub progress: ProgressMode,
-    /// Format of the logs on standard error; RUST_LOG filters them
+    /// Log format on standard error; RUST_LOG sets the filter
     #[arg(long, env = "LOCKSTEP_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
 }
 
-/// `--numerics`.
+/// The value of `--numerics`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[allow(missing_docs, reason = "the flag's help describes them")]
 pub enum NumericsRule {
@@ -164,16 +169,16 @@ impl From<NumericsRule> for Numerics {
 /// The value of `--workers`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Workers {
-    /// Needed to begin.
+    /// Fewest workers to start with.
     pub start: u32,
-    /// Needed to go on.
+    /// Fewest workers to continue with.
     pub min: u32,
-    /// Places.
+    /// Most workers; further ones are spares.
     pub max: u32,
 }
 
 impl Flags {
-    /// The flags as the run takes them.
+    /// Converts the flags to the run's options.
     ///
     /// # Errors
     /// When flags contradict each other.
@@ -218,12 +223,12 @@ impl Flags {
 }
 
 impl Cluster {
-    /// A share above 0 is at least one part.
+    /// The audited share in parts; a share above 0 is at least one part.
     fn audit_parts(&self) -> u32 {
         (self.audit * f64::from(SHARE_PARTS)).ceil() as u32
     }
 
-    /// Local workers need no port.
+    /// The addresses to listen on; local workers need no port.
     fn listen(&self) -> Listen {
         match (&self.bind, self.local) {
             (None, true) => Listen::Unix,
@@ -232,7 +237,7 @@ impl Cluster {
         }
     }
 
-    /// As many local workers as there are places, from the program beside this one.
+    /// Settings of the local workers, which fill all places and run the program beside this one.
     fn local(&self, trace: Option<PathBuf>) -> Local {
         let workers = self.workers.max;
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);

@@ -1,9 +1,9 @@
-//! Which samples a run trains and tests on, and where they come from.
+//! Data sets: the samples that a run trains and tests on, and where they come from.
 //!
-//! Four sources: the embedded digits, MNIST's four files where they lie or from a public mirror, and any folder of four
-//! files like them. `parts` reads such files, `mnist` knows what MNIST's must contain, `download` fetches them.
-//! What the bytes mean is `common`'s ([`common::data::idx`], [`common::data::digits`]); how samples become leaves is not decided
-//! here. All calls block, for seconds where a download is due: the caller gives them a plain thread.
+//! There are four sources: the embedded digits, MNIST's four files on disk, the same from a public mirror,
+//! and any folder of four files like them. `parts` reads such files, `mnist` knows what MNIST's must contain,
+//! `download` fetches them. The formats are defined in [`common::data::idx`] and [`common::data::digits`].
+//! All calls block, for seconds during a download, so they need a plain thread.
 
 mod download;
 mod mnist;
@@ -25,20 +25,20 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// What a run trains and tests on.
+/// The samples that a run trains and tests on.
 #[derive(Clone, Debug)]
 pub struct Dataset {
-    /// `mnist`, `digits`, or the folder as it was given: what [`DatasetChoice`] parses back to the same data.
+    /// `mnist`, `digits`, or the folder as it was given; [`DatasetChoice`] parses it back to the same data.
     pub name: String,
-    /// SHA-256 in hex over the content of the four files, uncompressed and one after the other: images and labels to
-    /// train on, images and labels to test on. What `zcat train-images* train-labels* t10k-images* t10k-labels* |
-    /// sha256sum` prints.
+    /// SHA-256 in hexadecimal digits over the uncompressed content of the four files: training images and
+    /// labels, test images and labels. It is what `zcat train-images* train-labels* t10k-images* t10k-labels*
+    /// | sha256sum` prints.
     pub digest: String,
-    /// To train and validate on.
+    /// Samples for training and validation.
     pub train: Samples,
-    /// To test on.
+    /// Samples for the final test.
     pub test: Samples,
-    /// What a person must be told before the run starts, such as why the data is not the one hoped for.
+    /// Notice for the operator before the run starts, such as why MNIST was not used.
     pub note: Option<String>,
 }
 
@@ -47,9 +47,9 @@ pub struct Dataset {
 pub enum DatasetChoice {
     /// MNIST where it is found or can be downloaded, else the embedded digits, with a note.
     Auto,
-    /// MNIST or nothing.
+    /// MNIST; an error if it can't be had.
     Mnist,
-    /// The embedded digits.
+    /// The digits that this program draws itself.
     Digits,
     /// A folder with four files of MNIST's names and format.
     Folder(PathBuf),
@@ -58,7 +58,7 @@ pub enum DatasetChoice {
 impl FromStr for DatasetChoice {
     type Err = Infallible;
 
-    /// Everything that is none of the three names is a folder; one of those names can be reached as `./mnist`.
+    /// Parses a name. Any other text is a folder; a folder of such a name can be written as `./mnist`.
     fn from_str(text: &str) -> Result<Self, Infallible> {
         Ok(match text {
             "auto" => Self::Auto,
@@ -80,8 +80,9 @@ impl fmt::Display for DatasetChoice {
     }
 }
 
-/// Why there is no data to train on.
+/// Why a data set can't be loaded.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "field names say all")]
 pub enum DatasetError {
     /// The value of `--dataset` is neither a name nor a folder.
     #[error("--dataset {} is none of auto, mnist and digits, and no folder either; check its spelling", .0.display())]
@@ -89,129 +90,92 @@ pub enum DatasetError {
     /// One of the four files is not in the folder.
     #[error("{} has neither {name} nor {name}.gz; put one of them there", folder.display())]
     Missing {
-        /// Where it was looked for.
         folder: PathBuf,
-        /// Its name when not compressed.
+        /// File name without compression.
         name: &'static str,
     },
-    /// The file cannot be read.
+    /// A file can't be read.
     #[error("cannot read {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        source: FileError,
-    },
-    /// The file is compressed and damaged.
+    Read { path: PathBuf, source: FileError },
+    /// A compressed file is damaged.
     #[error(
         "{}: the gzip data is damaged after {offset} uncompressed bytes ({source}); get this file again",
         path.display()
     )]
     Gzip {
-        /// The file.
         path: PathBuf,
-        /// Bytes that were still right.
+        /// Uncompressed bytes before the damage.
         offset: usize,
-        /// What the decoder says.
         source: io::Error,
     },
-    /// The header is not one of this kind of file.
+    /// A file's header is of another kind.
     #[error("{}: {source}; get this file again, or check which file it is", path.display())]
-    Header {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: IdxError,
-    },
-    /// The header announces more than the program is ready to hold.
+    Header { path: PathBuf, source: IdxError },
+    /// A header announces more than the program accepts.
     #[error(
         "{}: the header at offset 4 announces {announced} bytes in all, and {} is the most that is read; \
          check the file, or split the data",
         path.display(), parts::PART_BYTES_MAX
     )]
     TooLarge {
-        /// The file.
         path: PathBuf,
-        /// Bytes with the header.
+        /// Announced bytes, including the header.
         announced: u64,
     },
-    /// The file ends early.
+    /// A file ends too early.
     #[error(
         "{}: the header announces {expected} bytes in all, but the content ends after {got}; get this file again",
         path.display()
     )]
     CutOff {
-        /// The file.
         path: PathBuf,
-        /// Bytes with the header.
+        /// Announced bytes, including the header.
         expected: u64,
-        /// Bytes there are.
         got: u64,
     },
-    /// The file does not end where it should.
+    /// A file goes on after its announced end.
     #[error(
         "{}: the header announces {expected} bytes in all, but the content goes on after them; get this file again",
         path.display()
     )]
     Longer {
-        /// The file.
         path: PathBuf,
-        /// Bytes with the header.
+        /// Announced bytes, including the header.
         expected: u64,
     },
-    /// Each file is fine, but they do not belong together.
+    /// Two files are valid, but do not belong together.
     #[error(
         "{} and {} do not belong together: {source}; take both from the same data set",
         images.display(), labels.display()
     )]
-    Pair {
-        /// The file of pixels.
-        images: PathBuf,
-        /// The file of labels.
-        labels: PathBuf,
-        /// How they differ.
-        source: IdxError,
-    },
-    /// Images to test on that no network for the images to train on can take.
+    Pair { images: PathBuf, labels: PathBuf, source: IdxError },
+    /// Test images of another form than the training images.
     #[error("{} has images of {test}, but those to train on are of {train}; take both from the same data set", path.display())]
-    Forms {
-        /// The file of test images.
-        path: PathBuf,
-        /// Form of the training samples.
-        train: DataSpec,
-        /// Form of the test samples.
-        test: DataSpec,
-    },
-    /// There is nothing to train on, or nothing to test on.
+    Forms { path: PathBuf, train: DataSpec, test: DataSpec },
+    /// A file holds no image.
     #[error("{} holds no image; a data set needs at least one to train and one to test on", .0.display())]
     Empty(PathBuf),
-    /// The file is well-formed, but not MNIST's.
+    /// A file is well-formed, but not MNIST's.
     #[error(
         "{} is not MNIST's: its uncompressed content has the SHA-256 {got} instead of {expected}; delete it to have \
          it downloaded, or name its folder as --dataset to train on what it holds",
         path.display()
     )]
     NotMnist {
-        /// The file.
         path: PathBuf,
-        /// SHA-256 in hex of the right content.
+        /// SHA-256 of the right content, in hexadecimal digits.
         expected: String,
-        /// SHA-256 in hex of what is there.
+        /// SHA-256 of the file's content, in hexadecimal digits.
         got: String,
     },
-    /// MNIST is neither here nor to be had.
+    /// MNIST is neither on disk nor available for download.
     #[error(
         "MNIST is not in {} and could not be downloaded ({why}); to train on it, put its four files there or name \
          their folder with --data-dir; --dataset digits needs no file",
         folder.display()
     )]
-    Unavailable {
-        /// Where it was looked for.
-        folder: PathBuf,
-        /// What was tried.
-        why: DownloadError,
-    },
-    /// Nobody said where MNIST is, and the user has no cache folder to look in.
+    Unavailable { folder: PathBuf, why: DownloadError },
+    /// No folder for MNIST was given, and the user has no cache folder.
     #[error(
         "MNIST was not looked for: there is no home folder to keep it in; to train on it, name a folder with \
          --data-dir; --dataset digits needs no file"
@@ -219,12 +183,12 @@ pub enum DatasetError {
     NoCache,
 }
 
-/// The data set of that choice. MNIST is looked for in `data_dir` and downloaded to it; without one, in
-/// `lockstep/mnist` of the user's cache folder. A download is shown on the console.
+/// Loads the chosen data set. MNIST is looked for in `data_dir`, or in `lockstep/mnist` of the user's cache
+/// folder, and downloaded to it if missing. The console shows the progress of a download.
 ///
 /// # Errors
-/// When a file is there but is not what it should be, whatever the choice: nothing is trained on other data than a
-/// person has put there. When MNIST is asked for and can't be had, which takes at most 5 seconds without a network.
+/// When a file exists but is not what it should be, whatever the choice: no other data is used in its place.
+/// When MNIST is asked for and can't be had; without a network this takes at most 5 seconds.
 pub fn load(
     choice: &DatasetChoice,
     data_dir: Option<&Path>,

@@ -1,4 +1,4 @@
-//! Everything that can end a run early.
+//! Errors that end a run early.
 
 use crate::dataset::DatasetError;
 use crate::observe::jsonl::MetricsError;
@@ -12,17 +12,18 @@ use std::path::PathBuf;
 
 /// Why a run failed or could not begin.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "field names say all")]
 pub enum RunError {
-    /// A flag's value can't be used.
+    /// A flag's value is invalid.
     #[error("--{0}")]
     Config(#[from] ConfigError),
     /// Flags that contradict each other or the checkpoint's training settings.
     #[error("{0}")]
     Flags(String),
-    /// There is no data.
+    /// The data set can't be loaded.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
-    /// Checkpoints can't be kept or read.
+    /// Checkpoints can't be written or read.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The metrics file can't be opened.
@@ -31,50 +32,29 @@ pub enum RunError {
     /// The checkpoint does not fit, or training diverged.
     #[error(transparent)]
     Train(#[from] TrainError),
-    /// The checkpoint names a folder of data that nobody else has named.
+    /// The checkpoint names a data folder that the command line does not.
     #[error(
         "{} was trained on the data in {folder}, and a folder is read only where --dataset names it; give --dataset \
          {folder} to go on, or --resume never to start anew",
         path.display()
     )]
     FolderNotNamed {
-        /// The checkpoint.
         path: PathBuf,
-        /// As the checkpoint names it, fit to be shown.
+        /// The folder in the checkpoint, with control characters escaped.
         folder: String,
     },
     /// The address can't be listened on.
     #[error("can't listen on {address}: {source}; choose another --bind (port 0 takes a free port)")]
-    Bind {
-        /// As given.
-        address: String,
-        /// The system's answer.
-        source: io::Error,
-    },
-    /// The server broke down.
+    Bind { address: String, source: io::Error },
+    /// The gRPC server failed.
     #[error("the server on {address} failed: {what}")]
-    Server {
-        /// Where it listened.
-        address: String,
-        /// What happened.
-        what: String,
-    },
-    /// The system refuses a thread.
+    Server { address: String, what: String },
+    /// A thread can't be started.
     #[error("can't start the {name} thread: {source}")]
-    Thread {
-        /// Which.
-        name: &'static str,
-        /// The system's answer.
-        source: io::Error,
-    },
-    /// The program for `--local` is not there or does not start.
+    Thread { name: &'static str, source: io::Error },
+    /// The program for `--local` is missing or does not start.
     #[error("can't start {}: {source}; build both programs with cargo build --release", program.display())]
-    LocalWorker {
-        /// The program.
-        program: PathBuf,
-        /// The system's answer.
-        source: io::Error,
-    },
+    LocalWorker { program: PathBuf, source: io::Error },
     /// All local workers have ended.
     #[error("all local workers have ended; their last words are above")]
     NoLocalWorkers,
@@ -86,84 +66,63 @@ pub enum RunError {
         and(workers)
     )]
     NonFinite {
-        /// The step.
         step: Step,
-        /// The leaf.
         leaf: u32,
-        /// Who computed it; one alone has done so twice.
+        /// Names of the workers that agree; an only worker has computed it twice.
         workers: Vec<String>,
         /// The newest checkpoint on disk.
         last_good: String,
     },
-    /// Workers give one piece different bits, and nobody can tell who is right.
+    /// Workers gave different bits for one piece, and nobody can tell who is right.
     #[error(
         "step {step}, piece {piece}: workers {} computed different bits from the same numbers, and there is no other to ask: \
          one of these machines miscomputes; last good checkpoint: {last_good}. Test them, and go on without the bad one",
         and(workers)
     )]
     Disputed {
-        /// The step.
         step: Step,
-        /// The piece.
         piece: Node,
-        /// Who answered, in that order.
+        /// Names of the workers that answered, in that order.
         workers: Vec<String>,
         /// The newest checkpoint on disk.
         last_good: String,
     },
-    /// A checkpoint could not be written, and the operator wants no run without them.
+    /// A checkpoint could not be written, and `--checkpoint-required` is set.
     #[error(
         "the checkpoint of step {step} could not be written: {source}; last good checkpoint: {last_good}. Mend the disk and \
          start again, or leave out --checkpoint-required"
     )]
     CheckpointRequired {
-        /// The step.
         step: Step,
         /// The newest checkpoint on disk.
         last_good: String,
-        /// Why not.
         source: Box<StoreError>,
     },
     /// The last checkpoint could not be written.
     #[error("the checkpoint of step {step} could not be written: {source}")]
-    LastCheckpoint {
-        /// The step.
-        step: Step,
-        /// Why not.
-        source: StoreError,
-    },
-    /// The last checkpoint is not written yet.
+    LastCheckpoint { step: Step, source: StoreError },
+    /// The last checkpoint takes too long to write.
     #[error("the checkpoint of step {step} was not written within {waited_s} s; is the disk alive?")]
-    SlowCheckpoint {
-        /// The step.
-        step: Step,
-        /// How long was waited.
-        waited_s: u64,
-    },
-    /// The checkpoint to go back to is not found yet.
+    SlowCheckpoint { step: Step, waited_s: u64 },
+    /// The search for a checkpoint to go back to takes too long.
     #[error(
         "step {step}: looking for a checkpoint to go back to took longer than {waited_s} s; is the disk alive?"
     )]
-    SlowLookBack {
-        /// The step.
-        step: Step,
-        /// How long was waited.
-        waited_s: u64,
-    },
-    /// A task ended that must not: a bug.
+    SlowLookBack { step: Step, waited_s: u64 },
+    /// A task ended unexpectedly, which is a bug.
     #[error("internal error: {0}")]
     Internal(String),
 }
 
 impl RunError {
-    /// Whether flags must change before another try can succeed.
+    /// Whether another attempt can succeed only with other flags.
     #[must_use]
     pub fn is_usage(&self) -> bool {
         matches!(self, Self::Config(_) | Self::Flags(_))
     }
 }
 
-/// Names as a sentence has them.
+/// Names joined by commas and "and".
 fn and(names: &[String]) -> String {
     match names {
         [before @ .., last] if !before.is_empty() => format!("{} and {last}", before.join(", ")),

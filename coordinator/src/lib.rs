@@ -1,8 +1,9 @@
 //! The coordinator: owns the training, and the cluster that computes it.
 //!
-//! Reading order: [`cli`] has the flags ([`training_flags`] those that the numbers depend on), [`run`] goes from options to summary, `cluster` is the thread that owns the rules'
-//! machine and all connections, `net` brings and sends messages, [`observe`] shows what happens, [`store`] keeps checkpoints,
-//! [`dataset`] finds the samples and [`local`] starts worker processes.
+//! Reading order: [`cli`] has the flags ([`training_flags`] those that the numbers depend on), [`run`] goes
+//! from options to summary, `cluster` is the thread that owns the rules' machine and all connections, `net`
+//! brings and sends messages, [`observe`] shows what happens, [`store`] keeps checkpoints, [`dataset`] finds
+//! the samples and [`local`] starts worker processes.
 
 pub mod cli;
 mod cluster;

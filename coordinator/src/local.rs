@@ -1,7 +1,8 @@
 //! `--local`: worker processes on this machine, started from the `worker` program beside this one.
 //!
-//! Each lives as long as its standard input is open, so none outlives this process however it ends. Each has a process
-//! group of its own: an interrupt from the keyboard reaches the coordinator alone, which then ends them in good order.
+//! A worker lives as long as its standard input is open, so none outlives this process, however that ends.
+//! Each has its own process group: an interrupt from the keyboard reaches the coordinator alone, which then
+//! ends the workers in good order.
 
 mod cores;
 
@@ -19,43 +20,43 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// For a worker to end by itself once its input is closed.
+/// Time for a worker to end by itself after its input was closed.
 const END_GRACE: Duration = Duration::from_secs(5);
 
-/// How many workers, and what each gets.
+/// Settings of the local workers.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "field names say all")]
 pub struct Local {
-    /// Processes.
     pub workers: u32,
-    /// Compute threads of each.
+    /// Compute threads of each worker.
     pub threads: u32,
-    /// The program.
     pub program: PathBuf,
-    /// The file of the coordinator's trace, if there is one: they join it.
+    /// The coordinator's trace file, if there is one: the workers write to it too.
     pub trace: Option<PathBuf>,
 }
 
-/// The name of the local worker of this number.
+/// The name of local worker `index`.
 fn name_of(index: u32) -> String {
     format!("local-{index}")
 }
 
 impl Local {
-    /// The names of the workers. Nobody else may have one: whoever held it, and went on beating, would keep a worker that
-    /// has to come again out for ever.
+    /// The names of the local workers. They are reserved: another worker that had one and stayed connected
+    /// would keep out a local worker that must join again.
     pub(crate) fn names(&self) -> BTreeSet<String> {
         (0..self.workers).map(name_of).collect()
     }
 }
 
-/// Started workers.
+/// Handles of the started workers.
 pub(crate) struct LocalWorkers {
     inputs: Vec<ChildStdin>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl LocalWorkers {
-    /// Starts them all; what they write to standard error goes to `console`. When the last has ended, `inbox` is told.
+    /// Starts all workers. Their standard error goes to `console`. When the last one has ended, `inbox` gets
+    /// [`Input::NoLocalWorkers`].
     pub(crate) fn start(
         local: &Local,
         address: &str,
@@ -74,11 +75,13 @@ impl LocalWorkers {
             let mut child =
                 started.map_err(|source| RunError::LocalWorker { program: local.program.clone(), source })?;
             workers.inputs.extend(child.stdin.take());
-            let (console, inbox, living) = (console.clone(), inbox.clone(), Arc::clone(&living));
+            let console = console.clone();
+            let inbox = inbox.clone();
+            let living = Arc::clone(&living);
             workers.tasks.push(tokio::spawn(async move {
                 watch(child, &name, &console).await;
                 if living.fetch_sub(1, Ordering::SeqCst) == 1 {
-                    // The receiver is gone when the run is over: then it is no news.
+                    // The receiver is gone when the run is over, and nobody needs the input then.
                     let _ = inbox.send(Input::NoLocalWorkers).await;
                 }
             }));
@@ -86,7 +89,7 @@ impl LocalWorkers {
         Ok(workers)
     }
 
-    /// Asks them all to end and waits for it; kills those that do not.
+    /// Asks all workers to end and waits for it. Kills those that do not.
     pub(crate) async fn end(self) {
         drop(self.inputs);
         let deadline = tokio::time::Instant::now() + END_GRACE;
@@ -114,13 +117,13 @@ fn spawn(local: &Local, address: &str, name: &str) -> std::io::Result<Child> {
         command.arg("--trace").arg(trace);
     }
     if std::env::var_os("RUST_LOG").is_none() {
-        // Their comings and goings are in the coordinator's log already.
+        // The coordinator's log already shows when workers join and leave.
         command.env("RUST_LOG", "error");
     }
     command.spawn()
 }
 
-/// Forwards a worker's lines until it has ended.
+/// Forwards a worker's standard error until it has ended.
 async fn watch(mut child: Child, name: &str, console: &Console) {
     if let Some(errors) = child.stderr.take() {
         let mut lines = BufReader::new(errors).lines();

@@ -1,4 +1,4 @@
-//! What reaches the driver, from the connections, the checkpoint writer and the operator. Decides nothing.
+//! The driver's inputs: from the connections, the checkpoint writer and the operator. Decides nothing.
 
 use crate::net::outbox::Outbox;
 use crate::store::writer::{Done, LookedBack, Written};
@@ -8,29 +8,30 @@ use common::reduce::tree::Node;
 use proto::message::{Hello, WorkerMessage};
 use tokio::sync::oneshot;
 
-/// Inputs that wait for the driver; senders wait when it is full. Few: each may be a whole gradient.
+/// Most inputs that wait for the driver; senders wait when it is full. It is small, because each may hold a
+/// gradient.
 pub(crate) const INBOX: usize = 16;
 
-/// What reaches the driver.
+/// An input of the driver.
 #[derive(Debug)]
 pub(crate) enum Input {
-    /// A connection has introduced itself.
+    /// A connection has sent its hello.
     Hello { connection: u64, hello: Hello, outbox: Outbox },
     /// A large gradient is about to arrive; its stream waits until `enter` is dropped.
     Announced { connection: u64, round: Round, node: Node, enter: oneshot::Sender<()> },
-    /// Something arrived: a whole message, or a part of one.
+    /// A message or a part of one has arrived.
     Message { connection: u64, message: Option<WorkerMessage> },
-    /// Something arrived that can't be.
+    /// Something invalid has arrived.
     Invalid { connection: u64, what: ProtocolError },
-    /// The stream is over.
+    /// The stream has ended.
     Ended { connection: u64, why: Disconnect },
-    /// A checkpoint has been written, or not.
+    /// A checkpoint has been written, or has failed.
     Written(Written),
-    /// Earlier checkpoints have been looked at.
+    /// The search for an earlier checkpoint has ended.
     LookedBack(Box<LookedBack>),
-    /// An operator asks for an end.
+    /// An operator has asked the run to stop.
     Stop,
-    /// No worker that this coordinator has started is left.
+    /// All workers that this coordinator started have ended.
     NoLocalWorkers,
 }
 

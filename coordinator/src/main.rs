@@ -1,4 +1,5 @@
-//! The `coordinator` program: flags, logs, signals, the summary, exit codes. All else is in the library.
+//! The `coordinator` program: flags, logs, signals, the summary, exit codes. Everything else is in the
+//! library.
 
 use clap::CommandFactory;
 use clap::error::ErrorKind;
@@ -14,7 +15,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// glibc's allocator gives pages back and faults them in again with every step.
+/// mimalloc instead of glibc's allocator, which returns pages and faults them in again with every step.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -48,7 +49,8 @@ fn run(options: Options, trace: Option<&Path>, console: &Console) -> anyhow::Res
         Err(error) if error.is_usage() => Flags::command().error(ErrorKind::ValueValidation, error).exit(),
         other => other?,
     };
-    // The network's tasks; the arithmetic has a thread of its own. Two workers' tensors are decoded at once.
+    // Two threads, so that two workers' tensors are decoded at the same time. The driver's arithmetic has its
+    // own thread.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let summary = runtime.block_on(async {
         let stop = host::stop::on_signals(false)?;
@@ -56,12 +58,12 @@ fn run(options: Options, trace: Option<&Path>, console: &Console) -> anyhow::Res
         anyhow::Ok(prepared.run(stop).await?)
     })?;
     console.flush(CONSOLE_GRACE);
-    // Nothing is left to be told if standard output is closed.
+    // If standard output is closed, nobody reads the summary.
     let _ = std::io::stdout().lock().write_all(tell(&summary).as_bytes());
     Ok(())
 }
 
-/// A second signal ends the program at once. Local workers end with it: their input closes.
+/// Ends the program at once at a second signal. Local workers end with it, because their input closes.
 async fn leave_at_second(mut stop: host::stop::StopRequests, console: Console) {
     if stop.wait_for(|&count| count >= 2).await.is_ok() {
         console.flush(CONSOLE_GRACE);

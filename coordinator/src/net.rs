@@ -1,4 +1,4 @@
-//! The network side: listeners, connections that nobody trusts yet, the gRPC service, and what waits to be sent.
+//! The network side: listeners, pending connections, the gRPC service, and what waits to be sent.
 
 pub(crate) mod accept;
 pub(crate) mod frames;

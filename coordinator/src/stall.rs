@@ -1,6 +1,6 @@
-//! How long something has not moved, as seen by looking at a count of it now and then. Pure.
+//! Detection of a stall: how long a counter has not moved, by looking at it now and then. Pure.
 
-/// A count, and how long it has been the same.
+/// A counter's last value, and how long it has not changed.
 #[derive(Debug, Default)]
 pub(crate) struct Stall {
     count: u64,
@@ -9,9 +9,10 @@ pub(crate) struct Stall {
 }
 
 impl Stall {
-    /// Looks at the count; returns for how long it has been the same while it `is_due` to grow.
+    /// Looks at the counter. Returns for how long it has been the same while it `is_due` to grow.
     ///
-    /// Looks are to come every `look_us`. Where one came later, this process was held up itself, and that time does not count.
+    /// The counter must be looked at every `look_us`. Where a look comes later, this process itself was held
+    /// up, and that time does not count.
     pub(crate) fn look(&mut self, now_us: u64, look_us: u64, count: u64, is_due: bool) -> u64 {
         let since_us = now_us.saturating_sub(std::mem::replace(&mut self.looked_us, now_us));
         let moved = std::mem::replace(&mut self.count, count) != count;

@@ -1,9 +1,11 @@
-//! Where checkpoints are kept: a directory for each, written so that a crash at any moment leaves the ones before.
+//! The checkpoint store: a directory for each checkpoint, written so that a crash at any moment leaves the
+//! earlier ones intact.
 //!
-//! `step-<12 digits>/` holds the three files of [`common::checkpoint`]. A new one is written under another name beside
-//! it, every file and then the directory synced, renamed, and the parent synced: what bears the final name is whole.
-//! Reading trusts nothing and verifies everything; more than the manifest is read only where its configuration is valid and
-//! the one that is wanted: that says how large the other files can be. [`disk`] is the file system, [`writer`] the thread that writes.
+//! `step-<12 digits>/` holds the three files of [`common::checkpoint`]. A new one is written under another
+//! name beside it, every file and then the directory synced, renamed, and the parent synced. So a directory
+//! with the final name is complete. Reading verifies everything. The other files are read only if the
+//! manifest's configuration is valid and the one that is wanted: it bounds their sizes. [`disk`] is the file
+//! system, [`writer`] the thread that writes.
 
 pub mod disk;
 pub mod writer;
@@ -23,68 +25,46 @@ use std::io;
 use std::path::{Path, PathBuf};
 use writer::LookBack;
 
-/// The file that one coordinator at a time holds locked.
+/// Lock file, which one coordinator at a time holds.
 const LOCK_FILE: &str = "lock";
 /// Prefix of a checkpoint's directory.
 const STEP: &str = "step-";
-/// Prefix while it is written.
+/// Prefix of a directory that is being written.
 const WRITING: &str = ".writing-";
-/// Prefix of one that is being replaced.
+/// Prefix of a directory that is being replaced.
 const REPLACED: &str = ".replaced-";
 
 /// Why checkpoints can't be kept or read.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "field names say all")]
 pub enum StoreError {
-    /// The file system refused.
+    /// A file system call failed.
     #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// A file can't be opened or read, or is something else than a file.
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+    /// A file can't be opened or read, or is no regular file.
     #[error("cannot read {}: {source}", path.display())]
-    File {
-        /// Its path.
-        path: PathBuf,
-        /// What is wrong.
-        source: FileError,
-    },
-    /// Another coordinator is at work here.
+    File { path: PathBuf, source: FileError },
+    /// Another coordinator uses the directory.
     #[error("{} is in use by another coordinator; stop it, or choose another --checkpoint-dir", .0.display())]
     Locked(PathBuf),
-    /// It is there, but it is no checkpoint.
+    /// The directory exists, but holds no valid checkpoint.
     #[error("{} is no valid checkpoint: {source}", path.display())]
-    Invalid {
-        /// Its directory.
-        path: PathBuf,
-        /// What is wrong.
-        source: CheckpointError,
-    },
-    /// It is whole, but its configuration is not one that this program runs.
+    Invalid { path: PathBuf, source: CheckpointError },
+    /// The checkpoint is whole, but this program can't run its configuration.
     #[error("{}: its configuration can't be used: {source}", path.display())]
-    Config {
-        /// Its directory.
-        path: PathBuf,
-        /// What is wrong.
-        source: Box<FieldError>,
-    },
-    /// A folder without a checkpoint to go on from.
+    Config { path: PathBuf, source: Box<FieldError> },
+    /// The folder has no checkpoint to go on from.
     #[error("{} holds no valid checkpoint; name a folder that does with --resume", .0.display())]
     Empty(PathBuf),
-    /// The checkpoint is of another run.
+    /// The checkpoint belongs to another configuration.
     #[error(
         "{} is of another configuration:{}\nuse its values to go on with it, another --checkpoint-dir for another run, \
          or --resume never to move earlier checkpoints aside and start anew",
         path.display(), list(differences)
     )]
     Different {
-        /// The checkpoint.
         path: PathBuf,
-        /// Name, saved value, current value.
+        /// Settings that differ: name, saved value, current value.
         differences: Vec<(String, String, String)>,
     },
 }
@@ -96,7 +76,8 @@ fn list(differences: &[(String, String, String)]) -> String {
     differences.iter().map(line).collect()
 }
 
-/// What a checkpoint must be for a run to go on from it, as far as that is known before the data is there.
+/// What a run knows about its checkpoints before its data is loaded: all other settings, and bounds of the
+/// file sizes.
 #[derive(Clone, Debug)]
 pub struct Expected {
     /// Fields of the training settings; `None` where those of the checkpoint are taken, whatever they are.
@@ -104,7 +85,7 @@ pub struct Expected {
 }
 
 impl Expected {
-    /// Checkpoints of a run with these training settings, on whatever data.
+    /// The checkpoints of a run with these training settings, on any data.
     #[must_use]
     pub fn of(training: &TrainingConfig) -> Self {
         Self { training: Some(training.fields()) }
@@ -116,7 +97,7 @@ impl Expected {
         Self { training: None }
     }
 
-    /// The settings by which the manifest's configuration is of another run.
+    /// Settings in which the manifest's configuration differs.
     fn differences(&self, manifest: &Manifest) -> Vec<(String, String, String)> {
         let Some(training) = &self.training else { return Vec::new() };
         let mut saved = manifest.config.clone();
@@ -125,12 +106,12 @@ impl Expected {
     }
 }
 
-/// What [`Store::newest`] found.
+/// Result of [`Store::newest`].
 #[derive(Debug)]
 pub struct Found {
     /// The newest valid checkpoint and its directory.
     pub newest: Option<(PathBuf, Verified)>,
-    /// Newer ones that are not valid, and why.
+    /// Newer checkpoints that are not valid, and why.
     pub rejected: Vec<StoreError>,
 }
 
@@ -140,13 +121,13 @@ pub struct Store {
     root: PathBuf,
     keep: usize,
     disk: Box<dyn Disk>,
-    /// Held until the store is dropped.
+    /// The lock, held until the store is dropped.
     _lock: File,
 }
 
 impl Store {
-    /// Opens `root`, which is created where missing, and clears away what a crash has left half-written. `keep` newest
-    /// checkpoints are kept, at least 1.
+    /// Opens `root`, which is created if missing, and removes what a crash has left half-written. The `keep`
+    /// newest checkpoints are kept, at least 1.
     ///
     /// # Errors
     /// When another coordinator holds it, or the file system refuses.
@@ -169,16 +150,17 @@ impl Store {
         Ok(store)
     }
 
-    /// The directory.
+    /// The directory that holds the checkpoints.
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The newest valid checkpoint, and what was wrong with newer ones.
+    /// Finds the newest valid checkpoint, and what is wrong with newer ones.
     ///
     /// # Errors
-    /// When the directory can't be listed, or the newest whose manifest is whole is of another configuration.
+    /// When the directory can't be listed, or the newest checkpoint with an intact manifest is of another
+    /// configuration.
     pub fn newest(&self, expected: &Expected) -> Result<Found, StoreError> {
         let mut rejected = Vec::new();
         for step in self.steps()?.into_iter().rev() {
@@ -192,11 +174,12 @@ impl Store {
         Ok(Found { newest: None, rejected })
     }
 
-    /// Writes a checkpoint, in place of one of the same step, then removes those that need not be kept. Returns its
-    /// directory.
+    /// Writes a checkpoint, which replaces one of the same step, then removes those that need not be kept.
+    /// Returns its directory.
     ///
     /// # Errors
-    /// When the file system refuses; what was there before is still there, and a further call starts with new files.
+    /// When the file system refuses. Earlier checkpoints are intact then, and a further call starts with new
+    /// files.
     pub fn save(&self, checkpoint: &Checkpoint, layout: &Layout) -> Result<PathBuf, StoreError> {
         let step = checkpoint.position.step;
         let name = directory(step);
@@ -222,7 +205,7 @@ impl Store {
         Ok(target)
     }
 
-    /// Moves all checkpoints into a new directory `earlier-<n>` beside them. Returns it if there were any.
+    /// Moves all checkpoints into a new subdirectory `earlier-<n>`. Returns it if there were any.
     ///
     /// # Errors
     /// When the file system refuses.
@@ -240,7 +223,8 @@ impl Store {
         let aside = names.find(|path| !self.disk.exists(path)).expect("numbers do not run out");
         self.disk.create_dir(&aside).map_err(failed("create", &aside))?;
         for step in steps {
-            let (from, to) = (self.root.join(directory(step)), aside.join(directory(step)));
+            let from = self.root.join(directory(step));
+            let to = aside.join(directory(step));
             self.disk.rename(&from, &to).map_err(failed("rename", &from))?;
         }
         self.disk.sync_dir(&aside).map_err(failed("sync", &aside))?;
@@ -248,8 +232,8 @@ impl Store {
         Ok(Some(aside))
     }
 
-    /// The newest valid checkpoint of a step or of earlier ones. Where the run goes back to it, all later ones are moved
-    /// into a new directory beside it.
+    /// Finds the newest valid checkpoint up to a step. If the run goes back to it, all later ones are moved
+    /// into a new subdirectory.
     fn look_back(&self, asked: &LookBack) -> Result<Option<(PathBuf, Verified)>, StoreError> {
         let mut earlier = self.steps()?;
         earlier.retain(|&step| step <= asked.until);
@@ -273,8 +257,8 @@ impl Store {
         Ok(steps)
     }
 
-    /// Removes all checkpoints up to `step` but the newest ones and the best. Later ones belong to an earlier life of
-    /// the same run: they are not judged here.
+    /// Removes all checkpoints up to `step` but the newest ones and the best. Later ones were written before
+    /// the run was resumed: they stay.
     fn prune(&self, step: Step, best: Option<Step>) -> Result<(), StoreError> {
         let past: Vec<Step> = self.steps()?.into_iter().filter(|&s| s <= step).collect();
         let old = &past[..past.len().saturating_sub(self.keep)];
@@ -290,7 +274,7 @@ impl Store {
             if let Some(target) = name.strip_prefix(REPLACED).map(|target| self.root.join(target))
                 && !self.disk.exists(&target)
             {
-                // The crash came between the two renames: the old one is still the one.
+                // The crash came between the two renames: the old directory is still the valid one.
                 self.disk.rename(&path, &target).map_err(failed("rename", &path))?;
             } else if name.starts_with(WRITING) || name.starts_with(REPLACED) {
                 self.remove(&path)?;

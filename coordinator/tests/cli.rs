@@ -1,4 +1,5 @@
-//! The program's help. Being here, this test makes `cargo test` build the program for the tests of other crates.
+//! The program's help. Being here, this test makes `cargo test` build the program for the tests of other
+//! crates.
 
 use std::process::Command;
 

@@ -1,4 +1,5 @@
-//! The doors that the property tests try, for a fuzzer: the same file, without the rest of the tests' crate.
+//! The entry points of the property tests, for a fuzzer: the same file, without the rest of the crate
+//! `tests`.
 
 #[path = "../../tests/harness/hostile.rs"]
 pub mod hostile;

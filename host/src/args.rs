@@ -1,7 +1,7 @@
-//! Flags from four places: the command line, else the environment, else a TOML file, else the default.
+//! Flags from four sources, in this order: the command line, the environment, a TOML file, the default.
 //!
-//! A file's keys are the flags' long names. It is read only where the first two are silent, by parsing the command
-//! line twice: once to see what is set, once with the file's values behind it.
+//! A file's keys are the flags' long names. The command line is parsed twice: once to see which flags are
+//! set, and once with the file's values for those that are not.
 
 use crate::files::{Links, read_regular};
 use crate::{printable, printable_lines};
@@ -11,12 +11,12 @@ use clap::{ArgAction, CommandFactory, FromArgMatches};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// The flag (and its environment twin) that names the file.
+/// The flag, and environment variable, that names the file.
 const CONFIG: &str = "config";
-/// Largest file of flags: a thousand times what all of them need.
+/// Largest file of flags, in bytes: a thousand times what all flags need.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// Parses the program's flags; ends the program with code 2 (or 0 for `--help`) when they can't be used.
+/// Parses the program's flags. Ends the program if they are invalid (code 2) or help is asked for (code 0).
 #[must_use]
 pub fn parse<P: CommandFactory + FromArgMatches>() -> P {
     match try_parse(std::env::args_os().collect()) {
@@ -31,10 +31,10 @@ pub fn parse<P: CommandFactory + FromArgMatches>() -> P {
     }
 }
 
-/// Parses these arguments, the first of which is the program's name.
+/// Parses `args`, the first of which is the program's name.
 ///
 /// # Errors
-/// A [`clap::Error`] for bad flags or a request for help; another for a file that can't be used.
+/// A [`clap::Error`] for invalid flags or a request for help; another error for a file that can't be used.
 pub fn try_parse<P: CommandFactory + FromArgMatches>(mut args: Vec<OsString>) -> anyhow::Result<P> {
     let command = P::command();
     let matches = command.clone().try_get_matches_from(&args)?;
@@ -62,7 +62,7 @@ pub fn try_parse<P: CommandFactory + FromArgMatches>(mut args: Vec<OsString>) ->
 /// One `key = value` as an argument; none for a switch that is off.
 fn to_argument(key: &str, value: &toml::Value, is_switch: bool) -> anyhow::Result<Option<OsString>> {
     let scalar = |value: &toml::Value| match value {
-        // It would be shown, by this program or by the next one that gets it.
+        // The next program that gets the argument, or this one, would show it.
         toml::Value::String(text) if text.contains(char::is_control) => {
             bail!("\"{}\" has control characters", printable(text))
         }

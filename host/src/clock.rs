@@ -1,4 +1,5 @@
-//! Time for the protocol machines: microseconds since the program began, never backwards, blind to the wall clock.
+//! A monotonic clock for the protocol machines, in microseconds since the program began. The wall clock does
+//! not affect it.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,7 @@ impl Clock {
         u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// The instant at which it shows `us`.
+    /// The instant at which the clock shows `us`.
     #[must_use]
     pub fn instant(&self, us: u64) -> Instant {
         self.origin + Duration::from_micros(us)

@@ -1,10 +1,12 @@
-//! How files are opened, so that none of them can stop, fill or surprise a program.
+//! Opening files so that none of them can block, exhaust or deceive a program.
 //!
-//! What is read is a regular file of a bounded size: a FIFO would be waited for, a device may never end, a sparse file is as
-//! large as its owner says. What is looked at is the opened file, never the name, which others may exchange. Where a
-//! name is this project's own, a symbolic link at it is somebody else's doing, and is not followed.
+//! 1. Only regular files of a bounded size are read. A FIFO would block, a device may never end, and a sparse
+//!    file is as large as its owner says.
+//! 2. The opened file is checked, never the name: others may replace what a name stands for.
+//! 3. Where this project has chosen a name, somebody else made a symbolic link of that name, and it is not
+//!    followed.
 //!
-//! It does not decide what a file holds, or which sizes are to be expected.
+//! What a file holds, and which sizes are expected, is decided by the caller.
 
 use rustix::fs::OFlags;
 use std::fmt;
@@ -13,16 +15,16 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
-/// Whether a symbolic link may stand where a file is expected.
+/// Whether a symbolic link to the file is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Links {
-    /// Followed: a person has chosen the name.
+    /// Links are followed: a person has chosen the name.
     Followed,
-    /// Refused: the name is our own.
+    /// Links are refused: this project has chosen the name.
     Refused,
 }
 
-/// What a name stands for that is no regular file.
+/// A kind of directory entry other than a regular file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Kind {
@@ -34,7 +36,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// `None` for a regular file.
+    /// The kind of an opened file; `None` for a regular one.
     fn of(file: FileType) -> Option<Self> {
         if file.is_file() {
             None
@@ -64,47 +66,47 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Why a file was not opened or not read. The caller's error names the file.
+/// Why a file can't be opened or read. The caller's error names the file.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// Something else bears the name.
+    /// The name stands for another kind of file.
     #[error("it is {0}; a regular file must be there")]
     NotRegular(Kind),
-    /// It is longer than anything that is expected there.
+    /// The file is larger than expected.
     #[error("it has {bytes} bytes or more, and {bytes_max} is the most that is read; check which file it is")]
     TooLarge {
-        /// Its size, or as much of it as was seen.
+        /// Size in bytes, or the bytes that were read of it.
         bytes: u64,
-        /// The most that is read.
+        /// Largest size that is accepted.
         bytes_max: u64,
     },
-    /// The system refused.
+    /// The system call failed.
     #[error(transparent)]
     System(#[from] io::Error),
 }
 
 impl FileError {
-    /// Whether there is nothing of that name.
+    /// Whether nothing exists under the name.
     #[must_use]
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::System(error) if error.kind() == io::ErrorKind::NotFound)
     }
 }
 
-/// Opens a regular file of at most `bytes_max` bytes to read it. Never waits for another process.
+/// Opens a regular file of at most `bytes_max` bytes for reading. Never waits for another process.
 ///
 /// # Errors
-/// When it is something else, larger, or can't be opened.
+/// When it is another kind of file, larger, or can't be opened.
 pub fn open_regular(path: &Path, bytes_max: u64, links: Links) -> Result<File, FileError> {
     let (file, metadata) = open_as(OpenOptions::new().read(true), path, links)?;
     let bytes = metadata.len();
     if bytes > bytes_max { Err(FileError::TooLarge { bytes, bytes_max }) } else { Ok(file) }
 }
 
-/// The whole content of a regular file of at most `bytes_max` bytes, however it grows meanwhile.
+/// Reads a regular file of at most `bytes_max` bytes, even if it grows meanwhile.
 ///
 /// # Errors
-/// When it is something else, larger, or can't be read.
+/// When it is another kind of file, larger, or can't be read.
 pub fn read_regular(path: &Path, bytes_max: u64, links: Links) -> Result<Vec<u8>, FileError> {
     let file = open_regular(path, bytes_max, links)?;
     let mut content = Vec::new();
@@ -113,12 +115,12 @@ pub fn read_regular(path: &Path, bytes_max: u64, links: Links) -> Result<Vec<u8>
     if bytes > bytes_max { Err(FileError::TooLarge { bytes, bytes_max }) } else { Ok(content) }
 }
 
-/// Opens or creates the file that a program keeps locked while it is at work; it is never read or written.
+/// Opens or creates a lock file, which is never read or written.
 ///
 /// # Errors
-/// When something else bears its name, or the system refuses.
+/// When another kind of file has the name, or the system refuses.
 pub fn open_lock(path: &Path) -> Result<File, FileError> {
-    // For writing too: some network file systems lock nothing else.
+    // Opened for writing too: some network file systems lock only such files.
     let mut options = OpenOptions::new();
     let (file, _) =
         open_as(options.read(true).write(true).create(true).truncate(false), path, Links::Refused)?;
@@ -128,18 +130,18 @@ pub fn open_lock(path: &Path) -> Result<File, FileError> {
 /// Opens a directory to make its entries durable.
 ///
 /// # Errors
-/// When it is none, or can't be opened.
+/// When it is no directory, or can't be opened.
 pub fn open_directory(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(OFlags::DIRECTORY.bits().cast_signed()).open(path)
 }
 
-/// Opens what a person has named to add to it: a file, or a FIFO, device or terminal, which must be ready now. Returns
-/// whether it is a regular file. Nothing is cut off or replaced; a file that is not there is created.
+/// Opens for appending what a person has named: a file, or a FIFO, device or terminal that is ready now.
+/// Returns whether it is a regular file. Nothing is truncated; a missing file is created.
 ///
-/// A FIFO's reader that falls behind by more than the system buffers causes errors, not waits.
+/// A FIFO whose reader falls behind by more than the system buffers causes errors, not waits.
 ///
 /// # Errors
-/// When nobody reads the FIFO, it is a directory or a socket, or the system refuses.
+/// When nobody reads the FIFO, when it is a directory or a socket, or when the system refuses.
 pub fn open_to_append(path: &Path) -> Result<(File, bool), FileError> {
     let mut options = OpenOptions::new();
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -156,14 +158,14 @@ pub fn open_to_append(path: &Path) -> Result<(File, bool), FileError> {
     Ok((file, is_regular))
 }
 
-/// Opens without waiting, and looks at what was opened.
+/// Opens without waiting, and checks the kind of the opened file.
 fn open_as(options: &mut OpenOptions, path: &Path, links: Links) -> Result<(File, Metadata), FileError> {
     let mut flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     if links == Links::Refused {
         flags |= OFlags::NOFOLLOW;
     }
     let file = options.custom_flags(flags.bits().cast_signed()).open(path).map_err(|error| {
-        // Some kinds can't be opened at all; which it is says more than the system's word for it.
+        // Some kinds can't be opened at all. Then the kind says more than the system's error.
         kind_of(path, links).map_or(FileError::System(error), FileError::NotRegular)
     })?;
     let metadata = file.metadata()?;
@@ -173,7 +175,7 @@ fn open_as(options: &mut OpenOptions, path: &Path, links: Links) -> Result<(File
     }
 }
 
-/// What the name stands for, if that is no regular file; only ever used to say so.
+/// The kind of what the name stands for, unless it is a regular file; for error messages only.
 fn kind_of(path: &Path, links: Links) -> Option<Kind> {
     let metadata = match links {
         Links::Followed => path.metadata(),

@@ -1,7 +1,7 @@
-//! What both programs share on their outside: flags that may come from a file, logs, traces, exit codes, the clock,
-//! how files are opened, the ways between processes of one machine.
+//! What both programs share outside the training: flags from a file, logs, traces, exit codes, the clock,
+//! opening of files, connections and shared memory within a machine.
 //!
-//! Nothing here knows of training.
+//! Nothing here depends on the training.
 
 pub mod args;
 pub mod clock;
@@ -21,10 +21,10 @@ pub use printable::{printable, printable_lines};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::process::ExitCode;
 
-/// Turns a program's end into its exit code: 0 for success, 1 for failure with one line that says why. A trace is
-/// written out first.
+/// Converts a program's result to its exit code: 0 for success, 1 for failure, with one line that gives the
+/// reason. A trace is written out first.
 ///
-/// An error's message names its cause itself, so the chain is not added to it; a backtrace never is.
+/// An error's message includes its cause, so neither the chain nor a backtrace is added.
 pub fn exit_code(program: &str, result: anyhow::Result<()>) -> ExitCode {
     trace::finish();
     match result {
@@ -36,13 +36,13 @@ pub fn exit_code(program: &str, result: anyhow::Result<()>) -> ExitCode {
     }
 }
 
-/// Writes a line, or several, to standard error; there is nobody to tell if that fails. Control characters are escaped.
+/// Writes one or several lines to standard error, with control characters escaped. A failure is ignored.
 pub fn report(line: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr().lock(), "{}", printable_lines(line));
 }
 
-/// A number that the system draws: another one for each process and each call. Nothing that is computed may depend on it.
+/// A random number from the system, another one at each call. No computed value may depend on it.
 #[must_use]
 pub fn random() -> u64 {
     RandomState::new().build_hasher().finish()

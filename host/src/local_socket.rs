@@ -1,39 +1,41 @@
-//! The short way between processes of one machine: a Unix-domain socket in Linux's abstract namespace.
+//! Unix-domain sockets in Linux's abstract namespace, for connections within a machine.
 //!
-//! It moves bytes two to five times as fast as TCP on loopback, and its name vanishes with the process that holds it,
-//! however that ends: there is no file to leave behind. The name is open to every user of the machine, and whoever is
-//! first can take it: so each end asks the system who the other one is ([`process_of_peer`]) and has nothing to do with
-//! other users. Other systems have no such names: there [`bind`] gives nothing and TCP serves all.
+//! 1. Such a socket moves bytes two to five times as fast as TCP on loopback. Its name disappears with the
+//!    process that holds it, so no file is left behind.
+//! 2. Any user of the machine may connect to the name, or take it first. So each end asks the system for the
+//!    other's process and user ([`process_of_peer`]), and refuses other users.
+//! 3. Other systems have no abstract names. There [`bind`] returns `None`, and TCP is used.
 
 use std::io;
 use std::num::NonZeroU32;
 use std::os::unix::net::UnixListener;
 use tokio::net::UnixStream;
 
-/// How an address says that it is such a name.
+/// Prefix of an address that is such a name.
 const PREFIX: &str = "unix:@";
 
-/// The name in an address of this kind.
+/// The name in an address of this kind; `None` for another address.
 #[must_use]
 pub fn name_of(address: &str) -> Option<&str> {
     address.strip_prefix(PREFIX)
 }
 
-/// The address of a name.
+/// The address for a name.
 #[must_use]
 pub fn address_of(name: &str) -> String {
     format!("{PREFIX}{name}")
 }
 
-/// The process at the other end, as the system tells it; `None` where that is in no process namespace of ours.
+/// The process at the other end, according to the system; `None` if it is in another process namespace.
 ///
 /// # Errors
-/// When the other end is another user's, or the system can't tell.
+/// When the other end belongs to another user, or the system can't tell.
 pub fn process_of_peer(stream: &UnixStream) -> io::Result<Option<NonZeroU32>> {
     let peer = stream.peer_cred()?;
-    // Asked in the same way, so that the two can be compared.
+    // Asked in the same way, so that the two results can be compared.
     let (this, _) = UnixStream::pair()?;
-    let (user, own) = (peer.uid(), this.peer_cred()?.uid());
+    let user = peer.uid();
+    let own = this.peer_cred()?.uid();
     if user != own {
         let what = format!("the other end belongs to user {user}, this process to user {own}");
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
@@ -41,7 +43,7 @@ pub fn process_of_peer(stream: &UnixStream) -> io::Result<Option<NonZeroU32>> {
     Ok(peer.pid().and_then(|id| NonZeroU32::new(id.try_into().ok()?)))
 }
 
-/// Listens under `name`, without blocking; `None` where the system has no such sockets.
+/// Listens under `name` without blocking; `None` where the system has no such sockets.
 ///
 /// # Errors
 /// When the name is taken or the system refuses.
@@ -54,21 +56,21 @@ pub fn bind(name: &str) -> io::Result<Option<UnixListener>> {
     Ok(Some(listener))
 }
 
-/// Connects to who listens under `name`: at once or not at all. To be called within a runtime.
+/// Connects to the listener of `name`, at once or not at all. Must be called within a runtime.
 ///
 /// # Errors
-/// When nobody listens there, or the system has no such sockets.
+/// When nobody listens under the name, or the system has no such sockets.
 #[cfg(target_os = "linux")]
 pub fn connect(name: &str) -> io::Result<UnixStream> {
     use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
-    // Not even where many others wait to be accepted may this thread wait with them.
+    // Non-blocking, so that this thread does not wait if the listener's queue is full.
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     connect(&socket, &SocketAddrUnix::new_abstract_name(name.as_bytes())?)?;
     UnixStream::from_std(socket.into())
 }
 
-/// See the Linux version.
+/// Returns `None`: only Linux has such sockets.
 ///
 /// # Errors
 /// Never.
@@ -77,10 +79,10 @@ pub fn bind(_name: &str) -> io::Result<Option<UnixListener>> {
     Ok(None)
 }
 
-/// See the Linux version.
+/// Fails: only Linux has such sockets.
 ///
 /// # Errors
-/// Always: this system has no such sockets.
+/// Always.
 #[cfg(not(target_os = "linux"))]
 pub fn connect(_name: &str) -> io::Result<UnixStream> {
     Err(io::ErrorKind::Unsupported.into())

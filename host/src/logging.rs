@@ -1,5 +1,6 @@
-//! Logs: `tracing` events to standard error (or above a progress bar), as text or JSON, filtered by `RUST_LOG`. What they
-//! hold may come from anywhere, so each is written as one line without control characters.
+//! Logs: `tracing` events on standard error, or above a progress bar, as text or JSON, filtered by
+//! `RUST_LOG`. Each event is written as one line without control characters, because its text may come from
+//! any peer.
 
 use crate::printable::Printable;
 use clap::ValueEnum;
@@ -8,25 +9,25 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
-/// How a log line looks.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Plain text for people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Installs the logs for the whole process; a second call does nothing.
+/// Installs the logger for the whole process. A second call does nothing.
 ///
-/// `default` filters where `RUST_LOG` is unset. A `RUST_LOG` that can't be read counts as unset.
+/// `default` is the filter if `RUST_LOG` is unset or invalid.
 pub fn init<W>(format: LogFormat, default: &str, writer: W)
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Printable(writer));
-    // Err means that a subscriber is there already, which is the case in tests with several clusters.
+    // It fails if a subscriber is installed already, as in tests with several clusters.
     let _ = match format {
         LogFormat::Text => builder.with_target(false).with_ansi(false).try_init(),
         LogFormat::Json => builder.json().try_init(),

@@ -1,11 +1,11 @@
-//! Streams of what is made when it is asked for, with pauses in which the runtime sends what is made.
+//! Streams whose items are made on demand, with pauses in which the runtime can send them.
 
 use futures_util::stream::{self, Stream, StreamExt};
 
-/// The items; after each `at_once` of them the runtime's other tasks have their turn.
+/// A stream of `items` that yields to the runtime's other tasks after each `at_once` of them.
 ///
-/// Twice: gRPC's encoder takes the first pause as the moment to hand on what it has gathered, and asks for the next item
-/// at once. Only the second one reaches the task that sends.
+/// It yields twice. gRPC's encoder hands on what it has gathered at the first pause, and asks for the next
+/// item at once. Only the second pause reaches the task that sends.
 pub fn paced<T>(items: impl Iterator<Item = T>, at_once: usize) -> impl Stream<Item = T> {
     stream::iter(items).enumerate().then(move |(index, item)| async move {
         if (index + 1) % at_once == 0 {

@@ -1,7 +1,7 @@
-//! Text from files and peers on its way to a person: no control character reaches a terminal.
+//! Escaping of text from files and peers, so that no control character reaches a terminal or a log.
 //!
-//! A name, a path or a message may hold sequences that colour, move or erase what a terminal shows, or that forge a
-//! line of a log. It is escaped where it is written, in the form that JSON has for it (`\u001b`), so that a line of JSON
+//! A name, a path or a message may hold sequences that colour, move or erase what a terminal shows, or that
+//! forge a log line. Text is escaped where it is written, in JSON's form (`\u001b`), so that a JSON line
 //! stays one.
 
 use std::borrow::Cow;
@@ -9,13 +9,13 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// `text` on one line: every control character is escaped.
+/// `text` as one line, with every control character escaped.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
     escaped(text, |c| c.is_control())
 }
 
-/// `text` that may have several lines: every control character but the line feed is escaped.
+/// `text` as several lines, with every control character but the line feed escaped.
 #[must_use]
 pub fn printable_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| c.is_control() && c != '\n')
@@ -28,7 +28,7 @@ fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         if is_escaped(c) {
-            // Writing to a string can't fail.
+            // Writing to a string cannot fail.
             let _ = write!(shown, "\\u{:04x}", u32::from(c));
         } else {
             shown.push(c);
@@ -37,7 +37,7 @@ fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// A log's way out: each event is written in one piece, and only its last line feed is meant.
+/// A log writer that escapes each event and keeps only its last line feed.
 #[derive(Debug)]
 pub(crate) struct Printable<W>(pub(crate) W);
 
@@ -58,7 +58,7 @@ impl<W: Write> Write for Printable<W> {
         let text = String::from_utf8_lossy(bytes);
         let (line, end) = text.strip_suffix('\n').map_or((&*text, ""), |line| (line, "\n"));
         match printable(line) {
-            // One call, as it came: others may write to the same terminal.
+            // Unchanged text is written in one call: others may write to the same terminal.
             Cow::Borrowed(_) => self.0.write_all(text.as_bytes()),
             Cow::Owned(line) => self.0.write_all(format!("{line}{end}").as_bytes()),
         }

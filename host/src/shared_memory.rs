@@ -1,24 +1,27 @@
-//! Memory that one process writes and others of the same machine and user read: tensors without a socket's copies.
+//! Shared memory between processes of one machine and user: one process writes tensors, others read them,
+//! without a socket's copies.
 //!
-//! A [`Memory`] is a file without a name that lives as long as someone has it open, so nothing is left behind however a
-//! process ends. It is used by [`Lease`]s of a few places, each for one tensor; a place is free again when every clone
-//! of its lease is gone. A [`View`] is what a reader opens. Bytes are copied in and out by the kernel: a peer that
-//! changes the file while it is read gives other bytes or an error, never a fault. What the bytes mean, and whether they
-//! are right, is the reader's business.
+//! A [`Memory`] is a file without a name. It lives as long as a process has it open, so nothing is left
+//! behind. It has a few slots, each for one tensor. A [`Lease`] holds a slot, which is free again when every
+//! clone of the lease is dropped. A reader opens the memory as a [`View`]. The kernel copies the bytes in and
+//! out: a peer that changes the file during a read causes other bytes or an error, never a fault. The reader
+//! checks whether the bytes are right.
 //!
-//! A peer may be hostile, and have fewer rights than the reader. It decides what its descriptor is, and can exchange that
-//! between any two looks. So a view is opened like this:
+//! A peer may be hostile, and may have fewer rights than the reader. It chooses what its descriptor refers
+//! to, and can replace that between any two system calls. So a view is opened in these steps:
 //!
-//! 1. The process is the one that the system names as the connection's other end. A peer that says where to look could
-//!    send the reader into another process.
-//! 2. The descriptor is taken by `O_PATH`, which neither waits nor touches what is there: a pipe, a device, a file of
-//!    another user.
-//! 3. What was taken is proven, by the reader's own descriptor, which no peer can exchange: it lies where the reader's own
-//!    memory would, among no file system's files; it is regular, this user's, without a link; and its name has the token
-//!    of the offer, which was drawn at random, so it is the memory that was meant.
-//! 4. Only then it is opened for reading, by way of the own descriptor, and must be sealed as a [`Memory`] is.
+//! 1. The process is the one that the system names as the connection's other end. A peer that named it could
+//!    direct the reader to another process.
+//! 2. The descriptor is opened with `O_PATH`, which neither waits nor touches the file behind it, be it a
+//!    pipe, a device or another user's file.
+//! 3. The file is verified by the reader's own descriptor, which no peer can replace. It must lie on the same
+//!    device as the reader's own memory, where no file system has files. It must be regular, owned by this
+//!    user, and without a link. Its name must hold the offer's token, a random number, so it is the memory
+//!    that was offered.
+//! 4. Only then it is opened for reading, through the reader's own descriptor. It must be sealed as a
+//!    [`Memory`] is.
 //!
-//! What fails is not opened, and the bytes go on the stream: so do those of a peer in another process namespace, whose
+//! If a step fails, the bytes travel on the stream. So they do for a peer in another process namespace, whose
 //! process has no number here.
 
 #[cfg(target_os = "linux")]
@@ -34,50 +37,50 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-/// Tensors that lie in one memory at once: one that is read while the next is written.
-const PLACES: u64 = 2;
-/// By this a reader knows that a file is one of these.
+/// Slots of a memory: one tensor is read while the next is written.
+const SLOTS: u64 = 2;
+/// Name of every memory's file, by which a reader recognises it.
 const NAME: &str = "lockstep-tensors";
-/// What can't be done to one any more. No file of a file system can have this seal.
+/// Seals of a memory. No file of a file system can have this one.
 #[cfg(target_os = "linux")]
 const SEALS: SealFlags = SealFlags::SHRINK;
 
-/// How another process finds a memory of a process that it knows.
+/// How a process finds a memory of another process that it knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Address {
-    /// Its descriptor there.
+    /// The descriptor in the other process.
     pub descriptor: u32,
-    /// Part of its name, and of no other memory's.
+    /// Random number in the memory's name, which no other memory has.
     pub token: u64,
 }
 
-/// Memory that this process writes.
+/// Shared memory that this process writes.
 #[derive(Debug)]
 pub struct Memory {
     file: Arc<File>,
     token: u64,
-    /// Bytes of a place: those of the first tensor.
-    place_bytes: OnceLock<u64>,
-    /// Each is on loan while it has more than one owner.
-    places: Mutex<Vec<Arc<u64>>>,
+    /// Bytes of a slot: those of the first tensor.
+    slot_bytes: OnceLock<u64>,
+    /// One entry for each slot, leased while it has more than one owner.
+    slots: Mutex<Vec<Arc<u64>>>,
 }
 
-/// A place for one tensor, on loan.
+/// A leased slot for one tensor.
 #[derive(Clone, Debug)]
 pub struct Lease {
     file: Arc<File>,
-    place: Arc<u64>,
+    slot: Arc<u64>,
     bytes: u64,
 }
 
-/// Another process's memory, to be read.
+/// Another process's memory, opened for reading.
 #[derive(Debug)]
 pub struct View {
     file: File,
 }
 
 impl Memory {
-    /// An empty one; it takes pages as they are written.
+    /// Creates an empty memory; it takes pages as they are written.
     ///
     /// # Errors
     /// When the system has no such memory.
@@ -85,61 +88,61 @@ impl Memory {
     pub fn create() -> io::Result<Self> {
         let token = crate::random();
         let file = create_file(token)?;
-        let places = (0..PLACES).map(Arc::new).collect();
+        let slots = (0..SLOTS).map(Arc::new).collect();
         Ok(Self {
             file: Arc::new(File::from(file)),
             token,
-            place_bytes: OnceLock::new(),
-            places: Mutex::new(places),
+            slot_bytes: OnceLock::new(),
+            slots: Mutex::new(slots),
         })
     }
 
-    /// See the Linux version.
+    /// Fails: only Linux has such memory.
     ///
     /// # Errors
-    /// Always: this system has no such memory.
+    /// Always.
     #[cfg(not(target_os = "linux"))]
     pub fn create() -> io::Result<Self> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Where others find it.
+    /// The address under which other processes find the memory.
     #[must_use]
     pub fn address(&self) -> Address {
         Address { descriptor: self.file.as_raw_fd().unsigned_abs(), token: self.token }
     }
 
-    /// A free place for a tensor of `bytes` bytes; `None` when all are on loan, or for a tensor larger than the first.
+    /// A free slot for a tensor of `bytes` bytes. `None` if all are leased, or the tensor is larger than the
+    /// first one.
     #[must_use]
     pub fn lease(&self, bytes: u64) -> Option<Lease> {
-        let place_bytes = *self.place_bytes.get_or_init(|| bytes);
-        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        let free =
-            places.iter().find(|place| Arc::strong_count(place) == 1).filter(|_| bytes <= place_bytes)?;
-        Some(Lease { file: Arc::clone(&self.file), place: Arc::clone(free), bytes: place_bytes })
+        let slot_bytes = *self.slot_bytes.get_or_init(|| bytes);
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = slots.iter().find(|slot| Arc::strong_count(slot) == 1).filter(|_| bytes <= slot_bytes)?;
+        Some(Lease { file: Arc::clone(&self.file), slot: Arc::clone(free), bytes: slot_bytes })
     }
 }
 
 impl Lease {
-    /// Writes at offset `at` of this place; returns the offset in the whole memory.
+    /// Writes at offset `at` of this slot. Returns the offset in the whole memory.
     ///
     /// # Errors
-    /// When it does not fit or the system has no memory left.
+    /// When the bytes do not fit, or the system has no memory left.
     pub fn write(&self, at: u64, bytes: &[u8]) -> io::Result<u64> {
         if at + bytes.len() as u64 > self.bytes {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        let offset = *self.place * self.bytes + at;
+        let offset = *self.slot * self.bytes + at;
         self.file.write_all_at(bytes, offset)?;
         Ok(offset)
     }
 }
 
 impl View {
-    /// Opens a memory of `process`. To be read only.
+    /// Opens a memory of `process` for reading.
     ///
     /// # Errors
-    /// When there is none at that address, or it can't be proven to be one.
+    /// When there is none at that address, or it can't be verified.
     #[cfg(target_os = "linux")]
     pub fn open(process: NonZeroU32, address: Address) -> io::Result<Self> {
         let path = format!("/proc/{process}/fd/{}", address.descriptor);
@@ -156,19 +159,19 @@ impl View {
         Ok(Self { file })
     }
 
-    /// See the Linux version.
+    /// Fails: only Linux has such memory.
     ///
     /// # Errors
-    /// Always: this system has no such memory.
+    /// Always.
     #[cfg(not(target_os = "linux"))]
     pub fn open(_process: NonZeroU32, _address: Address) -> io::Result<Self> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Fills `bytes` with what lies from offset `at` on.
+    /// Fills `bytes` from offset `at` of the memory.
     ///
     /// # Errors
-    /// When nothing was written there.
+    /// When nothing was written at that offset.
     pub fn read(&self, at: u64, bytes: &mut [u8]) -> io::Result<()> {
         self.file.read_exact_at(bytes, at)
     }
@@ -182,27 +185,27 @@ fn create_file(token: u64) -> io::Result<OwnedFd> {
     Ok(file)
 }
 
-/// Where the link of a descriptor of such a memory points.
+/// The target of a descriptor's link in `/proc` for such a memory.
 #[cfg(target_os = "linux")]
 fn link(token: u64) -> String {
     format!("/memfd:{NAME}-{token:016x} (deleted)")
 }
 
-/// Whether this is a file in memory, of this user and without a name that others could open.
+/// Whether the file is in memory, belongs to this user, and has no name that others could open.
 #[cfg(target_os = "linux")]
 fn is_memory(file: &OwnedFd) -> io::Result<bool> {
-    let own = look_at(&create_file(0)?)?;
-    let look = look_at(file)?;
-    let place = |look: &Statx| (look.stx_dev_major, look.stx_dev_minor);
-    Ok(place(&look) == place(&own)
+    let own = metadata_of(&create_file(0)?)?;
+    let look = metadata_of(file)?;
+    let device = |look: &Statx| (look.stx_dev_major, look.stx_dev_minor);
+    Ok(device(&look) == device(&own)
         && FileType::from_raw_mode(look.stx_mode.into()) == FileType::RegularFile
         && look.stx_uid == own.stx_uid
         && look.stx_nlink == 0)
 }
 
-/// What is known of a file without asking who keeps it: that may be a program of the peer's, which need not answer.
+/// The file's metadata, without asking a file system that may be a program of the peer and need not answer.
 #[cfg(target_os = "linux")]
-fn look_at(file: impl AsFd) -> io::Result<Statx> {
+fn metadata_of(file: impl AsFd) -> io::Result<Statx> {
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
     Ok(rustix::fs::statx(file, "", flags, StatxFlags::BASIC_STATS)?)
 }

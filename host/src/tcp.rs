@@ -1,26 +1,28 @@
-//! A trainer's TCP connections: no packet waits for another, and none between processes of one machine is held back.
+//! Options of a trainer's TCP connections: no delay, and Reno as congestion control within a machine.
 //!
-//! Messages of a few hundred kilobytes alternate with silence. Under BBR, which some systems choose for all connections,
-//! one in seventy of them stopped for 70 to 180 ms on loopback, where a step took 35; under Reno one in a thousand did.
-//! Within a machine there is nothing to congest, and Reno waits for nothing but lost packets: so there it is asked for.
+//! Messages of a few hundred kilobytes alternate with silence. Under BBR, which some systems use for all
+//! connections, one in seventy messages stopped for 70 to 180 ms on loopback, where a step took 35 ms. Under
+//! Reno one in a thousand did. Within a machine there is no congestion, and Reno waits for nothing but lost
+//! packets.
 
 use std::io;
 use tokio::net::TcpStream;
 
-/// Every Linux has it, and lets every user choose it.
+/// Congestion control within a machine. Every Linux has it, and lets every user choose it.
 const WITHIN_A_MACHINE: &str = "reno";
 
 /// Connects to `address`, `HOST:PORT`, and prepares the connection.
 ///
 /// # Errors
-/// When nobody can be reached there, or the name is unknown.
+/// When the address can't be reached, or the name is unknown.
 pub async fn connect(address: &str) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     prepare(&stream);
     Ok(stream)
 }
 
-/// Prepares an open connection. What the system refuses is left as it is: slower, and as right.
+/// Sets the options of an open connection. What the system refuses is left as it is, which is slower but
+/// correct.
 pub fn prepare(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
     let is_within_machine = matches!(
@@ -31,13 +33,13 @@ pub fn prepare(stream: &TcpStream) {
     }
 }
 
-/// Chooses who decides how fast a connection sends.
+/// Sets a connection's congestion control.
 #[cfg(target_os = "linux")]
 fn choose(stream: &TcpStream, congestion_control: &str) -> io::Result<()> {
     Ok(rustix::net::sockopt::set_tcp_congestion(stream, congestion_control)?)
 }
 
-/// Elsewhere the system decides.
+/// Does nothing: congestion control is chosen on Linux only.
 #[cfg(not(target_os = "linux"))]
 fn choose(_stream: &TcpStream, _congestion_control: &str) -> io::Result<()> {
     Ok(())

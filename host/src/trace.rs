@@ -1,12 +1,12 @@
-//! Where the time of a step goes: spans of both programs in one file, for Perfetto (ui.perfetto.dev) or chrome://tracing.
+//! Traces: spans of both programs in one file, for Perfetto (ui.perfetto.dev) or chrome://tracing.
 //!
-//! The file is a JSON array of "complete" events, one a line. Its closing bracket is missing, as the format allows:
-//! several processes append to it. What is worth a span is the callers' business. Off, which is the default, a span
-//! costs one look at a flag. On, it costs a lock and a line of text; a thread of its own writes the lines every second.
-//! A disk that is full or slow costs events, never the run.
+//! The file is a JSON array of "complete" events, one a line. Its closing bracket is missing, which the
+//! format allows, because several processes append to the file. Without a trace, which is the default, a span
+//! costs the test of a flag. With a trace, it costs a lock and a line of text. A separate thread writes the
+//! lines every second. A full or slow disk costs events, but never stops the run.
 //!
-//! Times are microseconds since 1970, from a wall clock that is read once and a steady one from then on: the processes
-//! of one machine agree unless its clock is set between their starts.
+//! Times are microseconds since 1970. The wall clock is read once, and a monotonic clock from then on. So the
+//! processes of one machine agree, unless the wall clock is set between their starts.
 
 mod line;
 
@@ -19,29 +19,30 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-/// Between two writes.
+/// Interval between two writes to the file.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
-/// Lines that wait to be written, at most: later ones are dropped while a disk does not keep up.
+/// Most bytes of lines that wait to be written. While a disk does not keep up, further lines are dropped.
 const PENDING_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// At both clocks, to find what one shows when the other does.
+/// Number of attempts to read both clocks at the same moment.
 const CLOCK_LOOKS: usize = 16;
 
 static TRACE: OnceLock<Trace> = OnceLock::new();
 
-/// Whether a file is begun or joined.
+/// Whether a trace file is begun or joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begin {
-    /// What was in it goes, where it is a regular file.
+    /// A regular file is truncated.
     Anew,
-    /// Lines are added to those of other processes; a file that is not there is made.
+    /// Lines are appended to those of other processes; a missing file is created.
     Join,
 }
 
-/// Starts to trace this process into `path`; `process` is its name there. A second call does nothing.
+/// Starts to trace this process to `path`, under the name `process`. A second call does nothing.
 ///
 /// # Errors
-/// When the file can't be opened, such as a FIFO that nobody reads, or there is no thread. What fails later is a warning and the end of the trace.
+/// When the file can't be opened, such as a FIFO without a reader, or the thread can't be started. A later
+/// failure is a warning and ends the trace.
 pub fn start(path: &Path, process: &str, begin: Begin) -> Result<(), FileError> {
     let trace = Trace::open(path, process, begin)?;
     if TRACE.set(trace).is_ok() {
@@ -50,49 +51,49 @@ pub fn start(path: &Path, process: &str, begin: Begin) -> Result<(), FileError> 
     Ok(())
 }
 
-/// Writes what is left. Spans that end later are lost.
+/// Writes the remaining lines. Spans that end later are lost.
 pub fn finish() {
     if let Some(trace) = TRACE.get() {
         trace.close();
     }
 }
 
-/// A span of this thread: it ends when it is dropped, on this thread.
+/// A span of this thread, which ends when it is dropped on this thread.
 #[must_use]
 pub fn span(name: &'static str) -> Span {
     begin(name, None)
 }
 
-/// What `work` returns; its time is a span.
+/// Runs `work` within a span and returns its result.
 pub fn within<T>(name: &'static str, work: impl FnOnce() -> T) -> T {
     let _span = span(name);
     work()
 }
 
-/// `iterator`, with a span of that name around each step of it.
+/// `iterator` with a span around each of its steps.
 pub fn each<I: Iterator>(name: &'static str, mut iterator: I) -> impl Iterator<Item = I::Item> {
     std::iter::from_fn(move || within(name, || iterator.next()))
 }
 
-/// A row of its own for what is no thread's: spans of tasks that wait, which may overlap with those of other tasks.
+/// A separate row for spans of tasks that wait; these may overlap with those of other tasks.
 #[derive(Clone, Copy, Debug)]
 pub struct Track(Option<u32>);
 
 impl Track {
-    /// A new row of that name.
+    /// A new row with this name.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self(active().map(|trace| trace.row(name)))
     }
 
-    /// A span on this row. It may end on any thread.
+    /// A span in this row. It may end on any thread.
     #[must_use]
     pub fn span(self, name: &'static str) -> Span {
         begin(name, self.0)
     }
 }
 
-/// A piece of time, recorded when it is dropped.
+/// A time span, recorded when it is dropped.
 #[derive(Debug)]
 pub struct Span(Option<Open>);
 
@@ -121,13 +122,13 @@ fn active() -> Option<&'static Trace> {
     TRACE.get().filter(|trace| trace.on.load(Ordering::Relaxed))
 }
 
-/// A file and the lines that wait for it.
+/// A trace file and the lines that wait to be written.
 #[derive(Debug)]
 struct Trace {
     path: String,
     process: u32,
     origin: Instant,
-    /// Of the origin, since 1970.
+    /// Microseconds from 1970 to the origin.
     origin_us: u64,
     rows: AtomicU32,
     on: AtomicBool,
@@ -143,7 +144,7 @@ struct Pending {
 }
 
 thread_local! {
-    /// This thread's row; 0 where it has none yet.
+    /// This thread's row; 0 if it has none yet.
     static ROW: Cell<u32> = const { Cell::new(0) };
 }
 
@@ -171,12 +172,12 @@ impl Trace {
         };
         let bracket = if is_new { line::BEGIN } else { "" };
         trace.push(&format!("{bracket}{}", line::process_name(trace.process, process)));
-        // The bracket must be there before another process joins.
+        // The bracket must be written before another process joins.
         trace.write();
         Ok(trace)
     }
 
-    /// A new row's number.
+    /// The number of a new row.
     fn row(&self, name: &str) -> u32 {
         let row = self.rows.fetch_add(1, Ordering::Relaxed);
         self.push(&line::thread_name(self.process, row, name));
@@ -210,7 +211,7 @@ impl Trace {
         }
     }
 
-    /// Hands all waiting lines to the system in one piece: other processes' lines stay whole.
+    /// Writes all waiting lines in one call, so that other processes' lines stay intact.
     fn write(&self) {
         let mut file = lock(&self.file);
         let lines = std::mem::take(&mut lock(&self.pending).lines);
@@ -222,7 +223,7 @@ impl Trace {
         }
     }
 
-    /// Until it is closed or fails.
+    /// Writes lines until the trace is closed or fails.
     fn keep_writing(&self) {
         while self.on.load(Ordering::Relaxed) {
             let pending = lock(&self.pending);
@@ -242,7 +243,8 @@ impl Trace {
     }
 }
 
-/// Both clocks at one moment: of several looks the quickest, lest the system puts us to sleep between the two.
+/// Both clocks at the same moment: the quickest of several attempts, in case the thread is suspended between
+/// two reads.
 fn clocks() -> (Instant, u64) {
     let look = |_| {
         let origin = Instant::now();

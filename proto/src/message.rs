@@ -42,7 +42,7 @@ pub struct Hello {
     pub instance: Instance,
     /// Leaves that it computes at once.
     pub threads: u32,
-    /// What its canned gradients came to.
+    /// What its self-test came to.
     pub numerics: NumericsDigest,
 }
 

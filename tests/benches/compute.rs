@@ -1,10 +1,11 @@
-//! What one worker thread computes when it has nobody to talk to: gradients of leaves, over and over.
+//! The arithmetic of one worker thread alone: gradients of leaves, over and over.
 //!
-//! `cargo bench --workspace --bench compute` prints samples a second as JSON. It is the worker's own arithmetic, on its
-//! allocator, without threads, messages or parameters that change. `tests/compare/compare --parts share` starts two of
-//! these at once, one on each core, and sets a cluster's speed against their sum: hence `--begin-at`, which makes them
-//! measure in the same seconds, and `--checkpoint`, because the speed depends on the parameters (a closed ReLU costs
-//! nothing). Images are the embedded digits, or MNIST's if `MNIST_DIR` names its folder.
+//! `cargo bench --workspace --bench compute` prints samples per second as JSON. It is the worker's own
+//! arithmetic, on its allocator, without threads, messages or changing parameters. `tests/compare/compare
+//! --parts share` starts two of these, one on each core, and compares a cluster's speed with their sum.
+//! `--begin-at` makes them measure in the same seconds. `--checkpoint` is there because the speed depends on
+//! the parameters: a closed ReLU costs nothing. Images are the embedded digits, or MNIST's if `MNIST_DIR`
+//! names its folder.
 
 #![allow(clippy::print_stdout, reason = "a benchmark's result")]
 
@@ -25,35 +26,35 @@ use worker::engine::network::Network;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Leaves that are computed in turn: enough for the images to be a fair sample.
+/// Number of leaves that are computed in turn: enough for a fair sample of the images.
 const LEAVES: usize = 128;
-/// Before the time runs, where no moment is given.
+/// Warm-up before the measurement, if no time is given for its beginning.
 const WARM_UP_SECONDS: f64 = 0.5;
-/// Of the parameters and of the order of the images: the coordinator's default.
+/// Seed of the parameters and of the order of images: the coordinator's default.
 const SEED: u64 = 1;
 
 /// Computes gradients of the CNN and nothing else.
 #[derive(Debug, Parser)]
 struct Flags {
-    /// Samples of a leaf
+    /// Number of samples in a leaf
     #[arg(long, default_value_t = 32)]
     micro_batch: u32,
-    /// A checkpoint of an Adam run whose parameters to use [default: a run's first ones]
+    /// Checkpoint of an Adam run with the parameters to use [default: a run's initial ones]
     #[arg(long)]
     checkpoint: Option<PathBuf>,
-    /// Which share of the images is this process's
+    /// Index of this process's share of the images
     #[arg(long, default_value_t = 0)]
     rank: usize,
-    /// How many shares there are
+    /// Number of shares
     #[arg(long, default_value_t = 1)]
     world: usize,
-    /// Seconds since 1970 at which to begin to measure [default: when all is ready]
+    /// Seconds since 1970 at which the measurement begins [default: when everything is ready]
     #[arg(long)]
     begin_at: Option<f64>,
-    /// Seconds to measure
+    /// Duration of the measurement in seconds
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
-    /// Cargo gives it to every benchmark
+    /// Set by cargo for every benchmark
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -77,7 +78,9 @@ fn main() -> anyhow::Result<()> {
     while unix_seconds()? < begin_at {
         compute()?;
     }
-    let (begin, limit, mut samples) = (Instant::now(), Duration::from_secs_f64(flags.seconds), 0);
+    let begin = Instant::now();
+    let limit = Duration::from_secs_f64(flags.seconds);
+    let mut samples = 0;
     while begin.elapsed() < limit {
         samples += compute()?;
     }

@@ -1,9 +1,9 @@
-//! What a step costs besides the gradients: parameters down, gradients up, adding, an SGD update.
+//! The cost of a step besides the gradients: parameters down, gradients up, addition, an SGD update.
 //!
-//! A real coordinator and 2 or 4 worker processes that answer at once ([`tests::instant`]), connected like those of
-//! `--local`, for three sizes of model. Prints the median time of a step, and the bytes of tensors that it moved. With
-//! `EXCHANGE_JSON=FILE` each row is also appended there as a line of JSON. `cargo bench --workspace --bench exchange
-//! -- 93322` runs one size.
+//! A real coordinator and 2 or 4 worker processes that answer at once ([`tests::instant`]), connected like
+//! those of `--local`, for three sizes of model. It prints the median time of a step, and the bytes of
+//! tensors that it moved. With `EXCHANGE_JSON=FILE` each row is also appended to the file as a line of JSON.
+//! `cargo bench --workspace --bench exchange -- 93322` runs one size.
 
 #![allow(clippy::print_stdout, reason = "a benchmark's result")]
 
@@ -22,13 +22,13 @@ use tokio::sync::watch;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Flags of a model with about that many parameters, and how many steps to measure.
+/// Flags and approximate parameters of each model, and the number of steps to measure.
 const MODELS: [(u64, &[&str], u32); 3] = [
     (93_322, &["--model", "cnn"], 400),
     (1_048_615, &["--model", "mlp", "--hidden", "1319"], 100),
     (25_001_862, &["--model", "mlp", "--hidden", "4618,4618"], 12),
 ];
-/// Steps that do not count: buffers and windows grow.
+/// Steps that are not measured, in which buffers and windows grow.
 const WARM_UP: usize = 3;
 
 fn main() -> anyhow::Result<()> {
@@ -66,7 +66,8 @@ fn report(elements: u64, workers: u32, ms: f64) -> anyhow::Result<()> {
 fn measure(model: &[&str], steps: u32, workers: u32) -> anyhow::Result<f64> {
     let data = SmallData::of(steps * workers + 1, 1);
     let checkpoints = tempfile::tempdir()?;
-    let (folder, count) = (checkpoints.path().to_string_lossy().into_owned(), workers.to_string());
+    let folder = checkpoints.path().to_string_lossy().into_owned();
+    let count = workers.to_string();
     let place = ["coordinator", "--workers", &count, "--checkpoint-dir", &folder];
     let steps = ["--val-split", "1", "--epochs", "1", "--micro-batch", "1", "--batch-size", &count];
     let sgd = ["--optimizer", "sgd", "--momentum", "0", "--lr", "1e-6", "--checkpoint-every", "0"];
@@ -98,7 +99,7 @@ fn start(address: &str, index: u32) -> std::io::Result<Child> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()
 }
 
-/// In a process of its own: prints the milliseconds of each step.
+/// Measures in a separate process, which prints the milliseconds of each step.
 fn work(address: &str, name: &str) -> anyhow::Result<()> {
     let mut arrivals = Vec::new();
     let see = |seen| match seen {
@@ -112,7 +113,7 @@ fn work(address: &str, name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// As the programs have it.
+/// The allocator of the programs.
 fn runtime(threads: usize) -> std::io::Result<Runtime> {
     Builder::new_multi_thread().worker_threads(threads).enable_all().build()
 }

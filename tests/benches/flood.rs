@@ -1,11 +1,12 @@
-//! What floods leave of a run: steps a second undisturbed, under a flood of a listener that accepts and closes, and under the
-//! same flood of the coordinator.
+//! The effect of floods on a run: steps per second without a flood, with a flood of a bare listener that
+//! accepts and closes, and with the same flood of the coordinator.
 //!
-//! `cargo build --release && cargo bench --workspace --bench flood`. The programs train the CNN (93,322 parameters) on the
-//! embedded digits with one worker of one thread, one leaf of 16 images a step. Four threads of this process flood, each
-//! over a connection that it makes anew whenever it is closed. Attacker and run share the cores, so the bare listener
-//! shows what is left when nothing is done for the attacker; the three are measured in one run, in turn, several times.
-//! The last kinds introduce themselves and become spares: the bare listener closes them like all others.
+//! `cargo build --release && cargo bench --workspace --bench flood`. The programs train the CNN (93,322
+//! parameters) on the embedded digits with one worker of one thread, one leaf of 16 images a step. Four
+//! threads of this process flood, each over a connection that is opened again whenever it is closed. Attacker
+//! and run share the cores. So the bare listener shows what is left when nothing is done for the attacker.
+//! The three cases are measured in one run, in turn, several times. The last kinds send a hello and become
+//! spares; the bare listener closes them like all others.
 
 #![allow(clippy::print_stdout, reason = "a benchmark's result")]
 
@@ -19,16 +20,16 @@ use tests::flood::{Flood, Kind, WITHOUT_HELLO};
 use tests::process::Process;
 use tests::told::any_joined;
 
-/// Connections that flood at once.
+/// Number of flooding connections.
 const CONNECTIONS: usize = 4;
-/// Each of the three, each time.
+/// Time of each measurement.
 const MEASURED: Duration = Duration::from_secs(3);
-/// For a flood to begin or to be over.
+/// Pause for a flood to begin or to end.
 const SETTLE: Duration = Duration::from_millis(500);
-/// How often.
+/// Number of measurements of each case.
 const TIMES: usize = 3;
 
-/// Seconds of the run, undisturbed, with a bare listener flooded, with the coordinator flooded.
+/// Seconds of the run without a flood, with a flooded listener, and with the coordinator flooded.
 type Phases = [Range<f64>; 3];
 
 fn main() -> anyhow::Result<()> {
@@ -74,7 +75,7 @@ fn bare() -> anyhow::Result<String> {
     Ok(address)
 }
 
-/// When each step was done, in seconds of training: all that this run does, so of the run, too.
+/// The time of each step in seconds of training.
 fn steps_at(metrics: &Path) -> anyhow::Result<Vec<f64>> {
     let text = std::fs::read_to_string(metrics)?;
     let records = text.lines().map(serde_json::from_str::<serde_json::Value>);

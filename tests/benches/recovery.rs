@@ -1,18 +1,19 @@
-//! What failures cost: a worker's death, and a coordinator's.
+//! The cost of failures: of a worker's death, and of a coordinator's.
 //!
-//! `cargo build --release && cargo bench --workspace --bench recovery`. The programs train the CNN (93,322 parameters)
-//! with two workers of one thread; each computes one leaf of 64 images in a step, or of as many as `-- --leaf N` says.
-//! Images are the embedded digits, or MNIST's if `MNIST_DIR` names its folder.
+//! `cargo build --release && cargo bench --workspace --bench recovery`. The programs train the CNN (93,322
+//! parameters) with two workers of one thread; each computes one leaf of 64 images in a step, or of as many
+//! as `-- --leaf N` says. Images are the embedded digits, or MNIST's if `MNIST_DIR` names its folder.
 //!
-//! **A worker** is killed at a moment drawn for it. Its death costs what the step in which it held a leaf took longer
-//! than the steps before it (their median). The other worker has a leaf of its own and then computes the lost one,
-//! whether it was lost early or late; the leaf's time beside it is the median of that worker's, from a trace of this run.
-//! Steps vary without a death too: as many of them, a few before each death, are measured in the same way. A killed
-//! process keeps its connection until the system has taken back its memory: "noticed" is the time until the
-//! coordinator's log has it, to 2 ms.
+//! **A worker** is killed at a random moment. The cost of its death is the time by which the step in which it
+//! held a leaf is longer than the median of the steps before it. The other worker has its own leaf and then
+//! computes the lost one, whether that was lost early or late. The leaf's time beside it is the median of
+//! that worker's, from a trace of this run. Steps vary without a death too: as many of them, a few before
+//! each death, are measured in the same way. A killed process keeps its connection until the system has taken
+//! back its memory. "Noticed" is the time until the coordinator's log has the death, to 2 ms.
 //!
-//! **The coordinator** is killed and started again at once; measured is the time from starting the program until a worker
-//! has got the parameters of the second step: data read, checkpoint loaded, workers back by themselves, one step done.
+//! **The coordinator** is killed and started again at once. The measured time is from starting the program
+//! until a worker has the parameters of the second step: data read, checkpoint loaded, workers connected
+//! again, one step done.
 
 #![allow(clippy::print_stdout, reason = "a benchmark's result")]
 
@@ -27,28 +28,29 @@ use tests::process::Process;
 use tests::proxy::{Proxy, Way};
 use tests::told::{drop_of, dropped, joined};
 
-/// Workers that are killed.
+/// Number of workers that are killed.
 const DEATHS: u32 = 60;
-/// Coordinators that are killed.
+/// Number of coordinators that are killed.
 const RESTARTS: u32 = 30;
-/// For a new worker to be one like the other, and for some steps with both, where a leaf has at most 64 images.
+/// Time for a new worker to reach its speed and for some steps with both workers, for leaves of at most 64
+/// images.
 const SETTLE: Duration = Duration::from_millis(600);
-/// Steps before a death that it is compared with.
+/// Number of steps before a death with which it is compared.
 const BEFORE: u64 = 15;
-/// So many steps before a death is one without: far from the death before, too.
+/// Number of steps before a death at which a step without one is measured, far from the death before, too.
 const UNDISTURBED: u64 = 5;
-/// On the wire: so much goes down to each worker in a step, and a little more.
+/// Bytes of the parameters, which each worker receives in a step, besides a little more.
 const PARAMETERS_BYTES: u64 = 373_288;
-/// For a run to be itself again.
+/// Timeout for a run to recover.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Kills workers and coordinators, and prints what each death costs.
 #[derive(Debug, Parser)]
 struct Flags {
-    /// Images of a leaf; a step has two leaves
+    /// Number of images in a leaf; a step has two leaves
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1024))]
     leaf: u32,
-    /// Cargo gives it to every benchmark
+    /// Set by cargo for every benchmark
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -69,17 +71,19 @@ fn main() -> anyhow::Result<()> {
 fn report(what: &str, mut figures: Vec<f64>) {
     figures.sort_unstable_by(f64::total_cmp);
     let at = |share: f64| figures[((figures.len() - 1) as f64 * share).round() as usize];
-    let (median, ninth, most) = (at(0.5), at(0.9), at(1.0));
+    let median = at(0.5);
+    let ninth = at(0.9);
+    let most = at(1.0);
     println!("{what:<30} median {median:6.2}, 90 % {ninth:6.2}, most {most:6.2}, of {}", figures.len());
 }
 
-/// In milliseconds.
+/// Times of deaths, in milliseconds.
 struct Deaths {
-    /// Of the worker that lives.
+    /// Leaf times of the worker that lives.
     leaf_ms: f64,
     noticed: Vec<f64>,
     costs: Vec<f64>,
-    /// What as many steps without a death took longer than those before them.
+    /// Excess times of as many steps without a death.
     undisturbed: Vec<f64>,
 }
 
@@ -102,7 +106,7 @@ fn deaths(leaf: u32) -> anyhow::Result<Deaths> {
         let killed = Instant::now();
         departures.push(drop_of(run.wait_for_event("drops the dead one", dropped(&name))).1);
         noticed.push(killed.elapsed().as_secs_f64() * 1e3);
-        // The next one is not to start while this one's leaf is computed again.
+        // The next death must not come while this one's leaf is computed again.
         sleep(SETTLE);
     }
     run.signal(SIGTERM);
@@ -111,25 +115,25 @@ fn deaths(leaf: u32) -> anyhow::Result<Deaths> {
     steady.signal(SIGTERM);
     steady.wait_for_end();
     let times = step_times(&folder.path().join("metrics.jsonl"))?;
-    // One that held nothing died between two steps: that costs nothing.
+    // A worker that held nothing died between two steps, which costs nothing.
     let held = departures.iter().filter(|departure| !departure.pieces.is_empty());
     let steps: Vec<u64> = held.map(|departure| departure.step.0).collect();
     let costs = steps.iter().map(|&step| cost(step, &times)).collect::<anyhow::Result<_>>()?;
-    // The first one may have too few steps before it.
+    // There may be too few steps before the first death.
     let undisturbed = steps.iter().filter_map(|step| Some(step.checked_sub(UNDISTURBED + BEFORE)? + BEFORE));
     let undisturbed = undisturbed.map(|step| cost(step, &times));
     let undisturbed = undisturbed.collect::<anyhow::Result<_>>()?;
     Ok(Deaths { leaf_ms: median(leaf_times(&trace)?), noticed, costs, undisturbed })
 }
 
-/// How much longer a step took than those before it.
+/// Excess time of a step over the steps before it.
 fn cost(step: u64, times: &BTreeMap<u64, f64>) -> anyhow::Result<f64> {
     let took = times.get(&step).ok_or_else(|| anyhow::anyhow!("no step {step} in the metrics"))?;
     let before = times.range(step.saturating_sub(BEFORE)..step).map(|(_, &ms)| ms).collect();
     Ok(took - median(before))
 }
 
-/// Milliseconds of each leaf that a worker computed.
+/// Milliseconds of each leaf of a worker.
 fn leaf_times(trace: &Path) -> anyhow::Result<Vec<f64>> {
     let text = std::fs::read_to_string(trace)?;
     let spans = text.lines().filter(|line| line.contains(r#""name":"compute""#));
@@ -144,7 +148,8 @@ fn leaf_times(trace: &Path) -> anyhow::Result<Vec<f64>> {
 
 /// Milliseconds of each step.
 fn step_times(metrics: &Path) -> anyhow::Result<BTreeMap<u64, f64>> {
-    let (mut times, mut before) = (BTreeMap::new(), 0.0);
+    let mut times = BTreeMap::new();
+    let mut before = 0.0;
     for line in std::fs::read_to_string(metrics)?.lines() {
         let record: serde_json::Value = serde_json::from_str(line)?;
         if let (Some("step"), Some(step), Some(seconds)) =
@@ -180,7 +185,8 @@ fn restarts(leaf: u32) -> anyhow::Result<Vec<f64>> {
         steps_since(down(), 40)?;
         run.signal(SIGKILL);
         run.wait_for_end();
-        let (before, began) = (down(), Instant::now());
+        let before = down();
+        let began = Instant::now();
         run = coordinator(&address, folder.path(), "20", leaf).0;
         steps_since(before, 2)?;
         times.push(began.elapsed().as_secs_f64());
@@ -192,7 +198,7 @@ fn coordinator(bind: &str, folder: &Path, checkpoint_every: &str, leaf: u32) -> 
     let folder = folder.to_str().expect("a folder for temporary files with a readable name");
     let dataset = if std::env::var_os("MNIST_DIR").is_some() { "mnist" } else { "digits" };
     let [leaf, batch] = [leaf, 2 * leaf].map(|images| images.to_string());
-    // No validation: all rounds are steps.
+    // Without validation, so that all rounds are steps.
     let place = ["--dataset", dataset, "--val-split", "0", "--checkpoint-dir", folder];
     let place = [&place[..], &["--checkpoint-every", checkpoint_every]].concat();
     let steps =

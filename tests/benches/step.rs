@@ -1,8 +1,10 @@
-//! A whole step in one process: coordinator and workers of one thread, real gradients of the CNN, over gRPC on loopback.
+//! A whole step in one process: coordinator and workers of one thread, real gradients of the CNN, over gRPC
+//! on loopback.
 //!
-//! `cargo bench --workspace --bench step`. Prints the median time of a step (the defaults: batch 128, leaves of 32,
-//! Adam), as the coordinator records it, after a warm-up. What processes of their own change, `tests/compare/compare
-//! --parts training` and `share` measure. Images are the embedded digits, or MNIST's if `MNIST_DIR` names its folder.
+//! `cargo bench --workspace --bench step`. It prints the median time of a step after a warm-up, as the
+//! coordinator records it, with the defaults (batch 128, leaves of 32, Adam). `tests/compare/compare --parts
+//! training` and `share` measure separate processes. Images are the embedded digits, or MNIST's if
+//! `MNIST_DIR` names its folder.
 
 #![allow(clippy::print_stdout, reason = "a benchmark's result")]
 
@@ -11,9 +13,9 @@ use anyhow::Context;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Steps that do not count.
+/// Number of steps that are not measured.
 const WARM_UP: usize = 20;
-/// Samples of a step.
+/// Number of samples in a step.
 const BATCH: f64 = 128.0;
 
 fn main() -> anyhow::Result<()> {

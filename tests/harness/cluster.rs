@@ -1,6 +1,6 @@
-//! A whole cluster in this process: the coordinator's and the workers' real code over gRPC on loopback.
+//! A whole cluster in this process: the real code of coordinator and workers, over gRPC on loopback.
 //!
-//! What it leaves out is what a process adds: flags from a command line, signals, exit codes.
+//! It leaves out what a process adds: flags from a command line, signals, exit codes.
 
 use clap::Parser;
 use common::ids::Instance;
@@ -10,13 +10,13 @@ use coordinator::run::{Prepared, Summary, prepare};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// For a whole run; many times what one takes.
+/// Timeout of a whole run: many times what one takes.
 const RUN_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Trains with the coordinator's flags `flags` and one worker for each entry of `threads`; returns the summary.
+/// Trains with the coordinator's `flags` and one worker for each entry of `threads`. Returns the summary.
 ///
 /// # Panics
-/// When the run fails, a worker does not end with it, or all is not over in time.
+/// When the run fails, or not everything has ended in time.
 #[must_use]
 pub fn train(flags: &[&str], threads: &[u32]) -> Summary {
     train_prepared(flags, threads, |_| {})

@@ -1,7 +1,7 @@
-//! Connections that do harm without computing: floods of HTTP/2 frames and of heartbeats, crowds, and a member that never
-//! reads. Plain sockets and hand-made frames, for what no honest library would send.
+//! Connections that only do harm: floods of HTTP/2 frames and of heartbeats, many connections, and a member
+//! that never reads. They use plain sockets and hand-made frames, because no HTTP/2 library would send them.
 //!
-//! Bounded: so many threads, and so long. A connection that is closed is made anew at once.
+//! Their threads and their time are bounded. A connection that is closed is opened again at once.
 
 use crate::scripted;
 use prost::Message;
@@ -14,26 +14,26 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Threads of one flood.
+/// Most threads of one flood.
 pub const CONNECTIONS_MAX: usize = 64;
-/// A flood that nobody ends is over after this.
+/// Time after which a flood ends by itself.
 const LIFETIME: Duration = Duration::from_secs(1800);
-/// Connections of a crowd that a thread keeps open.
+/// Connections that each thread of a crowd keeps open.
 pub const KEPT_MAX: usize = 32;
-/// Bytes that are written at once.
+/// Bytes of one write.
 const WRITE_BYTES: usize = 16 << 10;
-/// After a write for which there was no room.
+/// Pause after a write that would block.
 const NO_ROOM: Duration = Duration::from_micros(200);
-/// After a connection that could not be made.
+/// Pause after a connection that could not be opened.
 const NO_CONNECTION: Duration = Duration::from_millis(20);
-/// Between two heartbeats of one that does not flood.
+/// Interval of the heartbeats of a connection that does not flood.
 const BEAT: Duration = Duration::from_millis(200);
-/// What a connection begins with.
+/// The bytes that begin every HTTP/2 connection of a client.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Hyper's PING has always these bytes, so it can be answered unread.
+/// Payload of Hyper's PING, which is always the same, so that it can be answered unread.
 const PING_OF_HYPER: [u8; 8] = [0x3b, 0x7c, 0xdb, 0x7a, 0x0b, 0x87, 0x16, 0xb4];
 
-/// What a flood is made of.
+/// What a flood consists of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Requests, without a hello.
@@ -46,22 +46,23 @@ pub enum Kind {
     Priority,
     /// Pings, without a hello.
     Ping,
-    /// Pings after a hello, so by a member or a spare.
+    /// Pings after a hello, by a member or a spare.
     PingAfterHello,
-    /// Heartbeats after a hello, as many as go.
+    /// Heartbeats after a hello, as fast as possible.
     Heartbeats,
-    /// A hello of other arithmetic, which is refused; the connection stays open, and every thread opens more, up to
-    /// [`KEPT_MAX`].
+    /// A hello of another arithmetic, which is refused. The connection stays open, and every thread opens
+    /// more, up to [`KEPT_MAX`].
     HiddenCrowd,
-    /// A hello, and a heartbeat now and then; nothing is ever read, and HTTP/2's windows are as large as can be.
+    /// A hello, and a heartbeat now and then. Nothing is ever read, and HTTP/2's windows have their maximum
+    /// size.
     NeverReads,
 }
 
-/// The kinds that say no hello.
+/// The kinds that send no hello.
 pub const WITHOUT_HELLO: [Kind; 5] =
     [Kind::Headers, Kind::WindowUpdate, Kind::Settings, Kind::Priority, Kind::Ping];
 
-/// A flood in progress; it ends when dropped.
+/// A running flood, which ends when dropped.
 #[derive(Debug)]
 pub struct Flood {
     shared: Arc<Shared>,
@@ -79,22 +80,22 @@ struct Shared {
     bytes: AtomicU64,
 }
 
-/// What a flood came to.
+/// Totals of a flood.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sent {
-    /// Connections that were made.
+    /// Connections that were opened.
     pub opened: u64,
-    /// How many of them the other side has closed.
+    /// Connections that the other side has closed.
     pub closed: u64,
-    /// Bytes that the system has taken.
+    /// Bytes that the system has taken to send.
     pub bytes: u64,
 }
 
 impl Flood {
-    /// Begins, with one thread for each of the connections.
+    /// Starts a flood, with one thread for each of the connections.
     ///
     /// # Panics
-    /// When that are more than [`CONNECTIONS_MAX`], or the system gives no threads.
+    /// When `connections` is above [`CONNECTIONS_MAX`], or a thread can't be started.
     #[must_use]
     pub fn start(kind: Kind, address: &str, connections: usize) -> Self {
         assert!(connections <= CONNECTIONS_MAX, "{connections} threads are too many");
@@ -115,7 +116,7 @@ impl Flood {
         Self { shared, threads }
     }
 
-    /// What it has come to so far.
+    /// The totals so far.
     #[must_use]
     pub fn sent(&self) -> Sent {
         let Shared { opened, closed, bytes, .. } = &*self.shared;
@@ -123,7 +124,7 @@ impl Flood {
         Sent { opened, closed, bytes }
     }
 
-    /// Stops; returns what it came to.
+    /// Stops the flood. Returns its totals.
     #[must_use]
     pub fn end(self) -> Sent {
         self.shared.ended.store(true, Ordering::SeqCst);
@@ -148,7 +149,7 @@ impl Shared {
     }
 
     fn run(&self, index: usize) {
-        // Only those of a crowd.
+        // More than one only for a crowd.
         let mut kept = Vec::new();
         for number in 0.. {
             if !self.goes_on() {
@@ -173,7 +174,7 @@ impl Shared {
         }
     }
 
-    /// Says what the kind has to say on one connection, until it is over.
+    /// Sends the flood's bytes on one connection until it ends.
     ///
     /// # Errors
     /// When the other side has closed it.
@@ -183,7 +184,7 @@ impl Shared {
             self.write(stream, &[request(1), data(&hello(self.kind, name))].concat())?;
         }
         match self.kind {
-            // It is refused; what comes back is read by nobody.
+            // The hello is refused; the answer is not read.
             Kind::HiddenCrowd => Ok(()),
             Kind::NeverReads => {
                 while self.goes_on() {
@@ -211,7 +212,7 @@ impl Shared {
         }
     }
 
-    /// Waits until a frame with a message comes: the coordinator has said what this connection is.
+    /// Waits for a frame with a message, by which the coordinator has answered the hello.
     ///
     /// # Errors
     /// When the other side closes it instead.
@@ -239,7 +240,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Writes all of it, and forgets what comes meanwhile, but for one that never reads.
+    /// Writes all bytes and discards what arrives meanwhile, unless the flood never reads.
     fn write(&self, stream: &mut TcpStream, mut bytes: &[u8]) -> std::io::Result<()> {
         let mut answers = [0; 64 << 10];
         while !bytes.is_empty() && self.goes_on() {
@@ -263,7 +264,7 @@ impl Shared {
     }
 }
 
-/// What every connection begins with: for one that never reads, all windows as large as they can be.
+/// First bytes of a connection; for a flood that never reads, with windows of maximum size.
 fn beginning(kind: Kind) -> Vec<u8> {
     const WINDOW_MAX: u32 = (1 << 31) - 1;
     const WINDOW_FIRST: u32 = 65_535;
@@ -278,7 +279,7 @@ fn beginning(kind: Kind) -> Vec<u8> {
     [PREFACE, &settings, &window].concat()
 }
 
-/// One frame, or one message in a frame, of those that a flood consists of.
+/// One frame, or one message in a frame, of which the flood consists.
 fn unit(kind: Kind, stream: u32) -> Vec<u8> {
     match kind {
         Kind::Headers => frame(1, 4 | 1, stream, &[0x83, 0x84, 0x86]),
@@ -299,14 +300,14 @@ fn heartbeat() -> Vec<u8> {
     encoded(WorkerMessage::Heartbeat)
 }
 
-/// Of a crowd each is well-formed, and one that will be refused: of another machine's arithmetic.
+/// A valid hello; for a crowd one that is refused, because its arithmetic differs.
 fn hello(kind: Kind, name: &str) -> Vec<u8> {
     let mut hello = scripted::hello(name);
     hello.numerics.0 ^= u64::from(kind == Kind::HiddenCrowd);
     encoded(WorkerMessage::Hello(hello))
 }
 
-/// As gRPC frames a message.
+/// A message in gRPC's framing.
 fn encoded(message: WorkerMessage) -> Vec<u8> {
     let mut wire = outbound::from_worker(message, |_, _| None);
     let bytes = wire.next().expect("a message").encode_to_vec();
@@ -333,7 +334,7 @@ fn request(stream: u32) -> Vec<u8> {
     frame(1, 4, stream, &fields.concat())
 }
 
-/// An HTTP/2 frame.
+/// One HTTP/2 frame.
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = (payload.len() as u32).to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()

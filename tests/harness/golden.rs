@@ -1,4 +1,4 @@
-//! The run that process tests disturb, and the digests that every disturbed one must end with.
+//! The run that process tests disturb, and the digests with which every disturbed run must end.
 
 use crate::process::{Outcome, Process, checkpoints};
 use crate::proxy::{Link, Proxy};
@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// A run of small steps, long enough to be disturbed.
+/// Flags of a run of small steps, long enough to be disturbed.
 const NUMBERS: [&str; 16] = [
     "--model",
     "mlp",
@@ -28,13 +28,14 @@ const NUMBERS: [&str; 16] = [
     "--keep",
     "2",
 ];
-/// Its last step.
+/// The number of steps of that run.
 pub const STEPS: u64 = 288;
 
-/// A link that makes a step take 50 ms at least: on the busiest machine a fault comes before the run is over.
+/// A link with which a step takes at least 50 ms, so that even on a busy machine a fault comes before the run
+/// is over.
 pub const SLOW: Link = Link { delay: Duration::from_millis(25), rate: None, fate: None };
 
-/// The digests of an undisturbed run with one worker: of the model and of the optimizer, in hex.
+/// Hexadecimal digests of the model and the optimizer after an undisturbed run with one worker.
 ///
 /// # Panics
 /// When that run fails.
@@ -49,7 +50,7 @@ pub fn golden() -> &'static [String; 2] {
     })
 }
 
-/// What a run reads and writes; gone when dropped.
+/// Data and checkpoint folder of a run, removed when dropped.
 #[derive(Debug)]
 pub struct Bench {
     data: SmallData,
@@ -57,7 +58,7 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// Data, and an empty folder for checkpoints.
+    /// A data set, and an empty folder for checkpoints.
     ///
     /// # Panics
     /// When the temporary folders can't be written.
@@ -67,7 +68,7 @@ impl Bench {
         Self { data: SmallData::write(), checkpoints: tempfile::tempdir().expect("a folder") }
     }
 
-    /// A coordinator's flags for this run, and more.
+    /// The coordinator's flags for this run, and `more`.
     ///
     /// # Panics
     /// When the folder for temporary files has a name that is not UTF-8.
@@ -78,7 +79,7 @@ impl Bench {
         [&own, &NUMBERS[..], more].concat()
     }
 
-    /// Where its checkpoints are.
+    /// The folder of the checkpoints.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.checkpoints.path()
@@ -96,7 +97,7 @@ impl Bench {
         Process::coordinator(address, &self.flags(more))
     }
 
-    /// A coordinator whose workers come through a [`SLOW`] link.
+    /// A coordinator whose workers connect through a [`SLOW`] link.
     #[must_use]
     pub fn slowed(&self, more: &[&str]) -> (Process, Proxy) {
         let (run, address) = self.coordinator(more);
@@ -111,10 +112,10 @@ impl Bench {
         self.coordinator(&["--workers", workers, "--local", "--threads", "1"]).0
     }
 
-    /// Stops a run of so many workers once it has a checkpoint of step `at` or later; returns how it ended.
+    /// Stops a run of `workers` once it has a checkpoint of step `at` or later. Returns its outcome.
     ///
     /// # Panics
-    /// When it does not end well, or was over already.
+    /// When the run fails, or was complete before.
     pub fn stopped(&self, workers: u32, at: u64, signal: Signal) -> Outcome {
         let (mut run, proxy) = self.slowed(&["--workers", &workers.to_string()]);
         let names = (0..workers).map(|index| format!("worker-{index}"));
@@ -128,14 +129,14 @@ impl Bench {
         outcome
     }
 
-    /// The step of the newest checkpoint, 0 if there is none.
+    /// Step of the newest checkpoint; 0 if there is none.
     #[must_use]
     pub fn newest(&self) -> u64 {
         checkpoints(self.folder()).last().copied().unwrap_or(0)
     }
 }
 
-/// The run ended well, with the golden digests.
+/// Asserts that the run succeeded with the golden digests.
 ///
 /// # Panics
 /// When it did not.

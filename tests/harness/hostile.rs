@@ -1,8 +1,8 @@
-//! Doors through which bytes come in from peers, files and flags, each as one function of any bytes at all.
+//! Entry points for bytes from peers, files and flags, each as one function of any bytes.
 //!
-//! Every one returns whether the bytes were taken for good; what it promises is that it comes back: no panic, no hang, no
-//! allocation beyond what the format allows. [`seeds`] holds good bytes for each. The property tests and the fuzz targets
-//! (which include this file) are two ways of finding bytes to try.
+//! Each returns whether the bytes were accepted. Its promise is that it returns at all: no panic, no hang, no
+//! allocation beyond what the format allows. [`seeds`] has valid bytes for each. The property tests and the
+//! fuzz targets, which include this file, are two ways of finding bytes to try.
 
 use common::checkpoint::{Checkpoint, Manifest, Position};
 use common::data::digits::{PIXELS, SPEC};
@@ -29,11 +29,11 @@ use proto::values::{Buffers, Values};
 use std::ffi::OsString;
 use std::sync::Arc;
 
-/// A door.
-pub type Door = fn(&[u8]) -> bool;
+/// A function that parses bytes and returns whether they are accepted.
+pub type EntryPoint = fn(&[u8]) -> bool;
 
-/// All of them, by name.
-pub const DOORS: [(&str, Door); 7] = [
+/// All entry points, by name.
+pub const ENTRY_POINTS: [(&str, EntryPoint); 7] = [
     ("worker_wire", worker_wire),
     ("coordinator_wire", coordinator_wire),
     ("idx", idx),
@@ -43,7 +43,7 @@ pub const DOORS: [(&str, Door); 7] = [
     ("architecture", architecture),
 ];
 
-/// The smallest model there is.
+/// The smallest possible model.
 fn setup() -> Setup {
     let model = Architecture::parse(SPEC, "mlp(1)").expect("a network that fits the digits");
     Setup { id: SetupId(0), model, precision: Precision::F32 }
@@ -53,7 +53,7 @@ fn layout() -> Layout {
     setup().model.layout().clone()
 }
 
-/// What a worker sends: messages with their lengths before them.
+/// A worker's messages, each after its length.
 #[must_use]
 pub fn worker_wire(mut bytes: &[u8]) -> bool {
     let setups = Setups::default();
@@ -68,7 +68,7 @@ pub fn worker_wire(mut bytes: &[u8]) -> bool {
     true
 }
 
-/// What a coordinator sends, likewise.
+/// A coordinator's messages, each after its length.
 #[must_use]
 pub fn coordinator_wire(mut bytes: &[u8]) -> bool {
     let mut decoder = CoordinatorDecoder::default();
@@ -82,14 +82,14 @@ pub fn coordinator_wire(mut bytes: &[u8]) -> bool {
     true
 }
 
-/// Images and labels in IDX, cut where the first four bytes say.
+/// Images and labels in IDX; the first four bytes are the length of the images.
 #[must_use]
 pub fn idx(bytes: &[u8]) -> bool {
     let [images, labels] = cut(bytes);
     idx::parse(images.to_vec(), labels.to_vec(), SPEC.classes()).is_ok()
 }
 
-/// A folder of four files, plain or in gzip, where the four are two twice.
+/// A folder of four files, plain or in gzip, of which two pairs are equal.
 #[must_use]
 pub fn dataset(bytes: &[u8]) -> bool {
     let Ok(folder) = tempfile::tempdir() else { return false };
@@ -104,7 +104,7 @@ pub fn dataset(bytes: &[u8]) -> bool {
     dataset::load(&choice, None, &Console::silent()).is_ok()
 }
 
-/// A manifest, and one file for both tensors' files.
+/// A manifest, and one file for both tensor files.
 #[must_use]
 pub fn checkpoint(bytes: &[u8]) -> bool {
     let [manifest, tensors] = cut(bytes);
@@ -113,7 +113,7 @@ pub fn checkpoint(bytes: &[u8]) -> bool {
     verified.is_ok_and(|verified| verified.decode(&layout(), &[""]).is_ok())
 }
 
-/// A file of flags.
+/// A TOML file of flags.
 #[must_use]
 pub fn config(bytes: &[u8]) -> bool {
     let Ok(file) = tempfile::NamedTempFile::new() else { return false };
@@ -125,14 +125,14 @@ pub fn config(bytes: &[u8]) -> bool {
     flags.is_ok_and(|flags| flags.options().is_ok())
 }
 
-/// The text of a network, and fields of a configuration that holds it.
+/// The text of a network.
 #[must_use]
 pub fn architecture(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else { return false };
     Architecture::parse(SPEC, text).is_ok()
 }
 
-/// Two parts: the first four bytes tell how long the first is.
+/// Cuts bytes into two parts; the first four bytes are the length of the first part.
 fn cut(bytes: &[u8]) -> [&[u8]; 2] {
     let Some((length, rest)) = bytes.split_first_chunk() else { return [bytes, &[]] };
     let length = (u32::from_le_bytes(*length) as usize).min(rest.len());
@@ -140,18 +140,18 @@ fn cut(bytes: &[u8]) -> [&[u8]; 2] {
     [first, second]
 }
 
-/// Two parts as [`cut`] finds them.
+/// Joins two parts for [`cut`].
 fn joined(first: &[u8], second: &[u8]) -> Vec<u8> {
     [&(first.len() as u32).to_le_bytes(), first, second].concat()
 }
 
-/// Good bytes for the door of that name.
+/// Valid bytes for the entry point of this name.
 ///
 /// # Panics
-/// When there is no such door.
+/// When there is no such entry point.
 #[must_use]
-pub fn seeds(door: &str) -> Vec<Vec<u8>> {
-    match door {
+pub fn seeds(entry_point: &str) -> Vec<Vec<u8>> {
+    match entry_point {
         "worker_wire" => vec![worker_seed()],
         "coordinator_wire" => vec![coordinator_seed()],
         "idx" | "dataset" => {
@@ -166,7 +166,7 @@ pub fn seeds(door: &str) -> Vec<Vec<u8>> {
             b"conv(2,3) relu maxpool(2) gelu layernorm flatten dense(3) relu dense".to_vec(),
             b"mlp(5,6)".to_vec(),
         ],
-        other => panic!("there is no door {other}"),
+        other => panic!("there is no entry point {other}"),
     }
 }
 
@@ -243,7 +243,8 @@ fn checkpoint_seed() -> Vec<u8> {
     };
     let config = [("seed".to_owned(), "1".to_owned())].into();
     let numerics = Some(NumericsDigest(3));
-    let (params, slots) = (values().to_vec(), vec![(String::new(), values().to_vec())]);
+    let params = values().to_vec();
+    let slots = vec![(String::new(), values().to_vec())];
     let [(_, model), _, (_, manifest)] =
         Checkpoint { position, config, numerics, params, slots }.encode(&layout());
     joined(&manifest, &model)

@@ -1,7 +1,8 @@
-//! A worker that computes nothing: it answers every piece at once, so what is left of a step is the exchange.
+//! A worker that computes nothing: it answers every piece at once, so that only the exchange is left of a
+//! step.
 //!
-//! It receives, decodes, encodes and sends with the real worker's client. In place of a gradient it sends back the
-//! parameters that it was sent, or zeros where it gets a second piece in the same step.
+//! It receives, decodes, encodes and sends with the real worker's client. Instead of a gradient it returns
+//! the parameters that it received, or zeros for a second piece in the same step.
 
 use common::ids::{Incarnation, Instance, ParamsId};
 use common::reduce::precision::Precision;
@@ -13,10 +14,10 @@ use tokio::sync::mpsc;
 use worker::client::Connection;
 use worker::driver::Input;
 
-/// Messages between the client and this worker.
+/// Most messages between the client and this worker.
 const INBOX: usize = 16;
 
-/// What such a worker sees.
+/// Progress of such a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
     /// All parameters of this number have arrived.
@@ -25,10 +26,10 @@ pub enum Seen {
     Answered,
 }
 
-/// Works until the coordinator ends the stream; tells `see` of everything as it happens.
+/// Works until the coordinator ends the stream. Calls `see` for everything that happens.
 ///
 /// # Errors
-/// How the stream ended, if not with the end of the run.
+/// How the stream ended, unless the run is complete.
 pub async fn work(address: &str, name: &str, mut see: impl FnMut(Seen)) -> Result<(), String> {
     let (sender, mut inbox) = mpsc::channel(INBOX);
     let hello = WorkerMessage::Hello(Hello {
@@ -39,7 +40,8 @@ pub async fn work(address: &str, name: &str, mut see: impl FnMut(Seen)) -> Resul
     });
     let connection = Connection::open(0, address, hello, sender);
     let mut incarnation = Incarnation::default();
-    let (mut elements, mut parameters) = (0, Values::default());
+    let mut elements = 0;
+    let mut parameters = Values::default();
     loop {
         let message = match inbox.recv().await {
             Some(Input::Message { message: Some(message), .. }) => *message,
@@ -51,7 +53,8 @@ pub async fn work(address: &str, name: &str, mut see: impl FnMut(Seen)) -> Resul
             CoordinatorMessage::Welcome(welcome) => incarnation = welcome.incarnation,
             CoordinatorMessage::Parameters { id, values, .. } => {
                 see(Seen::Parameters(id));
-                (elements, parameters) = (values.len(), values);
+                elements = values.len();
+                parameters = values;
             }
             CoordinatorMessage::Piece(piece) => {
                 let answer = answer(incarnation, &piece, elements, &mut parameters);
@@ -75,7 +78,7 @@ fn answer(incarnation: Incarnation, piece: &Piece, elements: usize, parameters: 
     let samples = piece.leaves.iter().map(|leaf| leaf.len() as u64).sum();
     let body = match piece.task {
         Task::Train => {
-            // A second piece of the same step: what was received has been sent back already.
+            // A second piece of the same step: the received parameters have been returned already.
             let missing = elements - parameters.len();
             let zeros = || vec![0.0; missing].into();
             AnswerBody::Gradient(if missing == 0 { std::mem::take(parameters) } else { zeros() })

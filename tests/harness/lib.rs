@@ -1,16 +1,21 @@
-//! The tests that need more than one crate, and the harnesses they share.
+//! The harnesses of the tests that need more than one crate.
 //!
-//! Three layers, each nearer to what a person runs and slower than the one before: [`sim`] runs the two
-//! protocol machines against each other on a virtual clock, with faults drawn from a seed; [`cluster`] runs a
-//! coordinator and workers in this process, over gRPC on loopback; [`process`] starts the programs, [`proxy`]
-//! is a bad network between them, [`threads`] stops some of a program's threads, [`golden`] is the run that
-//! is disturbed, and [`visited`] one that others come to. [`scripted`] is a worker that says what it should
-//! not, [`manual`] one that sends single messages, [`instant`] one that computes nothing, to measure all the
-//! rest. [`hostile`] has the doors for bytes from outside, [`flood`] connections that only do harm. [`told`]
-//! reads what coordinators tell. [`small_data`] is what the last two layers train on when the data does not
-//! matter. The tests themselves are in `it/`, one file per promise; `README.md` says which fault is met by
-//! which test.
+//! There are three layers, each closer to real use and slower than the one before:
+//!
+//! 1. [`sim`] runs the two protocol machines against each other on a virtual clock, with faults drawn from a
+//!    seed.
+//! 2. [`cluster`] runs a coordinator and workers in this process, over gRPC on loopback.
+//! 3. [`process`] starts the programs. [`proxy`] is a faulty network between them, and [`threads`] stops some
+//!    of a program's threads. [`golden`] is the run that is disturbed, [`attacked_run`] one that other
+//!    connections disturb.
+//!
+//! Workers for tests: [`scripted`] computes correctly and sends wrong messages, [`manual`] sends single
+//! messages, and [`instant`] computes nothing, to measure everything else. [`flood`] has connections that
+//! only do harm. [`hostile`] has the entry points for bytes from outside. [`small_data`] is the data set
+//! where the data does not matter. [`told`] reads what coordinators tell. The tests are in `it/`, one file per promise; `README.md` says which fault
+//! is covered by which test.
 
+pub mod attacked_run;
 pub mod cluster;
 pub mod flood;
 pub mod golden;
@@ -25,4 +30,3 @@ pub mod sim;
 pub mod small_data;
 pub mod threads;
 pub mod told;
-pub mod visited;

@@ -1,4 +1,4 @@
-//! A worker that computes nothing and sends what it is told to, message by message: for what the real client can't send.
+//! A worker that computes nothing and sends single messages by hand, for what the real client cannot send.
 
 use proto::inbound::CoordinatorDecoder;
 use proto::message::{CoordinatorMessage, WorkerMessage};
@@ -11,9 +11,9 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
-/// Messages that wait to be sent.
+/// Most messages that wait to be sent.
 const OUTBOX: usize = 16;
-/// For any one message to come.
+/// Timeout for any one message.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A stream to a coordinator.
@@ -25,10 +25,10 @@ pub struct Manual {
 }
 
 impl Manual {
-    /// Connects, and says hello under that name.
+    /// Connects, and sends a hello with this name.
     ///
     /// # Panics
-    /// When nobody listens there.
+    /// When nobody listens on the address.
     #[must_use]
     pub fn join(address: &str, name: &str) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
@@ -47,23 +47,24 @@ impl Manual {
     /// Sends a message as it is.
     ///
     /// # Panics
-    /// When the stream is over.
+    /// When the stream has ended.
     pub fn send(&self, message: from_worker::Message) {
         self.outbox.try_send(FromWorker { message: Some(message) }).expect("a stream that is read");
     }
 
-    /// Sends a heartbeat; nothing once the stream is over.
+    /// Sends a heartbeat, unless the stream has ended.
     pub fn beat(&self) {
         let _ = self.outbox.try_send(to_wire(WorkerMessage::Heartbeat).remove(0));
     }
 
-    /// The next message for which `pick` has something; it beats for each that comes.
+    /// The next message for which `pick` returns a value. Each message that arrives is followed by a
+    /// heartbeat.
     ///
     /// # Errors
     /// Why the stream ended.
     ///
     /// # Panics
-    /// When nothing comes for long, or what comes can't be.
+    /// When nothing arrives in time, or something invalid does.
     pub fn wait_for<T>(
         &mut self,
         mut pick: impl FnMut(CoordinatorMessage) -> Option<T>,

@@ -1,4 +1,4 @@
-//! A process of the same machine that dials a local coordinator's Unix socket by its own means, and says what it likes.
+//! A client of the same machine that dials a local coordinator's Unix socket and sends any message.
 
 use hyper_util::rt::TokioIo;
 use proto::wire::cluster_client::ClusterClient;
@@ -10,12 +10,12 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Endpoint;
 
-/// For anything that a neighbour waits for.
+/// Timeout of everything that is waited for.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Messages on their way to the coordinator.
+/// Most messages that wait to be sent.
 const OUTBOX: usize = 16;
 
-/// The name of the Unix socket that the process listens on, if it does.
+/// Name of the Unix socket on which the process listens, if it does.
 #[must_use]
 pub fn socket_of(process: u32) -> Option<String> {
     let sockets = std::fs::read_to_string("/proc/net/unix").ok()?;
@@ -24,31 +24,31 @@ pub fn socket_of(process: u32) -> Option<String> {
     paths.find(|path| path.starts_with(&beginning)).map(|path| path[1..].to_owned())
 }
 
-/// Does something as another user, if this process may become one: only root may.
+/// Acts as another user, if this process may: only root may.
 ///
 /// # Panics
-/// When what is done does.
+/// When `act` panics.
 pub fn as_user<T: Send>(user: u32, act: impl FnOnce() -> T + Send) -> Option<T> {
     let become_user = || {
         let same = None::<rustix::thread::Uid>;
-        // Of this thread alone, which ends with it.
+        // It changes the user of this thread alone, which ends afterwards.
         set_thread_res_uid(same, rustix::thread::Uid::from_raw(user), same).ok()?;
         Some(act())
     };
     std::thread::scope(|scope| scope.spawn(become_user).join().expect("no panic"))
 }
 
-/// A stream to a coordinator on which anything can be said.
+/// A stream to a coordinator on which any message can be sent.
 pub struct Neighbour {
     said: mpsc::Sender<FromWorker>,
     heard: Streaming<FromCoordinator>,
 }
 
 impl Neighbour {
-    /// Dials the socket of that name.
+    /// Dials the socket of this name.
     ///
     /// # Panics
-    /// When the coordinator does not take the stream.
+    /// When the coordinator does not accept the stream.
     pub async fn dial(name: &str) -> Self {
         let name = name.to_owned();
         let open = move |_| {
@@ -62,9 +62,9 @@ impl Neighbour {
         Self { said, heard: response.expect("a stream").into_inner() }
     }
 
-    /// Says something; whether it is heard is another question.
+    /// Sends a message, which may fail.
     pub async fn say(&self, message: FromWorker) {
-        // The stream may be over, which `hear` tells.
+        // If the stream has ended, `hear` returns it.
         let _ = self.said.send(message).await;
     }
 
@@ -78,10 +78,10 @@ impl Neighbour {
     }
 }
 
-/// Looks again and again until there is something.
+/// Polls `look` until it returns a value.
 ///
 /// # Panics
-/// When there is nothing for long.
+/// When it returns none in time.
 pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {

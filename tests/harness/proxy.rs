@@ -1,8 +1,8 @@
-//! A network that can be made bad while programs talk over it: a TCP proxy between workers and a coordinator.
+//! A faulty network: a TCP proxy between workers and a coordinator.
 //!
-//! Each direction has its own [`Link`], which holds for all connections, present and future, until it is set anew: a
-//! delay, a rate, and what happens after so many further bytes. The proxy changes no byte and decides nothing. All its
-//! tasks live in a runtime of its own and end when it is dropped.
+//! Each direction has its own [`Link`]: a delay, a rate, and what happens after a number of further bytes. It
+//! holds for all present and future connections until another one is set. The proxy changes no byte. All its
+//! tasks live in their own runtime, and end when it is dropped.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,59 +14,60 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
-/// Bytes that are read at once; a slow link passes them in one go.
+/// Most bytes of one read; a slow link passes them on together.
 const READ_BYTES: usize = 16 << 10;
-/// Reads on their way through a link: with [`READ_BYTES`] what it holds at most.
+/// Most reads in a link; together with [`READ_BYTES`] the bytes that it holds.
 const IN_FLIGHT: usize = 64;
-/// For the tasks to end when the proxy is dropped.
+/// Time for the tasks to end when the proxy is dropped.
 const END_GRACE: Duration = Duration::from_secs(2);
 
-/// Bytes, and when they may be passed on.
+/// Bytes, and the time at which they may be passed on.
 type InFlight = (Instant, Vec<u8>);
 
-/// A direction.
+/// A direction of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// From the one who connects.
+    /// From the side that connects.
     Up,
-    /// To the one who connects.
+    /// To the side that connects.
     Down,
 }
 
-/// What happens to a connection at a certain byte.
+/// What happens to a connection after a number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// Both sides see an orderly end.
     Close,
     /// Both sides see a reset.
     Reset,
-    /// Nothing moves until the link is set anew; nothing is lost either. A cable that is out for a while.
+    /// Nothing moves until another link is set, and nothing is lost. It stands for a cable that is pulled for
+    /// a while.
     Hold,
-    /// Further bytes are taken and forgotten. Nobody learns of it until the link is set anew: then the connection is
-    /// reset. A half-open connection.
+    /// Further bytes are discarded unnoticed, and the connection is reset once another link is set. It stands
+    /// for a half-open connection.
     Swallow,
 }
 
-/// How a direction behaves.
+/// Behaviour of a direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Link {
-    /// From reading a byte to passing it on.
+    /// Time from reading a byte to passing it on.
     pub delay: Duration,
-    /// Bytes a second; as fast as it goes if there is none.
+    /// Bytes per second; unlimited if `None`.
     pub rate: Option<u32>,
-    /// After so many bytes from the moment of setting, over all connections.
+    /// What happens after this number of further bytes, over all connections.
     pub fate: Option<(u64, Fate)>,
 }
 
 impl Link {
-    /// A link that meets this fate after so many further bytes.
+    /// A link with `fate` after `bytes` further bytes.
     #[must_use]
     pub fn after(bytes: u64, fate: Fate) -> Self {
         Self { fate: Some((bytes, fate)), ..Self::default() }
     }
 }
 
-/// The proxy.
+/// A running proxy.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
@@ -78,13 +79,13 @@ pub struct Proxy {
 struct Shared {
     upstream: String,
     ways: [Direction; 2],
-    /// Counts the calls of [`Proxy::break_all`]; connections end when it changes.
+    /// Number of calls of [`Proxy::break_all`]; connections end when it changes.
     broken: watch::Sender<(u64, Fate)>,
 }
 
 #[derive(Debug)]
 struct Direction {
-    /// The link, and how many bytes had arrived when it was set.
+    /// The link, and the bytes that had arrived when it was set.
     link: watch::Sender<(Link, u64)>,
     arrived: AtomicU64,
 }
@@ -99,7 +100,7 @@ impl Proxy {
     /// Listens on a free port of this machine for connections to `upstream`, which may come and go.
     ///
     /// # Panics
-    /// When the system gives no port or thread.
+    /// When no port or thread can be had.
     #[must_use]
     pub fn start(upstream: &str) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
@@ -120,25 +121,25 @@ impl Proxy {
         Self { address, shared, runtime: Some(runtime) }
     }
 
-    /// Where to connect instead of upstream.
+    /// The address to connect to instead of upstream.
     #[must_use]
     pub fn address(&self) -> String {
         self.address.to_string()
     }
 
-    /// From now on, for every connection.
+    /// Sets the link of one direction, for every connection.
     pub fn set(&self, way: Way, link: Link) {
         let direction = &self.shared.ways[way as usize];
         direction.link.send_replace((link, direction.arrived.load(Ordering::SeqCst)));
     }
 
-    /// The same in both directions.
+    /// Sets the links of both directions.
     pub fn set_both(&self, link: Link) {
         self.set(Way::Up, link);
         self.set(Way::Down, link);
     }
 
-    /// A good network again.
+    /// Removes all faults.
     pub fn heal(&self) {
         self.set_both(Link::default());
     }
@@ -148,16 +149,16 @@ impl Proxy {
         self.shared.broken.send_modify(|broken| *broken = (broken.0 + 1, fate));
     }
 
-    /// Bytes that have arrived for this direction, passed on or not.
+    /// Bytes that have arrived for this direction, whether passed on or not.
     #[must_use]
     pub fn arrived(&self, way: Way) -> u64 {
         self.shared.ways[way as usize].arrived.load(Ordering::SeqCst)
     }
 
-    /// Waits until a direction's fate has come: so many bytes have arrived since it was set.
+    /// Waits until a direction's fate has come.
     ///
     /// # Panics
-    /// When they don't come within `patience`.
+    /// When it does not come within `patience`.
     pub fn wait_for_fate(&self, way: Way, patience: Duration) {
         let deadline = Instant::now() + patience;
         loop {
@@ -182,10 +183,10 @@ impl Drop for Proxy {
     }
 }
 
-/// One connection, from both sides to its end.
+/// Serves one connection until it ends.
 async fn connection(mut client: TcpStream, shared: Arc<Shared>) {
     let mut broken = shared.broken.subscribe();
-    // Nobody there: the client sees its connection closed.
+    // If nobody listens upstream, the client sees its connection closed.
     let Ok(mut server) = host::tcp::connect(&shared.upstream).await else { return };
     host::tcp::prepare(&client);
     let [up, down] = &shared.ways;
@@ -199,20 +200,20 @@ async fn connection(mut client: TcpStream, shared: Arc<Shared>) {
         }
     };
     if fate == Fate::Reset {
-        // Closing then discards what is unsent and says so.
+        // Closing discards unsent bytes then, and resets the connection.
         let _ = (client.set_zero_linger(), server.set_zero_linger());
     }
 }
 
-/// Moves bytes until the connection's end; returns how it is to end.
+/// Moves bytes until the connection ends. Returns how it must be closed.
 async fn pump(from: ReadHalf<'_>, to: WriteHalf<'_>, direction: &Direction) -> Fate {
     let (sender, receiver) = mpsc::channel(IN_FLIGHT);
-    // The writer ends after the reader, once all is written, or when nobody takes what it writes.
+    // The writer ends after the reader once everything is written, or when the other side takes nothing more.
     let (fate, ()) = tokio::join!(take(from, direction, sender), give(to, direction, receiver));
     fate
 }
 
-/// Reads as much as the link's fate allows.
+/// Reads as many bytes as the link's fate allows.
 async fn take(mut from: ReadHalf<'_>, direction: &Direction, sender: mpsc::Sender<InFlight>) -> Fate {
     let mut links = direction.link.subscribe();
     let mut buffer = vec![0; READ_BYTES];
@@ -235,13 +236,13 @@ async fn take(mut from: ReadHalf<'_>, direction: &Direction, sender: mpsc::Sende
         let most =
             if swallowing { READ_BYTES } else { READ_BYTES.min(left.try_into().unwrap_or(READ_BYTES)) };
         let read = tokio::select! {
-            // What was said of the link before a byte was sent counts for that byte.
+            // A link that was set before a byte was sent holds for that byte.
             biased;
             _ = links.changed() => continue,
             read = from.read(&mut buffer[..most]) => read,
         };
         match read {
-            // The far side is not to learn of this end either.
+            // The far side must not notice this end either.
             Ok(0) | Err(_) if swallowing => {
                 let _ = links.changed().await;
                 return Fate::Reset;
@@ -259,7 +260,7 @@ async fn take(mut from: ReadHalf<'_>, direction: &Direction, sender: mpsc::Sende
     }
 }
 
-/// Passes on what was read, each piece when its time has come.
+/// Passes on what was read, each part at its time.
 async fn give(mut to: WriteHalf<'_>, direction: &Direction, mut receiver: mpsc::Receiver<InFlight>) {
     while let Some((due, bytes)) = receiver.recv().await {
         tokio::time::sleep_until(due.into()).await;

@@ -1,6 +1,6 @@
-//! A worker that computes rightly and says what a script makes of it: for what only a worker's own words can break.
+//! A worker that computes correctly and sends what a script makes of its answers.
 //!
-//! Client and compute threads are the real worker's.
+//! It uses the real worker's client and compute threads.
 
 use common::ids::{Incarnation, Instance};
 use proto::message::{Answer, CoordinatorMessage, Hello, Inspection, WorkerMessage};
@@ -12,28 +12,28 @@ use worker::client::Connection;
 use worker::driver::Input;
 use worker::pool::{Computed, Outcome, Parameters, Pool};
 
-/// For a stream to end.
+/// Timeout for a stream to end.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Messages between the client, the pool and this worker.
+/// Most messages between the client, the pool and this worker.
 const INBOX: usize = 16;
 
-/// The introduction of an honest worker of this machine, each time of a new process.
+/// The hello of an honest worker of this machine, each time of a new process.
 ///
 /// # Panics
-/// When this machine can't compute.
+/// When this machine's self-test fails.
 #[must_use]
 pub fn hello(name: &str) -> Hello {
     let numerics = worker::selftest::digest().expect("this machine computes");
     Hello { name: name.to_owned(), instance: Instance(host::random().max(1)), threads: 1, numerics }
 }
 
-/// Works until the stream ends; sends what `script` makes of each answer.
+/// Works until the stream ends. Sends what `script` returns for each answer.
 ///
 /// # Errors
-/// Why the stream ended, if not with the end of the run.
+/// How the stream ended, unless the run is complete.
 ///
 /// # Panics
-/// When the system gives no threads.
+/// When threads can't be started.
 pub fn work(
     address: &str,
     hello: Hello,
@@ -43,13 +43,13 @@ pub fn work(
     runtime.expect("a thread").block_on(async { Scripted::join(address, hello).work(script).await })
 }
 
-/// Says `hello` and then `more`, whatever the coordinator answers, and reads until the stream ends.
+/// Sends `hello` and then `more`, whatever the coordinator answers, and reads until the stream ends.
 ///
 /// # Errors
-/// The coordinator's last word, or how the stream ended if there was none.
+/// The coordinator's last message, or how the stream ended without one.
 ///
 /// # Panics
-/// When the system gives no runtime, or the stream does not end.
+/// When the runtime can't be started, or the stream does not end.
 pub fn say(address: &str, hello: Hello, more: Vec<WorkerMessage>) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {

@@ -1,22 +1,23 @@
 //! Both protocol machines against each other on a virtual clock, under faults drawn from a seed.
 //!
-//! [`simulate`] runs one seed: a coordinator and its workers train a toy model (see `trainer`) over a network that
-//! delays and breaks, while processes die, freeze, leave and join. Then faults end and the run must finish. The
-//! promises in `invariants` are checked at every event. A [`Sabotage`] plants a fault in the shells, to show that
-//! a promise would notice. Decides nothing about the rules themselves: those are `common::protocol`'s.
+//! [`simulate`] runs one seed. A coordinator and its workers train a toy model (see `trainer`) over a network
+//! with delays and faults, while processes die, freeze, leave and join. Then faults end, and the run must
+//! finish. The promises in `invariants` are checked at every event. A [`Sabotage`] plants a mistake in the
+//! simulated drivers, to show that a promise would notice it. The rules themselves are those of
+//! `common::protocol`.
 
 mod coordinator;
-mod course;
 mod event_queue;
 mod faults;
 mod invariants;
 mod message;
 mod network;
-mod peer;
 mod plan;
 mod run;
 mod sweep;
 mod trainer;
+mod training;
+mod worker;
 mod world;
 
 pub use self::invariants::Violation;
@@ -26,7 +27,7 @@ use self::plan::Plan;
 use self::run::Run;
 use std::collections::BTreeMap;
 
-/// A mistake planted in the simulated shells.
+/// A mistake planted in the simulated drivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sabotage {
     /// The coordinator adds answers as they come.
@@ -67,7 +68,8 @@ pub enum Sabotage {
     IgnoreTheLine,
     /// The coordinator believes the first worker that calls a leaf not finite.
     BelieveOne,
-    /// The coordinator believes two workers that call a leaf not finite, and stops for two that differ, whoever else is there.
+    /// The coordinator believes two workers that call a leaf not finite, and stops for two that differ,
+    /// whoever else is there.
     NoThirdOpinion,
     /// The coordinator lets a spare wait when a member has gone.
     ForgetSpares,
@@ -85,18 +87,18 @@ pub enum Sabotage {
     ForgetArithmetic,
 }
 
-/// What happened in one run or, added up, in many.
+/// Statistics of one run or, added up, of many.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// Runs.
+    /// Number of runs.
     pub runs: u64,
-    /// Events handled.
+    /// Number of handled events.
     pub events: u64,
-    /// Virtual time passed.
+    /// Virtual time in microseconds.
     pub virtual_us: u64,
-    /// How much of the time allowed after healing was used, in percent: the highest of all runs.
+    /// Highest share, in percent, of the time allowed after healing that any run used.
     pub slowest_percent: u64,
-    /// How often each kind of fault, and each reaction worth knowing of, really happened.
+    /// Number of times that each kind of fault, and each notable reaction, really happened.
     pub counts: BTreeMap<&'static str, u64>,
 }
 
@@ -116,10 +118,10 @@ impl Report {
     }
 }
 
-/// Runs one seed to its end.
+/// Runs one seed until the training is complete.
 ///
 /// # Errors
-/// The first promise that is broken.
+/// The first broken promise.
 pub fn simulate(seed: u64, sabotage: Option<Sabotage>) -> Result<Report, Violation> {
     Run::new(Plan::new(seed), sabotage).finish()
 }

@@ -1,18 +1,18 @@
-//! A folder of four IDX files with few images, so that a whole run takes a second.
+//! A folder of four IDX files with few images, with which a whole run takes a second.
 //!
-//! The images are the first ones of the embedded digits. Sizes are awkward on purpose: no batch size divides them.
+//! The images are the first ones of the embedded digits. No batch size divides their numbers, on purpose.
 
 use common::data::digits::{Half, SPEC, draw};
 use common::data::samples::Samples;
 use std::path::Path;
 use tempfile::TempDir;
 
-/// Images to train and validate on.
+/// Images for training and validation.
 pub const TRAIN: u32 = 643;
-/// Images to test on.
+/// Images for the test.
 pub const TEST: u32 = 101;
 
-/// The data set; its folder is removed when it is dropped.
+/// A small data set, whose folder is removed when it is dropped.
 #[derive(Debug)]
 pub struct SmallData(TempDir);
 
@@ -23,7 +23,7 @@ impl SmallData {
         Self::of(TRAIN, TEST)
     }
 
-    /// Draws and writes so many images to train on and to test on.
+    /// Draws and writes `train` and `test` images.
     ///
     /// # Panics
     /// When the temporary folder can't be written.
@@ -31,7 +31,8 @@ impl SmallData {
     pub fn of(train: u32, test: u32) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         for (name, half, count) in [("train", Half::Train, train), ("t10k", Half::Test, test)] {
-            let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+            let mut pixels = Vec::new();
+            let mut labels = Vec::new();
             for index in 0..count {
                 let (image, label) = draw(half, index);
                 pixels.extend(image);
@@ -46,7 +47,7 @@ impl SmallData {
         Self(folder)
     }
 
-    /// What `--dataset` takes.
+    /// The folder, as a value of `--dataset`.
     ///
     /// # Panics
     /// When the system's folder for temporary files has a name that is not UTF-8.

@@ -1,7 +1,8 @@
-//! Stops the compute threads of a running worker from outside; its network threads run on. So it beats and never answers.
+//! Stops the compute threads of a running worker from outside. Its network threads run on, so it sends
+//! heartbeats and never answers.
 //!
-//! `ptrace` knows threads by their ids, and obeys only the thread that took hold of them: each [`Stopped`] has a tracer
-//! thread of its own. Linux only.
+//! `ptrace` identifies threads by their ids and obeys only the thread that attached to them, so each
+//! [`Stopped`] has its own tracer thread. Linux only.
 
 use nix::errno::Errno;
 use nix::sys::ptrace;
@@ -13,24 +14,25 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// How the compute threads' names begin.
+/// Prefix of the compute threads' names.
 const COMPUTE: &str = "compute-";
-/// Between two looks for stopped threads that were killed: until they are looked for, their process can't end.
+/// Interval of the look for stopped threads that were killed: their process can't end before.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// Threads that stand still. Dropped, they run on.
+/// Stopped threads, which run on when this is dropped.
 #[derive(Debug)]
 pub struct Stopped {
-    /// Ends the tracer when it is dropped.
+    /// Ends the tracer when dropped.
     end: Option<SyncSender<()>>,
     tracer: Option<JoinHandle<()>>,
 }
 
 impl Stopped {
-    /// Stops every thread of the process `id` whose name begins with `compute-`; they stand still when this returns.
+    /// Stops every thread of process `id` whose name begins with `compute-`. All of them stand still when
+    /// this returns.
     ///
     /// # Errors
-    /// Why it can't be done: there is no such process or thread, or the system forbids `ptrace`, as some sandboxes do.
+    /// When there is no such process or thread, or the system forbids `ptrace`, as some sandboxes do.
     pub fn compute_threads(id: u32) -> Result<Self, String> {
         let (end, ended) = sync_channel(0);
         let (tell, told) = sync_channel(1);
@@ -53,16 +55,16 @@ impl Drop for Stopped {
     fn drop(&mut self) {
         drop(self.end.take());
         if let Some(tracer) = self.tracer.take() {
-            // A panic of the tracer has been printed, and has let go of the threads.
+            // A panic of the tracer has been printed, and has released the threads.
             let _ = tracer.join();
         }
     }
 }
 
-/// Stopped threads, each with the signal that it was about to take.
+/// Stopped threads, each with the signal that it was about to receive.
 type Held = BTreeMap<i32, Option<Signal>>;
 
-/// Takes hold of the compute threads. What is held when this fails is let go with the calling thread.
+/// Attaches to the compute threads. If it fails, those that are attached run on when the calling thread ends.
 fn hold(id: u32) -> Result<Held, String> {
     let mut held = Held::new();
     for thread in compute_threads(id)? {
@@ -70,7 +72,7 @@ fn hold(id: u32) -> Result<Held, String> {
         let tid = Pid::from_raw(thread);
         ptrace::seize(tid, ptrace::Options::empty()).map_err(refused)?;
         ptrace::interrupt(tid).map_err(refused)?;
-        // It stops at once: an interrupt waits for no system call.
+        // The thread stops at once, because an interrupt does not wait for a system call.
         match waitpid(tid, Some(WaitPidFlag::__WALL)).map_err(refused)? {
             WaitStatus::Stopped(_, signal) => held.insert(thread, Some(signal)),
             WaitStatus::PtraceEvent(..) => held.insert(thread, None),
@@ -95,7 +97,7 @@ fn compute_threads(id: u32) -> Result<Vec<i32>, String> {
     }
 }
 
-/// Keeps them until told, then lets them run on.
+/// Keeps the threads stopped until told, then lets them run on.
 fn stand_by(mut held: Held, ended: &Receiver<()>) {
     let is_dead = |thread: i32| {
         let look = WaitPidFlag::__WALL | WaitPidFlag::WNOHANG;
@@ -106,7 +108,7 @@ fn stand_by(mut held: Held, ended: &Receiver<()>) {
         held.retain(|&thread, _| !is_dead(thread));
     }
     for (thread, signal) in held {
-        // It may have been killed since.
+        // The thread may have been killed meanwhile.
         let _ = ptrace::detach(Pid::from_raw(thread), signal);
     }
 }

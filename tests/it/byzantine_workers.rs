@@ -4,19 +4,19 @@ use common::event::Event;
 use common::protocol::coordinator::QUARANTINE_AFTER;
 use common::reduce::tree::Node;
 use proto::message::{Answer, AnswerBody, Hello, WorkerMessage};
+use tests::attacked_run::AttackedRun;
 use tests::golden::{Bench, SLOW, STEPS, assert_golden};
 use tests::process::{Outcome, Process};
 use tests::proxy::Proxy;
 use tests::scripted::{hello, work};
 use tests::told::{drop_of, dropped};
-use tests::visited::Visited;
 
 /// What a worker is told that spoils its gradients like this.
-fn told(visited: &Visited, name: &str, spoil: impl FnMut(&mut Answer)) -> String {
+fn told(visited: &AttackedRun, name: &str, spoil: impl FnMut(&mut Answer)) -> String {
     told_as(visited, hello(name), spoil)
 }
 
-fn told_as(visited: &Visited, hello: Hello, spoil: impl FnMut(&mut Answer)) -> String {
+fn told_as(visited: &AttackedRun, hello: Hello, spoil: impl FnMut(&mut Answer)) -> String {
     spoiled_as(&visited.address, hello, spoil).expect_err("it should not be in at the end")
 }
 
@@ -53,7 +53,7 @@ fn cut(answer: &mut Answer) {
 
 #[test]
 fn a_wrong_answer_of_any_kind_is_refused_and_computed_elsewhere() {
-    let mut visited = Visited::new(&[]);
+    let mut visited = AttackedRun::new(&[]);
     /// By name, with what the worker and the log are told.
     type Wrong = (&'static str, fn(&mut Answer), &'static str);
     let wrongs: [Wrong; 9] = [
@@ -78,7 +78,7 @@ fn a_wrong_answer_of_any_kind_is_refused_and_computed_elsewhere() {
 
 #[test]
 fn a_worker_that_lies_three_times_stays_out_and_stops_nobody() {
-    let mut visited = Visited::new(&[]);
+    let mut visited = AttackedRun::new(&[]);
     // One process, across its connections.
     let liar = hello("liar");
     for _ in 0..QUARANTINE_AFTER {
@@ -135,7 +135,7 @@ fn two_liars_that_agree_do_not_stop_a_run_that_a_third_computes() {
 
 #[test]
 fn a_huge_number_costs_no_bit_and_the_step_says_so() {
-    let mut visited = Visited::new(&[]);
+    let mut visited = AttackedRun::new(&[]);
     type Wrong = (&'static str, fn(&mut Answer));
     let wrongs: [Wrong; 2] = [
         ("all-huge", |answer| gradient(answer).fill(1e30)),

@@ -5,11 +5,11 @@ use common::ids::Rank;
 use common::protocol::coordinator::{Cause, ProtocolError};
 use std::path::Path;
 use std::time::{Duration, Instant};
+use tests::attacked_run::AttackedRun;
 use tests::flood::{Flood, KEPT_MAX, Kind, WITHOUT_HELLO};
 use tests::golden::{Bench, assert_golden};
 use tests::process::Process;
 use tests::told::{drop_of, dropped};
-use tests::visited::Visited;
 
 /// For a coordinator on a busy machine to close what it has to close.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -29,7 +29,7 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 
 #[test]
 fn a_flood_before_the_hello_is_closed_after_few_frames() {
-    let mut visited = Visited::new(&[]);
+    let mut visited = AttackedRun::new(&[]);
     for kind in WITHOUT_HELLO {
         let flood = Flood::start(kind, &visited.address, 4);
         wait_until(&format!("{kind:?} is closed"), || flood.sent().closed >= 40);

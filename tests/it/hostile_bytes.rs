@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use tests::hostile::{DOORS, seeds};
+use tests::hostile::{ENTRY_POINTS, seeds};
 
 /// For each door and each way of making bytes.
 const CASES: u32 = 1000;
@@ -15,7 +15,7 @@ fn runner() -> TestRunner {
 
 #[test]
 fn good_bytes_pass_every_door() {
-    for (name, door) in DOORS {
+    for (name, door) in ENTRY_POINTS {
         for seed in seeds(name) {
             assert!(door(&seed), "{name}");
         }
@@ -24,7 +24,7 @@ fn good_bytes_pass_every_door() {
 
 #[test]
 fn arbitrary_bytes_come_back_from_every_door() {
-    for (name, door) in DOORS {
+    for (name, door) in ENTRY_POINTS {
         let tried = runner().run(&vec(any::<u8>(), 0..2000), |bytes| {
             let _ = door(&bytes);
             Ok(())
@@ -38,7 +38,7 @@ fn changed_good_bytes_come_back_from_every_door() {
     let changes = vec((any::<prop::sample::Index>(), any::<u8>()), 0..4);
     let cuts = proptest::option::of(any::<prop::sample::Index>());
     let inserted = (any::<prop::sample::Index>(), vec(any::<u8>(), 0..12));
-    for (name, door) in DOORS {
+    for (name, door) in ENTRY_POINTS {
         let seed = seeds(name).remove(0);
         // Most of a long seed is numbers: headers stand at its beginning, and deserve half of the changes.
         let near = seed.len().min(200);
@@ -64,7 +64,7 @@ fn changed_good_bytes_come_back_from_every_door() {
 #[test]
 fn gzip_that_was_changed_comes_back_from_the_data_sets_door() {
     // What follows the magic number is taken for deflate, however it goes on.
-    let (_, door) = DOORS.into_iter().find(|(name, _)| *name == "dataset").unwrap();
+    let (_, door) = ENTRY_POINTS.into_iter().find(|(name, _)| *name == "dataset").unwrap();
     let tried = runner().run(&(vec(any::<u8>(), 0..600), any::<bool>()), |(deflated, stored)| {
         let header = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
         // A stored block, so that a header may come out of it.

@@ -4,11 +4,11 @@ use common::event::Event;
 use common::ids::Instance;
 use common::protocol::coordinator::{Cause, QUARANTINE_AFTER};
 use proto::message::{Hello, WorkerMessage};
+use tests::attacked_run::AttackedRun;
 use tests::golden::{Bench, assert_golden};
 use tests::process::Process;
 use tests::scripted::{hello, say};
 use tests::told::{any_dropped, joined};
-use tests::visited::Visited;
 
 /// Against a member's name; what 17 a second did in 12 s.
 const HELLOS: usize = 200;
@@ -39,7 +39,7 @@ fn strangers_under_local_workers_names_do_not_end_their_run() {
 
 #[test]
 fn hellos_under_a_members_name_replace_nobody() {
-    let (visited, stranger) = (Visited::new(&[]), strangers());
+    let (visited, stranger) = (AttackedRun::new(&[]), strangers());
     let attack = |_| say(&visited.address, stranger("honest"), vec![]).unwrap_err();
     let told: Vec<_> = (0..HELLOS).map(attack).collect();
     visited.ends_golden_and_undisturbed();

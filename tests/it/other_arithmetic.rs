@@ -6,13 +6,13 @@ use common::selftest::NumericsDigest;
 use nix::sys::signal::Signal;
 use proto::message::{Hello, WorkerMessage};
 use std::path::Path;
+use tests::attacked_run::AttackedRun;
 use tests::golden::{Bench, STEPS, assert_golden};
 use tests::process::Process;
 use tests::scripted::{hello, say, work};
 use tests::told::{left, refused};
-use tests::visited::Visited;
 
-/// Honest but for what its canned gradients came to.
+/// Honest but for its self-test digest.
 fn other_machine() -> Hello {
     let Hello { name, instance, threads, numerics: NumericsDigest(digest) } = hello("other-machine");
     Hello { name, instance, threads, numerics: NumericsDigest(digest ^ 1) }
@@ -47,7 +47,7 @@ fn last_manifest(folder: &Path) -> String {
 
 #[test]
 fn a_worker_of_other_arithmetic_is_refused_and_told_what_differs() {
-    let mut visited = Visited::new(&[]);
+    let mut visited = AttackedRun::new(&[]);
     let told = work_there(&visited.address).unwrap_err();
     assert!(told.contains("its arithmetic differs") && told.contains("--numerics relaxed"), "{told}");
     visited.run.wait_for_event("refuses it", is_refused);
@@ -56,7 +56,7 @@ fn a_worker_of_other_arithmetic_is_refused_and_told_what_differs() {
 
 #[test]
 fn relaxed_numerics_let_it_in_and_say_what_is_lost() {
-    let mut visited = Visited::new(&["--numerics", "relaxed"]);
+    let mut visited = AttackedRun::new(&["--numerics", "relaxed"]);
     visited.proxy.heal();
     assert_eq!(work_there(&visited.address), Ok(()));
     visited.run.wait_for_event("says what differs", differs);

@@ -99,7 +99,7 @@ fn every_planted_fault_is_noticed_by_the_promise_that_guards_it() {
         (Sabotage::LateClock, "deadlines_lie_ahead"),
         (Sabotage::NoTicks, "the_run_ends"),
         (Sabotage::LoseGrant, "no_thread_idles_while_leaves_wait"),
-        (Sabotage::Hoard, "members_hold_one_piece_ahead"),
+        (Sabotage::Hoard, "members_prefetch_one_piece"),
         (Sabotage::Misattribute, "honest_workers_are_not_accused"),
         (Sabotage::ForgetInstances, "liars_stay_out"),
         (Sabotage::TrustNames, "names_are_kept"),

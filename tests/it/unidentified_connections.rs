@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
-use tests::visited::Visited;
+use tests::attacked_run::AttackedRun;
 use tokio_stream::StreamExt;
 
 /// A connection that says nothing has 10 s; the rest is for a busy machine.
@@ -51,7 +51,7 @@ fn wait_for_close(stream: &mut TcpStream, polite: bool) {
 
 #[test]
 fn a_thousand_connections_that_say_nothing_are_closed() {
-    let visited = Visited::new(&[]);
+    let visited = AttackedRun::new(&[]);
     let address = visited.address.clone();
     let before_kb = visited.run.status("VmHWM");
     let mut silent = VecDeque::new();
@@ -71,7 +71,7 @@ fn a_thousand_connections_that_say_nothing_are_closed() {
 
 #[test]
 fn one_who_never_says_hello_is_shown_out_whatever_else_he_says() {
-    let visited = Visited::new(&[]);
+    let visited = AttackedRun::new(&[]);
     let address = visited.address.clone();
     let connect = || TcpStream::connect(&address).unwrap();
     let noise: Vec<u8> = (0..100_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
@@ -144,7 +144,7 @@ fn hello(protocol_version: u32, name: &str) -> FromWorker {
 
 #[test]
 fn another_version_and_a_wrong_checksum_are_refused_by_name() {
-    let visited = Visited::new(&[]);
+    let visited = AttackedRun::new(&[]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let told = |messages| {
         let told = async { tokio::time::timeout(CLOSED_WITHIN, answer_to(&visited.address, messages)).await };
@@ -169,7 +169,7 @@ fn another_version_and_a_wrong_checksum_are_refused_by_name() {
 
 #[test]
 fn a_stream_without_a_hello_or_with_an_oversize_message_is_ended() {
-    let visited = Visited::new(&[]);
+    let visited = AttackedRun::new(&[]);
     let address = visited.address.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let hello = |name: &str| hello(proto::PROTOCOL_VERSION, name);

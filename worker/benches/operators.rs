@@ -1,8 +1,10 @@
-//! Speed of one compute thread: every layer's forward and backward pass, whole leaves, and Candle's own operators.
+//! Speed of one compute thread: every layer's forward and backward pass, whole leaves, and Candle's own
+//! operators.
 //!
 //! `cargo bench -p worker`. Throughput is in samples a second. Images are the embedded digits, or MNIST's if
-//! `MNIST_DIR` names a folder with its training files in gzip. The speed depends on the data, because closed ReLUs cost
-//! nothing: `all open` is the worst case. Allocator and parameters are those that a real run starts with.
+//! `MNIST_DIR` names a folder with its training files in gzip. The speed depends on the data, because closed
+//! ReLUs cost nothing: `all open` is the worst case. Allocator and parameters are those that a real run
+//! starts with.
 
 use candle_core::{Device, Tensor, Var};
 use common::data::digits::{Half, SPEC, draw};
@@ -21,7 +23,7 @@ use worker::engine::op::conv::{self, Backward, Forward, Geometry, Output};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Samples of the leaf that single layers are measured on.
+/// Samples of the leaf on which single layers are measured.
 const LEAF: usize = 32;
 
 criterion_group! {
@@ -63,7 +65,7 @@ fn gradient(
     group.bench_function(name, |b| b.iter(|| network.gradient(&samples).expect("a gradient")));
 }
 
-/// The same parameters with biases so large that no ReLU closes.
+/// The same parameters, with biases so large that no ReLU closes.
 fn all_open(mut parameters: Vec<f32>) -> Vec<f32> {
     for (tensor, range) in network("cnn").layout().iter().filter(|(tensor, _)| tensor.shape.len() == 1) {
         let bias = if tensor.name == "fc2.bias" { 0.0 } else { 1e3 };
@@ -72,7 +74,7 @@ fn all_open(mut parameters: Vec<f32>) -> Vec<f32> {
     parameters
 }
 
-/// The convolutions of the network, each on what the layers before it make of real images.
+/// The convolutions of the network, each on the output of the layers before it for real images.
 fn layers(criterion: &mut Criterion) {
     let model = network("cnn");
     let layout = model.layout();
@@ -85,15 +87,22 @@ fn layers(criterion: &mut Criterion) {
     for (name, inputs, outputs, pool) in
         [("conv1", 1, 32, true), ("conv2", 32, 64, true), ("conv3", 64, 64, false)]
     {
-        let (height, width, kernel_h, kernel_w) = (side, side, 3, 3);
+        let height = side;
+        let width = side;
+        let kernel_h = 3;
+        let kernel_w = 3;
         let geometry =
             Geometry { n: LEAF, height, width, inputs, outputs, kernel_h, kernel_w, relu: true, pool };
-        let (w, b) = (parameter(&format!("{name}.weight")), parameter(&format!("{name}.bias")));
+        let w = parameter(&format!("{name}.weight"));
+        let b = parameter(&format!("{name}.bias"));
         let pass = Forward { geometry: &geometry, x: &x, w, b };
         let Output { y, codes } = conv::forward(pass);
         let grad: Vec<f32> = y.iter().map(|v| v - 0.5).collect();
         let forward = || conv::forward(black_box(pass));
-        let (geometry, x_values, codes, grad) = (&geometry, x.as_slice(), &codes, &grad);
+        let geometry = &geometry;
+        let x_values = x.as_slice();
+        let codes = &codes;
+        let grad = &grad;
         let pass = Backward { geometry, x: x_values, w, codes, grad, input_gradient: inputs > 1 };
         let backward = || conv::backward(black_box(pass));
         group.bench_function(format!("{name} forward"), |b| b.iter(forward));
@@ -104,7 +113,7 @@ fn layers(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The same network made of Candle's own operators, whose max-pool gradient is wrong: a comparison of speed only.
+/// The same network of Candle's own operators, whose max-pool gradient is wrong: a comparison of speed only.
 fn stock(criterion: &mut Criterion) {
     let model = network("cnn");
     let layout = model.layout();

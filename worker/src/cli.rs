@@ -9,49 +9,51 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Largest file with a host's name that is read.
+/// Largest file with the host's name that is read, in bytes.
 const HOST_BYTES_MAX: u64 = 4096;
 
-/// Computes gradients for a coordinator. Needs no data and no disk; joins at any time, leaves at any time.
+/// Computes gradients for a coordinator. Needs no data and no disk; may join and leave at any time.
 ///
-/// Every flag can also be set by the environment variable named beside it or, by its long name, in the --config file.
-/// Exit code 0: the run is over, or the worker was asked to leave. 1: failure. 2: bad flags.
+/// Every flag can also be set by the environment variable beside it, or by its long name in the --config
+/// file. Exit codes: 0 if the run is over, or the worker was asked to leave; 1 on failure; 2 on invalid
+/// flags.
 #[derive(Clone, Debug, Parser)]
 #[command(version, about, long_about)]
 pub struct Flags {
-    /// The coordinator's address; unix:@NAME for one on this machine that says so
+    /// Address of the coordinator: HOST:PORT, or unix:@NAME for a coordinator on this machine
     #[arg(long, value_name = "HOST:PORT", env = "LOCKSTEP_CONNECT", value_parser = address)]
     pub connect: String,
-    /// Leaves to compute at once [default: all cores]
+    /// Number of compute threads [default: all cores]
     #[arg(long, value_name = "N", env = "LOCKSTEP_THREADS", value_parser = threads)]
     pub threads: Option<NonZeroU32>,
-    /// The name in the coordinator's logs, unique among the run's workers [default: the host's name, the process's id and
-    /// four random digits]
+    /// Name of this worker in the coordinator's logs, unique among the run's workers [default: host name,
+    /// process id and four random digits]
     #[arg(long, env = "LOCKSTEP_NAME", value_parser = name)]
     pub name: Option<String>,
-    /// Seconds without a coordinator after which to give up
+    /// Seconds without a coordinator after which the worker gives up
     #[arg(long, value_name = "SECONDS", env = "LOCKSTEP_GIVE_UP", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     pub give_up: u64,
-    /// Leave when standard input closes: for a parent process that may be killed
+    /// Leave when standard input closes, for a parent process that may be killed
     #[arg(long, env = "LOCKSTEP_UNTIL_STDIN_CLOSES")]
     pub until_stdin_closes: bool,
-    /// A Chrome or Perfetto trace; spans are added to those that are in the file, such as a coordinator's
+    /// File for a Chrome or Perfetto trace; spans are appended to an existing trace, such as the
+    /// coordinator's
     #[arg(long, value_name = "FILE", env = "LOCKSTEP_TRACE")]
     pub trace: Option<PathBuf>,
-    /// Format of the logs on standard error; RUST_LOG filters them
+    /// Log format on standard error; RUST_LOG sets the filter
     #[arg(long, env = "LOCKSTEP_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
-    /// A TOML file with values for these flags
+    /// TOML file with values for these flags
     #[arg(long, value_name = "FILE", env = "LOCKSTEP_CONFIG")]
     pub config: Option<PathBuf>,
 }
 
 impl Flags {
-    /// The flags as the driver takes them.
+    /// Converts the flags to the driver's options.
     #[must_use]
     pub fn options(&self) -> Options {
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
-        // A hello has no 0.
+        // A hello's instance is never 0.
         let instance = Instance(host::random().max(1));
         Options {
             connect: self.connect.clone(),
@@ -64,7 +66,7 @@ impl Flags {
     }
 }
 
-/// Host and process alone are not enough: containers of one image may have both in common.
+/// Host name, process id and random digits: containers of one image may have the first two in common.
 fn default_name(instance: Instance) -> String {
     let host = read_regular(Path::new("/etc/hostname"), HOST_BYTES_MAX, Links::Followed).unwrap_or_default();
     let host = String::from_utf8_lossy(&host);

@@ -1,6 +1,6 @@
-//! One stream to the coordinator: dials, forwards checked messages, and tells how it ended.
+//! A stream to the coordinator: dials, forwards checked messages, and reports how it ended.
 //!
-//! Decides nothing: when to dial and what to do about a broken stream is the machine's business.
+//! Decides nothing: the machine decides when to dial, and what follows when a stream breaks.
 
 use crate::driver::Input;
 use crate::shared_memory::SharedChannel;
@@ -19,24 +19,24 @@ use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 
-/// For the TCP connection; the machine bounds the whole way to a welcome.
+/// Timeout of the TCP connection. The machine bounds the whole time until a welcome.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Answers that wait to be written: more than a coordinator ever asks for at once.
+/// Most answers that wait to be written: more than a coordinator asks for at the same time.
 const OUTBOX_MESSAGES: usize = 256;
-/// Why a stream is given up whose outbox is full.
+/// Why a stream is given up when its outbox is full.
 const NOT_READING: &str = "the coordinator does not read this worker's answers";
 
-/// A stream, open or opening. Dropping it closes it.
+/// An open or opening stream. Dropping it closes it.
 #[derive(Debug)]
 pub struct Connection {
-    /// Numbers the streams of this worker: inputs of an older one are ignored.
+    /// Number of the stream among this worker's: inputs of an older one are ignored.
     pub dial: u64,
     outbox: mpsc::Sender<WorkerMessage>,
     reader: JoinHandle<()>,
 }
 
 impl Connection {
-    /// Dials `address` and says `hello`; everything that arrives goes to `inbox`.
+    /// Dials `address` and sends `hello`. Everything that arrives goes to `inbox`.
     #[must_use]
     pub fn open(dial: u64, address: &str, hello: WorkerMessage, inbox: mpsc::Sender<Input>) -> Self {
         let (outbox, messages) = mpsc::channel(OUTBOX_MESSAGES);
@@ -53,15 +53,16 @@ impl Connection {
         self.outbox.try_send(message).map_err(|_| NOT_READING.to_owned())
     }
 
-    /// Waits until what was queued has been handed to the network, at most `limit`.
+    /// Waits until the queued messages have been handed to the network, at most `limit`.
     pub async fn flush(&self, limit: Duration) {
-        // All places of the queue are free again once its last message has been taken.
+        // The queue has its whole capacity again once its last message has been taken.
         let _ = tokio::time::timeout(limit, self.outbox.reserve_many(OUTBOX_MESSAGES)).await;
         tokio::time::sleep(FLUSH_PAUSE.min(limit)).await;
     }
 }
 
-/// For the last bytes of a goodbye to leave the process; losing them costs the coordinator nothing but the reason.
+/// Time for a goodbye's last bytes to leave the process. If they are lost, the coordinator only misses the
+/// reason.
 const FLUSH_PAUSE: Duration = Duration::from_millis(50);
 
 impl Drop for Connection {
@@ -74,7 +75,7 @@ struct Reader {
     dial: u64,
     address: String,
     inbox: mpsc::Sender<Input>,
-    /// To the coordinator, for what is settled between the two ends of the stream.
+    /// Queue of messages to the coordinator, for the agreement on shared memory.
     answers: mpsc::Sender<WorkerMessage>,
 }
 
@@ -98,9 +99,10 @@ impl Reader {
         let first = [Some(hello), shared.as_ref().map(|shared| shared.offer())];
         let messages = stream::iter(first.into_iter().flatten()).chain(ReceiverStream::new(messages));
         let mut client = ClusterClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        let (own, row) = (shared.clone(), Track::new("out"));
+        let own = shared.clone();
+        let row = Track::new("out");
         let wire = messages.flat_map(move |message| {
-            // Dropped when HTTP/2 has taken all of it.
+            // Dropped when HTTP/2 has taken the whole message.
             let sending = row.span("send");
             let lease = own.as_ref().and_then(|shared| shared.lease(&message));
             let place = move |at, bytes: &[u8]| lease.as_ref()?.write(at, bytes).ok();
@@ -139,7 +141,7 @@ impl Reader {
     }
 }
 
-/// A channel; to a coordinator on this machine also the process that it is, if that can be told.
+/// A channel, and the coordinator's process if it is on this machine and can be identified.
 async fn connect(address: &str) -> Result<(Channel, Option<NonZeroU32>), String> {
     let local = host::local_socket::name_of(address);
     let authority = if local.is_some() { "localhost" } else { address };
@@ -159,11 +161,11 @@ async fn connect(address: &str) -> Result<(Channel, Option<NonZeroU32>), String>
         return connected.map(|channel| (channel, None)).map_err(|error| describe(&error));
     };
     let stream = host::local_socket::connect(name).map_err(|error| error.to_string())?;
-    // Whoever was first has the name: before he is told anything, it must be clear that he is no other user.
+    // Any user can take the name first: the hello must not be sent before the other end's user is verified.
     let process = host::local_socket::process_of_peer(&stream)
         .map_err(|error| format!("no coordinator of this user listens on {address}: {error}"))?;
     let mut stream = Some(TokioIo::new(stream));
-    // A dial is one connection: when that breaks, the machine decides what comes next.
+    // One connection per dial: when it breaks, the machine decides what follows.
     let open = move |_| {
         let stream = stream.take().ok_or(std::io::ErrorKind::ConnectionReset);
         async move { stream.map_err(std::io::Error::from) }
@@ -172,7 +174,7 @@ async fn connect(address: &str) -> Result<(Channel, Option<NonZeroU32>), String>
     connected.map(|channel| (channel, process)).map_err(|error| describe(&error))
 }
 
-/// The innermost cause of a transport error: "transport error" alone says nothing.
+/// The innermost cause of a transport error. "transport error" alone says nothing.
 fn describe(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(deeper) = cause.source() {

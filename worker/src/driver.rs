@@ -1,7 +1,7 @@
-//! The shell around the worker's machine: one task that owns all its state.
+//! The driver of the worker's machine: one task that owns all its state.
 //!
-//! Inputs (messages, finished pieces, signals) and deadlines become events; the machine's actions become dialling,
-//! sending and computing. The task ends when the machine says `Exit`.
+//! Inputs (messages, finished pieces, signals) and deadlines become events. The machine's actions become
+//! dialling, sending and computing. The task ends with the machine's `Exit`.
 
 use crate::client::Connection;
 use crate::pool::{Computed, Outcome, Parameters, Pool};
@@ -19,73 +19,64 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
-/// Inputs that wait for the driver; senders wait when it is full.
+/// Most inputs that wait for the driver; senders wait when it is full.
 const INBOX: usize = 256;
-/// For a goodbye to be written.
+/// Time for a goodbye to be written.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// For the compute threads to finish the leaves in progress, which nobody wants any more: less than a coordinator gives its
-/// local workers to end.
+/// Time for the compute threads to finish the leaves in progress, which nobody needs any more. It is shorter
+/// than the time that a coordinator gives its local workers to end.
 const POOL_GRACE: Duration = Duration::from_secs(3);
 
-/// What a worker is told by its operator.
+/// The operator's settings for a worker.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// `HOST:PORT` of the coordinator.
     pub connect: String,
-    /// Its name, unique among the run's workers.
+    /// The worker's name, unique among the run's workers.
     pub name: String,
-    /// This process, not 0: a random number.
+    /// Random number of this process, not 0.
     pub instance: Instance,
-    /// Leaves that it computes at once, at least 1.
+    /// Leaves that it computes at the same time, at least 1.
     pub threads: u32,
-    /// Without a coordinator for longer than this it gives up.
+    /// Longest time without a coordinator before the worker gives up.
     pub give_up: Duration,
-    /// From dialling to a welcome, at most.
+    /// Longest time from dialling to a welcome.
     pub join_timeout: Duration,
 }
 
 /// Why a worker failed.
+#[allow(missing_docs, reason = "field names say all")]
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
-    /// The system gives no threads.
+    /// The compute threads can't be started.
     #[error("can't start {threads} compute threads: {source}; try fewer with --threads")]
-    Threads {
-        /// Asked for.
-        threads: u32,
-        /// The system's answer.
-        source: std::io::Error,
-    },
-    /// A leaf can't be computed.
+    Threads { threads: u32, source: std::io::Error },
+    /// The network can't compute a leaf.
     #[error("a leaf can't be computed: {0}")]
     Compute(String),
 }
 
-/// What reaches the driver.
+/// An input of the driver.
+#[allow(missing_docs, reason = "field names say all")]
 #[derive(Debug)]
 pub enum Input {
-    /// Something arrived.
+    /// A message or a part of one has arrived.
     Message {
-        /// On which stream.
         dial: u64,
         /// A whole message, or `None` for a part of one.
         message: Option<Box<CoordinatorMessage>>,
     },
-    /// A stream is over.
-    Ended {
-        /// Which.
-        dial: u64,
-        /// Why.
-        why: String,
-    },
-    /// From the compute threads.
+    /// A stream has ended.
+    Ended { dial: u64, why: String },
+    /// A compute thread has finished a piece, or failed.
     Pool(Outcome),
 }
 
-/// Works until the run is over, the operator says stop, or nothing helps any more.
+/// Works until the run is over, the operator stops it, or the worker gives up.
 ///
 /// # Errors
-/// When threads can't be had or a leaf can't be computed.
+/// When the compute threads can't be started, or a leaf can't be computed.
 pub async fn run(options: Options, mut stop: StopRequests) -> Result<Exit, WorkerError> {
     let (sender, mut inbox) = mpsc::channel(INBOX);
     let outcomes = sender.clone();
@@ -100,7 +91,7 @@ pub async fn run(options: Options, mut stop: StopRequests) -> Result<Exit, Worke
         Ok(numerics) => numerics.map_err(|error| WorkerError::Compute(error.to_string()))?,
         Err(error) => return Err(WorkerError::Compute(error.to_string())),
     };
-    debug!(%numerics, "computed the canned gradients");
+    debug!(%numerics, "self-test computed");
     let mut driver = Driver::new(options, numerics, pool, sender);
     let exit = loop {
         let event = tokio::select! {
@@ -117,7 +108,7 @@ pub async fn run(options: Options, mut stop: StopRequests) -> Result<Exit, Worke
             break exit;
         }
     };
-    // The threads may be waiting to deliver: without a receiver they stop.
+    // A thread may be waiting to deliver: without a receiver it stops.
     drop(inbox);
     let ended = tokio::task::spawn_blocking(move || drop(driver));
     if tokio::time::timeout(POOL_GRACE, ended).await.is_err() {
@@ -135,11 +126,11 @@ struct Driver {
     connection: Option<Connection>,
     dials: u64,
     setups: BTreeMap<SetupId, Arc<Setup>>,
-    /// The newest of each setup.
+    /// The newest parameters of each setup.
     parameters: BTreeMap<SetupId, Arc<Parameters>>,
-    /// Pieces that arrived and that the machine has not yet asked to compute: at most one.
+    /// The piece that the machine has not yet asked to compute: at most one.
     arrived: Option<Piece>,
-    /// Sums that the machine has not yet asked to send, by piece: at most one.
+    /// The sum that the machine has not yet asked to send, by round and node: at most one.
     finished: BTreeMap<(u64, common::reduce::tree::Node), (Incarnation, Computed)>,
     pool: Pool,
 }
@@ -176,13 +167,15 @@ impl Driver {
         }
     }
 
-    /// What an input means to the machine; `None` for what is no news to it.
+    /// The machine's event for an input; `None` if there is none.
     fn event(&mut self, input: Input) -> Result<Option<Event>, WorkerError> {
         let current = self.connection.as_ref().map(|connection| connection.dial);
         Ok(match input {
             Input::Pool(Outcome::Failed(why)) => return Err(WorkerError::Compute(why)),
             Input::Pool(Outcome::Computed(computed)) => {
-                let (incarnation, round, node) = (computed.incarnation, computed.round, computed.node);
+                let incarnation = computed.incarnation;
+                let round = computed.round;
+                let node = computed.node;
                 self.finished.insert((round.0, node), (incarnation, computed));
                 Some(Event::Computed(incarnation, round, node))
             }
@@ -204,7 +197,7 @@ impl Driver {
             }
             CoordinatorMessage::Refused { reason, retry: true } => Event::Lost(reason),
             CoordinatorMessage::Refused { reason, retry: false } => Event::Refused(reason),
-            // What is shared is settled where the stream is read.
+            // Shared memory is agreed on where the stream is read.
             CoordinatorMessage::Heartbeat | CoordinatorMessage::Sharing(_) => Event::Heard,
             CoordinatorMessage::Setup(setup) => {
                 info!(setup = %setup.id, model = setup.model.layers().short_name(), "told what is trained");
@@ -244,7 +237,7 @@ impl Driver {
         Event::Welcome(incarnation, pulse(heartbeat_ms, timeout_ms))
     }
 
-    /// Feeds the machine and does what it says.
+    /// Passes an event to the machine and executes its actions.
     async fn step(&mut self, event: Event) -> Option<Exit> {
         let mut events = vec![event];
         while let Some(event) = events.pop() {
@@ -268,7 +261,7 @@ impl Driver {
     }
 
     /// # Errors
-    /// Why the stream is of no use any more.
+    /// When the stream can't be used any more.
     fn act(&mut self, action: Action) -> Result<(), String> {
         match action {
             Action::Dial => self.dial(),
@@ -299,7 +292,7 @@ impl Driver {
                 }
             }
             Action::Drop(round, node) => {
-                debug!(%round, %node, "forgot a piece whose round or stream is over");
+                debug!(%round, %node, "discarded a piece whose round or stream is over");
                 self.finished.remove(&(round.0, node));
             }
             Action::Goodbye | Action::Exit(_) => unreachable!("handled by the caller"),
@@ -310,7 +303,8 @@ impl Driver {
     fn dial(&mut self) {
         self.dials += 1;
         let Options { name, instance, threads, .. } = &self.options;
-        let (name, numerics) = (name.clone(), self.numerics);
+        let name = name.clone();
+        let numerics = self.numerics;
         let hello = Hello { name, instance: *instance, threads: *threads, numerics };
         let hello = WorkerMessage::Hello(hello);
         debug!(address = %self.options.connect, dial = self.dials, "dialling");

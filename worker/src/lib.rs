@@ -1,7 +1,9 @@
-//! The worker: joins a coordinator, computes gradients of the leaves that it is given, and holds nothing else.
+//! The worker: joins a coordinator, computes gradients of the leaves that it is given, and holds nothing
+//! else.
 //!
-//! Reading order: [`cli`] has the flags, [`driver`] runs the machine of `common::protocol::worker` around a stream
-//! ([`client`]) and the threads of [`pool`]; [`engine`] is the arithmetic, and [`selftest`] is a sample of it.
+//! Reading order: [`cli`] has the flags. [`driver`] runs the machine of `common::protocol::worker` around a
+//! stream ([`client`]) and the threads of [`pool`]. [`engine`] holds the arithmetic, and [`selftest`] a
+//! sample of it.
 
 pub mod cli;
 pub mod client;

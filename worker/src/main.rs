@@ -1,11 +1,11 @@
-//! The `worker` program: flags, logs, signals, exit code. All else is in the library.
+//! The `worker` program: flags, logs, signals, exit code. Everything else is in the library.
 
 use common::protocol::worker::Exit;
 use host::trace::Begin;
 use std::process::ExitCode;
 use worker::cli::Flags;
 
-/// glibc's allocator gives pages back and faults them in again with every leaf.
+/// mimalloc instead of glibc's allocator, which returns pages and faults them in again with every leaf.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -21,13 +21,13 @@ fn run(flags: &Flags) -> anyhow::Result<()> {
         let started = host::trace::start(path, &format!("worker {}", options.name), Begin::Join);
         started.map_err(|error| anyhow::anyhow!("--trace {}: {error}", path.display()))?;
     }
-    // The network's one task is rarely busy; the compute threads are not the runtime's.
+    // A single thread: the network's only task is rarely busy, and the compute threads are separate.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let exit = runtime.block_on(async {
         let stop = host::stop::on_signals(flags.until_stdin_closes)?;
         anyhow::Ok(worker::run(options, stop).await?)
     });
-    // A look-up of a name, or a compute thread, may hang: it is not waited for.
+    // Not waited for: a name look-up or a compute thread may hang.
     runtime.shutdown_background();
     let exit = exit?;
     match exit {

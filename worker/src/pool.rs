@@ -1,8 +1,8 @@
-//! The compute threads: leaves in, pieces' sums out.
+//! The compute threads, which turn leaves into sums of pieces.
 //!
-//! Each thread owns a network and takes one leaf at a time, so a leaf's bits do not depend on how many threads there
-//! are. A finished leaf goes into its piece's reduction, in tree order; the thread that completes a piece delivers it.
-//! Threads end when the [`Pool`] is dropped; the leaf in progress is finished first.
+//! Each thread owns a network and takes one leaf at a time, so a leaf's bits do not depend on the number of
+//! threads. A finished leaf is added to its piece's reduction, in tree order. The thread that completes a
+//! piece delivers it. The threads end when the [`Pool`] is dropped, after the leaf in progress.
 
 use crate::engine::network::{Network, NetworkError};
 use common::data::samples::Samples;
@@ -22,39 +22,39 @@ use std::thread::JoinHandle;
 /// One version of a setup's parameters, shared by all threads.
 #[derive(Debug)]
 pub struct Parameters {
-    /// What they belong to.
+    /// The setup that they belong to.
     pub setup: Arc<Setup>,
-    /// Their number.
+    /// Number of this version.
     pub id: ParamsId,
-    /// Flat, in layout order.
+    /// Values as a flat vector, in layout order.
     pub values: Values,
 }
 
-/// A piece's sum.
+/// The sum of a piece.
 #[derive(Debug)]
 pub struct Computed {
-    /// The membership that asked for it.
+    /// The membership in which it was asked for.
     pub incarnation: Incarnation,
-    /// The piece's setup.
+    /// The setup of the piece.
     pub setup: SetupId,
-    /// The round.
+    /// The round of the piece.
     pub round: Round,
-    /// The piece.
+    /// The node of the piece.
     pub node: Node,
-    /// Samples, right answers, loss.
+    /// Number of samples and of correct predictions, and sum of losses.
     pub totals: Totals,
-    /// Gradient or counts.
+    /// The sum of gradients, or of counts.
     pub body: AnswerBody,
-    /// Of a gradient's values.
+    /// Data type of a gradient's values.
     pub precision: Precision,
 }
 
-/// What the pool tells its owner.
+/// Result that the pool delivers.
 #[derive(Debug)]
 pub enum Outcome {
     /// A piece is complete.
     Computed(Computed),
-    /// A leaf can't be computed: the worker is of no use.
+    /// A leaf can't be computed, so the worker must end.
     Failed(String),
 }
 
@@ -65,8 +65,8 @@ pub struct Pool {
 }
 
 struct Shared {
-    /// Bounded by what the coordinator hands out: two pieces of at most 64 leaves a membership, or one for
-    /// each thread.
+    /// Its length is bounded by what the coordinator hands out: two pieces of at most 64 leaves in a
+    /// membership, or one for each thread.
     queue: Mutex<Queue>,
     wake: Condvar,
     deliver: Box<dyn Fn(Outcome) + Send + Sync>,
@@ -90,7 +90,7 @@ struct PieceWork {
     task: Task,
     node: Node,
     parameters: Arc<Parameters>,
-    /// `None` once delivered.
+    /// `None` once the piece is delivered.
     reduction: Mutex<Option<Reduction<(Totals, AnswerBody)>>>,
 }
 
@@ -98,7 +98,7 @@ impl Pool {
     /// Starts `threads` threads. `deliver` is called on them.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// When a thread can't be started.
     pub fn start(threads: u32, deliver: impl Fn(Outcome) + Send + Sync + 'static) -> std::io::Result<Self> {
         let shared =
             Arc::new(Shared { queue: Mutex::default(), wake: Condvar::new(), deliver: Box::new(deliver) });
@@ -141,7 +141,7 @@ impl Drop for Pool {
         drop(queue);
         self.shared.wake.notify_all();
         for thread in self.threads.drain(..) {
-            // A panic was delivered as a failure already.
+            // A panic has already been delivered as a failure.
             let _ = thread.join();
         }
     }
@@ -188,11 +188,11 @@ impl Shared {
         Ok(())
     }
 
-    /// Waits for a leaf; `None` when the pool is dropped. Nothing to compute is no deadline's business.
+    /// Waits for a leaf, without a deadline; `None` when the pool is dropped.
     ///
-    /// A thread that has slept lets others of its core go first: at this moment this worker's network thread and a
-    /// coordinator on the same machine have more to send, and what they left undone would wait for the system's next
-    /// tick, up to 4 ms.
+    /// A thread that has slept yields its core once before it begins. At this moment this worker's network
+    /// thread, and a coordinator on the same machine, have more to send. Otherwise that would wait for the
+    /// system's next tick, up to 4 ms.
     fn next(&self) -> Option<Job> {
         let _span = trace::span("wait");
         let mut has_slept = false;
@@ -215,7 +215,7 @@ impl Shared {
 }
 
 impl PieceWork {
-    /// Adds a leaf's value; returns the piece's sum when it is complete.
+    /// Adds a leaf's value. Returns the piece's sum when it is complete.
     fn insert(&self, leaf: u32, value: (Totals, AnswerBody)) -> Option<(Totals, AnswerBody)> {
         let _span = trace::span("add");
         let mut reduction = self.reduction.lock().unwrap_or_else(PoisonError::into_inner);
@@ -270,6 +270,6 @@ fn compute(
 /// `left + right`, element by element.
 fn add(left: &mut (Totals, AnswerBody), right: (Totals, AnswerBody), precision: Precision) {
     left.0.add(&right.0);
-    // The other threads have leaves of their own.
+    // One thread: the others have their own leaves.
     left.1.add(right.1, precision, NonZeroUsize::MIN);
 }

@@ -1,20 +1,20 @@
-//! This machine's arithmetic as one number, for the coordinator to compare with the others'.
+//! The self-test: a digest of this machine's arithmetic, for the coordinator to compare with other workers'.
 //!
-//! What is computed stands in [`common::selftest`]; it takes some milliseconds.
+//! [`common::selftest`] defines what is computed; it takes some milliseconds.
 
 use crate::engine::network::{Network, NetworkError};
-use common::selftest::{Digester, NumericsDigest, canned};
+use common::selftest::{Digester, NumericsDigest, self_tests};
 
-/// Computes the canned gradients.
+/// Computes the gradients of the self-test and their digest.
 ///
 /// # Errors
 /// When the tensor library fails.
 pub fn digest() -> Result<NumericsDigest, NetworkError> {
     let mut digester = Digester::default();
-    for canned in canned() {
-        let mut network = Network::new(&canned.model)?;
-        network.load(&canned.parameters)?;
-        let leaf = network.gradient(&canned.samples)?;
+    for test in self_tests() {
+        let mut network = Network::new(&test.model)?;
+        network.load(&test.parameters)?;
+        let leaf = network.gradient(&test.samples)?;
         digester.leaf(&leaf.gradient, leaf.loss_sum);
     }
     Ok(digester.finish())

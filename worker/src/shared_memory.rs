@@ -1,9 +1,10 @@
-//! The short way of tensors between this worker and a coordinator on the same machine: shared memory, agreed on once
-//! for each stream.
-//!
-//! The worker offers its memory after the hello and puts gradients there once the coordinator has opened it; each place
-//! stays on loan until the coordinator has read it. Without a free place, and to another machine, the bytes go on the
+//! Shared memory for tensors between this worker and a coordinator on the same machine, agreed on for each
 //! stream.
+//!
+//! 1. The worker offers its memory after the hello, and writes gradients to it once the coordinator has
+//!    opened it.
+//! 2. A slot stays leased until the coordinator has read it.
+//! 3. Without a free slot, and to another machine, the bytes travel on the stream.
 
 use host::shared_memory::{Address, Lease, Memory, View};
 use proto::inbound::CoordinatorDecoder;
@@ -13,10 +14,10 @@ use std::num::NonZeroU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tracing::debug;
 
-/// One stream's memory for gradients.
+/// The memory for the gradients of one stream.
 #[derive(Debug)]
 pub(crate) struct SharedChannel {
-    /// The coordinator's.
+    /// The coordinator's process.
     process: NonZeroU32,
     memory: Memory,
     state: Mutex<State>,
@@ -24,26 +25,26 @@ pub(crate) struct SharedChannel {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Whether the coordinator reads the memory.
+    /// Whether the coordinator has opened the memory.
     is_open: bool,
-    /// What it has yet to read, oldest first: not more than the memory has places.
+    /// Leases of what the coordinator has not read yet, oldest first: at most one for each slot.
     unread: VecDeque<Lease>,
 }
 
 impl SharedChannel {
-    /// One to that process, not open yet; `None` where the system has no such memory.
+    /// A memory for that process, not open yet; `None` where the system has no such memory.
     pub(crate) fn create(process: NonZeroU32) -> Option<Self> {
         let memory = Memory::create().inspect_err(|error| debug!(%error, "no shared memory"));
         Some(Self { process, memory: memory.ok()?, state: Mutex::default() })
     }
 
-    /// What tells the coordinator where it is.
+    /// The message that tells the coordinator where the memory is.
     pub(crate) fn offer(&self) -> WorkerMessage {
         let Address { descriptor, token } = self.memory.address();
         WorkerMessage::Sharing(Sharing::Offer { descriptor, token })
     }
 
-    /// Where the bytes of this message's gradient can be put; nowhere if they must go on the stream.
+    /// A slot for the gradient in this message; `None` if its bytes must travel on the stream.
     pub(crate) fn lease(&self, message: &WorkerMessage) -> Option<Lease> {
         let WorkerMessage::Answer(Answer { body: AnswerBody::Gradient(values), .. }) = message else {
             return None;
@@ -54,7 +55,7 @@ impl SharedChannel {
         Some(lease)
     }
 
-    /// Takes one step of the coordinator's; returns what to answer.
+    /// Handles one step of the agreement. Returns the answer to it.
     pub(crate) fn share(&self, step: Sharing, decoder: &mut CoordinatorDecoder) -> Option<WorkerMessage> {
         match step {
             Sharing::Opened => self.state().is_open = true,

@@ -1,12 +1,14 @@
-//! Flat slices as safetensors files and back: one tensor for each of the layout, under a prefix for each slice.
+//! Flat slices as safetensors files and back: one tensor for each of the layout, under a prefix for each
+//! slice.
 
 use crate::model::params::Layout;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 /// Why bytes are not the tensors that were expected.
+#[allow(missing_docs, reason = "field names say all")]
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum TensorsError {
-    /// Not a safetensors file.
+    /// The bytes are not a safetensors file.
     #[error("no safetensors file: {0}")]
     Format(String),
     /// A tensor is not there.
@@ -14,22 +16,10 @@ pub enum TensorsError {
     Missing(String),
     /// A tensor has another type or shape.
     #[error("tensor {name} is {got}; it must be F32 {expected:?}")]
-    Shape {
-        /// Its name.
-        name: String,
-        /// Type and shape found.
-        got: String,
-        /// The shape wanted.
-        expected: Vec<usize>,
-    },
-    /// There are tensors that nobody asked for.
+    Shape { name: String, got: String, expected: Vec<usize> },
+    /// The number of tensors differs.
     #[error("there are {got} tensors instead of {expected}")]
-    Count {
-        /// Tensors found.
-        got: usize,
-        /// Tensors wanted.
-        expected: usize,
-    },
+    Count { got: usize, expected: usize },
     /// A tensor holds an infinity or a NaN.
     #[error("tensor {0} is not finite")]
     NonFinite(String),
@@ -40,7 +30,7 @@ const ENTRY_BYTES_MAX: usize = 256;
 /// Most bytes of a file before its first entry: the header's length, and what begins and pads it.
 const START_BYTES_MAX: usize = 64;
 
-/// Most bytes that a file of such tensors has, as [`Checkpoint::encode`](super::Checkpoint::encode) writes it.
+/// Largest size of a file of such tensors, as [`Checkpoint::encode`](super::Checkpoint::encode) writes it.
 #[must_use]
 pub fn bytes_max(layout: &Layout, prefixes: &[&str]) -> u64 {
     let entry = |prefix: &str, name: &str| named(prefix, name).len() + ENTRY_BYTES_MAX;
@@ -49,7 +39,8 @@ pub fn bytes_max(layout: &Layout, prefixes: &[&str]) -> u64 {
     (START_BYTES_MAX + header + prefixes.len() * layout.len() * size_of::<f32>()) as u64
 }
 
-/// One file with the tensors of `slices`, each named `<prefix>.<tensor>`, or `<tensor>` where the prefix is empty.
+/// One file with the tensors of `slices`, each named `<prefix>.<tensor>`, or `<tensor>` where the prefix is
+/// empty.
 ///
 /// # Panics
 /// When a slice is not as long as the layout.

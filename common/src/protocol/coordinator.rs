@@ -1,8 +1,9 @@
-//! The coordinator's rules: who is a member, who computes which piece, when a round is complete, who is dropped.
+//! The coordinator's rules: who is a member, who computes which piece, when a round is complete, who is
+//! dropped.
 //!
-//! A *round* is one pass over the leaves of a step or of an evaluation. The shell begins a round, hands the accepted
-//! values to the reduction, and begins the next one when this machine says `Complete`. This machine never sees a
-//! tensor, a socket or a clock.
+//! A *round* is one pass over the leaves of a step or of an evaluation. The driver begins a round, hands the
+//! accepted values to the reduction, and begins the next one when this machine says `Complete`. This machine
+//! never sees a tensor, a socket or a clock.
 
 mod admission;
 mod arithmetic;
@@ -34,10 +35,10 @@ use crate::ids::{Incarnation, Round};
 use crate::reduce::tree::Node;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Most leaves of a piece: bounds what one death costs and what a worker must hold at once.
+/// Most leaves of a piece. It bounds what one death costs, and what a worker holds at the same time.
 pub const PIECE_LEAVES_MAX: u32 = 64;
 
-/// The machine.
+/// The coordinator's rules as a state machine.
 #[derive(Debug)]
 pub struct Coordinator {
     limits: Limits,
@@ -45,25 +46,25 @@ pub struct Coordinator {
     spares: BTreeMap<Incarnation, Spare>,
     offences: Offences,
     miscomputers: Miscomputers,
-    /// The arithmetic of all accepted answers, where it is settled.
+    /// The run's arithmetic, once it is settled.
     settled: Option<Settled>,
     next_incarnation: u64,
-    work: Option<Work>,
-    /// It has been said that nobody can audit.
+    work: Option<CurrentRound>,
+    /// Whether it has been reported that nobody can audit.
     audit_waits: bool,
     started: bool,
-    /// Members by their time for a leaf, as far as that is known.
+    /// Members with a measured time for a leaf, fastest first.
     by_speed: BTreeSet<(u64, Incarnation)>,
     notice_due_us: Option<u64>,
-    /// Nobody is to be dropped before.
+    /// No member is to be dropped before this time.
     drop_due_us: Option<u64>,
-    /// No leaf that is out is late before; `None` where that is to be looked for.
+    /// No leaf that is out is late before this time; `None` where it must be computed again.
     late_due_us: Option<u64>,
-    /// When leaves that wait may be dealt otherwise.
-    redeal_due_us: Option<u64>,
-    /// When a piece may be late that an idle member could compute too.
-    copy_due_us: Option<u64>,
-    /// When an auditor is late.
+    /// When waiting leaves may go to other members.
+    reschedule_due_us: Option<u64>,
+    /// When a piece may be late that an idle member could back up.
+    backup_due_us: Option<u64>,
+    /// When a case may be handed to another member.
     opinion_due_us: Option<u64>,
     /// Members and pieces that were looked at one by one.
     #[cfg(test)]
@@ -72,23 +73,23 @@ pub struct Coordinator {
 
 /// The round in progress.
 #[derive(Debug)]
-struct Work {
+struct CurrentRound {
     round: Round,
     queue: Queue,
     cases: Cases,
-    /// When its last leaf was accepted.
+    /// When the last leaf was accepted.
     done_us: Option<u64>,
-    /// Answers to one piece differ, or one that was added is wrong: nothing may follow from this round.
+    /// Whether answers differ without a decision, or a wrong one was added: the round's sum must not be used.
     is_void: bool,
-    /// It has been said that the round is complete.
+    /// Whether the round has been reported as complete.
     complete: bool,
 }
 
 impl Coordinator {
-    /// A coordinator without members or work, whose first member gets the number `first`.
+    /// A coordinator without members or work, whose first member gets the incarnation `first`.
     ///
-    /// A coordinator that goes on where another ended must start above every number that the other gave: rounds count
-    /// anew, so a worker tells what it computed for the other by that number alone.
+    /// A coordinator that resumes a run must start above every incarnation of its predecessor. Its rounds
+    /// count from 0 again, so only the incarnation tells answers to the two apart.
     #[must_use]
     pub fn new(limits: Limits, first: Incarnation) -> Self {
         Self {
@@ -106,8 +107,8 @@ impl Coordinator {
             notice_due_us: None,
             drop_due_us: None,
             late_due_us: None,
-            redeal_due_us: None,
-            copy_due_us: None,
+            reschedule_due_us: None,
+            backup_due_us: None,
             opinion_due_us: None,
             #[cfg(test)]
             looks: std::cell::Cell::default(),
@@ -119,7 +120,7 @@ impl Coordinator {
         self.members.iter().map(|(&incarnation, member)| (incarnation, member))
     }
 
-    /// Takes one event in; returns what must be done, in order.
+    /// Handles one event. Returns what must be done, in order.
     pub fn on_event(&mut self, now_us: u64, event: Event) -> Vec<Action> {
         let mut actions = Vec::new();
         match event {
@@ -170,7 +171,7 @@ impl Coordinator {
 
     fn begin(&mut self, now_us: u64, round: Round, leaves: u32) {
         let fastest_us = self.fastest_leaf_us();
-        if let Some(Work { round: before, complete, is_void, queue, .. }) = &self.work {
+        if let Some(CurrentRound { round: before, complete, is_void, queue, .. }) = &self.work {
             assert!(*before < round, "round {round} begins after round {before}");
             assert!(complete | is_void, "round {round} begins while round {before} is incomplete");
             for member in self.members.values_mut() {
@@ -178,8 +179,10 @@ impl Coordinator {
             }
             self.has_forgotten_a_round();
         }
-        let (queue, cases) = (Queue::new(leaves), Cases::default());
-        self.work = Some(Work { round, queue, cases, done_us: None, is_void: false, complete: false });
+        let queue = Queue::new(leaves);
+        let cases = Cases::default();
+        self.work =
+            Some(CurrentRound { round, queue, cases, done_us: None, is_void: false, complete: false });
     }
 
     fn result(
@@ -242,9 +245,9 @@ impl Coordinator {
         self.judge(now_us, from, node, opinion(finding, checksum), actions);
     }
 
-    /// Says that the round is complete once it is: every leaf is accepted, every audit that can be made is made.
+    /// Completes the round once every leaf is accepted and every possible audit is made.
     fn settle(&mut self, now_us: u64, actions: &mut Vec<Action>) {
-        let is_due = |work: &&mut Work| !work.complete && !work.is_void && work.queue.is_complete();
+        let is_due = |work: &&mut CurrentRound| !work.complete && !work.is_void && work.queue.is_complete();
         let Some(work) = self.work.as_mut().filter(is_due) else { return };
         work.done_us.get_or_insert(now_us);
         if self.give_up_audits(now_us) && !std::mem::replace(&mut self.audit_waits, true) {

@@ -1,7 +1,7 @@
-//! A round's leaves: which are done, which are out at a worker, and which piece to hand out next.
+//! The leaves of a round: which are done, which are out at a worker, and which piece is handed out next.
 //!
-//! A *piece* is a node of the reduction tree: a worker computes all leaves below it and answers with their sum.
-//! Decides sizes; knows nothing of connections or deadlines.
+//! A *piece* is a node of the reduction tree: a worker computes all leaves below it and answers with their
+//! sum. The queue decides sizes; it knows no connections and no deadlines.
 
 use crate::reduce::tree::{Node, Tree};
 
@@ -9,15 +9,15 @@ use crate::reduce::tree::{Node, Tree};
 #[derive(Debug)]
 pub(super) struct Queue {
     tree: Tree,
-    /// Per leaf: its value has been accepted.
+    /// Leaves whose value has been accepted.
     done: Vec<bool>,
-    /// Per leaf: how many workers compute it now.
+    /// Workers that compute each leaf now.
     out: Vec<u16>,
-    /// Per leaf: it travels alone, for a larger piece with it was not finite.
+    /// Leaves that travel alone, because a larger piece with them was not finite.
     alone: Vec<bool>,
     undone: u32,
     waiting: u32,
-    /// None waits before this one.
+    /// No leaf waits before this one.
     first_waiting: u32,
 }
 
@@ -35,7 +35,7 @@ impl Queue {
         }
     }
 
-    /// Leaves that nobody computes and that are not done.
+    /// Leaves that no worker computes and that are not done.
     pub(super) fn waiting(&self) -> u32 {
         self.waiting
     }
@@ -48,7 +48,7 @@ impl Queue {
         self.tree.leaves_below(node).len() as u32
     }
 
-    /// The next piece of at most `most` leaves, now out once more. `None` when no leaf waits.
+    /// Hands out the next piece of at most `most` leaves. `None` when no leaf waits.
     pub(super) fn take(&mut self, most: u32) -> Option<Node> {
         let is_waiting = |leaf: usize| !self.done[leaf] && self.out[leaf] == 0;
         let first = (self.first_waiting as usize..self.done.len()).find(|&leaf| is_waiting(leaf))?;
@@ -68,18 +68,18 @@ impl Queue {
         self.tree.leaves_below(piece).filter(|&leaf| !self.done[leaf as usize])
     }
 
-    /// Some of `piece`'s leaves, at most `most`, to be computed by one worker more. `None` when no leaf that is not done
+    /// Hands out late leaves of `piece`, at most `most`, to one more worker. `None` unless an unfinished leaf
     /// `is_late`.
-    pub(super) fn copy(&mut self, piece: Node, most: u32, is_late: impl Fn(u32) -> bool) -> Option<Node> {
+    pub(super) fn backup(&mut self, piece: Node, most: u32, is_late: impl Fn(u32) -> bool) -> Option<Node> {
         let below = self.tree.leaves_below(piece);
         let may = |leaf: u32| below.contains(&leaf) && !self.done[leaf as usize] && is_late(leaf);
         let first = below.clone().find(|&leaf| may(leaf))?;
-        let copy = self.tree.largest_node(first, most, may);
-        self.lend(copy);
-        Some(copy)
+        let backup = self.tree.largest_node(first, most, may);
+        self.lend(backup);
+        Some(backup)
     }
 
-    /// One more worker computes `piece`.
+    /// Counts one more worker that computes `piece`.
     pub(super) fn lend(&mut self, piece: Node) {
         for leaf in self.tree.leaves_below(piece) {
             let leaf = leaf as usize;
@@ -88,7 +88,7 @@ impl Queue {
         }
     }
 
-    /// A worker no longer computes `piece`.
+    /// Counts one worker less that computes `piece`.
     pub(super) fn give_back(&mut self, piece: Node) {
         for leaf in self.tree.leaves_below(piece) {
             let leaf = leaf as usize;
@@ -99,7 +99,8 @@ impl Queue {
         }
     }
 
-    /// Whether a value of `piece` is still of use; if so its leaves are done. Comes before `give_back`.
+    /// Marks the leaves of `piece` as done. Returns whether one of them was not done before. Comes before
+    /// `give_back`.
     pub(super) fn accept(&mut self, piece: Node) -> bool {
         let mut news = false;
         for leaf in self.tree.leaves_below(piece) {
@@ -114,12 +115,12 @@ impl Queue {
         news
     }
 
-    /// Whether a value of `piece` would be of use: some of its leaves are not done.
+    /// Whether a leaf of `piece` is not done, so that a value of it would be of use.
     pub(super) fn wants(&self, piece: Node) -> bool {
         self.tree.leaves_below(piece).any(|leaf| !self.done[leaf as usize])
     }
 
-    /// Lets each leaf of `piece` travel alone from now on: one of them is not finite, and it is to be found.
+    /// Lets each leaf of `piece` travel alone from now on, to find the one that is not finite.
     pub(super) fn part(&mut self, piece: Node) {
         self.tree.leaves_below(piece).for_each(|leaf| self.alone[leaf as usize] = true);
     }
@@ -146,21 +147,21 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_holds_leaves_that_are_late_and_not_done() {
+    fn a_backup_task_holds_leaves_that_are_late_and_not_done() {
         let mut queue = Queue::new(4);
         let piece = queue.take(4).unwrap();
-        let copy = queue.copy(piece, 2, |_| true).unwrap();
-        assert_eq!(copy, Node { level: 1, index: 0 });
-        assert_eq!(queue.copy(piece, 1, |leaf| leaf > 1), Some(Node::leaf(2)));
-        assert_eq!(queue.copy(piece, 4, |leaf| leaf == 3), Some(Node::leaf(3)));
-        assert_eq!(queue.copy(piece, 1, |_| false), None);
-        assert!(queue.accept(copy));
-        queue.give_back(copy);
-        assert_eq!(queue.copy(piece, 4, |_| true), Some(Node { level: 1, index: 1 }));
-        assert!(!queue.accept(copy), "its leaves are done already");
+        let backup = queue.backup(piece, 2, |_| true).unwrap();
+        assert_eq!(backup, Node { level: 1, index: 0 });
+        assert_eq!(queue.backup(piece, 1, |leaf| leaf > 1), Some(Node::leaf(2)));
+        assert_eq!(queue.backup(piece, 4, |leaf| leaf == 3), Some(Node::leaf(3)));
+        assert_eq!(queue.backup(piece, 1, |_| false), None);
+        assert!(queue.accept(backup));
+        queue.give_back(backup);
+        assert_eq!(queue.backup(piece, 4, |_| true), Some(Node { level: 1, index: 1 }));
+        assert!(!queue.accept(backup), "its leaves are done already");
         assert!(queue.accept(piece), "the larger piece still brings leaves 2 and 3");
         assert!(queue.is_complete());
-        assert_eq!(queue.copy(piece, 4, |_| true), None);
+        assert_eq!(queue.backup(piece, 4, |_| true), None);
     }
 
     #[test]

@@ -1,49 +1,50 @@
-//! The worker's rules: when to dial, when to give up on a silent coordinator, which answers are still worth sending.
+//! The worker's rules: when to dial, when to give up on a silent coordinator, which answers are still of use.
 //!
-//! A worker holds nothing that the run can't do without: when its stream breaks it forgets its pieces, dials again
-//! with growing pauses, and is a new incarnation. This machine never sees samples, parameters or gradients.
+//! A worker holds nothing that the run depends on. When its stream breaks it forgets its pieces, dials again
+//! with exponential back-off, and is a new incarnation. This machine never sees samples, parameters or
+//! gradients.
 
 use crate::ids::{Incarnation, Round};
 use crate::reduce::tree::Node;
 use crate::rng::Stream;
 
-/// The first pause before dialling again; each further one is twice as long.
+/// First pause before dialling again; each further pause is twice as long.
 const BACKOFF_US_FIRST: u64 = 100_000;
-/// The longest pause.
+/// Longest pause before dialling again.
 const BACKOFF_US_MAX: u64 = 3_000_000;
 
-/// What the shell chose.
+/// Time limits of a worker, and the seed of its pauses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// From dialling to the coordinator's answer, at most, in microseconds.
+    /// Longest time from dialling to the coordinator's answer, in microseconds.
     pub join_timeout_us: u64,
-    /// With neither a membership nor a spare's place for longer than this the worker gives up.
+    /// Longest time, in microseconds, without a place as a member or spare before the worker gives up.
     pub give_up_us: u64,
-    /// Seed of the pauses' jitter; any number that differs between workers.
+    /// Seed of the back-off's jitter; any number that differs between workers.
     pub jitter_seed: u64,
 }
 
-/// What a coordinator tells a new member about time.
+/// The coordinator's heartbeat settings for a new member or spare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pulse {
-    /// A heartbeat at least this often, both ways, in microseconds.
+    /// Longest time between two heartbeats, in both directions, in microseconds.
     pub heartbeat_us: u64,
-    /// Silence after which the other side is taken for dead.
+    /// Silence, in microseconds, after which the other side counts as dead.
     pub timeout_us: u64,
 }
 
-/// What the shell tells the machine.
+/// Input of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The coordinator admitted this worker.
     Welcome(Incarnation, Pulse),
-    /// The coordinator has no place for this worker yet, and keeps it for when one is free.
+    /// The coordinator keeps this worker as a spare until a place is free.
     Spare(Pulse),
-    /// The coordinator has no use for this worker ever (another version, another model).
+    /// The coordinator will never admit this worker (another version, another model).
     Refused(String),
     /// Anything arrived from the coordinator.
     Heard,
-    /// The dial failed, the stream broke, the coordinator asked to redial, or sent what can't be.
+    /// The dial failed, the stream broke, or the coordinator asked to redial or sent an invalid message.
     Lost(String),
     /// A piece to compute.
     Grant(Round, Node),
@@ -57,14 +58,14 @@ pub enum Event {
     Tick,
 }
 
-/// What the shell must do.
+/// What the driver must do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Open a stream and introduce yourself.
+    /// Open a stream and send the hello.
     Dial,
-    /// Send a heartbeat.
+    /// Send a heartbeat to the coordinator.
     Heartbeat,
-    /// Compute this piece.
+    /// Compute a piece, as this incarnation.
     Compute(Incarnation, Round, Node),
     /// Forget pieces of rounds before this one.
     Forget(Round),
@@ -72,15 +73,16 @@ pub enum Action {
     Reset(String),
     /// Send the value of this piece.
     Send(Round, Node),
-    /// Forget this piece's value: its round or its stream is over.
+    /// Discard the value of this piece: its round or its stream is over.
     Drop(Round, Node),
     /// Say goodbye on the stream.
     Goodbye,
-    /// Stop working.
+    /// End the worker for this reason.
     Exit(Exit),
 }
 
 /// Why a worker ends.
+#[allow(missing_docs, reason = "field names say all")]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Exit {
     /// The run is complete.
@@ -92,12 +94,11 @@ pub enum Exit {
     /// The coordinator will never take this worker.
     #[error("the coordinator refused this worker: {0}")]
     Refused(String),
-    /// No coordinator for too long.
+    /// No coordinator admitted the worker for too long.
     #[error("no coordinator for {} s; the last try ended with: {last}", waited_us / 1_000_000)]
     GaveUp {
-        /// How long, in microseconds.
         waited_us: u64,
-        /// What the last try ended with.
+        /// The error of the last attempt.
         last: String,
     },
 }
@@ -118,7 +119,7 @@ enum State {
     Joining {
         until_us: u64,
     },
-    /// The coordinator has answered: this worker has a standing with it.
+    /// The coordinator has answered: this worker is a member or a spare.
     Open {
         standing: Standing,
         pulse: Pulse,
@@ -134,7 +135,7 @@ enum Standing {
     Member { incarnation: Incarnation, round: Option<Round> },
 }
 
-/// The machine.
+/// The worker's rules as a state machine.
 #[derive(Debug)]
 pub struct Worker {
     timing: Timing,
@@ -159,7 +160,7 @@ impl Worker {
         }
     }
 
-    /// Its number, while it is a member.
+    /// The worker's incarnation, while it is a member.
     #[must_use]
     pub fn incarnation(&self) -> Option<Incarnation> {
         match self.state {
@@ -168,7 +169,7 @@ impl Worker {
         }
     }
 
-    /// Takes one event in; returns what must be done, in order.
+    /// Handles one event. Returns what must be done, in order.
     pub fn on_event(&mut self, now_us: u64, event: Event) -> Vec<Action> {
         if matches!(self.state, State::Over) {
             return Vec::new();
@@ -265,7 +266,7 @@ impl Worker {
         }
         let pause = BACKOFF_US_FIRST.saturating_mul(1 << self.attempt.min(16)).min(BACKOFF_US_MAX);
         self.attempt += 1;
-        // Half fixed, half random: workers that lost the same coordinator don't come back in one wave.
+        // Half fixed, half random: workers that lost the same coordinator do not come back in one wave.
         let pause = pause / 2 + u64::from(self.jitter.below(pause as u32 / 2));
         self.state = State::Paused { until_us: now_us + pause };
         self.last_loss.clone_from(&why);

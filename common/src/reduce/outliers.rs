@@ -1,33 +1,36 @@
-//! Which gradients are out of line: so much larger than others that a machine's fault is likelier than the data.
+//! Detection of gradients that are out of line: so much larger than others that a machine's fault is likelier
+//! than the data.
 //!
-//! One huge number freezes training: Adam's mean square takes thousands of steps to forget it, or never does. The measure
-//! must cost nothing, so it is what the decoder sees on its way: the largest magnitude.
+//! One huge number freezes training: Adam's mean square takes thousands of steps to forget it, or never does.
+//! The measure must cost nothing, so it is the largest magnitude, which the decoder sees anyway.
 //!
-//! 1. A gradient's *peak* is the largest magnitude of its values, divided by its samples: pieces have unequal sizes.
-//! 2. It is out of line above [`PEAK_FINE`] and above [`TIMES_FINE`] times the median of the last [`HISTORY`] that were
-//!    accepted. Both must be so: late in a training most gradients are near 0, and one hard sample's is not.
-//! 3. For the beginning there is no third measure: a median of nothing is 0.
+//! 1. A gradient's *peak* is the largest magnitude of its values, divided by its samples: pieces have unequal
+//!    sizes.
+//! 2. A gradient is out of line if its peak is above [`PEAK_FINE`] and above [`TIMES_FINE`] times the median
+//!    of the last [`HISTORY`] accepted peaks. Both conditions are needed: late in a training most gradients
+//!    are near 0, but a hard sample's is not.
+//! 3. At the beginning the median of no peaks counts as 0, so [`PEAK_FINE`] alone decides.
 //!
-//! Measured over 12 runs of 11,000 to 76,000 steps and one that was ended after 33,000: CNN, MLP and linear; SGD with
-//! momentum, Adam, AdamW; constant, cosine and step; with and without warm-up, clipping and bf16; MNIST and the digits; a
-//! leaf of one sample in each step. The largest peak of any leaf was 37, and 2 to 20 were usual. The ratio to the median
-//! knows no bound: it reached 1.4e7 where a network has nearly learnt its data by heart. So it is no measure by itself, and
-//! [`PEAK_FINE`] is what keeps alarms away.
+//! Measured over 12 runs of 11,000 to 76,000 steps and one that was stopped after 33,000: CNN, MLP and
+//! linear; SGD with momentum, Adam, AdamW; constant, cosine and step; with and without warm-up, clipping and
+//! bf16; MNIST and the digits; a leaf of one sample in each step. The largest peak of any leaf was 37, and 2
+//! to 20 were usual. The ratio to the median has no bound: it reached 1.4e7 where a network has nearly
+//! memorised its data. So it is no measure by itself, and [`PEAK_FINE`] prevents false alarms.
 //!
-//! It tells no lies from truths: what follows from being out of line stands in `protocol::coordinator`. A number that is
-//! wrong and not large is not seen, such as one with a flipped bit in its sign, its fraction or the lower part of its
-//! exponent; of the exponent's bits, the highest one is always seen in a number below 2.
+//! Out of line does not mean wrong: `protocol::coordinator::opinions` decides what follows. A wrong number
+//! that is not large is not detected, such as one with a flipped bit in its sign, its fraction or the lower
+//! part of its exponent. A flip of the exponent's highest bit is always detected in a number below 2.
 
-/// Accepted gradients that the median is taken of: some steps of a run with several workers, and few enough to sort for
-/// each answer.
+/// Accepted gradients over which the median is taken: some steps of a run with several workers, and few
+/// enough to sort for each answer.
 pub const HISTORY: usize = 64;
-/// Up to this peak nothing is out of line: 27 times the largest that was measured.
+/// Peak up to which no gradient is out of line: 27 times the largest that was measured.
 pub const PEAK_FINE: f32 = 1e3;
-/// Up to so many times the median nothing is out of line: where a training diverges all gradients grow together, within
-/// tens of steps, and are not to be doubted each.
+/// Multiple of the median up to which no gradient is out of line. Where a training diverges, all gradients
+/// grow together within tens of steps, and not each of them is to be doubted.
 pub const TIMES_FINE: f32 = 1e3;
 
-/// The largest magnitude of a gradient for each of its samples.
+/// The peak of a gradient: its largest magnitude, divided by its samples.
 #[must_use]
 pub fn peak(largest: f32, samples: u64) -> f32 {
     largest / samples.max(1) as f32
@@ -37,12 +40,12 @@ pub fn peak(largest: f32, samples: u64) -> f32 {
 #[derive(Clone, Debug, Default)]
 pub struct Peaks {
     last: Vec<f32>,
-    /// Where the next one goes, once there are [`HISTORY`].
+    /// Index of the oldest peak, once there are [`HISTORY`].
     oldest: usize,
 }
 
 impl Peaks {
-    /// Takes an accepted gradient's peak into account.
+    /// Adds an accepted gradient's peak to the history.
     pub fn accept(&mut self, peak: f32) {
         if self.last.len() < HISTORY {
             self.last.push(peak);
@@ -64,7 +67,7 @@ impl Peaks {
     /// Whether a finite gradient of this peak is out of line.
     #[must_use]
     pub fn is_out_of_line(&self, peak: f32) -> bool {
-        // Most are not, and need no median.
+        // Most peaks are small, and need no median.
         peak > PEAK_FINE && peak > TIMES_FINE * self.median()
     }
 }

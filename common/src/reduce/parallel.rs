@@ -1,5 +1,5 @@
-//! Arithmetic on long slices by several threads. Each element's arithmetic is that of one thread, so the number of
-//! threads, an argument, never shows in the result.
+//! Arithmetic on long slices by several threads. Each element's arithmetic is that of one thread, so the
+//! number of threads, an argument, never shows in the result.
 
 use crate::reduce::precision::Precision;
 use std::num::NonZeroUsize;
@@ -9,17 +9,17 @@ const ELEMENTS_MIN: usize = 128 * 1024;
 /// Parts begin at multiples of this, so that blocks of a power of two up to it are never cut.
 const ALIGNMENT: usize = 8192;
 
-/// The length of the parts, all but the last, that `len` elements are cut into for `threads` threads.
+/// The length of each part but the last when `len` elements are cut for `threads` threads.
 #[must_use]
 pub fn part_len(len: usize, threads: NonZeroUsize) -> usize {
     let parts = threads.get().min(len / ELEMENTS_MIN).max(1);
     len.div_ceil(parts).next_multiple_of(ALIGNMENT)
 }
 
-/// Does every job on a thread of its own, the last one on this; returns their results in the jobs' order.
+/// Runs every job on its own thread, the last one on the caller's. Returns their results in the jobs' order.
 ///
 /// # Panics
-/// When a job does.
+/// When a job panics.
 pub fn all<T: Send>(mut jobs: Vec<impl FnOnce() -> T + Send>) -> Vec<T> {
     let Some(last) = jobs.pop() else { return Vec::new() };
     std::thread::scope(|scope| {

@@ -1,20 +1,20 @@
-//! In which precision gradients travel, and what that does to their sums.
+//! The precision of gradients on the wire, and its effect on their sums.
 //!
-//! With bf16 every node of the reduction tree has a value that bf16 can hold: a leaf's gradient is rounded once, and so
-//! is every sum of two nodes, whoever adds them. So it still does not matter which nodes a worker sends, and each takes
-//! half the bytes. Sums are made in f32.
+//! With bf16 every node of the reduction tree has a value that bf16 can hold. A leaf's gradient is rounded
+//! once, and so is every sum of two nodes, whoever adds them. So it does not matter which nodes a worker
+//! sends, and each takes half the bytes. Sums are computed in f32.
 
 use crate::text::{TextError, shortened};
 use std::fmt;
 use std::str::FromStr;
 
-/// A precision.
+/// Data type of gradients on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
-    /// All 32 bits.
+    /// 32-bit floating point.
     #[default]
     F32,
-    /// The upper 16 bits of an f32: its range, with 8 bits of precision.
+    /// bfloat16: the upper 16 bits of an f32, with its range and 8 bits of precision.
     Bf16,
 }
 
@@ -28,7 +28,7 @@ impl Precision {
         }
     }
 
-    /// Rounds each value to the nearest that this precision has, ties to even.
+    /// Rounds each value to the nearest one of this precision, ties to even.
     pub fn round(self, values: &mut [f32]) {
         match self {
             Self::F32 => {}
@@ -58,25 +58,26 @@ impl FromStr for Precision {
     }
 }
 
-/// Whether no value is infinite or a NaN.
+/// Whether every value is finite.
 ///
-/// Every value is looked at, in whole numbers: that takes two thirds of the time of a loop that asks each of them
-/// [`f32::is_finite`], or that hopes for an early end.
+/// The loop reads every value as an integer. It takes two thirds of the time of one that calls
+/// [`f32::is_finite`], or of one that returns early.
 #[must_use]
 pub fn are_finite(values: &[f32]) -> bool {
     const SIGN: u32 = 1 << 31;
-    // The exponent of what is not finite is all ones: one more carries into the sign.
+    // A non-finite value's exponent is all ones: adding one carries into the sign.
     const ONE_IN_EXPONENT: u32 = 1 << 23;
     values.iter().fold(0, |seen, value| seen | ((value.to_bits() & !SIGN) + ONE_IN_EXPONENT)) < SIGN
 }
 
-/// The largest magnitude among `values`, 0 if there are none; infinite or a NaN where one of them is not finite.
+/// The largest magnitude among `values`; 0 if there are none, infinite or a NaN if one of them is not finite.
 ///
-/// Whole numbers are compared, as in [`are_finite`]: without its sign a float's bits are ordered as it is.
+/// The loop compares integers, as in [`are_finite`]: without the sign, a float's bits are ordered like its
+/// value.
 #[must_use]
 pub fn largest_magnitude(values: &[f32]) -> f32 {
     const SIGN: u32 = 1 << 31;
-    // Signed: most vector units have that maximum, not the unsigned one.
+    // Signed integers: most vector units have a signed maximum, but no unsigned one.
     let largest = values.iter().fold(0_i32, |seen, value| seen.max((value.to_bits() & !SIGN) as i32));
     f32::from_bits(largest as u32)
 }
@@ -91,7 +92,7 @@ pub fn narrow(value: f32) -> u16 {
     (if value.is_nan() { quiet } else { nearest }) as u16
 }
 
-/// The same number as an f32.
+/// The bf16 number as an f32.
 #[must_use]
 pub fn widen(bf16: u16) -> f32 {
     f32::from_bits(u32::from(bf16) << 16)

@@ -1,9 +1,10 @@
-//! In which order the gradients of a round's leaves are added: a fixed binary tree, whoever computed what.
+//! The order in which the gradients of a round's leaves are added: a fixed binary tree, whoever computed
+//! what.
 //!
-//! Node (level, i) is the sum of nodes (level-1, 2i) and (level-1, 2i+1), in that order; where the right child does
-//! not exist the node is its left child. Floating-point addition is not associative, so fixing the tree fixes the
-//! bits: a node has one value, whether a worker sent it whole or the coordinator added it from parts. That is why
-//! overlapping answers do no harm, and a node that arrives twice can be ignored.
+//! Node (level, i) is the sum of nodes (level-1, 2i) and (level-1, 2i+1), in that order; where the right
+//! child does not exist the node is its left child. Floating-point addition is not associative, so fixing the
+//! tree fixes the bits: a node has one value, whether a worker sent it whole or the coordinator added it from
+//! parts. That is why overlapping answers do no harm, and a node that arrives twice can be ignored.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ use std::ops::Range;
 /// Most leaves of one round: bounds what a peer can announce and keeps levels in a byte.
 pub const LEAVES_MAX: u32 = 1 << 24;
 
-/// A place in the tree: level 0 holds the leaves.
+/// A node of the tree; level 0 holds the leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Node {
     /// Distance from the leaves.
@@ -29,7 +30,7 @@ impl Node {
         Self { level: 0, index }
     }
 
-    /// The node above.
+    /// The parent of this node.
     #[must_use]
     pub fn parent(self) -> Self {
         Self { level: self.level + 1, index: self.index / 2 }
@@ -67,7 +68,7 @@ impl Tree {
         Self { leaves }
     }
 
-    /// Number of leaves.
+    /// The number of leaves in the tree.
     #[must_use]
     pub fn leaves(self) -> u32 {
         self.leaves
@@ -79,7 +80,7 @@ impl Tree {
         Node { level: self.leaves.next_power_of_two().trailing_zeros() as u8, index: 0 }
     }
 
-    /// Whether `node` is one of this tree's.
+    /// Whether `node` is in this tree.
     #[must_use]
     pub fn contains(self, node: Node) -> bool {
         node.level <= self.root().level && u64::from(node.index) << node.level < u64::from(self.leaves)
@@ -95,8 +96,8 @@ impl Tree {
         first..self.leaves.min(first.saturating_add(1 << node.level))
     }
 
-    /// The largest node that starts at leaf `first`, has at most `most` leaves, all of them accepted by `free`.
-    /// `most` counts as at least 1, and `first` itself must be free.
+    /// The largest node that starts at leaf `first` and has at most `most` leaves, all of them `free`. `most`
+    /// counts as at least 1, and `first` itself must be free.
     pub fn largest_node(self, first: u32, most: u32, free: impl Fn(u32) -> bool) -> Node {
         let mut best = Node::leaf(first);
         while !best.is_right() && best != self.root() {
@@ -111,18 +112,18 @@ impl Tree {
     }
 }
 
-/// What became of a value given to a [`Reduction`].
+/// Result of inserting a value into a [`Reduction`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inserted {
-    /// It counts; the reduction still waits for others.
+    /// The value was added; the reduction still waits for others.
     Added,
-    /// It counts, and the reduction is complete.
+    /// The value was added, and the reduction is complete.
     Complete,
-    /// The node's value was already there, alone or within a node above it; the new one was dropped.
+    /// The node's value was already present, alone or within an ancestor; the new one was dropped.
     Duplicate,
 }
 
-/// Adds values up the tree as soon as both children are there, whatever the order of arrival.
+/// Adds values up the tree as soon as both children are present, whatever their order of arrival.
 ///
 /// Holds at most one value per uncovered subtree.
 #[derive(Debug)]
@@ -153,7 +154,7 @@ impl<T> Reduction<T> {
         self.values.contains_key(&at)
     }
 
-    /// Whether the value of `node`, which is not here, would be added to one that is.
+    /// Whether the value of `node`, which is absent, would be added to one that is present.
     #[must_use]
     pub fn joins(&self, node: Node) -> bool {
         let mut at = node;
@@ -166,13 +167,14 @@ impl<T> Reduction<T> {
         false
     }
 
-    /// How many values are here, waiting for others.
+    /// The number of present values, which wait for others.
     #[must_use]
     pub fn held(&self) -> usize {
         self.values.len()
     }
 
-    /// Takes the value of `node` and adds upwards: `add(parent, left, right)` makes `left` the value of `parent`.
+    /// Inserts the value of `node` and adds upwards: `add(parent, left, right)` makes `left` the value of
+    /// `parent`.
     ///
     /// # Panics
     /// When `node` is not below the target.
@@ -191,7 +193,8 @@ impl<T> Reduction<T> {
             return Inserted::Duplicate;
         }
         self.values.retain(|&part, _| !below.contains(&self.tree.leaves_below(part).start));
-        let (mut at, mut value) = (node, value);
+        let mut at = node;
+        let mut value = value;
         while at != self.target {
             let sibling = at.sibling();
             if self.tree.contains(sibling) {

@@ -1,9 +1,10 @@
-//! Gets one of MNIST's four files from a public mirror into the data folder, whole and checked or not at all.
+//! Downloads one of MNIST's four files from a public mirror to the data folder, completely and verified, or
+//! not at all.
 //!
-//! Decides which mirror is asked when, and how a file is placed: written under a name of its own, checked, synced,
-//! renamed, so that processes that download at once and a crash at any moment leave whole files only. What a right
-//! file is, the caller's `check` says; how a mirror is talked to is [`mirror`]'s. A cut transfer starts over, for the
-//! largest file has 10 MB. Called by [`mnist`](super::mnist); blocks.
+//! This file decides which mirror is asked when, and how a file is placed: written under a temporary name,
+//! verified, synced, renamed. So concurrent downloads, and a crash at any moment, leave complete files only.
+//! The caller's `check` verifies the content; [`mirror`] talks to a mirror. A broken transfer starts from the
+//! beginning, because the largest file has only 10 MB. Called by [`mnist`](super::mnist); blocks.
 
 mod mirror;
 
@@ -25,53 +26,50 @@ use std::thread;
 use std::time::Duration;
 use tracing::info;
 
-/// Where MNIST's four files lie, each as `<name>.gz`.
+/// Public mirrors of MNIST's four files, each as `<name>.gz`.
 const PUBLIC: [&str; 2] =
     ["https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"];
-/// How often all mirrors are asked for a file, as far as a further try may help: enough for a blip, and an outage is
-/// told within minutes.
+/// Rounds over all mirrors for a file, as long as another attempt may help. They bridge a short failure, and
+/// an outage is reported within minutes.
 const ROUNDS: usize = 3;
-/// What a file is called while it is not known to be right: never found as a part of a data set.
+/// Prefix of a file that is not verified yet; no data set has a file of such a name.
 const TEMPORARY_PREFIX: &str = ".download-";
-/// A temporary file not written to for as long is nobody's: a transfer that goes on writes every few seconds.
+/// Age after which a temporary file is abandoned: a live transfer writes every few seconds.
 const ABANDONED_AFTER: Duration = Duration::from_hours(1);
-/// For all users of a shared folder, less what the umask takes away; temporary files are their owner's alone.
+/// Permissions of a finished file, before the umask, for all users of a shared folder. Temporary files are
+/// private.
 const FILE_MODE: u32 = 0o666;
 
 /// Why a file could not be downloaded.
+#[allow(missing_docs, reason = "field names say all")]
 #[derive(Debug, thiserror::Error)]
 pub enum DownloadError {
-    /// No mirror gave it.
+    /// No mirror delivered the file.
     #[error("{file}: {}", list(tried))]
     Refused {
-        /// Its name on the mirrors.
         file: String,
-        /// Each mirror and why its last try failed.
+        /// Each mirror, and why its last attempt failed.
         tried: Vec<(String, FetchError)>,
     },
-    /// There is no keeping it.
+    /// The folder can't be written.
     #[error("cannot keep files in {}: {why}", folder.display())]
-    Disk {
-        /// Where it should be.
-        folder: PathBuf,
-        /// What the system says.
-        why: io::Error,
-    },
+    Disk { folder: PathBuf, why: io::Error },
 }
 
-/// The places to download from, and what is known of them since the program began.
+/// The mirrors, and which of them have answered since the program began.
 pub(super) struct Mirrors {
     client: Client,
     mirrors: Vec<Mirror>,
 }
 
 impl Mirrors {
-    /// Those of MNIST, through the proxy that the environment names. Progress is shown among `bars`, if there are any.
+    /// The mirrors of MNIST, through the environment's proxy. Progress is shown among `bars`, if there are
+    /// any.
     pub(super) fn public(bars: Option<MultiProgress>) -> Self {
         Self::new(PUBLIC.map(str::to_owned), Limits::PUBLIC, ureq::Proxy::try_from_env(), bars)
     }
 
-    /// Each of `bases` ends with a slash.
+    /// Mirrors with these base addresses, each of which ends with a slash.
     pub(super) fn new(
         bases: impl IntoIterator<Item = String>,
         limits: Limits,
@@ -82,13 +80,14 @@ impl Mirrors {
         Self { client: Client::new(limits, proxy, bars), mirrors }
     }
 
-    /// Puts that file into the folder, in gzip, and returns where it lies and what `check` made of it. `check` gets a
-    /// file of another name in the same folder.
+    /// Downloads `file` to the folder, in gzip. Returns its path and the result of `check`, which is called
+    /// with a temporary file in the same folder.
     ///
-    /// A mirror that did not answer is not asked again, for later files neither.
+    /// A mirror that did not answer is not asked again, not even for later files.
     ///
     /// # Errors
-    /// When no mirror gave a file that `check` accepts, or the folder can't be written; it is as before then.
+    /// When no mirror delivered a file that `check` accepts, or the folder can't be written. The folder is
+    /// unchanged then.
     pub(super) fn fetch(
         &mut self,
         folder: &Path,
@@ -116,7 +115,7 @@ impl Mirrors {
                     Err(Failure::Disk(why)) => return Err(disk(why)),
                     Err(Failure::Mirror(error)) => {
                         if error.may_pass() {
-                            info!(file, mirror = mirror.base(), %error, "a try to download failed");
+                            info!(file, mirror = mirror.base(), %error, "a download attempt failed");
                         }
                         *failure = Some(error);
                     }
@@ -133,7 +132,7 @@ fn is_worth_a_try(last: &Option<FetchError>) -> bool {
     last.as_ref().is_none_or(FetchError::may_pass)
 }
 
-/// One try at one mirror.
+/// Makes one attempt at one mirror.
 fn attempt(
     mirror: &mut Mirror,
     client: &Client,
@@ -158,7 +157,7 @@ fn attempt(
     Ok((target, content))
 }
 
-/// Clears away what killed downloads have left. Nothing depends on it, so failures are passed over.
+/// Removes temporary files of killed downloads. Nothing depends on it, so failures are ignored.
 fn remove_abandoned(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(TEMPORARY_PREFIX));

@@ -1,7 +1,7 @@
-//! MNIST itself: what its four files must contain, and where they are kept and come from.
+//! MNIST: the digests of its four files, their folder, and their download.
 //!
-//! A file that is there is used and never touched; one that is not is downloaded. Either is checked by the SHA-256 of
-//! its uncompressed content, so a run on `mnist` is a run on MNIST.
+//! An existing file is used and never changed; a missing one is downloaded. Each is verified by the SHA-256
+//! of its uncompressed content, so a run on `mnist` is a run on MNIST.
 
 use super::download::Mirrors;
 use super::parts::{self, Part};
@@ -20,10 +20,10 @@ const SHA256: [&str; 4] = [
     "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 ];
 
-/// Where the four files come from and what they must contain. Tests have their own.
+/// Mirrors and digests of the four files. Tests have their own.
 pub(super) struct Origin {
     pub(super) mirrors: Mirrors,
-    /// In hex, in the order of [`parts::PARTS`].
+    /// SHA-256 in hexadecimal digits, in the order of [`parts::PARTS`].
     pub(super) sha256: [String; 4],
 }
 
@@ -34,7 +34,7 @@ impl Origin {
     }
 }
 
-/// MNIST from that folder or the user's cache, after downloading to it what is not there.
+/// Loads MNIST from `folder` or the user's cache, after downloading missing files to it.
 pub(super) fn load(folder: Option<&Path>, origin: Origin) -> Result<Dataset, DatasetError> {
     let folder = match folder {
         Some(folder) => folder.to_owned(),
@@ -53,7 +53,7 @@ pub(super) fn load(folder: Option<&Path>, origin: Origin) -> Result<Dataset, Dat
     })
 }
 
-/// The content of a file that must be this one of MNIST's.
+/// Reads a file and verifies that it is the expected part of MNIST.
 fn read(path: &Path, part: Part, expected: &str) -> Result<Vec<u8>, DatasetError> {
     let content = parts::read(path, part.kind)?;
     let got = hex(&Sha256::digest(&content));

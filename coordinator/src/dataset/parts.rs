@@ -1,7 +1,7 @@
-//! A data set as four files of MNIST's names, each plain or in gzip: found, read, checked and put together.
+//! Data sets in four files of MNIST's names, each plain or in gzip: finding, reading, checking, joining.
 //!
-//! Memory is bounded before a byte is believed: a file is read up to what its header announces and one byte more, its
-//! header may announce [`PART_BYTES_MAX`] at most, and what was read becomes the samples where it lies.
+//! Memory is bounded: a file is read up to what its header announces and one byte more, and a header may
+//! announce [`PART_BYTES_MAX`] at most. The samples use the buffer that was read, without a copy.
 
 use super::{Dataset, DatasetError};
 use common::data::idx::{self, Kind};
@@ -21,13 +21,13 @@ pub(super) const PART_BYTES_MAX: u64 = 1 << 30;
 
 /// First bytes of every gzip file (RFC 1952, section 2.3.1); an IDX file starts with two zeros.
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
-/// Few system calls for a file of megabytes.
+/// Size of the read buffer: few system calls for a file of megabytes.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// One of the four files.
+/// One of the four files of a data set.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part {
-    /// Its name when not compressed.
+    /// File name without compression.
     pub(super) name: &'static str,
     pub(super) kind: Kind,
 }
@@ -40,10 +40,10 @@ pub(super) const PARTS: [Part; 4] = [
     Part { name: "t10k-labels-idx1-ubyte", kind: Kind::Labels },
 ];
 
-/// A file that was read: where it lies and its uncompressed content.
+/// A file's path and its uncompressed content.
 pub(super) type Content = (PathBuf, Vec<u8>);
 
-/// The data set in a folder, named after it.
+/// Loads the data set in a folder and names it after the folder.
 pub(super) fn load(folder: &Path) -> Result<Dataset, DatasetError> {
     if !folder.is_dir() {
         return Err(DatasetError::NoFolder(folder.to_owned()));
@@ -56,7 +56,7 @@ pub(super) fn load(folder: &Path) -> Result<Dataset, DatasetError> {
     })
 }
 
-/// Where that file lies in the folder, the plain one first.
+/// The path of a file in the folder; a plain file comes before a compressed one.
 pub(super) fn find(folder: &Path, part: Part) -> Result<Option<PathBuf>, DatasetError> {
     for name in [part.name.to_owned(), format!("{}.gz", part.name)] {
         let path = folder.join(name);
@@ -69,8 +69,8 @@ pub(super) fn find(folder: &Path, part: Part) -> Result<Option<PathBuf>, Dataset
     Ok(None)
 }
 
-/// The uncompressed content of a file, as long as its header says. Its first bytes tell whether it is compressed, not
-/// its name: some servers uncompress what they send.
+/// The uncompressed content of a file, as long as its header says. Its first bytes tell whether it is
+/// compressed. Its name does not, because some servers uncompress what they send.
 pub(super) fn read(path: &Path, kind: Kind) -> Result<Vec<u8>, DatasetError> {
     let file = open_regular(path, PART_BYTES_MAX, Links::Followed);
     let path = || path.to_owned();
@@ -96,10 +96,11 @@ pub(super) fn read(path: &Path, kind: Kind) -> Result<Vec<u8>, DatasetError> {
     if expected > PART_BYTES_MAX {
         return Err(DatasetError::TooLarge { path: path(), announced: expected });
     }
-    // At once: a buffer that grows holds its content twice while it moves. Untouched memory costs nothing.
+    // The whole buffer at once: a growing one holds its content twice while it moves. Untouched memory costs
+    // nothing.
     let missing = (expected + 1).saturating_sub(content.len() as u64) as usize;
     content.try_reserve_exact(missing).map_err(|_| failed(ErrorKind::OutOfMemory.into()))?;
-    // A byte more than announced shows that the file goes on; without one, gzip's own checksum was compared.
+    // One byte more shows that the file goes on. If there is none, gzip's own checksum was compared.
     fill(&mut content, expected + 1)?;
     let got = content.len() as u64;
     match got.cmp(&expected) {
@@ -109,7 +110,7 @@ pub(super) fn read(path: &Path, kind: Kind) -> Result<Vec<u8>, DatasetError> {
     }
 }
 
-/// The data set of the four contents that `get` returns, checked against each other. It is asked in the order of
+/// Joins the four contents that `get` returns, checked against each other. `get` is called in the order of
 /// [`PARTS`].
 pub(super) fn assemble(
     name: String,
@@ -153,7 +154,7 @@ fn pair(
     if samples.is_empty() { Err(DatasetError::Empty(images)) } else { Ok(samples) }
 }
 
-/// What the digest of a data set would be if it lay in four files.
+/// The digest that a data set would have as four files.
 pub(super) fn digest(train: &Samples, test: &Samples) -> String {
     let mut hash = Sha256::new();
     for samples in [train, test] {

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use std::fs;
 use std::io::Write;
 
-/// Contents of four files: so many images, each of one grey, their class as label.
+/// Contents of four files: images of one grey each, with their class as label.
 fn contents(train: u8, test: u8) -> [Vec<u8>; 4] {
     let samples = |count: u8| {
         let pixels = (0..count).flat_map(|index| vec![index; PIXELS]).collect();
@@ -29,7 +29,7 @@ fn folder_of(contents: &[Vec<u8>; 4]) -> tempfile::TempDir {
     folder
 }
 
-/// Offers these four files.
+/// A mirror of these four files.
 fn server_of(contents: [Vec<u8>; 4]) -> Server {
     Server::start(move |file| {
         let at = PARTS.iter().position(|part| format!("{}.gz", part.name) == file);
@@ -37,13 +37,14 @@ fn server_of(contents: [Vec<u8>; 4]) -> Server {
     })
 }
 
-/// A world in which MNIST is these four files and that server has it.
+/// MNIST as these four files, on that mirror.
 fn origin(contents: &[Vec<u8>; 4], server: &Server) -> Origin {
     let sha256 = contents.each_ref().map(|content| hex(&Sha256::digest(content)));
     Origin { mirrors: mirrors(&[server], PATIENT), sha256 }
 }
 
-/// The error for a folder of four files of which number `part` holds `bytes`. It names that file, on one line.
+/// The error for a folder of four files of which number `part` holds `bytes`. It names that file, on one
+/// line.
 fn error_with(part: usize, bytes: &[u8]) -> DatasetError {
     let folder = folder_of(&contents(3, 2));
     let path = folder.path().join(PARTS[part].name);
@@ -54,7 +55,7 @@ fn error_with(part: usize, bytes: &[u8]) -> DatasetError {
     error
 }
 
-/// What [`error_with`] is for training images that were changed.
+/// The result of [`error_with`] for training images that were changed.
 fn error_of_images(change: impl FnOnce(&mut Vec<u8>)) -> DatasetError {
     let [mut images, ..] = contents(3, 2);
     change(&mut images);
@@ -75,7 +76,7 @@ fn a_folder_has_the_digest_of_its_content_plain_or_in_gzip() {
     let folder = folder_of(&contents);
     let plain = parts::load(folder.path()).unwrap();
     fs::remove_file(folder.path().join(PARTS[0].name)).unwrap();
-    // In two members, as `cat` of two gzip files makes it.
+    // Two gzip members, as `cat` of two gzip files makes them.
     let (first, second) = contents[0].split_at(100);
     let packed = [gzip(first), gzip(second)].concat();
     fs::write(folder.path().join(format!("{}.gz", PARTS[0].name)), packed).unwrap();
@@ -176,7 +177,7 @@ fn a_gzip_bomb_is_read_no_further_than_it_announces() {
         encoder.write_all(&vec![0; 1 << 20]).unwrap();
     }
     let mut bomb = encoder.finish().unwrap();
-    // Whoever reads to the end learns that it is damaged.
+    // Only a reader that reaches the end learns that the file is damaged.
     bomb.truncate(bomb.len() - 9);
     let error = error_with(0, &bomb);
     assert!(matches!(error, DatasetError::Longer { .. }), "{error}");
@@ -201,7 +202,7 @@ fn mnist_is_downloaded_once_and_then_read_without_a_request() {
     let contents = contents(3, 2);
     let server = server_of(contents.clone());
     let folder = tempfile::tempdir().unwrap();
-    // One that is there is not asked for.
+    // A file that exists is not downloaded.
     fs::write(folder.path().join(PARTS[2].name), &contents[2]).unwrap();
     for requests in [4, 4] {
         let data = load_from(&DatasetChoice::Mnist, Some(folder.path()), origin(&contents, &server)).unwrap();
@@ -250,7 +251,7 @@ fn the_real_mnist_is_read_where_the_environment_says_it_lies() {
         host::report("MNIST_DIR is not set: the real MNIST was not read");
         return;
     };
-    // From where it lies or not at all.
+    // From its folder, or not at all.
     let origin = Origin { mirrors: mirrors(&[], PATIENT), ..Origin::public(None) };
     let data = load_from(&DatasetChoice::Mnist, Some(Path::new(&folder)), origin).unwrap();
     assert_eq!((data.train.len(), data.test.len()), (60_000, 10_000));

@@ -1,18 +1,21 @@
-//! Which cores local workers keep to.
+//! CPU affinity of local workers.
 //!
-//! Where their compute threads are exactly as many as the cores that this process may use, each worker gets cores of
-//! its own. Left alone, Linux often leaves a thread that has just been woken waiting behind another worker's thread,
-//! for milliseconds, while a core is idle: a step takes as long as its last worker. With fewer threads than cores
-//! nothing is decided here: others may be at work on any of them.
+//! Where their compute threads are exactly as many as the cores that this process may use, each worker is
+//! pinned to its own cores. Without this, Linux often queues a woken thread behind another worker's for
+//! milliseconds while a core is idle, and a step takes as long as its last worker. With fewer threads than
+//! cores workers are not pinned: other programs may be busy on any core.
 
-/// What one of `workers` workers with so many threads each gets of the cores `allowed`; `None` if it may use them all.
+/// The cores among `allowed` for worker `index` of `workers`, each with `threads`; `None` if it may use all
+/// of them.
 pub(super) fn of_worker(index: u32, workers: u32, threads: u32, allowed: &[usize]) -> Option<&[usize]> {
-    let (index, workers, threads) = (index as usize, workers as usize, threads as usize);
+    let index = index as usize;
+    let workers = workers as usize;
+    let threads = threads as usize;
     let all_are_used = workers > 1 && workers.checked_mul(threads) == Some(allowed.len());
     all_are_used.then(|| allowed.chunks_exact(threads).nth(index)).flatten()
 }
 
-/// The cores that this thread may use; none where that can't be told.
+/// The cores that this thread may use; none if they can't be determined.
 #[cfg(target_os = "linux")]
 pub(super) fn allowed() -> Vec<usize> {
     use rustix::thread::{CpuSet, sched_getaffinity};
@@ -20,7 +23,7 @@ pub(super) fn allowed() -> Vec<usize> {
     set.map_or(Vec::new(), |set| (0..CpuSet::MAX_CPU).filter(|&core| set.is_set(core)).collect())
 }
 
-/// What `start` returns; a process that it starts keeps to these cores, as this thread does while it runs.
+/// Runs `start` with this thread pinned to `cores`. A process that it starts inherits them.
 #[cfg(target_os = "linux")]
 pub(super) fn within<T>(cores: &[usize], start: impl FnOnce() -> T) -> T {
     use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -28,21 +31,21 @@ pub(super) fn within<T>(cores: &[usize], start: impl FnOnce() -> T) -> T {
     cores.iter().for_each(|&core| set.set(core));
     let before = sched_getaffinity(None).and_then(|before| sched_setaffinity(None, &set).map(|()| before));
     let started = start();
-    // Where the system does not allow it the worker runs on any core.
+    // If the system refuses, the worker runs on any core.
     let restored = before.and_then(|before| sched_setaffinity(None, &before));
     if let Err(error) = restored {
-        tracing::debug!(%error, ?cores, "can't keep a local worker to its cores");
+        tracing::debug!(%error, ?cores, "can't pin a local worker to its cores");
     }
     started
 }
 
-/// See the Linux version.
+/// Does nothing: affinity is set on Linux only.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn allowed() -> Vec<usize> {
     Vec::new()
 }
 
-/// See the Linux version.
+/// Does nothing: affinity is set on Linux only.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn within<T>(_cores: &[usize], start: impl FnOnce() -> T) -> T {
     start()

@@ -1,13 +1,16 @@
-//! Which connections are taken from a listener, when, and how many may be open.
+//! Admission of connections: how many may be open, at which rate they are accepted, and which one is closed
+//! for another.
 //!
-//! 1. All listeners together have a number of connections: for members, spares, [`PENDING_MAX`] pending ones and those
-//!    whose worker has just been dropped; fewer where the system lets this process have fewer files, of which some are kept
-//!    for checkpoints and all else. Where there are so many the next one waits in the system's queue.
-//! 2. Where one more pending connection comes than may be, the oldest goes: an honest worker is pending for milliseconds.
-//! 3. New ones come at a pace ([`ACCEPTED_PER_SECOND`]): one that floods, is closed and comes again can't keep this process
-//!    busy with that.
+//! 1. All listeners share one number of connections: for members, spares, [`PENDING_MAX`] pending connections
+//!    and [`ENDING_MAX`] closing ones. It is lower where the system's limit of open files is, of which some
+//!    are reserved for checkpoints and everything else. When all are in use, the next connection waits in the
+//!    system's queue.
+//! 2. When one more pending connection arrives than may be open, the oldest is evicted. A correct worker is
+//!    pending for milliseconds.
+//! 3. New connections are accepted at a limited rate ([`ACCEPTED_PER_SECOND`]), so a peer that floods, is
+//!    closed and dials again cannot keep this process busy.
 
-use super::pending::{Guarded, Presence};
+use super::pending::{ConnectionState, LimitedConnection};
 use crate::net::token_bucket::{Lines, TokenBucket};
 use futures_util::{Stream, StreamExt, stream};
 use std::collections::VecDeque;
@@ -18,29 +21,31 @@ use std::time::{Duration, Instant};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-/// Each is an open file, of which a process may have 1,024 as a rule, the workers' and the checkpoints' among them.
+/// Most pending connections. Each is an open file, and a process may usually have 1,024, which workers and
+/// checkpoints need too.
 const PENDING_MAX: u32 = 256;
-/// Connections that end, of workers that have been dropped or replaced and are back on a new one.
+/// Connections that may be closing: of workers that were dropped or replaced, and have already dialled again.
 const ENDING_MAX: u32 = 64;
-/// For checkpoints, metrics, log, trace, listeners, the runtime and shared memory: some twenty are open at once.
+/// Files reserved for checkpoints, metrics, log, trace, listeners, the runtime and shared memory. Some twenty
+/// of them are open at the same time.
 const FILES_RESERVED: u64 = 64;
-/// For each local worker: its two pipes, its process, its shared memory, and one more.
+/// Files of a local worker: its two pipes, its process, its shared memory, and one more.
 const FILES_OF_A_LOCAL_WORKER: u64 = 5;
-/// Once those of [`ACCEPTED_AT_ONCE`] have come.
+/// Rate at which connections are accepted after the first [`ACCEPTED_AT_ONCE`].
 const ACCEPTED_PER_SECOND: u32 = 100;
-/// All workers of a large run, back after a restart.
+/// Connections that are accepted without a pause: all workers of a large run that dial again after a restart.
 const ACCEPTED_AT_ONCE: u32 = 256;
-/// Between two looks at whether the next one may come.
+/// Interval between two looks at the token bucket.
 const PACE: Duration = Duration::from_millis(10);
-/// After the system could accept nothing, which it would say again at once.
+/// Pause after a failed `accept`: the system would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Lines about what strangers do: so many at once, then one a second.
+/// Log lines about unidentified peers that are written in a burst; after that, one a second.
 const LINES_AT_ONCE: u32 = 10;
 
 /// Pending connections of a listener, oldest first.
-type Queue = VecDeque<(Weak<Presence>, oneshot::Sender<()>)>;
+type Queue = VecDeque<(Weak<ConnectionState>, oneshot::Sender<()>)>;
 
-/// What holds for all listeners together.
+/// The limits that all listeners share.
 #[derive(Debug)]
 pub(crate) struct Limits {
     places: Arc<Semaphore>,
@@ -50,22 +55,18 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// For a run with so many members and spares, and local workers among them.
+    /// The limits for a run with `members`, `spares`, and `local` workers among them.
     pub(crate) fn new(members: u32, spares: u32, local: u32) -> Self {
         let own = FILES_RESERVED + FILES_OF_A_LOCAL_WORKER * u64::from(local);
         Self::of(members, spares, files_max().map(|files| files.saturating_sub(own)))
     }
 
-    /// `files` are those that connections may take, if the system sets a limit.
+    /// The limits where connections may use `files` open files, or any number of them.
     fn of(members: u32, spares: u32, files: Option<u64>) -> Self {
         let wanted = [members, spares, PENDING_MAX, ENDING_MAX].map(u64::from).iter().sum::<u64>();
         let places = files.map_or(wanted, |files| wanted.min(files)).max(2);
         if places < u64::from(members) + u64::from(ENDING_MAX) {
-            tracing::warn!(
-                places,
-                members,
-                "few files may be open: so many connections at most; see ulimit -n"
-            );
+            tracing::warn!(places, members, "the limit of open files bounds the connections; see ulimit -n");
         }
         Self {
             places: Arc::new(Semaphore::new(places as usize)),
@@ -75,98 +76,102 @@ impl Limits {
         }
     }
 
-    /// Writes a line that a stranger can cause, unless there were many of late; `write` is told how many were left out.
+    /// Writes a log line that any peer can cause, unless there were many recently. `write` is told how many
+    /// were left out.
     pub(crate) fn note(&self, write: impl FnOnce(Option<u64>)) {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).write(Instant::now(), write);
     }
 
-    /// Waits until one more connection may come.
+    /// Waits until one more connection may be accepted.
     async fn place(&self, pending: &mut Queue) -> Option<OwnedSemaphorePermit> {
         while !self.pace.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now(), 1) {
             tokio::time::sleep(PACE).await;
         }
         if self.places.available_permits() == 0 {
             forget_settled(pending);
-            // Else someone leaves in time: no connection may stay for ever.
-            expel_oldest(pending);
+            // Otherwise a connection ends by itself: each one has a deadline.
+            evict_oldest(pending);
         }
         Arc::clone(&self.places).acquire_owned().await.ok()
     }
 
-    fn admit<C: Accepted>(
+    fn admit<C: Incoming>(
         self: &Arc<Self>,
         pending: &mut Queue,
         connection: C,
         place: OwnedSemaphorePermit,
-    ) -> Guarded<C> {
+    ) -> LimitedConnection<C> {
         forget_settled(pending);
         if pending.len() >= self.pending_max {
-            expel_oldest(pending);
+            evict_oldest(pending);
             tracing::debug!(
                 most = self.pending_max,
                 "too many connections without a hello; closing the oldest"
             );
         }
-        let presence = Arc::new(Presence::of(connection.process()));
-        let (sender, expelled) = oneshot::channel();
-        pending.push_back((Arc::downgrade(&presence), sender));
-        Guarded::new(connection, Arc::clone(self), place, presence, expelled)
+        let state = Arc::new(ConnectionState::of(connection.process()));
+        let (sender, evicted) = oneshot::channel();
+        pending.push_back((Arc::downgrade(&state), sender));
+        LimitedConnection::new(connection, Arc::clone(self), place, state, evicted)
     }
 }
 
-/// Wraps what a listener accepts.
-pub(crate) fn accepted<L, C>(incoming: L, limits: Arc<Limits>) -> impl Stream<Item = io::Result<Guarded<C>>>
+/// Wraps the connections that a listener accepts.
+pub(crate) fn accepted<L, C>(
+    incoming: L,
+    limits: Arc<Limits>,
+) -> impl Stream<Item = io::Result<LimitedConnection<C>>>
 where
     L: Stream<Item = io::Result<C>>,
-    C: Accepted,
+    C: Incoming,
 {
     stream::unfold((Box::pin(incoming), Queue::new()), move |(mut incoming, mut pending)| {
         let limits = Arc::clone(&limits);
         async move {
             let place = limits.place(&mut pending).await?;
             let accepted = incoming.next().await?;
-            let guarded = accepted.map(|connection| limits.admit(&mut pending, connection, place));
-            if let Err(error) = &guarded {
+            let limited = accepted.map(|connection| limits.admit(&mut pending, connection, place));
+            if let Err(error) = &limited {
                 limits.note(|left_out| {
                     tracing::warn!(%error, left_out, "a connection could not be accepted");
                 });
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
-            Some((guarded, (incoming, pending)))
+            Some((limited, (incoming, pending)))
         }
     })
 }
 
-/// What a listener accepts.
-pub(crate) trait Accepted {
-    /// The process at the other end, if it is one of this machine and user that can be told.
+/// A connection that a listener accepts.
+pub(crate) trait Incoming {
+    /// The process at the other end, if it is one of this machine and user and can be identified.
     fn process(&self) -> Option<NonZeroU32>;
 }
 
-impl Accepted for TcpStream {
+impl Incoming for TcpStream {
     fn process(&self) -> Option<NonZeroU32> {
         None
     }
 }
 
-impl Accepted for UnixStream {
+impl Incoming for UnixStream {
     fn process(&self) -> Option<NonZeroU32> {
         host::local_socket::process_of_peer(self).ok().flatten()
     }
 }
 
-fn expel_oldest(pending: &mut Queue) {
+fn evict_oldest(pending: &mut Queue) {
     if let Some((_, sender)) = pending.pop_front() {
-        // Else it has gone by itself.
+        // The receiver is gone if the connection has ended by itself.
         let _ = sender.send(());
     }
 }
 
 fn forget_settled(pending: &mut Queue) {
-    pending.retain(|(presence, _)| presence.upgrade().is_some_and(|presence| presence.is_pending()));
+    pending.retain(|(state, _)| state.upgrade().is_some_and(|state| state.is_pending()));
 }
 
-/// How many files this process may have open; `None` without a limit.
+/// The number of files that this process may have open; `None` without a limit.
 #[cfg(unix)]
 fn files_max() -> Option<u64> {
     rustix::process::getrlimit(rustix::process::Resource::Nofile).current

@@ -1,24 +1,25 @@
-//! Counts the HTTP/2 frames in the bytes of a connection as they pass, payloads unread.
+//! Counts the HTTP/2 frames in a connection's bytes as they pass; payloads are not read.
 //!
-//! A frame costs its receiver about the same whatever its size: a PING of 17 bytes, or 128 KiB of a gradient. So frames
-//! that bring next to nothing are what a flood is made of. Pure; what a count means is decided in [`pending`](super::pending).
+//! A frame costs its receiver about the same whatever its size: a PING of 17 bytes, or 128 KiB of a gradient.
+//! So a flood consists of frames that carry next to nothing. Pure; [`pending`](super::pending) decides what a
+//! count means.
 
-/// Before the first frame, from the one who connects.
+/// Length of the connection preface that a client sends first.
 const PREFACE_BYTES: usize = 24;
-/// Length of the payload (3 bytes), type, flags, stream (4 bytes).
+/// Length of a frame's head: payload length (3 bytes), type, flags, stream (4 bytes).
 const HEAD_BYTES: usize = 9;
-/// The type of frames that carry messages.
+/// Type of the frames that carry messages.
 const DATA: u8 = 0;
-/// A frame of messages of this size brings more than it costs.
+/// Smallest payload of a message frame that is worth the frame's cost.
 const CARRIES_BYTES: usize = 1024;
 
-/// Where in the stream of frames the connection is.
+/// Parser state within the stream of frames.
 #[derive(Debug)]
 pub(super) struct Frames {
-    /// Of the preface or of a payload, still to pass.
+    /// Bytes of the preface or of a payload that are still to pass.
     skip: usize,
     head: [u8; HEAD_BYTES],
-    /// Bytes of the next head that are here.
+    /// Bytes of the next head that have arrived.
     known: usize,
 }
 
@@ -29,7 +30,7 @@ impl Default for Frames {
 }
 
 impl Frames {
-    /// Takes the next bytes; returns how many frames begin in them that bring next to nothing.
+    /// Passes the next bytes. Returns how many frames begin in them that carry next to nothing.
     pub(super) fn pass(&mut self, mut bytes: &[u8]) -> u32 {
         let mut small = 0;
         loop {

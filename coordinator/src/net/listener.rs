@@ -1,13 +1,14 @@
-//! Where workers come in: a TCP port, or a Unix socket for those of this machine, or both.
+//! The listeners: a TCP port, a Unix socket for workers of this machine, or both.
 //!
-//! 1. The operator's `--bind` opens a port. `--local` without it opens none: nobody but the workers that the coordinator
-//!    starts is expected, and what is closed needs no guard.
+//! 1. The operator's `--bind` opens a port. `--local` without it opens none: only the workers that the
+//!    coordinator starts are expected, and a closed port needs no protection.
 //! 2. `--local` opens the Unix socket; without it there is none.
-//! 3. Where the system has no such sockets, local workers take a free port on loopback.
+//! 3. Where the system has no abstract Unix sockets, local workers use a free port on loopback.
 //!
-//! Opened before the run is announced, so that a taken port fails at once; served by [`server`](crate::net::server). How many
-//! may connect is decided in [`accept`], what one on which nobody has been let in may do in [`pending`], who may come by the
-//! socket in [`same_user`].
+//! Listeners are opened before the run is announced, so that a taken port fails at once.
+//! [`server`](crate::net::server) serves them. [`accept`] decides how many connections there may be,
+//! [`pending`] what a connection may do before its hello is accepted, and [`same_user`] which users may
+//! connect to the socket.
 
 use crate::RunError;
 use host::local_socket;
@@ -15,59 +16,57 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use tracing::warn;
 
-/// Where local workers connect on a system without abstract Unix sockets.
+/// Address for local workers on a system without abstract Unix sockets.
 const LOOPBACK: &str = "127.0.0.1:0";
 
-/// Where to listen.
+/// The addresses to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
-    /// On `HOST:PORT`; port 0 takes a free one.
+    /// A TCP listener on `HOST:PORT`; port 0 takes a free one.
     Tcp(String),
-    /// On a Unix socket.
+    /// A Unix socket for workers of this machine.
     Unix,
-    /// On a Unix socket, and on `HOST:PORT` too.
+    /// A Unix socket, and a TCP listener on `HOST:PORT`.
     Both(String),
 }
 
-/// Listeners that do not block.
+/// Open listeners that do not block.
 #[derive(Debug)]
 pub(crate) struct Sockets {
-    /// Where the port can be reached, if there is one.
+    /// The TCP listener's address, if there is one.
     pub(crate) address: Option<SocketAddr>,
     /// The best address for a worker on this machine.
     pub(crate) local_address: String,
     tcp: Option<TcpListener>,
-    short: Option<UnixListener>,
+    unix: Option<UnixListener>,
 }
 
-/// The same within a runtime.
+/// The listeners within a runtime.
 #[derive(Debug)]
 pub(crate) struct Listeners {
-    /// From anywhere.
     pub(crate) tcp: Option<tokio::net::TcpListener>,
-    /// From this machine.
-    pub(crate) short: Option<tokio::net::UnixListener>,
+    pub(crate) unix: Option<tokio::net::UnixListener>,
 }
 
 impl Sockets {
-    /// Opens what is asked for.
+    /// Opens the listeners that are asked for.
     ///
     /// # Errors
     /// When the address can't be listened on.
     pub(crate) fn open(listen: &Listen) -> Result<Self, RunError> {
-        let short = match listen {
+        let unix = match listen {
             Listen::Tcp(_) => None,
-            Listen::Unix | Listen::Both(_) => open_short(),
+            Listen::Unix | Listen::Both(_) => open_unix(),
         };
         let bind = match listen {
             Listen::Tcp(bind) | Listen::Both(bind) => Some(bind.as_str()),
-            Listen::Unix => short.is_none().then_some(LOOPBACK),
+            Listen::Unix => unix.is_none().then_some(LOOPBACK),
         };
         let tcp = bind.map(open_tcp).transpose()?;
         let (tcp, address) = tcp.unzip();
-        let (short, name) = short.unzip();
+        let (unix, name) = unix.unzip();
         let local_address = name.or(address.as_ref().map(SocketAddr::to_string)).unwrap_or_default();
-        Ok(Self { address, local_address, tcp, short })
+        Ok(Self { address, local_address, tcp, unix })
     }
 
     /// Hands the listeners to the runtime that this is called in.
@@ -77,8 +76,8 @@ impl Sockets {
     pub(crate) fn listen(self) -> Result<Listeners, RunError> {
         let failed = |source| RunError::Bind { address: self.local_address.clone(), source };
         let tcp = self.tcp.map(tokio::net::TcpListener::from_std).transpose().map_err(failed)?;
-        let short = self.short.map(tokio::net::UnixListener::from_std).transpose().map_err(failed)?;
-        Ok(Listeners { tcp, short })
+        let unix = self.unix.map(tokio::net::UnixListener::from_std).transpose().map_err(failed)?;
+        Ok(Listeners { tcp, unix })
     }
 }
 
@@ -90,14 +89,14 @@ fn open_tcp(bind: &str) -> Result<(TcpListener, SocketAddr), RunError> {
     Ok((tcp, address))
 }
 
-/// A Unix socket under a name that nobody can have taken before, and its address; `None` where the system has none.
-fn open_short() -> Option<(UnixListener, String)> {
+/// A Unix socket under a random name, and its address. `None` where the system has no such sockets.
+fn open_unix() -> Option<(UnixListener, String)> {
     let name = format!("lockstep-{}-{:016x}", std::process::id(), host::random());
-    let short = local_socket::bind(&name).unwrap_or_else(|error| {
-        warn!(%error, "no Unix socket for local workers; they take TCP");
+    let unix = local_socket::bind(&name).unwrap_or_else(|error| {
+        warn!(%error, "no Unix socket for local workers; they use TCP");
         None
     });
-    Some((short?, local_socket::address_of(&name)))
+    Some((unix?, local_socket::address_of(&name)))
 }
 
 #[cfg(test)]
@@ -109,13 +108,13 @@ mod tests {
         let open = |listen| Sockets::open(&listen).unwrap();
         let loopback = || LOOPBACK.to_owned();
         let tcp = open(Listen::Tcp(loopback()));
-        assert!(tcp.short.is_none() && tcp.tcp.is_some());
+        assert!(tcp.unix.is_none() && tcp.tcp.is_some());
         assert_eq!(tcp.local_address, tcp.address.unwrap().to_string());
         let both = open(Listen::Both(loopback()));
         assert!(both.tcp.is_some() && both.address.is_some());
         let unix = open(Listen::Unix);
-        assert_eq!(unix.tcp.is_some(), unix.short.is_none(), "one way, whatever the system has");
-        assert_eq!(both.short.is_some(), unix.short.is_some());
+        assert_eq!(unix.tcp.is_some(), unix.unix.is_none(), "one way, whatever the system has");
+        assert_eq!(both.unix.is_some(), unix.unix.is_some());
         assert!(!unix.local_address.is_empty() && unix.local_address != both.local_address);
     }
 }

@@ -1,11 +1,11 @@
-//! What waits to be sent to one worker, bounded in messages, bytes and versions of the parameters.
+//! The messages that wait for one worker, bounded in number, bytes and versions of the parameters.
 //!
-//! Nothing that has become useless waits: newer parameters take the place of older ones, and a piece goes when one of a
-//! later round comes, or newer parameters do: its round is over. So an outbox holds one version at most, and what has been
-//! taken out of it to be encoded another. Whoever takes nothing at all is dropped in time by the driver, which looks at
+//! Nothing obsolete waits. Newer parameters replace older ones. A piece is removed when one of a later round
+//! or newer parameters arrive: its round is over. So an outbox holds at most one version of the parameters,
+//! and the encoder holds another. The driver drops a worker that reads nothing for too long; it asks
 //! [`Outbox::stalled_us`].
 
-use crate::net::pending::{Presence, Standing};
+use crate::net::pending::{AcceptedMark, ConnectionState};
 use crate::stall::Stall;
 use common::protocol::coordinator::Disconnect;
 use futures_util::stream::{self, Stream};
@@ -16,27 +16,28 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, oneshot};
 
-/// Messages that wait for one worker: more than it is ever given in a round.
+/// Most messages that wait for one worker: more than it is ever given in a round.
 const OUTBOX_MESSAGES: usize = 256;
-/// Bytes of samples that wait for one worker: those of 80,000 images. Parameters are bounded by their versions.
+/// Most bytes of samples that wait for one worker: those of 80,000 images. Parameters are bounded by their
+/// versions.
 const OUTBOX_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Something to send.
+/// A message that waits to be sent.
 #[derive(Debug)]
 pub(crate) enum Outgoing {
-    /// For this worker.
+    /// A message for one worker.
     Message(CoordinatorMessage),
-    /// For all: encoded once.
+    /// Parameters for all workers, encoded once.
     Parameters(Arc<EncodedParameters>),
 }
 
 /// Why nothing can be sent to a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SendError {
-    /// Too much waits for it already.
+    /// Too many messages or bytes wait already.
     #[error("it does not read what it is sent")]
     Full,
-    /// Its stream is over.
+    /// The worker's stream has ended.
     #[error("its stream is closed")]
     Closed,
 }
@@ -54,42 +55,47 @@ impl From<SendError> for Disconnect {
 #[derive(Debug)]
 pub(crate) struct Outbox {
     queue: Arc<Queue>,
-    presence: Arc<Presence>,
-    /// While the connection is a member's or a spare's.
-    accepted: Option<Standing>,
+    connection: Arc<ConnectionState>,
+    /// Set while the connection is a member's or a spare's.
+    accepted: Option<AcceptedMark>,
     stall: Stall,
-    /// Dropped with the outbox: the task that reads sees it.
+    /// Dropped with the outbox, which tells the reader's task.
     _open: oneshot::Sender<Infallible>,
 }
 
 impl Outbox {
-    /// An outbox; `open` is dropped with it.
-    pub(crate) fn new(queue: Arc<Queue>, presence: Arc<Presence>, open: oneshot::Sender<Infallible>) -> Self {
-        Self { queue, presence, accepted: None, stall: Stall::default(), _open: open }
+    /// An outbox on `queue`; `open` is dropped with it.
+    pub(crate) fn new(
+        queue: Arc<Queue>,
+        connection: Arc<ConnectionState>,
+        open: oneshot::Sender<Infallible>,
+    ) -> Self {
+        Self { queue, connection, accepted: None, stall: Stall::default(), _open: open }
     }
 
     /// Queues a message.
     ///
     /// # Errors
-    /// Why the worker is to be given up.
+    /// When the worker must be given up.
     pub(crate) fn send(&self, message: Outgoing) -> Result<(), SendError> {
         self.queue.push(message)
     }
 
-    /// The worker is a member or a spare from now on.
+    /// Marks the connection as a member's or a spare's from now on.
     pub(crate) fn accept(&mut self) {
-        self.accepted = Some(self.presence.accept());
+        self.accepted = Some(self.connection.accept());
     }
 
-    /// Bytes of gradients that have come on the connection.
+    /// Bytes of gradients that have arrived on the connection.
     pub(crate) fn arrived(&self) -> u64 {
-        self.presence.arrived()
+        self.connection.arrived()
     }
 
-    /// For how long the connection has taken no byte while something waits. To be asked at least every `look_us`.
+    /// How long the connection has taken no byte while something waits. Must be called at least every
+    /// `look_us`.
     pub(crate) fn stalled_us(&mut self, now_us: u64, look_us: u64) -> u64 {
         let is_due = !self.queue.lock().waiting.is_empty();
-        self.stall.look(now_us, look_us, self.presence.written(), is_due)
+        self.stall.look(now_us, look_us, self.connection.written(), is_due)
     }
 }
 
@@ -100,7 +106,7 @@ impl Drop for Outbox {
     }
 }
 
-/// Between the driver, the task that reads and the stream.
+/// The queue between the driver, the reader's task and the stream.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     state: Mutex<State>,
@@ -110,32 +116,32 @@ pub(crate) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<Outgoing>,
-    /// Of the samples in it.
+    /// Bytes of the samples in `waiting`.
     bytes: usize,
-    /// Nothing more comes.
+    /// Whether the driver has dropped the outbox.
     is_closed: bool,
-    /// Nobody takes anything any more.
+    /// Whether the stream has ended, so that nothing is taken any more.
     is_abandoned: bool,
 }
 
 impl Queue {
-    /// Puts something at the end; what it makes useless goes.
+    /// Appends a message, and removes those that it makes obsolete.
     ///
     /// # Errors
-    /// When it is too much, or in vain.
+    /// When too much waits, or nothing is taken any more.
     pub(crate) fn push(&self, new: Outgoing) -> Result<(), SendError> {
         let mut state = self.lock();
         if state.is_abandoned {
             return Err(SendError::Closed);
         }
         match &new {
-            // Whatever comes first is as good a sign of life.
+            // Any message that waits is as good a sign of life.
             Outgoing::Message(CoordinatorMessage::Heartbeat) if !state.waiting.is_empty() => return Ok(()),
             Outgoing::Message(CoordinatorMessage::Piece(piece)) => {
                 state.keep(|old| !matches!(piece_of(old), Some(old) if old.round < piece.round));
             }
             Outgoing::Parameters(_) => {
-                // Pieces are queued behind their own parameters: those that are here are of earlier ones.
+                // Pieces follow their own parameters: those that wait belong to earlier ones.
                 state.keep(|old| !matches!(old, Outgoing::Parameters(_)) && piece_of(old).is_none());
             }
             Outgoing::Message(_) => {}
@@ -152,7 +158,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits for the next; `None` when no more comes.
+    /// Waits for the next message; `None` when no more can come.
     async fn next(&self) -> Option<Outgoing> {
         loop {
             {
@@ -181,7 +187,7 @@ impl State {
     }
 }
 
-/// What is to be sent, in order, until the outbox is dropped.
+/// The messages to send, in order, until the outbox is dropped.
 pub(crate) fn stream(queue: Arc<Queue>) -> impl Stream<Item = Outgoing> {
     stream::unfold(Taker(queue), |taker| async { Some((taker.0.next().await?, taker)) })
 }

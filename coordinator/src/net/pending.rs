@@ -1,19 +1,19 @@
-//! What a connection may do, by its standing: pending (nobody on it has been let in yet), accepted (a member or a spare is
-//! on it), or left (it was accepted before).
+//! Limits of a connection by its state: pending (no hello has been accepted), accepted (it is a member's or a
+//! spare's), or left (it was accepted before).
 //!
-//! 1. A pending connection has [`HANDSHAKE_TIMEOUT`] from being accepted by the system, and one that was left has it from
-//!    then on. HTTP/2 asks for nothing of the kind: a connection that never opens a stream, or answers pings for ever,
-//!    costs a file and memory.
-//! 2. A pending connection may send [`HELLO_BYTES_MAX`] in [`HELLO_FRAMES_MAX`] small frames: a worker's hello takes a
-//!    tenth of it.
-//! 3. An accepted one may send as much as it likes of what carries a gradient. Small frames and control messages take from
-//!    an bucket, to which every piece and all parameters that it is sent add ([`server`](crate::net::server)): neither slow
-//!    links nor large models use it up.
-//! 4. One that was left may still send what was on its way.
+//! 1. A pending connection is closed [`HANDSHAKE_TIMEOUT`] after the system accepted it, and a left one as
+//!    long after the worker was dropped. HTTP/2 has no such limit: a connection that never opens a stream, or
+//!    only answers pings, would cost a file and memory for ever.
+//! 2. A pending connection may send [`HELLO_BYTES_MAX`] in [`HELLO_FRAMES_MAX`] small frames. A worker's
+//!    hello takes a tenth of that.
+//! 3. An accepted connection may send any amount of gradient data. Small frames and control messages take
+//!    tokens from a bucket. Every piece and all parameters that the worker is sent add tokens
+//!    ([`server`](crate::net::server)), so neither slow links nor large models use it up.
+//! 4. A left connection may still send what was on its way.
 //!
-//! HTTP/2 libraries look at some of this (a flood of resets, of header fields), and answer every other frame for ever.
-//! Whoever takes more than he may is closed at once. How many connections there may be is decided in
-//! [`accept`](super::accept).
+//! HTTP/2 libraries limit some of this (a flood of resets, of header fields), and answer every other frame
+//! for ever. A connection that exceeds a limit is closed at once. [`accept`](super::accept) decides how many
+//! connections there may be.
 
 use super::accept::Limits;
 use super::frames::Frames;
@@ -31,27 +31,29 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, Sleep};
 use tonic::transport::server::Connected;
 
-/// A worker says hello within milliseconds.
+/// Longest time until a hello is accepted. A worker says hello within milliseconds.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The largest set of header fields: gRPC needs some hundred bytes.
+/// Most bytes of a set of header fields: gRPC needs some hundred.
 pub(crate) const HEADER_BYTES_MAX: u32 = 8 * 1024;
-/// Until it is let in: header fields, HTTP/2's own settings, the hello and an offer of shared memory.
+/// Most bytes before the hello is accepted: header fields, HTTP/2's settings, the hello and an offer of
+/// shared memory.
 const HELLO_BYTES_MAX: u64 = 2 * HEADER_BYTES_MAX as u64;
-/// Until it is let in: a worker needs eight.
+/// Most small frames before the hello is accepted: a worker needs eight.
 const HELLO_FRAMES_MAX: u32 = 32;
-/// Small frames or their like that may come in a second; a worker that is sent nothing beats some five times in ten. One
-/// costs a few microseconds: a thousand times as many make a coordinator slow.
+/// Small frames, or the equal of them, that are allowed in a second. A worker that is sent nothing sends
+/// about five in ten seconds. A frame costs a few microseconds: a thousand times as many would slow the
+/// coordinator down.
 const SMALL_PER_SECOND: u32 = 1_000;
-/// And at once: many of them may have been held up on their way.
+/// Small frames that are allowed at once: many may have been held up on their way.
 const SMALL_AT_ONCE: u32 = 10_000;
-/// At first nothing can have been held up for long.
+/// Small frames that are allowed at the beginning, when nothing can have been held up for long.
 const SMALL_AT_FIRST: u32 = 1_000;
-/// A control message wakes the driver, which costs as much as so many frames.
+/// Cost of a control message in frames: it wakes the driver.
 const MESSAGE_COST: u32 = 10;
-/// Of one that was left: what may be on its way is as much as fits a window, there and here.
+/// Most bytes after the worker was dropped: a window's worth may be on its way, there and here.
 const LEFT_BYTES_MAX: u64 = 2 * proto::WINDOW_BYTES as u64;
 
-/// Why a connection is closed.
+/// Why a connection was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Excess {
     #[error("more than {HELLO_BYTES_MAX} bytes before a hello that was accepted")]
@@ -66,25 +68,25 @@ pub(crate) enum Excess {
     LeftBytes,
 }
 
-/// What is known of a connection, for all that have to do with it.
+/// The state of a connection, for all tasks that deal with it.
 #[derive(Debug)]
-pub(crate) struct Presence {
-    /// The process at the other end, if it is one of this machine and user that can be told.
+pub(crate) struct ConnectionState {
+    /// The process at the other end, if it is one of this machine and user and can be identified.
     process: Option<NonZeroU32>,
-    /// Members and spares that are on it.
+    /// Members and spares on this connection.
     accepted: AtomicU32,
-    /// When the last of them was one no longer.
+    /// When the last of them was dropped.
     left: Mutex<Option<Instant>>,
-    /// What it may send that brings nothing.
+    /// Allowance for frames and messages that carry nothing.
     small: Mutex<TokenBucket>,
     excess: OnceLock<Excess>,
-    /// Bytes that the system has taken.
+    /// Bytes that the system has taken to send.
     written: AtomicU64,
-    /// Bytes of gradients that have come.
+    /// Bytes of gradients that have arrived.
     arrived: AtomicU64,
 }
 
-impl Default for Presence {
+impl Default for ConnectionState {
     fn default() -> Self {
         Self {
             process: None,
@@ -100,18 +102,18 @@ impl Default for Presence {
     }
 }
 
-impl Presence {
-    /// Of a connection that `process` has dialled, if that can be told.
+impl ConnectionState {
+    /// The state of a new connection; `process` is the one that dialled, if it can be identified.
     pub(super) fn of(process: Option<NonZeroU32>) -> Self {
         Self { process, ..Self::default() }
     }
 
-    /// The process at the other end, if it is one of this machine and user that can be told.
+    /// The process at the other end, if it is one of this machine and user and can be identified.
     pub(crate) fn process(&self) -> Option<NonZeroU32> {
         self.process
     }
 
-    /// Whether nobody on it has been accepted yet.
+    /// Whether no hello has been accepted on it yet.
     pub(super) fn is_pending(&self) -> bool {
         !self.is_accepted() && lock(&self.left).is_none()
     }
@@ -120,14 +122,14 @@ impl Presence {
         self.accepted.load(Ordering::SeqCst) > 0
     }
 
-    /// A member or a spare is on it until the value is dropped.
-    pub(crate) fn accept(self: &Arc<Self>) -> Standing {
+    /// Marks the connection as accepted until the returned value is dropped.
+    pub(crate) fn accept(self: &Arc<Self>) -> AcceptedMark {
         self.accepted.fetch_add(1, Ordering::SeqCst);
-        Standing(Arc::clone(self))
+        AcceptedMark(Arc::clone(self))
     }
 
-    /// Until when it may stay as things are.
-    fn may_stay_until(&self) -> Option<Instant> {
+    /// The time until which the connection may stay in its present state; `None` while it is pending.
+    fn deadline(&self) -> Option<Instant> {
         if self.is_accepted() {
             Some(Instant::now() + HANDSHAKE_TIMEOUT)
         } else {
@@ -135,16 +137,16 @@ impl Presence {
         }
     }
 
-    /// It has been sent something that calls for so many small frames in answer.
+    /// Adds the allowance for a message to the worker that `frames` small frames may answer.
     pub(crate) fn earn(&self, frames: u32) {
-        // And a message that says that it was read.
+        // The worker also sends a message that it has read this one.
         lock(&self.small).earn(frames.saturating_add(2 * MESSAGE_COST));
     }
 
-    /// A control message has arrived.
+    /// Takes a control message's cost from the allowance.
     ///
     /// # Errors
-    /// When it is one too many.
+    /// When the allowance is used up.
     pub(crate) fn spend_message(&self) -> Result<(), Excess> {
         self.spend(MESSAGE_COST)
     }
@@ -154,71 +156,71 @@ impl Presence {
         may.then_some(()).ok_or(Excess::Small)
     }
 
-    /// Why the connection was closed from here, if it was.
+    /// The limit for which this side closed the connection, if it did.
     pub(crate) fn excess(&self) -> Option<Excess> {
         self.excess.get().copied()
     }
 
-    /// Bytes of gradients that have come, on whichever way.
+    /// Bytes of gradients that have arrived, on the stream or in shared memory.
     pub(crate) fn arrived(&self) -> u64 {
         self.arrived.load(Ordering::Relaxed)
     }
 
-    /// A chunk of a gradient has come.
+    /// Counts a gradient's chunk that has arrived.
     pub(crate) fn note_chunk(&self, bytes: usize) {
         self.arrived.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Bytes that have gone out.
+    /// Bytes that the system has taken to send.
     pub(crate) fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
     }
 }
 
-/// A member or a spare is on the connection.
+/// Marks a connection as a member's or a spare's until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Standing(Arc<Presence>);
+pub(crate) struct AcceptedMark(Arc<ConnectionState>);
 
-impl Drop for Standing {
+impl Drop for AcceptedMark {
     fn drop(&mut self) {
         *lock(&self.0.left) = Some(Instant::now());
         self.0.accepted.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-/// A connection that ends with an error once it may stay no longer.
+/// A connection that ends with an error once it exceeds a limit.
 #[derive(Debug)]
-pub(crate) struct Guarded<C> {
+pub(crate) struct LimitedConnection<C> {
     connection: C,
-    presence: Arc<Presence>,
+    state: Arc<ConnectionState>,
     limits: Arc<Limits>,
-    /// Its place among all connections.
+    /// Permit for one of all connections.
     _place: OwnedSemaphorePermit,
-    /// Told when the place is needed for another; `None` once that can't be any more.
-    expelled: Option<oneshot::Receiver<()>>,
+    /// Told when the connection must be closed for another; `None` once that cannot happen any more.
+    evicted: Option<oneshot::Receiver<()>>,
     deadline: Pin<Box<Sleep>>,
     frames: Frames,
-    /// Before anybody on it was accepted.
+    /// Bytes while the connection was pending.
     hello_bytes: u64,
     hello_frames: u32,
-    /// Since nobody on it is any more.
+    /// Bytes since its worker was dropped.
     left_bytes: u64,
 }
 
-impl<C> Guarded<C> {
+impl<C> LimitedConnection<C> {
     pub(super) fn new(
         connection: C,
         limits: Arc<Limits>,
         place: OwnedSemaphorePermit,
-        presence: Arc<Presence>,
-        expelled: oneshot::Receiver<()>,
+        state: Arc<ConnectionState>,
+        evicted: oneshot::Receiver<()>,
     ) -> Self {
         Self {
             connection,
-            presence,
+            state,
             limits,
             _place: place,
-            expelled: Some(expelled),
+            evicted: Some(evicted),
             deadline: Box::pin(tokio::time::sleep(HANDSHAKE_TIMEOUT)),
             frames: Frames::default(),
             hello_bytes: 0,
@@ -227,40 +229,41 @@ impl<C> Guarded<C> {
         }
     }
 
-    /// To be asked whenever the connection is, whichever way: it may be stuck in one.
-    fn poll_leave(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
-        if let Some(expelled) = &mut self.expelled
-            && let Poll::Ready(word) = expelled.poll_unpin(context)
+    /// Fails when the connection must be closed. Polled by reads and by writes, because the connection may be
+    /// stuck in either.
+    fn poll_closed(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        if let Some(evicted) = &mut self.evicted
+            && let Poll::Ready(word) = evicted.poll_unpin(context)
         {
-            self.expelled = None;
-            // No word comes any more when the listener is gone. One that has just been accepted was not meant.
-            if word.is_ok() && self.presence.is_pending() {
+            self.evicted = None;
+            // The sender is gone with its listener. A connection that has just been accepted is not meant.
+            if word.is_ok() && self.state.is_pending() {
                 return Poll::Ready(io::ErrorKind::ConnectionAborted.into());
             }
         }
         loop {
             ready!(self.deadline.poll_unpin(context));
-            match self.presence.may_stay_until().filter(|&until| until > Instant::now()) {
+            match self.state.deadline().filter(|&until| until > Instant::now()) {
                 Some(until) => self.deadline.as_mut().reset(until),
                 None => {
-                    tracing::debug!("closed a connection on which nobody said hello");
+                    tracing::debug!("closed a connection without a hello at its deadline");
                     return Poll::Ready(io::ErrorKind::TimedOut.into());
                 }
             }
         }
     }
 
-    /// Looks at bytes that have arrived.
+    /// Checks bytes that have arrived against the limits of the connection's state.
     fn check(&mut self, bytes: &[u8]) -> Result<(), Excess> {
         let small = self.frames.pass(bytes);
-        if self.presence.is_accepted() {
+        if self.state.is_accepted() {
             self.left_bytes = 0;
-            return self.presence.spend(small);
+            return self.state.spend(small);
         }
-        if !self.presence.is_pending() {
+        if !self.state.is_pending() {
             self.left_bytes += bytes.len() as u64;
             let few = self.left_bytes <= LEFT_BYTES_MAX;
-            return few.then_some(()).ok_or(Excess::LeftBytes).and_then(|()| self.presence.spend(small));
+            return few.then_some(()).ok_or(Excess::LeftBytes).and_then(|()| self.state.spend(small));
         }
         self.hello_bytes += bytes.len() as u64;
         self.hello_frames += small;
@@ -272,46 +275,46 @@ impl<C> Guarded<C> {
     }
 }
 
-impl<C: Connected> Connected for Guarded<C> {
-    type ConnectInfo = Arc<Presence>;
+impl<C: Connected> Connected for LimitedConnection<C> {
+    type ConnectInfo = Arc<ConnectionState>;
 
     fn connect_info(&self) -> Self::ConnectInfo {
-        Arc::clone(&self.presence)
+        Arc::clone(&self.state)
     }
 }
 
-impl<C: AsyncRead + Unpin> AsyncRead for Guarded<C> {
+impl<C: AsyncRead + Unpin> AsyncRead for LimitedConnection<C> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if let Poll::Ready(error) = self.poll_leave(context) {
+        if let Poll::Ready(error) = self.poll_closed(context) {
             return Poll::Ready(Err(error));
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.connection).poll_read(context, buffer))?;
         let checked = self.check(&buffer.filled()[before..]);
         Poll::Ready(checked.map_err(|excess| {
-            // Only the first reason is one.
-            let _ = self.presence.excess.set(excess);
+            // Only the first reason is kept.
+            let _ = self.state.excess.set(excess);
             self.limits.note(|left_out| tracing::warn!(reason = %excess, left_out, "closed a connection"));
             io::Error::new(io::ErrorKind::ConnectionAborted, excess)
         }))
     }
 }
 
-impl<C: AsyncWrite + Unpin> AsyncWrite for Guarded<C> {
+impl<C: AsyncWrite + Unpin> AsyncWrite for LimitedConnection<C> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(error) = self.poll_leave(context) {
+        if let Poll::Ready(error) = self.poll_closed(context) {
             return Poll::Ready(Err(error));
         }
         let written = ready!(Pin::new(&mut self.connection).poll_write(context, bytes))?;
-        self.presence.written.fetch_add(written as u64, Ordering::Relaxed);
+        self.state.written.fetch_add(written as u64, Ordering::Relaxed);
         Poll::Ready(Ok(written))
     }
 
@@ -320,11 +323,11 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Guarded<C> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(error) = self.poll_leave(context) {
+        if let Poll::Ready(error) = self.poll_closed(context) {
             return Poll::Ready(Err(error));
         }
         let written = ready!(Pin::new(&mut self.connection).poll_write_vectored(context, slices))?;
-        self.presence.written.fetch_add(written as u64, Ordering::Relaxed);
+        self.state.written.fetch_add(written as u64, Ordering::Relaxed);
         Poll::Ready(Ok(written))
     }
 
@@ -337,7 +340,7 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Guarded<C> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Poll::Ready(error) = self.poll_leave(context) {
+        if let Poll::Ready(error) = self.poll_closed(context) {
             return Poll::Ready(Err(error));
         }
         Pin::new(&mut self.connection).poll_shutdown(context)

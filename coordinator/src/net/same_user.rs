@@ -1,15 +1,16 @@
-//! Who may come in by the Unix socket: processes of the coordinator's own user. The name is open to all users of the
-//! machine; what is shared behind it is not.
+//! Access control of the Unix socket: only processes of the coordinator's own user may connect. The socket's
+//! name is open to all users of the machine, but the memory that is shared over it is not.
 
 use futures_util::{Stream, StreamExt};
 use std::io;
 use std::time::{Duration, Instant};
 use tokio::net::UnixStream;
 
-/// Between two lines about connections that were closed: whoever dials in a loop does not fill the log.
+/// Interval between two log lines about closed connections: a peer that dials in a loop must not fill the
+/// log.
 const LINES_APART: Duration = Duration::from_secs(1);
 
-/// Closes what others dial, and passes on the rest.
+/// Closes the connections of other users, and passes on the rest.
 pub(crate) fn of_this_user<L>(incoming: L) -> impl Stream<Item = io::Result<UnixStream>>
 where
     L: Stream<Item = io::Result<UnixStream>>,
@@ -30,7 +31,7 @@ where
     })
 }
 
-/// Connections that were closed, as far as the log does not know of them.
+/// Closed connections that the log does not mention yet.
 #[derive(Debug, Default)]
 struct Closed {
     since_line: u64,

@@ -1,14 +1,14 @@
-//! The gRPC side: one task a connection, which checks what arrives and hands it to the driver.
+//! The gRPC service: one task for each connection, which checks what arrives and hands it to the driver.
 //!
-//! Decides nothing but this: a connection has [`HELLO_TIMEOUT`] to introduce itself, and what it may send is what
-//! [`proto::inbound`] accepts, control messages at a rate that [`pending`] sets. A task ends when its peer's stream does, or
-//! when the driver drops its [`Outbox`].
+//! 1. A connection has [`HELLO_TIMEOUT`] to send its hello.
+//! 2. It may send what [`proto::inbound`] accepts, and control messages at the rate that [`pending`] sets.
+//! 3. Its task ends with the peer's stream, or when the driver drops its [`Outbox`].
 
 use crate::mailbox::Input;
 use crate::net::accept::{self, Limits};
 use crate::net::listener::Listeners;
 use crate::net::outbox::{self, Outbox, Outgoing, Queue};
-use crate::net::pending::{self, Excess, Presence};
+use crate::net::pending::{self, ConnectionState, Excess};
 use crate::net::same_user;
 use crate::net::shared_memory::{self, SharedChannel, Slots};
 use common::protocol::coordinator::{Disconnect, ProtocolError};
@@ -36,23 +36,24 @@ use tonic::transport::Server;
 use tonic::transport::server::Router;
 use tonic::{Request, Response, Status, Streaming};
 
-/// From opening a stream to having said hello on it.
+/// Longest time from opening a stream to the hello on it.
 const HELLO_TIMEOUT: Duration = pending::HANDSHAKE_TIMEOUT;
-/// For a worker to read its last word and go, once the driver has closed its stream.
+/// Time for a worker to read its last message and go, after the driver has closed its stream.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
-/// Gradients of this size or more ask for room before they arrive; smaller ones do no harm, however many there are.
+/// Gradients of this size or more wait for the gradient budget before they arrive. Smaller ones need no
+/// limit.
 const ANNOUNCED_BYTES: usize = 4 * 1024 * 1024;
-/// Between two signs of life from a stream that waits for budget: well below any time after which silence is death.
+/// Interval of the signs of life for a stream that waits for the budget: well below any timeout for silence.
 const STILL_WAITING: Duration = Duration::from_millis(100);
-/// A worker needs one stream, and dials anew for another.
+/// Most streams of a connection. A worker needs one, and dials again for another.
 const STREAMS_MAX: u32 = 1;
-/// Small HTTP/2 frames that any message may call for, besides those that carry the chunks of a tensor.
+/// Small HTTP/2 frames that any message may cause, besides those for the chunks of a tensor.
 const FRAMES_IN_ANSWER: usize = 16;
-/// Silence on a connection after which HTTP/2 asks whether the other side is there.
+/// Silence on a connection after which HTTP/2 pings the other side.
 const KEEPALIVE: Duration = Duration::from_secs(10);
 
-/// Serves until `until` is closed, then waits for open connections to end. A worker of a name in `reserved` must come through
-/// the local socket, where there is one.
+/// Serves until `until` is closed, then waits for open connections to end. Where there is a local socket,
+/// only workers that connect to it may have a name in `reserved`.
 ///
 /// # Errors
 /// When a listener fails.
@@ -68,7 +69,7 @@ pub(crate) async fn serve(
     let service = Service {
         limits: Arc::clone(&limits),
         setups,
-        reserved: Arc::new(if listeners.short.is_some() { reserved } else { BTreeSet::new() }),
+        reserved: Arc::new(if listeners.unix.is_some() { reserved } else { BTreeSet::new() }),
         buffers: Buffers::default(),
         slots: Arc::new(Slots::new()),
         inbox,
@@ -88,7 +89,7 @@ pub(crate) async fn serve(
         }
     };
     let local = async {
-        match listeners.short {
+        match listeners.unix {
             None => Ok(()),
             Some(listener) => {
                 let accepted = same_user::of_this_user(UnixListenerStream::new(listener));
@@ -117,9 +118,9 @@ fn router(service: Service) -> Router {
 struct Service {
     limits: Arc<Limits>,
     setups: Setups,
-    /// Names that its workers can't have.
+    /// Names that this listener's workers may not have.
     reserved: Arc<BTreeSet<String>>,
-    /// Of all connections' gradients.
+    /// Buffers for the gradients of all connections.
     buffers: Buffers,
     slots: Arc<Slots>,
     inbox: mpsc::Sender<Input>,
@@ -135,7 +136,7 @@ impl Cluster for Service {
         request: Request<Streaming<FromWorker>>,
     ) -> Result<Response<Self::JoinStream>, Status> {
         let connection = self.connections.fetch_add(1, Ordering::Relaxed);
-        let presence = request.extensions().get::<Arc<Presence>>().map(Arc::clone).unwrap_or_default();
+        let state = request.extensions().get::<Arc<ConnectionState>>().map(Arc::clone).unwrap_or_default();
         let queue = Arc::new(Queue::default());
         let (open, closed) = oneshot::channel();
         let channel = Arc::new(SharedChannel::new(Arc::clone(&self.slots)));
@@ -145,22 +146,21 @@ impl Cluster for Service {
             decoder: WorkerDecoder::new(self.setups.clone(), self.buffers.clone()),
             wire: request.into_inner(),
             inbox: self.inbox.clone(),
-            sharing: presence
-                .process()
-                .map(|process| (process, Arc::clone(&self.slots), Arc::clone(&channel))),
+            sharing: state.process().map(|process| (process, Arc::clone(&self.slots), Arc::clone(&channel))),
             limits: Arc::clone(&self.limits),
-            presence: Arc::clone(&presence),
+            state: Arc::clone(&state),
             queue: Arc::clone(&queue),
         };
-        let outbox = Outbox::new(Arc::clone(&queue), Arc::clone(&presence), open);
-        // Ends with the peer's stream or with the outbox, which the driver owns from the hello on.
+        let outbox = Outbox::new(Arc::clone(&queue), Arc::clone(&state), open);
+        // It ends with the peer's stream, or with the outbox, which the driver owns once the hello has
+        // arrived.
         tokio::spawn(reader.run(outbox, closed));
         let setups = self.setups.clone();
         let row = Track::new(&format!("connection {connection}, out"));
         let wire = outbox::stream(queue).flat_map(move |item| {
             let chunks = setups.elements_max().div_ceil(CHUNK_VALUES);
-            presence.earn((chunks + FRAMES_IN_ANSWER) as u32);
-            // Dropped when HTTP/2 has taken all of it.
+            state.earn((chunks + FRAMES_IN_ANSWER) as u32);
+            // Dropped when HTTP/2 has taken the whole message.
             let sending = row.span("send");
             let wire = trace::each("encode", channel.encode(item));
             host::paced(wire, MESSAGES_AT_ONCE).map(move |wire| {
@@ -172,7 +172,7 @@ impl Cluster for Service {
     }
 }
 
-/// A name that only a worker of the local socket may have.
+/// A name that only a worker on the local socket may have.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the name {0} is kept for a worker that this coordinator starts itself; give this one another with --name"
@@ -185,11 +185,11 @@ struct Reader {
     decoder: WorkerDecoder,
     wire: Streaming<FromWorker>,
     inbox: mpsc::Sender<Input>,
-    /// With which process, for a worker of this machine.
+    /// The worker's process and the shared memory, for a worker of this machine.
     sharing: Option<(NonZeroU32, Arc<Slots>, Arc<SharedChannel>)>,
     limits: Arc<Limits>,
-    presence: Arc<Presence>,
-    /// To the worker, for what is settled between the two ends of the stream.
+    state: Arc<ConnectionState>,
+    /// Queue of messages to the worker, for the agreement on shared memory.
     queue: Arc<Queue>,
 }
 
@@ -206,14 +206,14 @@ impl Reader {
                 self.limits.note(|left_out| {
                     tracing::warn!(connection, reason, left_out, "refused a connection");
                 });
-                // Whether or not it reads this, it is over.
+                // The connection is over, whether or not the worker reads this.
                 let _ = outbox.send(Outgoing::Message(CoordinatorMessage::Refused { reason, retry: false }));
                 return;
             }
             Ok(Err(None)) => return,
             Err(_) => {
                 self.limits.note(|left_out| {
-                    tracing::warn!(connection, left_out, "closed a connection that said nothing");
+                    tracing::warn!(connection, left_out, "closed a connection that sent no hello");
                 });
                 return;
             }
@@ -222,25 +222,25 @@ impl Reader {
             end = self.forward() => end,
             _ = closed => return self.drain().await,
         };
-        // The receiver is gone only when the run is over, and then a last word is on its way.
+        // The receiver is gone only when the run is over: then a last message is on its way.
         if self.inbox.send(end).await.is_err() {
             self.drain().await;
         }
     }
 
-    /// Reads on, without a look, until the worker has closed its side. A connection that is closed with bytes unread is
-    /// reset, and then the worker's system may discard the last word before the worker has read it.
+    /// Reads and ignores everything until the worker closes its side. If bytes were unread when this side
+    /// closed, the connection would be reset, and the worker's system might discard the last message.
     async fn drain(self) {
         let mut wire = self.wire;
         let rest = async { while let Ok(Some(_)) = wire.message().await {} };
-        // One that goes on talking is cut off.
+        // A worker that goes on sending is cut off.
         let _ = tokio::time::timeout(DRAIN_TIMEOUT, rest).await;
     }
 
-    /// The first message.
+    /// Reads the first message.
     ///
     /// # Errors
-    /// Why it is no hello, or nothing when there is nobody to tell.
+    /// When it is no hello: the reason, or nothing when the stream has ended.
     async fn hello(&mut self) -> Result<Hello, Option<String>> {
         let Ok(Some(wire)) = self.wire.message().await else { return Err(None) };
         match self.decoder.decode(wire) {
@@ -253,7 +253,7 @@ impl Reader {
         }
     }
 
-    /// Hands everything to the driver until the stream ends; returns the last thing to hand.
+    /// Hands every message to the driver until the stream ends. Returns the last input.
     async fn forward(&mut self) -> Input {
         let connection = self.connection;
         let mut told = Instant::now();
@@ -261,17 +261,17 @@ impl Reader {
             let input = match self.wire.message().await {
                 Ok(Some(wire)) => match self.decode(wire) {
                     Ok(None) if let Some(gradient) = self.decoder.announced() => {
-                        self.wait_for_room(gradient).await;
+                        self.wait_for_budget(gradient).await;
                         continue;
                     }
-                    Ok(Some(_)) if let Err(excess) = self.presence.spend_message() => {
+                    Ok(Some(_)) if let Err(excess) = self.state.spend_message() => {
                         return Input::Invalid { connection, what: flood(&excess) };
                     }
                     Ok(Some(WorkerMessage::Sharing(step))) => {
                         self.share(step);
                         continue;
                     }
-                    // What has just been heard of needs no further sign of life.
+                    // A worker that was heard a moment ago needs no further sign of life.
                     Ok(Some(WorkerMessage::Heartbeat)) if told.elapsed() < STILL_ARRIVING => continue,
                     Ok(None) if told.elapsed() < STILL_ARRIVING => continue,
                     Ok(message) => Input::Message { connection, message },
@@ -279,7 +279,7 @@ impl Reader {
                 },
                 Ok(None) => return Input::Ended { connection, why: Disconnect::Closed },
                 Err(status) => {
-                    return match self.presence.excess() {
+                    return match self.state.excess() {
                         Some(excess) => Input::Invalid { connection, what: flood(&excess) },
                         None => Input::Ended { connection, why: broken(&status) },
                     };
@@ -297,26 +297,27 @@ impl Reader {
 
     fn decode(&mut self, wire: FromWorker) -> Result<Option<WorkerMessage>, WireError> {
         if matches!(wire.message, Some(from_worker::Message::Chunk(_))) {
-            self.presence.note_chunk(CHUNK_VALUES * size_of::<f32>());
+            self.state.note_chunk(CHUNK_VALUES * size_of::<f32>());
         }
         trace::within("decode", || self.decoder.decode(wire))
     }
 
-    /// Reads no further until there is room for the gradient that comes next; meanwhile its sender counts as alive.
-    async fn wait_for_room(&self, Announced { round, node, bytes }: Announced) {
+    /// Stops reading until the budget has room for the next gradient. Meanwhile its sender counts as alive.
+    async fn wait_for_budget(&self, Announced { round, node, bytes }: Announced) {
         if bytes < ANNOUNCED_BYTES {
             return;
         }
         let connection = self.connection;
         let (enter, mut entered) = oneshot::channel();
-        // The driver is gone only when the run is over, and then nothing waits.
+        // The driver is gone only when the run is over: then the call returns at once.
         let _ = self.inbox.send(Input::Announced { connection, round, node, enter }).await;
         while tokio::time::timeout(STILL_WAITING, &mut entered).await.is_err() {
             let _ = self.inbox.send(Input::Message { connection, message: None }).await;
         }
     }
 
-    /// One step of agreeing on shared memory. A worker of another machine or process namespace goes without.
+    /// Handles one step of the agreement on shared memory. A worker on another machine or process namespace
+    /// has none.
     fn share(&mut self, step: Sharing) {
         let Some((process, slots, channel)) = &self.sharing else { return };
         match step {
@@ -339,7 +340,7 @@ impl Reader {
     }
 
     fn answer(&self, step: Sharing) {
-        // The stream is over otherwise, or nobody reads it, which the driver notices.
+        // It fails if the stream is over or nobody reads it, which the driver notices.
         let _ = self.queue.push(Outgoing::Message(CoordinatorMessage::Sharing(step)));
     }
 }

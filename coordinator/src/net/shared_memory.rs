@@ -1,8 +1,10 @@
-//! The short way of tensors between this process and workers of the same machine: shared memory, agreed on per stream.
+//! Shared memory for tensors between this process and workers of the same machine, agreed on for each stream.
 //!
-//! Parameters lie in one memory for all streams ([`Slots`]); each stream's [`SharedChannel`] keeps what its worker has yet to
-//! read on loan, so no place is written while anyone reads it. Whoever can't or won't share gets the bytes on the
-//! stream. What arrives is opened in the reader's task (`server.rs`).
+//! 1. Parameters lie in one memory for all streams ([`Slots`]), which has two slots.
+//! 2. Each stream's [`SharedChannel`] keeps the slots leased that its worker has yet to read. So no slot is
+//!    written while a worker reads it.
+//! 3. Without shared memory or a free slot, the bytes travel on the stream.
+//! 4. Gradients from a worker's memory are read in the reader's task (`server.rs`).
 
 use crate::net::outbox::Outgoing;
 use common::ids::ParamsId;
@@ -15,22 +17,22 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The memory that all workers of this machine read parameters from.
+/// The memory from which all workers of this machine read parameters.
 #[derive(Debug, Default)]
 pub(crate) struct Slots {
-    /// `None` where the system has none.
+    /// `None` where the system has no such memory.
     memory: Option<Memory>,
-    /// Number of the newest parameters, and where they lie; nowhere if no place was free.
+    /// Number of the newest parameters, and their slot; no slot if none was free.
     newest: Mutex<Option<(ParamsId, Option<Lease>)>>,
 }
 
-/// One stream's part of it.
+/// One stream's use of the slots.
 #[derive(Debug)]
 pub(crate) struct SharedChannel {
     slots: Arc<Slots>,
-    /// Whether the worker reads the slots.
+    /// Whether the worker can read the slots.
     is_open: AtomicBool,
-    /// What it was sent and has not yet read, oldest first: not more than the slots has places.
+    /// Leases of what the worker was sent and has not read yet, oldest first: at most one for each slot.
     unread: Mutex<VecDeque<Lease>>,
 }
 
@@ -40,7 +42,7 @@ impl Slots {
         Self { memory: memory.ok(), newest: Mutex::default() }
     }
 
-    /// Where workers find it.
+    /// The address under which workers open the memory.
     pub(crate) fn address(&self) -> Option<Address> {
         self.memory.as_ref().map(Memory::address)
     }
@@ -49,10 +51,10 @@ impl Slots {
         let mut newest = lock(&self.newest);
         match &*newest {
             Some((id, lease)) if *id == parameters.id() => lease.clone(),
-            // A worker comes to these so late that newer ones may lie where they did.
+            // This worker lags: the slot may already hold newer parameters.
             Some((id, _)) if *id > parameters.id() => None,
             _ => {
-                // Its place may be the one that is free now.
+                // This releases the older parameters, whose slot may be the one that becomes free.
                 *newest = None;
                 let lease = self.memory.as_ref()?.lease(parameters.bytes());
                 *newest = Some((parameters.id(), lease.clone()));
@@ -67,17 +69,17 @@ impl SharedChannel {
         Self { slots, is_open: AtomicBool::new(false), unread: Mutex::default() }
     }
 
-    /// The worker has opened the slots.
+    /// Notes that the worker has opened the memory.
     pub(crate) fn open(&self) {
         self.is_open.store(true, Ordering::Relaxed);
     }
 
-    /// The worker has read the oldest tensor that it was sent this way.
+    /// Releases the oldest tensor that the worker was sent through shared memory.
     pub(crate) fn release(&self) {
         lock(&self.unread).pop_front();
     }
 
-    /// The wire messages of what is to be sent, made as they are asked for.
+    /// The wire messages of an outgoing message, encoded as they are asked for.
     pub(crate) fn encode(&self, outgoing: Outgoing) -> Box<dyn Iterator<Item = FromCoordinator> + Send> {
         let parameters = match outgoing {
             Outgoing::Message(message) => return Box::new(outbound::from_coordinator(message).into_iter()),
@@ -94,7 +96,7 @@ impl SharedChannel {
     }
 }
 
-/// The message that offers a memory.
+/// The message that offers a memory to the worker.
 pub(crate) fn offer(address: Address) -> Sharing {
     Sharing::Offer { descriptor: address.descriptor, token: address.token }
 }

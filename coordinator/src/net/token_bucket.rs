@@ -1,10 +1,11 @@
-//! A token bucket: how much of something may happen, so much a second and so much at once.
+//! A token bucket: a rate, and a burst.
 //!
-//! Pure: the time is an argument. What is allowed, and what becomes of who takes more, its users decide.
+//! Pure: the time is an argument. Its users decide what is limited, and what follows when a limit is
+//! exceeded.
 
 use std::time::Instant;
 
-/// What may still be taken.
+/// Tokens that may still be taken.
 #[derive(Debug)]
 pub(crate) struct TokenBucket {
     per_second: f64,
@@ -14,17 +15,17 @@ pub(crate) struct TokenBucket {
 }
 
 impl TokenBucket {
-    /// A full one: `most` at once, and `per_second` from then on.
+    /// A full bucket: `most` tokens at once, and `per_second` from then on.
     pub(crate) fn new(per_second: u32, most: u32) -> Self {
         Self { per_second: per_second.into(), most: most.into(), left: most.into(), filled_at: None }
     }
 
-    /// The same with only `left` of it to begin with.
+    /// The same bucket with only `left` tokens to begin with.
     pub(crate) fn starting_with(self, left: u32) -> Self {
         Self { left: f64::from(left).min(self.most), ..self }
     }
 
-    /// Takes `cost`; whether so much was left. Otherwise nothing is taken.
+    /// Takes `cost` tokens if there are as many. Returns whether it did.
     pub(crate) fn take(&mut self, now: Instant, cost: u32) -> bool {
         let since =
             self.filled_at.replace(now).map_or(0.0, |at| now.saturating_duration_since(at).as_secs_f64());
@@ -34,13 +35,13 @@ impl TokenBucket {
         enough
     }
 
-    /// Adds what has been earned; more than the most is never left.
+    /// Adds earned tokens; the bucket never holds more than `most`.
     pub(crate) fn earn(&mut self, more: u32) {
         self.left = (self.left + f64::from(more)).min(self.most);
     }
 }
 
-/// Lets so many lines of one kind through, and counts those that it left out.
+/// A rate limit for log lines of one kind, which counts those that it leaves out.
 #[derive(Debug)]
 pub(crate) struct Lines {
     bucket: TokenBucket,
@@ -48,12 +49,12 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// At most `per_second`, and `most` at once.
+    /// A limit of `per_second` lines, and `most` at once.
     pub(crate) fn new(per_second: u32, most: u32) -> Self {
         Self { bucket: TokenBucket::new(per_second, most), left_out: 0 }
     }
 
-    /// Has the next one written, if it may be; `write` is told how many were left out before it, if any were.
+    /// Calls `write` if a line may be written. `write` is told how many were left out before, if any were.
     pub(crate) fn write(&mut self, now: Instant, write: impl FnOnce(Option<u64>)) {
         if self.bucket.take(now, 1) {
             let left_out = std::mem::take(&mut self.left_out);

@@ -1,4 +1,4 @@
-//! The few things that a store asks of a file system, so that a test can let each of them fail.
+//! The file system calls of a checkpoint store, behind a trait so that a test can let each of them fail.
 
 use host::files::{self, FileError, Links};
 use std::fmt::Debug;
@@ -6,63 +6,63 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
-/// A file system. Every call is durable or not as its documentation says, and blocks.
+/// A file system. Each method says whether its effect is durable. All of them block.
 pub trait Disk: Debug + Send {
     /// Creates a directory.
     ///
     /// # Errors
-    /// When it exists or can't be created.
+    /// When the path exists or can't be created.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
     /// Creates an empty file.
     ///
     /// # Errors
-    /// When it exists or can't be created.
+    /// When the path exists or can't be created.
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn NewFile>>;
     /// Makes the directory's entries durable.
     ///
     /// # Errors
-    /// When the system can't.
+    /// When the system call fails.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
-    /// Gives a directory another name; durable after its parent was synced.
+    /// Renames a directory; durable after its parent was synced.
     ///
     /// # Errors
-    /// When the system can't.
+    /// When the system call fails.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Removes a directory with all that is in it; none there is fine.
+    /// Removes a directory with its content. A missing one is no error.
     ///
     /// # Errors
-    /// When the system can't.
+    /// When the system call fails.
     fn remove_dir(&self, path: &Path) -> io::Result<()>;
-    /// Whether there is something of that name.
+    /// Whether the path exists, as a file, a directory or a link.
     fn exists(&self, path: &Path) -> bool;
-    /// Names in a directory; those that are no UTF-8 are none of ours and left out.
+    /// Names in a directory. Names that are no UTF-8 are left out: the store creates none.
     ///
     /// # Errors
-    /// When it can't be listed.
+    /// When the directory can't be listed.
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
-    /// The content of a file of at most `bytes_max` bytes. No link is followed to it.
+    /// The content of a file of at most `bytes_max` bytes. Symbolic links are not followed.
     ///
     /// # Errors
-    /// When it is longer, no regular file, or can't be read.
+    /// When the file is longer, not regular, or can't be read.
     fn read(&self, path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileError>;
 }
 
-/// A file that this program has just created. After any error it may be torn and must not be used: not even a second
-/// sync tells whether what the first one lost is back.
+/// A file that this program has just created. After any error it may be torn and must not be used: even a
+/// second sync does not tell whether the first one lost something.
 pub trait NewFile {
-    /// Adds bytes, which a crash may take back.
+    /// Appends bytes. They may be lost in a crash until the file is synced.
     ///
     /// # Errors
-    /// When the system can't; any number of them may have been added.
+    /// When the system call fails; any number of the bytes may have been appended.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
     /// Makes the content durable.
     ///
     /// # Errors
-    /// When the system can't.
+    /// When the system call fails.
     fn sync(&mut self) -> io::Result<()>;
 }
 
-/// The real one.
+/// The operating system's file system.
 #[derive(Debug)]
 pub struct FileSystem;
 

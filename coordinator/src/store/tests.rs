@@ -150,7 +150,8 @@ fn a_checkpoint_with_numbers_that_are_not_finite_is_passed_over() {
     let root = tempfile::tempdir().unwrap();
     let store = Store::open(root.path(), 3).unwrap();
     store.save(&checkpoint(1), &layout()).unwrap();
-    let (mut slot, mut model) = (checkpoint(2), checkpoint(3));
+    let mut slot = checkpoint(2);
+    let mut model = checkpoint(3);
     slot.slots[0].1[4] = f32::INFINITY;
     model.params[4] = f32::NAN;
     store.save(&slot, &layout()).unwrap();

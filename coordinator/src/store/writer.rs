@@ -1,7 +1,8 @@
-//! The thread that writes checkpoints while the training goes on, one in flight, one waiting, and looks at earlier ones.
+//! The thread that writes checkpoints during the training and searches earlier ones.
 //!
-//! A checkpoint that comes while one waits takes its place: the newer is worth more. Ends when the [`Writer`] is
-//! dropped, after what waits has been written; a disk that hangs is not waited for longer than `END_GRACE`.
+//! One checkpoint is in flight, and one waits. A newer one replaces the one that waits, because it is worth
+//! more. The thread ends when the [`Writer`] is dropped, after the last checkpoint has been written. If the
+//! disk hangs, the writer waits `END_GRACE` at most.
 
 use super::{Expected, Store, StoreError};
 use crate::observe::events::Kept;
@@ -13,55 +14,56 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tracing::warn;
 
-/// For what is being written once nobody submits any more. A run that is complete or was asked to stop has waited for its
-/// last checkpoint already; one that failed leaves a disk that hangs no longer than this in its way.
+/// Longest wait for the thread's end. A run that is complete or was asked to stop has already waited for its
+/// last checkpoint. A run that failed must not be held up by a disk that hangs.
 const END_GRACE: Duration = Duration::from_secs(30);
 
-/// Numbers the checkpoints of one writer.
+/// Number of a checkpoint among those of one writer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket(u64);
 
-/// What became of a checkpoint. There is no word of one whose place was taken.
+/// Result of writing a checkpoint. A checkpoint that was replaced while it waited has none.
 #[derive(Debug)]
 pub struct Written {
-    /// What `Writer::submit` returned for it.
+    /// The ticket that `Writer::submit` returned.
     pub ticket: Ticket,
-    /// Which.
+    /// Completed steps in the checkpoint.
     pub step: Step,
-    /// Its directory, or why there is none.
+    /// The checkpoint's directory, or why there is none.
     pub result: Result<PathBuf, StoreError>,
 }
 
-/// A look at the checkpoints from before a step.
+/// Request to search the checkpoints up to a step.
 #[derive(Clone, Debug)]
 pub struct LookBack {
-    /// Whose checkpoints.
+    /// Settings that the checkpoint must have.
     pub expected: Expected,
-    /// A checkpoint of this step or an earlier one is looked for.
+    /// Last step that is searched.
     pub until: Step,
-    /// Whether the run goes back to it: then later ones are moved aside, and what waits is not written.
+    /// Whether the run goes back to the checkpoint. Then later ones are moved aside, and one that waits is
+    /// not written.
     pub goes_back: bool,
 }
 
-/// What a [`LookBack`] found.
+/// Result of a [`LookBack`].
 #[derive(Debug)]
 pub struct LookedBack {
-    /// What was asked.
+    /// The request that was answered.
     pub asked: LookBack,
-    /// The newest valid one with its directory, if there is one.
+    /// The newest valid checkpoint and its directory, if there is one.
     pub result: Result<Option<(PathBuf, Verified)>, StoreError>,
 }
 
-/// What the thread has done.
+/// Result of one of the thread's tasks.
 #[derive(Debug)]
 pub enum Done {
-    /// A checkpoint.
+    /// A checkpoint was written, or failed.
     Written(Written),
-    /// A look at earlier ones.
+    /// Earlier checkpoints were searched.
     LookedBack(Box<LookedBack>),
 }
 
-/// The way to the thread.
+/// Handle to the checkpoint thread.
 #[derive(Debug)]
 pub struct Writer {
     shared: Arc<Shared>,
@@ -84,7 +86,7 @@ struct State {
     look_back: Option<LookBack>,
     submitted: u64,
     closed: bool,
-    /// The thread has ended.
+    /// Whether the thread has ended.
     ended: bool,
 }
 
@@ -92,7 +94,7 @@ impl Writer {
     /// Starts the thread; `done` is called on it after each task.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// When the thread can't be started.
     pub fn start(
         store: Store,
         layout: Layout,
@@ -102,7 +104,7 @@ impl Writer {
         let theirs = Arc::clone(&shared);
         std::thread::Builder::new().name("checkpoint".into()).spawn(move || {
             let _ended = Ended(Arc::clone(&theirs));
-            // Unlocked before the end is told.
+            // Dropped, and so unlocked, before `_ended` reports the end.
             let store = store;
             while let Some(task) = theirs.next() {
                 done(match task {
@@ -122,7 +124,7 @@ impl Writer {
         Ok(Self { shared })
     }
 
-    /// Has a checkpoint written after what was told `before` it is kept, in place of one that still waits.
+    /// Submits a checkpoint, to be written once what was told `before` it is kept. It replaces one that still waits.
     pub(crate) fn submit(&self, checkpoint: Checkpoint, before: Kept) -> Ticket {
         let mut state = self.shared.lock();
         state.submitted += 1;
@@ -132,7 +134,7 @@ impl Writer {
         ticket
     }
 
-    /// Has earlier checkpoints looked at, before what waits is written.
+    /// Requests a search of earlier checkpoints, which is done before a waiting checkpoint is written.
     pub fn look_back(&self, asked: LookBack) {
         let mut state = self.shared.lock();
         if asked.goes_back {
@@ -142,7 +144,7 @@ impl Writer {
         self.shared.wake.notify_all();
     }
 
-    /// Lets the thread end after what waits; whether it has ended within `grace`.
+    /// Lets the thread end after the waiting tasks. Returns whether it has ended within `grace`.
     pub(super) fn ends_within(&self, grace: Duration) -> bool {
         let mut state = self.shared.lock();
         state.closed = true;
@@ -155,12 +157,12 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         if !self.ends_within(END_GRACE) {
-            warn!(waited_s = END_GRACE.as_secs(), "the disk of checkpoints hangs; leaving its thread behind");
+            warn!(waited_s = END_GRACE.as_secs(), "the checkpoint disk hangs; its thread is left behind");
         }
     }
 }
 
-/// Says at the thread's end that it has ended, also by a panic.
+/// Reports the thread's end when it is dropped, also by a panic.
 struct Ended(Arc<Shared>);
 
 impl Drop for Ended {
@@ -175,8 +177,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for something to do; `None` when the writer is dropped and nothing waits. Nothing to write is no deadline's
-    /// business.
+    /// Waits for a task, without a deadline. `None` when the writer is dropped and no task waits.
     fn next(&self) -> Option<Task> {
         let mut state = self.lock();
         loop {

@@ -23,11 +23,11 @@ fn what_is_written_is_read() {
         assert_eq!(&bytes, expected);
     }
     assert!(view.read(1 << 40, &mut bytes).is_err(), "nothing lies there");
-    assert!(leases[0].write(5, b"left").is_err(), "it would run into the next place");
+    assert!(leases[0].write(5, b"left").is_err(), "it would run into the next slot");
 }
 
 #[test]
-fn a_place_is_free_again_when_its_last_reader_is_done() {
+fn a_slot_is_free_again_when_its_last_reader_is_done() {
     let memory = Memory::create().unwrap();
     let first = memory.lease(8).unwrap();
     let _second = memory.lease(8).unwrap();
@@ -35,7 +35,7 @@ fn a_place_is_free_again_when_its_last_reader_is_done() {
     drop(first);
     assert!(memory.lease(8).is_none());
     drop(reader);
-    assert!(memory.lease(9).is_none(), "larger than a place");
+    assert!(memory.lease(9).is_none(), "larger than a slot");
     assert!(memory.lease(8).is_some());
 }
 
@@ -54,7 +54,8 @@ fn only_the_memory_that_was_offered_is_opened() {
     let name = format!("{NAME}-{token:016x}");
     let unsealed = rustix::fs::memfd_create(name, MemfdFlags::ALLOW_SEALING).unwrap();
     let other = Memory::create().unwrap();
-    let (process, nobody) = (this(), NonZeroU32::MAX);
+    let process = this();
+    let nobody = NonZeroU32::MAX;
     for (what, process, address) in [
         ("a file", process, Address { descriptor: descriptor(&file), token }),
         ("a pipe", process, Address { descriptor: descriptor(&pipe), token }),

@@ -1,25 +1,26 @@
-//! The lines of a trace: events of the Trace Event Format, in its array form.
+//! Lines of a trace: events of the Trace Event Format, in its array form.
 
 use std::fmt::Write;
 
-/// What a file begins with. The end that belongs to it may be missing.
+/// First line of a file. The closing bracket may be missing.
 pub(super) const BEGIN: &str = "[\n";
 
-/// A span from `begin_us` to `end_us`. Both are cut to whole microseconds before they are subtracted: what lies within
-/// another span stays within it.
+/// A span from `begin_us` to `end_us`, in whole microseconds. Both times are truncated before they are
+/// subtracted, so that nested spans stay nested.
 pub(super) fn complete(process: u32, row: u32, name: &str, begin_us: u64, end_us: u64) -> String {
-    let (name, dur) = (quoted(name), end_us.saturating_sub(begin_us));
+    let name = quoted(name);
+    let dur = end_us.saturating_sub(begin_us);
     format!(
         "{{\"name\":{name},\"ph\":\"X\",\"ts\":{begin_us},\"dur\":{dur},\"pid\":{process},\"tid\":{row}}},\n"
     )
 }
 
-/// What a process is called.
+/// The event that names a process.
 pub(super) fn process_name(process: u32, name: &str) -> String {
     metadata("process_name", process, 0, name)
 }
 
-/// What a row is called.
+/// The event that names a row.
 pub(super) fn thread_name(process: u32, row: u32, name: &str) -> String {
     metadata("thread_name", process, row, name)
 }
@@ -31,14 +32,14 @@ fn metadata(kind: &str, process: u32, row: u32, name: &str) -> String {
     )
 }
 
-/// As JSON has it (RFC 8259, section 7).
+/// `text` as a JSON string (RFC 8259, section 7).
 fn quoted(text: &str) -> String {
     let mut quoted = String::from('"');
     for c in text.chars() {
         match c {
             '"' | '\\' => quoted.extend(['\\', c]),
             c if c < ' ' => {
-                // Writing to a string can't fail.
+                // Writing to a string cannot fail.
                 let _ = write!(quoted, "\\u{:04x}", u32::from(c));
             }
             c => quoted.push(c),

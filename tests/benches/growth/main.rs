@@ -1,15 +1,17 @@
-//! How a step's cost grows with workers (1 to 64) and with parameters (10^4 to 10^8), the gradients left out.
+//! The growth of a step's cost with workers (1 to 64) and with parameters (10^4 to 10^8), without the
+//! gradients.
 //!
-//! `cargo bench --workspace --bench growth [-- workers|parameters|memory]` prints Markdown tables. This process is the
-//! coordinator and nothing else, so its CPU time is the coordinator's. All workers are one other process of instant
-//! workers ([`tests::instant`]), connected like those of `--local`: they share one core, so the time of a step is that
-//! of both sides on this machine, while the coordinator's CPU time is its own. Each step has a leaf of one image for
-//! each worker and an SGD update.
+//! `cargo bench --workspace --bench growth [-- workers|parameters|memory]` prints Markdown tables. This
+//! process is the coordinator and nothing else, so its CPU time is the coordinator's. All workers are instant
+//! workers ([`tests::instant`]) of one other process, connected like those of `--local`. They share one core,
+//! so the time of a step is that of both sides on this machine, while the coordinator's CPU time is its own.
+//! Each step has a leaf of one image for each worker and an SGD update.
 //!
-//! The workers' process looks at the coordinator's CPU time when the first worker has the parameters of two steps, an
-//! early one and the last; all columns are the difference over the steps between them. "MB a worker" is what went
-//! through a socket, both ways, counted by a relay in a run of its own with one worker: the relay is in no other run.
-//! Memory is that of 10^7 parameters, each number of workers in a process of its own.
+//! The workers' process reads the coordinator's CPU time when the first worker has the parameters of two
+//! steps, an early one and the last. All columns are the difference over the steps between them. "MB a
+//! worker" is what went through a socket, in both directions. A relay counts it in a separate run with one
+//! worker; no other run has the relay. Memory is that of 10^7 parameters, with a separate process for each
+//! number of workers.
 
 #![allow(clippy::print_stdout, reason = "a benchmark's result")]
 
@@ -31,9 +33,9 @@ use tokio::sync::watch;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Of the workers' table.
+/// Numbers of workers in the table of workers.
 const WORKERS: [u32; 7] = [1, 2, 4, 8, 16, 32, 64];
-/// Flags of a model, its parameters, and how many steps to measure with two workers.
+/// Flags and parameters of each model, and the number of steps to measure with two workers.
 const MODELS: [(&[&str], u64, u32); 5] = [
     (&["--model", "mlp", "--hidden", "13"], 10_345, 2000),
     (&["--model", "mlp", "--hidden", "126"], 100_180, 800),
@@ -41,15 +43,15 @@ const MODELS: [(&[&str], u64, u32); 5] = [
     (&["--model", "mlp", "--hidden", "12579"], 10_000_315, 20),
     (&["--model", "mlp", "--hidden", "9610,9610"], 100_001_670, 6),
 ];
-/// Of the memory's table.
+/// Numbers of workers in the table of memory.
 const CROWDS: [u32; 6] = [1, 2, 4, 8, 16, 32];
-/// Steps of its runs.
+/// Number of steps of a run for the table of memory.
 const CROWD_STEPS: u32 = 6;
-/// Steps that do not count: buffers and windows grow.
+/// Steps that are not measured, in which buffers and windows grow.
 const WARM_UP: u32 = 3;
-/// Steps of the run that counts bytes.
+/// Number of steps of the run that counts bytes.
 const COUNTED_STEPS: u32 = 4;
-/// The links that the last table knows, in Gbit/s.
+/// Links in the last table, in Gbit/s.
 const LINKS: [f64; 3] = [1.0, 10.0, 25.0];
 
 fn main() -> anyhow::Result<()> {
@@ -104,7 +106,8 @@ fn by_workers() -> anyhow::Result<()> {
     for workers in WORKERS {
         let Measured { ms, own_ms, workers_ms, answers, .. } =
             measure(&cnn, (1600 / workers).max(60), workers, false)?;
-        let (share, mb) = (own_ms / f64::from(workers), bytes / 1e6);
+        let share = own_ms / f64::from(workers);
+        let mb = bytes / 1e6;
         println!(
             "| {workers} | {ms:.2} | {own_ms:.2} | {share:.3} | {workers_ms:.2} | {answers:.2} | {mb:.3} |"
         );
@@ -121,7 +124,8 @@ fn by_parameters() -> anyhow::Result<()> {
     for (model, parameters, steps) in MODELS {
         let bytes = measure(model, COUNTED_STEPS, 1, true)?.bytes;
         let Measured { ms, own_ms, .. } = measure(model, steps, WORKERS, false)?;
-        let (share, mb) = (own_ms / f64::from(WORKERS), bytes / 1e6);
+        let share = own_ms / f64::from(WORKERS);
+        let mb = bytes / 1e6;
         println!("| {parameters} | {ms:.2} | {own_ms:.2} | {share:.3} | {mb:.3} |");
         costs.push((parameters, share, bytes));
     }
@@ -129,7 +133,7 @@ fn by_parameters() -> anyhow::Result<()> {
     println!("| parameters | CPU | link of 1 Gbit/s | of 10 Gbit/s | of 25 Gbit/s |");
     println!("|---|---|---|---|---|");
     for (parameters, cpu_ms, bytes) in costs {
-        // Up and down at once: each way has half of the bytes and the whole rate.
+        // Both directions at once: each has half of the bytes and the whole rate.
         let link_ms = |gbit_per_s: f64| bytes / 2.0 * 8.0 / (gbit_per_s * 1e6);
         let links = LINKS.map(|rate| format!("{:.3}", link_ms(rate))).join(" | ");
         println!("| {parameters} | {cpu_ms:.3} | {links} |");
@@ -137,16 +141,17 @@ fn by_parameters() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One run of so many steps after the warm-up.
+/// One run of `steps` after the warm-up.
 fn measure(model: &[&str], steps: u32, workers: u32, counting: bool) -> anyhow::Result<Measured> {
     let steps = WARM_UP + steps + 1;
     let data = SmallData::of(steps * workers + 1, 1);
     let checkpoints = tempfile::tempdir()?;
-    let (folder, count) = (checkpoints.path().to_string_lossy().into_owned(), workers.to_string());
+    let folder = checkpoints.path().to_string_lossy().into_owned();
+    let count = workers.to_string();
     let place = ["coordinator", "--workers", &count, "--checkpoint-dir", &folder];
     let cut = ["--val-split", "1", "--epochs", "1", "--micro-batch", "1", "--batch-size", &count];
     let sgd = ["--optimizer", "sgd", "--momentum", "0", "--lr", "1e-6", "--checkpoint-every", "0"];
-    // Where a tensor takes seconds on a busy machine, silence is no death, and a late answer none either.
+    // On a busy machine a tensor may take seconds: neither silence nor a late answer is a failure.
     let patient = ["--heartbeat-timeout", "120", "--answer-timeout", "3600"];
     let flags = [&place[..], &["--dataset", data.folder()], &cut, &sgd, &patient, model].concat();
     let listen = if counting { Listen::Tcp("127.0.0.1:0".to_owned()) } else { Listen::Unix };
@@ -163,7 +168,7 @@ fn measure(model: &[&str], steps: u32, workers: u32, counting: bool) -> anyhow::
     let line = String::from_utf8(output.stdout)?;
     let mut measured = Measured::parse(line.trim())?;
     if counting {
-        // The image of each step is part of the task, not of the exchange; it is in the bytes all the same.
+        // The image of each step is no part of the exchange, but it is in the bytes.
         anyhow::ensure!(measured.bytes > PIXELS as f64, "the relay has counted nothing");
     } else {
         measured.bytes = 0.0;
@@ -171,7 +176,7 @@ fn measure(model: &[&str], steps: u32, workers: u32, counting: bool) -> anyhow::
     Ok(measured)
 }
 
-/// The workers' process: prints what it has measured as one line.
+/// The workers' process, which prints its measurements as one line.
 fn work(address: &str, workers: u32, steps: u32, counting: bool) -> anyhow::Result<()> {
     let counted = relay::Counted::default();
     let address = if counting { relay::start(address, &counted)? } else { address.to_owned() };
@@ -179,7 +184,8 @@ fn work(address: &str, workers: u32, steps: u32, counting: bool) -> anyhow::Resu
     runtime(1)?.block_on(async {
         let tasks: Vec<_> = (0..workers)
             .map(|index| {
-                let (address, meter) = (address.clone(), Arc::clone(&meter));
+                let address = address.clone();
+                let meter = Arc::clone(&meter);
                 let see = move |seen: Seen| meter.lock().unwrap_or_else(PoisonError::into_inner).see(seen);
                 tokio::spawn(
                     async move { tests::instant::work(&address, &format!("instant-{index}"), see).await },
@@ -196,7 +202,7 @@ fn work(address: &str, workers: u32, steps: u32, counting: bool) -> anyhow::Resu
     Ok(())
 }
 
-/// As the programs have it.
+/// The allocator of the programs.
 fn runtime(threads: usize) -> std::io::Result<Runtime> {
     Builder::new_multi_thread().worker_threads(threads).enable_all().build()
 }

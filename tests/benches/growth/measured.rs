@@ -1,7 +1,8 @@
-//! What the workers' process of the bench `growth` sees of a run: times, CPU times, answers and bytes of each step.
+//! Measurements of the workers' process in the bench `growth`: times, CPU times, answers and bytes of each
+//! step.
 //!
-//! CPU times are Linux's `/proc/PID/stat`: user and system, all threads, also those that have ended, in hundredths of a
-//! second. Over the seconds of a run that is fine enough.
+//! CPU times are those of Linux's `/proc/PID/stat`: user and system, of all threads including ended ones, in
+//! hundredths of a second. That is fine enough over the seconds of a run.
 
 pub(super) mod relay;
 
@@ -9,32 +10,33 @@ use anyhow::Context;
 use std::time::Instant;
 use tests::instant::Seen;
 
-/// What `/proc/PID/stat` counts in: `USER_HZ`, which is 100 on every architecture that Rust has a Linux for.
+/// Milliseconds of a tick in `/proc/PID/stat`. `USER_HZ` is 100 on every architecture for which Rust has a
+/// Linux.
 const MS_PER_TICK: f64 = 10.0;
 
-/// Means over the steps that count.
+/// Means over the measured steps.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Measured {
-    /// Of the clock, a step.
+    /// Wall-clock time of a step.
     pub(super) ms: f64,
-    /// The coordinator's CPU, a step.
+    /// The coordinator's CPU time in a step.
     pub(super) own_ms: f64,
-    /// All workers' CPU, a step.
+    /// All workers' CPU time in a step.
     pub(super) workers_ms: f64,
-    /// Pieces answered, a step.
+    /// Number of pieces answered in a step.
     pub(super) answers: f64,
-    /// Both ways through the relay, a step.
+    /// Bytes through the relay in a step, in both directions.
     pub(super) bytes: f64,
 }
 
 impl Measured {
-    /// For the other process.
+    /// Encodes the means for the other process.
     pub(super) fn line(&self) -> String {
         let Self { ms, own_ms, workers_ms, answers, bytes } = self;
         format!("{ms} {own_ms} {workers_ms} {answers} {bytes}")
     }
 
-    /// From the other process.
+    /// Decodes the means of the other process.
     pub(super) fn parse(line: &str) -> anyhow::Result<Self> {
         let numbers = line.split(' ').map(str::parse::<f64>).collect::<Result<Vec<_>, _>>();
         let numbers = numbers.with_context(|| format!("the workers have printed {line:?}"))?;
@@ -45,7 +47,7 @@ impl Measured {
     }
 }
 
-/// The most memory that this process has had, in MB of 10^6 bytes.
+/// Peak memory of this process, in MB of 10^6 bytes.
 pub(super) fn peak_mb() -> anyhow::Result<f64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
@@ -53,7 +55,7 @@ pub(super) fn peak_mb() -> anyhow::Result<f64> {
     Ok(kib * 1024.0 / 1e6)
 }
 
-/// Everything at one moment.
+/// All counters at one moment.
 #[derive(Debug)]
 struct Look {
     at: Instant,
@@ -63,7 +65,7 @@ struct Look {
     bytes: u64,
 }
 
-/// Looks twice.
+/// The difference between two readings of the counters.
 #[derive(Debug)]
 pub(super) struct Meter {
     first: u64,
@@ -74,12 +76,12 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    /// For the steps from version `first` of the parameters to version `last`.
+    /// A meter for the steps from version `first` of the parameters to version `last`.
     pub(super) fn new(first: u64, last: u64, counted: relay::Counted) -> Self {
         Self { first, last, answers: 0, counted, looks: Vec::new() }
     }
 
-    /// Takes what a worker sees. The first to see a version counts.
+    /// Notes a worker's progress. The first worker to see a version counts.
     pub(super) fn see(&mut self, seen: Seen) {
         match seen {
             Seen::Answered => self.answers += 1,
@@ -92,7 +94,7 @@ impl Meter {
         }
     }
 
-    /// The means.
+    /// The means over all measured steps.
     pub(super) fn measured(&self) -> anyhow::Result<Measured> {
         let [Ok(from), Ok(to)] = &self.looks[..] else {
             anyhow::bail!("could not look at both ends: {:?}", self.looks);
@@ -118,11 +120,11 @@ impl Meter {
     }
 }
 
-/// CPU time of a process so far.
+/// The CPU time of a process so far.
 fn cpu_ms(process: u32) -> anyhow::Result<f64> {
     let path = format!("/proc/{process}/stat");
     let text = std::fs::read_to_string(&path).with_context(|| path.clone())?;
-    // The name, in brackets, may hold anything; after it come state (field 3) and numbers.
+    // The name, in brackets, may hold any character. After it come the state (field 3) and numbers.
     let (_, fields) = text.rsplit_once(')').context("a stat line has brackets")?;
     let fields: Vec<&str> = fields.split_whitespace().collect();
     let ticks = |field: usize| anyhow::Ok(fields.get(field - 3).context("too short")?.parse::<u64>()?);

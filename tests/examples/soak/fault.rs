@@ -1,4 +1,4 @@
-//! The faults: what is done, and what has to happen before the next one.
+//! The faults: how each is injected, and what must happen before the next one.
 
 use crate::field::{Field, TIMEOUT};
 use crate::figures::Figures;
@@ -41,7 +41,7 @@ pub(crate) enum Fault {
     ReaderThatNeverReads,
 }
 
-/// All of them.
+/// All kinds of faults.
 pub(crate) const KINDS: [Fault; 23] = [
     Fault::WorkerKilled,
     Fault::WorkerTerminated,
@@ -69,7 +69,7 @@ pub(crate) const KINDS: [Fault; 23] = [
 ];
 
 impl Fault {
-    /// Does it and undoes it; returns what exactly was done.
+    /// Injects the fault and undoes it. Returns what exactly was done.
     pub(crate) fn inflict(self, field: &mut Field, random: &mut Stream, figures: &mut Figures) -> String {
         let victim = random.below(field.slots.len() as u32) as usize;
         match self {
@@ -108,7 +108,8 @@ impl Fault {
                 format!("{} {way:?} for {time:.1?}", field.slots[victim].name)
             }
             Self::LinkSlow => {
-                let (delay_ms, rate) = (10 + random.below(90), 1_000_000 + random.below(4_000_000));
+                let delay_ms = 10 + random.below(90);
+                let rate = 1_000_000 + random.below(4_000_000);
                 let slow =
                     Link { delay: Duration::from_millis(delay_ms.into()), rate: Some(rate), fate: None };
                 link(field, victim, &[Way::Up, Way::Down], slow, Duration::from_secs(3));
@@ -178,7 +179,7 @@ fn kill_worker(field: &mut Field, victim: usize, figures: &mut Figures) -> Strin
     let before = drops(field);
     let began = Instant::now();
     field.slots[victim].worker.signal(SIGKILL);
-    // It may be no member just now: nothing is to be measured then.
+    // The worker may be no member just now: then nothing is measured.
     let mut noticed = None;
     while noticed.is_none() && began.elapsed() < 2 * TIMEOUT {
         noticed = (drops(field) > before).then(|| began.elapsed());
@@ -214,7 +215,8 @@ fn link(field: &mut Field, victim: usize, ways: &[Way], link: Link, time: Durati
     proxy.heal();
 }
 
-/// Flips a byte, empties or removes a file of the newest checkpoint, if an older one is there to go on from.
+/// Flips a byte of, empties or removes a file of the newest checkpoint, if an older one exists to resume
+/// from.
 fn damage(field: &Field, random: &mut Stream) -> Option<String> {
     let steps = checkpoints(field.folder());
     let [.., _, newest] = steps[..] else { return None };

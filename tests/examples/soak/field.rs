@@ -1,4 +1,5 @@
-//! The programs that are punished: one coordinator, workers behind a bad network each, a folder of checkpoints.
+//! The programs of a soak: one coordinator, workers that each have a faulty network, and a folder of
+//! checkpoints.
 
 use common::event::Event;
 use nix::sys::signal::Signal::SIGTERM;
@@ -10,12 +11,12 @@ use tests::proxy::{Proxy, Way};
 
 /// Silence after which a worker is dropped.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(3);
-/// For anything that must come by itself after a fault.
+/// Timeout of everything that must follow a fault by itself.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
-/// The CNN's parameters on the wire: so much goes down to each worker that takes part in a step.
+/// Bytes of the CNN's parameters on the wire, which each worker in a step receives.
 const PARAMETERS_BYTES: u64 = 373_288;
 
-/// Everything that runs.
+/// All processes of the soak, and the proxies between them.
 pub(crate) struct Field {
     data: PathBuf,
     folder: TempDir,
@@ -24,14 +25,14 @@ pub(crate) struct Field {
     pub(crate) slots: Vec<Slot>,
 }
 
-/// A worker, and the way that it comes.
+/// A worker, and the proxy through which it connects.
 pub(crate) struct Slot {
     pub(crate) name: String,
     pub(crate) proxy: Proxy,
     pub(crate) worker: Process,
 }
 
-/// What a run came to.
+/// Result of a run.
 pub(crate) struct Verdict {
     pub(crate) steps: String,
     pub(crate) digests: [String; 2],
@@ -51,7 +52,8 @@ impl Field {
         // More epochs than any soak lasts.
         let (coordinator, address) = start(&data, folder.path(), "127.0.0.1:0", 1_000_000, &elastic(workers));
         let slots = (0..workers).map(|index| {
-            let (name, proxy) = (format!("worker-{index}"), Proxy::start(&address));
+            let name = format!("worker-{index}");
+            let proxy = Proxy::start(&address);
             let worker = start_worker(&proxy, &name);
             Slot { name, proxy, worker }
         });
@@ -63,12 +65,12 @@ impl Field {
         self.folder.path()
     }
 
-    /// Where the coordinator listens.
+    /// The coordinator's address.
     pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
-    /// Starts the coordinator again where it was; returns how long it took until a first new step was done.
+    /// Starts the coordinator again on its address. Returns the time until a first new step was done.
     pub(crate) fn restart(&mut self) -> Duration {
         let began = Instant::now();
         let before = self.down();
@@ -80,19 +82,19 @@ impl Field {
             &elastic(self.slots.len() as u32),
         )
         .0;
-        // Twice the parameters to one worker: those of the first step, and those of the next.
+        // Twice the parameters for one worker: of the first step, and of the next.
         self.wait_for("a first new step", |field| {
             field.down().iter().zip(&before).any(|(now, then)| now - then > 2 * PARAMETERS_BYTES)
         });
         began.elapsed()
     }
 
-    /// Bytes that went down to each worker.
+    /// Bytes that each worker has received.
     pub(crate) fn down(&self) -> Vec<u64> {
         self.slots.iter().map(|slot| slot.proxy.arrived(Way::Down)).collect()
     }
 
-    /// Waits until some worker has got the parameters of a step that was not begun before.
+    /// Waits until a worker has received the parameters of a step that had not begun before.
     pub(crate) fn wait_for_next_step(&mut self) {
         let before = self.down();
         self.wait_for("the next step", |field| {
@@ -101,7 +103,7 @@ impl Field {
     }
 
     /// # Panics
-    /// When it does not come, with the coordinator's log.
+    /// When it does not happen in time; the message has the coordinator's log.
     pub(crate) fn wait_for(&mut self, what: &str, mut is_so: impl FnMut(&mut Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !is_so(self) {
@@ -111,7 +113,7 @@ impl Field {
     }
 
     /// # Panics
-    /// When a program has panicked, or has ended though nobody told it to.
+    /// When a program has panicked, or has ended unasked.
     pub(crate) fn check_alive(&mut self) {
         let slots = self.slots.iter_mut().map(|slot| &mut slot.worker);
         for process in slots.chain([&mut self.coordinator]) {
@@ -121,7 +123,7 @@ impl Field {
         }
     }
 
-    /// Has the run end with the epoch that it is in; returns how many epochs that makes, and what it came to.
+    /// Lets the run end with its present epoch. Returns the number of epochs, and the run's result.
     pub(crate) fn finish(self) -> (u64, Verdict) {
         let Self { data, folder, address, coordinator, slots } = self;
         coordinator.signal(SIGTERM);
@@ -138,10 +140,10 @@ impl Field {
     }
 }
 
-/// For a run to come to its end.
+/// Timeout of a run's end.
 const LONG: Duration = Duration::from_secs(4 * 3600);
 
-/// Trains so many epochs with nobody in the way.
+/// Trains a number of epochs without faults.
 pub(crate) fn undisturbed(data: &Path, epochs: u64) -> Verdict {
     let folder = tempfile::tempdir().expect("a folder");
     let local = ["--workers", "2", "--local", "--threads", "1"].map(str::to_owned);
@@ -150,7 +152,9 @@ pub(crate) fn undisturbed(data: &Path, epochs: u64) -> Verdict {
 
 fn start(data: &Path, folder: &Path, bind: &str, epochs: u64, more: &[String]) -> (Process, String) {
     let text = |path: &Path| path.to_str().expect("a readable name").to_owned();
-    let (data, folder, epochs) = (text(data), text(folder), epochs.to_string());
+    let data = text(data);
+    let folder = text(folder);
+    let epochs = epochs.to_string();
     let numbers =
         ["--dataset", "mnist", "--data-dir", &data, "--checkpoint-dir", &folder, "--epochs", &epochs];
     let rest = ["--schedule", "constant", "--checkpoint-every", "20"];
@@ -158,7 +162,7 @@ fn start(data: &Path, folder: &Path, bind: &str, epochs: u64, more: &[String]) -
     Process::coordinator(bind, &[&numbers[..], &rest, &more].concat())
 }
 
-/// Any worker is enough to go on, and there is room for a newcomer.
+/// Flags with which one worker is enough to continue, and a newcomer finds a place.
 fn elastic(workers: u32) -> [String; 4] {
     let timeout = TIMEOUT.as_secs().to_string();
     ["--workers".to_owned(), format!("1:{}", workers + 1), "--heartbeat-timeout".to_owned(), timeout]

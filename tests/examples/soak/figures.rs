@@ -1,11 +1,11 @@
-//! What was seen: how many faults of which kind, and how long the run took to get over some of them.
+//! Statistics of a soak: the faults of each kind, and how long the run took to recover from some of them.
 
 use crate::fault::Fault;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-/// Counts and times.
+/// Counts and times of the faults.
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
     faults: BTreeMap<Fault, u32>,
@@ -19,13 +19,14 @@ impl Figures {
         *self.faults.entry(fault).or_default() += 1;
     }
 
-    /// A worker was killed: until its pieces were given back, and until the others had the next step's parameters.
+    /// Notes a worker's death: the times until its pieces were given back, and until the others had the next
+    /// step's parameters.
     pub(crate) fn worker_died(&mut self, noticed: Duration, stepped: Duration) {
         self.noticed.push(noticed);
         self.stepped.push(stepped);
     }
 
-    /// From starting the program to the end of its first step.
+    /// Notes a coordinator's restart: the time from starting the program to the end of its first step.
     pub(crate) fn coordinator_restarted(&mut self, took: Duration) {
         self.restarted.push(took);
     }
@@ -36,7 +37,8 @@ impl fmt::Display for Figures {
         for (fault, count) in &self.faults {
             writeln!(f, "{:<30} {count:>5}", format!("{fault:?}"))?;
         }
-        let (kinds, faults) = (self.faults.len(), self.faults.values().sum::<u32>());
+        let kinds = self.faults.len();
+        let faults = self.faults.values().sum::<u32>();
         writeln!(f, "{:<30} {faults:>5}, of {kinds} kinds", "faults")?;
         writeln!(f, "{:<30} {:>5}", "coordinator restarts", self.restarted.len())?;
         for (what, times) in [

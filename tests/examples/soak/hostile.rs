@@ -1,4 +1,4 @@
-//! Those who come to do harm: beside the workers, straight to the coordinator's address.
+//! Hostile peers, which connect directly to the coordinator's address.
 
 use crate::fault::Fault;
 use crate::field::{Field, PATIENCE, TIMEOUT};
@@ -10,12 +10,12 @@ use tests::flood::{Flood, Kind, Sent, WITHOUT_HELLO};
 use tests::scripted;
 use tests::threads::Stopped;
 
-/// Connections of a flood.
+/// Number of connections of a flood.
 const CONNECTIONS: usize = 4;
-/// Larger than any gradient, and finite.
+/// A number larger than any gradient, and finite.
 const HUGE: f32 = 1e30;
 
-/// Does what only a hostile or broken peer does, and waits until it is over; returns what exactly was done.
+/// Acts as a hostile or broken peer until it is over. Returns what exactly was done.
 pub(crate) fn strike(fault: Fault, field: &Field, random: &mut Stream) -> String {
     match fault {
         Fault::HugeAnswer => huge_answer(field),
@@ -31,7 +31,8 @@ pub(crate) fn strike(fault: Fault, field: &Field, random: &mut Stream) -> String
     }
 }
 
-/// Stops the compute threads of a worker, which goes on beating, for a while that may be longer than it may be late.
+/// Stops a worker's compute threads for a while that may exceed its answer timeout. The worker goes on
+/// sending heartbeats.
 pub(crate) fn stop_compute_threads(field: &Field, victim: usize, random: &mut Stream) -> String {
     let slot = &field.slots[victim];
     let time = seconds(random, 0.5, 15.0);
@@ -56,7 +57,7 @@ fn flood(field: &Field, kind: Kind, connections: usize, time: Duration) -> Strin
     format!("{kind:?} for {time:.1?}: {opened} connections, {closed} of them closed, {bytes} bytes")
 }
 
-/// A worker joins that answers its first gradient with huge numbers, and is waited for until it is thrown out.
+/// Lets a worker join that answers its first gradient with huge numbers, and waits until it is dropped.
 fn huge_answer(field: &Field) -> String {
     let (tell, told) = channel();
     let address = field.address().to_owned();
@@ -67,7 +68,7 @@ fn huge_answer(field: &Field) -> String {
             }
             vec![WorkerMessage::Answer(answer)]
         });
-        // Nobody waits any more when this took too long.
+        // If this took too long, nobody waits any more.
         let _ = tell.send(ended.err().unwrap_or_else(|| "the run ended".to_owned()));
     });
     told.recv_timeout(PATIENCE)

@@ -1,11 +1,13 @@
-//! Punishes a run on real MNIST for a given time, then shows that its bits are those of an undisturbed one.
+//! Injects faults into a run on real MNIST for a given time, then shows that its bits are those of an
+//! undisturbed one.
 //!
 //! `cargo build --release --workspace --bins --examples && ./target/release/examples/soak --minutes 30`
 //!
-//! Faults come one after the other, drawn from `--seed`, each with a pause after it; every one is printed. When the time
-//! is up the run is told to end with its epoch; then the same epochs are trained without any fault, and the digests
-//! compared. Exit code 0: they are equal. [`field`] holds the programs, [`fault`] what is done to them, [`hostile`] what
-//! others do, [`figures`] what was seen. It is no test: it takes as long as it is told to.
+//! Faults come one after the other, drawn from `--seed`, with a pause after each; every one is printed. After
+//! the given time the run ends with its epoch. Then the same epochs are trained without any fault, and the
+//! digests are compared. Exit code 0: they are equal. [`field`] holds the programs, [`fault`] the faults,
+//! [`hostile`] the hostile peers, and [`figures`] the statistics. It is no test, because it takes as long as
+//! it is told to.
 
 mod fault;
 mod field;
@@ -24,19 +26,19 @@ use std::time::{Duration, Instant};
 /// Kills, stops, cuts and restarts a training run, and compares its bits with those of an undisturbed one.
 #[derive(Debug, Parser)]
 struct Flags {
-    /// For how long faults are inflicted
+    /// Minutes of fault injection
     #[arg(long, default_value_t = 5.0)]
     minutes: f64,
-    /// Of the faults and the pauses
+    /// Random seed for faults and pauses
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Workers of one thread
+    /// Number of workers, each with one thread
     #[arg(long, default_value_t = 3)]
     workers: u32,
     /// Longest pause after a fault, in seconds
     #[arg(long, default_value_t = 4.0)]
     pause: f64,
-    /// Where MNIST's four files lie
+    /// Folder of MNIST's four files
     #[arg(long, env = "MNIST_DIR")]
     data_dir: PathBuf,
 }
@@ -49,7 +51,7 @@ fn main() -> ExitCode {
     let mut random = Stream::new(flags.seed, "soak", &[]);
     let mut figures = Figures::default();
     let time = Duration::from_secs_f64(flags.minutes * 60.0);
-    // All kinds in an order drawn anew each time: a short soak has them all, too.
+    // All kinds in a new random order each time, so that a short soak has them all too.
     let mut due: Vec<Fault> = Vec::new();
     while began.elapsed() < time {
         if due.is_empty() {

@@ -3,7 +3,7 @@ use std::io::{ErrorKind, Read, Write};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A connection through a proxy: its two ends.
+/// The two ends of a connection through a proxy.
 struct Pair {
     proxy: Proxy,
     client: std::net::TcpStream,
@@ -27,7 +27,7 @@ fn receive(stream: &mut std::net::TcpStream, bytes: usize) -> Vec<u8> {
     received
 }
 
-/// Nothing arrives for a while; what is shown is only that the proxy did not send at once.
+/// Whether nothing arrives for a while; it shows only that the proxy did not send at once.
 fn is_silent(stream: &mut std::net::TcpStream) -> bool {
     stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
     let error = stream.read(&mut [0]).err().map(|error| error.kind());

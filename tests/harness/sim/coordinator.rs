@@ -3,11 +3,11 @@
 //! Decides which connection is which member, when parameters travel, and when the next round begins.
 
 use super::Sabotage;
-use super::course::{Checkpoint, Course};
-use super::invariants::{Sight, Violation};
+use super::invariants::{Observation, Violation};
 use super::message::{Body, Down, Up, Wake};
 use super::plan::Plan;
 use super::trainer::{USUAL, Value};
+use super::training::{Checkpoint, Training};
 use super::world::World;
 use common::ids::{Incarnation, Instance, Round};
 use common::protocol::coordinator::{
@@ -35,7 +35,7 @@ pub(crate) struct SimCoordinator {
     links: BTreeMap<usize, Link>,
     link_of: BTreeMap<Incarnation, usize>,
     heartbeat_us: u64,
-    pub(crate) course: Course,
+    pub(crate) training: Training,
     rounds: u64,
     /// A saboteur's: who has called which leaf not finite in which round.
     accusers: BTreeSet<(Round, u32, String)>,
@@ -62,7 +62,7 @@ impl SimCoordinator {
             (limits.answer_timeout_us, limits.answer_timeout_us_min) = (u64::MAX, u64::MAX);
         }
         world.note(|| format!("coordinator: life {life} from {saved:?}"));
-        world.saw(&Sight::Born { from: saved })?;
+        world.saw(&Observation::Born { from: saved })?;
         let numerics = saved.numerics.filter(|_| !world.has(Sabotage::ForgetArithmetic));
         world.after(0, Wake::Begin(life));
         world.after(0, Wake::Beat(life));
@@ -72,7 +72,7 @@ impl SimCoordinator {
             links: BTreeMap::new(),
             link_of: BTreeMap::new(),
             heartbeat_us: plan.pulse.heartbeat_us,
-            course: Course::new(plan, saved),
+            training: Training::new(plan, saved),
             rounds: 0,
             accusers: BTreeSet::new(),
             first: BTreeMap::new(),
@@ -147,7 +147,7 @@ impl SimCoordinator {
     /// Whether an answer to this round has as many samples as its piece: the real shell looks at no more either.
     fn fits(&self, round: Round, node: Node, value: &Value) -> bool {
         let is_current = round.0 + 1 == self.rounds;
-        let below = self.course.tree().filter(|_| is_current).map(|tree| tree.leaves_below(node));
+        let below = self.training.tree().filter(|_| is_current).map(|tree| tree.leaves_below(node));
         below.is_none_or(|below| below.len() == value.leaves.len())
     }
 
@@ -170,8 +170,8 @@ impl SimCoordinator {
     pub(crate) fn begin(&mut self, world: &mut World) -> Result<(), Violation> {
         let round = Round(self.rounds);
         self.rounds += 1;
-        self.course.begin();
-        self.feed(world, Event::Begin { round, leaves: self.course.task().leaves }, None)
+        self.training.begin();
+        self.feed(world, Event::Begin { round, leaves: self.training.task().leaves }, None)
     }
 
     fn feed(&mut self, world: &mut World, event: Event, value: Option<Value>) -> Result<(), Violation> {
@@ -185,7 +185,7 @@ impl SimCoordinator {
             true => None,
             false => world.timer_us(self.machine.next_deadline_us()),
         };
-        world.saw(&Sight::Ruled { event: &event, actions: &actions, machine: &self.machine })?;
+        world.saw(&Observation::Ruled { event: &event, actions: &actions, machine: &self.machine })?;
         let mut value = value;
         for action in actions {
             self.act(world, action, &mut value)?;
@@ -230,25 +230,26 @@ impl SimCoordinator {
             }
             Action::Grant { to, round, node, purpose } => {
                 match purpose {
-                    Purpose::First => {}
-                    Purpose::Copy => world.report.count("copy"),
+                    Purpose::Primary => {}
+                    Purpose::Backup => world.report.count("copy"),
                     Purpose::Audit => world.report.count("audit"),
                     Purpose::Opinion => world.report.count("opinion asked"),
                 }
                 let connection = self.link_of[&to];
                 let link = self.links.entry(connection).or_default();
                 if link.told.replace(round) != Some(round) {
-                    world.down(connection, Down::Parameters(self.course.task()));
+                    world.down(connection, Down::Parameters(self.training.task()));
                 }
-                world.down(connection, Down::Grant(round, node, self.course.task().step));
+                world.down(connection, Down::Grant(round, node, self.training.task().step));
             }
             Action::Accept { from, node } => {
                 let value = value.take().expect("a finite answer has a value");
                 let connection = self.link_of[&from];
-                world.saw(&Sight::Accepted { connection, value: &value, task: self.course.task() })?;
-                self.course.add(world, node, value)?;
+                let task = self.training.task();
+                world.saw(&Observation::Accepted { connection, value: &value, task })?;
+                self.training.add(world, node, value)?;
                 if world.has(Sabotage::CommitEarly) {
-                    self.course.commit(world, self.machine.numerics())?;
+                    self.training.commit(world, self.machine.numerics())?;
                 }
             }
             Action::Removed { member, cause, .. } => {
@@ -263,8 +264,8 @@ impl SimCoordinator {
                 }
             }
             Action::Complete(_) => {
-                self.course.commit(world, self.machine.numerics())?;
-                if !self.course.is_done() {
+                self.training.commit(world, self.machine.numerics())?;
+                if !self.training.is_done() {
                     let delay_us = u64::from(world.random.below(APPLY_US));
                     world.after(delay_us, Wake::Begin(self.life));
                 }
@@ -282,13 +283,13 @@ impl SimCoordinator {
             }
             Action::Disputed { .. } => {
                 world.report.count("workers differ");
-                self.course.stop();
+                self.training.stop();
             }
             Action::Doubted { .. } => world.report.count("answer out of line"),
             Action::Confirmed { .. } => world.report.count("answer out of line, given twice"),
             Action::NonFinite { .. } => {
                 world.report.count("leaf called not finite");
-                self.course.stop();
+                self.training.stop();
             }
         }
         Ok(())
@@ -340,7 +341,7 @@ fn sabotage(world: &World, machine: &Coordinator, actions: &mut Vec<Action>) {
     if world.has(Sabotage::CopyToDeaf) {
         let at_work = |(_, member): &(_, &Member)| member.pieces().next().is_some();
         for action in actions.iter_mut() {
-            if let Action::Grant { to, purpose: Purpose::Copy, .. } = action {
+            if let Action::Grant { to, purpose: Purpose::Backup, .. } = action {
                 let mut others = machine.members().filter(|(who, _)| who != to);
                 *to = others.find(at_work).map_or(*to, |(who, _)| who);
             }
@@ -353,7 +354,7 @@ fn sabotage(world: &World, machine: &Coordinator, actions: &mut Vec<Action>) {
         actions.extract_if(at.., |action| is_welcome(action)).for_each(drop);
     }
     if world.has(Sabotage::LoseCopies) {
-        actions.retain(|action| !matches!(action, Action::Grant { purpose: Purpose::Copy, .. }));
+        actions.retain(|action| !matches!(action, Action::Grant { purpose: Purpose::Backup, .. }));
     }
     if world.has(Sabotage::LoseGrant)
         && let Some(lost) = actions.iter().position(|action| matches!(action, Action::Grant { .. }))

@@ -1,8 +1,8 @@
-//! What will happen, in order of time; at equal times in the order in which it was entered. Decides nothing else.
+//! Future events by time; events at the same time come in the order in which they were entered.
 
 use std::collections::BTreeMap;
 
-/// A queue of future happenings.
+/// A queue of future events.
 #[derive(Debug)]
 pub(crate) struct EventQueue<T> {
     entries: BTreeMap<(u64, u64), T>,
@@ -19,7 +19,7 @@ impl<T> EventQueue<T> {
         self.entered += 1;
     }
 
-    /// When the next happening is due.
+    /// The time of the next event.
     pub(crate) fn next_us(&self) -> Option<u64> {
         self.entries.first_key_value().map(|(&(at_us, _), _)| at_us)
     }

@@ -1,6 +1,6 @@
-//! How the outside interferes with a run. A fault that finds nobody to strike is not counted.
+//! Injection of faults. A fault that finds no target is not counted.
 
-use super::invariants::{Sight, Violation};
+use super::invariants::{Observation, Violation};
 use super::message::{Trouble, Wake};
 use super::network::{Break, Partition};
 use super::plan::Fault;
@@ -14,28 +14,28 @@ impl Run {
             Fault::Crash { who, how, back } => self.crash_one(who, how, back),
             Fault::Cut { who, how } => self.cut(who, how),
             Fault::Freeze { who, for_us } => {
-                if let Some(id) = self.pick(who).filter(|&id| !self.peers[id].frozen) {
-                    self.peers[id].frozen = true;
+                if let Some(id) = self.pick(who).filter(|&id| !self.workers[id].frozen) {
+                    self.workers[id].frozen = true;
                     self.world.after(for_us, Wake::Thaw(id));
                     self.world.report.count("worker frozen");
                 }
             }
-            // Counted when the answer goes out.
+            // Counted when the answer is sent.
             Fault::Spoil { who, how, answers } => {
                 let other = how.is_alike().then(|| self.pick(who.wrapping_add(1))).flatten();
                 let struck = self.pick(who).into_iter().chain(other);
-                struck.for_each(|id| self.peers[id].spoil = Some((how, answers)));
+                struck.for_each(|id| self.workers[id].spoil = Some((how, answers)));
             }
             Fault::Miscompute { who } => {
                 if let Some(id) = self.pick(who) {
-                    self.peers[id].miscomputes = true;
-                    self.world.saw(&Sight::Miscomputes { name: &self.peers[id].name })?;
+                    self.workers[id].miscomputes = true;
+                    self.world.saw(&Observation::Miscomputes { name: &self.workers[id].name })?;
                 }
             }
             Fault::Leave { who } => {
-                if let Some(id) = self.pick(who).filter(|&id| !self.peers[id].frozen) {
+                if let Some(id) = self.pick(who).filter(|&id| !self.workers[id].frozen) {
                     self.world.report.count("worker left");
-                    self.peers[id].feed(&mut self.world, Event::Leave)?;
+                    self.workers[id].feed(&mut self.world, Event::Leave)?;
                 }
             }
             Fault::Newcomer => {
@@ -43,31 +43,31 @@ impl Run {
                 self.world.report.count("newcomer");
             }
             Fault::Impostor { who } => {
-                if let Some(name) = self.pick(who).map(|id| self.peers[id].name.clone()) {
+                if let Some(name) = self.pick(who).map(|id| self.workers[id].name.clone()) {
                     self.start_worker(name);
                     self.world.report.count("impostor");
                 }
             }
             Fault::Slow { who, for_us } => {
                 if let Some(id) = self.pick(who) {
-                    self.peers[id].slowed = true;
+                    self.workers[id].slowed = true;
                     self.world.after(for_us, Wake::Recover(id));
                     self.world.report.count("worker slowed");
                 }
             }
             Fault::Deafen { who, workers, for_us } => self.deafen(who, workers, for_us),
             Fault::Lag { by_us, for_us } => {
-                self.world.network.weather.lag_us = by_us;
+                self.world.network.conditions.lag_us = by_us;
                 self.world.after(for_us, Wake::Calm(Trouble::Lag));
                 self.world.report.count("network slowed");
             }
             Fault::Repeat { for_us } => {
-                self.world.network.weather.repeats = true;
+                self.world.network.conditions.repeats = true;
                 self.world.after(for_us, Wake::Calm(Trouble::Repeats));
                 self.world.report.count("network repeats messages");
             }
             Fault::Reorder { for_us } => {
-                self.world.network.weather.reorders = true;
+                self.world.network.conditions.reorders = true;
                 self.world.after(for_us, Wake::Calm(Trouble::Disorder));
                 self.world.report.count("network reorders messages");
             }
@@ -77,30 +77,30 @@ impl Run {
         Ok(())
     }
 
-    /// So many workers, from that one on.
+    /// Makes a number of workers deaf, beginning with `who`.
     fn deafen(&mut self, who: u32, workers: u32, for_us: Option<u64>) {
         let picked = (0..workers).filter_map(|next| self.pick(who.wrapping_add(next)));
-        let picked: Vec<usize> = picked.filter(|&id| !self.peers[id].deaf).collect();
+        let picked: Vec<usize> = picked.filter(|&id| !self.workers[id].deaf).collect();
         if picked.len() > 1 {
             self.world.report.count("several workers deaf at once");
         }
         for id in picked {
-            self.peers[id].deaf = true;
+            self.workers[id].deaf = true;
             self.world.report.count("worker deaf");
             for_us.into_iter().for_each(|for_us| self.world.after(for_us, Wake::Hear(id)));
         }
     }
 
-    /// One of the live workers.
+    /// The live worker with number `who`, modulo their number.
     fn pick(&self, who: u32) -> Option<usize> {
-        let alive: Vec<usize> = (0..self.peers.len()).filter(|&id| !self.peers[id].over).collect();
+        let alive: Vec<usize> = (0..self.workers.len()).filter(|&id| !self.workers[id].over).collect();
         alive.get(who as usize % alive.len().max(1)).copied()
     }
 
-    /// Ends a worker's process without a word.
+    /// Kills a worker's process.
     pub(crate) fn crash(&mut self, id: usize, how: Break) {
-        self.peers[id].over = true;
-        if let Some(connection) = self.peers[id].connection.take() {
+        self.workers[id].over = true;
+        if let Some(connection) = self.workers[id].connection.take() {
             self.world.cut(connection, how);
         }
     }
@@ -108,14 +108,14 @@ impl Run {
     fn crash_one(&mut self, who: u32, how: Break, back: Option<(u64, bool)>) {
         let Some(id) = self.pick(who) else { return };
         self.crash(id, how);
-        let peer = &self.peers[id];
+        let worker = &self.workers[id];
         match back {
             Some((after_us, true)) => {
-                self.world.after(after_us, Wake::StartWorker(peer.name.clone()));
+                self.world.after(after_us, Wake::StartWorker(worker.name.clone()));
                 self.world.report.count("worker crashed, back under its name");
             }
             Some((after_us, false)) => {
-                self.world.after(after_us, Wake::StartWorker(format!("{}'", peer.name)));
+                self.world.after(after_us, Wake::StartWorker(format!("{}'", worker.name)));
                 self.world.report.count("worker crashed, back under another name");
             }
             None => self.world.report.count("worker crashed for good"),
@@ -123,7 +123,7 @@ impl Run {
     }
 
     fn cut(&mut self, who: u32, how: Break) {
-        let Some(connection) = self.pick(who).and_then(|id| self.peers[id].connection) else { return };
+        let Some(connection) = self.pick(who).and_then(|id| self.workers[id].connection) else { return };
         self.world.cut(connection, how);
         self.world.report.count(match how {
             Break::Reset => "connection cut, both learn",
@@ -135,22 +135,23 @@ impl Run {
 
     fn partition(&mut self, workers: u32, loses: bool, for_us: u64) {
         let partition = Partition { workers, until_us: self.world.now_us + for_us, loses };
-        self.world.network.weather.partition = Some(partition);
+        self.world.network.conditions.partition = Some(partition);
         self.world.after(for_us, Wake::Calm(Trouble::Partition));
         if !loses {
             self.world.report.count("workers cut off, messages late");
             return;
         }
         self.world.report.count("workers cut off, messages lost");
-        let cut_off = self.peers.iter().enumerate().filter(|(id, peer)| !peer.over && partition.holds(*id));
-        for connection in cut_off.filter_map(|(_, peer)| peer.connection) {
+        let cut_off =
+            self.workers.iter().enumerate().filter(|(id, worker)| !worker.over && partition.holds(*id));
+        for connection in cut_off.filter_map(|(_, worker)| worker.connection) {
             self.world.cut(connection, Break::Silent);
         }
     }
 
     fn crash_coordinator(&mut self, how: Break, down_us: u64) {
         let Some(coordinator) = self.coordinator.take() else { return };
-        self.saved = coordinator.course.saved;
+        self.saved = coordinator.training.saved;
         coordinator.connections().for_each(|connection| self.world.cut(connection, how));
         self.world.after(down_us, Wake::StartCoordinator);
         self.world.report.count("coordinator crashed");

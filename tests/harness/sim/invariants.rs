@@ -1,7 +1,7 @@
-//! What must hold at every moment of a run, one file per promise, each named after what it promises.
+//! The promises that hold at every moment of a run, one file for each, named after the promise.
 //!
-//! An invariant sees what happens (a [`Sight`]) and says what is wrong. It judges by its own books, the [`ledger`],
-//! not by the machines' state.
+//! An invariant receives each [`Observation`] and returns what is wrong. It judges by the separate
+//! [`ledger`], not by the machines' state.
 
 mod answers_are_fresh;
 mod audited_pieces_agree;
@@ -15,7 +15,7 @@ mod liars_stay_out;
 mod members_answer;
 mod members_are_distinct;
 mod members_compute_alike;
-mod members_hold_one_piece_ahead;
+mod members_prefetch_one_piece;
 mod names_are_kept;
 mod no_thread_idles_while_leaves_wait;
 mod numbers_are_confirmed;
@@ -27,10 +27,10 @@ mod three_opinions_stop_a_run;
 
 use self::ledger::Ledger;
 use self::the_run_ends::TheRunEnds;
-use super::course::Checkpoint;
 use super::message::Task;
 use super::plan::Plan;
 use super::trainer::Value;
+use super::training::Checkpoint;
 use common::ids::Instance;
 use common::protocol::{coordinator, worker};
 use common::reduce::tree::Inserted;
@@ -39,11 +39,11 @@ use std::fmt;
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// The promise: the name of its file.
+    /// Name of the promise, which is the name of its file.
     pub promise: &'static str,
-    /// What is wrong.
+    /// Description of what is wrong.
     pub what: String,
-    /// What happened before, where the run was traced.
+    /// Events before the violation, if the run was traced.
     pub(crate) trace: String,
 }
 
@@ -59,26 +59,27 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Something that happened.
-pub(crate) enum Sight<'a> {
-    /// Time went on to the next happening. Nothing keeps the workers on these connections from answering, since that time.
+/// An event of the simulation that invariants judge.
+pub(crate) enum Observation<'a> {
+    /// The clock advanced to the next event. Nothing has kept the workers on these connections from answering
+    /// since that time.
     Woke { able: &'a [(usize, u64)] },
-    /// Faults are over.
+    /// All faults have ended.
     Healed,
-    /// A coordinator started.
+    /// A coordinator has started.
     Born {
-        /// What it goes on from.
+        /// The checkpoint from which it resumes.
         from: Checkpoint,
     },
-    /// The coordinator's machine took an event and answered.
+    /// The coordinator's machine has handled an event.
     Ruled {
         event: &'a coordinator::Event,
         actions: &'a [coordinator::Action],
         machine: &'a coordinator::Coordinator,
     },
-    /// One of these actions; the ledger is as before it.
+    /// The coordinator executes an action; the ledger has not recorded it yet.
     Acted(&'a coordinator::Action),
-    /// A worker's machine took an event.
+    /// A worker's machine has handled an event.
     Worked { event: &'a worker::Event, machine: &'a worker::Worker },
     /// A worker opens a connection.
     Dialled { connection: usize, name: &'a str, instance: Instance },
@@ -86,20 +87,20 @@ pub(crate) enum Sight<'a> {
     Miscomputes { name: &'a str },
     /// A worker sends a bad answer.
     Spoiled { connection: usize },
-    /// An answer is about to be added; it came from the member on this connection, the round is this task's.
+    /// An answer is about to be added, from the member on this connection and for this task's round.
     Accepted { connection: usize, value: &'a Value, task: Task },
-    /// It was.
+    /// The answer has been added.
     Added(Inserted),
-    /// A step was applied.
+    /// A step has been applied.
     Committed { root: &'a Value, after: Checkpoint },
 }
 
-/// A promise that is checked at each sight.
+/// A promise that is checked at each observation.
 trait Invariant {
-    fn saw(&mut self, now_us: u64, ledger: &Ledger, sight: &Sight<'_>) -> Result<(), String>;
+    fn saw(&mut self, now_us: u64, ledger: &Ledger, observation: &Observation<'_>) -> Result<(), String>;
 }
 
-/// All of them.
+/// All promises.
 pub(crate) struct Watch {
     ledger: Ledger,
     ends: TheRunEnds,
@@ -115,9 +116,8 @@ impl Watch {
             honest_workers_are_not_accused::HonestWorkersAreNotAccused,
             leaves_are_reduced_once::LeavesAreReducedOnce, liars_stay_out::LiarsStayOut,
             members_answer::MembersAnswer, members_are_distinct::MembersAreDistinct,
-            members_compute_alike::MembersComputeAlike,
-            members_hold_one_piece_ahead::MembersHoldOnePieceAhead, names_are_kept::NamesAreKept,
-            no_thread_idles_while_leaves_wait::NoThreadIdlesWhileLeavesWait,
+            members_compute_alike::MembersComputeAlike, members_prefetch_one_piece::MembersPrefetchOnePiece,
+            names_are_kept::NamesAreKept, no_thread_idles_while_leaves_wait::NoThreadIdlesWhileLeavesWait,
             numbers_are_confirmed::NumbersAreConfirmed, rounds_end::RoundsEnd,
             spares_take_over::SparesTakeOver, sums_follow_the_tree::SumsFollowTheTree,
             three_opinions_stop_a_run::ThreeOpinionsStopARun,
@@ -137,7 +137,7 @@ impl Watch {
             ("leaves_are_reduced_once", Box::new(LeavesAreReducedOnce { leaves: plan.steps.clone() })),
             ("sums_follow_the_tree", Box::new(SumsFollowTheTree::new(&plan.steps))),
             ("deaths_cost_their_own_pieces", Box::new(DeathsCostTheirOwnPieces)),
-            ("members_hold_one_piece_ahead", Box::new(MembersHoldOnePieceAhead)),
+            ("members_prefetch_one_piece", Box::new(MembersPrefetchOnePiece)),
             ("helpers_owe_nothing", Box::new(HelpersOweNothing)),
             ("members_answer", Box::new(MembersAnswer(plan.limits))),
             ("rounds_end", Box::new(RoundsEnd::new(plan))),
@@ -146,32 +146,32 @@ impl Watch {
         Self { ledger: Ledger::default(), ends: TheRunEnds::new(plan), promises }
     }
 
-    pub(crate) fn saw(&mut self, now_us: u64, sight: &Sight<'_>) -> Result<(), Violation> {
-        match sight {
-            Sight::Born { .. } => self.ledger = Ledger::default(),
-            Sight::Ruled { event, actions, .. } => {
+    pub(crate) fn saw(&mut self, now_us: u64, observation: &Observation<'_>) -> Result<(), Violation> {
+        match observation {
+            Observation::Born { .. } => self.ledger = Ledger::default(),
+            Observation::Ruled { event, actions, .. } => {
                 self.ledger.took(now_us, event);
                 for action in *actions {
-                    self.judge(now_us, &Sight::Acted(action))?;
+                    self.judge(now_us, &Observation::Acted(action))?;
                     self.ledger.acted(now_us, event, action);
                 }
             }
             _ => {}
         }
-        self.judge(now_us, sight)
+        self.judge(now_us, observation)
     }
 
-    fn judge(&mut self, now_us: u64, sight: &Sight<'_>) -> Result<(), Violation> {
-        let ended = self.ends.saw(now_us, &self.ledger, sight);
+    fn judge(&mut self, now_us: u64, observation: &Observation<'_>) -> Result<(), Violation> {
+        let ended = self.ends.saw(now_us, &self.ledger, observation);
         ended.map_err(|what| Violation::new("the_run_ends", what))?;
         for (promise, invariant) in &mut self.promises {
-            let judged = invariant.saw(now_us, &self.ledger, sight);
+            let judged = invariant.saw(now_us, &self.ledger, observation);
             judged.map_err(|what| Violation::new(promise, what))?;
         }
         Ok(())
     }
 
-    /// Events so far, and how much of the time allowed after healing has been used, in percent.
+    /// Number of events so far, and percentage of the time allowed after healing that has been used.
     pub(crate) fn usage(&self, now_us: u64) -> (u64, u64) {
         self.ends.usage(now_us)
     }

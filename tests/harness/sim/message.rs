@@ -1,4 +1,4 @@
-//! What travels in the simulated world and what happens in it. Decides nothing.
+//! Messages and events of the simulated world. Decides nothing.
 
 use super::plan::Fault;
 use super::trainer::Value;
@@ -6,20 +6,20 @@ use common::ids::{Incarnation, Instance, Round};
 use common::reduce::tree::Node;
 use common::selftest::NumericsDigest;
 
-/// Something that happens at a moment.
+/// A future event.
 #[derive(Debug)]
 pub(crate) enum Wake {
     /// A message reaches the coordinator.
     Up { connection: usize, generation: u32, message: Up },
     /// A message reaches a worker.
     Down { connection: usize, generation: u32, message: Down },
-    /// Heartbeats of the coordinator's life are due.
+    /// Heartbeats are due in this life of the coordinator.
     Beat(u64),
     /// The coordinator of this life has applied a step, or loaded its checkpoint.
     Begin(u64),
     /// A worker's thread has computed a leaf of a piece.
     LeafDone { worker: usize, piece: usize, leaf: u32 },
-    /// The outside interferes.
+    /// A fault is injected.
     Fault(Fault),
     /// A frozen worker runs again.
     Thaw(usize),
@@ -27,11 +27,11 @@ pub(crate) enum Wake {
     Recover(usize),
     /// A deaf worker computes again.
     Hear(usize),
-    /// The network is as good as before in this.
+    /// The network recovers from this trouble.
     Calm(Trouble),
     /// A worker process starts.
     StartWorker(String),
-    /// A worker that has not been there before starts.
+    /// A worker that was not there before starts.
     StartNewcomer,
     /// A dead coordinator is started again.
     StartCoordinator,
@@ -39,7 +39,7 @@ pub(crate) enum Wake {
     Heal,
 }
 
-/// What can be wrong with a network.
+/// A fault of the network.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Trouble {
     Lag,
@@ -48,7 +48,7 @@ pub(crate) enum Trouble {
     Partition,
 }
 
-/// From a worker.
+/// A message from a worker.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Up {
     Hello { name: String, instance: Instance, threads: u32, numerics: NumericsDigest },
@@ -58,7 +58,7 @@ pub(crate) enum Up {
     Ended,
 }
 
-/// What an answer holds.
+/// The content of an answer.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Body {
     Value(Value),
@@ -66,7 +66,7 @@ pub(crate) enum Body {
     Garbage,
 }
 
-/// From the coordinator.
+/// A message from the coordinator.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Down {
     Welcome(Incarnation),
@@ -76,17 +76,17 @@ pub(crate) enum Down {
     },
     Heartbeat,
     Parameters(Task),
-    /// With the step whose parameters it needs.
+    /// A piece, with the step whose parameters it needs.
     Grant(Round, Node, u64),
     Dropped,
     Ended,
 }
 
-/// What a round's pieces are computed from.
+/// The input of a round's pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Task {
     pub(crate) step: u64,
     pub(crate) leaves: u32,
-    /// Digest of the parameters.
+    /// Digest of the parameters before the step.
     pub(crate) parameters: u64,
 }

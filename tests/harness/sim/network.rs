@@ -1,7 +1,8 @@
-//! Connections with delays: messages of one direction arrive in order or, once the connection breaks, not at all. In bad
-//! weather they also overtake each other and arrive twice, and some workers are cut off.
+//! Connections with delays. Messages of one direction arrive in order or, once the connection breaks, not at
+//! all. Under network faults they also overtake each other and arrive twice, and some workers are
+//! partitioned.
 //!
-//! Decides when a message arrives and whether; what it means is for the shells.
+//! It decides whether and when a message arrives. The drivers decide what it means.
 
 use super::event_queue::EventQueue;
 use super::message::{Down, Trouble, Up, Wake};
@@ -10,14 +11,14 @@ use common::rng::Stream;
 
 /// One direction of a connection.
 #[derive(Debug, Default)]
-struct Lane {
-    /// Nothing sent arrives before this.
+struct Direction {
+    /// Time before which nothing that is sent arrives.
     last_us: u64,
-    /// Messages of an earlier generation were lost on their way.
+    /// Generation of the direction: messages of an earlier one were lost.
     generation: u32,
-    /// Its end has been sent: nothing follows.
+    /// Whether its end has been sent, so that nothing follows.
     closed: bool,
-    /// Whatever is sent vanishes.
+    /// Whether everything that is sent is lost.
     silent: bool,
 }
 
@@ -25,17 +26,18 @@ struct Lane {
 struct Connection {
     worker: usize,
     delay_us: u32,
-    up: Lane,
-    down: Lane,
+    up: Direction,
+    down: Direction,
 }
 
-/// Some workers and the coordinator can't reach each other.
+/// A partition between some workers and the coordinator.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Partition {
-    /// A bit for each worker's number, modulo 32.
+    /// One bit for each worker's number, modulo 32.
     pub(crate) workers: u32,
     pub(crate) until_us: u64,
-    /// What is sent is lost, and so is the connection that it was sent on; else it arrives when the partition ends.
+    /// Whether messages are lost, and then their connections too; otherwise they arrive when the partition
+    /// ends.
     pub(crate) loses: bool,
 }
 
@@ -45,25 +47,25 @@ impl Partition {
     }
 }
 
-/// What makes a network worse than slow.
+/// Present faults of the network.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Weather {
-    /// Added to every delay.
+pub(crate) struct Conditions {
+    /// Addition to every delay.
     pub(crate) lag_us: u64,
-    /// Some messages arrive twice.
+    /// Whether some messages arrive twice.
     pub(crate) repeats: bool,
-    /// A message may overtake those before it.
+    /// Whether a message may overtake earlier ones.
     pub(crate) reorders: bool,
     pub(crate) partition: Option<Partition>,
 }
 
-impl Weather {
+impl Conditions {
     pub(crate) fn calm(&mut self, trouble: Trouble, now_us: u64) {
         match trouble {
             Trouble::Lag => self.lag_us = 0,
             Trouble::Repeats => self.repeats = false,
             Trouble::Disorder => self.reorders = false,
-            // A later one may have begun.
+            // A later fault of the same kind may have begun.
             Trouble::Partition => self.partition = self.partition.filter(|later| later.until_us > now_us),
         }
     }
@@ -72,56 +74,57 @@ impl Weather {
 /// How a connection breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Break {
-    /// What is on its way is lost, and both ends learn that it broke.
+    /// Messages on their way are lost, and both ends learn that the connection broke.
     Reset,
-    /// Nothing arrives any more in either direction, and nobody is told.
+    /// Nothing arrives any more in either direction, and neither end learns of it.
     Silent,
-    /// Nothing of the worker's arrives any more.
+    /// Nothing from the worker arrives any more.
     SilentUp,
-    /// Nothing of the coordinator's arrives any more.
+    /// Nothing from the coordinator arrives any more.
     SilentDown,
 }
 
-/// Every connection there ever was; a connection is named by its index.
+/// All connections of a run, each named by its index.
 #[derive(Debug)]
 pub(crate) struct Network {
     delays: Delays,
     random: Stream,
     connections: Vec<Connection>,
-    pub(crate) weather: Weather,
+    pub(crate) conditions: Conditions,
 }
 
 impl Network {
     pub(crate) fn new(delays: Delays, random: Stream) -> Self {
-        Self { delays, random, connections: Vec::new(), weather: Weather::default() }
+        Self { delays, random, connections: Vec::new(), conditions: Conditions::default() }
     }
 
-    /// A new connection of the worker's.
+    /// Opens a connection of the worker.
     pub(crate) fn dial(&mut self, worker: usize) -> usize {
         let delay_us = 50 + self.random.below(self.delays.base_us_max);
         let silent = self.cut_off(worker).is_some_and(|partition| partition.loses);
-        let lane = || Lane { silent, ..Lane::default() };
-        self.connections.push(Connection { worker, delay_us, up: lane(), down: lane() });
+        let direction = || Direction { silent, ..Direction::default() };
+        self.connections.push(Connection { worker, delay_us, up: direction(), down: direction() });
         self.connections.len() - 1
     }
 
-    /// The partition that the worker is in.
+    /// The partition that holds the worker, if there is one.
     fn cut_off(&self, worker: usize) -> Option<Partition> {
-        self.weather.partition.filter(|partition| partition.holds(worker))
+        self.conditions.partition.filter(|partition| partition.holds(worker))
     }
 
-    /// Whether what is sent on it arrives, both ways.
+    /// Whether messages arrive in both directions.
     pub(crate) fn is_whole(&self, connection: usize) -> bool {
         let Connection { worker, up, down, .. } = &self.connections[connection];
-        [up, down].iter().all(|lane| !lane.silent && !lane.closed) && self.cut_off(*worker).is_none()
+        [up, down].iter().all(|direction| !direction.silent && !direction.closed)
+            && self.cut_off(*worker).is_none()
     }
 
-    /// Whose connection it is.
+    /// The worker of a connection.
     pub(crate) fn worker(&self, connection: usize) -> usize {
         self.connections[connection].worker
     }
 
-    /// Whether a message was not lost on its way.
+    /// Whether a message has not been lost on its way.
     pub(crate) fn arrives(&self, wake: &Wake) -> bool {
         match *wake {
             Wake::Up { connection, generation, .. } => {
@@ -140,9 +143,10 @@ impl Network {
         let copies = self.copies(is_last || matches!(message, Up::Hello { .. }));
         for _ in 0..copies {
             let (at_us, reorders) = self.route(now_us, connection);
-            let lane = &mut self.connections[connection].up;
-            if let Some(arrives_us) = lane.send(at_us, is_last, reorders) {
-                let (generation, message) = (lane.generation, message.clone());
+            let direction = &mut self.connections[connection].up;
+            if let Some(arrives_us) = direction.send(at_us, is_last, reorders) {
+                let generation = direction.generation;
+                let message = message.clone();
                 events.enter(arrives_us, Wake::Up { connection, generation, message });
             }
         }
@@ -159,34 +163,35 @@ impl Network {
         let is_last = message == Down::Ended;
         for _ in 0..self.copies(is_last) {
             let (at_us, reorders) = self.route(now_us, connection);
-            let lane = &mut self.connections[connection].down;
-            if let Some(arrives_us) = lane.send(at_us, is_last, reorders) {
-                let (generation, message) = (lane.generation, message.clone());
+            let direction = &mut self.connections[connection].down;
+            if let Some(arrives_us) = direction.send(at_us, is_last, reorders) {
+                let generation = direction.generation;
+                let message = message.clone();
                 events.enter(arrives_us, Wake::Down { connection, generation, message });
             }
         }
     }
 
-    /// How often a message arrives. A stream's first and last message are the stream: there is one of each.
+    /// Number of times that a message arrives. A stream's first and last message arrive once.
     fn copies(&mut self, is_edge: bool) -> u32 {
-        1 + u32::from(self.weather.repeats && !is_edge && self.random.below(8) == 0)
+        1 + u32::from(self.conditions.repeats && !is_edge && self.random.below(8) == 0)
     }
 
-    /// When a message arrives if nothing holds it up, and whether it may overtake others.
+    /// When a message would arrive, and whether it may overtake others.
     fn route(&mut self, now_us: u64, connection: usize) -> (u64, bool) {
         let held_us = self.cut_off(self.worker(connection)).map_or(0, |partition| partition.until_us);
         let at_us = now_us.max(held_us) + self.delay_us(connection);
-        (at_us, self.weather.reorders && self.random.below(4) == 0)
+        (at_us, self.conditions.reorders && self.random.below(4) == 0)
     }
 
     /// Breaks a connection.
     pub(crate) fn cut(&mut self, now_us: u64, events: &mut EventQueue<Wake>, connection: usize, how: Break) {
         let both = &mut self.connections[connection];
-        for (lane, spared) in [(&mut both.up, Break::SilentDown), (&mut both.down, Break::SilentUp)] {
-            if how != spared && !lane.silent {
-                lane.generation += 1;
-                lane.closed = false;
-                lane.silent = how != Break::Reset;
+        for (direction, spared) in [(&mut both.up, Break::SilentDown), (&mut both.down, Break::SilentUp)] {
+            if how != spared && !direction.silent {
+                direction.generation += 1;
+                direction.closed = false;
+                direction.silent = how != Break::Reset;
             }
         }
         if how == Break::Reset {
@@ -197,12 +202,12 @@ impl Network {
 
     fn delay_us(&mut self, connection: usize) -> u64 {
         let jitter_us = self.random.below(self.delays.jitter_us_max);
-        u64::from(self.connections[connection].delay_us + jitter_us) + self.weather.lag_us
+        u64::from(self.connections[connection].delay_us + jitter_us) + self.conditions.lag_us
     }
 }
 
-impl Lane {
-    /// When what is sent arrives, if it does.
+impl Direction {
+    /// When a message arrives, if it does.
     fn send(&mut self, at_us: u64, is_last: bool, overtakes: bool) -> Option<u64> {
         if self.closed || self.silent {
             return None;

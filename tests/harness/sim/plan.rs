@@ -1,12 +1,13 @@
-//! What a seed means: the run, the machines it runs on, and which faults come when. Decides nothing while it runs.
+//! Interpretation of a seed: the run, its machines, and the times of its faults. Decides nothing during the
+//! run.
 
 use super::network::Break;
-use super::peer::SLOWED_TIMES;
+use super::worker::SLOWED_TIMES;
 use common::protocol::coordinator::{Audit, Limits, Numerics, SHARE_PARTS};
 use common::protocol::worker::Pulse;
 use common::rng::Stream;
 
-/// How long messages take, in microseconds.
+/// Range of message delays, in microseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Delays {
     pub(crate) base_us_max: u32,
@@ -16,49 +17,49 @@ pub(crate) struct Delays {
 /// How an answer is spoiled.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Spoiled {
-    /// Its bytes can't be read.
+    /// The bytes can't be decoded.
     Garbage,
-    /// It is for a piece that was not asked for.
+    /// The piece was not asked for.
     Unasked,
-    /// Its numbers are not finite, in this worker's way.
+    /// The numbers are not finite, with this worker's own bits.
     NonFinite,
-    /// Its numbers are not finite, as others' that fail like this.
+    /// The numbers are not finite, with the bits of other workers that fail alike.
     NonFiniteAlike,
-    /// Its numbers are finite and huge, in this worker's way.
+    /// The numbers are finite and huge, with this worker's own bits.
     Huge,
-    /// Its numbers are finite and huge, as others' that fail like this.
+    /// The numbers are finite and huge, with the bits of other workers that fail alike.
     HugeAlike,
 }
 
 impl Spoiled {
-    /// Whether two workers fail like this at a time.
+    /// Whether two workers fail alike at the same time.
     pub(crate) fn is_alike(self) -> bool {
         matches!(self, Self::NonFiniteAlike | Self::HugeAlike)
     }
 }
 
-/// Something bad. Workers are picked by number, modulo those alive.
+/// A fault. Workers are chosen by number, modulo those alive.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fault {
-    /// A worker's process dies, perhaps to be started again, under the same name or another.
+    /// A worker's process dies, and may be started again, under the same name or another.
     Crash { who: u32, how: Break, back: Option<(u64, bool)> },
-    /// A worker does nothing for a while.
+    /// A worker freezes for a while.
     Freeze { who: u32, for_us: u64 },
     /// A worker's connection breaks.
     Cut { who: u32, how: Break },
-    /// A worker's next answers are bad, this many; where several fail alike, those of two workers.
+    /// A number of a worker's next answers are bad; where workers fail alike, those of two workers.
     Spoil { who: u32, how: Spoiled, answers: u32 },
     /// An operator asks a worker to leave.
     Leave { who: u32 },
-    /// A worker more.
+    /// One more worker starts.
     Newcomer,
-    /// Another worker comes under a live one's name.
+    /// Another worker uses a live one's name.
     Impostor { who: u32 },
     /// A worker's arithmetic breaks, for good.
     Miscompute { who: u32 },
     /// A worker computes 20 times slower for a while.
     Slow { who: u32, for_us: u64 },
-    /// Workers compute nothing any more, and beat and read on: for a while, or until all faults end.
+    /// Workers stop computing, but send heartbeats and read: for a while, or until all faults end.
     Deafen { who: u32, workers: u32, for_us: Option<u64> },
     /// The network is slower for a while.
     Lag { by_us: u64, for_us: u64 },
@@ -73,31 +74,31 @@ pub(crate) enum Fault {
 }
 
 const FAULT_KINDS: u32 = 15;
-/// Where workers are deaf nothing heals before a run has had this much time to end in spite of them.
+/// Time without healing, in which a run with deaf workers may end in spite of them.
 const DEAF_US: u64 = 60_000_000;
 
-/// Everything that a seed decides before the run.
+/// Everything that the seed decides before the run.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
-    /// Leaves of each step.
+    /// Number of leaves of each step.
     pub(crate) steps: Vec<u32>,
     pub(crate) limits: Limits,
     pub(crate) pulse: Pulse,
     pub(crate) join_timeout_us: u64,
     pub(crate) give_up_us: u64,
-    /// Workers at the start.
+    /// Number of workers at the start.
     pub(crate) workers: u32,
-    /// Another one, of other numerics, leaves as soon as it is let in: it may be the first.
+    /// Whether a worker of another arithmetic leaves as soon as it is admitted; it may be the first.
     pub(crate) visitor: bool,
-    /// About how long a leaf takes.
+    /// Approximate time for a leaf.
     pub(crate) leaf_us: u32,
     pub(crate) delays: Delays,
-    /// A checkpoint after every so many steps.
+    /// Number of steps between checkpoints.
     pub(crate) checkpoint_every: u64,
-    /// With their times.
+    /// The faults and their times.
     pub(crate) faults: Vec<(u64, Fault)>,
-    /// From here on nothing breaks any more.
+    /// Time from which there are no more faults.
     pub(crate) heal_us: u64,
 }
 
@@ -127,7 +128,7 @@ impl Plan {
                 audit,
                 numerics: if random.below(4) == 0 { Numerics::Relaxed } else { Numerics::Strict },
                 heartbeat_timeout_us: timeout_us,
-                // A slowed worker's first leaf is no reason to drop it.
+                // A slowed worker must not be dropped for its first leaf.
                 answer_timeout_us: u64::from(leaf_us) * 2 * SLOWED_TIMES + answer_timeout_us_min,
                 answer_timeout_us_min,
             },
@@ -149,7 +150,7 @@ impl Plan {
     }
 }
 
-/// One leaf, a power of two, more than a piece may hold, or anything.
+/// Number of leaves of a step: one, a power of two, more than a piece may hold, or any.
 fn leaves(random: &mut Stream) -> u32 {
     match random.below(8) {
         0 => 1,
@@ -159,13 +160,13 @@ fn leaves(random: &mut Stream) -> u32 {
     }
 }
 
-/// A number of `low..=high`, small ones as likely as large ones: uniform in its logarithm, about.
+/// A number of `low..=high`, roughly uniform in its logarithm.
 pub(crate) fn spread(random: &mut Stream, low: u32, high: u32) -> u32 {
     let scale = 1 << random.below((high / low).max(1).ilog2() + 1);
     (low * scale + random.below(low * scale)).clamp(low, high)
 }
 
-/// Each seed allows some kinds only: those that would drown in a mixture of all get their seeds too.
+/// Each seed allows only some kinds, so that no kind is always hidden by a mixture of all.
 fn faults(random: &mut Stream, audit: Audit, busy_us: u64) -> Vec<(u64, Fault)> {
     let allowed: Vec<u32> = (0..FAULT_KINDS).filter(|_| random.below(2) == 0).collect();
     if allowed.is_empty() {
@@ -203,7 +204,7 @@ fn fault(random: &mut Stream, audit: Audit, kind: u32) -> Fault {
             ];
             let how = kinds[random.below(kinds.len() as u32) as usize];
             let answers = match how {
-                // To be believed it must be given again.
+                // To be believed, the answer must be given again.
                 Spoiled::Huge | Spoiled::HugeAlike | Spoiled::NonFiniteAlike => 1 + random.below(8),
                 _ if random.below(4) == 0 => 2 + random.below(4),
                 _ => 1,
@@ -213,7 +214,7 @@ fn fault(random: &mut Stream, audit: Audit, kind: u32) -> Fault {
         4 => Fault::Leave { who },
         5 => Fault::Newcomer,
         6 => Fault::Slow { who, for_us },
-        // Where not every piece is audited a wrong one is found by luck only.
+        // Unless every piece is audited, a wrong one is found only by chance.
         8 if audit.share == SHARE_PARTS => Fault::Miscompute { who },
         7 | 8 => Fault::Lag { by_us: u64::from(spread(random, 1_000, 1_000_000)), for_us },
         9 => Fault::Repeat { for_us },

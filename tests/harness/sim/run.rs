@@ -1,12 +1,12 @@
-//! One run: hands each happening to whom it concerns, heals the world when its time has come, ends with the last step.
+//! One run: passes each event to its process, heals the world at its time, and ends with the last step.
 
 use super::coordinator::SimCoordinator;
-use super::course::Checkpoint;
-use super::invariants::{Sight, Violation};
+use super::invariants::{Observation, Violation};
 use super::message::{Down, Wake};
-use super::network::{Break, Weather};
-use super::peer::Peer;
+use super::network::{Break, Conditions};
 use super::plan::Plan;
+use super::training::Checkpoint;
+use super::worker::SimulatedWorker;
 use super::world::World;
 use super::{Report, Sabotage};
 use common::protocol::worker::Event;
@@ -17,12 +17,12 @@ pub(crate) struct Run {
     pub(crate) plan: Plan,
     pub(crate) world: World,
     pub(crate) coordinator: Option<SimCoordinator>,
-    /// The last checkpoint of a dead coordinator.
+    /// Last checkpoint of a dead coordinator.
     pub(crate) saved: Checkpoint,
     lives: u64,
-    pub(crate) peers: Vec<Peer>,
+    pub(crate) workers: Vec<SimulatedWorker>,
     names: u32,
-    /// Connections of workers that nothing keeps from answering, and since when that is so.
+    /// Connections of workers that nothing keeps from answering, each with the time since when.
     able: Vec<(usize, u64)>,
 }
 
@@ -42,7 +42,7 @@ impl Run {
             coordinator: None,
             saved,
             lives: 0,
-            peers: Vec::new(),
+            workers: Vec::new(),
             names: 0,
             able: Vec::new(),
         };
@@ -53,7 +53,7 @@ impl Run {
         run
     }
 
-    /// Keeps the last lines of what happened.
+    /// Keeps the last lines of the run's trace.
     pub(crate) fn traced(mut self) -> Self {
         self.world.trace = Some(VecDeque::new());
         self
@@ -61,7 +61,7 @@ impl Run {
 
     pub(crate) fn finish(mut self) -> Result<Report, Violation> {
         let end = loop {
-            if self.coordinator.as_ref().is_some_and(|coordinator| coordinator.course.is_done()) {
+            if self.coordinator.as_ref().is_some_and(|coordinator| coordinator.training.is_done()) {
                 break Ok(());
             }
             if let Err(violation) = self.step() {
@@ -82,10 +82,10 @@ impl Run {
         Ok(world.report)
     }
 
-    /// The next happening or deadline.
+    /// Advances to the next event or deadline.
     fn step(&mut self) -> Result<(), Violation> {
-        let ticks = self.peers.iter().enumerate().filter(|(_, peer)| !peer.frozen && !peer.over);
-        let ticks = ticks.filter_map(|(id, peer)| Some((peer.tick_us?, Some(id))));
+        let ticks = self.workers.iter().enumerate().filter(|(_, worker)| !worker.frozen && !worker.over);
+        let ticks = ticks.filter_map(|(id, worker)| Some((worker.tick_us?, Some(id))));
         let coordinator =
             self.coordinator.as_ref().and_then(|coordinator| Some((coordinator.tick_us?, None)));
         let tick = ticks.chain(coordinator).min();
@@ -93,13 +93,13 @@ impl Run {
         let Some(next_us) = tick.map(|(at_us, _)| at_us).into_iter().chain(wake_us).min() else {
             return Err(Violation::new("the_run_ends", "nothing will ever happen again"));
         };
-        // A thawed worker's deadline lies in the past.
+        // The deadline of a worker that was frozen lies in the past.
         self.world.now_us = self.world.now_us.max(next_us);
         self.note_able();
-        self.world.watch.saw(self.world.now_us, &Sight::Woke { able: &self.able })?;
+        self.world.watch.saw(self.world.now_us, &Observation::Woke { able: &self.able })?;
         match tick {
             Some((at_us, who)) if wake_us.is_none_or(|wake_us| at_us < wake_us) => match who {
-                Some(id) => self.peers[id].feed(&mut self.world, Event::Tick),
+                Some(id) => self.workers[id].feed(&mut self.world, Event::Tick),
                 None => {
                     self.coordinator.as_mut().map_or(Ok(()), |coordinator| coordinator.tick(&mut self.world))
                 }
@@ -111,16 +111,16 @@ impl Run {
         }
     }
 
-    /// Looks who is able to answer.
+    /// Reports which workers are able to answer.
     fn note_able(&mut self) {
-        let Self { world, peers, able, coordinator, .. } = self;
+        let Self { world, workers, able, coordinator, .. } = self;
         let is_able = |connection: usize| {
-            let peer = &peers[world.network.worker(connection)];
-            let is_well = !peer.over && !peer.frozen && !peer.deaf && peer.spoil.is_none();
-            is_well && peer.connection == Some(connection) && world.network.is_whole(connection)
+            let worker = &workers[world.network.worker(connection)];
+            let is_well = !worker.over && !worker.frozen && !worker.deaf && worker.spoil.is_none();
+            is_well && worker.connection == Some(connection) && world.network.is_whole(connection)
         };
         able.retain(|&(connection, _)| coordinator.is_some() && is_able(connection));
-        let connections = peers.iter().filter_map(|peer| peer.connection);
+        let connections = workers.iter().filter_map(|worker| worker.connection);
         for connection in connections.filter(|&connection| coordinator.is_some() && is_able(connection)) {
             if !able.iter().any(|&(known, _)| known == connection) {
                 able.push((connection, world.now_us));
@@ -158,8 +158,8 @@ impl Run {
             Wake::Fault(fault) => self.inject(fault)?,
             Wake::Thaw(id) => self.thaw(id)?,
             Wake::Hear(id) => self.hear(id)?,
-            Wake::Recover(id) => self.peers[id].slowed = false,
-            Wake::Calm(trouble) => world.network.weather.calm(trouble, world.now_us),
+            Wake::Recover(id) => self.workers[id].slowed = false,
+            Wake::Calm(trouble) => world.network.conditions.calm(trouble, world.now_us),
             Wake::StartWorker(name) => self.start_worker(name),
             Wake::StartNewcomer => self.start_newcomer(),
             Wake::StartCoordinator => self.start_coordinator()?,
@@ -169,44 +169,44 @@ impl Run {
     }
 
     fn pass_to(&mut self, id: usize, wake: Wake) -> Result<(), Violation> {
-        let peer = &mut self.peers[id];
-        if peer.over {
+        let worker = &mut self.workers[id];
+        if worker.over {
             return Ok(());
         }
-        if peer.frozen {
-            peer.stash.push(wake);
+        if worker.frozen {
+            worker.stash.push(wake);
             return Ok(());
         }
-        if peer.deaf && matches!(wake, Wake::LeafDone { .. }) {
-            peer.held.push(wake);
+        if worker.deaf && matches!(wake, Wake::LeafDone { .. }) {
+            worker.held.push(wake);
             return Ok(());
         }
         match wake {
-            Wake::Down { connection, message, .. } => peer.receive(&mut self.world, connection, message),
-            Wake::LeafDone { piece, leaf, .. } => peer.leaf_done(&mut self.world, piece, leaf),
+            Wake::Down { connection, message, .. } => worker.receive(&mut self.world, connection, message),
+            Wake::LeafDone { piece, leaf, .. } => worker.leaf_done(&mut self.world, piece, leaf),
             _ => Ok(()),
         }
     }
 
-    /// Runs on: with its deadline first or with what came in meanwhile.
+    /// Lets a frozen worker run on, with its deadline first or with the events that arrived meanwhile.
     fn thaw(&mut self, id: usize) -> Result<(), Violation> {
-        let peer = &mut self.peers[id];
-        if !peer.frozen || peer.over {
+        let worker = &mut self.workers[id];
+        if !worker.frozen || worker.over {
             return Ok(());
         }
-        peer.frozen = false;
-        let stash = std::mem::take(&mut peer.stash);
+        worker.frozen = false;
+        let stash = std::mem::take(&mut worker.stash);
         if self.world.random.below(2) == 0 {
-            peer.feed(&mut self.world, Event::Tick)?;
+            worker.feed(&mut self.world, Event::Tick)?;
         }
         stash.into_iter().try_for_each(|wake| self.handle(wake))
     }
 
-    /// Its compute threads run on with what they had in hand.
+    /// Lets a deaf worker's threads run on with the leaves in progress.
     fn hear(&mut self, id: usize) -> Result<(), Violation> {
-        let peer = &mut self.peers[id];
-        peer.deaf = false;
-        std::mem::take(&mut peer.held).into_iter().try_for_each(|wake| self.handle(wake))
+        let worker = &mut self.workers[id];
+        worker.deaf = false;
+        std::mem::take(&mut worker.held).into_iter().try_for_each(|wake| self.handle(wake))
     }
 
     pub(crate) fn start_newcomer(&mut self) {
@@ -215,7 +215,7 @@ impl Run {
     }
 
     pub(crate) fn start_worker(&mut self, name: String) {
-        // In the end an operator brings machines that the run can take: else it would wait for ever.
+        // At last an operator brings machines that the run can admit: otherwise it would wait for ever.
         let fit = self
             .coordinator
             .as_ref()
@@ -227,19 +227,19 @@ impl Run {
 
     fn start_visitor(&mut self) {
         self.start("visitor".to_owned(), NumericsDigest(1));
-        self.peers.last_mut().into_iter().for_each(|peer| peer.leaves = true);
+        self.workers.last_mut().into_iter().for_each(|worker| worker.leaves = true);
     }
 
     fn start(&mut self, name: String, numerics: NumericsDigest) {
-        let peer = Peer::new(&mut self.world, &self.plan, self.peers.len(), name, numerics);
-        self.peers.push(peer);
+        let worker = SimulatedWorker::new(&mut self.world, &self.plan, self.workers.len(), name, numerics);
+        self.workers.push(worker);
     }
 
-    /// Of several workers under one name the first goes on: the others would wait for its name as long as it lives.
+    /// Ends all workers of one name but the first: they would wait for the name as long as it lives.
     fn end_impostors(&mut self) {
         let mut names = BTreeSet::new();
-        for id in 0..self.peers.len() {
-            if !self.peers[id].over && !names.insert(self.peers[id].name.clone()) {
+        for id in 0..self.workers.len() {
+            if !self.workers[id].over && !names.insert(self.workers[id].name.clone()) {
                 self.crash(id, Break::Reset);
             }
         }
@@ -256,17 +256,17 @@ impl Run {
 
     fn heal(&mut self) -> Result<(), Violation> {
         self.start_coordinator()?;
-        self.world.network.weather = Weather::default();
-        for id in 0..self.peers.len() {
-            self.peers[id].spoil = None;
-            self.peers[id].slowed = false;
-            self.peers[id].leaves = false;
+        self.world.network.conditions = Conditions::default();
+        for id in 0..self.workers.len() {
+            self.workers[id].spoil = None;
+            self.workers[id].slowed = false;
+            self.workers[id].leaves = false;
             self.thaw(id)?;
             self.hear(id)?;
         }
         self.end_impostors();
-        let alive = self.peers.iter().filter(|peer| !peer.over).count() as u32;
+        let alive = self.workers.iter().filter(|worker| !worker.over).count() as u32;
         (alive..self.plan.limits.start).for_each(|_| self.start_newcomer());
-        self.world.saw(&Sight::Healed)
+        self.world.saw(&Observation::Healed)
     }
 }

@@ -1,4 +1,4 @@
-//! Many seeds over all cores. Decides only how they are shared out and how a failure is told.
+//! Many seeds over all cores.
 
 use super::plan::Plan;
 use super::run::Run;
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 /// Runs `seeds` and adds up what happened.
 ///
 /// # Errors
-/// The seed that broke a promise, the promise, how to replay it, and the last events before.
+/// The failed seed, the broken promise, how to replay it, and the last events before.
 pub fn sweep(seeds: std::ops::Range<u64>) -> Result<Report, String> {
     let next = AtomicU64::new(seeds.start);
     let failed = AtomicBool::new(false);
@@ -40,7 +40,7 @@ pub fn sweep(seeds: std::ops::Range<u64>) -> Result<Report, String> {
     total.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// One seed; a failure is run again to tell what led to it.
+/// Runs one seed. A failure is run again to trace it.
 fn one(seed: u64) -> Result<Report, String> {
     let no_sabotage: Option<Sabotage> = None;
     let replay = format!("LOCKSTEP_SIM_SEED={seed} cargo test --workspace --test it simulation");

@@ -1,18 +1,20 @@
-//! A trainer whose numbers are digests: any leaf missing, doubled, stale or added out of order changes the result.
+//! A trainer whose numbers are digests: any leaf missing, doubled, stale or added out of order changes the
+//! result.
 //!
-//! It stands in for gradients and optimizer. Adding is neither commutative nor associative, like floating point but
-//! far less forgiving. [`expected`] is the oracle: it computes the run without a cluster and without `common::reduce::tree`.
+//! It replaces gradients and optimizer. Addition is neither commutative nor associative, like floating point
+//! but far less forgiving. [`expected`] is the oracle: it computes the run without a cluster and without
+//! `common::reduce::tree`.
 
 use super::message::Task;
 
-/// The magnitude of a value as it should be, and of a huge one.
+/// Magnitude of a correct value, and below that of a huge one.
 pub(crate) const USUAL: f32 = 1.0;
 pub(crate) const HUGE: f32 = 1e30;
 
 /// The parameters before the first step.
 pub(crate) const INITIAL: u64 = 0x1057_57E9;
 
-/// What a value was computed from. Real answers don't carry this; the invariants judge by it.
+/// The input of a value. Real answers do not carry it; the invariants use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Basis {
     /// The connection on which the piece was granted.
@@ -24,12 +26,12 @@ pub(crate) struct Basis {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Value {
     pub(crate) digest: u64,
-    /// The leaves in it, in the order in which they were added.
+    /// Leaves of the value, in the order in which they were added.
     pub(crate) leaves: Vec<u32>,
     pub(crate) basis: Basis,
-    /// A worker that miscomputes had a hand in it.
+    /// Whether a worker that miscomputes contributed to it.
     pub(crate) wrong: bool,
-    /// Its largest magnitude.
+    /// Largest magnitude of the value.
     pub(crate) peak: f32,
 }
 
@@ -39,17 +41,17 @@ impl Value {
         Self { digest, leaves: vec![leaf], basis, wrong: false, peak: USUAL }
     }
 
-    /// As a machine gives it that miscomputes; no two go wrong alike.
+    /// The value of a machine that miscomputes; no two machines give the same.
     pub(crate) fn miscomputed(self, machine: usize) -> Self {
         Self { digest: self.digest ^ mix(machine as u64), wrong: true, ..self }
     }
 
-    /// As a machine gives it that fails in one way each time.
+    /// The value of a machine that always fails alike.
     pub(crate) fn huge(self, machine: usize) -> Self {
         Self { peak: HUGE, ..self.miscomputed(machine) }
     }
 
-    /// What a receiver sees of it.
+    /// The checksum that a receiver computes.
     pub(crate) fn checksum(&self) -> u32 {
         (self.digest ^ self.digest >> 32) as u32
     }
@@ -72,7 +74,7 @@ pub(crate) fn advance_slot(slot: f32, peak: f32) -> f32 {
     0.9 * slot + 0.1 * (peak * peak)
 }
 
-/// The parameters before each step and after the last one, for steps of so many leaves.
+/// The parameters before each step and after the last one, for steps of these numbers of leaves.
 pub(crate) fn expected(leaves_per_step: &[u32]) -> Vec<u64> {
     let mut parameters = vec![INITIAL];
     for (step, &leaves) in leaves_per_step.iter().enumerate() {

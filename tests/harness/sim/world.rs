@@ -1,9 +1,9 @@
-//! What all simulated processes share: time, what will happen, the network, chance, and the watch over the promises.
+//! What all simulated processes share: time, future events, the network, randomness, and the invariants.
 //!
 //! Decides nothing.
 
 use super::event_queue::EventQueue;
-use super::invariants::{Sight, Violation, Watch};
+use super::invariants::{Observation, Violation, Watch};
 use super::message::{Down, Up, Wake};
 use super::network::{Break, Network};
 use super::plan::Plan;
@@ -11,9 +11,9 @@ use super::{Report, Sabotage};
 use common::rng::Stream;
 use std::collections::VecDeque;
 
-/// Lines kept of a traced run.
+/// Lines of a trace that are kept.
 const TRACE_LINES: usize = 60;
-/// A timer fires up to so much too late.
+/// Longest delay of a timer.
 const TIMER_LATE_US: u32 = 2_000;
 
 pub(crate) struct World {
@@ -31,7 +31,8 @@ impl World {
     pub(crate) fn new(plan: &Plan, sabotage: Option<Sabotage>) -> Self {
         let random = Stream::new(plan.seed, "simulation", &[]);
         let network = Network::new(plan.delays, Stream::new(plan.seed, "simulation network", &[]));
-        let (watch, report) = (Watch::new(plan), Report::default());
+        let watch = Watch::new(plan);
+        let report = Report::default();
         Self { now_us: 0, events: EventQueue::new(), network, random, watch, report, sabotage, trace: None }
     }
 
@@ -55,14 +56,14 @@ impl World {
         self.network.cut(self.now_us, &mut self.events, connection, how);
     }
 
-    /// When a timer set to `deadline_us` fires.
+    /// The time at which a timer for `deadline_us` fires.
     pub(crate) fn timer_us(&mut self, deadline_us: Option<u64>) -> Option<u64> {
         let late_us = u64::from(self.random.below(TIMER_LATE_US));
         deadline_us.map(|deadline_us| deadline_us.max(self.now_us) + late_us)
     }
 
-    pub(crate) fn saw(&mut self, sight: &Sight<'_>) -> Result<(), Violation> {
-        self.watch.saw(self.now_us, sight)
+    pub(crate) fn saw(&mut self, observation: &Observation<'_>) -> Result<(), Violation> {
+        self.watch.saw(self.now_us, observation)
     }
 
     pub(crate) fn note(&mut self, line: impl FnOnce() -> String) {

@@ -1,11 +1,12 @@
-//! The operators that the networks are made of, as Candle custom operators with exact gradients.
+//! The operators of the networks, as Candle custom operators with exact gradients.
 //!
-//! Candle's own max-pool gradient is wrong and its convolution gradient slow, so the layers here bring their own:
-//! each is one operator with bias and ReLU (and pooling) fused. All arithmetic of an operator runs on the calling
-//! thread in one fixed order, so the bits of a leaf do not depend on what other threads do.
+//! Candle's own max-pool gradient is wrong and its convolution gradient slow, so the layers here have their
+//! own. Each is one operator with fused bias and ReLU (and pooling). All arithmetic of an operator runs on
+//! the calling thread in one fixed order, so the bits of a leaf do not depend on other threads.
 //!
-//! Activations are `[n, h, w, c]`; weights keep PyTorch's layout. Operands must be contiguous. [`conv`] chooses how a
-//! convolution is computed, [`linear`] and [`loss`] are the rest of the networks; [`matmul`] is the door to `gemm`.
+//! Activations are `[n, h, w, c]`; weights keep PyTorch's layout. Operands must be contiguous. [`conv`]
+//! chooses the algorithm of a convolution, [`linear`] and [`loss`] are the other operators, and [`matmul`]
+//! wraps `gemm`.
 
 pub mod conv;
 pub mod linear;
@@ -24,7 +25,7 @@ fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     }
 }
 
-/// A contiguous f32 tensor's values, read in place for as long as this lives.
+/// The values of a contiguous f32 tensor, read in place while this guard lives.
 struct Borrowed<Guard> {
     storage: Guard,
     range: Range<usize>,

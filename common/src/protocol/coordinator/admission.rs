@@ -1,8 +1,9 @@
-//! Who is let in, and who is not.
+//! Admission of workers: who becomes a member, who a spare, who is refused.
 //!
-//! A process is known by its instance, the random number of its hello. A second connection of one replaces the first, which
-//! may be half open. A name is a label for people: while a process has it, another that comes under it is refused for now,
-//! and nothing that it does costs the one that has it.
+//! 1. A process is known by its instance, the random number of its hello. A second connection of the same
+//!    instance replaces the first, which may be half open.
+//! 2. A name is a label for people. While one process has a name, another with that name is refused for now.
+//!    What the other does is not counted against the first.
 
 use super::opinions::Witness;
 use super::{Action, Cause, Coordinator, Limits, Member, Numerics, Refusal};
@@ -10,7 +11,7 @@ use crate::ids::{Incarnation, Instance, Rank};
 use crate::selftest::NumericsDigest;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Who knocks.
+/// A worker that asks for a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Newcomer {
     pub(super) connection: u64,
@@ -26,7 +27,7 @@ impl Newcomer {
     }
 }
 
-/// A worker that waits for a place. It has its number already: that of the member which it will be.
+/// A worker that waits for a place. It already has the incarnation that it will have as a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Spare {
     pub(super) newcomer: Newcomer,
@@ -41,7 +42,8 @@ impl Coordinator {
             actions.push(refuse(refusal));
             return;
         }
-        let (name, instance) = (newcomer.name.clone(), newcomer.instance);
+        let name = newcomer.name.clone();
+        let instance = newcomer.instance;
         if let Some(differs) = self.differs(newcomer.numerics) {
             actions.push(Action::OtherNumerics { name, differs });
         }
@@ -50,7 +52,8 @@ impl Coordinator {
             self.remove(earlier, Cause::Replaced, actions);
         }
         let Limits { max, spares: spares_max, .. } = self.limits;
-        let (has_place, ahead) = (self.has_place(), self.spares.len() as u32);
+        let has_place = self.has_place();
+        let ahead = self.spares.len() as u32;
         if !has_place && ahead >= spares_max {
             actions.push(refuse(Refusal::Full { max, spares: spares_max }));
             return;
@@ -65,7 +68,7 @@ impl Coordinator {
         }
     }
 
-    /// What speaks against a newcomer, however many places are free.
+    /// The reason to refuse a newcomer, however many places are free.
     fn objection(&self, newcomer: &Newcomer) -> Option<Refusal> {
         let Newcomer { name, instance, numerics, .. } = newcomer;
         if self.offences.is_quarantined(*instance) {
@@ -90,7 +93,7 @@ impl Coordinator {
         members.chain(spares.map(|(who, spare)| (who, &spare.name, spare.instance)))
     }
 
-    /// Takes spares in, the oldest first, while places are free.
+    /// Admits spares, the oldest first, while places are free.
     pub(super) fn fill_places(&mut self, actions: &mut Vec<Action>) {
         while self.has_place()
             && let Some((incarnation, Spare { newcomer, last_heard_us })) = self.spares.pop_first()
@@ -103,7 +106,7 @@ impl Coordinator {
         (self.members.len() as u32) < self.limits.max
     }
 
-    /// Gives a place to a newcomer; there must be one.
+    /// Gives a newcomer a place; one must be free.
     fn admit(
         &mut self,
         last_heard_us: u64,
@@ -123,11 +126,11 @@ impl Coordinator {
             last_heard_us,
             leaf_us: None,
             measured_us: last_heard_us,
-            chances: 0,
+            probes: 0,
             answered_leaf_us: None,
             owes: None,
             pieces: BTreeMap::new(),
-            ahead: None,
+            prefetched: None,
             answered: BTreeSet::new(),
         };
         self.members.insert(incarnation, member);

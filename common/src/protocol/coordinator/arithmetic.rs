@@ -1,10 +1,11 @@
-//! Which arithmetic a run is held to, and who has another.
+//! The arithmetic that a run is held to, and what follows for workers with another one.
 //!
-//! 1. The first answer that is accepted settles it, or the checkpoint that the run goes on from: whoever only says hello
-//!    has computed nothing, and may be gone at once.
-//! 2. From then on, where numerics are strict, a worker of another digest is refused, and those that are there already are
-//!    removed; that is no offence. So no answer of another digest is ever accepted after.
-//! 3. Where they are relaxed all are let in, and it is said of each what is lost.
+//! 1. The arithmetic is settled by the first accepted answer, or by the checkpoint that the run resumes from.
+//!    A hello settles nothing: its sender has computed nothing and may leave at once.
+//! 2. Once it is settled and numerics are strict, a worker with another digest is refused. Members and spares
+//!    with another digest are removed, which is no offence. So no answer of another digest is ever accepted
+//!    afterwards.
+//! 3. With relaxed numerics all workers are admitted, and an action names each one that differs.
 
 use super::{Action, Cause, Coordinator, Numerics};
 use crate::selftest::NumericsDigest;
@@ -14,9 +15,9 @@ use std::fmt;
 /// The arithmetic that a run is held to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settled {
-    /// Its digest.
+    /// Self-test digest of that arithmetic.
     pub digest: NumericsDigest,
-    /// What has settled it.
+    /// The event that settled it.
     pub by: SettledBy,
 }
 
@@ -42,30 +43,30 @@ impl fmt::Display for Settled {
     }
 }
 
-/// A worker computes other bits than its run.
+/// The difference between a worker's arithmetic and its run's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error(
-    "its arithmetic differs: its canned gradients have digest {own}, but {run} (another type of CPU, or another build); \
+    "its arithmetic differs: its self-test has digest {own}, but {run} (another type of CPU, or another build); \
      start it on a machine like that, or the coordinator with --numerics relaxed, which goes on with bits that may depend \
      on who computed what"
 )]
 pub struct OtherArithmetic {
-    /// What the run is held to.
+    /// The arithmetic that the run is held to.
     pub run: Settled,
-    /// The worker's digest.
+    /// Self-test digest of the worker.
     pub own: NumericsDigest,
 }
 
 impl Coordinator {
-    /// Holds the run to the arithmetic of the checkpoint that it goes on from, if that records one.
+    /// Holds the run to the arithmetic of the checkpoint that it resumes from, if that records one.
     #[must_use]
     pub fn resumed_with(mut self, digest: Option<NumericsDigest>) -> Self {
         self.settled = digest.map(|digest| Settled { digest, by: SettledBy::Checkpoint });
         self
     }
 
-    /// The digest that every accepted answer had: what a checkpoint may record. `None` where none is settled, and where
-    /// numerics are relaxed: there each worker's may be another.
+    /// Digest that all accepted answers have in common, for a checkpoint to record. `None` before it is
+    /// settled, and with relaxed numerics, where each worker's may be another.
     #[must_use]
     pub fn numerics(&self) -> Option<NumericsDigest> {
         self.settled.filter(|_| self.limits.numerics == Numerics::Strict).map(|settled| settled.digest)
@@ -77,7 +78,7 @@ impl Coordinator {
         Some(OtherArithmetic { run, own })
     }
 
-    /// An answer of this arithmetic has been accepted.
+    /// Settles the run's arithmetic by the first accepted answer.
     pub(super) fn settle_numerics(&mut self, digest: NumericsDigest, actions: &mut Vec<Action>) {
         if self.settled.is_some() {
             return;

@@ -1,7 +1,8 @@
-//! Which pieces are computed by a second worker, and what follows where the two differ.
+//! Audits: which pieces a second worker computes, and what follows where the two answers differ.
 //!
-//! Who is wrong can't be told from two answers: a third worker is asked. Whoever it contradicts is let in no more, and the
-//! round begins anew. Where no third is there, or it contradicts both, the run stops.
+//! Two answers cannot tell who is wrong, so a third worker is asked. The worker that it contradicts is
+//! refused from then on, and the round begins anew. Without a third worker, or where it contradicts both, the
+//! run stops.
 
 use super::opinions::{Case, Opinion, Witness};
 use super::{Action, Cause, Coordinator, Member};
@@ -9,15 +10,15 @@ use crate::ids::{Incarnation, Instance, Round};
 use crate::reduce::tree::Node;
 use crate::rng::Stream;
 
-/// Parts that a share is counted in.
+/// Parts in which a share is counted.
 pub const SHARE_PARTS: u32 = 1_000_000;
 
-/// Which share of the pieces is audited, and from which seed they are drawn.
+/// The share of pieces that is audited, and the seed by which they are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Audit {
-    /// Of the draw.
+    /// Seed of the draw.
     pub seed: u64,
-    /// In [`SHARE_PARTS`]ths: 0 for none, all of them for every piece.
+    /// Share in [`SHARE_PARTS`]ths: 0 for no piece, all parts for every piece.
     pub share: u32,
 }
 
@@ -25,7 +26,7 @@ impl Audit {
     /// No piece is audited.
     pub const NONE: Self = Self { seed: 0, share: 0 };
 
-    /// Whether this piece is: a function of the piece, so that no worker's haste or delay has a say in it.
+    /// Whether this piece is audited: a function of the piece, so that no worker's timing can influence it.
     #[must_use]
     pub fn picks(self, round: Round, node: Node) -> bool {
         self.share > 0 && {
@@ -35,7 +36,7 @@ impl Audit {
     }
 }
 
-/// Miscomputing workers that are remembered: more machines than a cluster has that go bad in a run.
+/// Miscomputing workers that are remembered: more than the machines of a cluster that break in one run.
 const MISCOMPUTERS_MAX: usize = 1024;
 
 /// Workers that were found to miscompute, oldest first.
@@ -56,8 +57,8 @@ impl Miscomputers {
 }
 
 impl Coordinator {
-    /// Compares an answer with the accepted one, if the piece waits for one like this. Where two differ a third decides who
-    /// of them miscomputes; where all three differ nobody does.
+    /// Compares an answer with the accepted ones, if the piece waits for one like it. Where two differ, a
+    /// third decides which worker miscomputes. Where all three differ, none is found.
     pub(super) fn compare(&mut self, node: Node, opinion: Opinion, actions: &mut Vec<Action>) {
         let Some(work) = &mut self.work else { return };
         let waits =
@@ -77,7 +78,7 @@ impl Coordinator {
         }
     }
 
-    /// Does without a worker that two others contradict, and without what it did in this round.
+    /// Removes a worker that two others contradict, and voids the round that it took part in.
     fn miscomputed(&mut self, node: Node, wrong: Witness, right: [String; 2], actions: &mut Vec<Action>) {
         let Some(work) = &mut self.work else { return };
         let round = work.round;
@@ -92,8 +93,8 @@ impl Coordinator {
         actions.push(Action::Anew { round, node, worker: name, instance, right });
     }
 
-    /// Gives all audits up if none of those could make any that are worth waiting for; whether it did. While one is made
-    /// another's worker may still come.
+    /// Gives up all audits if no member could make one that is worth waiting for. Returns whether it did.
+    /// While one audit can be made, the others wait too: their workers may still join.
     pub(super) fn give_up_audits(&mut self, now_us: u64) -> bool {
         let Some(work) = &self.work else { return false };
         let may = |case: &Case| self.has_judge(now_us, case);

@@ -1,22 +1,23 @@
-//! What is known of all members without a look at each: who is fastest, and before when nothing is due.
+//! Lower bounds of what is due among all members, so that not every event looks at each of them.
 //!
-//! A round has as many events as leaves. If each of them looked at all members, a round would cost the square of their
-//! number. So deadlines are kept as lower bounds: they are looked for again only when one is reached, or when something
-//! has happened that can bring the next one nearer. A tick that comes too early for that costs one look and does no harm.
+//! A round has as many events as leaves. If each event looked at all members, the cost of a round would be
+//! the square of their number. So deadlines are kept as lower bounds. A bound is computed anew only when it
+//! is reached, or when something has happened that can bring the next deadline nearer. A tick that comes too
+//! early costs one look.
 
 use super::timeouts::LEAF_US_UNKNOWN;
 use super::{Coordinator, Member};
 use crate::ids::Incarnation;
 
 impl Coordinator {
-    /// Counts what is looked at one by one: a test bounds it.
+    /// Counts the members and pieces that are looked at one by one: a test bounds the count.
     pub(super) fn looks_at(&self, _many: usize) {
         #[cfg(test)]
         self.looks.set(self.looks.get() + _many);
     }
 
-    /// Looks for the next member to drop, once nothing is known of it any more. Whatever an event begins to wait for, it is
-    /// due no earlier than after the shortest of all limits.
+    /// Computes the next member's drop time if the bound has been reached. Whatever an event begins to wait
+    /// for is due no earlier than after the shortest of all limits.
     pub(super) fn look_for_drops(&mut self, now_us: u64) {
         let limits = &self.limits;
         let shortest_us =
@@ -27,7 +28,7 @@ impl Coordinator {
         };
     }
 
-    /// A round is over: other times for a leaf may be known of any member, and nothing is late.
+    /// Resets the bounds at a round's end: any member's speed may have changed, and nothing is late.
     pub(super) fn has_forgotten_a_round(&mut self) {
         self.looks_at(self.members.len());
         let known = self.members.iter().filter_map(|(&who, member)| Some((member.leaf_us?, who)));
@@ -35,7 +36,7 @@ impl Coordinator {
         self.late_due_us = None;
     }
 
-    /// A member's time for a leaf has been measured; `before` is what was known of it.
+    /// Updates the bounds after a member's time for a leaf was measured; `before` is its earlier time.
     pub(super) fn has_measured(&mut self, who: Incarnation, before: Option<u64>) {
         let Some(member) = self.members.get(&who) else { return };
         let measure_before = self.by_speed.first().map_or(LEAF_US_UNKNOWN, |&(leaf_us, _)| leaf_us);
@@ -43,7 +44,7 @@ impl Coordinator {
             self.by_speed.remove(&(leaf_us, who));
         }
         self.by_speed.extend(member.leaf_us.map(|leaf_us| (leaf_us, who)));
-        // By the time of the fastest it is told who is late.
+        // The fastest member's time decides who is late.
         let is_stricter = self.by_speed.first().is_some_and(|&(leaf_us, _)| leaf_us < measure_before);
         let is_doubted = self.work.as_ref().is_some_and(|work| !work.cases.0.is_empty());
         if is_stricter || is_doubted || !member.pieces.is_empty() {
@@ -51,9 +52,10 @@ impl Coordinator {
         }
     }
 
-    /// A member has gone, and what it held has been given back.
+    /// Updates the bounds after a member was removed and its pieces were given back.
     pub(super) fn has_gone(&mut self, who: Incarnation, member: &Member) {
-        (self.late_due_us, self.drop_due_us) = (None, None);
+        self.late_due_us = None;
+        self.drop_due_us = None;
         if let Some(leaf_us) = member.leaf_us {
             self.by_speed.remove(&(leaf_us, who));
         }

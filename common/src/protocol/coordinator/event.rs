@@ -1,222 +1,149 @@
-//! What goes into the coordinator's machine and what comes out. Decides nothing.
+//! Events that the coordinator's machine takes, and actions that it returns. Decides nothing.
 
 use super::{Cause, Disconnect, OtherArithmetic, ProtocolError, Refusal};
 use crate::ids::{Incarnation, Instance, Rank, Round};
 use crate::reduce::tree::Node;
 use crate::selftest::NumericsDigest;
 
-/// What a finished piece was worth.
+/// The result of checking an answer, with the checksum of all its numbers.
+#[allow(missing_docs, reason = "field names say all")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Every number is finite.
-    Finite {
-        /// Over all of the answer's numbers.
-        checksum: u32,
-    },
-    /// Every number is finite, but some so large that a machine's fault is likelier than the data.
-    OutOfLine {
-        /// Over all of the answer's numbers.
-        checksum: u32,
-    },
-    /// Some number is not.
-    NonFinite {
-        /// Over all of the answer's numbers.
-        checksum: u32,
-    },
+    Finite { checksum: u32 },
+    /// Every number is finite, but one is so large that a machine's fault is likelier than the data.
+    OutOfLine { checksum: u32 },
+    /// At least one number is not finite.
+    NonFinite { checksum: u32 },
 }
 
-/// What the shell tells the machine.
+/// Input of the machine.
+#[allow(missing_docs, reason = "field names say all")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A worker introduced itself.
     Join {
-        /// The shell's number for the connection.
+        /// The driver's number for the connection.
         connection: u64,
-        /// The worker's name; refused while another process has it.
+        /// Label for people; refused while another process has it.
         name: String,
-        /// The worker's process, whatever it calls itself; a second connection of it replaces the first.
+        /// The worker's process, whatever its name; a second connection of it replaces the first.
         instance: Instance,
-        /// Leaves that it computes at once, at least 1.
+        /// Leaves that the worker computes at the same time, at least 1.
         threads: u32,
-        /// What its canned gradients came to.
+        /// Digest of the worker's self-test.
         numerics: NumericsDigest,
     },
-    /// Anything valid arrived from a member or a spare. So with the following five.
+    /// Anything valid arrived from a member or a spare.
     Heard(Incarnation),
-    /// A part of a member's answer arrived, or waits for room: it is working.
+    /// A part of a member's answer arrived, or waits for the gradient budget: the member is working.
     Arriving(Incarnation),
     /// A member answered a piece.
     Result {
-        /// Who.
         from: Incarnation,
-        /// The round that it was computed for.
+        /// The round for which the piece was computed.
         round: Round,
-        /// The piece.
         node: Node,
-        /// Whether the numbers are usable.
         verdict: Verdict,
     },
-    /// A member sent something that can't be.
+    /// A member sent an invalid message.
     Invalid(Incarnation, ProtocolError),
-    /// A member's stream broke.
+    /// A member's connection was lost.
     Gone(Incarnation, Disconnect),
-    /// The shell has seen why a member or a spare can't be kept.
+    /// The driver found a reason to drop a member or a spare.
     GiveUp(Incarnation, Cause),
-    /// A member takes its leave: it hands back what it holds.
+    /// A member leaves and hands back its pieces.
     Leave(Incarnation),
-    /// The shell has parameters and leaves for the next round; the one before is complete.
+    /// The driver has parameters and leaves for the next round; the one before is complete.
     Begin {
-        /// Its number, higher than all before.
+        /// Number of the round, higher than all before.
         round: Round,
-        /// Its leaves, at least 1.
+        /// Leaves of the round, at least 1.
         leaves: u32,
     },
     /// A deadline may have passed.
     Tick,
 }
 
-/// What a piece is computed for.
+/// Why a piece is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Nobody computes any of it.
-    First,
-    /// Another member computes it and is late.
-    Copy,
-    /// Another member's answer was added, and the two are to be compared.
+    /// No other member computes any of its leaves.
+    Primary,
+    /// Backup task: another member computes it and is late.
+    Backup,
+    /// Another member's answer was accepted, and the two are to be compared.
     Audit,
-    /// Another member's answer was not finite or out of line.
+    /// Another member's answer was out of line or not finite.
     Opinion,
 }
 
-/// What the shell must do.
+/// What the driver must do.
+#[allow(missing_docs, reason = "field names say all")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Admit the connection, a newcomer's or a spare's, as this member.
-    Welcome {
-        /// The connection.
-        connection: u64,
-        /// The member's number.
-        incarnation: Incarnation,
-        /// Its slot.
-        rank: Rank,
-    },
-    /// Tell the connection that it waits for a place, as this member to be.
+    /// Admit a newcomer's or a spare's connection as this member.
+    Welcome { connection: u64, incarnation: Incarnation, rank: Rank },
+    /// Tell the connection that it is a spare, and waits for a member's place.
     Spare {
-        /// The connection.
         connection: u64,
-        /// The number that it has from now on.
+        /// The spare's number, which it keeps as a member.
         incarnation: Incarnation,
-        /// Spares that will be taken in before it.
+        /// Spares that will become members before this one.
         ahead: u32,
     },
-    /// Tell the connection that it is not let in, and close it.
-    Refuse {
-        /// The connection.
-        connection: u64,
-        /// Why.
-        refusal: Refusal,
-    },
+    /// Refuse the connection and close it.
+    Refuse { connection: u64, refusal: Refusal },
     /// Send the piece's samples, after the round's parameters.
-    Grant {
-        /// To whom.
-        to: Incarnation,
-        /// The round.
-        round: Round,
-        /// The piece.
-        node: Node,
-        /// What for.
-        purpose: Purpose,
-    },
-    /// Forget this answer, which is out of line, and say so: its piece is computed once more.
-    Doubted {
-        /// Whose answer.
-        from: Incarnation,
-        /// The piece.
-        node: Node,
-    },
-    /// Say that the answer which is accepted next is out of line, and who gave the same.
+    Grant { to: Incarnation, round: Round, node: Node, purpose: Purpose },
+    /// Discard this out-of-line answer and report it: the piece is computed again.
+    Doubted { from: Incarnation, node: Node },
+    /// Report that the next accepted answer is out of line but confirmed.
     Confirmed {
-        /// Whose answer.
         from: Incarnation,
-        /// The piece.
         node: Node,
-        /// Names of those who gave it before.
+        /// Names of the workers that gave the same answer before.
         by: Vec<String>,
     },
     /// Add this answer to the reduction.
-    Accept {
-        /// Whose answer.
-        from: Incarnation,
-        /// The piece.
-        node: Node,
-    },
-    /// Forget this answer: it is late or a copy's.
-    Discard {
-        /// Whose answer.
-        from: Incarnation,
-    },
-    /// Close the member's stream if it is still open, and say why.
+    Accept { from: Incarnation, node: Node },
+    /// Discard this answer: it is late, or a backup task's.
+    Discard { from: Incarnation },
+    /// Close the member's stream if it is still open, and report the cause.
     Removed {
-        /// Who.
         member: Incarnation,
-        /// Why.
         cause: Cause,
         /// Pieces that went back to the queue.
         returned: Vec<Node>,
     },
-    /// Say what is lost by letting in a worker that computes other bits.
-    OtherNumerics {
-        /// Its name.
-        name: String,
-        /// In what.
-        differs: OtherArithmetic,
-    },
-    /// Say that this worker is let in no more.
-    Quarantined {
-        /// Its name.
-        name: String,
-    },
+    /// Report that a worker with another arithmetic is admitted.
+    OtherNumerics { name: String, differs: OtherArithmetic },
+    /// Report that this worker is refused from now on.
+    Quarantined { name: String },
     /// Every leaf of the round has been accepted, and every audit made.
     Complete(Round),
-    /// Say that pieces go unaudited, because no second worker is there that could.
+    /// Report that pieces go unaudited, because no second worker can audit them.
     AuditWaits,
-    /// Begin this round anew under a higher number, without what was added so far: two other workers contradict one that
-    /// had a hand in it.
+    /// Begin this round again under a higher number and discard its sum: two other workers contradict one
+    /// that contributed to it.
     Anew {
-        /// The round.
         round: Round,
-        /// The piece.
         node: Node,
-        /// Who miscomputes.
+        /// Name of the worker that miscomputes.
         worker: String,
-        /// Which process that is.
         instance: Instance,
-        /// Who contradicts it.
+        /// Names of the workers that contradict it.
         right: [String; 2],
     },
-    /// Stop: workers gave one piece different bits, and nobody can tell who is right.
+    /// Stop: workers gave different bits for one piece, and nobody can tell who is right.
     Disputed {
-        /// The round.
         round: Round,
-        /// The piece.
         node: Node,
-        /// Who has answered it, in that order.
+        /// Names of the workers that answered, in that order.
         workers: Vec<String>,
     },
-    /// Say that the run waits for members.
-    Waiting {
-        /// Members there are.
-        live: u32,
-        /// Members needed.
-        needed: u32,
-    },
+    /// Report that the run waits for members.
+    Waiting { live: u32, needed: u32 },
     /// Stop: enough workers agree that this leaf's loss or gradient is not finite.
-    NonFinite {
-        /// The round.
-        round: Round,
-        /// The leaf.
-        leaf: u32,
-        /// Their names.
-        workers: Vec<String>,
-    },
+    NonFinite { round: Round, leaf: u32, workers: Vec<String> },
 }

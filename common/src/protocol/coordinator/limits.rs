@@ -1,43 +1,44 @@
-//! What an operator chose about the cluster. Decides nothing.
+//! The operator's settings for the cluster. Decides nothing.
 
 use super::Audit;
 
-/// Spares that a coordinator keeps: each holds a connection with its buffers and costs a heartbeat, and more than the
-/// machines of a rack don't fall out at once.
+/// Most spares that a coordinator keeps. Each holds a connection with its buffers and costs a heartbeat. More
+/// than the machines of one rack do not fail at the same time.
 pub const SPARES_MAX: u32 = 64;
 
-/// A worker that was fast may be held up for seconds, by a disk that swaps or a machine that others use too: to drop it for
-/// that would cost more than to wait, as others compute its pieces meanwhile.
+/// Shortest answer timeout. A fast worker may be held up for seconds, by swapping or by other programs on its
+/// machine. Dropping it would cost more than waiting, because others compute its pieces meanwhile.
 pub const ANSWER_TIMEOUT_US_MIN: u64 = 10_000_000;
 
-/// Whether a worker is let in whose canned gradients differ from those of the run's first answer.
+/// How workers are treated whose self-test digest differs from the run's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Numerics {
-    /// It is refused: the bits stay independent of who computed what.
+    /// They are refused: the bits stay independent of who computed what.
     Strict,
-    /// It is let in, and said so.
+    /// They are admitted, with a warning.
     Relaxed,
 }
 
-/// What an operator chose.
+/// The operator's settings for the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Members that must have joined before the first piece is handed out.
+    /// Fewest members at which the first piece is handed out.
     pub start: u32,
-    /// Members below which no piece is handed out.
+    /// Fewest members at which later pieces are handed out.
     pub min: u32,
-    /// Places; a newcomer beyond them is a spare.
+    /// Most members; a newcomer beyond them is a spare.
     pub max: u32,
-    /// Spares beyond which a newcomer is refused.
+    /// Most spares; a newcomer beyond them is refused.
     pub spares: u32,
-    /// Whether all must compute alike.
+    /// Whether all members must have the same arithmetic.
     pub numerics: Numerics,
-    /// What is computed a second time.
+    /// Share of the pieces that a second worker computes too.
     pub audit: Audit,
     /// Silence after which a member is dropped, in microseconds.
     pub heartbeat_timeout_us: u64,
-    /// How long a member that has answered nothing so far may take for each leaf before it is dropped, in microseconds.
+    /// Time for each leaf, in microseconds, after which a member that has answered nothing yet is dropped.
     pub answer_timeout_us: u64,
-    /// How long any other may take for an answer at least, in microseconds, however fast its answers were.
+    /// Shortest time for an answer, in microseconds, that any other member has, however fast its answers
+    /// were.
     pub answer_timeout_us_min: u64,
 }

@@ -1,16 +1,17 @@
-//! Who has sent bad answers, and who has sent too many: the process itself, across its connections, and not its name, under
-//! which anybody may come. Knows no connections.
+//! The record of bad answers, and quarantine. Offences are counted against the process, across its
+//! connections. Its name does not count: anybody may use it.
 
 use crate::ids::Instance;
 use std::collections::BTreeMap;
 
-/// A worker that was dropped so often for an invalid or non-finite answer is refused for the rest of the run: once may
-/// be a torn message, three times is a machine to look at.
+/// Dropped connections, for an invalid or non-finite answer, after which a worker is refused for the rest of
+/// the run. One may be a torn message; three mean a machine that should be looked at.
 pub const QUARANTINE_AFTER: u32 = 3;
-/// Processes that are remembered: as many as there can be members, so that no member's record is lost to passers-by.
+/// Processes that are remembered: as many as there can be members, so that passers-by displace no member's
+/// record.
 pub(super) const INSTANCES_MAX: usize = 1024;
 
-/// The record.
+/// Offences of each worker process.
 #[derive(Debug, Default)]
 pub(super) struct Offences {
     by_instance: BTreeMap<Instance, Offender>,
@@ -25,8 +26,8 @@ struct Offender {
 }
 
 impl Offences {
-    /// Notes one more; whether it is the one that brings quarantine. Where the record is full, the process with the
-    /// fewest offences is forgotten, of equals the one whose last is the longest ago.
+    /// Notes one more; whether it is the one that brings quarantine. Where the record is full, the process
+    /// with the fewest offences is forgotten, of equals the one whose last is the longest ago.
     pub(super) fn note(&mut self, who: Instance) -> bool {
         self.recorded += 1;
         if !self.by_instance.contains_key(&who) && self.by_instance.len() >= INSTANCES_MAX {
@@ -53,7 +54,8 @@ mod tests {
     #[test]
     fn many_workers_can_not_make_the_record_grow_or_forget_the_worst() {
         let mut offences = Offences::default();
-        let (liar, first) = (Instance(0), 1);
+        let liar = Instance(0);
+        let first = 1;
         let noted = (0..QUARANTINE_AFTER).map(|_| offences.note(liar));
         assert_eq!(noted.filter(|&news| news).count(), 1);
         for passer_by in first..2 * INSTANCES_MAX as u64 {

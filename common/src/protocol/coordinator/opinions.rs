@@ -1,36 +1,37 @@
-//! Pieces on which another worker is asked for its opinion, and what is believed then.
+//! Answers that another worker must confirm, and which answer is believed then.
 //!
-//! 1. An answer that is finite and in line is accepted, whatever others have said of the piece. Where an audit is drawn, a
-//!    second worker is asked afterwards whether its bits are the same (`audits`).
-//! 2. An answer that is not finite drops its sender. A piece of several leaves is then computed leaf by leaf.
-//! 3. An answer out of line, and one to a single leaf that is not finite, is kept in mind: the next to be asked is a worker
-//!    that has not yet given its opinion. Only where there is none those are asked again that have.
-//! 4. An answer out of line is accepted when another worker, or the only one a second time, gives the same bits. Whoever
-//!    gave other bits than those accepted is dropped.
-//! 5. A leaf is the run's own fault, which stops it, when [`OPINIONS_NEEDED`] workers say that it is not finite, with the
-//!    same bits; fewer are enough where no others are there, and the only worker must say so twice.
-//! 6. Workers whose answers differ, with nobody else to ask, stop the run: one of them miscomputes.
+//! 1. A finite answer that is in line is accepted, whatever others have answered to the piece. Where an audit
+//!    is drawn, a second worker is asked afterwards whether its bits are the same (`audits`).
+//! 2. The sender of a non-finite answer is dropped. A piece of several leaves is then computed leaf by leaf.
+//! 3. An answer that is out of line is remembered, and so is a non-finite answer to a single leaf. The next
+//!    worker to be asked is one that has not answered the piece yet. If there is none, workers are asked
+//!    again.
+//! 4. An out-of-line answer is accepted when another worker gives the same bits. Where there is only one
+//!    worker, its own repetition is enough. Workers that gave other bits than the accepted ones are dropped.
+//! 5. The run itself is at fault, and stops, when [`OPINIONS_NEEDED`] workers find a leaf non-finite with the
+//!    same bits. Fewer are enough where no others are there; an only worker must find it twice.
+//! 6. The run also stops when answers differ and nobody else can be asked: one of the workers miscomputes.
 //!
-//! Members that have answered nothing yet are waited for no longer than `timeouts` says. A worker is its process, whatever
-//! its name and its connection. Bits of workers with other numerics can't be compared: there it counts that both are out of
-//! line, or not finite.
+//! Members that have answered nothing yet are waited for no longer than `timeouts` says. A worker is its
+//! process, whatever its name and its connection. Bits of workers with different numerics cannot be compared.
+//! Two such answers agree if both are out of line, or both non-finite.
 
 mod record;
 
 pub(super) use record::{Case, Cases, Finding, Opinion, Witness};
 
 use super::timeouts::Period;
-use super::{Action, Cause, Coordinator, Member, Purpose, Work};
+use super::{Action, Cause, Coordinator, CurrentRound, Member, Purpose};
 use crate::ids::{Incarnation, Round};
 use crate::reduce::tree::Node;
 
-/// One may be broken, and two may be broken in the same way: the third decides.
+/// Workers that must agree. One may be broken, and two may be broken in the same way: the third decides.
 pub(super) const OPINIONS_NEEDED: usize = 3;
-/// Opinions that are kept of one piece, the newest: five times what is needed to believe one.
+/// Newest opinions that are kept of one piece: five times as many as are needed to believe one.
 const OPINIONS_MAX: usize = 5 * OPINIONS_NEEDED;
 
 impl Coordinator {
-    /// Judges an answer that can be added: accepts it or, where it is out of line, asks others.
+    /// Judges a finite answer: accepts it or, where it is out of line, asks others.
     pub(super) fn judge(
         &mut self,
         now_us: u64,
@@ -73,7 +74,8 @@ impl Coordinator {
         self.settle_numerics(numerics, actions);
     }
 
-    /// Who has given the same answer: others, or the same worker where there is no other to ask.
+    /// Names of the workers that gave the same answer before: others, or the same worker where there is no
+    /// other.
     fn confirmed_by(&self, now_us: u64, node: Node, opinion: &Opinion) -> Vec<String> {
         let Some(case) = self.work.as_ref().and_then(|work| work.cases.0.get(&node)) else {
             return Vec::new();
@@ -84,7 +86,7 @@ impl Coordinator {
         case.opinions.iter().filter(counts).map(|other| other.by.name.clone()).collect()
     }
 
-    /// Keeps an answer out of line in mind, and its piece from the queue.
+    /// Remembers an out-of-line answer, and keeps its piece from the queue.
     fn keep(
         &mut self,
         now_us: u64,
@@ -99,13 +101,13 @@ impl Coordinator {
         let contradicts =
             |earlier: Opinion| earlier.finding == Finding::OutOfLine && earlier.checksum != checksum;
         if self.note(now_us, node, opinion).is_some_and(contradicts) {
-            // From equal numbers: whichever is right, this machine is not.
+            // The machine computed two results from equal numbers: at least one is wrong.
             self.remove(from, Cause::OutOfLine { round, node }, actions);
         }
     }
 
-    /// Notes an opinion on a piece that no answer has been accepted of; returns what the same worker has said before.
-    /// What the member held of the queue is held on for the case.
+    /// Notes an opinion on a piece without an accepted answer. Returns what the same worker has answered
+    /// before. The case keeps the leaves that the member held in the queue.
     fn note(&mut self, now_us: u64, node: Node, opinion: Opinion) -> Option<Opinion> {
         let work = self.work.as_mut()?;
         if work.cases.is_kept(node) {
@@ -119,7 +121,8 @@ impl Coordinator {
         case.note(opinion)
     }
 
-    /// Closes what is settled by an accepted answer to `node`; returns the members that gave another one to it.
+    /// Closes the cases that an accepted answer to `node` settles. Returns the members that gave it another
+    /// answer.
     fn close_cases(&mut self, node: Node, accepted: &Opinion) -> Vec<Incarnation> {
         let Some(work) = &mut self.work else { return Vec::new() };
         let is_over = |node: &Node, case: &mut Case| !case.is_accepted && !work.queue.wants(*node);
@@ -137,7 +140,7 @@ impl Coordinator {
         self.members.iter().filter(|(_, member)| gave_it(member)).map(|(&who, _)| who).collect()
     }
 
-    /// Judges an answer that is not finite: drops its sender, or stops the run.
+    /// Judges a non-finite answer: drops its sender, or stops the run.
     pub(super) fn not_finite(
         &mut self,
         now_us: u64,
@@ -168,7 +171,7 @@ impl Coordinator {
         self.remove(from, Cause::NonFinite { round, node }, actions);
     }
 
-    /// Who agrees that a leaf is not finite, if that is to be believed.
+    /// Names of the workers that agree that a leaf is not finite, if they are to be believed.
     fn agreed(
         &self,
         now_us: u64,
@@ -184,7 +187,7 @@ impl Coordinator {
         let members = members.map(|member| (Witness::of(member), self.is_worth(now_us, case, member)));
         let is_waited_for = now_us < self.newcomers_until_us(case);
         let spares = self.spares.values().map(|spare| (spare.newcomer.witness(), is_waited_for));
-        // One who is there and says otherwise, or who has not been asked.
+        // A worker that is there and answered otherwise, or has not been asked.
         let dissents = |(who, is_worth): (Witness, bool)| {
             let own = case.opinions.iter().find(|own| !own.by.is_another(&who));
             own.map_or(is_worth, |own| !own.agrees(opinion))
@@ -194,14 +197,14 @@ impl Coordinator {
         is_enough.then_some(names)
     }
 
-    /// Says so where answers differ, and nobody is there who could decide between them.
+    /// Stops the run where answers differ and nobody is there to decide between them.
     pub(super) fn dispute(&mut self, now_us: u64, actions: &mut Vec<Action>) {
         let Some(work) = self.work.as_ref().filter(|work| !work.is_void) else { return };
         let differ = |case: &Case| {
             case.opinions.iter().filter(|opinion| opinion.finding == Finding::OutOfLine).count() > 1
         };
         let is_stuck = |case: &Case| match case.is_accepted {
-            // A third that contradicts both is not better than they are.
+            // A third that contradicts both is no better than they are.
             true => {
                 let opinions = case.opinions.len();
                 opinions >= OPINIONS_NEEDED || opinions > 1 && !self.has_judge(now_us, case)
@@ -214,7 +217,7 @@ impl Coordinator {
         self.work.iter_mut().for_each(|work| work.is_void = true);
     }
 
-    /// Until when a case waits for members that have answered nothing yet.
+    /// When a case stops waiting for members that have answered nothing yet.
     fn newcomers_until_us(&self, case: &Case) -> u64 {
         match case.is_accepted {
             true => self.newcomers_due_us().unwrap_or(u64::MAX),
@@ -227,14 +230,14 @@ impl Coordinator {
         member.answered_leaf_us.is_some() || now_us < self.newcomers_until_us(case)
     }
 
-    /// Whether a member is there that has not given its opinion.
+    /// Whether there is a member that has not given its opinion.
     fn has_unasked(&self, now_us: u64, case: &Case) -> bool {
         let is_unasked =
             |member: &Member| !case.has_asked(&Witness::of(member)) && self.is_worth(now_us, case, member);
         self.members.values().any(is_unasked)
     }
 
-    /// Whether a member is there whose answer would be an opinion.
+    /// Whether there is a member whose answer would be an opinion, and is worth waiting for.
     pub(super) fn has_judge(&self, now_us: u64, case: &Case) -> bool {
         let is_judge =
             |member: &Member| self.may_judge(now_us, case, member) && self.is_worth(now_us, case, member);
@@ -251,10 +254,10 @@ impl Coordinator {
         }
     }
 
-    /// Hands out pieces on which others are asked for that purpose: each to an idle thread; where all that are at it are
-    /// late, to one more member that is idle.
-    pub(super) fn deal_opinions(&mut self, now_us: u64, purpose: Purpose, actions: &mut Vec<Action>) {
-        let is_due = |work: &Work| work.cases.0.values().any(|case| case.purpose() == purpose);
+    /// Hands out the cases of one purpose, each to a member with an idle thread. Where all that compute a
+    /// case are late, one more idle member gets it.
+    pub(super) fn schedule_opinions(&mut self, now_us: u64, purpose: Purpose, actions: &mut Vec<Action>) {
+        let is_due = |work: &CurrentRound| work.cases.0.values().any(|case| case.purpose() == purpose);
         if !self.work.as_ref().is_some_and(is_due) {
             return;
         }
@@ -271,8 +274,8 @@ impl Coordinator {
         }
     }
 
-    /// When the next piece on which others are asked, or one of a member that could answer it, is late, or newcomers are
-    /// waited for no longer: then another may take it over.
+    /// When a case may be handed to another member: the next piece becomes late, or newcomers are waited for
+    /// no longer.
     pub(super) fn next_opinion_us(&self, now_us: u64) -> Option<u64> {
         let cases = &self.work.as_ref()?.cases.0;
         let is_dealt = |case: &&Case| !case.is_accepted || self.waiting() == 0;
@@ -283,10 +286,11 @@ impl Coordinator {
         newcomers.into_iter().filter(is_ahead).chain(late).min()
     }
 
-    /// The piece that `to` may compute now for that purpose.
+    /// The case that member `to` may compute now for that purpose.
     fn opinion_for(&self, now_us: u64, purpose: Purpose, to: &Member) -> Option<Node> {
         let fastest_us = self.fastest_leaf_us();
-        // What the round can't do without goes to a late member too, as other leaves do.
+        // The round cannot do without an opinion, so a late member may give one, as it may compute other
+        // leaves.
         let may_be_first = purpose == Purpose::Opinion || !self.is_late(now_us, fastest_us, to);
         if self.idle_threads(to) == 0 {
             return None;
@@ -305,7 +309,7 @@ impl Coordinator {
         self.work.as_ref()?.cases.0.iter().find(may).map(|(&node, _)| node)
     }
 
-    /// The time that each has who computes `node` for that case.
+    /// The times of the members that compute `node` for that case.
     fn judges(
         &self,
         now_us: u64,

@@ -1,10 +1,10 @@
-mod ahead;
 mod answers;
 mod arithmetic;
 mod audit;
 mod growth;
 mod identity;
 mod opinions;
+mod prefetch;
 mod speed;
 
 use super::scheduler::WAITING_NOTICE_US;
@@ -44,7 +44,7 @@ fn join_as(
     machine.on_event(now_us, Event::Join { connection: 1, name, instance, threads: 1, numerics })
 }
 
-/// That of the process that has this name in a test.
+/// The instance of the process that has this name in a test.
 fn instance(name: &str) -> Instance {
     Instance(name.bytes().fold(1, |number, byte| number << 8 | u64::from(byte)))
 }
@@ -54,12 +54,15 @@ fn result(machine: &mut Coordinator, now_us: u64, from: u64, node: Node) -> Vec<
 }
 
 fn result_with(machine: &mut Coordinator, now_us: u64, from: u64, node: Node, checksum: u32) -> Vec<Action> {
-    let (from, verdict) = (Incarnation(from), Verdict::Finite { checksum });
+    let from = Incarnation(from);
+    let verdict = Verdict::Finite { checksum };
     machine.on_event(now_us, Event::Result { from, round: Round(0), node, verdict })
 }
 
 fn answer(machine: &mut Coordinator, now_us: u64, from: u64, round: u64, node: Node) -> Vec<Action> {
-    let (from, round, verdict) = (Incarnation(from), Round(round), Verdict::Finite { checksum: 5 });
+    let from = Incarnation(from);
+    let round = Round(round);
+    let verdict = Verdict::Finite { checksum: 5 };
     machine.on_event(now_us, Event::Result { from, round, node, verdict })
 }
 
@@ -99,8 +102,8 @@ const RIGHT: Node = Node { level: 1, index: 1 };
 
 #[test]
 fn equal_members_get_equal_pieces_and_the_last_answer_completes() {
-    let (mut machine, dealt) = two_members(4);
-    assert_eq!(dealt, [(1, LEFT), (2, RIGHT)]);
+    let (mut machine, granted) = two_members(4);
+    assert_eq!(granted, [(1, LEFT), (2, RIGHT)]);
     assert_eq!(result(&mut machine, 10, 2, RIGHT), [Action::Accept { from: Incarnation(2), node: RIGHT }]);
     assert_eq!(
         result(&mut machine, 11, 1, LEFT),
@@ -164,7 +167,7 @@ fn below_the_minimum_the_run_waits_says_so_and_goes_on() {
     assert!(!grants(&join(&mut machine, 12_000_000, "c")).is_empty());
 }
 
-fn full_house() -> Coordinator {
+fn machine_without_free_places() -> Coordinator {
     let mut machine = Coordinator::new(LIMITS, Incarnation(1));
     for name in ["a", "b", "c"] {
         assert!(matches!(join(&mut machine, 0, name)[0], Action::Welcome { .. }));
@@ -174,7 +177,7 @@ fn full_house() -> Coordinator {
 
 #[test]
 fn a_newcomer_above_the_maximum_is_a_spare_and_one_more_is_refused() {
-    let mut machine = full_house();
+    let mut machine = machine_without_free_places();
     let incarnation = Incarnation(4);
     assert_eq!(join(&mut machine, 0, "d"), [Action::Spare { connection: 1, incarnation, ahead: 0 }]);
     let refusal = Refusal::Full { max: 3, spares: 1 };
@@ -190,7 +193,8 @@ fn the_oldest_spare_takes_a_place_and_its_pieces_the_moment_it_is_free() {
     }
     machine.on_event(0, Event::Begin { round: Round(0), leaves: 1 });
     let actions = machine.on_event(5, Event::Gone(Incarnation(1), Disconnect::Closed));
-    let (incarnation, rank) = (Incarnation(2), Rank(0));
+    let incarnation = Incarnation(2);
+    let rank = Rank(0);
     assert_eq!(actions[1], Action::Welcome { connection: 1, incarnation, rank });
     assert_eq!(grants(&actions), [(2, Node::leaf(0))]);
     let actions = machine.on_event(6, Event::Leave(Incarnation(2)));
@@ -199,12 +203,13 @@ fn the_oldest_spare_takes_a_place_and_its_pieces_the_moment_it_is_free() {
 
 #[test]
 fn a_spare_is_dropped_for_silence_and_for_what_a_member_is() {
-    let mut machine = full_house();
+    let mut machine = machine_without_free_places();
     join(&mut machine, 0, "d");
     (1..=3).for_each(|member| drop(machine.on_event(9_000_000, Event::Heard(Incarnation(member)))));
     assert_eq!(machine.next_deadline_us(), Some(10_000_000));
     let actions = machine.on_event(10_000_000, Event::Tick);
-    let (cause, returned) = (Cause::Silent { silent_us: 10_000_000 }, vec![]);
+    let cause = Cause::Silent { silent_us: 10_000_000 };
+    let returned = vec![];
     assert_eq!(actions, [Action::Removed { member: Incarnation(4), cause, returned }]);
     join(&mut machine, 10_000_000, "d");
     let actions = result(&mut machine, 10_000_000, 5, Node::leaf(0));
@@ -226,8 +231,8 @@ fn no_thread_idles_while_a_leaf_waits() {
             },
         );
     }
-    let dealt = grants(&machine.on_event(0, Event::Begin { round: Round(0), leaves: 5 }));
-    assert_eq!(dealt, [(1, LEFT), (2, RIGHT), (1, Node { level: 2, index: 1 })], "pieces are aligned");
+    let granted = grants(&machine.on_event(0, Event::Begin { round: Round(0), leaves: 5 }));
+    assert_eq!(granted, [(1, LEFT), (2, RIGHT), (1, Node { level: 2, index: 1 })], "pieces are aligned");
 }
 
 #[test]
@@ -249,8 +254,8 @@ fn an_answer_to_an_earlier_coordinator_never_reaches_the_next() {
         worker.on_event(now_us, worker::Event::Lost("the coordinator died".into()));
         sent
     };
-    let (send, drop) =
-        (worker::Action::Send(Round(0), Node::leaf(0)), worker::Action::Drop(Round(0), Node::leaf(0)));
+    let send = worker::Action::Send(Round(0), Node::leaf(0));
+    let drop = worker::Action::Drop(Round(0), Node::leaf(0));
     assert_eq!(piece_of(&mut Coordinator::new(LIMITS, Incarnation(1)), 0), [send]);
     assert_eq!(piece_of(&mut Coordinator::new(LIMITS, Incarnation(2)), 1_000_000), [drop]);
 }

@@ -1,59 +1,65 @@
-//! How long a member may take, and what follows when it takes longer.
+//! Timeout policy: how long a member may take, and what follows when it takes longer.
 //!
-//! 1. A member or spare of which nothing is heard for the heartbeat timeout is dropped.
-//! 2. A piece is late when it takes [`LATE_TIMES`] what the fastest member would need for it. Where nothing waits to be handed
-//!    out, one backup task of it goes to an idle member then; at once, where its member is known to need that long.
-//! 3. While nothing comes of a leaf, one more backup task of it may be out after each further period of that length.
-//!    Audits, and pieces on which others are asked (`opinions`), are handed out anew by the same rule.
-//! 4. Neither a backup task nor an audit goes to a member that is late itself. One that has answered nothing since it was
-//!    late in an earlier round still is.
-//! 5. A member that answers nothing for [`ANSWER_TIMES`] what it should need for all that it has begun, by its own answers so
-//!    far, is dropped, even if it beats: beating is not working. A part of an answer counts as an answer.
-//! 6. By 5 it has a least time, so that no moment's trouble drops a fast member, and for each leaf a longer time of its own
-//!    if it has answered nothing yet: nothing is known of it, and its first leaf comes after all parameters.
-//! 7. It comes back as one that has answered nothing. If it still answers nothing it costs one late piece, and no second one
-//!    before it is dropped again, by rule 4 and by [`Member::forget_round`]. Once a round's leaves are there its audits wait
-//!    for such members no longer than the least time of rule 6, however many come; no longer than that waits a piece that is
-//!    doubted for their opinions.
+//! 1. A member or spare that is silent for the heartbeat timeout is dropped.
+//! 2. A piece is late when it takes [`LATE_TIMES`] as long as the fastest member would need. When nothing
+//!    waits to be handed out, one backup task for it goes to an idle member. A member that is known to need
+//!    that long is backed up at once.
+//! 3. While a leaf stays unanswered, one more backup task for it may start after each further period of that
+//!    length. Audits and opinions (`opinions`) are handed out again by the same rule.
+//! 4. A member that is late itself gets neither a backup task nor an audit. A member that was late in an
+//!    earlier round stays late until it answers.
+//! 5. A member is dropped, even if it sends heartbeats, when nothing of an answer arrives for
+//!    [`ANSWER_TIMES`] the time that it should need for all it has begun, by its own earlier answers. A
+//!    heartbeat is no work; a part of an answer is.
+//! 6. The time in rule 5 has a minimum, so that a short disturbance does not drop a fast member. A member
+//!    that has answered nothing yet has a longer time for each leaf: its speed is unknown, and its first leaf
+//!    follows all parameters.
+//! 7. A dropped member that returns counts as one that has answered nothing. If it still answers nothing, it
+//!    costs one late piece. Rule 4 and [`Member::forget_round`] keep it from costing a second one before it
+//!    is dropped again.
+//! 8. Once a round's leaves are done, its audits wait for members without an answer no longer than the
+//!    minimum of rule 6, however many join. A doubted piece waits no longer than that for their opinions.
 //!
-//! Who gets which piece otherwise is decided in `scheduler`.
+//! All other assignments are decided in `scheduler`.
 
-use super::{Action, Cause, Coordinator, Member, Work};
+use super::{Action, Cause, Coordinator, CurrentRound, Member};
 use crate::ids::Incarnation;
 use crate::reduce::tree::Node;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How long a piece may take per leaf and thread before any has been measured.
+/// Time for a leaf on one thread that is assumed before any has been measured.
 pub(super) const LEAF_US_UNKNOWN: u64 = 2_000_000;
-/// No piece younger than this is late: below it the network's jitter outweighs the gain of a backup task.
+/// No piece younger than this is late: network jitter would outweigh the gain of a backup task.
 pub(super) const LATE_AFTER_US_MIN: u64 = 50_000;
-/// A piece that takes this many times what it should is late: more than other programs on its machine usually cost it, and
-/// still early enough that a step with a late piece takes a few times as long as one without.
+/// A piece is late when it takes this many times the time it should. The factor is above what other programs
+/// on the machine usually cost. It is low enough that a step with a late piece takes only a few times as long
+/// as one without.
 const LATE_TIMES: u64 = 3;
-/// A member that takes this many times what it should for an answer is dropped: by then others have computed what it holds,
-/// so only its place is to be won, and to drop one that would have answered costs its next pieces.
+/// A member is dropped when an answer takes this many times the time it should. Others have computed its
+/// pieces by then, so dropping it only frees its place, and dropping one that would have answered costs its
+/// next pieces.
 const ANSWER_TIMES: u64 = 10;
 
-/// How long some members have for a leaf, or an audit, before one more member computes it.
+/// Time that some members have for a leaf or an audit before one more member computes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Period {
-    /// When a single one of them is late.
+    /// When the only member at work is late.
     due_us: u64,
-    /// When the one that was asked last is late, whatever is known of it.
+    /// When the member that was asked last is late, whatever is known of its speed.
     late_us: u64,
-    /// What that one computes.
+    /// What that member computes.
     pub(super) node: Node,
     is_single: bool,
 }
 
 impl Period {
-    /// With another member at work.
+    /// Joins the period of another member at work.
     pub(super) fn and(self, other: Self) -> Self {
         let last = if self.late_us >= other.late_us { self } else { other };
         Self { is_single: false, ..last }
     }
 
-    /// When one more may compute it.
+    /// When one more member may compute it.
     pub(super) fn ends_us(self) -> u64 {
         if self.is_single { self.due_us } else { self.late_us }
     }
@@ -63,12 +69,17 @@ impl Coordinator {
     /// When `Tick` must come at the latest.
     #[must_use]
     pub fn next_deadline_us(&self) -> Option<u64> {
-        let dues =
-            [self.drop_due_us, self.notice_due_us, self.redeal_due_us, self.copy_due_us, self.opinion_due_us];
+        let dues = [
+            self.drop_due_us,
+            self.notice_due_us,
+            self.reschedule_due_us,
+            self.backup_due_us,
+            self.opinion_due_us,
+        ];
         dues.into_iter().flatten().min()
     }
 
-    /// When the first member or spare is to be dropped, if nothing is heard of any.
+    /// When the first member or spare would be dropped if nothing arrived from any.
     pub(super) fn next_drop_us(&self) -> Option<u64> {
         self.looks_at(self.members.len() + self.spares.len());
         let silence = self.last_heard_us().map(|(_, at_us)| at_us + self.limits.heartbeat_timeout_us);
@@ -76,13 +87,13 @@ impl Coordinator {
         silence.chain(answers).min()
     }
 
-    /// When each member and each spare was heard last.
+    /// When each member and each spare was last heard.
     fn last_heard_us(&self) -> impl Iterator<Item = (Incarnation, u64)> {
         let members = self.members.iter().map(|(&who, member)| (who, member.last_heard_us));
         members.chain(self.spares.iter().map(|(&who, spare)| (who, spare.last_heard_us)))
     }
 
-    /// Drops who is silent, and who beats but does not answer.
+    /// Drops members that are silent, and members that send heartbeats but no answer.
     pub(super) fn drop_the_overdue(&mut self, now_us: u64, actions: &mut Vec<Action>) {
         let silence = self.last_heard_us().map(|(who, at_us)| (who, now_us.saturating_sub(at_us)));
         let timeout_us = self.limits.heartbeat_timeout_us;
@@ -99,10 +110,10 @@ impl Coordinator {
         }
     }
 
-    /// When a member is dropped if nothing of an answer comes.
+    /// When a member is dropped if nothing of an answer arrives.
     fn answer_due_us(&self, member: &Member) -> Option<u64> {
         let owed = member.owes?;
-        let begun = member.pieces.keys().filter(|&&node| member.ahead != Some(node));
+        let begun = member.pieces.keys().filter(|&&node| member.prefetched != Some(node));
         let leaves = begun.map(|&node| self.leaves_below(node)).sum::<u32>().max(owed.leaves);
         let turns = u64::from(leaves.div_ceil(member.threads)).max(1);
         let patience_us = match member.answered_leaf_us {
@@ -114,14 +125,13 @@ impl Coordinator {
         Some(owed.since_us.saturating_add(patience_us))
     }
 
-    /// When audits wait no more for members that have answered nothing yet. `None` while leaves are missing.
+    /// When audits stop waiting for members that have answered nothing yet. `None` while leaves are missing.
     pub(super) fn newcomers_due_us(&self) -> Option<u64> {
         let done_us = self.work.as_ref()?.done_us?;
         Some(done_us.saturating_add(self.limits.answer_timeout_us_min))
     }
 
-    /// Whether a member is late with a piece of this round, or owes an answer from an earlier one: others had to compute what
-    /// it held.
+    /// Whether a member is late with a piece of this round, or owes an answer from an earlier one.
     pub(super) fn is_late(&self, now_us: u64, fastest_us: Option<u64>, member: &Member) -> bool {
         let round = self.work.as_ref().map(|work| work.round);
         let is_old = member.owes.is_some_and(|owed| Some(owed.round) != round);
@@ -130,12 +140,12 @@ impl Coordinator {
         is_old || member.pieces.iter().any(is_late)
     }
 
-    /// Which leaves are out, each with the time that those who compute it have before a backup task of it may go out.
+    /// The leaves that are out, each with the time until a backup task for it may start.
     pub(super) fn periods(&self) -> BTreeMap<u32, Period> {
         let mut periods = BTreeMap::<u32, Period>::new();
-        let Some(Work { queue, cases, .. }) = &self.work else { return periods };
+        let Some(CurrentRound { queue, cases, .. }) = &self.work else { return periods };
         let fastest_us = self.fastest_leaf_us();
-        // Of these others are asked for their opinion (`opinions`).
+        // These pieces wait for another opinion instead (`opinions`).
         let doubted: BTreeSet<u32> = cases.kept().flat_map(|node| queue.undone_below(node)).collect();
         for member in self.members.values() {
             self.looks_at(1 + member.pieces.len());
@@ -149,7 +159,7 @@ impl Coordinator {
         periods
     }
 
-    /// When the next member is late.
+    /// When the next member becomes late.
     pub(super) fn next_end_us(&self, now_us: u64) -> Option<u64> {
         let fastest_us = self.fastest_leaf_us();
         let pieces =
@@ -167,8 +177,8 @@ impl Coordinator {
         granted_us: u64,
     ) -> Period {
         let leaf_us = fastest_us.unwrap_or(LEAF_US_UNKNOWN);
-        // What begins later is late later.
-        let before = member.pieces.keys().filter(|_| member.ahead == Some(node));
+        // A prefetched piece begins after the others.
+        let before = member.pieces.keys().filter(|_| member.prefetched == Some(node));
         let leaves = before.map(|&piece| self.leaves_below(piece)).sum::<u32>().max(self.leaves_below(node));
         let turns = u64::from(leaves.div_ceil(member.threads));
         let patience_us = (LATE_TIMES * turns).saturating_mul(leaf_us).max(LATE_AFTER_US_MIN);
@@ -177,7 +187,7 @@ impl Coordinator {
         Period { due_us: if is_known_late { granted_us } else { late_us }, late_us, node, is_single: true }
     }
 
-    /// The shortest time that a leaf took on any member's thread: a slow member is late by the others' measure.
+    /// The shortest time for a leaf on any member's thread: slow members are late by the others' measure.
     pub(super) fn fastest_leaf_us(&self) -> Option<u64> {
         let answered = || self.members.values().filter_map(|member| member.answered_leaf_us).min();
         self.by_speed.first().map_or_else(answered, |&(leaf_us, _)| Some(leaf_us))

@@ -15,7 +15,8 @@ fn member() -> Worker {
 #[test]
 fn only_answers_of_this_stream_and_this_round_are_sent() {
     let mut worker = member();
-    let (old, new) = (Round(3), Round(4));
+    let old = Round(3);
+    let new = Round(4);
     assert_eq!(worker.on_event(2, Event::Grant(old, NODE))[1], Action::Compute(ME, old, NODE));
     assert_eq!(worker.on_event(3, Event::Computed(ME, old, NODE)), [Action::Send(old, NODE)]);
     assert_eq!(worker.on_event(4, Event::Grant(new, NODE))[0], Action::Forget(new));
@@ -36,7 +37,8 @@ fn heartbeats_go_out_while_a_silent_coordinator_is_given_up() {
 #[test]
 fn pauses_grow_to_a_limit_and_a_lost_cause_ends() {
     let mut worker = Worker::new(0, TIMING);
-    let (mut now, mut pauses) = (0, Vec::new());
+    let mut now = 0;
+    let mut pauses = Vec::new();
     let exit = loop {
         assert_eq!(worker.on_event(now, Event::Tick), [Action::Dial]);
         match worker.on_event(now, Event::Lost("refused".into())).remove(0) {

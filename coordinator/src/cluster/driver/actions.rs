@@ -31,7 +31,7 @@ impl Driver {
             | Action::OtherNumerics { .. }
             | Action::Quarantined { .. } => Ok(self.answer_newcomer(action)),
             Action::Grant { to, round, node, purpose } => {
-                if purpose == Purpose::Copy {
+                if purpose == Purpose::Backup {
                     self.tell_late(to, round, node);
                 }
                 Ok(self.grant(to, node).err().map(|why| Event::Gone(to, why.into())))

@@ -1,8 +1,9 @@
-//! One mirror: whether it is there at all, and one try to get a file from it.
+//! One mirror: whether it answers, and one attempt to get a file from it.
 //!
-//! A mirror that has not answered yet has one short deadline for everything from the look-up of its name to its first
-//! answer, so that a machine without a network soon learns that it has none. One that has answered gets more patience.
-//! Whether to try again, and what becomes of the bytes, is [`download`](super)'s, the only caller.
+//! A mirror that has not answered yet has one short deadline from the look-up of its name to its first
+//! answer. So a machine without a network soon learns that it has none. A mirror that has answered has longer
+//! deadlines. [`download`](super), the only caller, decides about further attempts and what is done with the
+//! bytes.
 
 use super::super::DatasetError;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -10,36 +11,37 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::time::Duration;
 use ureq::{Agent, Proxy, Timeout};
 
-/// Both mirrors' together stay below the 5 seconds that a run without a network may wait.
+/// Time for a mirror's first answer. For both mirrors it stays below the 5 seconds that a run without a
+/// network may wait.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
-/// Longer than a lossy link is silent for, shorter than a person's patience.
+/// Longest silence of a transfer: longer than a lossy link's pauses, shorter than a person's patience.
 const STALL_TIMEOUT: Duration = Duration::from_secs(15);
-/// MNIST's largest file at 3 kB/s: ends a transfer that is kept alive byte by byte.
+/// Time for a whole file: MNIST's largest at 3 kB/s. It ends a transfer that trickles.
 const TRANSFER_TIMEOUT: Duration = Duration::from_hours(1);
-/// Before the second round; doubled before each further one.
+/// Pause before the second round; doubled before each further one.
 const PAUSE: Duration = Duration::from_secs(1);
-/// MNIST's largest file has 47 MB uncompressed, which is how some servers send it.
+/// Most bytes of a file: MNIST's largest has 47 MB uncompressed, and some servers send it like that.
 const BYTES_MAX: u64 = 64 << 20;
-/// Few system calls for a file of megabytes.
+/// Size of the read buffer: few system calls for a file of megabytes.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// How long is waited, and for how much.
+/// Deadlines and size limit of downloads.
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct Limits {
-    /// For a mirror that has not answered yet, from the look-up of its name to its answer.
+    /// Time for a mirror's first answer, including the look-up of its name.
     pub(in super::super) answer: Duration,
-    /// Later: for each step of a request, and for each piece of a file.
+    /// Later time for each step of a request, and for each part of a file.
     pub(in super::super) stall: Duration,
-    /// For a whole file.
+    /// Time for a whole file.
     pub(in super::super) transfer: Duration,
-    /// Before mirrors are tried a second time.
+    /// Pause before mirrors are tried a second time.
     pub(in super::super) pause: Duration,
     /// Most bytes of a file.
     pub(in super::super) bytes_max: u64,
 }
 
 impl Limits {
-    /// For mirrors on the internet.
+    /// The limits for mirrors on the internet.
     pub(in super::super) const PUBLIC: Self = Self {
         answer: ANSWER_TIMEOUT,
         stall: STALL_TIMEOUT,
@@ -49,58 +51,53 @@ impl Limits {
     };
 }
 
-/// Why one try to get a file from one mirror failed. Reads on after the mirror's name.
+/// Why one attempt at one mirror failed. The text continues a sentence that begins with the mirror's name.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "field names say all")]
 pub enum FetchError {
-    /// It can't be reached or says nothing.
+    /// The mirror can't be reached or does not answer.
     #[error("gave no answer ({0})")]
     Silent(io::Error),
-    /// It was silent before.
+    /// The mirror was not asked, because it had not answered before.
     #[error("was not asked again after it had given no answer")]
     NotAsked,
-    /// It does not have the file, or does not give it.
+    /// The mirror does not have the file, or refuses it.
     #[error("answered with HTTP status {0}")]
     Status(u16),
-    /// The file did not come, or not to its end.
+    /// The transfer broke off.
     #[error("broke off after {got} bytes ({why})")]
-    BrokeOff {
-        /// Bytes that came.
-        got: u64,
-        /// What happened.
-        why: io::Error,
-    },
-    /// What it sends does not end in time to be the file.
+    BrokeOff { got: u64, why: io::Error },
+    /// The mirror sent more bytes than the file can have.
     #[error("sent more than the {0} bytes that are accepted")]
     TooLong(u64),
-    /// What it sent is not the file.
+    /// The mirror sent another content.
     #[error(
         "sent {bytes} bytes that are not this file; a login page or a proxy may have answered in its place"
     )]
     Foreign {
-        /// How many.
         bytes: u64,
-        /// What is wrong with them, said of a temporary file.
+        /// The check's error, which names a temporary file.
         why: Box<DatasetError>,
     },
 }
 
 impl FetchError {
-    /// Whether a later try may go better.
+    /// Whether a later attempt may succeed.
     pub(super) fn may_pass(&self) -> bool {
         match self {
             Self::BrokeOff { .. } => true,
-            // Request timeout, too many requests, and what a server blames itself for.
+            // Request timeout, too many requests, and the server's own errors.
             Self::Status(status) => matches!(status, 408 | 429 | 500..),
             Self::Silent(_) | Self::NotAsked | Self::TooLong(_) | Self::Foreign { .. } => false,
         }
     }
 }
 
-/// Whose fault it is.
+/// Why a transfer failed.
 pub(super) enum Failure {
-    /// The mirror's or the way's to it: another one may do.
+    /// The mirror or the network failed: another mirror may work.
     Mirror(FetchError),
-    /// The local file system's.
+    /// The local file system failed.
     Disk(io::Error),
 }
 
@@ -116,7 +113,7 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// What all mirrors are talked to with.
+/// The HTTP client for all mirrors.
 pub(super) struct Client {
     agent: Agent,
     pub(super) limits: Limits,
@@ -129,7 +126,7 @@ impl Client {
         let config = Agent::config_builder()
             .proxy(proxy)
             .http_status_as_error(false)
-            // The files are compressed as they are.
+            // The files themselves are compressed.
             .accept_encoding("identity")
             .timeout_resolve(stall)
             .timeout_connect(stall)
@@ -150,13 +147,13 @@ impl Client {
     }
 }
 
-/// A place that files are downloaded from.
+/// A mirror that files are downloaded from.
 pub(super) struct Mirror {
     base: String,
     standing: Standing,
 }
 
-/// What is known of a mirror.
+/// Whether a mirror has answered.
 #[derive(Clone, Copy)]
 enum Standing {
     Unknown,
@@ -165,7 +162,7 @@ enum Standing {
 }
 
 impl Mirror {
-    /// `base` ends with a slash.
+    /// A mirror at `base`, which ends with a slash.
     pub(super) fn new(base: String) -> Self {
         Self { base, standing: Standing::Unknown }
     }
@@ -174,7 +171,7 @@ impl Mirror {
         &self.base
     }
 
-    /// Writes the file of that name to `out`. Returns its bytes.
+    /// Writes `file` to `out`. Returns its length in bytes.
     pub(super) fn fetch(
         &mut self,
         client: &Client,
@@ -190,7 +187,7 @@ impl Mirror {
         transfer(client, &url, file, out)
     }
 
-    /// Asks for an answer of any kind.
+    /// Checks that the mirror answers at all.
     fn greet(&mut self, client: &Client, url: &str) -> Result<(), FetchError> {
         let answer = client.limits.answer;
         match client.agent.head(url).config().timeout_global(Some(answer)).build().call() {
@@ -238,7 +235,7 @@ fn transfer(client: &Client, url: &str, file: &str, out: &mut impl Write) -> Res
     }
 }
 
-/// The client names the kind of a deadline; a person is told how long it was.
+/// Adds the length of a deadline to the client's error, which names only its kind.
 fn reason(error: ureq::Error, deadline: Duration) -> io::Error {
     match error {
         ureq::Error::Timeout(_) => {

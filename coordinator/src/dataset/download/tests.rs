@@ -10,7 +10,7 @@ use std::time::{Instant, SystemTime};
 
 pub(crate) mod server;
 
-/// For what works: so long that a busy machine never gets there.
+/// Deadline of transfers that succeed: so long that even a busy machine meets it.
 pub(crate) const PATIENT: Limits = Limits {
     answer: Duration::from_secs(20),
     stall: Duration::from_secs(20),
@@ -18,7 +18,7 @@ pub(crate) const PATIENT: Limits = Limits {
     pause: Duration::from_millis(1),
     bytes_max: 1 << 20,
 };
-/// For what never comes.
+/// Deadline of transfers that never end.
 const SHORT: Duration = Duration::from_millis(100);
 /// A file of labels.
 const PART: Part = PARTS[1];
@@ -52,7 +52,7 @@ fn good() -> Reply {
     Reply::Whole(gzip(&labels()))
 }
 
-/// Accepts those labels.
+/// Accepts a file with the labels of these tests.
 fn check(path: &Path) -> Result<Vec<u8>, DatasetError> {
     let content = parts::read(path, PART.kind)?;
     if content == labels() {
@@ -61,7 +61,7 @@ fn check(path: &Path) -> Result<Vec<u8>, DatasetError> {
     Err(DatasetError::NotMnist { path: path.to_owned(), expected: "those".into(), got: "others".into() })
 }
 
-/// What became of each mirror's last try.
+/// The error of each mirror's last attempt.
 fn refused(result: Result<Content, DownloadError>) -> Vec<FetchError> {
     match result.unwrap_err() {
         DownloadError::Refused { file, tried } => {
@@ -104,7 +104,8 @@ fn wrong_content_is_not_placed_and_not_asked_for_again() {
         vec![],
     ];
     for bytes in wrong {
-        let (sent, folder) = (bytes.len() as u64, tempfile::tempdir().unwrap());
+        let sent = bytes.len() as u64;
+        let folder = tempfile::tempdir().unwrap();
         let server = Server::start(move |_| Reply::Whole(bytes.clone()));
         let tried = refused(mirrors(&[&server], PATIENT).fetch(folder.path(), PART, check));
         assert!(
@@ -118,7 +119,8 @@ fn wrong_content_is_not_placed_and_not_asked_for_again() {
 
 #[test]
 fn what_one_mirror_lacks_or_has_wrong_comes_from_the_next() {
-    let (lacking, wrong) = (Server::start(|_| Reply::Status(404)), Server::start(|_| Reply::Whole(vec![1])));
+    let lacking = Server::start(|_| Reply::Status(404));
+    let wrong = Server::start(|_| Reply::Whole(vec![1]));
     let server = Server::start(|_| good());
     let folder = tempfile::tempdir().unwrap();
     let mut mirrors = mirrors(&[&lacking, &wrong, &server], PATIENT);
@@ -153,7 +155,8 @@ fn tries_are_bounded_and_the_error_tells_of_each_mirror_on_one_line() {
 
 #[test]
 fn a_silent_mirror_fails_at_its_deadline_and_is_not_asked_again() {
-    let (silent, server) = (Server::silent(), Server::start(|_| good()));
+    let silent = Server::silent();
+    let server = Server::start(|_| good());
     let folder = tempfile::tempdir().unwrap();
     let mut alone = mirrors(&[&silent], Limits { answer: SHORT, ..PATIENT });
     let began = Instant::now();
@@ -162,7 +165,7 @@ fn a_silent_mirror_fails_at_its_deadline_and_is_not_asked_again() {
     assert!(began.elapsed() < PATIENT.stall);
     assert!(matches!(refused(alone.fetch(folder.path(), PART, check))[..], [FetchError::NotAsked]));
     assert_eq!(silent.requests().len(), 1);
-    // A deadline that the good one meets on a busy machine too.
+    // A deadline that the good mirror meets even on a busy machine.
     let mut both = mirrors(&[&silent, &server], Limits { answer: Duration::from_secs(2), ..PATIENT });
     for _ in 0..2 {
         both.fetch(folder.path(), PART, check).unwrap();
@@ -231,7 +234,7 @@ fn an_endless_file_is_refused_at_the_cap() {
 fn two_downloads_at_once_leave_one_whole_file() {
     let server = Server::start(|_| good());
     let folder = tempfile::tempdir().unwrap();
-    // Each has its own bytes on the disk before either is placed.
+    // Each process has written its own bytes before either file is placed.
     let meet = Barrier::new(2);
     let download = || {
         let meeting = |path: &Path| {

@@ -1,4 +1,4 @@
-//! What waits for a worker stays small whatever it does.
+//! The messages that wait for a worker stay few, whatever it does.
 
 use super::*;
 use common::data::digits::{PIXELS, SPEC};
@@ -28,7 +28,7 @@ fn piece(round: u64, images: usize) -> Outgoing {
     }))
 }
 
-/// What waits, in short.
+/// A short text for each waiting message.
 fn waiting(queue: &Queue) -> Vec<String> {
     let short = |outgoing: &Outgoing| match outgoing {
         Outgoing::Parameters(parameters) => format!("parameters {}", parameters.id()),

@@ -1,18 +1,18 @@
-//! What a connection may send, pending, accepted and left, and when it has to go.
+//! What a pending, accepted or left connection may send, and when it is closed.
 
 use super::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::Semaphore;
 
-/// What a connection begins with.
+/// The connection preface.
 const PREFACE: [u8; 24] = [0; 24];
-/// A frame of DATA without any.
+/// An empty DATA frame.
 const SMALL: [u8; 9] = [0; 9];
 
 /// A connection and its other end.
 struct Read {
-    presence: Arc<Presence>,
-    guarded: Guarded<DuplexStream>,
+    state: Arc<ConnectionState>,
+    limited: LimitedConnection<DuplexStream>,
     there: DuplexStream,
     listener: Option<oneshot::Sender<()>>,
 }
@@ -21,21 +21,22 @@ impl Read {
     fn new() -> Self {
         let (here, there) = duplex(1 << 20);
         let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let (presence, limits) = (Arc::<Presence>::default(), Arc::new(Limits::new(1, 1, 0)));
-        let (listener, expelled) = oneshot::channel();
-        let guarded = Guarded::new(here, limits, place, Arc::clone(&presence), expelled);
-        Self { presence, guarded, there, listener: Some(listener) }
+        let state = Arc::<ConnectionState>::default();
+        let limits = Arc::new(Limits::new(1, 1, 0));
+        let (listener, evicted) = oneshot::channel();
+        let limited = LimitedConnection::new(here, limits, place, Arc::clone(&state), evicted);
+        Self { state, limited, there, listener: Some(listener) }
     }
 
-    /// Sends the bytes and reads them; returns why it is closed, if it is.
+    /// Sends the bytes and reads them at the other end. Returns why the connection was closed, if it was.
     async fn says(&mut self, bytes: &[u8]) -> Option<Excess> {
         self.there.write_all(bytes).await.unwrap();
         let mut read = vec![0; bytes.len()];
-        match self.guarded.read_exact(&mut read).await {
-            Ok(_) => assert_eq!(self.presence.excess(), None),
+        match self.limited.read_exact(&mut read).await {
+            Ok(_) => assert_eq!(self.state.excess(), None),
             Err(error) => assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted),
         }
-        self.presence.excess()
+        self.state.excess()
     }
 }
 
@@ -56,7 +57,7 @@ async fn a_pending_connection_may_say_a_hello_and_no_more() {
 async fn an_accepted_one_may_send_gradients_and_few_small_frames() {
     let mut connection = Read::new();
     assert_eq!(connection.says(&PREFACE).await, None);
-    let _standing = connection.presence.accept();
+    let _standing = connection.state.accept();
     let large = [&[1, 0, 0, 0, 0, 0, 0, 0, 1][..], &vec![0; 1 << 16]].concat();
     for _ in 0..100 {
         assert_eq!(connection.says(&large).await, None);
@@ -67,13 +68,13 @@ async fn an_accepted_one_may_send_gradients_and_few_small_frames() {
 
 #[tokio::test]
 async fn what_it_is_sent_pays_for_what_it_sends() {
-    let presence = Arc::<Presence>::default();
+    let state = Arc::<ConnectionState>::default();
     let messages = 10 * SMALL_AT_ONCE / MESSAGE_COST;
     for _ in 0..messages {
-        presence.earn(0);
-        assert_eq!(presence.spend_message(), Ok(()));
+        state.earn(0);
+        assert_eq!(state.spend_message(), Ok(()));
     }
-    let unpaid = (0..messages).find_map(|_| presence.spend_message().err());
+    let unpaid = (0..messages).find_map(|_| state.spend_message().err());
     assert_eq!(unpaid, Some(Excess::Small));
 }
 
@@ -81,7 +82,7 @@ async fn what_it_is_sent_pays_for_what_it_sends() {
 async fn one_that_was_left_may_send_what_was_on_its_way() {
     let mut connection = Read::new();
     assert_eq!(connection.says(&PREFACE).await, None);
-    drop(connection.presence.accept());
+    drop(connection.state.accept());
     let frame = [&[1, 0, 0, 0, 0, 0, 0, 0, 1][..], &vec![0; 1 << 16]].concat();
     let frames = LEFT_BYTES_MAX as usize / frame.len();
     for _ in 0..frames {
@@ -94,21 +95,21 @@ async fn one_that_was_left_may_send_what_was_on_its_way() {
 async fn only_a_pending_one_goes_when_its_place_is_needed() {
     let mut pending = Read::new();
     assert!(pending.listener.take().unwrap().send(()).is_ok());
-    let aborted = pending.guarded.write_all(&SMALL).await.unwrap_err();
+    let aborted = pending.limited.write_all(&SMALL).await.unwrap_err();
     assert_eq!(aborted.kind(), io::ErrorKind::ConnectionAborted);
     let mut left = Read::new();
-    drop(left.presence.accept());
+    drop(left.state.accept());
     assert!(left.listener.take().unwrap().send(()).is_ok());
-    left.guarded.write_all(&SMALL).await.expect("its worker has yet to read why it was dropped");
+    left.limited.write_all(&SMALL).await.expect("its worker has yet to read why it was dropped");
 }
 
 #[tokio::test]
 async fn all_stay_when_their_listener_is_gone() {
     let mut pending = Read::new();
     drop(pending.listener.take());
-    pending.guarded.write_all(&SMALL).await.expect("nobody needs its place");
+    pending.limited.write_all(&SMALL).await.expect("nobody needs its place");
     let mut left = Read::new();
-    let standing = left.presence.accept();
-    drop((left.listener.take(), standing));
-    left.guarded.write_all(&SMALL).await.expect("its worker has yet to read that the run is complete");
+    let accepted = left.state.accept();
+    drop((left.listener.take(), accepted));
+    left.limited.write_all(&SMALL).await.expect("its worker has yet to read that the run is complete");
 }

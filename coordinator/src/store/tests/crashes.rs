@@ -1,11 +1,11 @@
-//! A save that is cut off anywhere, or refused anywhere, leaves a whole checkpoint to go on from.
+//! A save that is interrupted or refused at any call leaves a complete checkpoint.
 
 use super::model::{Fault, Model, State};
 use super::*;
 use std::io::ErrorKind;
 use tempfile::TempDir;
 
-/// States after a crash in which chance decides what of each file and directory is left, for each call.
+/// Number of random states after a crash that are tried for each call.
 const BY_CHANCE: u64 = 20;
 
 /// A disk with step 1, and step 2 too if that is to be replaced.
@@ -27,7 +27,7 @@ fn save(root: &TempDir, model: &Model, step: u64) -> Result<PathBuf, StoreError>
     Store::open_on(Box::new(model.clone()), root.path(), 1)?.save(&checkpoint(step), &layout())
 }
 
-/// What is wrong with what the next coordinator finds on a disk: it must find one of these steps, whole.
+/// What the next coordinator finds wrong on a disk: it must find one of these steps, complete.
 fn verdict(root: &TempDir, disk: Model, steps: &[u64]) -> Result<(), String> {
     let store = Store::open_on(Box::new(disk.clone()), root.path(), 1).map_err(|error| error.to_string())?;
     let found = store.newest(&expected()).map_err(|error| error.to_string())?;
@@ -46,16 +46,16 @@ fn verdict(root: &TempDir, disk: Model, steps: &[u64]) -> Result<(), String> {
     Ok(())
 }
 
-/// The first thing that is wrong after any crash in a save of step 2, or after it.
+/// The first fault that is found after any crash during or after a save of step 2.
 fn crash_everywhere(replace: bool, fault: Option<Fault>) -> Result<usize, String> {
     let (root, model) = disk(replace);
     model.set(fault);
     save(&root, &model, 2).map_err(|error| error.to_string())?;
     let history: Vec<State> = model.history();
     let mut tried = 0;
-    // The last states first: that is where most of what can be wrong shows.
+    // The last states first, in which most faults show.
     for (calls, state) in history.iter().enumerate().rev() {
-        // Step 2 may be there as soon as it is renamed, and must be there once the save has returned.
+        // Step 2 may exist as soon as it is renamed, and must exist once the save has returned.
         let steps = if replace || calls + 1 == history.len() { &[2][..] } else { &[1, 2] };
         for after in state.crashes(BY_CHANCE) {
             tried += 1;
@@ -121,7 +121,7 @@ fn an_error_at_any_call_costs_that_save_and_the_next_one_succeeds() {
     }
 }
 
-/// The same verdict on another disk in that state: the first one's store still holds its lock.
+/// The same check on another disk in that state: the first one's store still holds its lock.
 fn verdict_of_a_copy(state: &State, steps: &[u64]) -> Result<(), String> {
     let root = tempfile::tempdir().unwrap();
     verdict(&root, Model::of(root.path(), state.clone()), steps)

@@ -1,8 +1,9 @@
-//! A disk in memory that forgets what was not synced, keeps every state that it was in, and fails when told to.
+//! A disk in memory that forgets what was not synced, keeps every state that it was in, and fails when told
+//! to.
 //!
-//! What a crash may leave: of each directory the entries as they were after any of its changes since its last sync, of
-//! each file any beginning of its content that is not shorter than what was synced. Each on its own, as no file system
-//! promises an order between them.
+//! After a crash each directory has its entries as they were after any of its changes since its last sync.
+//! Each file has any beginning of its content that is not shorter than what was synced. Each node is
+//! independent of the others, because no file system promises an order between them.
 
 use super::super::disk::{Disk, NewFile};
 use common::rng::Stream;
@@ -20,23 +21,23 @@ enum Node {
     Directory(Vec<Entries>),
     File {
         content: Vec<u8>,
-        /// Bytes of it that are durable.
+        /// Number of durable bytes.
         synced: usize,
-        /// A sync has failed: nothing may be built on it.
+        /// Whether a sync has failed, so that the file must not be used.
         lost: bool,
     },
 }
 
-/// All that is on the disk or on its way there. Node 0 is the root.
+/// Everything on the disk or on its way there. Node 0 is the root.
 #[derive(Clone, Debug)]
 pub(super) struct State(Vec<Node>);
 
-/// What is to go wrong.
+/// The fault to inject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     /// The nth call fails with this error, a write in the middle.
     Error(usize, ErrorKind),
-    /// The nth sync does nothing and says that all is well.
+    /// The nth sync does nothing and reports success.
     IgnoredSync(usize),
 }
 
@@ -87,7 +88,7 @@ impl State {
         Ok(id)
     }
 
-    /// How many ways there are for each node to come out of a crash; the product may be huge.
+    /// Number of ways in which each node may survive a crash; the product may be huge.
     fn outcomes(&self, node: &Node) -> usize {
         match node {
             Node::Directory(versions) => versions.len(),
@@ -95,7 +96,7 @@ impl State {
         }
     }
 
-    /// What is there after a crash; `choose` picks one of so many outcomes for a node.
+    /// The disk after a crash; `choose` picks one of a node's possible states.
     pub(super) fn crashed(&self, mut choose: impl FnMut(usize, usize) -> usize) -> Self {
         let after = self.0.iter().enumerate().map(|(id, node)| {
             let chosen = choose(id, self.outcomes(node));
@@ -110,8 +111,8 @@ impl State {
         Self(after.collect())
     }
 
-    /// The states in which each single node comes out in each of its ways, all others complete or as synced; and so
-    /// many in which chance decides for each.
+    /// The states in which one node survives in each of its ways while all others are complete or as synced,
+    /// and a number of states in which each node is drawn at random.
     pub(super) fn crashes(&self, by_chance: u64) -> Vec<Self> {
         let mut all = Vec::new();
         for (id, node) in self.0.iter().enumerate() {
@@ -145,10 +146,12 @@ impl Model {
         Self { root: root.to_owned(), inner: Arc::new(Mutex::new(inner)) }
     }
 
-    /// From now on; forgets the history.
+    /// Sets the fault for all further calls, and forgets the history.
     pub(super) fn set(&self, fault: Option<Fault>) {
         let mut inner = self.lock();
-        (inner.fault, inner.calls, inner.syncs) = (fault, 0, 0);
+        inner.fault = fault;
+        inner.calls = 0;
+        inner.syncs = 0;
         inner.history = vec![inner.state.clone()];
     }
 
@@ -167,7 +170,7 @@ impl Model {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a change, unless it is to fail.
+    /// Makes a change, unless the fault forbids it.
     fn call<T>(&self, change: impl FnOnce(&mut Inner) -> io::Result<T>) -> io::Result<T> {
         let mut inner = self.lock();
         inner.calls += 1;
@@ -194,7 +197,7 @@ impl Model {
         })
     }
 
-    /// The directory that a path is in, and its name there.
+    /// The directory of a path, and the name in it.
     fn place(&self, state: &State, path: &Path) -> io::Result<(usize, String)> {
         let parent = path.parent().ok_or(ErrorKind::InvalidInput)?;
         let name = path.file_name().and_then(|name| name.to_str()).ok_or(ErrorKind::InvalidInput)?;
@@ -203,7 +206,7 @@ impl Model {
 }
 
 impl Inner {
-    /// Whether this sync is to be done.
+    /// Whether this sync takes effect.
     fn sync(&mut self) -> bool {
         self.syncs += 1;
         self.fault != Some(Fault::IgnoredSync(self.syncs))
@@ -253,7 +256,7 @@ impl Disk for Model {
 
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
         if self.lock().state_has(self, path) {
-            // Entry by entry, as the real one does it.
+            // Entry by entry, as the operating system does it.
             for name in self.list(path)? {
                 self.call(|inner| {
                     let id = self.find(&inner.state, path)?;
@@ -308,7 +311,7 @@ struct Open {
 
 impl NewFile for Open {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        // A disk that is full takes a part.
+        // A full disk takes a part of the bytes.
         let taken = if self.disk.fails_now() { bytes.len() / 2 } else { bytes.len() };
         if let Node::File { content, .. } = &mut self.disk.lock().state.0[self.id] {
             content.extend(&bytes[..taken]);

@@ -1,29 +1,31 @@
-//! A relay between one worker and its coordinator that counts the bytes: what TCP carries, its own headers left out.
+//! A relay between one worker and its coordinator, which counts the bytes of TCP's payload.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What is read at once.
+/// Most bytes of one read.
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// Bytes that have gone through, both ways.
+/// Number of bytes that have passed, in both directions.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counted(Arc<AtomicU64>);
 
 impl Counted {
-    /// So far.
+    /// The bytes so far.
     pub(crate) fn bytes(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// Relays the next connection to `address`; returns where to connect. Its threads end with the connection.
+/// Relays the next connection to `address`. Returns the address to connect to. Its threads end with the
+/// connection.
 pub(crate) fn start(address: &str, counted: &Counted) -> anyhow::Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let here = listener.local_addr()?.to_string();
-    let (target, counted) = (address.to_owned(), counted.clone());
+    let target = address.to_owned();
+    let counted = counted.clone();
     std::thread::spawn(move || -> std::io::Result<()> {
         let (near, _) = listener.accept()?;
         let far = TcpStream::connect(target)?;
@@ -44,6 +46,6 @@ fn pass(mut from: TcpStream, mut to: TcpStream, counted: &Counted) {
         }
         counted.0.fetch_add(read as u64, Ordering::Relaxed);
     }
-    // The other side may be gone already.
+    // The other side may have closed already.
     let _ = to.shutdown(Shutdown::Write);
 }

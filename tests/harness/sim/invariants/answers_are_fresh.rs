@@ -1,19 +1,19 @@
-//! An answer of a removed incarnation is never accepted: what is added was computed on the very connection that the
-//! answering member has, from the parameters that the round began with.
+//! An answer of a removed incarnation is never accepted. What is added was computed on the answering member's
+//! own connection, from the parameters with which the round began.
 
-use super::{Invariant, Ledger, Sight};
+use super::{Invariant, Ledger, Observation};
 use common::protocol::coordinator::Action;
 
 pub(super) struct AnswersAreFresh;
 
 impl Invariant for AnswersAreFresh {
-    fn saw(&mut self, _: u64, ledger: &Ledger, sight: &Sight<'_>) -> Result<(), String> {
-        if let Sight::Acted(Action::Accept { from, node }) = sight
+    fn saw(&mut self, _: u64, ledger: &Ledger, observation: &Observation<'_>) -> Result<(), String> {
+        if let Observation::Acted(Action::Accept { from, node }) = observation
             && !ledger.members.contains_key(from)
         {
             return Err(format!("piece {node} of {from}, which is no member, is accepted"));
         }
-        let Sight::Accepted { connection, value, task } = sight else { return Ok(()) };
+        let Observation::Accepted { connection, value, task } = observation else { return Ok(()) };
         let basis = value.basis;
         if basis.connection != *connection {
             let then = basis.connection;

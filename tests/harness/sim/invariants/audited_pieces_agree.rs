@@ -1,10 +1,12 @@
-//! No round is complete before each of its audited pieces has two equal answers of different workers, unless nobody is
-//! there who could give the second; and no wrong number is applied where somebody was. Once a round's
-//! leaves have been there for as long as any answer may take, one that has answered no piece in time counts as nobody.
+//! 1. A round is complete only when each of its audited pieces has two equal answers of different workers,
+//!    unless no worker could give the second.
+//! 2. A wrong number is applied only where no such worker was there.
+//! 3. After a round's leaves have been done for as long as any answer may take, a worker that has answered no
+//!    piece in time does not count.
 //!
-//! It compares the values that workers sent, not the checksums that the coordinator made of them.
+//! It compares the workers' values, not the checksums that the coordinator computed.
 
-use super::{Invariant, Ledger, Sight};
+use super::{Invariant, Ledger, Observation};
 use common::ids::{Instance, Round};
 use common::protocol::coordinator::{Action, Audit, Event, Limits};
 use common::reduce::tree::Node;
@@ -16,11 +18,11 @@ pub(super) struct AuditedPiecesAgree {
     answer_timeout_us_min: u64,
     /// When the round's last leaf was accepted.
     done_us: Option<u64>,
-    /// Who gave the answer that was accepted last, and of what numerics; it may have been dropped for an earlier one since.
+    /// The worker, and its arithmetic, that gave the last accepted answer; it may have been dropped since.
     accepted_from: Option<(Instance, NumericsDigest)>,
-    /// Pieces with one answer: whose, and of what numerics.
+    /// Pieces with one answer, each with the worker and its arithmetic.
     waiting: BTreeMap<Node, (Instance, NumericsDigest)>,
-    /// Some of this round's pieces went unaudited, as nobody was there.
+    /// Whether pieces of this round went unaudited because no worker was there.
     gave_up: bool,
 }
 
@@ -75,14 +77,14 @@ impl AuditedPiecesAgree {
 }
 
 impl Invariant for AuditedPiecesAgree {
-    fn saw(&mut self, now_us: u64, ledger: &Ledger, sight: &Sight<'_>) -> Result<(), String> {
-        match sight {
-            Sight::Acted(Action::Accept { from, .. }) => {
+    fn saw(&mut self, now_us: u64, ledger: &Ledger, observation: &Observation<'_>) -> Result<(), String> {
+        match observation {
+            Observation::Acted(Action::Accept { from, .. }) => {
                 let holder = ledger.members.get(from);
                 self.accepted_from = holder.map(|holder| (holder.instance, holder.numerics));
                 Ok(())
             }
-            Sight::Ruled { event, actions, .. } => {
+            Observation::Ruled { event, actions, .. } => {
                 if matches!(event, Event::Begin { .. }) {
                     self.waiting.clear();
                     self.gave_up = false;
@@ -98,7 +100,7 @@ impl Invariant for AuditedPiecesAgree {
                 });
                 complete.map_or(Ok(()), |round| self.completed(now_us, ledger, round))
             }
-            Sight::Committed { root, after } if root.wrong && !self.gave_up => {
+            Observation::Committed { root, after } if root.wrong && !self.gave_up => {
                 Err(format!("step {} applies a wrong number that an audit has seen", after.step - 1))
             }
             _ => Ok(()),

@@ -1,18 +1,18 @@
-//! Who is removed returns the pieces that it holds, no others; leaves that are done are never handed out again, and a
-//! leaf of which two computations are out gets no third one at once.
+//! A removed member returns the pieces that it holds, and no others. Leaves that are done are never handed
+//! out again. A leaf that two members compute is not given to a third at once.
 
-use super::{Invariant, Ledger, Sight};
+use super::{Invariant, Ledger, Observation};
 use common::protocol::coordinator::{Action, Purpose};
 
-/// The shortest time that a computation has for itself before another one is begun besides.
+/// Shortest time of a computation before a backup task begins.
 const PERIOD_US: u64 = 50_000;
 
 pub(super) struct DeathsCostTheirOwnPieces;
 
 impl Invariant for DeathsCostTheirOwnPieces {
-    fn saw(&mut self, now_us: u64, ledger: &Ledger, sight: &Sight<'_>) -> Result<(), String> {
-        match sight {
-            Sight::Acted(Action::Removed { member, returned, .. }) => {
+    fn saw(&mut self, now_us: u64, ledger: &Ledger, observation: &Observation<'_>) -> Result<(), String> {
+        match observation {
+            Observation::Acted(Action::Removed { member, returned, .. }) => {
                 let held = ledger.members.get(member).map(|holder| &holder.pieces);
                 if held.is_none() && ledger.spares.contains_key(member) && returned.is_empty() {
                     return Ok(());
@@ -21,8 +21,9 @@ impl Invariant for DeathsCostTheirOwnPieces {
                     return Err(format!("{member} held {held:?} and returned {returned:?}"));
                 }
             }
-            Sight::Acted(Action::Grant { to, node, purpose, .. }) => {
-                let (below, out) = (ledger.leaves_below(*node), ledger.out());
+            Observation::Acted(Action::Grant { to, node, purpose, .. }) => {
+                let below = ledger.leaves_below(*node);
+                let out = ledger.out();
                 if below.is_empty() {
                     return Err(format!("piece {node}, granted to {to}, has no leaf"));
                 }
@@ -30,11 +31,11 @@ impl Invariant for DeathsCostTheirOwnPieces {
                     let computing = out[leaf as usize];
                     let done = ledger.is_done(leaf);
                     let is_right = match purpose {
-                        Purpose::First => !done && computing == 0,
-                        Purpose::Copy if computing > 1 => {
+                        Purpose::Primary => !done && computing == 0,
+                        Purpose::Backup if computing > 1 => {
                             !done && ledger.last_granted_us(leaf) + PERIOD_US <= now_us
                         }
-                        Purpose::Copy => !done && computing == 1,
+                        Purpose::Backup => !done && computing == 1,
                         Purpose::Audit => done,
                         Purpose::Opinion => ledger.doubts.contains_key(node),
                     };

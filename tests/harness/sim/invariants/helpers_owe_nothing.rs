@@ -1,19 +1,19 @@
-//! A backup task goes to a member that owes no answer at all, an audit to one that owes none of an earlier round: who is
-//! late itself helps nobody.
+//! A backup task goes only to a member that owes no answer at all, and an audit only to one that owes none of
+//! an earlier round.
 
-use super::{Invariant, Ledger, Sight};
+use super::{Invariant, Ledger, Observation};
 use common::protocol::coordinator::{Action, Purpose};
 
 pub(super) struct HelpersOweNothing;
 
 impl Invariant for HelpersOweNothing {
-    fn saw(&mut self, _: u64, ledger: &Ledger, sight: &Sight<'_>) -> Result<(), String> {
-        let Sight::Acted(Action::Grant { to, node, purpose, .. }) = sight else { return Ok(()) };
+    fn saw(&mut self, _: u64, ledger: &Ledger, observation: &Observation<'_>) -> Result<(), String> {
+        let Observation::Acted(Action::Grant { to, node, purpose, .. }) = observation else { return Ok(()) };
         let Some(owes) = ledger.members.get(to).and_then(|holder| holder.owes) else { return Ok(()) };
         let may = match purpose {
-            Purpose::First | Purpose::Opinion => true,
+            Purpose::Primary | Purpose::Opinion => true,
             Purpose::Audit => ledger.is_current(owes.round),
-            Purpose::Copy => false,
+            Purpose::Backup => false,
         };
         if may {
             Ok(())

@@ -1,18 +1,18 @@
-//! In every committed step every leaf was added exactly once; what is accepted is always of use.
+//! In every committed step every leaf was added exactly once, and every accepted answer adds a leaf.
 
-use super::{Invariant, Ledger, Sight};
+use super::{Invariant, Ledger, Observation};
 use common::reduce::tree::Inserted;
 
 pub(super) struct LeavesAreReducedOnce {
-    /// Of each step.
+    /// Number of leaves of each step.
     pub(super) leaves: Vec<u32>,
 }
 
 impl Invariant for LeavesAreReducedOnce {
-    fn saw(&mut self, _: u64, _: &Ledger, sight: &Sight<'_>) -> Result<(), String> {
-        match sight {
-            Sight::Added(Inserted::Duplicate) => Err("an accepted answer was there already".into()),
-            Sight::Committed { root, after } => {
+    fn saw(&mut self, _: u64, _: &Ledger, observation: &Observation<'_>) -> Result<(), String> {
+        match observation {
+            Observation::Added(Inserted::Duplicate) => Err("an accepted answer was there already".into()),
+            Observation::Committed { root, after } => {
                 let mut added = root.leaves.clone();
                 added.sort_unstable();
                 let step = after.step - 1;

@@ -1,5 +1,5 @@
-//! The invariants' own books: members, the pieces that each holds, and the leaves that are done, from events and
-//! actions alone. Judges nothing.
+//! The invariants' own records, from events and actions alone: members, the pieces that each holds, and the
+//! leaves that are done. Judges nothing.
 
 use common::ids::{Incarnation, Instance, Round};
 use common::protocol::coordinator::{Action, Event, Limits, Verdict};
@@ -15,24 +15,24 @@ pub(super) struct Holder {
     pub(super) connection: u64,
     pub(super) threads: u32,
     pub(super) pieces: BTreeSet<Node>,
-    /// When each of them was granted.
+    /// When each piece was granted.
     granted_us: BTreeMap<Node, u64>,
-    /// Since when it owes an answer, whatever round that is of.
+    /// The answer that it owes, of any round.
     pub(super) owes: Option<Owes>,
-    /// The longest that a leaf has taken it, by its answers; `None` before the first.
+    /// Longest time of a leaf by its answers; `None` before the first.
     pub(super) leaf_us: Option<u64>,
-    /// The longest that one may be known to take it: also by pieces that it had not answered when their round was over.
+    /// Longest time of a leaf that may be known, including pieces that were unanswered at their round's end.
     pub(super) known_leaf_us: u64,
-    /// When it first answered.
+    /// When it gave its first answer.
     pub(super) answered_us: Option<u64>,
 }
 
-/// An answer that is waited for.
+/// An answer that a member owes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Owes {
     pub(super) since_us: u64,
     pub(super) round: Round,
-    /// The most that it held since.
+    /// Most leaves that the member has held since.
     pub(super) leaves: u32,
 }
 
@@ -53,15 +53,16 @@ impl Holder {
         }
     }
 
-    /// A leaf of `node` has taken it until now.
+    /// Notes that a leaf of `node` has taken the member until now.
     fn took(&mut self, now_us: u64, tree: Tree, node: Node) {
-        let (threads, leaves) = (u64::from(self.threads), tree.leaves_below(node).len() as u64);
+        let threads = u64::from(self.threads);
+        let leaves = tree.leaves_below(node).len() as u64;
         let leaf_us = (now_us - self.granted_us[&node]) * threads / leaves.max(threads);
         self.known_leaf_us = self.known_leaf_us.max(leaf_us);
     }
 }
 
-/// An answer that others are asked about.
+/// An answer that others must confirm.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Doubt {
     pub(super) verdict: Verdict,
@@ -69,7 +70,7 @@ pub(super) struct Doubt {
 }
 
 impl Doubt {
-    /// Whether two answers are alike, as far as can be told: bits of other numerics can't be compared.
+    /// Whether two answers agree, as far as their bits can be compared.
     pub(super) fn agrees(&self, with: &Self) -> bool {
         let is_kind = matches!(
             (self.verdict, with.verdict),
@@ -84,20 +85,20 @@ impl Doubt {
 pub(super) struct Ledger {
     pub(super) members: BTreeMap<Incarnation, Holder>,
     pub(super) spares: BTreeMap<Incarnation, Holder>,
-    /// Some piece has been granted.
+    /// Whether a piece has been granted.
     pub(super) started: bool,
     round: Option<(Round, Tree)>,
     done: Vec<bool>,
-    /// The round is to begin anew.
+    /// Whether the round is to begin again.
     pub(super) is_void: bool,
-    /// Of this round: pieces with an answer that is out of line, or not finite where it is a leaf's, and who gave which.
+    /// Doubtful answers of this round by piece: out of line, or not finite for a single leaf.
     pub(super) doubts: BTreeMap<Node, BTreeMap<Instance, Doubt>>,
-    /// When the first such answer to each of them came.
+    /// When each piece got its first doubtful answer.
     pub(super) doubted_us: BTreeMap<Node, u64>,
 }
 
 impl Ledger {
-    /// Before the actions that follow from the event.
+    /// Records an event, before the actions that follow from it.
     pub(super) fn took(&mut self, now_us: u64, event: &Event) {
         match event {
             Event::Begin { round, leaves } => {
@@ -142,7 +143,7 @@ impl Ledger {
         holder.owes = (leaves > 0).then_some(Owes { since_us: now_us, round: current, leaves });
     }
 
-    /// Once invariants have seen the action.
+    /// Records an action, after the invariants have seen it.
     pub(super) fn acted(&mut self, now_us: u64, event: &Event, action: &Action) {
         match (action, event) {
             (
@@ -188,7 +189,7 @@ impl Ledger {
         }
     }
 
-    /// How long a member may take at most to answer what it owes.
+    /// Longest time in which a member may answer what it owes.
     pub(super) fn answer_time_us(limits: &Limits, holder: &Holder) -> Option<u64> {
         let turns = u64::from(holder.owes?.leaves.div_ceil(holder.threads));
         Some(match holder.leaf_us {
@@ -206,7 +207,7 @@ impl Ledger {
         self.round.is_some_and(|(current, _)| current == round)
     }
 
-    /// On which connection a member or spare is.
+    /// The connection of a member or spare.
     pub(super) fn connection(&self, who: Incarnation) -> Option<u64> {
         let member = self.members.get(&who).map(|holder| holder.connection);
         member.or_else(|| self.spares.get(&who).map(|spare| spare.connection))
@@ -225,7 +226,7 @@ impl Ledger {
         !self.done.is_empty() && self.done.iter().all(|&done| done)
     }
 
-    /// When a computation of a leaf was last begun that is still out; 0 where none is.
+    /// When the last computation of a leaf that is still out was begun; 0 if there is none.
     pub(super) fn last_granted_us(&self, leaf: u32) -> u64 {
         let is_below = |node: Node| self.leaves_below(node).contains(&leaf);
         let holders = self.members.values();
@@ -234,7 +235,7 @@ impl Ledger {
         pieces.filter(|&(node, _)| is_below(node)).map(|(_, at_us)| at_us).max().unwrap_or(0)
     }
 
-    /// Per leaf, how many members compute it.
+    /// Number of members that compute each leaf.
     pub(super) fn out(&self) -> Vec<u32> {
         let mut out = vec![0; self.done.len()];
         for node in self.members.values().flat_map(|holder| &holder.pieces) {
@@ -243,7 +244,7 @@ impl Ledger {
         out
     }
 
-    /// A leaf that is not done and that nobody computes, though that worker may.
+    /// A leaf that is neither done nor computed, and that the worker may compute.
     pub(super) fn waiting(&self, who: Instance) -> Option<usize> {
         self.out()
             .iter()
@@ -252,7 +253,7 @@ impl Ledger {
             .position(|(leaf, (&out, &done))| out == 0 && !done && self.may_compute(who, leaf as u32))
     }
 
-    /// Whether nothing is against giving a leaf to a worker: of one that is doubted others have a say first.
+    /// Whether a worker may compute a leaf: of a doubted one others must give their opinion first.
     fn may_compute(&self, who: Instance, leaf: u32) -> bool {
         let doubts = self.doubts.iter().filter(|(node, _)| self.leaves_below(**node).contains(&leaf));
         doubts.map(|(_, by)| by).all(|by| {

@@ -1,17 +1,17 @@
-//! A member that beats and answers nothing is a member for a bounded time only: ten times what its own answers took, or the
-//! limits where that is less or unknown.
+//! A member that sends heartbeats and no answer stays for a bounded time only: ten times what its own answers
+//! took, or the limits where that is less or unknown.
 
-use super::{Invariant, Ledger, Sight};
+use super::{Invariant, Ledger, Observation};
 use common::protocol::coordinator::Limits;
 
-/// A timer may be late.
+/// Longest delay of a timer.
 const LATE_US: u64 = 10_000;
 
 pub(super) struct MembersAnswer(pub(super) Limits);
 
 impl Invariant for MembersAnswer {
-    fn saw(&mut self, now_us: u64, ledger: &Ledger, sight: &Sight<'_>) -> Result<(), String> {
-        let Sight::Ruled { .. } = sight else { return Ok(()) };
+    fn saw(&mut self, now_us: u64, ledger: &Ledger, observation: &Observation<'_>) -> Result<(), String> {
+        let Observation::Ruled { .. } = observation else { return Ok(()) };
         let is_overdue = |owes_us: u64, allowed_us: u64| {
             owes_us.saturating_add(allowed_us).saturating_add(LATE_US) < now_us
         };

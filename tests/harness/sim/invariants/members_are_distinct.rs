@@ -1,6 +1,6 @@
 //! Names and ranks of members are distinct, and there are never more than the maximum.
 
-use super::{Invariant, Ledger, Sight};
+use super::{Invariant, Ledger, Observation};
 use std::collections::BTreeSet;
 
 pub(super) struct MembersAreDistinct {
@@ -8,9 +8,10 @@ pub(super) struct MembersAreDistinct {
 }
 
 impl Invariant for MembersAreDistinct {
-    fn saw(&mut self, _: u64, ledger: &Ledger, sight: &Sight<'_>) -> Result<(), String> {
-        let Sight::Ruled { machine, .. } = sight else { return Ok(()) };
-        let (mut names, mut ranks) = (BTreeSet::new(), BTreeSet::new());
+    fn saw(&mut self, _: u64, ledger: &Ledger, observation: &Observation<'_>) -> Result<(), String> {
+        let Observation::Ruled { machine, .. } = observation else { return Ok(()) };
+        let mut names = BTreeSet::new();
+        let mut ranks = BTreeSet::new();
         for (incarnation, member) in machine.members() {
             if !names.insert(member.name.as_str()) {
                 return Err(format!("two members are called {}", member.name));

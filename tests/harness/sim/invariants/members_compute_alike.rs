@@ -1,17 +1,17 @@
-//! Where numerics are strict, all steps are computed with one arithmetic, also across lives of the coordinator: that of the
-//! first answer that is accepted. Nobody is let in, kept or accepted that has another; and nobody is turned away for it
-//! where none is settled, or where numerics are relaxed.
+//! Where numerics are strict, all steps are computed with one arithmetic, across all lives of the
+//! coordinator: that of the first accepted answer. No worker with another one is admitted, kept or accepted.
+//! No worker is refused for its arithmetic where none is settled, or where numerics are relaxed.
 
-use super::{Invariant, Ledger, Sight};
+use super::{Invariant, Ledger, Observation};
 use common::protocol::coordinator::{Action, Cause, Event, Numerics, Refusal};
 use common::selftest::NumericsDigest;
 use std::collections::BTreeMap;
 
 pub(super) struct MembersComputeAlike {
     rule: Numerics,
-    /// Of the first accepted answer.
+    /// Arithmetic of the first accepted answer.
     settled: Option<NumericsDigest>,
-    /// What was settled after each number of steps.
+    /// Arithmetic that was settled after each number of steps.
     at_step: BTreeMap<u64, Option<NumericsDigest>>,
 }
 
@@ -28,7 +28,8 @@ impl MembersComputeAlike {
         let is_in = |action: &Action| matches!(action, Action::Welcome { .. } | Action::Spare { .. });
         let is_refused =
             |action: &Action| matches!(action, Action::Refuse { refusal: Refusal::Numerics(_), .. });
-        let (differs, is_strict) = (self.differs(own), self.rule == Numerics::Strict);
+        let differs = self.differs(own);
+        let is_strict = self.rule == Numerics::Strict;
         if is_strict && differs && actions.iter().any(is_in) {
             return Err(format!("{name} computes {own}, the run {:?}, and is let in", self.settled));
         }
@@ -40,27 +41,27 @@ impl MembersComputeAlike {
 }
 
 impl Invariant for MembersComputeAlike {
-    fn saw(&mut self, _: u64, ledger: &Ledger, sight: &Sight<'_>) -> Result<(), String> {
-        match sight {
-            Sight::Born { from } => self.settled = self.at_step.get(&from.step).copied().flatten(),
-            Sight::Committed { after, .. } => {
+    fn saw(&mut self, _: u64, ledger: &Ledger, observation: &Observation<'_>) -> Result<(), String> {
+        match observation {
+            Observation::Born { from } => self.settled = self.at_step.get(&from.step).copied().flatten(),
+            Observation::Committed { after, .. } => {
                 self.at_step.insert(after.step, self.settled.filter(|_| self.rule == Numerics::Strict));
             }
-            Sight::Acted(Action::Accept { from, node }) => {
+            Observation::Acted(Action::Accept { from, node }) => {
                 let Some(own) = ledger.members.get(from).map(|holder| holder.numerics) else { return Ok(()) };
                 if self.rule == Numerics::Strict && self.differs(own) {
                     return Err(format!("piece {node} by {own} is accepted, the run has {:?}", self.settled));
                 }
                 self.settled.get_or_insert(own);
             }
-            Sight::Acted(Action::Removed { member, cause: Cause::Numerics(_), .. }) => {
+            Observation::Acted(Action::Removed { member, cause: Cause::Numerics(_), .. }) => {
                 let holder = ledger.members.get(member).or_else(|| ledger.spares.get(member));
                 let is_other = holder.is_some_and(|holder| self.differs(holder.numerics));
                 if self.rule == Numerics::Relaxed || !is_other {
                     return Err(format!("{member} is removed for its arithmetic, which is the run's"));
                 }
             }
-            Sight::Ruled { event, actions, .. } => {
+            Observation::Ruled { event, actions, .. } => {
                 if let Event::Join { name, numerics, .. } = event {
                     self.joined(name, *numerics, actions)?;
                 }
@@ -68,7 +69,8 @@ impl Invariant for MembersComputeAlike {
                 if self.rule == Numerics::Strict
                     && let Some(other) = all.find(|holder| self.differs(holder.numerics))
                 {
-                    let (name, own) = (&other.name, other.numerics);
+                    let name = &other.name;
+                    let own = other.numerics;
                     return Err(format!("{name} computes {own}, the run {:?}, and is kept", self.settled));
                 }
             }

@@ -1,29 +1,29 @@
-//! Only a worker's own new connection replaces its old one, and a worker is told that its name is taken only while another
-//! has it: whoever comes under a name costs the one that has it nothing.
+//! Only a worker's own new connection replaces its old one. A worker is refused for its name only while
+//! another has it. Another worker of the same name costs the one that has it nothing.
 
-use super::{Invariant, Ledger, Sight};
+use super::{Invariant, Ledger, Observation};
 use common::ids::Instance;
 use common::protocol::coordinator::{Action, Cause, Event, Refusal};
 use std::collections::BTreeMap;
 
 #[derive(Default)]
 pub(super) struct NamesAreKept {
-    /// Who opened each connection.
+    /// The worker that opened each connection.
     instances: BTreeMap<u64, Instance>,
     /// Connections that the event in progress has replaced.
     replaced: Vec<u64>,
 }
 
 impl Invariant for NamesAreKept {
-    fn saw(&mut self, _: u64, ledger: &Ledger, sight: &Sight<'_>) -> Result<(), String> {
-        match sight {
-            Sight::Dialled { connection, instance, .. } => {
+    fn saw(&mut self, _: u64, ledger: &Ledger, observation: &Observation<'_>) -> Result<(), String> {
+        match observation {
+            Observation::Dialled { connection, instance, .. } => {
                 self.instances.insert(*connection as u64, *instance);
             }
-            Sight::Acted(Action::Removed { member, cause: Cause::Replaced, .. }) => {
+            Observation::Acted(Action::Removed { member, cause: Cause::Replaced, .. }) => {
                 self.replaced.extend(ledger.connection(*member));
             }
-            Sight::Ruled { event: Event::Join { connection, name, .. }, actions, .. } => {
+            Observation::Ruled { event: Event::Join { connection, name, .. }, actions, .. } => {
                 let own = self.instances.get(connection);
                 let is_own = |other: &u64| self.instances.get(other) == own;
                 if let Some(other) =

@@ -1,18 +1,18 @@
-//! While enough members are there, no member has an idle thread and a leaf waits; but for a run that is being stopped, and
-//! for one that all others should be ready before: only while another is at work.
+//! While enough members are there, no member has an idle thread while a leaf waits. There are two exceptions:
+//! a run that is being stopped, and a member that would delay the round, while another one is at work.
 
-use super::{Invariant, Ledger, Sight};
+use super::{Invariant, Ledger, Observation};
 use common::protocol::coordinator::{Action, Limits};
 
 pub(super) struct NoThreadIdlesWhileLeavesWait(pub(super) Limits);
 
 impl Invariant for NoThreadIdlesWhileLeavesWait {
-    fn saw(&mut self, now_us: u64, ledger: &Ledger, sight: &Sight<'_>) -> Result<(), String> {
-        let Sight::Ruled { actions, machine, .. } = sight else { return Ok(()) };
+    fn saw(&mut self, now_us: u64, ledger: &Ledger, observation: &Observation<'_>) -> Result<(), String> {
+        let Observation::Ruled { actions, machine, .. } = observation else { return Ok(()) };
         let is_end = |action: &Action| {
             matches!(action, Action::Disputed { .. } | Action::NonFinite { .. } | Action::Anew { .. })
         };
-        // Nothing follows from a round that is to begin anew.
+        // Nothing follows from a round that is to begin again.
         if actions.iter().any(is_end) || ledger.is_void {
             return Ok(());
         }
@@ -28,7 +28,8 @@ impl Invariant for NoThreadIdlesWhileLeavesWait {
         });
         match idle.find_map(|(who, holder)| Some((who, holder, ledger.waiting(holder.instance)?))) {
             Some((who, holder, leaf)) => {
-                let (threads, pieces) = (holder.threads, &holder.pieces);
+                let threads = holder.threads;
+                let pieces = &holder.pieces;
                 Err(format!(
                     "leaf {leaf} waits, and of the {threads} threads of {who} only {pieces:?} is taken"
                 ))

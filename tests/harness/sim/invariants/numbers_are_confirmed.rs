@@ -1,15 +1,15 @@
-//! No number out of line is added unless two workers gave the same, or one did twice when no other could be asked; and the
-//! optimizer's state never leaves the numbers.
+//! No number out of line is added unless two workers gave the same, or one did twice when no other could be
+//! asked. The optimizer's state stays finite.
 
 use super::ledger::Doubt;
-use super::{Invariant, Ledger, Sight};
+use super::{Invariant, Ledger, Observation};
 use crate::sim::trainer::USUAL;
 use common::ids::Instance;
 use common::protocol::coordinator::{Event, Limits};
 
 pub(super) struct NumbersAreConfirmed {
     answer_timeout_us_min: u64,
-    /// Of the answer that is being judged: others gave the same before, or no other could be asked.
+    /// Whether the present answer is confirmed: others gave the same before, or no other could be asked.
     is_confirmed: bool,
 }
 
@@ -20,15 +20,15 @@ impl NumbersAreConfirmed {
 }
 
 impl Invariant for NumbersAreConfirmed {
-    fn saw(&mut self, now_us: u64, ledger: &Ledger, sight: &Sight<'_>) -> Result<(), String> {
-        match sight {
-            Sight::Ruled { event: Event::Result { from, node, verdict, .. }, .. } => {
+    fn saw(&mut self, now_us: u64, ledger: &Ledger, observation: &Observation<'_>) -> Result<(), String> {
+        match observation {
+            Observation::Ruled { event: Event::Result { from, node, verdict, .. }, .. } => {
                 let Some(doubts) = ledger.doubts.get(node) else { return Ok(()) };
                 let Some(holder) = ledger.members.get(from) else { return Ok(()) };
                 let own = Doubt { verdict: *verdict, numerics: holder.numerics };
                 let agrees =
                     |(&other, doubt): (&Instance, &Doubt)| other != holder.instance && doubt.agrees(&own);
-                // Who has answered nothing yet is not waited for without end.
+                // A worker that has answered nothing is not waited for without end.
                 let until_us = ledger.doubted_us[node] + self.answer_timeout_us_min;
                 let is_alone = ledger.members.values().all(|holder| {
                     doubts.contains_key(&holder.instance) || holder.leaf_us.is_none() && until_us <= now_us
@@ -36,10 +36,10 @@ impl Invariant for NumbersAreConfirmed {
                 self.is_confirmed = doubts.iter().any(agrees) || is_alone;
                 Ok(())
             }
-            Sight::Accepted { value, .. } if value.peak > USUAL && !self.is_confirmed => {
+            Observation::Accepted { value, .. } if value.peak > USUAL && !self.is_confirmed => {
                 Err(format!("{:?} is added, and another worker could have been asked", value.leaves))
             }
-            Sight::Committed { after, .. } if !after.slot.is_finite() => {
+            Observation::Committed { after, .. } if !after.slot.is_finite() => {
                 Err(format!("the optimizer's slot is {} after step {}", after.slot, after.step))
             }
             _ => Ok(()),

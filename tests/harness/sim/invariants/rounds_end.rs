@@ -1,27 +1,27 @@
-//! While nothing keeps one and the same member from answering, a round ends within the time that this member alone would
-//! need for it, whatever the others do: before faults end, too.
+//! While nothing keeps one member from answering, a round ends within the time that this member alone would
+//! need for it, whatever the others do. This also holds before faults end.
 
 use super::ledger::Holder;
-use super::{Invariant, Ledger, Sight};
-use crate::sim::peer::{SLOW_TIMES, SLOWED_TIMES};
+use super::{Invariant, Ledger, Observation};
 use crate::sim::plan::{Fault, Plan};
+use crate::sim::worker::{SLOW_TIMES, SLOWED_TIMES};
 use common::protocol::coordinator::{Action, Event, Limits, PIECE_LEAVES_MAX};
 
-/// How late a piece is at least that is computed by one more member.
+/// Shortest time after which a piece is late.
 const LATE_US: u64 = 50_000;
 
 pub(super) struct RoundsEnd {
     limits: Limits,
-    /// The longest that a leaf takes a worker.
+    /// Longest time of a worker's leaf.
     leaf_us: u64,
-    /// The longest that a message takes.
+    /// Longest delay of a message.
     delay_us: u64,
-    /// The longest that what was sent within a partition waits for its end.
+    /// Longest time that a message within a partition waits for its end.
     held_us: u64,
     began_us: Option<u64>,
-    /// Since when as many members are there as the run needs.
+    /// Time since when as many members are there as the run needs.
     enough_us: Option<u64>,
-    /// The most members there were in this round.
+    /// Highest number of members in this round.
     members: u64,
 }
 
@@ -49,18 +49,19 @@ impl RoundsEnd {
         }
     }
 
-    /// What the member needs at most when it must do all.
+    /// Longest time that the member needs if it must compute everything.
     fn allowed_us(&self, ledger: &Ledger, holder: &Holder) -> u64 {
-        let (is_audited, is_doubted) = (self.limits.audit.share > 0, !ledger.doubts.is_empty());
+        let is_audited = self.limits.audit.share > 0;
+        let is_doubted = !ledger.doubts.is_empty();
         let again = u64::from(is_audited || is_doubted);
         let computations = ledger.leaves() * (1 + again) + u64::from(holder.threads);
         let work_us = self.leaf_us * computations;
         let delays_us = self.delay_us * (2 * ledger.leaves() + 8);
-        // Before its turn every other may have got a copy, each a period later than the one before.
+        // Before it, every other member may get a backup task, each a period after the one before.
         let turns = ledger.leaves().min(PIECE_LEAVES_MAX.into());
         let periods_us = LATE_US.max(3 * holder.known_leaf_us * turns) * self.members;
-        // What only deaf members could give waits until they are dropped, for newcomers the least time: an opinion first,
-        // then an audit.
+        // An answer that only deaf members could give waits until they are dropped, for newcomers the
+        // shortest time: first an opinion, then an audit.
         let proven = ledger.members.values().filter(|other| other.leaf_us.is_some());
         let drops = proven.filter_map(|other| Ledger::answer_time_us(&self.limits, other));
         let drop_us = drops.chain([self.limits.answer_timeout_us_min]).max().unwrap_or(0);
@@ -70,12 +71,13 @@ impl RoundsEnd {
 }
 
 impl Invariant for RoundsEnd {
-    fn saw(&mut self, now_us: u64, ledger: &Ledger, sight: &Sight<'_>) -> Result<(), String> {
-        match sight {
-            Sight::Born { .. } => (self.began_us, self.enough_us) = (None, None),
-            Sight::Ruled { event, actions, .. } => {
+    fn saw(&mut self, now_us: u64, ledger: &Ledger, observation: &Observation<'_>) -> Result<(), String> {
+        match observation {
+            Observation::Born { .. } => (self.began_us, self.enough_us) = (None, None),
+            Observation::Ruled { event, actions, .. } => {
                 if let Event::Begin { .. } = event {
-                    (self.began_us, self.members) = (Some(now_us), 0);
+                    self.began_us = Some(now_us);
+                    self.members = 0;
                 }
                 self.members = self.members.max(ledger.members.len() as u64);
                 let is_end = |action: &Action| {
@@ -94,7 +96,7 @@ impl Invariant for RoundsEnd {
                 let has_enough = ledger.members.len() as u32 >= needed;
                 self.enough_us = has_enough.then(|| self.enough_us.unwrap_or(now_us));
             }
-            Sight::Woke { able } => {
+            Observation::Woke { able } => {
                 let (Some(began_us), Some(enough_us)) = (self.began_us, self.enough_us) else {
                     return Ok(());
                 };

@@ -1,22 +1,25 @@
-//! While a spare waits every place is taken, the oldest spare is taken in first, and there are no more spares than there
-//! may be.
+//! While a spare waits, every place is taken. The oldest spare is admitted first. There are never more spares
+//! than the limit.
 
-use super::{Invariant, Ledger, Sight};
+use super::{Invariant, Ledger, Observation};
 use common::protocol::coordinator::{Action, Limits};
 
 pub(super) struct SparesTakeOver(pub(super) Limits);
 
 impl Invariant for SparesTakeOver {
-    fn saw(&mut self, _: u64, ledger: &Ledger, sight: &Sight<'_>) -> Result<(), String> {
-        let (members, spares) = (ledger.members.len(), ledger.spares.len());
-        match sight {
-            Sight::Ruled { .. } if spares > self.0.spares as usize => {
+    fn saw(&mut self, _: u64, ledger: &Ledger, observation: &Observation<'_>) -> Result<(), String> {
+        let members = ledger.members.len();
+        let spares = ledger.spares.len();
+        match observation {
+            Observation::Ruled { .. } if spares > self.0.spares as usize => {
                 Err(format!("{spares} spares, of at most {}", self.0.spares))
             }
-            Sight::Ruled { .. } if spares > 0 && members < self.0.max as usize => {
+            Observation::Ruled { .. } if spares > 0 && members < self.0.max as usize => {
                 Err(format!("{spares} spares wait, but only {members} places of {} are taken", self.0.max))
             }
-            Sight::Acted(Action::Welcome { incarnation, .. }) if ledger.spares.contains_key(incarnation) => {
+            Observation::Acted(Action::Welcome { incarnation, .. })
+                if ledger.spares.contains_key(incarnation) =>
+            {
                 match ledger.spares.first_key_value() {
                     Some((oldest, _)) if oldest != incarnation => {
                         Err(format!("spare {incarnation} is taken in before {oldest}"))

@@ -1,10 +1,11 @@
-//! After every step the parameters are those of the oracle, which knows no cluster: same leaves, same order of adding.
+//! After every step the parameters are those of the oracle, which knows no cluster: same leaves, same order
+//! of addition.
 
-use super::{Invariant, Ledger, Sight};
+use super::{Invariant, Ledger, Observation};
 use crate::sim::trainer::expected;
 
 pub(super) struct SumsFollowTheTree {
-    /// After each number of steps.
+    /// Parameters after each number of steps.
     parameters: Vec<u64>,
 }
 
@@ -15,9 +16,9 @@ impl SumsFollowTheTree {
 }
 
 impl Invariant for SumsFollowTheTree {
-    fn saw(&mut self, _: u64, _: &Ledger, sight: &Sight<'_>) -> Result<(), String> {
-        let Sight::Committed { root, after } = sight else { return Ok(()) };
-        // A wrong number that nobody could find is the audits' business.
+    fn saw(&mut self, _: u64, _: &Ledger, observation: &Observation<'_>) -> Result<(), String> {
+        let Observation::Committed { root, after } = observation else { return Ok(()) };
+        // A wrong number that no worker could find is a matter of audits.
         if root.wrong || self.parameters[after.step as usize] == after.parameters {
             return Ok(());
         }

@@ -1,12 +1,13 @@
-//! Once faults are over the run finishes within bounded time, and at no time do events pile up without end.
+//! Once faults have ended the run finishes within a bounded time. The number of events is bounded at any
+//! time.
 
-use super::{Invariant, Ledger, Sight};
-use crate::sim::peer::SLOWED_TIMES;
+use super::{Invariant, Ledger, Observation};
 use crate::sim::plan::Plan;
+use crate::sim::worker::SLOWED_TIMES;
 
-/// More than any run needs.
+/// Most events of a run: more than any needs.
 const EVENTS_MAX: u64 = 300_000;
-/// The longest pause before a worker dials again, and its restart after it gave up.
+/// Longest pause before a worker dials again, and its restart after it gave up.
 const REDIAL_US: u64 = 3_500_000;
 
 pub(super) struct TheRunEnds {
@@ -19,12 +20,12 @@ impl TheRunEnds {
     pub(super) fn new(plan: &Plan) -> Self {
         let leaves = u64::from(plan.steps.iter().sum::<u32>());
         let steps = plan.steps.len() as u64;
-        // Each audit is one computation more.
+        // Each audit is one more computation.
         let times = if plan.limits.audit.share > 0 { 2 } else { 1 };
-        // Every leaf on one thread of a slow worker, after a last leaf of a slowed one.
+        // Every leaf on one thread of a slow worker, after the last leaf of a slowed one.
         let work_us = u64::from(plan.leaf_us) * (leaves * 15 * times + SLOWED_TIMES * 2);
         let delays_us = u64::from(plan.delays.base_us_max + plan.delays.jitter_us_max);
-        // A member that is one no longer is noticed, and so is a place that a dead one holds.
+        // Time to notice a dead member, and the place that it holds.
         let rejoin_us = 2 * plan.pulse.timeout_us + plan.join_timeout_us + 2 * REDIAL_US;
         Self {
             events: 0,
@@ -40,10 +41,10 @@ impl TheRunEnds {
 }
 
 impl Invariant for TheRunEnds {
-    fn saw(&mut self, now_us: u64, ledger: &Ledger, sight: &Sight<'_>) -> Result<(), String> {
-        match sight {
-            Sight::Healed => self.healed_us = Some(now_us),
-            Sight::Woke { .. } => self.events += 1,
+    fn saw(&mut self, now_us: u64, ledger: &Ledger, observation: &Observation<'_>) -> Result<(), String> {
+        match observation {
+            Observation::Healed => self.healed_us = Some(now_us),
+            Observation::Woke { .. } => self.events += 1,
             _ => return Ok(()),
         }
         if self.events > EVENTS_MAX {

@@ -1,14 +1,14 @@
-//! A run is stopped for a leaf that is not finite only when three workers have called it so with the same bits, or all that
-//! are there have; and for workers that differ only when no third is there, or it agrees with none. One that has answered nothing yet is not
-//! waited for without end.
+//! A run is stopped for a non-finite leaf only when three workers have found it so with the same bits, or all
+//! that are there have. It is stopped for workers that differ only when there is no third, or the third
+//! agrees with none of them. A worker that has answered nothing is not waited for without end.
 
 use super::ledger::{Doubt, Holder};
-use super::{Invariant, Ledger, Sight};
+use super::{Invariant, Ledger, Observation};
 use common::protocol::coordinator::{Action, Event, Limits, Verdict};
 use common::reduce::tree::Node;
 use std::collections::BTreeMap;
 
-/// Workers that are enough, whoever else is there.
+/// Number of workers that are enough, whoever else is there.
 const ENOUGH: usize = 3;
 
 pub(super) struct ThreeOpinionsStopARun {
@@ -22,7 +22,7 @@ impl ThreeOpinionsStopARun {
         Self { answer_timeout_us_min: limits.answer_timeout_us_min, done_us: None }
     }
 
-    /// Whether a worker that has answered nothing yet is waited for no longer for its opinion on a piece.
+    /// Whether the opinion on a piece is waited for no longer of a worker that has answered nothing.
     fn is_over(&self, now_us: u64, ledger: &Ledger, node: Node) -> bool {
         let since_us = self.done_us.or(ledger.doubted_us.get(&node).copied());
         since_us.is_some_and(|since_us| since_us + self.answer_timeout_us_min <= now_us)
@@ -69,9 +69,9 @@ impl ThreeOpinionsStopARun {
 }
 
 impl Invariant for ThreeOpinionsStopARun {
-    fn saw(&mut self, now_us: u64, ledger: &Ledger, sight: &Sight<'_>) -> Result<(), String> {
-        match sight {
-            Sight::Ruled { event, .. } => {
+    fn saw(&mut self, now_us: u64, ledger: &Ledger, observation: &Observation<'_>) -> Result<(), String> {
+        match observation {
+            Observation::Ruled { event, .. } => {
                 if matches!(event, Event::Begin { .. }) {
                     self.done_us = None;
                 }
@@ -80,10 +80,10 @@ impl Invariant for ThreeOpinionsStopARun {
                 }
                 Ok(())
             }
-            Sight::Acted(Action::Disputed { node, workers, .. }) => {
+            Observation::Acted(Action::Disputed { node, workers, .. }) => {
                 self.disputed(now_us, ledger, *node, workers)
             }
-            Sight::Acted(Action::NonFinite { leaf, workers, .. }) => {
+            Observation::Acted(Action::NonFinite { leaf, workers, .. }) => {
                 self.not_finite(now_us, ledger, *leaf, workers)
             }
             _ => Ok(()),

@@ -1,7 +1,8 @@
 //! Convolution without padding, stride 1, with bias and, if asked, ReLU and 2x2 max pooling in one operator.
 //!
-//! x `[n, h, w, in]`, weights `[out, in, kh, kw]`, bias `[out]` → `[n, h-kh+1, w-kw+1, out]`, halved (rounded down) by
-//! the pooling. Shapes and the choice of a path stand here; a path is a module that does the arithmetic:
+//! x `[n, h, w, in]`, weights `[out, in, kh, kw]`, bias `[out]` → `[n, h-kh+1, w-kw+1, out]`, halved (rounded
+//! down) by the pooling. This file has the shapes and chooses a path; each path is a module with the
+//! arithmetic:
 //!
 //! | path | pass | for |
 //! |---|---|---|
@@ -11,17 +12,18 @@
 //! | `direct` | forward | output channels in 16s |
 //! | `live` | backward | kernel columns times input channels in 16s |
 //!
-//! Without ReLU the forward pass is `plain`'s. All but `plain` are written once for every instruction set, chosen at run time, and add every sum in one order with
-//! fused multiply-adds: their bits are the same on any CPU. `plain`, like the dense layers, leaves the order to `gemm`,
-//! which chooses it by the CPU's instructions and caches.
+//! Without ReLU the forward pass is `plain`'s. All paths but `plain` are written once for every instruction
+//! set, which is chosen at run time. They add every sum in one order with fused multiply-adds, so their bits
+//! are the same on any CPU. `plain` and the dense layers leave the order to `gemm`, which chooses it by the
+//! CPU's instructions and caches.
 //!
-//! Beside its results (y and a code of 4 bytes a value, or the operands' gradients) a pass holds its weights once or
-//! twice in its own layout (Winograd's are 16/9 as large) and what belongs to one to four images, for the CNN below
-//! 0.5 MB.
+//! Besides its results (y and a code of 4 bytes per value, or the operands' gradients) a pass holds its
+//! weights once or twice in its own layout (Winograd's are 16/9 as large), and buffers for one to four
+//! images: 0.5 MB for the CNN below.
 //!
-//! Gradients: ReLU passes none at 0; of equal maxima in a window the first in row-major order takes it all, as in
-//! PyTorch. What the forward pass found is kept as one code a value ([`CLOSED`] or the place in the window), so the
-//! backward pass need not look at activations again.
+//! Gradients: ReLU passes none at 0. Of equal maxima in a window the first in row-major order gets the whole
+//! gradient, as in PyTorch. The forward pass stores one code per value ([`CLOSED`] or the place in the
+//! window), so the backward pass does not read the activations again.
 
 mod direct;
 mod epilogue;
@@ -41,25 +43,25 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use pulp::Arch;
 use std::sync::Mutex;
 
-/// Code of an output that ReLU closed: no gradient goes through it.
+/// Code of an output that ReLU set to 0: no gradient passes.
 pub const CLOSED: u32 = 4;
 
 /// The sizes of one convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
-    /// Images.
+    /// Number of images.
     pub n: usize,
-    /// Input rows.
+    /// Height of the input.
     pub height: usize,
-    /// Input columns.
+    /// Width of the input.
     pub width: usize,
-    /// Input channels.
+    /// Number of input channels.
     pub inputs: usize,
-    /// Output channels.
+    /// Number of output channels.
     pub outputs: usize,
-    /// Kernel rows.
+    /// Height of the kernel.
     pub kernel_h: usize,
-    /// Kernel columns.
+    /// Width of the kernel.
     pub kernel_w: usize,
     /// Whether ReLU follows.
     pub relu: bool,
@@ -68,7 +70,7 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// Rows and columns of the map before pooling.
+    /// Rows and columns of the convolution's output before pooling.
     #[must_use]
     pub fn map(&self) -> (usize, usize) {
         (self.height - self.kernel_h + 1, self.width - self.kernel_w + 1)
@@ -81,13 +83,13 @@ impl Geometry {
         if self.pool { (rows / 2, columns / 2) } else { (rows, columns) }
     }
 
-    /// Inputs of one output value: rows of the weight matrix.
+    /// Number of inputs of one output value: the rows of the weight matrix.
     #[must_use]
     pub fn patch(&self) -> usize {
         self.kernel_h * self.kernel_w * self.inputs
     }
 
-    /// Images whose input fits the L1 cache together, at least one; more than four gain nothing.
+    /// Number of images whose inputs fit the L1 cache together: 1 to 4, as more gain nothing.
     fn block(&self) -> usize {
         const L1_VALUES: usize = 8192;
         (L1_VALUES / (self.height * self.width * self.inputs)).clamp(1, 4)
@@ -105,19 +107,19 @@ impl Geometry {
     }
 }
 
-/// The pass that the module's head describes, with the best instructions of this machine.
+/// The forward pass, with the best instructions of this machine.
 #[must_use]
 pub fn forward(pass: Forward<'_>) -> Output {
     forward_on(Arch::new(), pass)
 }
 
-/// Its gradients.
+/// The backward pass, with the best instructions of this machine.
 #[must_use]
 pub fn backward(pass: Backward<'_>) -> Gradients {
     backward_on(Arch::new(), pass)
 }
 
-/// [`forward`] with the instructions of `arch`: where its path is chosen.
+/// Chooses the path of the forward pass and runs it with the instructions of `arch`.
 fn forward_on(arch: Arch, pass: Forward<'_>) -> Output {
     let geometry = pass.geometry;
     if !geometry.relu {
@@ -133,7 +135,7 @@ fn forward_on(arch: Arch, pass: Forward<'_>) -> Output {
     }
 }
 
-/// [`backward`] with the instructions of `arch`: where its path is chosen.
+/// Chooses the path of the backward pass and runs it with the instructions of `arch`.
 fn backward_on(arch: Arch, pass: Backward<'_>) -> Gradients {
     if single::fits(pass.geometry) && !pass.input_gradient {
         single::backward(arch, pass)
@@ -149,14 +151,14 @@ fn backward_on(arch: Arch, pass: Backward<'_>) -> Gradients {
 pub struct Conv {
     relu: bool,
     pool: bool,
-    /// Whether x itself needs a gradient: the first layer's input is data.
+    /// Whether x needs a gradient; the first layer's input does not.
     input_gradient: bool,
-    /// Written by the forward pass, one code an output value.
+    /// Codes of the forward pass, one per output value.
     codes: Mutex<Vec<u32>>,
 }
 
 impl Conv {
-    /// With ReLU and 2x2 max pooling or without. `input_gradient` says whether x needs a gradient.
+    /// A layer with or without ReLU and 2x2 max pooling. `input_gradient` says whether x needs a gradient.
     #[must_use]
     pub fn new(relu: bool, pool: bool, input_gradient: bool) -> Self {
         Self { relu, pool, input_gradient, codes: Mutex::new(Vec::new()) }
@@ -184,7 +186,9 @@ impl CustomOp3 for Conv {
     ) -> Result<(CpuStorage, Shape)> {
         let geometry =
             Geometry::of(x_layout.shape(), w_layout.shape(), b_layout.shape(), self.relu, self.pool)?;
-        let (x, w, b) = (values(x, x_layout)?, values(w, w_layout)?, values(b, b_layout)?);
+        let x = values(x, x_layout)?;
+        let w = values(w, w_layout)?;
+        let b = values(b, b_layout)?;
         let Output { y, codes } = forward(Forward { geometry: &geometry, x, w, b });
         *self.codes.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = codes;
         let (rows, columns) = geometry.out();

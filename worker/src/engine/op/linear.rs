@@ -11,12 +11,12 @@ use std::borrow::Cow;
 #[derive(Debug)]
 pub struct Linear {
     relu: bool,
-    /// Whether x itself needs a gradient: the first layer's input is data.
+    /// Whether x needs a gradient; the first layer's input does not.
     input_gradient: bool,
 }
 
 impl Linear {
-    /// With ReLU or without. `input_gradient` says whether x needs a gradient.
+    /// A layer with or without ReLU. `input_gradient` says whether x needs a gradient.
     #[must_use]
     pub fn new(relu: bool, input_gradient: bool) -> Self {
         Self { relu, input_gradient }
@@ -69,7 +69,9 @@ impl CustomOp3 for Linear {
             let masked = borrow(&grad)?.iter().zip(&*borrow(y)?).map(open).collect();
             grad = Cow::Owned(Tensor::from_vec(masked, (n, out), y.device())?);
         }
-        let (x_values, w_values, grad) = (borrow(x)?, borrow(w)?, borrow(&grad)?);
+        let x_values = borrow(x)?;
+        let w_values = borrow(w)?;
+        let grad = borrow(&grad)?;
         let dy = View::new(&grad, n, out);
         let mut dw = vec![0.0; out * inputs];
         matmul(&mut dw, dy.transposed(), View::new(&x_values, n, inputs), Into::Replace);
@@ -101,14 +103,17 @@ mod tests {
     #[test]
     fn gradients_equal_finite_differences() {
         for relu in [false, true] {
-            let (x, w, b) = (variable(1, &[3, 7], 1.0), variable(2, &[5, 7], 1.0), variable(3, &[5], 1.0));
+            let x = variable(1, &[3, 7], 1.0);
+            let w = variable(2, &[5, 7], 1.0);
+            let b = variable(3, &[5], 1.0);
             check_gradients(&[&x, &w, &b], || linear(&x, &w, &b, relu));
         }
     }
 
     #[test]
     fn relu_passes_no_gradient_at_zero() {
-        let (x, w) = (variable(1, &[1, 2], 0.0), variable(2, &[1, 2], 1.0));
+        let x = variable(1, &[1, 2], 0.0);
+        let w = variable(2, &[1, 2], 1.0);
         let b = variable(3, &[1], 0.0);
         let grads = linear(&x, &w, &b, true).unwrap().sum_all().unwrap().backward().unwrap();
         assert_eq!(super::super::to_vec(grads.get(b.as_tensor()).unwrap()).unwrap(), [0.0]);
@@ -116,7 +121,9 @@ mod tests {
 
     #[test]
     fn shapes_that_do_not_fit_are_an_error() {
-        let (x, w, b) = (variable(1, &[3, 6], 1.0), variable(2, &[5, 7], 1.0), variable(3, &[5], 1.0));
+        let x = variable(1, &[3, 6], 1.0);
+        let w = variable(2, &[5, 7], 1.0);
+        let b = variable(3, &[5], 1.0);
         assert!(linear(&x, &w, &b, true).is_err());
     }
 }

@@ -1,12 +1,12 @@
 //! The sum over samples of the softmax cross-entropy: logits `[n, classes]` and labels `[n]` → scalar.
 //!
-//! loss_i = log Σ_j exp(z_ij) - z_i,label; its gradient is softmax(z_i) - onehot(label_i). The row's maximum is taken
-//! off first, so no exponential overflows. Sums run in f64, row by row.
+//! loss_i = log Σ_j exp(z_ij) - z_i,label. Its gradient is softmax(z_i) - onehot(label_i). The row's maximum
+//! is subtracted first, so that no exponential overflows. Sums run in f64, row by row.
 
 use super::values;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
-/// The loss as a Candle operator: an f32 scalar, and its gradient.
+/// The loss as a Candle operator that returns an f32 scalar.
 #[derive(Debug)]
 pub struct CrossEntropy {
     labels: Vec<u16>,
@@ -46,14 +46,14 @@ impl CrossEntropy {
     }
 }
 
-/// The summed loss of logits `[n, classes]` in f64: exact enough to be added over an epoch.
+/// The summed loss of logits `[n, classes]` in f64, which is precise enough for the sum over an epoch.
 #[must_use]
 pub fn loss_sum(logits: &[f32], classes: usize, labels: &[u16]) -> f64 {
     let rows = logits.chunks_exact(classes).zip(labels);
     rows.map(|(row, &label)| log_sum_exp(row) - f64::from(row[usize::from(label)])).sum()
 }
 
-/// The class of the largest logit in each row, the lowest such class.
+/// The class of the largest logit in each row; of equal ones the lowest class.
 #[must_use]
 pub fn predictions(logits: &[f32], classes: usize) -> Vec<u16> {
     let best = |row: &[f32]| {

@@ -1,7 +1,7 @@
-//! Matrix products on one thread: a bounds-checked view around the `gemm` crate's kernel.
+//! Matrix products on one thread: a bounds-checked wrapper of the `gemm` crate.
 //!
-//! The only unsafe code of the crate. `gemm` chooses its instructions at run time and adds in an order that depends
-//! on the sizes and on the CPU type, not on threads: it is called without parallelism.
+//! This is the only unsafe code of the crate. `gemm` chooses its instructions at run time. Its order of
+//! addition depends on the sizes and the type of CPU, but not on threads: it is called without parallelism.
 
 /// A matrix inside a slice.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +24,7 @@ impl<'a> View<'a> {
         Self { data, rows, columns, row_stride: columns, column_stride: 1 }
     }
 
-    /// The same numbers with rows and columns exchanged.
+    /// The transposed matrix, without a copy.
     #[must_use]
     pub fn transposed(self) -> Self {
         Self {
@@ -37,10 +37,10 @@ impl<'a> View<'a> {
     }
 }
 
-/// What becomes of the destination's old values.
+/// Whether the product replaces the destination's values or is added to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Into {
-    /// They are overwritten.
+    /// The old values are overwritten.
     Replace,
     /// The product is added to them.
     Add,
@@ -52,7 +52,9 @@ pub enum Into {
 /// When the sizes do not fit.
 #[allow(unsafe_code, reason = "gemm's entry point takes raw pointers; the invariant stands at the call")]
 pub fn matmul(destination: &mut [f32], a: View<'_>, b: View<'_>, into: Into) {
-    let (m, k, n) = (a.rows, a.columns, b.columns);
+    let m = a.rows;
+    let k = a.columns;
+    let n = b.columns;
     assert_eq!(k, b.rows, "the inner sizes of a product");
     assert_eq!(destination.len(), m * n, "a product of {m} x {k} and {k} x {n}");
     if m == 0 || n == 0 || k == 0 {
@@ -63,9 +65,10 @@ pub fn matmul(destination: &mut [f32], a: View<'_>, b: View<'_>, into: Into) {
     }
     let stride = |s: usize| isize::try_from(s).expect("a stride is below the length of a slice");
     // SAFETY: gemm reads a[i, p] for i < m, p < k, reads b[p, j] for p < k, j < n, and reads and writes
-    // destination[i, j] for i < m, j < n, each at the strides given here. The fields of a `View` are private and made
-    // only by `new`, which checks rows * columns == data.len() for dense strides, and by `transposed`, which exchanges
-    // both; so every address is inside its slice. `destination` is a unique borrow of m * n elements and can't alias.
+    // destination[i, j] for i < m, j < n, each at the strides given here. The fields of a `View` are private
+    // and made only by `new`, which checks rows * columns == data.len() for dense strides, and by
+    // `transposed`, which exchanges both; so every address is inside its slice. `destination` is a unique
+    // borrow of m * n elements and can't alias.
     unsafe {
         gemm::gemm(
             m,
@@ -112,7 +115,8 @@ mod tests {
     #[test]
     fn products_equal_the_definition_for_all_layouts() {
         for (m, k, n) in [(1, 1, 1), (3, 5, 2), (121, 288, 64), (17, 1, 33), (64, 100, 9)] {
-            let (x, y) = (noise(1, m * k), noise(2, k * n));
+            let x = noise(1, m * k);
+            let y = noise(2, k * n);
             for (a, b) in [
                 (View::new(&x, m, k), View::new(&y, k, n)),
                 (View::new(&x, k, m).transposed(), View::new(&y, k, n)),

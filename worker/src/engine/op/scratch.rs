@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 /// Bytes of a cache line, and of the widest register.
 const LINE: usize = 64;
 
-/// Some f32 values that belong to one kernel call.
+/// Working memory of one kernel call.
 #[derive(Debug)]
 pub(crate) struct Scratch {
     storage: Vec<f32>,
@@ -14,10 +14,10 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// `len` zeros.
+    /// `len` values, all zero.
     pub(crate) fn zeros(len: usize) -> Self {
         let storage = vec![0.0; len + LINE / size_of::<f32>()];
-        // Where alignment can't be told, speed is all that suffers.
+        // If the alignment can't be determined, only speed suffers.
         let start = storage.as_ptr().align_offset(LINE).min(LINE / size_of::<f32>());
         Self { storage, start, len }
     }

@@ -1,4 +1,4 @@
-//! What the operators' tests share: reproducible inputs and finite differences.
+//! Helpers of the operators' tests: reproducible inputs, and comparison with finite differences.
 
 use candle_core::{Device, Result, Tensor, Var};
 use common::rng::Stream;
@@ -9,16 +9,17 @@ pub(crate) fn noise(stream: u64, n: usize) -> Vec<f32> {
     (0..n).map(|_| stream.between(-1.0, 1.0)).collect()
 }
 
-/// A variable of that shape, filled with noise times `scale`.
+/// A variable of this shape, filled with noise times `scale`.
 pub(crate) fn variable(stream: u64, shape: &[usize], scale: f32) -> Var {
     let values: Vec<f32> = noise(stream, shape.iter().product()).iter().map(|v| v * scale).collect();
     Var::from_tensor(&Tensor::from_vec(values, shape, &Device::Cpu).unwrap()).unwrap()
 }
 
-/// Compares every variable's gradient of the loss Σ weights · output with central differences at some elements.
+/// Compares every variable's gradient of the loss Σ weights · output with central differences at some
+/// elements.
 ///
-/// The loss is summed in f64, so what limits the difference over ±h is the rounding of each output over h. An element
-/// whose step crosses a kink (ReLU, max) can be far off: one in ten may be.
+/// The loss is summed in f64, so what limits the difference over ±h is the rounding of each output over h. An
+/// element whose step crosses a kink (ReLU, max) can be far off: one in ten may be.
 pub(crate) fn check_gradients(variables: &[&Var], output: impl Fn() -> Result<Tensor>) {
     const H: f32 = 2e-4;
     const TOLERANCE: f64 = 1e-2;

@@ -1,4 +1,4 @@
-//! What is known of a piece on which others are asked: who has said what of it. Decides nothing.
+//! What workers have answered to the pieces that others must confirm. Decides nothing.
 
 use super::OPINIONS_MAX;
 use crate::ids::Instance;
@@ -7,7 +7,7 @@ use crate::reduce::tree::Node;
 use crate::selftest::NumericsDigest;
 use std::collections::BTreeMap;
 
-/// Who gave an opinion.
+/// A worker that gave an opinion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::protocol::coordinator) struct Witness {
     pub(in crate::protocol::coordinator) name: String,
@@ -31,7 +31,7 @@ impl Witness {
     }
 }
 
-/// What an answer is.
+/// The kind of a worker's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::protocol::coordinator) enum Finding {
     InLine,
@@ -39,7 +39,7 @@ pub(in crate::protocol::coordinator) enum Finding {
     NotFinite,
 }
 
-/// What a worker has answered to a piece.
+/// A worker's answer to a piece.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::protocol::coordinator) struct Opinion {
     pub(in crate::protocol::coordinator) by: Witness,
@@ -48,26 +48,27 @@ pub(in crate::protocol::coordinator) struct Opinion {
 }
 
 impl Opinion {
-    /// Whether both have found the same, as far as can be told.
+    /// Whether both workers found the same, as far as their bits can be compared.
     pub(super) fn agrees(&self, with: &Self) -> bool {
         let is_same = self.checksum == with.checksum;
         is_same || self.finding == with.finding && !self.by.is_comparable(&with.by)
     }
 }
 
-/// A piece on which another worker is asked.
+/// A piece that another worker must confirm.
 #[derive(Debug)]
 pub(in crate::protocol::coordinator) struct Case {
-    /// An answer has been added: what is asked for is an audit of it. Else the piece is kept from the queue.
+    /// Whether an answer has been added, so that the opinion is an audit. Otherwise the piece is kept from
+    /// the queue.
     pub(in crate::protocol::coordinator) is_accepted: bool,
-    /// When it was opened.
+    /// When the case was opened.
     pub(super) since_us: u64,
-    /// The last of each worker's, oldest first.
+    /// The last opinion of each worker, oldest first.
     pub(in crate::protocol::coordinator) opinions: Vec<Opinion>,
 }
 
 impl Case {
-    /// What a member computes it for.
+    /// The purpose for which a member computes the piece.
     pub(super) fn purpose(&self) -> Purpose {
         if self.is_accepted { Purpose::Audit } else { Purpose::Opinion }
     }
@@ -77,7 +78,7 @@ impl Case {
         self.opinions.iter().any(|opinion| !opinion.by.is_another(who))
     }
 
-    /// Notes an opinion in place of an earlier one of the same worker; returns that.
+    /// Notes an opinion. Returns an earlier one of the same worker, which it replaces.
     pub(super) fn note(&mut self, opinion: Opinion) -> Option<Opinion> {
         let earlier = self.opinions.iter().position(|earlier| !earlier.by.is_another(&opinion.by));
         let earlier = earlier.map(|at| self.opinions.remove(at));
@@ -89,12 +90,12 @@ impl Case {
     }
 }
 
-/// A round's pieces on which others are asked. At most two for each leaf.
+/// A round's pieces that others must confirm; at most two for each leaf.
 #[derive(Debug, Default)]
 pub(in crate::protocol::coordinator) struct Cases(pub(in crate::protocol::coordinator) BTreeMap<Node, Case>);
 
 impl Cases {
-    /// The pieces that are kept from the queue.
+    /// Pieces that are kept from the queue.
     pub(in crate::protocol::coordinator) fn kept(&self) -> impl Iterator<Item = Node> {
         self.0.iter().filter(|(_, case)| !case.is_accepted).map(|(&node, _)| node)
     }

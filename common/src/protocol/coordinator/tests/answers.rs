@@ -126,12 +126,12 @@ fn one_more_backup_task_goes_out_for_each_further_period() {
     let mut machine = measured(Limits { max: 4, ..LIMITS }, &[1_000; 4]);
     assert_eq!(begin(&mut machine, 2_000, 1, 1), [(1, Node::leaf(0))]);
     let seen = beating(&mut machine, 2_000 + 4 * LATE_AFTER_US_MIN);
-    let copies = seen.iter().flat_map(|(at_us, action)| {
+    let backups = seen.iter().flat_map(|(at_us, action)| {
         grants(std::slice::from_ref(action)).into_iter().map(|(to, _)| (*at_us, to))
     });
-    let copies: Vec<_> = copies.collect();
+    let backups: Vec<_> = backups.collect();
     let expected: Vec<_> = (1..=3).map(|at| (2_000 + at * LATE_AFTER_US_MIN, at + 1)).collect();
-    assert_eq!(copies, expected);
+    assert_eq!(backups, expected);
 }
 
 #[test]
@@ -142,7 +142,8 @@ fn nobody_leaves_a_leaf_to_a_fast_member_that_does_not_answer() {
         for (from, node) in begin(&mut machine, 0, 0, 8) {
             result(&mut machine, if from == 1 { 5_000 } else { 30_000 }, from, node);
         }
-        let (mut now_us, mut is_complete) = (30_000, false);
+        let mut now_us = 30_000;
+        let mut is_complete = false;
         let mut todo = begin(&mut machine, now_us, 1, leaves);
         while !is_complete && now_us < MIN_US {
             let actions = match todo.iter().position(|&(to, _)| to != 1) {
@@ -164,7 +165,7 @@ fn nobody_leaves_a_leaf_to_a_fast_member_that_does_not_answer() {
 }
 
 #[test]
-fn who_owes_an_answer_gets_no_further_chance() {
+fn who_owes_an_answer_is_not_probed_again() {
     let mut machine = measured(LIMITS, &[1_000; 2]);
     begin(&mut machine, 2_000, 1, 2);
     let late_us = 2_000 + LATE_AFTER_US_MIN;

@@ -53,10 +53,14 @@ fn three_answers(checksums: [u32; 3]) -> (Coordinator, Vec<Action>) {
 fn a_third_worker_tells_who_miscomputes_and_the_round_begins_anew() {
     for (checksums, wrong, right) in [([5, 6, 5], 2, ["a", "c"]), ([6, 5, 5], 1, ["b", "c"])] {
         let (mut machine, actions) = three_answers(checksums);
-        let (round, node, name) = (Round(0), LEAF, ["a", "b"][wrong as usize - 1]);
+        let round = Round(0);
+        let node = LEAF;
+        let name = ["a", "b"][wrong as usize - 1];
         let cause = Cause::Miscomputed { round, node };
         let removed = Action::Removed { member: Incarnation(wrong), cause, returned: vec![] };
-        let (worker, instance, right) = (name.to_owned(), instance(name), right.map(str::to_owned));
+        let worker = name.to_owned();
+        let instance = instance(name);
+        let right = right.map(str::to_owned);
         assert_eq!(actions[1..], [removed, Action::Anew { round, node, worker, instance, right }]);
         let refused = Action::Refuse { connection: 1, refusal: Refusal::Miscomputes };
         assert_eq!(join(&mut machine, 4, name), [refused]);
@@ -88,7 +92,8 @@ fn a_worker_never_audits_itself_not_even_as_a_new_incarnation() {
     assert_eq!(result(&mut machine, 1, 1, LEAF)[1..], waits, "it says so, and does not hang");
     machine.on_event(1, Event::Begin { round: Round(1), leaves: 1 });
     join(&mut machine, 2, "a");
-    let (from, verdict) = (Incarnation(2), Verdict::Finite { checksum: 5 });
+    let from = Incarnation(2);
+    let verdict = Verdict::Finite { checksum: 5 };
     let again = machine.on_event(3, Event::Result { from, round: Round(1), node: LEAF, verdict });
     assert_eq!(again[1..], [Action::Complete(Round(1))], "it says so once");
 }
@@ -115,12 +120,13 @@ fn a_late_audit_is_made_by_another_too() {
 }
 
 #[test]
-fn a_copy_that_answers_second_is_the_audit() {
+fn a_backup_task_that_answers_second_is_the_audit() {
     let mut machine = begun(&["a", "b"]);
     // Nothing has been measured: the first piece is overdue after three times two seconds.
-    let copied = machine.on_event(6_000_000, Event::Tick);
-    let (to, round) = (Incarnation(2), Round(0));
-    assert_eq!(copied, [Action::Grant { to, round, node: LEAF, purpose: Purpose::Copy }]);
+    let backed_up = machine.on_event(6_000_000, Event::Tick);
+    let to = Incarnation(2);
+    let round = Round(0);
+    assert_eq!(backed_up, [Action::Grant { to, round, node: LEAF, purpose: Purpose::Backup }]);
     assert_eq!(result(&mut machine, 6_000_001, 2, LEAF).len(), 1);
     assert_eq!(result(&mut machine, 6_000_002, 1, LEAF)[1..], [Action::Complete(Round(0))]);
 }

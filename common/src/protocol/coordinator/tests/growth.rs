@@ -1,8 +1,8 @@
-//! What a round costs grows with its workers, not with their square.
+//! The cost of a round grows with its workers, not with their square.
 
 use super::*;
 
-/// How often a member or its piece is looked at in a round in which each answers one leaf.
+/// Number of looks at members and pieces in a round in which each member answers one leaf.
 fn looks_for_each(workers: u32) -> usize {
     let mut machine = measured(Limits { max: workers, ..LIMITS }, &vec![1_000; workers as usize]);
     let mut now_us = 10_000;

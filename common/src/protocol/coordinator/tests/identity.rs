@@ -6,22 +6,25 @@ const DIGEST: NumericsDigest = NumericsDigest(7);
 
 #[test]
 fn a_worker_joins_once_and_takes_its_own_place_before_any_spare() {
-    let mut machine = full_house();
+    let mut machine = machine_without_free_places();
     join(&mut machine, 0, "d");
     let actions = join(&mut machine, 0, "b");
-    let (cause, returned) = (Cause::Replaced, vec![]);
+    let cause = Cause::Replaced;
+    let returned = vec![];
     assert_eq!(actions[0], Action::Removed { member: Incarnation(2), cause, returned });
-    let (incarnation, rank) = (Incarnation(5), Rank(1));
+    let incarnation = Incarnation(5);
+    let rank = Rank(1);
     assert_eq!(actions[1..], [Action::Welcome { connection: 1, incarnation, rank }]);
     let actions = join(&mut machine, 0, "d");
-    let (cause, returned) = (Cause::Replaced, vec![]);
+    let cause = Cause::Replaced;
+    let returned = vec![];
     assert_eq!(actions[0], Action::Removed { member: Incarnation(4), cause, returned });
     assert_eq!(actions[1], Action::Spare { connection: 1, incarnation: Incarnation(6), ahead: 0 });
 }
 
 #[test]
 fn a_taken_name_is_refused_for_now_and_costs_its_holder_nothing() {
-    let mut machine = full_house();
+    let mut machine = machine_without_free_places();
     join(&mut machine, 0, "d");
     machine.on_event(0, Event::Begin { round: Round(0), leaves: 4 });
     for name in ["b", "d"] {

@@ -1,4 +1,4 @@
-//! What is believed of an answer that is not finite or out of line, and who is asked.
+//! Which non-finite or out-of-line answers are believed, and which workers are asked.
 
 use super::*;
 
@@ -9,7 +9,7 @@ const HUGE: Verdict = Verdict::OutOfLine { checksum: 88 };
 const OTHER_HUGE: Verdict = Verdict::OutOfLine { checksum: 89 };
 const FINE: Verdict = Verdict::Finite { checksum: 5 };
 
-/// Round 0 of so many leaves with these members.
+/// Round 0 of `leaves` leaves with these members.
 fn begun(names: &[&str], leaves: u32) -> Coordinator {
     let mut machine = Coordinator::new(LIMITS, Incarnation(1));
     names.iter().for_each(|name| drop(join(&mut machine, 0, name)));
@@ -69,8 +69,8 @@ fn a_finite_answer_wins_over_any_number_that_are_not() {
 #[test]
 fn a_leaf_that_is_done_is_no_longer_said_to_be_not_finite() {
     let mut machine = begun(&["a", "b"], 1);
-    let copied = machine.on_event(6_000_000, Event::Tick);
-    assert_eq!(grants(&copied), [(2, LEAF)]);
+    let backed_up = machine.on_event(6_000_000, Event::Tick);
+    assert_eq!(grants(&backed_up), [(2, LEAF)]);
     // Where every piece is audited the round is not over.
     machine.limits.audit = Audit { seed: 1, share: SHARE_PARTS };
     assert!(is_accepted(&says(&mut machine, 1, LEAF, FINE), 1, LEAF));
@@ -83,7 +83,7 @@ fn fewer_are_enough_where_no_others_are_there() {
     let mut machine = begun(&["a", "b"], 1);
     assert!(!stops(&says(&mut machine, 1, LEAF, NAN)));
     assert!(says(&mut machine, 2, LEAF, NAN).contains(&stop(&["a", "b"])));
-    // A spare is one who is there.
+    // A spare counts as a worker that could be asked.
     let mut machine = begun(&["a", "b", "c", "d"], 1);
     says(&mut machine, 1, LEAF, NAN);
     machine.on_event(1, Event::Leave(Incarnation(3)));
@@ -119,8 +119,8 @@ fn a_worker_that_comes_back_counts_once_and_is_asked_last() {
 
 #[test]
 fn what_is_not_finite_in_a_larger_piece_is_looked_for_leaf_by_leaf() {
-    let (mut machine, dealt) = two_members(4);
-    assert_eq!(dealt, [(1, LEFT), (2, RIGHT)]);
+    let (mut machine, granted) = two_members(4);
+    assert_eq!(granted, [(1, LEFT), (2, RIGHT)]);
     let actions = says(&mut machine, 1, LEFT, NAN);
     assert_eq!((dropped(&actions), grants(&actions)), (vec![1], vec![(2, LEAF)]));
     assert!(is_accepted(&says(&mut machine, 2, RIGHT, FINE), 2, RIGHT));
@@ -136,7 +136,8 @@ fn an_answer_out_of_line_waits_for_another_workers() {
     let from = Incarnation(1);
     assert_eq!(says(&mut machine, 1, LEAF, HUGE), [Action::Doubted { from, node: LEAF }, asked(2, LEAF)]);
     let actions = says(&mut machine, 2, LEAF, HUGE);
-    let (from, by) = (Incarnation(2), vec!["a".to_owned()]);
+    let from = Incarnation(2);
+    let by = vec!["a".to_owned()];
     let confirmed = Action::Confirmed { from, node: LEAF, by };
     assert_eq!(actions, [confirmed, Action::Accept { from, node: LEAF }, Action::Complete(Round(0))]);
 }

@@ -5,15 +5,17 @@ use super::*;
 use std::collections::BTreeSet;
 
 #[test]
-fn a_slow_members_leaf_is_copied_and_the_first_answer_wins() {
+fn a_slow_members_leaf_is_backed_up_and_the_first_answer_wins() {
     let (mut machine, _) = two_members(2);
     let actions = result(&mut machine, 1_000, 1, Node::leaf(0));
     assert_eq!(grants(&actions), []);
     let due = machine.next_deadline_us().unwrap();
     assert_eq!(due, LATE_AFTER_US_MIN);
     let actions = machine.on_event(due, Event::Tick);
-    let (to, round, node) = (Incarnation(1), Round(0), Node::leaf(1));
-    assert_eq!(actions, [Action::Grant { to, round, node, purpose: Purpose::Copy }]);
+    let to = Incarnation(1);
+    let round = Round(0);
+    let node = Node::leaf(1);
+    assert_eq!(actions, [Action::Grant { to, round, node, purpose: Purpose::Backup }]);
     let actions = result(&mut machine, due + 9, 1, node);
     assert_eq!(actions, [Action::Accept { from: to, node }, Action::Complete(round)]);
     machine.on_event(due + 10, Event::Begin { round: Round(1), leaves: 2 });
@@ -31,10 +33,12 @@ fn a_member_that_is_always_late_gets_less_and_is_not_waited_for_again() {
     let actions = machine.on_event(end_us, Event::Begin { round: Round(1), leaves: 65 });
     let [most, last] = [0, 1].map(|index| Node { level: 6, index });
     assert_eq!(grants(&actions), [(1, most), (2, last)]);
-    let (from, round, verdict) = (Incarnation(1), Round(1), Verdict::Finite { checksum: 5 });
+    let from = Incarnation(1);
+    let round = Round(1);
+    let verdict = Verdict::Finite { checksum: 5 };
     let soon_us = end_us + 10_000;
     let actions = machine.on_event(soon_us, Event::Result { from, round, node: most, verdict });
-    assert_eq!(grants(&actions), [(1, last)], "a copy, without waiting until the other is late");
+    assert_eq!(grants(&actions), [(1, last)], "a backup task, without waiting until the other is late");
     machine.on_event(soon_us + 1_000, Event::Result { from, round, node: last, verdict });
     let actions = machine.on_event(soon_us + 1_000, Event::Begin { round: Round(2), leaves: 8 });
     assert_eq!(grants(&actions), [(1, Node { level: 3, index: 0 })], "the late one would be in the way");
@@ -47,12 +51,13 @@ fn a_member_that_was_slow_gets_another_chance() {
     result(&mut machine, 1_000_000, 2, Node::leaf(1));
     let share_of_2 = |machine: &mut Coordinator, now_us, round| {
         machine.on_event(now_us, Event::Heard(Incarnation(2)));
-        let dealt = grants(&machine.on_event(now_us, Event::Begin { round: Round(round), leaves: 8 }));
-        for &(from, node) in &dealt {
-            let (from, verdict) = (Incarnation(from), Verdict::Finite { checksum: 5 });
+        let granted = grants(&machine.on_event(now_us, Event::Begin { round: Round(round), leaves: 8 }));
+        for &(from, node) in &granted {
+            let from = Incarnation(from);
+            let verdict = Verdict::Finite { checksum: 5 };
             machine.on_event(now_us + 8_000, Event::Result { from, round: Round(round), node, verdict });
         }
-        dealt.into_iter().filter(|&(to, _)| to == 2).map(|(_, node)| 1 << node.level).sum::<u32>()
+        granted.into_iter().filter(|&(to, _)| to == 2).map(|(_, node)| 1 << node.level).sum::<u32>()
     };
     assert_eq!(share_of_2(&mut machine, 1_000_000, 1), 0);
     assert_eq!(share_of_2(&mut machine, 1_000_000 + MEASURE_HOLDS_US, 2), 4);
@@ -60,9 +65,9 @@ fn a_member_that_was_slow_gets_another_chance() {
 
 #[test]
 fn a_faster_member_gets_more() {
-    let (mut machine, dealt) = two_members(16);
-    assert_eq!(dealt.len(), 2);
-    for (from, node) in dealt {
+    let (mut machine, granted) = two_members(16);
+    assert_eq!(granted.len(), 2);
+    for (from, node) in granted {
         let actions = result(&mut machine, if from == 1 { 1_000 } else { 9_000 }, from, node);
         assert!(matches!(actions[0], Action::Accept { .. }));
     }
@@ -73,8 +78,8 @@ fn a_faster_member_gets_more() {
 
 /// Member 1 needs ten times as long for a leaf as member 2.
 fn slow_one_first() -> Coordinator {
-    let (mut machine, dealt) = two_members(2);
-    assert_eq!(dealt, [(1, Node::leaf(0)), (2, Node::leaf(1))]);
+    let (mut machine, granted) = two_members(2);
+    assert_eq!(granted, [(1, Node::leaf(0)), (2, Node::leaf(1))]);
     result(&mut machine, 1_000, 2, Node::leaf(1));
     result(&mut machine, 10_000, 1, Node::leaf(0));
     machine
@@ -84,9 +89,9 @@ fn slow_one_first() -> Coordinator {
 fn who_would_be_waited_for_gets_nothing_whoever_came_first() {
     for (leaves, of_slow) in [(4, 0), (8, 0), (16, 1)] {
         let mut machine = slow_one_first();
-        let dealt = grants(&machine.on_event(10_000, Event::Begin { round: Round(1), leaves }));
-        let of_1 = dealt.iter().filter(|&&(to, _)| to == 1).map(|(_, node)| 1 << node.level).sum::<u32>();
-        assert_eq!(of_1, of_slow, "{leaves} leaves: {dealt:?}");
+        let granted = grants(&machine.on_event(10_000, Event::Begin { round: Round(1), leaves }));
+        let of_1 = granted.iter().filter(|&&(to, _)| to == 1).map(|(_, node)| 1 << node.level).sum::<u32>();
+        assert_eq!(of_1, of_slow, "{leaves} leaves: {granted:?}");
     }
 }
 
@@ -118,16 +123,20 @@ impl Pair {
         Self { machine, now_us: 0, rounds: 0 }
     }
 
-    /// One more round, in which the members need so long for a leaf; returns how many the second one was given.
+    /// One more round, in which the members need so long for a leaf; returns how many the second one was
+    /// given.
     fn round(&mut self, leaf_us: [u64; 2]) -> u64 {
         (1..=2).for_each(|who| drop(self.machine.on_event(self.now_us, Event::Heard(Incarnation(who)))));
         let round = Round(self.rounds);
         self.rounds += 1;
         let mut actions = self.machine.on_event(self.now_us, Event::Begin { round, leaves: 4 });
-        let (mut free_us, mut due, mut given) = ([self.now_us; 2], BTreeSet::new(), [0, 0]);
+        let mut free_us = [self.now_us; 2];
+        let mut due = BTreeSet::new();
+        let mut given = [0, 0];
         while !actions.contains(&Action::Complete(round)) {
             for (to, node) in grants(&actions) {
-                let (member, leaves) = (to as usize - 1, 1 << node.level);
+                let member = to as usize - 1;
+                let leaves = 1 << node.level;
                 given[member] += leaves;
                 free_us[member] = self.now_us.max(free_us[member]) + leaves * leaf_us[member];
                 due.insert((free_us[member], to, node));
@@ -135,7 +144,8 @@ impl Pair {
             let (at_us, from, node) = *due.first().expect("somebody computes");
             let tick_us = self.machine.next_deadline_us().filter(|&tick_us| tick_us < at_us);
             self.now_us = tick_us.unwrap_or(at_us);
-            let (from, verdict) = (Incarnation(from), Verdict::Finite { checksum: 5 });
+            let from = Incarnation(from);
+            let verdict = Verdict::Finite { checksum: 5 };
             let result = Event::Result { from, round, node, verdict };
             let event = if tick_us.is_some() { Event::Tick } else { result };
             if tick_us.is_none() {
@@ -150,7 +160,8 @@ impl Pair {
 #[test]
 fn slowness_is_forgotten_soon_and_remembered_longer_each_time_it_stays() {
     let mut pair = Pair::new();
-    let (slow, fast) = ([1_000, 20_000], [1_000, 1_000]);
+    let slow = [1_000, 20_000];
+    let fast = [1_000, 1_000];
     assert_eq!(pair.round(slow), 2);
     let chance = |pair: &mut Pair| {
         let began_us = pair.now_us;

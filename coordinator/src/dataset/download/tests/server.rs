@@ -1,4 +1,4 @@
-//! An HTTP server on a free port of this machine that answers as a test says, well or badly.
+//! An HTTP server on a free port of this machine, with the answers, good or bad, that a test chooses.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,20 +7,21 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// A client that stops in the middle of a request or of an answer must not hold up the test's end.
+/// Timeout of a client that stops in the middle of a request or an answer: it must not hold up the test's
+/// end.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a GET is answered with.
+/// The answer to a GET.
 pub(crate) enum Reply {
     /// These bytes as they are.
     Whole(Vec<u8>),
-    /// No more than the first half of these bytes, then the end.
+    /// The first half of these bytes, then the end of the connection.
     Cut(Vec<u8>),
-    /// The first half of these bytes, then nothing.
+    /// The first half of these bytes, then silence.
     Stalled(Vec<u8>),
-    /// These bytes in five pieces, with that time before each.
+    /// These bytes in five parts, with a pause before each.
     Slow(Vec<u8>, Duration),
-    /// Zeros, as long as anybody takes them.
+    /// Zeros, as long as the client takes them.
     Endless,
     /// A status and no content.
     Status(u16),
@@ -28,7 +29,7 @@ pub(crate) enum Reply {
 
 type Script = Box<dyn FnMut(&str) -> Reply + Send>;
 
-/// Ends when dropped.
+/// A mirror on this machine, which ends when dropped.
 pub(crate) struct Server {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<String>>>,
@@ -37,12 +38,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Answers HEAD at once and each GET as `reply` says, which is given the file's name.
+    /// A server that answers HEAD at once, and each GET as `reply` returns for the file's name.
     pub(crate) fn start(reply: impl FnMut(&str) -> Reply + Send + 'static) -> Self {
         Self::run(Some(Box::new(reply)))
     }
 
-    /// Accepts connections and says nothing.
+    /// A server that accepts connections and sends nothing.
     pub(crate) fn silent() -> Self {
         Self::run(None)
     }
@@ -50,10 +51,12 @@ impl Server {
     fn run(mut reply: Option<Script>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let (requests, stop) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<AtomicBool>::default());
-        let (log, stopped) = (requests.clone(), stop.clone());
+        let requests = Arc::<Mutex<Vec<String>>>::default();
+        let stop = Arc::<AtomicBool>::default();
+        let log = requests.clone();
+        let stopped = stop.clone();
         let thread = thread::spawn(move || {
-            // A connection that is closed is an answer too.
+            // A closed connection is an answer too.
             let mut open = Vec::new();
             for stream in listener.incoming().map(Result::unwrap) {
                 if stopped.load(Ordering::SeqCst) {
@@ -78,12 +81,12 @@ impl Server {
         Self { address, requests, stop, thread: Some(thread) }
     }
 
-    /// What the address of a file begins with.
+    /// Base address of the files.
     pub(crate) fn base(&self) -> String {
         format!("http://{}/", self.address)
     }
 
-    /// Method and file of each so far.
+    /// Method and file of each request so far.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
@@ -98,7 +101,7 @@ impl Drop for Server {
     }
 }
 
-/// The first line, once the whole header has come.
+/// The request line, once the whole header has arrived.
 fn request(stream: &TcpStream) -> Option<String> {
     stream.set_read_timeout(Some(CLIENT_TIMEOUT)).unwrap();
     stream.set_write_timeout(Some(CLIENT_TIMEOUT)).unwrap();

@@ -1,10 +1,10 @@
 //! Forward pass without a patch matrix, for a multiple of [`OUTPUTS`] output channels.
 //!
-//! Lanes are output channels. A product takes four positions of the map (with pooling, the four of one window) and
-//! `R` registers of channels; its sums stay in registers while the patch is walked once.
+//! Lanes are output channels. A product takes four positions of the map (with pooling, the four of one
+//! window) and `R` registers of channels; its sums stay in registers while the patch is walked once.
 //!
-//! Each output's sum runs over the patch in memory order with fused multiply-adds, whatever the register's width: the
-//! bits are the same on every instruction set.
+//! Each output's sum runs over the patch in memory order with fused multiply-adds, whatever the register's
+//! width: the bits are the same on every instruction set.
 //!
 //! Images are taken in blocks that fit the L1 cache; a panel of weights is used for a whole block.
 
@@ -15,7 +15,7 @@ use super::{Forward, Geometry, Output, weights};
 use crate::engine::op::scratch::Scratch;
 use pulp::{Arch, Simd};
 
-/// Output channels come in multiples of this: the widest register's lanes.
+/// Output channels must be a multiple of this, the widest register's lanes.
 const OUTPUTS: usize = 16;
 
 /// Whether this path computes such a convolution.
@@ -23,7 +23,7 @@ pub(super) fn fits(geometry: &Geometry) -> bool {
     geometry.outputs.is_multiple_of(OUTPUTS)
 }
 
-/// See [`super::forward`].
+/// The forward pass of this path; see [`super::forward`].
 pub(super) fn forward(arch: Arch, pass: Forward<'_>) -> Output {
     assert!(fits(pass.geometry), "{:?} is another path's", pass.geometry);
     let mut output = Output::empty(pass.geometry);
@@ -51,7 +51,8 @@ impl Kernel for Direct<'_> {
         let out_block = block * out_image / S::F32_LANES;
         y.resize(geometry.n * out_image, 0.0);
         codes.resize(geometry.n * out_image, 0);
-        let (y, codes) = (S::as_mut_simd_f32s(y).0, S::as_mut_simd_u32s(codes).0);
+        let y = S::as_mut_simd_f32s(y).0;
+        let codes = S::as_mut_simd_u32s(codes).0;
         let outputs = y.chunks_mut(out_block).zip(codes.chunks_mut(out_block));
         for (x, (y, codes)) in x.chunks(block * image).zip(outputs) {
             for (panel, weights) in panels.chunks_exact(geometry.patch() * width).enumerate() {
@@ -70,15 +71,15 @@ impl Kernel for Direct<'_> {
 
 /// `R` registers of output channels.
 struct Panel<'a, S: Simd, const R: usize> {
-    /// `[patch, R registers]`
+    /// Weights `[patch, R registers]`.
     weights: &'a [f32],
     bias: [S::f32s; R],
-    /// The first of the channels.
+    /// Index of the first channel.
     first: usize,
 }
 
 impl<S: Simd, const R: usize> Panel<'_, S, R> {
-    /// One tile a window of the pooling.
+    /// One tile per window of the pooling.
     #[inline(always)]
     fn pooled(&self, simd: S, geometry: &Geometry, x: &[f32], y: &mut [S::f32s], codes: &mut [S::u32s]) {
         let Geometry { height, width, inputs, outputs, .. } = *geometry;
@@ -103,14 +104,16 @@ impl<S: Simd, const R: usize> Panel<'_, S, R> {
         }
     }
 
-    /// Four neighbouring positions a tile, across the ends of rows and images; the last tile may repeat one.
+    /// Four neighbouring positions per tile, across the ends of rows and images. The last tile may repeat
+    /// one.
     #[inline(always)]
     fn unpooled(&self, simd: S, geometry: &Geometry, x: &[f32], y: &mut [S::f32s], codes: &mut [S::u32s]) {
         let Geometry { height, width, inputs, outputs, .. } = *geometry;
         let (rows, columns) = geometry.map();
         let places = y.len() * S::F32_LANES / outputs;
         let offset = |place: usize| {
-            let (image, place) = (place / (rows * columns), place % (rows * columns));
+            let image = place / (rows * columns);
+            let place = place % (rows * columns);
             ((image * height + place / columns) * width + place % columns) * inputs
         };
         for first in (0..places).step_by(ROWS) {

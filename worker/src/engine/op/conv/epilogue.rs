@@ -1,12 +1,13 @@
-//! What follows the sums of a convolution, register-wide: the strongest of a window, ReLU, and the codes of both.
+//! The operations after the sums of a convolution, for whole registers: window maximum, ReLU, and the codes
+//! of both.
 //!
-//! The rules are those of `plain`: the first of equal values wins, and a NaN wins over all and stays open, so that no
-//! kernel hides one.
+//! The rules are those of `plain`: the first of equal values wins. A NaN wins over all values and is not
+//! closed, so no kernel hides one.
 
 use super::CLOSED;
 use pulp::Simd;
 
-/// The strongest of a window's four values, and its place.
+/// The maximum of a window's four values, and its place.
 #[inline(always)]
 pub(super) fn strongest<S: Simd>(simd: S, values: [S::f32s; 4]) -> (S::f32s, S::u32s) {
     let mut best = (values[0], simd.splat_u32s(0));
@@ -19,7 +20,7 @@ pub(super) fn strongest<S: Simd>(simd: S, values: [S::f32s; 4]) -> (S::f32s, S::
     best
 }
 
-/// ReLU of `value`, whose code becomes [`CLOSED`] where no gradient can pass.
+/// ReLU of `value`. The code becomes [`CLOSED`] where no gradient can pass.
 #[inline(always)]
 pub(super) fn relu<S: Simd>(simd: S, value: S::f32s, code: S::u32s) -> (S::f32s, S::u32s) {
     let closed = simd.less_than_or_equal_f32s(value, simd.splat_f32s(0.0));

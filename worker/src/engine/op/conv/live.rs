@@ -1,16 +1,18 @@
-//! Backward pass over the gradient that is left: of a window's four positions one at most gets any, and none where
-//! ReLU closed. After pooling an 11x11 map that is 25 numbers of 121, less what is closed.
+//! Backward pass over non-zero gradients only. Pooling passes a gradient to at most one of a window's four
+//! positions, and ReLU may close that. After pooling an 11x11 map, at most 25 of 121 gradients are left.
 //!
-//! `lists` turns codes and gradients into two tables: for every output channel where in x its live patches start, and
-//! for every position of the map which channels are live there. Then a patch is a row of a few registers:
+//! `lists` turns codes and gradients into two tables: for every output channel where in x its live patches
+//! start, and for every position of the map which channels are live there. Then a patch is a row of a few
+//! registers:
 //!
 //! - weights: for a channel, sum over its live patches of `gradient · patch of x`, the sum in registers;
-//! - x: for a position, sum over its live channels of `gradient · weights of the channel`, the sum in registers, added
-//!   to where the patch lies.
+//! - x: for a position, sum over its live channels of `gradient · weights of the channel`, the sum in
+//!   registers, added to where the patch lies.
 //!
-//! Lanes lie along the patch. A patch is cut into chunks of at most [`CHUNK_MAX`] values inside a kernel row, so that
-//! sums fit the registers and a chunk of all weights the L1 cache; [`chunk`] depends on the geometry alone, which makes
-//! the order of every sum, and with fused multiply-adds its bits, the same on every instruction set.
+//! Lanes lie along the patch. A patch is cut into chunks of at most [`CHUNK_MAX`] values inside a kernel row,
+//! so that sums fit the registers and a chunk of all weights the L1 cache; [`chunk`] depends on the geometry
+//! alone, which makes the order of every sum, and with fused multiply-adds its bits, the same on every
+//! instruction set.
 //!
 //! Images are taken in blocks that fit the L1 cache, x copied to aligned memory.
 
@@ -22,9 +24,9 @@ use crate::engine::op::scratch::Scratch;
 use lists::{Lists, Live};
 use pulp::{Arch, Simd};
 
-/// Chunks are multiples of this: the widest register's lanes.
+/// Chunks are multiples of this, the widest register's lanes.
 const LANES_MAX: usize = 16;
-/// Twelve registers of eight lanes: of 16 registers, one holds the gradient.
+/// Largest chunk: twelve registers of eight lanes. Of 16 registers, one holds the gradient.
 const CHUNK_MAX: usize = 96;
 
 /// Whether this path computes such a convolution.
@@ -32,7 +34,7 @@ pub(super) fn fits(geometry: &Geometry) -> bool {
     (geometry.kernel_w * geometry.inputs).is_multiple_of(LANES_MAX)
 }
 
-/// Values of a chunk: the most that divide a kernel row.
+/// Values of a chunk: the largest allowed divisor of a kernel row.
 fn chunk(geometry: &Geometry) -> usize {
     let run = geometry.kernel_w * geometry.inputs;
     let mut chunk = CHUNK_MAX;
@@ -42,7 +44,7 @@ fn chunk(geometry: &Geometry) -> usize {
     chunk
 }
 
-/// See [`super::backward`].
+/// The backward pass of this path; see [`super::backward`].
 pub(super) fn backward(arch: Arch, pass: Backward<'_>) -> Gradients {
     let Backward { geometry, x, w, codes, grad, input_gradient } = pass;
     assert!(fits(geometry), "{geometry:?} is another path's");
@@ -91,7 +93,7 @@ struct WeightGradient<'a> {
     chunk: usize,
     lists: &'a Lists,
     x: &'a [f32],
-    /// `[patch / chunk, outputs, chunk]`
+    /// Weight gradient `[patch / chunk, outputs, chunk]`.
     dw: &'a mut [f32],
 }
 
@@ -130,7 +132,7 @@ struct InputGradient<'a> {
     geometry: &'a Geometry,
     chunk: usize,
     lists: &'a Lists,
-    /// `[patch / chunk, outputs, chunk]`
+    /// Weights `[patch / chunk, outputs, chunk]`.
     w: &'a [f32],
     dx: &'a mut [f32],
 }
@@ -171,7 +173,7 @@ fn add_weights<S: Simd, const R: usize>(
     *sums = registers;
 }
 
-/// Where a place of the patch lies in x, counted from the patch's first value.
+/// Position in x of a place of the patch, relative to the patch's first value.
 fn start_in_x(geometry: &Geometry, place: usize) -> usize {
     let run = geometry.kernel_w * geometry.inputs;
     place / run * geometry.width * geometry.inputs + place % run

@@ -1,59 +1,59 @@
-//! What goes into a pass and what comes out of it, the same on every path.
+//! Operands and results of a pass, the same for every path.
 
 use super::Geometry;
 
 /// Operands of a forward pass.
 #[derive(Clone, Copy, Debug)]
 pub struct Forward<'a> {
-    /// The sizes.
+    /// Sizes of the convolution.
     pub geometry: &'a Geometry,
-    /// `[n, height, width, inputs]`
+    /// Input `[n, height, width, inputs]`.
     pub x: &'a [f32],
-    /// `[outputs, inputs, kernel rows, kernel columns]`
+    /// Weights `[outputs, inputs, kernel rows, kernel columns]`.
     pub w: &'a [f32],
-    /// `[outputs]`
+    /// Bias, one value per output channel.
     pub b: &'a [f32],
 }
 
-/// What a forward pass gives.
+/// Results of a forward pass.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Output {
-    /// `[n, out rows, out columns, outputs]`
+    /// Output `[n, out rows, out columns, outputs]`.
     pub y: Vec<f32>,
-    /// One a value: the place in the window that reached it, or [`CLOSED`](super::CLOSED).
+    /// Code per value: the place in the window of the maximum, or [`CLOSED`](super::CLOSED).
     pub codes: Vec<u32>,
 }
 
 /// Operands of a backward pass.
 #[derive(Clone, Copy, Debug)]
 pub struct Backward<'a> {
-    /// The sizes.
+    /// Sizes of the convolution.
     pub geometry: &'a Geometry,
-    /// As in the forward pass.
+    /// Input of the forward pass.
     pub x: &'a [f32],
-    /// As in the forward pass.
+    /// Weights of the forward pass.
     pub w: &'a [f32],
-    /// The forward pass's.
+    /// Codes of the forward pass.
     pub codes: &'a [u32],
-    /// The gradient of its `y`.
+    /// Gradient of the forward pass's `y`.
     pub grad: &'a [f32],
-    /// Whether x itself needs a gradient.
+    /// Whether x needs a gradient.
     pub input_gradient: bool,
 }
 
-/// What a backward pass gives: gradients, each in its operand's layout.
+/// Results of a backward pass: gradients, each in its operand's layout.
 #[derive(Debug)]
 pub struct Gradients {
-    /// Of x, where it was asked for.
+    /// Gradient of x, if it is needed.
     pub x: Option<Vec<f32>>,
-    /// Of the weights.
+    /// Gradient of the weights.
     pub w: Vec<f32>,
-    /// Of the bias.
+    /// Gradient of the bias.
     pub b: Vec<f32>,
 }
 
 impl Output {
-    /// Empty, with the capacity that is needed: what is not zeroed first is written once.
+    /// Empty gradients with the needed capacity, so that values which need no zeroing are written once.
     pub(super) fn empty(geometry: &Geometry) -> Self {
         let (rows, columns) = geometry.out();
         let len = geometry.n * rows * columns * geometry.outputs;

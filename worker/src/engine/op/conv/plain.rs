@@ -1,17 +1,19 @@
-//! The readable path for any shape: patches as a matrix (im2col), one matrix product an image, then bias, ReLU, pool.
+//! The reference path for any shape: patches as a matrix (im2col), one matrix product per image, then bias,
+//! ReLU, pooling.
 //!
-//! One image at a time, so that a patch matrix (`[map, patch]`, 139 kB for the CNN's second layer) stays in the L2
-//! cache. Gradients of weights and bias add up image after image.
+//! It takes one image at a time, so that a patch matrix (`[map, patch]`, 139 kB for the CNN's second layer)
+//! stays in the L2 cache. Gradients of weights and bias are added up image by image.
 
 use super::{Backward, CLOSED, Forward, Geometry, Gradients, Output, weights};
 use crate::engine::op::matmul::{Into, View, matmul};
 
-/// See [`super::forward`].
+/// The forward pass of this path; see [`super::forward`].
 pub(super) fn forward(pass: Forward<'_>) -> Output {
     let Forward { geometry, x, w, b } = pass;
     let (rows, columns) = geometry.map();
     let (out_rows, out_columns) = geometry.out();
-    let (patch, outputs) = (geometry.patch(), geometry.outputs);
+    let patch = geometry.patch();
+    let outputs = geometry.outputs;
     let mut matrix = vec![0.0; w.len()];
     weights::by_output(geometry, w, outputs, &mut matrix);
     let mut output = Output::empty(geometry);
@@ -36,11 +38,12 @@ pub(super) fn forward(pass: Forward<'_>) -> Output {
     output
 }
 
-/// See [`super::backward`].
+/// The backward pass of this path; see [`super::backward`].
 pub(super) fn backward(pass: Backward<'_>) -> Gradients {
     let Backward { geometry, x, w, codes, grad, input_gradient } = pass;
     let (rows, columns) = geometry.map();
-    let (patch, outputs) = (geometry.patch(), geometry.outputs);
+    let patch = geometry.patch();
+    let outputs = geometry.outputs;
     let mut matrix = vec![0.0; w.len()];
     weights::by_output(geometry, w, outputs, &mut matrix);
     let mut dw = vec![0.0; matrix.len()];
@@ -48,7 +51,8 @@ pub(super) fn backward(pass: Backward<'_>) -> Gradients {
     let mut map = vec![0.0; rows * columns * outputs];
     let mut gradients =
         Gradients { x: input_gradient.then(|| vec![0.0; x.len()]), w: Vec::new(), b: vec![0.0; outputs] };
-    let (in_size, out_size) = (x.len() / geometry.n, grad.len() / geometry.n);
+    let in_size = x.len() / geometry.n;
+    let out_size = grad.len() / geometry.n;
     for i in 0..geometry.n {
         let out = i * out_size..(i + 1) * out_size;
         scatter_to_map(geometry, &codes[out.clone()], &grad[out], &mut map, &mut gradients.b);
@@ -64,7 +68,7 @@ pub(super) fn backward(pass: Backward<'_>) -> Gradients {
     gradients
 }
 
-/// The value that reaches the output, before the bias, and its place in the window.
+/// The maximum of an output's window, before the bias, and its place in the window.
 fn strongest(geometry: &Geometry, map: &[f32], row: usize, column: usize, output: usize) -> (f32, u32) {
     let at = |row: usize, column: usize| map[(row * geometry.map().1 + column) * geometry.outputs + output];
     if !geometry.pool {
@@ -80,14 +84,15 @@ fn strongest(geometry: &Geometry, map: &[f32], row: usize, column: usize, output
     best
 }
 
-/// One image's output gradient, spread over the map before pooling, and added to the bias's gradient.
+/// Spreads one image's output gradient over the map before pooling, and adds it to the bias's gradient.
 fn scatter_to_map(geometry: &Geometry, codes: &[u32], grad: &[f32], map: &mut [f32], bias: &mut [f32]) {
     let Geometry { outputs, pool, .. } = *geometry;
     let (_, columns) = geometry.map();
     let (_, out_columns) = geometry.out();
     map.fill(0.0);
     for (place, (codes, grad)) in codes.chunks_exact(outputs).zip(grad.chunks_exact(outputs)).enumerate() {
-        let (row, column) = (place / out_columns, place % out_columns);
+        let row = place / out_columns;
+        let column = place % out_columns;
         for (output, (&code, &grad)) in codes.iter().zip(grad).enumerate() {
             if code == CLOSED {
                 continue;
@@ -101,12 +106,12 @@ fn scatter_to_map(geometry: &Geometry, codes: &[u32], grad: &[f32], map: &mut [f
     }
 }
 
-/// `patches [map, kh · kw · in]` of one image `[h, w, in]`.
+/// Fills `patches [map, kh · kw · in]` from one image `[h, w, in]`.
 fn gather_patches(geometry: &Geometry, image: &[f32], patches: &mut [f32]) {
     for_each_run(geometry, |from, to, run| patches[to..to + run].copy_from_slice(&image[from..from + run]));
 }
 
-/// The transpose of [`gather_patches`]: adds every patch back to where it came from.
+/// The transpose of [`gather_patches`]: adds every patch to its position in the image.
 fn add_patches(geometry: &Geometry, patches: &[f32], image: &mut [f32]) {
     for_each_run(geometry, |to, from, run| {
         image[to..to + run].iter_mut().zip(&patches[from..from + run]).for_each(|(sum, v)| *sum += v);

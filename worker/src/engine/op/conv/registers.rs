@@ -1,7 +1,8 @@
-//! How many registers a kernel works on at once: chosen when it is called, a constant where it is compiled.
+//! The number of registers that a kernel works on at once: chosen at each call, but constant in the compiled
+//! kernel.
 //!
-//! Only a constant number of sums can stay in registers. Which numbers are worth having is decided here; the bits of a
-//! result don't depend on it.
+//! Only a constant number of sums can stay in registers. This file decides which numbers are compiled. The
+//! bits of a result do not depend on the choice.
 
 use pulp::{Simd, WithSimd};
 
@@ -12,7 +13,7 @@ pub(super) trait Kernel {
 
 /// Runs a forward kernel, whose lanes are output channels.
 pub(super) struct OverOutputs<K> {
-    /// Output channels: `R` registers divide them.
+    /// Number of output channels; `R` registers must divide it.
     pub(super) outputs: usize,
     pub(super) kernel: K,
 }
@@ -32,7 +33,7 @@ impl<K: Kernel> WithSimd for OverOutputs<K> {
 
 /// Runs a backward kernel, whose lanes lie along a chunk of a patch.
 pub(super) struct OverChunk<K> {
-    /// Values of a chunk: `R` registers divide them.
+    /// Number of values in a chunk; `R` registers must divide it.
     pub(super) chunk: usize,
     pub(super) kernel: K,
 }

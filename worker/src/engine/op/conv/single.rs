@@ -1,22 +1,24 @@
-//! One input channel, a 3x3 kernel and pooling: the first layer, where a patch is too short for a matrix product.
+//! One input channel, a 3x3 kernel and pooling: the first layer, where a patch is too short for a matrix
+//! product.
 //!
-//! Lanes are output channels. Forward, the nine weights of a register of channels stay in registers while a row of
-//! windows is walked; each window reads the 4x4 pixels under it and makes four sums. Backward, the nine sums of the
-//! weight gradient and that of the bias stay in registers in the same way. Each lane may have its maximum elsewhere,
-//! so the gradient is split by code into four, zero in the lanes of other codes, and each part meets its nine pixels.
+//! Lanes are output channels. Forward, the nine weights of a register of channels stay in registers while a
+//! row of windows is walked; each window reads the 4x4 pixels under it and makes four sums. Backward, the
+//! nine sums of the weight gradient and that of the bias stay in registers in the same way. Each lane may
+//! have its maximum elsewhere, so the gradient is split by code into four, zero in the lanes of other codes,
+//! and each part meets its nine pixels.
 //!
-//! Images of digits are mostly paper: a window with no ink under it gets what its bias says, and adds nothing to the
-//! weights' gradient.
+//! Images of digits are mostly background. A window without ink yields the bias alone, and adds nothing to
+//! the weights' gradient.
 //!
-//! Every sum runs in one order (taps; images, then windows, then codes) with fused multiply-adds, whatever the
-//! register's width: the bits are the same on every instruction set. x gets no gradient here: it is data.
+//! Every sum runs in one order (taps; images, then windows, then codes) with fused multiply-adds, whatever
+//! the register's width: the bits are the same on every instruction set. x gets no gradient here: it is data.
 
 use super::epilogue::{relu, strongest};
 use super::{Backward, CLOSED, Forward, Geometry, Gradients, Output, weights};
 use crate::engine::op::scratch::Scratch;
 use pulp::{Arch, Simd, WithSimd};
 
-/// Output channels come in multiples of this: the widest register's lanes.
+/// Output channels must be a multiple of this, the widest register's lanes.
 const OUTPUTS: usize = 16;
 /// Rows and columns of the kernel.
 const KERNEL: usize = 3;
@@ -29,7 +31,7 @@ pub(super) fn fits(geometry: &Geometry) -> bool {
     pool && inputs == 1 && (kernel_h, kernel_w) == (KERNEL, KERNEL) && outputs.is_multiple_of(OUTPUTS)
 }
 
-/// See [`super::forward`].
+/// The forward pass of this path; see [`super::forward`].
 pub(super) fn forward(arch: Arch, pass: Forward<'_>) -> Output {
     let Forward { geometry, x, w, b } = pass;
     assert!(fits(geometry), "{geometry:?} is another path's");
@@ -40,7 +42,7 @@ pub(super) fn forward(arch: Arch, pass: Forward<'_>) -> Output {
     output
 }
 
-/// See [`super::backward`].
+/// The backward pass of this path; see [`super::backward`].
 pub(super) fn backward(arch: Arch, pass: Backward<'_>) -> Gradients {
     let geometry = pass.geometry;
     assert!(fits(geometry), "{geometry:?} is another path's");
@@ -54,7 +56,7 @@ pub(super) fn backward(arch: Arch, pass: Backward<'_>) -> Gradients {
 struct Rows<'a> {
     geometry: &'a Geometry,
     x: &'a [f32],
-    /// `[TAPS, outputs]`
+    /// Weights `[TAPS, outputs]`.
     matrix: &'a [f32],
     bias: &'a [f32],
     output: &'a mut Output,
@@ -69,18 +71,20 @@ impl WithSimd for Rows<'_> {
         let Geometry { height, width, outputs, .. } = *geometry;
         let (out_rows, out_columns) = geometry.out();
         let registers = outputs / S::F32_LANES;
-        // Nothing times an infinite weight would not be nothing.
+        // Blank windows are skipped only if all weights are finite: 0 times infinity is not 0.
         let finite = matrix.iter().all(|w| w.is_finite());
-        let (matrix, bias) = (S::as_simd_f32s(matrix).0, S::as_simd_f32s(bias).0);
-        let (mut ink, mut blank) = (vec![false; width], vec![false; out_columns]);
+        let matrix = S::as_simd_f32s(matrix).0;
+        let bias = S::as_simd_f32s(bias).0;
+        let mut ink = vec![false; width];
+        let mut blank = vec![false; out_columns];
         let all_rows =
             x.chunks_exact(height * width).flat_map(|image| rows_of_windows(image, width, out_rows));
         let mut y_row = Scratch::zeros(out_columns * outputs);
         let mut codes_row = vec![0; out_columns * outputs];
         for rows in all_rows {
             mark_blank(rows, width, &mut ink, &mut blank);
-            let (y_registers, code_registers) =
-                (S::as_mut_simd_f32s(&mut y_row).0, S::as_mut_simd_u32s(&mut codes_row).0);
+            let y_registers = S::as_mut_simd_f32s(&mut y_row).0;
+            let code_registers = S::as_mut_simd_u32s(&mut codes_row).0;
             for (register, &bias) in bias.iter().enumerate() {
                 let mut w = [simd.splat_f32s(0.0); TAPS];
                 for (tap, w) in w.iter_mut().enumerate() {
@@ -105,7 +109,7 @@ impl WithSimd for Rows<'_> {
     }
 }
 
-/// A window's four sums, without bias.
+/// The four sums of a window, without the bias.
 #[inline(always)]
 fn four_sums<S: Simd>(simd: S, w: &[S::f32s; TAPS], pixels: Pixels<'_>) -> [S::f32s; 4] {
     let mut sums = [simd.splat_f32s(0.0); 4];
@@ -124,7 +128,7 @@ fn four_sums<S: Simd>(simd: S, w: &[S::f32s; TAPS], pixels: Pixels<'_>) -> [S::f
 
 struct RowGradients<'a> {
     pass: Backward<'a>,
-    /// `[TAPS + 1, outputs]`: the weights' gradient, then the bias's.
+    /// Gradients `[TAPS + 1, outputs]`: the weights', then the bias's.
     sums: &'a mut [f32],
 }
 
@@ -138,7 +142,8 @@ impl WithSimd for RowGradients<'_> {
         let (out_rows, out_columns) = geometry.out();
         let registers = outputs / S::F32_LANES;
         let sums = S::as_mut_simd_f32s(sums).0;
-        let (mut ink, mut blank) = (vec![false; width], vec![false; out_columns]);
+        let mut ink = vec![false; width];
+        let mut blank = vec![false; out_columns];
         let all_rows =
             x.chunks_exact(height * width).flat_map(|image| rows_of_windows(image, width, out_rows));
         let grad = S::as_simd_f32s(grad).0.chunks_exact(out_columns * registers);
@@ -153,7 +158,8 @@ impl WithSimd for RowGradients<'_> {
                 let mut db = sums[TAPS * registers + register];
                 let windows = grad.chunks_exact(registers).zip(codes.chunks_exact(registers));
                 for ((column, &blank), (grad, code)) in blank.iter().enumerate().zip(windows) {
-                    let (grad, code) = (grad[register], code[register]);
+                    let grad = grad[register];
+                    let code = code[register];
                     if !blank {
                         add_window(simd, &mut dw, under_window(rows, width, column), grad, code);
                     }
@@ -188,10 +194,11 @@ fn add_window<S: Simd>(simd: S, dw: &mut [S::f32s; TAPS], pixels: Pixels<'_>, gr
     }
 }
 
-/// The tap under which pixel (y, x) of a window's 4x4 comes to lie for one of the window's four places.
+/// The kernel tap over pixel (y, x) of a window's 4x4, for one of the window's four places.
 #[inline(always)]
 fn tap(y: usize, x: usize, place: usize) -> Option<usize> {
-    let (row, column) = (y.checked_sub(place / 2)?, x.checked_sub(place % 2)?);
+    let row = y.checked_sub(place / 2)?;
+    let column = x.checked_sub(place % 2)?;
     (row < KERNEL && column < KERNEL).then_some(row * KERNEL + column)
 }
 
@@ -201,7 +208,7 @@ fn rows_of_windows(image: &[f32], width: usize, out_rows: usize) -> impl Iterato
     (0..out_rows).map(move |row| &image[2 * row * width..(2 * row + 4) * width])
 }
 
-/// Which windows have 16 pixels that are zero.
+/// Marks the windows whose 16 pixels are all zero.
 fn mark_blank(rows: &[f32], width: usize, ink: &mut [bool], blank: &mut [bool]) {
     ink.fill(false);
     for row in rows.chunks_exact(width) {
@@ -212,7 +219,7 @@ fn mark_blank(rows: &[f32], width: usize, ink: &mut [bool], blank: &mut [bool]) 
     }
 }
 
-/// The 4x4 pixels under a window, in place: a copy would be read back before it is written.
+/// The 4x4 pixels under a window, borrowed: a copy would be read back before it is written.
 type Pixels<'a> = [&'a [f32; 4]; 4];
 
 /// The pixels under window number `column` of four rows.

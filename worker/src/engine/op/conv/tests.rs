@@ -84,7 +84,8 @@ fn gradients_equal_finite_differences() {
 fn of_equal_maxima_the_first_takes_the_gradient() {
     // A constant image: all four values of every window are equal.
     let x = candle_core::Var::ones((1, 4, 4, 1), candle_core::DType::F32, &candle_core::Device::Cpu).unwrap();
-    let (w, b) = (variable(2, &[1, 1, 1, 1], 0.0), variable(3, &[1], 0.0));
+    let w = variable(2, &[1, 1, 1, 1], 0.0);
+    let b = variable(3, &[1], 0.0);
     let one = Tensor::ones((1, 1, 1, 1), candle_core::DType::F32, &candle_core::Device::Cpu).unwrap();
     w.set(&one).unwrap();
     let grads = apply(&x, &w, &b, true, true).unwrap().sum_all().unwrap().backward().unwrap();

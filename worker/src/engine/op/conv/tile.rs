@@ -1,8 +1,8 @@
 //! The product at the heart of the forward kernels: four rows of x times `R` registers of output channels.
 //!
-//! The `4 · R` sums stay in registers: a step loads `R` registers of weights, broadcasts four values of x and feeds
-//! `4 · R` multiply-adds. `R` = 2 gives 8 independent sums, enough to hide a multiply-add's latency, and leaves
-//! registers free for the operands even where there are only 16.
+//! The `4 · R` sums stay in registers: a step loads `R` registers of weights, broadcasts four values of x and
+//! feeds `4 · R` multiply-adds. `R` = 2 gives 8 independent sums, enough to hide a multiply-add's latency,
+//! and leaves registers free for the operands even where there are only 16.
 
 use pulp::Simd;
 
@@ -24,8 +24,10 @@ pub(super) fn multiply<S: Simd, const R: usize>(
     let rows = rows[0].iter().zip(rows[1]).zip(rows[2]).zip(rows[3]);
     let weights = S::as_simd_f32s(weights).0.as_chunks::<R>().0;
     for (w, (((&xa, &xb), &xc), &xd)) in weights.iter().zip(rows) {
-        let (xa, xb) = (simd.splat_f32s(xa), simd.splat_f32s(xb));
-        let (xc, xd) = (simd.splat_f32s(xc), simd.splat_f32s(xd));
+        let xa = simd.splat_f32s(xa);
+        let xb = simd.splat_f32s(xb);
+        let xc = simd.splat_f32s(xc);
+        let xd = simd.splat_f32s(xd);
         for r in 0..R {
             a[r] = simd.mul_add_f32s(w[r], xa, a[r]);
             b[r] = simd.mul_add_f32s(w[r], xb, b[r]);

@@ -1,8 +1,8 @@
 //! Weights between PyTorch's `[out, in, kh, kw]` and what the kernels read.
 //!
-//! A patch of x is `[kh · kw · in]` in the order of its memory. [`by_output`] gives panels of neighbouring outputs, for
-//! kernels whose lanes are outputs; [`by_patch`] panels of neighbouring patch places, for kernels whose lanes lie along
-//! a patch.
+//! A patch of x is `[kh · kw · in]` in the order of its memory. [`by_output`] gives panels of neighbouring
+//! outputs, for kernels whose lanes are outputs; [`by_patch`] panels of neighbouring patch places, for
+//! kernels whose lanes lie along a patch.
 
 use super::Geometry;
 use std::ops::Range;
@@ -51,7 +51,8 @@ pub(super) fn from_by_patch(geometry: &Geometry, panels: &[f32], chunk: usize) -
     weights
 }
 
-/// Visits every output channel: (its number, where its kernel `[in, kh, kw]` lies, a row for it in a patch's order).
+/// Visits every output channel: (its number, where its kernel `[in, kh, kw]` lies, a row for it in a patch's
+/// order).
 fn for_each_row(geometry: &Geometry, mut visit: impl FnMut(usize, Range<usize>, &mut [f32])) {
     let patch = geometry.patch();
     let mut row = vec![0.0; patch];

@@ -1,18 +1,18 @@
-//! Forward pass of a 3x3 kernel with pooling by Winograd's minimal filtering, F(2x2, 3x3): 16 multiply-adds an input
-//! and output channel for the four positions of a window, where the definition takes 36. (Lavin and Gray, "Fast
-//! Algorithms for Convolutional Neural Networks", 2015, section 4.1.)
+//! Forward pass of a 3x3 kernel with pooling by Winograd's minimal filtering, F(2x2, 3x3): 16 multiply-adds
+//! an input and output channel for the four positions of a window, where the definition takes 36. (Lavin and
+//! Gray, "Fast Algorithms for Convolutional Neural Networks", 2015, section 4.1.)
 //!
-//! For the 4x4 input `d` under a window and a kernel `g`, the window's four values are
-//! `Aᵀ [Σ over inputs of (G g Gᵀ) ∘ (Bᵀ d B)] A`: the element-wise products make 16 small matrix products, one for each
-//! place of the 4x4. Lanes are input channels in `Bᵀ d B`, output channels after it.
+//! For the 4x4 input `d` under a window and a kernel `g`, the window's four values are `Aᵀ [Σ over inputs of
+//! (G g Gᵀ) ∘ (Bᵀ d B)] A`: the element-wise products make 16 small matrix products, one for each place of
+//! the 4x4. Lanes are input channels in `Bᵀ d B`, output channels after it.
 //!
-//! Four windows are a group. Their transformed inputs (8 kB for 32 channels) and, for one panel of output channels, the
-//! 16 products (4 kB) stay in the L1 cache; the transformed weights (131 kB for 32 and 64 channels) come from L2, each
-//! cache line for 8 registers of multiply-adds.
+//! Four windows are a group. Their transformed inputs (8 kB for 32 channels) and, for one panel of output
+//! channels, the 16 products (4 kB) stay in the L1 cache; the transformed weights (131 kB for 32 and 64
+//! channels) come from L2, each cache line for 8 registers of multiply-adds.
 //!
-//! The transforms add and halve, so a value's error is a few times that of the plain sum, and equal inputs still give
-//! equal values: ties in a window stay ties. Every element's operations have one order, whatever the register's width:
-//! the bits are the same on every instruction set.
+//! The transforms add and halve, so a value's error is a few times that of the plain sum, and equal inputs
+//! still give equal values: ties in a window stay ties. Every element's operations have one order, whatever
+//! the register's width: the bits are the same on every instruction set.
 
 use super::epilogue::{relu, strongest};
 use super::registers::{Kernel, OverOutputs};
@@ -21,7 +21,7 @@ use super::{Forward, Geometry, Output, weights};
 use crate::engine::op::scratch::Scratch;
 use pulp::{Arch, Simd};
 
-/// Input and output channels come in multiples of this: the widest register's lanes.
+/// Input and output channels must be multiples of this, the widest register's lanes.
 const LANES_MAX: usize = 16;
 /// Rows and columns of the kernel.
 const KERNEL: usize = 3;
@@ -37,7 +37,7 @@ pub(super) fn fits(geometry: &Geometry) -> bool {
     pool && (kernel_h, kernel_w) == (KERNEL, KERNEL) && channels
 }
 
-/// See [`super::forward`].
+/// The forward pass of this path; see [`super::forward`].
 pub(super) fn forward(arch: Arch, pass: Forward<'_>) -> Output {
     assert!(fits(pass.geometry), "{:?} is another path's", pass.geometry);
     let mut output = Output::empty(pass.geometry);
@@ -73,8 +73,8 @@ impl Kernel for Winograd<'_> {
             for (panel, weights) in panels.chunks_exact(PLACES * inputs * width).enumerate() {
                 let bias = registers::<S, R>(&b[panel * width..(panel + 1) * width]);
                 multiply_places::<S, R>(simd, inputs, &inputs_4x4, weights, &mut products);
-                let (y, codes) =
-                    (S::as_mut_simd_f32s(&mut y_group).0, S::as_mut_simd_u32s(&mut codes_group).0);
+                let y = S::as_mut_simd_f32s(&mut y_group).0;
+                let codes = S::as_mut_simd_u32s(&mut codes_group).0;
                 for row in 0..group.len() {
                     for (r, &bias) in bias.iter().enumerate() {
                         let sums = transform_products::<S, R>(simd, &products, row, r);
@@ -90,11 +90,13 @@ impl Kernel for Winograd<'_> {
     }
 }
 
-/// Where in x the input under a window starts; windows are counted over all images.
+/// Start in x of the input under a window; windows are counted over all images.
 fn corner(geometry: &Geometry, window: usize) -> usize {
     let (rows, columns) = geometry.out();
-    let (image, window) = (window / (rows * columns), window % (rows * columns));
-    let (row, column) = (2 * (window / columns), 2 * (window % columns));
+    let image = window / (rows * columns);
+    let window = window % (rows * columns);
+    let row = 2 * (window / columns);
+    let column = 2 * (window % columns);
     ((image * geometry.height + row) * geometry.width + column) * geometry.inputs
 }
 
@@ -162,7 +164,8 @@ fn differences<S: Simd>(simd: S, [a, b, c, d]: [S::f32s; SIDE]) -> [S::f32s; SID
     [simd.sub_f32s(a, c), simd.add_f32s(b, c), simd.sub_f32s(c, b), simd.sub_f32s(b, d)]
 }
 
-/// Products `[PLACES, ROWS, R registers]` of transformed inputs `[PLACES, ROWS, inputs]` and one panel of weights.
+/// Products `[PLACES, ROWS, R registers]` of transformed inputs `[PLACES, ROWS, inputs]` and one panel of
+/// weights.
 #[inline(always)]
 fn multiply_places<S: Simd, const R: usize>(
     simd: S,

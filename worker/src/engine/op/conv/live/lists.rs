@@ -1,17 +1,17 @@
-//! Where gradient is left, sorted by output channel and by position.
+//! Lists of the non-zero gradients, by output channel and by position.
 //!
-//! Filled without branches on the data: every value goes to the end of a list, and only a live one moves the end.
-//! Closed values have a list of their own that nobody reads.
+//! They are filled without branches on the data: every value is written to the end of a list, and only a live
+//! one moves the end. Closed values go to a separate list that is never read.
 
 use crate::engine::op::conv::{CLOSED, Geometry};
 
-/// Lists by code of one output place: four places in a window, and closed.
+/// Lists of one output place: one for each of a window's four codes, and one for closed values.
 const CODES: usize = CLOSED as usize + 1;
 
-/// A live gradient.
+/// A non-zero gradient.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Live {
-    /// In a channel's list where its patch starts in x; in a position's list the channel.
+    /// In a channel's list the start of its patch in x; in a position's list the channel.
     pub(super) at: u32,
     pub(super) gradient: f32,
 }
@@ -20,15 +20,15 @@ pub(super) struct Live {
 #[derive(Debug)]
 pub(super) struct Lists {
     geometry: Geometry,
-    /// Output places in a full block.
+    /// Number of output places in a full block.
     places: usize,
-    /// `[outputs, places]`, of which the first `output_lens` of each row are filled.
+    /// Gradients `[outputs, places]`, of which the first `output_lens` of each row are filled.
     by_output: Vec<Live>,
     output_lens: Vec<usize>,
-    /// `[places, CODES, outputs]`, of which the first `position_lens` of each row are filled.
+    /// Gradients `[places, CODES, outputs]`, of which the first `position_lens` of each row are filled.
     by_position: Vec<Live>,
     position_lens: Vec<usize>,
-    /// Where in x the patch of each place's code 0 starts.
+    /// Start in x of the patch of each place's code 0.
     starts: Vec<usize>,
 }
 
@@ -39,7 +39,8 @@ impl Lists {
         let (rows, columns) = geometry.out();
         let step = if pool { 2 } else { 1 };
         let start = |place: usize| {
-            let (image, place) = (place / (rows * columns), place % (rows * columns));
+            let image = place / (rows * columns);
+            let place = place % (rows * columns);
             ((image * height + step * (place / columns)) * width + step * (place % columns)) * inputs
         };
         let places = images * rows * columns;
@@ -54,7 +55,7 @@ impl Lists {
         }
     }
 
-    /// Replaces the lists by those of these codes and gradients, `[places, outputs]`.
+    /// Fills the lists with these codes and gradients, `[places, outputs]`.
     pub(super) fn fill(&mut self, codes: &[u32], grad: &[f32]) {
         let outputs = self.geometry.outputs;
         let offsets = self.offsets();
@@ -82,19 +83,20 @@ impl Lists {
         &self.by_output[output * self.places..][..self.output_lens[output]]
     }
 
-    /// Every position where something is live: where its patch starts in x, and its live channels.
+    /// Every position with live gradients: the start of its patch in x, and its live channels.
     pub(super) fn positions(&self) -> impl Iterator<Item = (usize, &[Live])> {
         let offsets = self.offsets();
         let outputs = self.geometry.outputs;
         let lists = self.by_position.chunks_exact(outputs).zip(&self.position_lens).enumerate();
         lists.filter_map(move |(index, (list, &len))| {
-            let (place, code) = (index / CODES, index % CODES);
+            let place = index / CODES;
+            let code = index % CODES;
             let live = code != CLOSED as usize && len > 0;
             live.then(|| (self.starts[place] + offsets[code], &list[..len]))
         })
     }
 
-    /// From the first position of a window to that of a code, in x.
+    /// Offset in x of each code's position from the window's first position.
     fn offsets(&self) -> [usize; CODES] {
         let Geometry { width, inputs, .. } = self.geometry;
         [0, inputs, width * inputs, (width + 1) * inputs, 0]

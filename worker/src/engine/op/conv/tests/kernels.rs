@@ -1,7 +1,7 @@
 //! The fast paths against the plain one, with every instruction set that this machine has.
 //!
-//! Between instruction sets our own kernels give equal bits. Against the plain path, whose matrix products add in
-//! `gemm`'s order, errors stay below [`TOLERANCE`] of the largest magnitude.
+//! Between instruction sets our own kernels give equal bits. Against the plain path, whose matrix products
+//! add in `gemm`'s order, errors stay below [`TOLERANCE`] of the largest magnitude.
 
 use super::*;
 use crate::engine::op::testing::noise;
@@ -152,7 +152,8 @@ fn paper_without_ink_is_computed_as_the_rest() {
         case.w[4] = weight;
         // Whole windows without ink, at the edges and beside ink.
         for (at, pixel) in case.x.iter_mut().enumerate() {
-            let (row, column) = (at / 28, at % 28);
+            let row = at / 28;
+            let column = at % 28;
             *pixel = if row < 7 || column > 16 || (9..14).contains(&column) { 0.0 } else { *pixel };
         }
         let Output { y: want, codes: want_codes } = plain::forward(case.pass());

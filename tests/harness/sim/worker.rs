@@ -1,10 +1,10 @@
-//! A simulated worker process: the shell around its machine, and threads whose leaves take time.
+//! A simulated worker process: the driver of its machine, and threads whose leaves take time.
 //!
-//! Like the real shell it takes up messages of its present connection only, and a leaf in progress is finished even
-//! when nobody wants it any more.
+//! Like the real driver it takes messages of its present connection only. A leaf in progress is finished even
+//! if nobody needs it any more.
 
 use super::Sabotage;
-use super::invariants::{Sight, Violation};
+use super::invariants::{Observation, Violation};
 use super::message::{Body, Down, Task, Up, Wake};
 use super::plan::{Plan, Spoiled};
 use super::trainer::{Basis, Value};
@@ -15,11 +15,11 @@ use common::reduce::tree::{Inserted, Node, Reduction, Tree};
 use common::selftest::NumericsDigest;
 use std::collections::{BTreeMap, VecDeque};
 
-/// A slow machine takes this many times as long for a leaf as a fast one.
+/// Factor by which a slow machine's leaf takes longer than a fast one's.
 pub(crate) const SLOW_TIMES: u64 = 10;
-/// A slowed worker takes this many times as long for a leaf as a fast one.
+/// Factor by which a slowed worker's leaf takes longer than a fast one's.
 pub(crate) const SLOWED_TIMES: u64 = 20;
-/// Who gave up is started again after this.
+/// Time after which a worker that gave up is started again.
 const RESTART_US: u64 = 500_000;
 
 struct Piece {
@@ -30,12 +30,12 @@ struct Piece {
     reduction: Option<Reduction<Value>>,
 }
 
-pub(crate) struct Peer {
+pub(crate) struct SimulatedWorker {
     id: usize,
     pub(crate) name: String,
     threads: u32,
     numerics: NumericsDigest,
-    /// About how long a leaf takes, usually and while slowed.
+    /// Approximate times for a leaf, usually and while slowed.
     leaf_us: u64,
     slowed_leaf_us: u64,
     pulse: Pulse,
@@ -48,25 +48,25 @@ pub(crate) struct Peer {
     busy: u32,
     finished: BTreeMap<(Round, Node), Value>,
     pub(crate) slowed: bool,
-    /// How its next answers are bad, and how many.
+    /// How, and how many of, its next answers are spoiled.
     pub(crate) spoil: Option<(Spoiled, u32)>,
-    /// Its arithmetic has a fault.
+    /// Whether its arithmetic has a fault.
     pub(crate) miscomputes: bool,
-    /// It leaves as soon as it is let in.
+    /// Whether it leaves as soon as it is admitted.
     pub(crate) leaves: bool,
     pub(crate) frozen: bool,
-    /// What came in while it was frozen.
+    /// Events that arrived while it was frozen.
     pub(crate) stash: Vec<Wake>,
-    /// Its compute threads are stopped: it beats, reads, and never answers.
+    /// Whether its compute threads are stopped: it sends heartbeats, reads, and never answers.
     pub(crate) deaf: bool,
-    /// Leaves that its threads have in hand since.
+    /// Leaves that its stopped threads had in progress.
     pub(crate) held: Vec<Wake>,
     pub(crate) tick_us: Option<u64>,
-    /// The process has ended.
+    /// Whether the process has ended.
     pub(crate) over: bool,
 }
 
-impl Peer {
+impl SimulatedWorker {
     pub(crate) fn new(
         world: &mut World,
         plan: &Plan,
@@ -165,7 +165,9 @@ impl Peer {
         let reduction = work.reduction.as_mut().expect("a piece is complete with its last leaf only");
         if reduction.insert(Node::leaf(leaf), value, |_, left, right| left.add(right)) == Inserted::Complete {
             let value = work.reduction.take().and_then(Reduction::into_result);
-            let (incarnation, round, node) = (work.incarnation, work.round, work.node);
+            let incarnation = work.incarnation;
+            let round = work.round;
+            let node = work.node;
             self.finished.insert((round, node), value.expect("the reduction is complete"));
             self.feed(world, Event::Computed(incarnation, round, node))?;
         }
@@ -177,7 +179,7 @@ impl Peer {
         let actions = self.machine.on_event(world.now_us, event.clone());
         world.note(|| format!("{}: {event:?} -> {actions:?}", self.name));
         self.tick_us = world.timer_us(self.machine.next_deadline_us());
-        world.saw(&Sight::Worked { event: &event, machine: &self.machine })?;
+        world.saw(&Observation::Worked { event: &event, machine: &self.machine })?;
         for action in actions {
             self.act(world, action)?;
         }
@@ -189,10 +191,12 @@ impl Peer {
             Action::Dial => {
                 let connection = world.network.dial(self.id);
                 self.connection = Some(connection);
-                // Each started process has another number, and so another instance.
+                // Each started process has another index, and so another instance.
                 let instance = Instance(self.id as u64 + 1);
-                world.saw(&Sight::Dialled { connection, name: &self.name, instance })?;
-                let (name, threads, numerics) = (self.name.clone(), self.threads, self.numerics);
+                world.saw(&Observation::Dialled { connection, name: &self.name, instance })?;
+                let name = self.name.clone();
+                let threads = self.threads;
+                let numerics = self.numerics;
                 self.send(world, Up::Hello { name, instance, threads, numerics });
             }
             Action::Heartbeat => self.send(world, Up::Heartbeat),
@@ -222,7 +226,7 @@ impl Peer {
                         world.report.count("worker gave up");
                         world.after(RESTART_US, Wake::StartWorker(self.name.clone()));
                     }
-                    // The operator puts another machine in its place.
+                    // The operator replaces the machine by another one.
                     Exit::Refused(_) => world.after(RESTART_US, Wake::StartNewcomer),
                     Exit::Left | Exit::Finished => {}
                 }
@@ -257,7 +261,7 @@ impl Peer {
         let spoil = self.spoil.map(|(how, _)| how);
         self.spoil = self.spoil.and_then(|(how, left)| (left > 1).then_some((how, left - 1)));
         if let (Some(_), Some(connection)) = (spoil, self.connection) {
-            world.saw(&Sight::Spoiled { connection })?;
+            world.saw(&Observation::Spoiled { connection })?;
         }
         let message = match spoil {
             None => Up::Answer { round, node, body: Body::Value(value) },
@@ -271,7 +275,7 @@ impl Peer {
             }
             Some(Spoiled::NonFinite) => {
                 world.report.count("non-finite answer");
-                // The same whenever this worker is asked: a computation that fails always fails alike.
+                // Independent of the attempt: a computation that fails always fails alike.
                 let checksum = self.id as u32;
                 Up::Answer { round, node, body: Body::NonFinite { checksum } }
             }

@@ -1,7 +1,7 @@
-//! The simulated coordinator's trainer: what accepted answers are added to, when a step is applied, what is saved.
+//! The simulated coordinator's training: it adds accepted answers, applies steps, and saves checkpoints.
 
 use super::Sabotage;
-use super::invariants::{Sight, Violation};
+use super::invariants::{Observation, Violation};
 use super::message::Task;
 use super::plan::Plan;
 use super::trainer::{INITIAL, Value, advance, advance_slot};
@@ -9,52 +9,53 @@ use super::world::World;
 use common::reduce::tree::{Node, Reduction, Tree};
 use common::selftest::NumericsDigest;
 
-/// What survives a coordinator.
+/// The state that survives a coordinator.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Checkpoint {
-    /// Steps applied.
+    /// Number of applied steps.
     pub(crate) step: u64,
-    /// Digest of the parameters after them.
+    /// Digest of the parameters after these steps.
     pub(crate) parameters: u64,
-    /// What all of them were computed with, as far as the coordinator records it.
+    /// The arithmetic of all these steps, if the coordinator records it.
     pub(crate) numerics: Option<NumericsDigest>,
-    /// The optimizer's.
+    /// The optimizer's slot.
     pub(crate) slot: f32,
 }
 
 impl Checkpoint {
-    /// Before the first step.
+    /// The state before the first step.
     pub(crate) const NONE: Self = Self { step: 0, parameters: INITIAL, numerics: None, slot: 0.0 };
 }
 
-pub(crate) struct Course {
+pub(crate) struct Training {
     steps: Vec<u32>,
     checkpoint_every: u64,
     at: Checkpoint,
     pub(crate) saved: Checkpoint,
     reduction: Option<Reduction<Value>>,
     stopped: bool,
-    /// What a saboteur adds to instead.
+    /// The list to which a saboteur adds instead.
     heap: Option<Value>,
 }
 
-impl Course {
+impl Training {
     pub(crate) fn new(plan: &Plan, saved: Checkpoint) -> Self {
-        let (steps, checkpoint_every) = (plan.steps.clone(), plan.checkpoint_every);
+        let steps = plan.steps.clone();
+        let checkpoint_every = plan.checkpoint_every;
         Self { steps, checkpoint_every, at: saved, saved, reduction: None, stopped: false, heap: None }
     }
 
-    /// Every step has been applied, or the run was stopped.
+    /// Whether every step has been applied, or the run was stopped.
     pub(crate) fn is_done(&self) -> bool {
         self.stopped || self.at.step == self.steps.len() as u64
     }
 
-    /// The coordinator stops the run for a fault that it has found.
+    /// Stops the run for a fault that the coordinator has found.
     pub(crate) fn stop(&mut self) {
         self.stopped = true;
     }
 
-    /// What the present step's pieces are computed from.
+    /// The task from which the present step's pieces are computed.
     pub(crate) fn task(&self) -> Task {
         let leaves = self.steps[self.at.step as usize];
         Task { step: self.at.step, leaves, parameters: self.at.parameters }
@@ -82,10 +83,10 @@ impl Course {
         }
         let reduction = self.reduction.as_mut().expect("answers are accepted within a round");
         let inserted = reduction.insert(node, value, |_, left, right| left.add(right));
-        world.saw(&Sight::Added(inserted))
+        world.saw(&Observation::Added(inserted))
     }
 
-    /// Applies the step, which was computed with `numerics`, and, if it is its turn, saves.
+    /// Applies the step, which was computed with `numerics`, and saves a checkpoint if one is due.
     pub(crate) fn commit(
         &mut self,
         world: &mut World,
@@ -103,9 +104,9 @@ impl Course {
             return Ok(());
         }
         self.at = Checkpoint { step: self.at.step + 1, parameters, numerics, slot };
-        world.saw(&Sight::Committed { root: &root, after: self.at })?;
+        world.saw(&Observation::Committed { root: &root, after: self.at })?;
         if root.wrong {
-            // Nobody was there to find it, and what follows is compared with nothing.
+            // No worker was there to find the wrong number, so the following steps are not compared.
             world.report.count("miscomputing worker alone");
             self.stopped = true;
         }

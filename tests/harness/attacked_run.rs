@@ -1,4 +1,4 @@
-//! A run with one honest worker, so slow that it outlasts its visitors and leaves them something to do.
+//! A run with one honest worker, slow enough to outlast the connections that attack it.
 
 use crate::golden::{Bench, assert_golden};
 use crate::process::Process;
@@ -6,24 +6,24 @@ use crate::proxy::{Link, Proxy};
 use crate::told::dropped;
 use std::time::Duration;
 
-/// A step takes twice this at least.
+/// Delay of the honest worker's link; a step takes at least twice this.
 const DELAY: Duration = Duration::from_millis(60);
 
-/// The run; there is one more place in it.
-pub struct Visited {
-    /// What it reads and writes.
+/// A run with one honest worker, and a place for one more.
+pub struct AttackedRun {
+    /// Data and checkpoint folder of the run.
     pub bench: Bench,
-    /// The coordinator.
+    /// The coordinator's process.
     pub run: Process,
-    /// Where that listens itself.
+    /// The coordinator's own address.
     pub address: String,
-    /// Between it and the honest worker.
+    /// The proxy between the coordinator and the honest worker.
     pub proxy: Proxy,
     worker: Process,
 }
 
-impl Visited {
-    /// A run with these further flags, a few steps after its beginning.
+impl AttackedRun {
+    /// A run with the further flags `more`, a few steps after its beginning.
     #[must_use]
     pub fn new(more: &[&str]) -> Self {
         let bench = Bench::new();
@@ -35,19 +35,19 @@ impl Visited {
         Self { bench, run, address, proxy, worker }
     }
 
-    /// It was not over when the last visitor had gone, it ends with the golden digests, and the honest worker was in it
-    /// all the time.
+    /// Asserts that the run outlasts all attacks, ends with the golden digests, and had the honest worker as
+    /// a member all the time.
     ///
     /// # Panics
-    /// When that is not so.
+    /// When one of these does not hold.
     pub fn ends_golden_and_undisturbed(self) {
         self.ends_golden_and_undisturbed_with(|| {});
     }
 
-    /// The same, and what else must hold while its files are there.
+    /// Asserts the same, and calls `check` while the run's files exist.
     ///
     /// # Panics
-    /// When that is not so.
+    /// When one of these does not hold.
     pub fn ends_golden_and_undisturbed_with(mut self, check: impl FnOnce()) {
         let step = self.bench.newest() + 1;
         self.run.wait_for_checkpoint(self.bench.folder(), step);

@@ -20,11 +20,11 @@ fn a_dead_members_leaf_is_at_a_busy_one_before_it_asks() {
 }
 
 #[test]
-fn each_member_has_one_piece_ahead_at_most() {
+fn each_member_prefetches_one_piece_at_most() {
     let mut machine = measured(LIMITS, &[10_000, 10_000]);
     // Shares of three, cut to aligned pieces of two: who has less to do gets the next leaf.
-    let dealt = begin(&mut machine, 20_000, 1, 6);
-    assert_eq!(dealt, [(1, LEFT), (2, RIGHT), (1, Node::leaf(4)), (2, Node::leaf(5))]);
+    let granted = begin(&mut machine, 20_000, 1, 6);
+    assert_eq!(granted, [(1, LEFT), (2, RIGHT), (1, Node::leaf(4)), (2, Node::leaf(5))]);
     assert_eq!(die(&mut machine, 25_000, 2), [], "it has one to begin when it is done");
     assert_eq!(grants(&answer(&mut machine, 40_000, 1, 1, LEFT)), [(1, RIGHT)]);
     assert_eq!(grants(&answer(&mut machine, 50_000, 1, 1, Node::leaf(4))), [(1, Node::leaf(5))]);
@@ -40,17 +40,17 @@ fn who_is_late_already_is_not_counted_on() {
 }
 
 #[test]
-fn what_waits_behind_a_late_piece_is_copied_too() {
+fn what_waits_behind_a_late_piece_gets_a_backup_too() {
     let mut machine = measured(LIMITS, &[10_000, 10_000]);
     begin(&mut machine, 20_000, 1, 2);
     die(&mut machine, 25_000, 2);
     join(&mut machine, 26_000, "idle");
-    let mut is_copied_at = |at_us, leaf| {
+    let mut is_backed_up_at = |at_us, leaf| {
         assert_eq!(machine.next_deadline_us(), Some(at_us));
         let node = Node::leaf(leaf);
         assert_eq!(grants(&machine.on_event(at_us, Event::Tick)), [(3, node)]);
         answer(&mut machine, at_us + 10_000, 3, 1, node);
     };
-    is_copied_at(20_000 + LATE_AFTER_US_MIN, 0);
-    is_copied_at(25_000 + 2 * 3 * 10_000, 1);
+    is_backed_up_at(20_000 + LATE_AFTER_US_MIN, 0);
+    is_backed_up_at(25_000 + 2 * 3 * 10_000, 1);
 }
