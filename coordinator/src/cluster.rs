@@ -1,5 +1,306 @@
-//! The cluster around the rules: the thread that owns all state, its connections, and the memory for gradients.
+//! The cluster: which connection is which worker, what each has been sent, and the sum of the round in progress.
+//!
+//! It stands between the rules (`common::protocol::coordinator`) and the outside, and does no I/O: each call takes the time
+//! and one input, and leaves [`Output`]s to be carried out in order. `driver` does that with sockets and threads; the
+//! simulation does it on a virtual clock, with the same code in here. What a run is (samples, optimizer, checkpoints) is not
+//! known here: a round is a number of leaves, and its sum is a [`RoundValue`].
+//!
+//! 1. A worker is sent a setup and parameters only if it lacks them, before the first piece that needs them.
+//! 2. An answer is checked against the round before the rules judge it: who sent it, how many samples, what kind of value.
+//! 3. Large gradients wait for the gradient budget (`gradient_budget`) if their sender was asked for them.
+//! 4. Each call feeds the rules one event. What can't be sent comes back as [`Cluster::gone`].
 
+mod actions;
+mod answers;
 pub(crate) mod connections;
 pub(crate) mod driver;
 pub(crate) mod gradient_budget;
+mod output;
+pub(crate) mod round;
+mod value;
+
+pub use output::{Farewell, Message, Output};
+pub use value::{Measure, RoundValue};
+
+use common::event::Event as RunEvent;
+use common::ids::{Incarnation, Instance, ParamsId, Round, SetupId, Step};
+use common::protocol::coordinator::{
+    Action, AnswerKind, Cause, Coordinator, Disconnect, Event, Limits, ProtocolError,
+};
+use common::reduce::outliers::Peaks;
+use common::selftest::NumericsDigest;
+use connections::Connections;
+use gradient_budget::GradientBudget;
+use round::OpenRound;
+use std::collections::VecDeque;
+
+/// Heartbeats within the time after which silence means death.
+pub(crate) const HEARTBEATS_PER_TIMEOUT: u64 = 5;
+
+/// The rules by which a cluster is run. The simulation has some with mistakes in them.
+pub trait Rules {
+    /// Takes an event; returns what must be done, in order.
+    fn on_event(&mut self, now_us: u64, event: Event) -> Vec<Action>;
+
+    /// The machine that decides.
+    fn machine(&self) -> &Coordinator;
+}
+
+impl Rules for Coordinator {
+    fn on_event(&mut self, now_us: u64, event: Event) -> Vec<Action> {
+        Self::on_event(self, now_us, event)
+    }
+
+    fn machine(&self) -> &Coordinator {
+        self
+    }
+}
+
+/// A worker's introduction.
+#[allow(missing_docs, reason = "field names say all")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Introduction {
+    pub name: String,
+    pub instance: Instance,
+    /// Leaves that it computes at the same time.
+    pub threads: u32,
+    /// Digest of its self-test.
+    pub numerics: NumericsDigest,
+}
+
+/// What a round asks for.
+#[derive(Clone, Debug)]
+pub struct RoundPlan {
+    /// The setup that workers need.
+    pub setup: SetupId,
+    /// The parameters that workers need: a number higher than that of any other parameters before.
+    pub parameters: ParamsId,
+    /// Number of samples of each leaf.
+    pub samples: Vec<u64>,
+    /// Kind of value that answers bring.
+    pub kind: AnswerKind,
+}
+
+/// Members, spares and the round in progress.
+#[derive(Debug)]
+pub struct Cluster<V, R = Coordinator> {
+    rules: R,
+    heartbeat_timeout_us: u64,
+    heartbeat_due_us: u64,
+    connections: Connections,
+    budget: GradientBudget,
+    round: Option<OpenRound<V>>,
+    rounds: u64,
+    /// Rounds that have ended: late answers to them are expected.
+    rounds_ended: u64,
+    /// Peaks of the gradients that were accepted last.
+    peaks: Peaks,
+    /// The step that events are told of.
+    step: Step,
+    outputs: VecDeque<Output<V>>,
+}
+
+impl<V: RoundValue, R: Rules> Cluster<V, R> {
+    /// A cluster without connections.
+    #[must_use]
+    pub fn new(now_us: u64, rules: R, limits: &Limits, step: Step) -> Self {
+        Self {
+            rules,
+            heartbeat_timeout_us: limits.heartbeat_timeout_us,
+            heartbeat_due_us: now_us,
+            connections: Connections::default(),
+            budget: GradientBudget::default(),
+            round: None,
+            rounds: 0,
+            rounds_ended: 0,
+            peaks: Peaks::default(),
+            step,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// The rules' machine, to be looked at.
+    #[must_use]
+    pub fn machine(&self) -> &Coordinator {
+        self.rules.machine()
+    }
+
+    /// The rules, to be looked at.
+    #[must_use]
+    pub fn rules(&self) -> &R {
+        &self.rules
+    }
+
+    /// The next thing to be done, if there is one.
+    pub fn next_output(&mut self) -> Option<Output<V>> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`tick`](Self::tick) must be called at the latest.
+    #[must_use]
+    pub fn deadline_us(&self) -> u64 {
+        self.machine().next_deadline_us().into_iter().chain([self.heartbeat_due_us]).min().unwrap_or(u64::MAX)
+    }
+
+    /// How often both sides are to be heard, and when silence means death, in milliseconds.
+    #[must_use]
+    pub fn pulse_ms(&self) -> (u32, u32) {
+        let timeout_ms = self.heartbeat_timeout_us / 1000;
+        ((timeout_ms / HEARTBEATS_PER_TIMEOUT).max(1) as u32, timeout_ms as u32)
+    }
+
+    /// A connection has introduced itself.
+    pub fn hello(&mut self, now_us: u64, connection: u64, hello: Introduction) {
+        let Introduction { name, instance, threads, numerics } = hello;
+        self.connections.greet(connection, name.clone());
+        self.feed(now_us, Event::Join { connection, name, instance, threads, numerics }, None);
+    }
+
+    /// A sign of life has arrived, or a part of an answer.
+    pub fn heard(&mut self, now_us: u64, connection: u64, is_answering: bool) {
+        let Some(who) = self.connections.on(connection) else { return };
+        let event = if is_answering { Event::Arriving(who) } else { Event::Heard(who) };
+        self.feed(now_us, event, None);
+    }
+
+    /// A worker says goodbye.
+    pub fn left(&mut self, now_us: u64, connection: u64) {
+        self.connections
+            .on(connection)
+            .into_iter()
+            .for_each(|who| self.feed(now_us, Event::Leave(who), None));
+    }
+
+    /// Something invalid has arrived.
+    pub fn invalid(&mut self, now_us: u64, connection: u64, what: ProtocolError) {
+        self.budget.leave(now_us, connection);
+        let who = self.connections.on(connection);
+        who.into_iter().for_each(|who| self.feed(now_us, Event::Invalid(who, what.clone()), None));
+    }
+
+    /// A connection has ended.
+    pub fn ended(&mut self, now_us: u64, connection: u64, why: Disconnect) {
+        self.budget.leave(now_us, connection);
+        self.connections.on(connection).into_iter().for_each(|who| self.gone(now_us, who, why.clone()));
+    }
+
+    /// A member or spare can't be reached.
+    pub fn gone(&mut self, now_us: u64, who: Incarnation, why: Disconnect) {
+        self.feed(now_us, Event::Gone(who, why), None);
+    }
+
+    /// There is another reason to drop a member or a spare.
+    pub fn give_up(&mut self, now_us: u64, who: Incarnation, cause: Cause) {
+        self.feed(now_us, Event::GiveUp(who, cause), None);
+    }
+
+    /// Begins a round, in place of the one before, and returns its number.
+    pub fn begin(&mut self, now_us: u64, plan: RoundPlan) -> Round {
+        self.end_round();
+        self.rounds += 1;
+        let number = Round(self.rounds);
+        let leaves = plan.samples.len() as u32;
+        self.round = Some(OpenRound::new(number, plan));
+        self.feed(now_us, Event::Begin { round: number, leaves }, None);
+        number
+    }
+
+    /// Ends the round in progress: answers to it are late from now on.
+    pub fn end_round(&mut self) {
+        if self.rounds_ended < self.rounds {
+            self.rounds_ended = self.rounds;
+            for (who, member) in self.rules.machine().members() {
+                self.connections.round_ends(who, member.pieces().count() as u32);
+            }
+        }
+        self.round = None;
+        self.release_waiting();
+    }
+
+    /// From now on events are told of this step. Where the run goes back to it, what gradients are usual is learnt anew.
+    pub fn at_step(&mut self, step: Step) {
+        if step < self.step {
+            self.peaks = Peaks::default();
+        }
+        self.step = step;
+    }
+
+    /// Sends heartbeats and drops the overdue, where it is time. Returns whether heartbeats were due: then the connections
+    /// should be looked at too ([`stalled`](Self::stalled)).
+    pub fn tick(&mut self, now_us: u64) -> bool {
+        let beats = self.heartbeat_due_us <= now_us;
+        if beats {
+            self.heartbeat_due_us = now_us + self.heartbeat_us();
+            for connection in self.connections.all() {
+                self.outputs.push_back(Output::Send { connection, message: Message::Heartbeat });
+            }
+        }
+        if self.machine().next_deadline_us().is_some_and(|due_us| due_us <= now_us) {
+            self.feed(now_us, Event::Tick, None);
+        }
+        beats
+    }
+
+    /// Longest time between two heartbeats, in microseconds.
+    #[must_use]
+    pub fn heartbeat_us(&self) -> u64 {
+        self.heartbeat_timeout_us / HEARTBEATS_PER_TIMEOUT
+    }
+
+    /// The member or spare on a connection.
+    #[must_use]
+    pub fn on(&self, connection: u64) -> Option<Incarnation> {
+        self.connections.on(connection)
+    }
+
+    /// Closes every connection with a last word.
+    pub fn close_all(&mut self, last: &Farewell) {
+        for connection in self.connections.all() {
+            self.outputs.push_back(Output::Close { connection, last: last.clone() });
+        }
+    }
+
+    /// Has gradients read that wait for a round that is over.
+    fn release_waiting(&mut self) {
+        let waiting = self.budget.end_round();
+        self.outputs.extend(waiting.into_iter().map(|connection| Output::Enter { connection }));
+    }
+
+    fn feed(&mut self, now_us: u64, event: Event, mut value: Option<V>) {
+        for action in self.rules.on_event(now_us, event) {
+            self.act(now_us, action, &mut value);
+        }
+    }
+
+    fn tell(&mut self, event: RunEvent) {
+        self.outputs.push_back(Output::Tell(event));
+    }
+
+    fn send(&mut self, to: Incarnation, message: Message) {
+        if let Some(connection) = self.connections.of(to) {
+            self.outputs.push_back(Output::Send { connection, message });
+        }
+    }
+
+    fn name(&self, who: Incarnation) -> String {
+        self.connections.get(who).map_or("unknown", |worker| &worker.name).to_owned()
+    }
+
+    fn members(&self) -> u32 {
+        self.machine().members().count() as u32
+    }
+}
+
+impl<V: RoundValue> Cluster<V> {
+    /// A cluster by the rules, which begins above all incarnations of earlier coordinators.
+    #[must_use]
+    pub fn by_the_rules(
+        now_us: u64,
+        limits: Limits,
+        numerics: Option<NumericsDigest>,
+        first: Incarnation,
+        step: Step,
+    ) -> Self {
+        Self::new(now_us, Coordinator::new(limits, first).resumed_with(numerics), &limits, step)
+    }
+}

@@ -6,7 +6,7 @@
 //! the samples and [`local`] starts worker processes.
 
 pub mod cli;
-mod cluster;
+pub mod cluster;
 pub mod dataset;
 mod error;
 pub mod local;

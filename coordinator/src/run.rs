@@ -5,12 +5,12 @@
 mod batches;
 pub(crate) mod records;
 mod resume;
-pub(crate) mod round;
 mod speed;
+pub(crate) mod sum;
 pub mod trainer;
 
 use crate::RunError;
-use crate::cluster::driver::actions::setup_of;
+use crate::cluster::driver::outputs::setup_of;
 use crate::cluster::driver::{Driver, Ended, Rules};
 use crate::dataset::{self, Dataset, DatasetChoice};
 use crate::local::{Local, LocalWorkers};
@@ -291,7 +291,6 @@ fn rules(options: &Options, run_id: String, numerics: Option<NumericsDigest>) ->
     Rules {
         limits: options.limits,
         numerics,
-        heartbeat_timeout: Duration::from_micros(options.limits.heartbeat_timeout_us),
         run_id,
         checkpoint_every: options.checkpoint_every,
         checkpoint_required: options.checkpoint_required,

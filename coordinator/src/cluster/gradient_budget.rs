@@ -1,19 +1,22 @@
-//! Room for gradients: how many may be in memory at once, whoever sends them.
+//! The gradient budget: how many gradients may be in memory at the same time, and which one is read next.
 //!
-//! Of a large model not every worker's gradient fits beside every other's. A stream is read up to the head of its answer
-//! and then waits here until there is room. Who has it is told by the tree: first what is added to a sum that is here, then
-//! from the left, so that sums fill up instead of lying side by side. It is a question of memory alone: no bit depends on
-//! it. Nobody waits for ever: when no answer arrives and none that is better to have first can come, or nothing has moved
-//! for [`PATIENCE_US`], one is let in, room or not. And nobody keeps room for nothing: one whose gradient does not arrive
-//! ([`GradientBudget::stalled`]) is dropped.
+//! A large model's gradients of all workers do not fit into memory beside each other. So a stream is read up to the head of
+//! its answer, and then waits here until the budget has room. Only memory is at stake: no bit depends on the order.
+//!
+//! 1. At most [`GRADIENTS`] gradients of a round are in memory, arriving or waiting for the node beside them.
+//! 2. Admission order: first a gradient whose sibling is already in memory, because adding it frees a buffer; then the
+//!    left-most, so that sums fill up instead of lying side by side.
+//! 3. One more is admitted over the budget when no gradient arrives and none that would be better first can come, or when
+//!    nothing has moved for [`PATIENCE_US`]. So a stalled worker can't block the rest.
+//! 4. A worker whose gradient does not arrive is dropped ([`GradientBudget::stalled`]): no byte for the heartbeat timeout, or
+//!    less than [`SLOW_BYTES`] in [`SLOW_US`] while others wait.
 
 use crate::stall::Stall;
 use common::protocol::coordinator::Cause;
 use common::reduce::tree::{Node, Tree};
 use std::collections::BTreeMap;
-use tokio::sync::oneshot;
 
-/// Gradients of one round that are in memory at once, arriving or waiting for their same_user, before others have to wait.
+/// Gradients of one round that are in memory at once, arriving or waiting for the node beside them, before others have to wait.
 pub(crate) const GRADIENTS: usize = 8;
 
 /// For a worker to compute or to send what all others wait for.
@@ -47,8 +50,6 @@ struct Arriving {
 struct Waiting {
     connection: u64,
     node: Node,
-    /// The stream goes on when this is dropped.
-    _enter: oneshot::Sender<()>,
 }
 
 /// What else decides.
@@ -65,12 +66,12 @@ pub(crate) struct RoundState<J> {
 }
 
 impl GradientBudget {
-    /// The stream of `connection` has come to the head of an answer.
-    pub(crate) fn wait(&mut self, connection: u64, node: Node, enter: oneshot::Sender<()>) {
-        self.waiting.push(Waiting { connection, node, _enter: enter });
+    /// Lets the stream of `connection` wait, which has come to the head of an answer.
+    pub(crate) fn wait(&mut self, connection: u64, node: Node) {
+        self.waiting.push(Waiting { connection, node });
     }
 
-    /// The connection has no gradient on its way any more.
+    /// Notes that the connection has no gradient on its way any more.
     pub(crate) fn leave(&mut self, now_us: u64, connection: u64) {
         if self.arriving.remove(&connection).is_some() {
             self.moved_us = now_us;
@@ -78,9 +79,9 @@ impl GradientBudget {
         self.waiting.retain(|waiting| waiting.connection != connection);
     }
 
-    /// The round is over: what waits is of no use, and is read only to be discarded.
-    pub(crate) fn end_round(&mut self) {
-        self.waiting.clear();
+    /// Ends the round. What waits is of no use, and is read only to be discarded: returns those connections.
+    pub(crate) fn end_round(&mut self) -> Vec<u64> {
+        self.waiting.drain(..).map(|waiting| waiting.connection).collect()
     }
 
     /// Whether nobody waits.
@@ -93,14 +94,21 @@ impl GradientBudget {
         self.arriving.contains_key(&connection) || self.waiting.iter().any(|w| w.connection == connection)
     }
 
-    /// Lets in those for whom there is room.
-    /// `arrived` are the bytes of gradients that have come on a connection so far.
-    pub(crate) fn admit(&mut self, around: &RoundState<impl Fn(Node) -> bool>, arrived: impl Fn(u64) -> u64) {
+    /// Admits gradients while there is room. Returns their connections. `arrived` are the bytes of gradients that have come
+    /// on a connection so far.
+    pub(crate) fn admit(
+        &mut self,
+        around: &RoundState<impl Fn(Node) -> bool>,
+        arrived: impl Fn(u64) -> u64,
+    ) -> Vec<u64> {
+        let mut admitted = Vec::new();
         while let Some(next) = self.next(around) {
-            let Waiting { connection, node, .. } = self.waiting.swap_remove(next);
+            let Waiting { connection, node } = self.waiting.swap_remove(next);
             self.arriving.insert(connection, Arriving::new(node, around.now_us, arrived(connection)));
             self.moved_us = around.now_us;
+            admitted.push(connection);
         }
+        admitted
     }
 
     /// The connections whose gradients do not arrive, and why: no byte for `timeout_us`, or too few while others wait.
@@ -175,12 +183,11 @@ impl Arriving {
 mod tests {
     use super::*;
     use common::reduce::tree::Reduction;
-    use tokio::sync::oneshot::error::TryRecvError;
 
     struct Round {
         budget: GradientBudget,
         reduction: Reduction<()>,
-        entrances: Vec<oneshot::Receiver<()>>,
+        entered: Vec<u64>,
         tree: Tree,
     }
 
@@ -189,30 +196,21 @@ mod tests {
         fn announced(leaves: u32) -> Self {
             let tree = Tree::new(leaves);
             let mut budget = GradientBudget::default();
-            let entrances = (0..leaves).rev().map(|leaf| {
-                let (enter, entrance) = oneshot::channel();
-                budget.wait(leaf.into(), Node::leaf(leaf), enter);
-                entrance
-            });
-            let entrances = entrances.collect::<Vec<_>>().into_iter().rev().collect();
-            Self { budget, reduction: Reduction::new(tree, tree.root()), entrances, tree }
+            (0..leaves).rev().for_each(|leaf| budget.wait(leaf.into(), Node::leaf(leaf)));
+            Self { budget, reduction: Reduction::new(tree, tree.root()), entered: Vec::new(), tree }
         }
 
         fn admit(&mut self, now_us: u64, computing: usize) {
             let reduction = &self.reduction;
             let joins = |node| reduction.joins(node);
-            self.budget.admit(
-                &RoundState { now_us, tree: self.tree, held: reduction.held(), joins, computing },
-                |_| 0,
-            );
+            let state = RoundState { now_us, tree: self.tree, held: reduction.held(), joins, computing };
+            self.entered.extend(self.budget.admit(&state, |_| 0));
         }
 
         /// Those that have been let in and have not arrived.
         fn arriving(&mut self) -> Vec<u32> {
             let leaves: Vec<u32> = self.budget.arriving.keys().map(|&connection| connection as u32).collect();
-            // Their streams go on.
-            let is_in = |leaf: u32| self.entrances[leaf as usize].try_recv() != Err(TryRecvError::Empty);
-            assert!(leaves.iter().copied().all(is_in));
+            assert!(leaves.iter().all(|&leaf| self.entered.contains(&leaf.into())), "their streams go on");
             leaves
         }
 
@@ -283,8 +281,8 @@ mod tests {
         (0..GRADIENTS as u64).for_each(|connection| round.budget.leave(0, connection));
         round.admit(0, 0);
         assert_eq!(round.arriving().len(), GRADIENTS);
-        round.budget.end_round();
-        assert!(round.budget.is_quiet() && round.entrances.iter_mut().all(|e| e.try_recv().is_err()));
+        let waited = round.budget.end_round();
+        assert!(round.budget.is_quiet() && waited.len() == 20 - 2 * GRADIENTS);
     }
 
     /// What becomes of the first of as many as there is room for, which brings `bytes` a second, in so many seconds.

@@ -8,6 +8,7 @@ use common::checkpoint::{Best, Checkpoint, CheckpointError, Position, Verified};
 use common::data::samples::Samples;
 use common::ids::{Epoch, Leaf, Step};
 use common::model::params::Layout;
+use common::protocol::coordinator::AnswerKind;
 use common::reduce::tree::Tree;
 use common::train::config::RunConfig;
 use common::train::metrics::{Confusion, Totals};
@@ -29,6 +30,15 @@ pub enum Work {
 }
 
 impl Work {
+    /// Kind of value that workers send for it.
+    #[must_use]
+    pub fn answer_kind(self) -> AnswerKind {
+        match self {
+            Self::Train => AnswerKind::Gradient,
+            Self::Validate | Self::Test => AnswerKind::Confusion,
+        }
+    }
+
     /// What workers have to do for it.
     #[must_use]
     pub fn task(self) -> Task {
@@ -254,6 +264,12 @@ impl Trainer {
         } else {
             (!self.tested).then_some(Work::Test)
         }
+    }
+
+    /// Whether an epoch has just ended.
+    #[must_use]
+    pub fn is_between_epochs(&self) -> bool {
+        self.position.step.0 > 0 && self.position.step_in_epoch == 0
     }
 
     /// The tree over the leaves of the next round of this kind.

@@ -10,9 +10,7 @@ use crate::run::records::run_record;
 use crate::store::writer::{LookBack, LookedBack};
 use crate::store::{Expected, StoreError};
 use common::event::Event as RunEvent;
-use common::ids::{Incarnation, Instance, Step};
-use common::protocol::coordinator::Event;
-use common::reduce::outliers::Peaks;
+use common::ids::{Instance, Step};
 use common::reduce::tree::Node;
 use common::train::config::difference;
 use std::collections::BTreeMap;
@@ -34,7 +32,7 @@ impl Entrances {
         Self { first, by_instance: BTreeMap::new() }
     }
 
-    fn note(&mut self, who: Instance, step: Step) {
+    pub(super) fn note(&mut self, who: Instance, step: Step) {
         if self.by_instance.len() < ENTRANCES_MAX {
             self.by_instance.entry(who).or_insert(step);
         }
@@ -52,13 +50,6 @@ impl Entrances {
 }
 
 impl Driver {
-    /// Remembers when a member joined.
-    pub(super) fn entered(&mut self, who: Incarnation) {
-        let step = self.trainer.step();
-        let member = self.machine.members().find(|&(member, _)| member == who);
-        member.into_iter().for_each(|(_, member)| self.entrances.note(member.instance, step));
-    }
-
     /// Begins the round anew, or waits for the checkpoint to go back to.
     pub(super) fn anew(
         &mut self,
@@ -66,19 +57,18 @@ impl Driver {
         worker: String,
         instance: Instance,
         contradicted_by: [String; 2],
-    ) -> Option<Event> {
+    ) {
         let (step, joined) = (self.trainer.step(), self.entrances.of(instance));
         self.tell(RunEvent::WorkerMiscomputes { worker, contradicted_by, piece, joined, step });
         let goes_back = self.rules.audit_rollback && joined < step;
         let expected = Expected::of(self.trainer.config().training());
         self.writer.look_back(LookBack { expected, until: joined, goes_back });
         if !goes_back {
-            return self.prepare();
+            return self.begin_round();
         }
-        self.round = None;
-        self.budget.end_round();
+        self.work = None;
+        self.cluster.end_round();
         self.goes_back();
-        None
     }
 
     /// Goes on from the checkpoint that was looked for, or names it.
@@ -106,9 +96,8 @@ impl Driver {
         let (from, is_new) = (self.trainer.step(), found.is_none());
         self.trainer.go_back(found.map(|(_, saved)| saved))?;
         let step = self.trainer.step();
-        self.versions_before += from.0 - step.0 + 1;
+        self.params_before += from.0 - step.0 + 1;
         self.parameters = None;
-        self.peaks = Peaks::default();
         self.test = None;
         self.entrances.go_back(step);
         self.has_gone_back();
@@ -118,7 +107,8 @@ impl Driver {
         self.records.pause();
         let run = run_record(&self.trainer, &self.rules.run_id);
         self.tell(RunEvent::RunRolledBack { from, checkpoint, run });
-        self.begin()
+        self.begin_round();
+        Ok(())
     }
 }
 

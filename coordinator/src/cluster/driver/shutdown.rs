@@ -64,11 +64,28 @@ impl Driver {
     pub(super) fn checkpoint(&mut self) {
         let mut checkpoint = trace::within("checkpoint copy", || self.trainer.checkpoint());
         // Before the first step nothing has been computed: an answer that happens to be there already is no part of it.
-        checkpoint.numerics = self.machine.numerics().filter(|_| checkpoint.position.step > Step(0));
+        checkpoint.numerics =
+            self.cluster.machine().numerics().filter(|_| checkpoint.position.step > Step(0));
         let state = (checkpoint.position.step, checkpoint.position.validation.is_some());
         if self.shutdown.submitted != Some(state) {
             self.shutdown.submitted = Some(state);
             self.shutdown.awaited = Some(self.writer.submit(checkpoint, self.events.keep()));
+        }
+    }
+
+    /// Has a checkpoint written after a round of this work, if one is due.
+    pub(super) fn checkpoint_if_due(&mut self, work: Work) {
+        let step = self.trainer.step().0;
+        let every = self.rules.checkpoint_every;
+        let is_due = match work {
+            // At the end of an epoch the checkpoint waits for the validation.
+            Work::Train if self.trainer.next() == Some(Work::Validate) => false,
+            Work::Train => every > 0 && step.is_multiple_of(every) || self.trainer.is_between_epochs(),
+            Work::Validate => true,
+            Work::Test => false,
+        };
+        if is_due {
+            self.checkpoint();
         }
     }
 
@@ -130,8 +147,9 @@ impl Driver {
         if self.shutdown.is_ending() {
             return;
         }
-        let in_step = self.round.as_ref().is_some_and(|round| round.work() == Work::Train);
-        let has_workers = self.machine.members().any(|(_, member)| member.pieces().next().is_some());
+        let in_step = self.work == Some(Work::Train);
+        let mut members = self.cluster.machine().members();
+        let has_workers = members.any(|(_, member)| member.pieces().next().is_some());
         self.tell(Event::Stopping { step: self.trainer.step() });
         let grace = if in_step && has_workers { STOP_GRACE } else { Duration::ZERO };
         self.shutdown.phase = Phase::Stopping { until_us: self.clock.now_us() + grace.as_micros() as u64 };
@@ -150,8 +168,9 @@ impl Driver {
         }
         match self.shutdown.phase {
             Phase::Running if self.test.is_some() => self.save_last(now_us),
-            Phase::Stopping { until_us } if self.round.is_none() || until_us <= now_us => {
-                self.round = None;
+            Phase::Stopping { until_us } if self.work.is_none() || until_us <= now_us => {
+                self.work = None;
+                self.cluster.end_round();
                 self.save_last(now_us);
             }
             Phase::Running | Phase::Stopping { .. } | Phase::Saving { .. } => {}

@@ -9,11 +9,6 @@ use common::ids::Step;
 use std::net::SocketAddr;
 
 impl Driver {
-    /// Tells all observers of the run what has happened; waits for none.
-    pub(super) fn tell(&self, event: Event) {
-        self.events.tell(event);
-    }
-
     /// Tells what is about to be done, and where workers can come.
     pub(crate) fn introduce(&mut self, address: Option<SocketAddr>, resumed: bool) {
         let run = run_record(&self.trainer, &self.rules.run_id);

@@ -1,0 +1,64 @@
+//! What a cluster asks its driver to do.
+
+use common::event::Event;
+use common::ids::{Incarnation, Instance, ParamsId, Rank, Round, SetupId};
+use common::protocol::coordinator::{Cause, Refusal};
+use common::reduce::tree::{Inserted, Node};
+
+/// One thing to be done.
+#[allow(missing_docs, reason = "field names say all")]
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output<V> {
+    /// Send a message. If that fails the worker is gone.
+    Send { connection: u64, message: Message },
+    /// Send a last message and close the connection.
+    Close { connection: u64, last: Farewell },
+    /// Read the gradient that waits on this connection.
+    Enter { connection: u64 },
+    /// Tell all observers.
+    Tell(Event),
+    /// Remember that this worker has a place.
+    Joined { instance: Instance },
+    /// An answer was added to the round's sum.
+    Added { from: Incarnation, node: Node, inserted: Inserted },
+    /// The round is complete.
+    Complete {
+        round: Round,
+        sum: V,
+        /// Answers whose numbers were out of line, whatever came of them.
+        out_of_line: u32,
+    },
+    /// Begin the round again without this worker, whose answers must not stay in any sum.
+    Anew { piece: Node, worker: String, instance: Instance, contradicted_by: [String; 2] },
+    /// Stop: workers agree that this leaf is not finite.
+    NonFinite { leaf: u32, workers: Vec<String> },
+    /// Stop: workers give one piece different bits.
+    Disputed { piece: Node, workers: Vec<String> },
+}
+
+/// A message to a worker, without what it carries.
+#[allow(missing_docs, reason = "field names say all")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    Welcome { incarnation: Incarnation, rank: Rank },
+    Spare { incarnation: Incarnation, ahead: u32 },
+    Setup(SetupId),
+    Parameters(ParamsId),
+    Piece { round: Round, node: Node, setup: SetupId, parameters: ParamsId },
+    Heartbeat,
+}
+
+/// The last message on a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Farewell {
+    /// The worker is not admitted.
+    Refused(Refusal),
+    /// The worker is no member any more.
+    Dropped(Cause),
+    /// The run is complete.
+    Finished,
+    /// The coordinator stops, and may come back.
+    Stopped,
+    /// The run has failed.
+    Failed,
+}
