@@ -210,7 +210,7 @@ impl<V: RoundValue, R: Rules> Cluster<V, R> {
         if self.rounds_ended < self.rounds {
             self.rounds_ended = self.rounds;
             for (who, member) in self.rules.machine().members() {
-                self.connections.round_ends(who, member.pieces().count() as u32);
+                self.connections.round_ends(who, member.pieces().count(), member.answered());
             }
         }
         self.round = None;

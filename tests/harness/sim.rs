@@ -2,9 +2,9 @@
 //!
 //! [`simulate`] runs one seed. A coordinator and its workers train a toy model (see `trainer`) over a network
 //! with delays and faults, while processes die, freeze, leave and join. Then faults end, and the run must
-//! finish. The promises in `invariants` are checked at every event. A [`Sabotage`] plants a mistake in the
-//! simulated drivers, to show that a promise would notice it. The rules themselves are those of
-//! `common::protocol`.
+//! finish. The promises in `invariants` are checked at every event. The coordinator's side is the real cluster
+//! (`coordinator::cluster`) with the rules of `common::protocol`; the worker's is its machine in a simulated
+//! driver. A [`Sabotage`] plants a mistake between them, to show that a promise would notice it.
 
 mod coordinator;
 mod event_queue;
@@ -13,10 +13,12 @@ mod invariants;
 mod message;
 mod network;
 mod plan;
+mod rules;
 mod run;
 mod sweep;
 mod trainer;
 mod training;
+mod value;
 mod worker;
 mod world;
 
@@ -85,6 +87,10 @@ pub enum Sabotage {
     TrustNames,
     /// The coordinator goes on from a checkpoint with whatever arithmetic comes first.
     ForgetArithmetic,
+    /// The coordinator never reads a gradient that was announced.
+    LoseEntrance,
+    /// The coordinator sends no parameters.
+    LoseParameters,
 }
 
 /// Statistics of one run or, added up, of many.

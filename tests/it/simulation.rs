@@ -9,7 +9,7 @@ const SEEDS: u64 = 5_000;
 const SABOTAGE_SEEDS: u64 = 500;
 
 /// What must happen in a sweep for it to mean anything.
-const KINDS: [&str; 52] = [
+const KINDS: [&str; 53] = [
     "answer out of line",
     "answer out of line, given twice",
     "audit",
@@ -20,6 +20,7 @@ const KINDS: [&str; 52] = [
     "coordinator crashed",
     "copy",
     "deaf worker dropped",
+    "gradient announced",
     "huge answer",
     "huge answer, as others'",
     "impostor",
@@ -117,6 +118,8 @@ fn every_planted_fault_is_noticed_by_the_promise_that_guards_it() {
         (Sabotage::CopyToDeaf, "helpers_owe_nothing"),
         (Sabotage::KeepDeaf, "members_answer"),
         (Sabotage::LoseCopies, "rounds_end"),
+        (Sabotage::LoseEntrance, "the_run_ends"),
+        (Sabotage::LoseParameters, "the_run_ends"),
     ] {
         let noticed =
             |seed| simulate(seed, Some(sabotage)).is_err_and(|violation| violation.promise == promise);

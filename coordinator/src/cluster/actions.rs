@@ -142,6 +142,8 @@ impl<V: RoundValue, R: Rules> Cluster<V, R> {
 
     fn complete(&mut self, round: Round) {
         let Some(open) = self.round.take() else { return };
+        // From now on, not from the next round's beginning: answers to this one may already be on their way.
+        self.end_round();
         let out_of_line = open.out_of_line;
         let sum = open.into_sum().expect("the rules count every leaf that was added");
         self.outputs.push_back(Output::Complete { round, sum, out_of_line });

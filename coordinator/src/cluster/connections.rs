@@ -3,6 +3,10 @@
 use common::ids::{Incarnation, ParamsId, Rank, SetupId};
 use std::collections::BTreeMap;
 
+/// Times that an answer to a piece may be announced. A message that arrives twice is no offence: the task may, and so may each
+/// answer.
+const ANNOUNCEMENTS: usize = 4;
+
 /// A member or a spare, as its connection goes.
 #[derive(Debug)]
 pub(super) struct ConnectedWorker {
@@ -14,7 +18,7 @@ pub(super) struct ConnectedWorker {
     pub(super) has_helped: bool,
     /// Setups that it was sent, each with the newest parameters that it was sent of it.
     sent: BTreeMap<SetupId, Option<ParamsId>>,
-    /// Pieces that it had when their round ended: as many late answers may still come.
+    /// Announcements that may still come of answers to earlier rounds.
     late_answers: u32,
     /// Whether it has been told of that this worker is late.
     is_told_late: bool,
@@ -100,10 +104,11 @@ impl Connections {
         worker.sent.insert(setup, Some(id)).flatten() != Some(id)
     }
 
-    /// Notes that a round ends while a member has so many pieces of it.
-    pub(super) fn round_ends(&mut self, who: Incarnation, pieces: u32) {
+    /// Notes that a round ends while a member holds so many pieces of it, and has answered so many.
+    pub(super) fn round_ends(&mut self, who: Incarnation, held: usize, answered: usize) {
         if let Some(worker) = self.workers.get_mut(&who) {
-            worker.late_answers = worker.late_answers.saturating_add(pieces);
+            let may_come = ANNOUNCEMENTS * held + (ANNOUNCEMENTS - 1) * answered;
+            worker.late_answers = worker.late_answers.saturating_add(may_come as u32);
         }
     }
 

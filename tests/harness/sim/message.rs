@@ -62,7 +62,11 @@ pub(crate) enum Up {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Body {
     Value(Value),
-    NonFinite { checksum: u32 },
+    NonFinite {
+        checksum: u32,
+        /// Number of leaves.
+        leaves: u32,
+    },
     Garbage,
 }
 

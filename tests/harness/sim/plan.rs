@@ -91,6 +91,8 @@ pub(crate) struct Plan {
     pub(crate) workers: u32,
     /// Whether a worker of another arithmetic leaves as soon as it is admitted; it may be the first.
     pub(crate) visitor: bool,
+    /// Whether gradients are announced before they are read, as large ones are.
+    pub(crate) announces: bool,
     /// Approximate time for a leaf.
     pub(crate) leaf_us: u32,
     pub(crate) delays: Delays,
@@ -137,6 +139,7 @@ impl Plan {
             give_up_us: u64::from(2_000_000 + random.below(20_000_000)),
             workers,
             visitor: random.below(4) == 0,
+            announces: seed.is_multiple_of(2),
             leaf_us,
             delays: Delays {
                 base_us_max: spread(&mut random, 50, 20_000),

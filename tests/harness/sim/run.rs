@@ -143,11 +143,13 @@ impl Run {
                 self.pass_to(worker, wake)?;
             }
             Wake::LeafDone { worker, .. } => self.pass_to(worker, wake)?,
-            Wake::Beat(life) => self
-                .coordinator
-                .iter_mut()
-                .filter(|coordinator| coordinator.is_life(life))
-                .for_each(|coordinator| coordinator.beat(world)),
+            Wake::Beat(life) => {
+                if let Some(coordinator) =
+                    self.coordinator.as_mut().filter(|coordinator| coordinator.is_life(life))
+                {
+                    coordinator.beat(world)?;
+                }
+            }
             Wake::Begin(life) => {
                 if let Some(coordinator) =
                     self.coordinator.as_mut().filter(|coordinator| coordinator.is_life(life))

@@ -6,7 +6,6 @@ use super::message::Task;
 use super::plan::Plan;
 use super::trainer::{INITIAL, Value, advance, advance_slot};
 use super::world::World;
-use common::reduce::tree::{Node, Reduction, Tree};
 use common::selftest::NumericsDigest;
 
 /// The state that survives a coordinator.
@@ -32,7 +31,6 @@ pub(crate) struct Training {
     checkpoint_every: u64,
     at: Checkpoint,
     pub(crate) saved: Checkpoint,
-    reduction: Option<Reduction<Value>>,
     stopped: bool,
     /// The list to which a saboteur adds instead.
     heap: Option<Value>,
@@ -42,7 +40,7 @@ impl Training {
     pub(crate) fn new(plan: &Plan, saved: Checkpoint) -> Self {
         let steps = plan.steps.clone();
         let checkpoint_every = plan.checkpoint_every;
-        Self { steps, checkpoint_every, at: saved, saved, reduction: None, stopped: false, heap: None }
+        Self { steps, checkpoint_every, at: saved, saved, stopped: false, heap: None }
     }
 
     /// Whether every step has been applied, or the run was stopped.
@@ -61,38 +59,23 @@ impl Training {
         Task { step: self.at.step, leaves, parameters: self.at.parameters }
     }
 
-    /// The tree of the round in progress.
-    pub(crate) fn tree(&self) -> Option<Tree> {
-        self.reduction.is_some().then(|| Tree::new(self.task().leaves))
-    }
-
-    pub(crate) fn begin(&mut self) {
-        let tree = Tree::new(self.task().leaves);
-        self.reduction = Some(Reduction::new(tree, tree.root()));
-    }
-
-    pub(crate) fn add(&mut self, world: &mut World, node: Node, mut value: Value) -> Result<(), Violation> {
+    /// An answer has been accepted: a saboteur adds it as it comes.
+    pub(crate) fn accepted(&mut self, world: &World, value: &Value) {
         if world.has(Sabotage::AddInArrivalOrder) || world.has(Sabotage::CommitEarly) {
             match &mut self.heap {
                 Some(heap) => heap.add(value.clone()),
                 heap @ None => *heap = Some(value.clone()),
             }
         }
-        if world.has(Sabotage::AddTwice) {
-            value.add(value.clone());
-        }
-        let reduction = self.reduction.as_mut().expect("answers are accepted within a round");
-        let inserted = reduction.insert(node, value, |_, left, right| left.add(right));
-        world.saw(&Observation::Added(inserted))
     }
 
-    /// Applies the step, which was computed with `numerics`, and saves a checkpoint if one is due.
+    /// Applies the step with the sum `root`, which was computed with `numerics`, and saves a checkpoint if one is due.
     pub(crate) fn commit(
         &mut self,
         world: &mut World,
         numerics: Option<NumericsDigest>,
+        root: Option<Value>,
     ) -> Result<(), Violation> {
-        let root = self.reduction.take().and_then(Reduction::into_result);
         let root = self.heap.take().or(root).ok_or_else(|| {
             Violation::new("leaves_are_reduced_once", "a round is complete without all its leaves")
         })?;

@@ -263,6 +263,7 @@ impl SimulatedWorker {
         if let (Some(_), Some(connection)) = (spoil, self.connection) {
             world.saw(&Observation::Spoiled { connection })?;
         }
+        let leaves = value.leaves.len() as u32;
         let message = match spoil {
             None => Up::Answer { round, node, body: Body::Value(value) },
             Some(Spoiled::Garbage) => {
@@ -277,11 +278,11 @@ impl SimulatedWorker {
                 world.report.count("non-finite answer");
                 // Independent of the attempt: a computation that fails always fails alike.
                 let checksum = self.id as u32;
-                Up::Answer { round, node, body: Body::NonFinite { checksum } }
+                Up::Answer { round, node, body: Body::NonFinite { checksum, leaves } }
             }
             Some(Spoiled::NonFiniteAlike) => {
                 world.report.count("non-finite answer, as others'");
-                Up::Answer { round, node, body: Body::NonFinite { checksum: u32::MAX } }
+                Up::Answer { round, node, body: Body::NonFinite { checksum: u32::MAX, leaves } }
             }
             Some(Spoiled::Huge) => {
                 world.report.count("huge answer");

@@ -152,6 +152,12 @@ impl Member {
         took_us * u64::from(self.threads) / u64::from(leaves.max(self.threads))
     }
 
+    /// Number of pieces of the round in progress that the member has answered.
+    #[must_use]
+    pub fn answered(&self) -> usize {
+        self.answered.len()
+    }
+
     /// The pieces that the member holds.
     pub fn pieces(&self) -> impl Iterator<Item = Node> {
         self.pieces.keys().copied()

@@ -101,6 +101,14 @@ impl Ledger {
     /// Records an event, before the actions that follow from it.
     pub(super) fn took(&mut self, now_us: u64, event: &Event) {
         match event {
+            Event::Arriving(from) => {
+                // A gradient that waits to be read counts as progress too.
+                let holder = self.members.get_mut(from);
+                holder
+                    .and_then(|holder| holder.owes.as_mut())
+                    .into_iter()
+                    .for_each(|owes| owes.since_us = now_us);
+            }
             Event::Begin { round, leaves } => {
                 if let Some((_, tree)) = self.round.replace((*round, Tree::new(*leaves))) {
                     let forget = |holder: &mut Holder| {

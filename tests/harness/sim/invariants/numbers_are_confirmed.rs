@@ -3,19 +3,25 @@
 
 use super::ledger::Doubt;
 use super::{Invariant, Ledger, Observation};
-use crate::sim::trainer::USUAL;
 use common::ids::Instance;
 use common::protocol::coordinator::{Event, Limits};
+use common::reduce::outliers::{Peaks, peak};
 
 pub(super) struct NumbersAreConfirmed {
     answer_timeout_us_min: u64,
     /// Whether the present answer is confirmed: others gave the same before, or no other could be asked.
     is_confirmed: bool,
+    /// Peaks of what this life of the coordinator has added.
+    peaks: Peaks,
 }
 
 impl NumbersAreConfirmed {
     pub(super) fn new(limits: &Limits) -> Self {
-        Self { answer_timeout_us_min: limits.answer_timeout_us_min, is_confirmed: false }
+        Self {
+            answer_timeout_us_min: limits.answer_timeout_us_min,
+            is_confirmed: false,
+            peaks: Peaks::default(),
+        }
     }
 }
 
@@ -36,8 +42,20 @@ impl Invariant for NumbersAreConfirmed {
                 self.is_confirmed = doubts.iter().any(agrees) || is_alone;
                 Ok(())
             }
-            Observation::Accepted { value, .. } if value.peak > USUAL && !self.is_confirmed => {
-                Err(format!("{:?} is added, and another worker could have been asked", value.leaves))
+            Observation::Born { .. } => {
+                self.peaks = Peaks::default();
+                Ok(())
+            }
+            Observation::Accepted { value, .. } => {
+                let peak = peak(value.peak, value.leaves.len() as u64);
+                let is_out_of_line = self.peaks.is_out_of_line(peak);
+                self.peaks.accept(peak);
+                match is_out_of_line && !self.is_confirmed {
+                    true => {
+                        Err(format!("{:?} is added, and another worker could have been asked", value.leaves))
+                    }
+                    false => Ok(()),
+                }
             }
             Observation::Committed { after, .. } if !after.slot.is_finite() => {
                 Err(format!("the optimizer's slot is {} after step {}", after.slot, after.step))

@@ -7,6 +7,8 @@ use crate::sim::plan::{Fault, Plan};
 use crate::sim::worker::{SLOW_TIMES, SLOWED_TIMES};
 use common::protocol::coordinator::{Action, Event, Limits, PIECE_LEAVES_MAX};
 
+/// Longest time that a gradient waits to be read while no other is.
+const BUDGET_US: u64 = 5_000_000;
 /// Shortest time after which a piece is late.
 const LATE_US: u64 = 50_000;
 
@@ -16,6 +18,8 @@ pub(super) struct RoundsEnd {
     leaf_us: u64,
     /// Longest delay of a message.
     delay_us: u64,
+    /// Whether gradients wait for the budget.
+    announces: bool,
     /// Longest time that a message within a partition waits for its end.
     held_us: u64,
     began_us: Option<u64>,
@@ -42,6 +46,7 @@ impl RoundsEnd {
             limits: plan.limits,
             leaf_us: u64::from(plan.leaf_us) * times * 3 / 2,
             delay_us: delay_us + plan.faults.iter().map(lag).max().unwrap_or(0),
+            announces: plan.announces,
             held_us: plan.faults.iter().map(held).max().unwrap_or(0),
             began_us: None,
             enough_us: None,
@@ -66,7 +71,8 @@ impl RoundsEnd {
         let drops = proven.filter_map(|other| Ledger::answer_time_us(&self.limits, other));
         let drop_us = drops.chain([self.limits.answer_timeout_us_min]).max().unwrap_or(0);
         let drops_us = drop_us * (u64::from(is_audited) + u64::from(is_doubted));
-        work_us + delays_us + self.held_us + periods_us + drops_us
+        let budget_us = if self.announces { BUDGET_US * ledger.leaves() } else { 0 };
+        work_us + delays_us + self.held_us + periods_us + drops_us + budget_us
     }
 }
 
