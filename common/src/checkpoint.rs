@@ -3,7 +3,7 @@
 //! Nothing in it depends on time, host or cluster, so two runs at the same step have the same bytes. A run
 //! that is held to one arithmetic records its digest, which all its workers have in common. The manifest
 //! records the size and SHA-256 of the other two files, and its own SHA-256. If it is intact and matches, the
-//! whole checkpoint is.
+//! whole checkpoint is. Numbers that are not finite are refused: a run can't go on from them.
 
 mod tensors;
 

@@ -1,6 +1,26 @@
-//! One run, from its options to its summary: gathers data, configuration and checkpoint, then starts server and driver.
+//! One run, from its options to its summary: gathers data, configuration and checkpoint, then starts server
+//! and driver.
 //!
-//! [`prepare`] does all that can fail before a worker is needed; it blocks. [`Prepared::run`] is the run itself.
+//! [`prepare`] does all that can fail before a worker is needed; it blocks. [`Prepared::run`] is the run
+//! itself.
+//!
+//! A program that trains with workers of its own choice:
+//!
+//! ```no_run
+//! use clap::Parser;
+//! use coordinator::cli::Flags;
+//! use coordinator::observe::console::Console;
+//! use coordinator::run::prepare;
+//!
+//! let flags = Flags::try_parse_from(["program", "--bind", "127.0.0.1:0", "--dataset", "digits"])?;
+//! let prepared = prepare(flags.options()?, &Console::silent())?;
+//! println!("start workers with --connect {}", prepared.local_address());
+//! // Sending a number above 0 asks for an end.
+//! let (_stop, requests) = tokio::sync::watch::channel(0);
+//! let summary = tokio::runtime::Runtime::new()?.block_on(prepared.run(requests))?;
+//! println!("{} steps, model {}", summary.steps, summary.model_sha256);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod batches;
 pub(crate) mod records;

@@ -4,8 +4,9 @@
 //! `step-<12 digits>/` holds the three files of [`common::checkpoint`]. A new one is written under another
 //! name beside it, every file and then the directory synced, renamed, and the parent synced. So a directory
 //! with the final name is complete. Reading verifies everything. The other files are read only if the
-//! manifest's configuration is valid and the one that is wanted: it bounds their sizes. [`disk`] is the file
-//! system, [`writer`] the thread that writes.
+//! manifest's configuration is valid and the one that is wanted: it bounds their sizes. A checkpoint that is
+//! damaged is passed over by name, and the one before is taken. A lock file keeps a second coordinator out.
+//! [`disk`] is the file system, [`writer`] the thread that writes.
 
 pub mod disk;
 pub mod writer;

@@ -1,4 +1,5 @@
-//! Streams whose items are made on demand, with pauses in which the runtime can send them.
+//! Streams whose items are made on demand, with pauses in which the runtime can send them: the other side
+//! reads the first chunks of a tensor while the next ones are encoded.
 
 use futures_util::stream::{self, Stream, StreamExt};
 

@@ -3,7 +3,7 @@
 //! Messages of a few hundred kilobytes alternate with silence. Under BBR, which some systems use for all
 //! connections, one in seventy messages stopped for 70 to 180 ms on loopback, where a step took 35 ms. Under
 //! Reno one in a thousand did. Within a machine there is no congestion, and Reno waits for nothing but lost
-//! packets.
+//! packets. A worker that was given a TCP address keeps to it, on the coordinator's machine too.
 
 use std::io;
 use tokio::net::TcpStream;

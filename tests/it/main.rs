@@ -8,6 +8,7 @@ mod cores;
 mod deaf_workers;
 mod digits;
 mod disks_fail;
+mod documents;
 mod floods;
 mod gradient_budget;
 mod hostile_bytes;

@@ -4,6 +4,9 @@
 //! Reading order: [`cli`] has the flags. [`driver`] runs the machine of `common::protocol::worker` around a
 //! stream ([`client`]) and the threads of [`pool`]. [`engine`] holds the arithmetic, and [`selftest`] a
 //! sample of it.
+//!
+//! What is in memory: the parameters, a gradient for each thread and one more on its way, at most two
+//! gradients in shared memory, and what the forward pass of a leaf keeps ([`engine::network`]).
 
 pub mod cli;
 pub mod client;

@@ -4,7 +4,10 @@
 //! again, so opening the file for it drops what was computed in them: after any number of crashes each step
 //! stands in the file once. What happened to the cluster stays: no step that is done again undoes it. What
 //! was in the buffer when the coordinator was killed is gone, so [`MetricsFile::flush`] comes before each
-//! checkpoint.
+//! checkpoint. The checkpoint thread waits for that, not the driver.
+//!
+//! A FIFO or device that a person has named is added to, and must be ready. A reader that falls behind by
+//! more than the system buffers ends the metrics, not the run.
 //!
 //! A file is never emptied: a new one takes its place. It does not decide what is recorded when. A number
 //! that isn't finite becomes `null`: JSON has no other word for it.

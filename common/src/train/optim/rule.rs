@@ -1,7 +1,9 @@
-//! What a step does to each parameter: PyTorch's formulas, in f32, element by element in a fixed order of operations.
+//! What a step does to each parameter: PyTorch's formulas, in f32, element by element in a fixed order of
+//! operations.
 //!
-//! What depends on the step alone is computed once, in f64. Called for a block that the cache holds, so that looking for
-//! what is not finite costs no memory.
+//! What depends on the step alone is computed once, in f64. Called for a block that the cache holds, so that
+//! looking for what is not finite costs no pass over the memory. It has to be looked for: an infinite second
+//! moment would make every later update 0, and nothing else would show it.
 
 use super::{Moments, OptimizerSpec};
 use crate::reduce::precision::are_finite;
@@ -49,10 +51,11 @@ impl Rule {
         }
     }
 
-    /// Updates a block of parameters, which lies at element `at` of the slots; returns whether both are finite after it.
+    /// Updates a block of parameters, which lies at element `at` of the slots; returns whether both are
+    /// finite after it.
     ///
-    /// A momentum or mean that is not finite makes its parameter so in the same step, by any formula and any rate: only
-    /// what stands in a denominator needs a look of its own.
+    /// A momentum or mean that is not finite makes its parameter so in the same step, by any formula and any
+    /// rate: only what stands in a denominator needs a look of its own.
     pub(super) fn apply(
         self,
         at: usize,
@@ -115,8 +118,8 @@ impl Adam {
             seen |= square.to_bits();
             *p = (*p - self.fade * *p) - self.step_size * (*mean / (square.sqrt() / self.root + self.eps));
         }
-        // The exponents taken together are all ones where one of them is, and hardly ever below a mean square of 2: one
-        // operation in the loop, instead of the three that an exact look needs.
+        // The exponents taken together are all ones where one of them is, and hardly ever below a mean square
+        // of 2: one operation in the loop, instead of the three that an exact look needs.
         seen & EXPONENT != EXPONENT || are_finite(square)
     }
 }
