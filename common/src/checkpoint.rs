@@ -102,6 +102,15 @@ pub struct Checkpoint {
     pub slots: Vec<(String, Vec<f32>)>,
 }
 
+/// A checkpoint as bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Encoded {
+    /// The manifest, which records the other files.
+    pub manifest: Manifest,
+    /// The files by name, in the order in which they are to be written.
+    pub files: [(&'static str, Vec<u8>); 3],
+}
+
 /// A checkpoint's files whose sizes and digests are right, and whose numbers are finite.
 #[derive(Clone, Debug)]
 pub struct Verified {
@@ -141,12 +150,12 @@ pub enum CheckpointError {
 }
 
 impl Checkpoint {
-    /// The files by name, in the order in which they are to be written.
+    /// The checkpoint's bytes.
     ///
     /// # Panics
     /// When a slice is not as long as the layout. The program's own values always are.
     #[must_use]
-    pub fn encode(&self, layout: &Layout) -> [(&'static str, Vec<u8>); 3] {
+    pub fn encode(&self, layout: &Layout) -> Encoded {
         let model = tensors::encode(layout, &[("", &self.params)]);
         let slots: Vec<_> =
             self.slots.iter().map(|(name, values)| (name.as_str(), values.as_slice())).collect();
@@ -162,7 +171,9 @@ impl Checkpoint {
             files: files.map(|(name, record)| (name.to_owned(), record)).into(),
             sha256: String::new(),
         };
-        [(MODEL_FILE, model), (OPTIMIZER_FILE, optimizer), (MANIFEST_FILE, manifest.seal().text())]
+        let manifest = manifest.seal();
+        let text = manifest.text();
+        Encoded { manifest, files: [(MODEL_FILE, model), (OPTIMIZER_FILE, optimizer), (MANIFEST_FILE, text)] }
     }
 }
 

@@ -46,7 +46,7 @@ use crate::run::resume::Found;
 pub use crate::run::resume::Resume;
 use crate::run::trainer::{Evaluated, Trainer};
 use crate::store::writer::Writer;
-use crate::store::{self, Store, StoreError};
+use crate::store::{Saved, Store, StoreError};
 use crate::training_flags::TrainingFlags;
 use common::checkpoint::Best;
 use common::protocol::coordinator::Limits;
@@ -57,7 +57,7 @@ use host::stop::StopRequests;
 use proto::setup::Setups;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::warn;
@@ -136,7 +136,8 @@ pub struct Prepared {
     dataset: String,
     store: Store,
     trainer: Trainer,
-    resumed: bool,
+    /// The checkpoint that it goes on from.
+    resumed: Option<Saved>,
     /// The arithmetic that the checkpoint records.
     numerics: Option<NumericsDigest>,
     observers: Observers,
@@ -165,7 +166,7 @@ pub fn prepare(options: Options, console: &Console) -> Result<Prepared, RunError
     note.iter().for_each(|note| console.line(note));
     let data = DataIdentity { name: name.clone(), digest, samples: train.len() as u32, spec: train.spec() };
     let config = RunConfig::new(training, data)?;
-    let resumed = saved.is_some();
+    let resumed = saved.as_ref().map(|(path, saved)| Saved::new(path.clone(), &saved.manifest));
     let numerics = saved.as_ref().and_then(|(_, saved)| saved.manifest.numerics);
     let trainer = match saved {
         None => Trainer::start(config, train, test),
@@ -181,7 +182,7 @@ pub fn prepare(options: Options, console: &Console) -> Result<Prepared, RunError
     let sockets = Sockets::open(&options.listen)?;
     let fingerprint = trainer.config().fingerprint();
     let run_id = fingerprint[..12].to_owned();
-    let metrics = open_metrics(&trainer, resumed, &place)?;
+    let metrics = open_metrics(&trainer, resumed.is_some(), &place)?;
     let observers = Observers::of_program(console, options.log_format, metrics);
     let console = console.clone();
     Ok(Prepared {
@@ -264,7 +265,6 @@ impl Prepared {
         };
 
         let written = inbox.clone();
-        let root = store.root().to_owned();
         let writer = Writer::start(store, layout.clone(), move |done| {
             // The receiver is gone only when the run is over.
             let _ = written.blocking_send(done.into());
@@ -297,7 +297,7 @@ impl Prepared {
         if !server.is_finished() && tokio::time::timeout(SERVER_GRACE, &mut server).await.is_err() {
             server.abort();
         }
-        Ok(summarize(ended?, dataset, steps_total, &root, &layout))
+        Ok(summarize(ended?, dataset, steps_total))
     }
 }
 
@@ -326,25 +326,18 @@ async fn forward(mut stop: StopRequests, inbox: mpsc::Sender<Input>) {
     }
 }
 
-fn summarize(
-    ended: Ended,
-    dataset: String,
-    steps_total: u64,
-    root: &Path,
-    layout: &common::model::params::Layout,
-) -> Summary {
-    let Ended { test, checkpoint, trained: (train_seconds, samples) } = ended;
-    let [(_, model), (_, optimizer), _] = checkpoint.encode(layout);
-    let digest = common::checkpoint::digest;
+fn summarize(ended: Ended, dataset: String, steps_total: u64) -> Summary {
+    let Ended { test, best, saved, trained: (train_seconds, samples) } = ended;
+    let Saved { path, step, model_sha256, optimizer_sha256 } = saved;
     Summary {
         dataset,
-        steps: checkpoint.position.step.0,
+        steps: step.0,
         steps_total,
         test,
-        best: checkpoint.position.best,
-        checkpoint: root.join(store::directory(checkpoint.position.step)),
-        model_sha256: digest(&model),
-        optimizer_sha256: digest(&optimizer),
+        best,
+        checkpoint: path,
+        model_sha256,
+        optimizer_sha256,
         train_seconds,
         samples_per_s: if samples == 0 { 0.0 } else { samples as f64 / train_seconds.max(1e-9) },
     }

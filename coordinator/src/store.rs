@@ -12,8 +12,8 @@ pub mod disk;
 pub mod writer;
 
 use common::checkpoint::{
-    Checkpoint, CheckpointError, MANIFEST_BYTES_MAX, MANIFEST_FILE, MODEL_FILE, Manifest, OPTIMIZER_FILE,
-    Verified, tensors_bytes_max,
+    Checkpoint, CheckpointError, Encoded, FileRecord, MANIFEST_BYTES_MAX, MANIFEST_FILE, MODEL_FILE,
+    Manifest, OPTIMIZER_FILE, Verified, tensors_bytes_max,
 };
 use common::ids::Step;
 use common::model::params::Layout;
@@ -68,6 +68,32 @@ pub enum StoreError {
         /// Settings that differ: name, saved value, current value.
         differences: Vec<(String, String, String)>,
     },
+}
+
+/// A checkpoint that is on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Saved {
+    /// Its directory.
+    pub path: PathBuf,
+    /// Completed steps.
+    pub step: Step,
+    /// SHA-256 of [`MODEL_FILE`] in hexadecimal digits.
+    pub model_sha256: String,
+    /// SHA-256 of [`OPTIMIZER_FILE`] in hexadecimal digits.
+    pub optimizer_sha256: String,
+}
+
+impl Saved {
+    /// The checkpoint in directory `path`, whose manifest this is.
+    #[must_use]
+    pub fn new(path: PathBuf, manifest: &Manifest) -> Self {
+        let digest = |file| {
+            let record: Option<&FileRecord> = manifest.files.get(file);
+            record.map(|record| record.sha256.clone()).unwrap_or_default()
+        };
+        let [model_sha256, optimizer_sha256] = [MODEL_FILE, OPTIMIZER_FILE].map(digest);
+        Self { path, step: manifest.position.step, model_sha256, optimizer_sha256 }
+    }
 }
 
 fn list(differences: &[(String, String, String)]) -> String {
@@ -176,19 +202,19 @@ impl Store {
     }
 
     /// Writes a checkpoint, which replaces one of the same step, then removes those that need not be kept.
-    /// Returns its directory.
     ///
     /// # Errors
     /// When the file system refuses. Earlier checkpoints are intact then, and a further call starts with new
     /// files.
-    pub fn save(&self, checkpoint: &Checkpoint, layout: &Layout) -> Result<PathBuf, StoreError> {
+    pub fn save(&self, checkpoint: &Checkpoint, layout: &Layout) -> Result<Saved, StoreError> {
         let step = checkpoint.position.step;
         let name = directory(step);
         let [target, writing, replaced] =
             ["", WRITING, REPLACED].map(|prefix| self.root.join(format!("{prefix}{name}")));
         self.remove(&writing)?;
         self.disk.create_dir(&writing).map_err(failed("create", &writing))?;
-        for (file, bytes) in checkpoint.encode(layout) {
+        let Encoded { manifest, files } = checkpoint.encode(layout);
+        for (file, bytes) in files {
             let path = writing.join(file);
             let mut new = self.disk.create_new(&path).map_err(failed("create", &path))?;
             new.write(&bytes).map_err(failed("write", &path))?;
@@ -203,7 +229,7 @@ impl Store {
         self.disk.sync_dir(&self.root).map_err(failed("sync", &self.root))?;
         self.remove(&replaced)?;
         self.prune(step, checkpoint.position.best.map(|best| best.step))?;
-        Ok(target)
+        Ok(Saved::new(target, &manifest))
     }
 
     /// Moves all checkpoints into a new subdirectory `earlier-<n>`. Returns it if there were any.

@@ -245,7 +245,7 @@ fn checkpoint_seed() -> Vec<u8> {
     let numerics = Some(NumericsDigest(3));
     let params = values().to_vec();
     let slots = vec![(String::new(), values().to_vec())];
-    let [(_, model), _, (_, manifest)] =
-        Checkpoint { position, config, numerics, params, slots }.encode(&layout());
+    let checkpoint = Checkpoint { position, config, numerics, params, slots };
+    let [(_, model), _, (_, manifest)] = checkpoint.encode(&layout()).files;
     joined(&manifest, &model)
 }

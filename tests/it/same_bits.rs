@@ -40,6 +40,21 @@ fn any_number_of_workers_and_threads_ends_with_the_same_bits() {
 }
 
 #[test]
+fn a_summary_tells_of_the_checkpoint_on_disk() {
+    let data = SmallData::write();
+    let [one, other] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let [one, other] = [&one, &other].map(|folder| folder.path().to_str().expect("a readable name"));
+    let written = run_in(one, &data, &["--epochs", "1"], &[1]);
+    let on_disk = ["model.safetensors", "optimizer.safetensors"]
+        .map(|file| common::checkpoint::digest(&std::fs::read(written.checkpoint.join(file)).unwrap()));
+    assert_eq!(digests(&written), on_disk);
+    // Nothing is left to do, so nothing is written into the other folder.
+    let folder = written.checkpoint.to_str().unwrap();
+    let resumed = run_in(other, &data, &["--epochs", "1", "--resume", folder], &[1]);
+    assert_eq!((&resumed.checkpoint, digests(&resumed)), (&written.checkpoint, on_disk));
+}
+
+#[test]
 fn every_model_and_optimizer_keeps_its_bits() {
     let data = SmallData::write();
     for flags in [

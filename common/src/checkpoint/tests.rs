@@ -42,9 +42,9 @@ fn read(files: &[(&'static str, Vec<u8>); 3]) -> Result<Checkpoint, CheckpointEr
 
 #[test]
 fn what_was_saved_is_loaded_bit_for_bit() {
-    let files = checkpoint().encode(&layout());
+    let files = checkpoint().encode(&layout()).files;
     assert_eq!(read(&files).unwrap(), checkpoint());
-    assert_eq!(checkpoint().encode(&layout()), files, "the same state has the same bytes");
+    assert_eq!(checkpoint().encode(&layout()).files, files, "the same state has the same bytes");
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn no_file_is_longer_than_its_layout_allows() {
         let values = vec![0.0; layout.len()];
         let slots = SLOTS.map(|name| (name.to_owned(), values.clone())).into();
         let [(_, model), (_, optimizer), _] =
-            Checkpoint { params: values, slots, ..checkpoint() }.encode(&layout);
+            Checkpoint { params: values, slots, ..checkpoint() }.encode(&layout).files;
         for (file, prefixes) in [(model, &[""][..]), (optimizer, &SLOTS)] {
             let bytes = file.len() as u64;
             let most = tensors_bytes_max(&layout, prefixes);
@@ -66,7 +66,7 @@ fn no_file_is_longer_than_its_layout_allows() {
 
 #[test]
 fn every_flipped_byte_is_refused() {
-    let files = checkpoint().encode(&layout());
+    let files = checkpoint().encode(&layout()).files;
     for file in 0..files.len() {
         for at in 0..files[file].1.len() {
             for bit in [1, 0x20, 0x80] {
@@ -80,7 +80,7 @@ fn every_flipped_byte_is_refused() {
 
 #[test]
 fn a_file_that_is_cut_short_is_refused_by_name() {
-    let files = checkpoint().encode(&layout());
+    let files = checkpoint().encode(&layout()).files;
     for (file, length) in [(0, 0), (0, 100), (1, 7), (2, 0), (2, 50)] {
         let mut damaged = files.clone();
         damaged[file].1.truncate(length);
@@ -91,7 +91,7 @@ fn a_file_that_is_cut_short_is_refused_by_name() {
 
 #[test]
 fn another_versions_manifest_is_refused_with_both_versions() {
-    let [.., (_, manifest)] = checkpoint().encode(&layout());
+    let [.., (_, manifest)] = checkpoint().encode(&layout()).files;
     let text = String::from_utf8(manifest).unwrap().replace("\"format_version\": 3", "\"format_version\": 9");
     let error = Manifest::parse(text.as_bytes()).unwrap_err();
     assert!(matches!(error, CheckpointError::Version { got: 9 }), "{error}");
@@ -100,7 +100,7 @@ fn another_versions_manifest_is_refused_with_both_versions() {
 #[test]
 fn another_models_tensors_are_refused() {
     let error = |layout: &Layout, slots: &[&str]| {
-        let [(_, model), (_, optimizer), (_, manifest)] = checkpoint().encode(&super::tests::layout());
+        let [(_, model), (_, optimizer), (_, manifest)] = checkpoint().encode(&super::tests::layout()).files;
         let verified = Manifest::parse(&manifest).unwrap().verify(model, optimizer).unwrap();
         verified.decode(layout, slots).unwrap_err().to_string()
     };
@@ -115,7 +115,7 @@ fn a_checkpoint_that_is_not_finite_is_refused_by_tensor() {
     let refused = |change: fn(&mut Checkpoint)| {
         let mut checkpoint = checkpoint();
         change(&mut checkpoint);
-        let error = read(&checkpoint.encode(&layout())).unwrap_err();
+        let error = read(&checkpoint.encode(&layout()).files).unwrap_err();
         assert!(
             matches!(error, CheckpointError::Tensors { source: TensorsError::NonFinite(_), .. }),
             "{error}"
@@ -131,7 +131,7 @@ fn a_checkpoint_that_is_not_finite_is_refused_by_tensor() {
 #[test]
 fn a_manifest_records_the_arithmetic_that_a_run_is_held_to() {
     let text = |numerics| {
-        let [.., (_, manifest)] = Checkpoint { numerics, ..checkpoint() }.encode(&layout());
+        let [.., (_, manifest)] = Checkpoint { numerics, ..checkpoint() }.encode(&layout()).files;
         String::from_utf8(manifest).unwrap()
     };
     let held = text(checkpoint().numerics);

@@ -17,8 +17,9 @@ use crate::observe::events::Events;
 use crate::run::records::{Records, evaluation};
 use crate::run::sum::Sum;
 use crate::run::trainer::{Evaluated, Outcome, Trainer, Work};
+use crate::store::Saved;
 use crate::store::writer::Writer;
-use common::checkpoint::Checkpoint;
+use common::checkpoint::Best;
 use common::event::Event as RunEvent;
 use common::ids::{Incarnation, Leaf, ParamsId, SetupId};
 use common::protocol::coordinator::{Cause, Limits, ProtocolError};
@@ -59,8 +60,10 @@ pub(crate) struct Rules {
 pub(crate) struct Ended {
     /// The final test, if the run is complete.
     pub(crate) test: Option<Evaluated>,
-    /// The last state.
-    pub(crate) checkpoint: Checkpoint,
+    /// The best validation.
+    pub(crate) best: Option<Best>,
+    /// The last checkpoint.
+    pub(crate) saved: Saved,
     /// Training time in seconds, and the samples of that time.
     pub(crate) trained: (f64, u64),
 }
@@ -127,7 +130,10 @@ impl Driver {
         drop(inbox);
         drop(self.writer);
         self.events.finish();
-        result.map(|()| Ended { test: self.test, checkpoint: self.trainer.checkpoint(), trained })
+        result?;
+        let lost = || RunError::Internal("the run ended without a checkpoint".to_owned());
+        let saved = self.shutdown.into_saved().ok_or_else(lost)?;
+        Ok(Ended { test: self.test, best: self.trainer.best(), saved, trained })
     }
 
     fn serve(&mut self, handle: &Handle, inbox: &mut mpsc::Receiver<Input>) -> Result<(), RunError> {

@@ -81,7 +81,7 @@ fn the_newest_checkpoint_is_found_and_saving_twice_gives_the_same_bytes() {
     let store = Store::open(root.path(), 3).unwrap();
     assert!(store.newest(&expected()).unwrap().newest.is_none());
     for step in [1, 2, 2] {
-        let path = store.save(&checkpoint(step), &layout()).unwrap();
+        let path = store.save(&checkpoint(step), &layout()).unwrap().path;
         assert_eq!(fs::read_dir(&path).unwrap().count(), 3);
     }
     drop(store);
@@ -131,7 +131,7 @@ fn a_damaged_checkpoint_is_refused_and_the_one_before_it_is_taken() {
         let root = tempfile::tempdir().unwrap();
         let store = Store::open(root.path(), 3).unwrap();
         store.save(&checkpoint(1), &layout()).unwrap();
-        let path = store.save(&checkpoint(2), &layout()).unwrap();
+        let path = store.save(&checkpoint(2), &layout()).unwrap().path;
         drop(store);
         match i {
             5 => flip(path.join(MODEL_FILE)),
@@ -170,7 +170,7 @@ fn a_file_that_no_such_model_has_is_not_read() {
     let root = tempfile::tempdir().unwrap();
     let store = Store::open(root.path(), 3).unwrap();
     store.save(&checkpoint(1), &layout()).unwrap();
-    let path = store.save(&checkpoint(2), &layout()).unwrap();
+    let path = store.save(&checkpoint(2), &layout()).unwrap().path;
     drop(store);
     // It takes no room on the disk, and would take all of the memory.
     File::options().write(true).open(path.join(MODEL_FILE)).unwrap().set_len(1 << 40).unwrap();
@@ -185,7 +185,7 @@ fn a_checkpoint_of_another_configuration_is_refused_unread() {
     let store = Store::open(root.path(), 3).unwrap();
     let mut other = checkpoint(2);
     other.config.insert("seed".to_owned(), "\x1b[31m2".to_owned());
-    let path = store.save(&other, &layout()).unwrap();
+    let path = store.save(&other, &layout()).unwrap().path;
     fs::write(path.join(MODEL_FILE), "").unwrap();
     let error = store.newest(&expected()).unwrap_err();
     assert!(matches!(&error, StoreError::Different { path: of, .. } if *of == path), "{error}");
@@ -199,7 +199,7 @@ fn a_configuration_that_can_not_be_run_is_refused_before_its_files_are_read() {
     let refused = |name: &str, value: &str| {
         let mut other = checkpoint(2);
         other.config.insert(name.to_owned(), value.to_owned());
-        let path = store.save(&other, &layout()).unwrap();
+        let path = store.save(&other, &layout()).unwrap().path;
         fs::write(path.join(MODEL_FILE), "").unwrap();
         load(&path, &Expected::any()).unwrap_err().to_string()
     };

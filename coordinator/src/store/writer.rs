@@ -4,7 +4,7 @@
 //! more. The thread ends when the [`Writer`] is dropped, after the last checkpoint has been written. If the
 //! disk hangs, the writer waits `END_GRACE` at most.
 
-use super::{Expected, Store, StoreError};
+use super::{Expected, Saved, Store, StoreError};
 use crate::observe::events::Kept;
 use common::checkpoint::{Checkpoint, Verified};
 use common::ids::Step;
@@ -29,8 +29,8 @@ pub struct Written {
     pub ticket: Ticket,
     /// Completed steps in the checkpoint.
     pub step: Step,
-    /// The checkpoint's directory, or why there is none.
-    pub result: Result<PathBuf, StoreError>,
+    /// Where the checkpoint is, or why there is none.
+    pub result: Result<Saved, StoreError>,
 }
 
 /// Request to search the checkpoints up to a step.

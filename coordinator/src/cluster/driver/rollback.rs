@@ -8,7 +8,7 @@ use super::Driver;
 use crate::RunError;
 use crate::run::records::run_record;
 use crate::store::writer::{LookBack, LookedBack};
-use crate::store::{Expected, StoreError};
+use crate::store::{Expected, Saved, StoreError};
 use common::event::Event as RunEvent;
 use common::ids::{Instance, Step};
 use common::reduce::tree::Node;
@@ -93,7 +93,8 @@ impl Driver {
                 return Err(StoreError::Different { path: path.clone(), differences }.into());
             }
         }
-        let (from, is_new) = (self.trainer.step(), found.is_none());
+        let from = self.trainer.step();
+        let gone_back_to = found.as_ref().map(|(path, saved)| Saved::new(path.clone(), &saved.manifest));
         self.trainer.go_back(found.map(|(_, saved)| saved))?;
         let step = self.trainer.step();
         self.params_before += from.0 - step.0 + 1;
@@ -101,8 +102,8 @@ impl Driver {
         self.test = None;
         self.entrances.go_back(step);
         self.has_gone_back();
-        if !is_new {
-            self.has_resumed();
+        if let Some(saved) = gone_back_to {
+            self.has_resumed(saved);
         }
         self.records.pause();
         let run = run_record(&self.trainer, &self.rules.run_id);

@@ -3,8 +3,8 @@
 use super::tell::last_before;
 use super::{Driver, RunError};
 use crate::run::trainer::Work;
-use crate::store::StoreError;
 use crate::store::writer::{Ticket, Written};
+use crate::store::{Saved, StoreError};
 use common::event::Event;
 use common::ids::Step;
 use common::reduce::tree::Node;
@@ -30,7 +30,7 @@ pub(super) struct Shutdown {
     /// Why the last one that was tried is not on disk.
     failed: Option<StoreError>,
     /// The last one that is on disk.
-    saved: Option<Step>,
+    saved: Option<Saved>,
 }
 
 #[derive(Debug, Default)]
@@ -56,6 +56,11 @@ impl Shutdown {
             Phase::Running => None,
             Phase::Stopping { until_us } | Phase::Saving { until_us } => Some(until_us),
         }
+    }
+
+    /// The last checkpoint that is on disk.
+    pub(super) fn into_saved(self) -> Option<Saved> {
+        self.saved
     }
 }
 
@@ -101,10 +106,10 @@ impl Driver {
     }
 
     /// The run goes on from a checkpoint that is on disk in this state.
-    pub(super) fn has_resumed(&mut self) {
+    pub(super) fn has_resumed(&mut self, from: Saved) {
         let position = self.trainer.checkpoint().position;
         self.shutdown.submitted = Some((position.step, position.validation.is_some()));
-        self.shutdown.saved = Some(position.step);
+        self.shutdown.saved = Some(from);
     }
 
     /// What became of a checkpoint.
@@ -118,10 +123,10 @@ impl Driver {
             self.shutdown.awaited = None;
         }
         match written.result {
-            Ok(path) => {
-                let path = path.display().to_string();
+            Ok(saved) => {
+                let path = saved.path.display().to_string();
                 self.tell(Event::CheckpointWritten { step: last, checkpoint: step, path });
-                self.shutdown.saved = Some(step);
+                self.shutdown.saved = Some(saved);
                 self.shutdown.failed = None;
             }
             Err(problem) => {
@@ -132,7 +137,7 @@ impl Driver {
                 self.tell(Event::CheckpointFailed {
                     step: last,
                     checkpoint: step,
-                    last_good: self.shutdown.saved,
+                    last_good: self.shutdown.saved.as_ref().map(|saved| saved.step),
                     problem: problem.to_string(),
                 });
                 self.shutdown.failed = Some(problem);
@@ -205,6 +210,6 @@ impl Driver {
     }
 
     fn last_good(&self) -> String {
-        self.shutdown.saved.map_or("none yet".to_owned(), |step| format!("step {step}"))
+        self.shutdown.saved.as_ref().map_or("none yet".to_owned(), |saved| format!("step {}", saved.step))
     }
 }

@@ -4,16 +4,17 @@
 use super::Driver;
 use crate::RunError;
 use crate::run::records::run_record;
+use crate::store::Saved;
 use common::event::{Event, RunOutcome};
 use common::ids::Step;
 use std::net::SocketAddr;
 
 impl Driver {
     /// Tells what is about to be done, and where workers can come.
-    pub(crate) fn introduce(&mut self, address: Option<SocketAddr>, resumed: bool) {
+    pub(crate) fn introduce(&mut self, address: Option<SocketAddr>, resumed: Option<Saved>) {
         let run = run_record(&self.trainer, &self.rules.run_id);
-        if resumed {
-            self.has_resumed();
+        if let Some(from) = resumed {
+            self.has_resumed(from);
             self.tell(Event::RunResumed(run));
         } else {
             self.tell(Event::RunStarted(run));

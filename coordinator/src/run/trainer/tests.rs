@@ -104,7 +104,7 @@ fn a_run_that_is_resumed_after_any_round_ends_in_the_same_checkpoint() {
         (0..rounds).for_each(|_| {
             advance(&mut first);
         });
-        let [(_, model), (_, optimizer), (_, manifest)] = first.checkpoint().encode(first.layout());
+        let [(_, model), (_, optimizer), (_, manifest)] = first.checkpoint().encode(first.layout()).files;
         let saved = common::checkpoint::Manifest::parse(&manifest).unwrap().verify(model, optimizer).unwrap();
         let mut second = Trainer::resume(config(20, 4), samples(20), samples(5), saved).unwrap();
         while advance(&mut second).is_some() {}

@@ -24,7 +24,8 @@ fn disk(replace: bool) -> (TempDir, Model) {
 }
 
 fn save(root: &TempDir, model: &Model, step: u64) -> Result<PathBuf, StoreError> {
-    Store::open_on(Box::new(model.clone()), root.path(), 1)?.save(&checkpoint(step), &layout())
+    let store = Store::open_on(Box::new(model.clone()), root.path(), 1)?;
+    store.save(&checkpoint(step), &layout()).map(|saved| saved.path)
 }
 
 /// What the next coordinator finds wrong on a disk: it must find one of these steps, complete.
