@@ -12,8 +12,8 @@
 //! Workers for tests: [`scripted`] computes correctly and sends wrong messages, [`manual`] sends single
 //! messages, and [`instant`] computes nothing, to measure everything else. [`flood`] has connections that
 //! only do harm. [`hostile`] has the entry points for bytes from outside. [`small_data`] is the data set
-//! where the data does not matter. [`told`] reads what coordinators tell. The tests are in `it/`, one file per promise; `README.md` says which fault
-//! is covered by which test.
+//! where the data does not matter. [`told`] reads what coordinators tell. The tests are in `it/`, one file
+//! per promise; `README.md` says which fault is covered by which test.
 
 pub mod attacked_run;
 pub mod cluster;
