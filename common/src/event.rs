@@ -80,7 +80,7 @@ pub enum Event {
     /// A worker with different numerics was admitted.
     OtherNumerics {
         worker: String,
-        /// What differs.
+        /// Difference between the worker's arithmetic and the run's.
         differs: OtherArithmetic,
         step: Step,
     },

@@ -38,7 +38,7 @@ pub trait Layer: Send {
     ) -> Result<Option<Tensor>>;
 }
 
-/// What a layer has kept, or the error of a backward pass without a forward pass.
+/// The kept values of a layer, or the error of a backward pass without a forward pass.
 fn kept<T>(kept: &mut Option<T>) -> Result<T> {
     match kept.take() {
         Some(kept) => Ok(kept),
