@@ -29,7 +29,7 @@ pub const FORMAT_VERSION: u32 = 3;
 /// Longest manifest that is read.
 pub const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 
-/// Where a run stands, and what it is.
+/// Position of a run: its completed steps, and their results so far.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Position {
     /// Completed steps, which is the number of the next one.

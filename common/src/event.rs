@@ -1,9 +1,9 @@
-//! What happens to a run, as one type: the coordinator tells each [`Event`] once, and logs, progress, metrics
-//! and tests read it.
+//! What happens to a run, as one type: the coordinator emits each [`Event`] once. Logs, progress, metrics and
+//! tests read it.
 //!
-//! The serialized form is an object whose `event` names the variant in snake case, beside the variant's
-//! fields. It reads back, so whoever reads a log in JSON matches values and no prose. The text for people is
-//! `Display`'s, in `text`. Nothing here decides what is told when, or to whom.
+//! The serialized form is an object: `event` names the variant in snake case, beside the variant's fields. It
+//! can be parsed again, so readers of a JSON log match values instead of prose. The text for people is
+//! `Display`'s, in `text`. Nothing here decides which event is emitted when, or to whom.
 
 mod record;
 mod text;
@@ -17,242 +17,194 @@ use serde::{Deserialize, Serialize};
 
 /// Something that happened to a run or its cluster.
 ///
-/// Unless a field's comment says otherwise, `step` is the step in progress: the number of steps done.
+/// Unless a field's comment says otherwise, `step` is the step in progress, which equals the number of steps
+/// done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
+#[allow(missing_docs, reason = "field names say all")]
 pub enum Event {
-    /// The run began at its first step.
+    /// The run started at its first step.
     RunStarted(RunRecord),
-    /// The run goes on from a checkpoint.
+    /// The run resumed from a checkpoint.
     RunResumed(RunRecord),
-    /// The run went back: a worker had a hand in the rest that miscomputes.
+    /// The run rolled back, because a worker that miscomputes had contributed to the later steps.
     RunRolledBack {
-        /// The step that was in progress.
+        /// Step that was in progress before the rollback.
         from: Step,
-        /// Folder of the checkpoint that the run goes on from; `None` for the run's beginning.
+        /// Folder of the checkpoint from which the run continues; `None` for the run's beginning.
         checkpoint: Option<String>,
-        /// The run, and the step that it goes on with.
+        /// Description of the run, with the step from which it continues.
         #[serde(flatten)]
         run: RunRecord,
     },
-    /// The run is over.
+    /// The run ended.
     RunEnded {
-        /// The last step that was committed.
+        /// Last step that was committed.
         step: Step,
-        /// Steps done.
         steps_done: u64,
-        /// How it ended.
         outcome: RunOutcome,
     },
     /// Workers can connect.
     Listening {
-        /// Address for TCP; `None` where only local workers can come.
+        /// TCP address of the listener; `None` if only local workers can connect.
         address: Option<String>,
     },
     /// A worker became a member.
     WorkerJoined {
-        /// Its name.
         worker: String,
-        /// Its slot.
         rank: Rank,
-        /// The number that it has from now on.
         incarnation: Incarnation,
-        /// The step in progress.
         step: Step,
-        /// Members from now on.
+        /// Number of members, with this one.
         workers: u32,
     },
-    /// All places are taken: a worker waits for one.
+    /// All places are taken, so a worker waits for one.
     WorkerKeptAsSpare {
-        /// Its name.
         worker: String,
-        /// The number that it has from now on.
         incarnation: Incarnation,
-        /// Spares that will be taken in before it.
+        /// Number of spares that will be admitted before it.
         ahead: u32,
-        /// The step in progress.
         step: Step,
     },
     /// A worker said goodbye.
     WorkerLeft(Departure),
-    /// A worker was given up.
+    /// A worker was dropped.
     WorkerDropped {
-        /// Why.
         cause: Cause,
-        /// Who, and with what.
+        /// The worker, and its state at that time.
         #[serde(flatten)]
         departure: Departure,
     },
-    /// A newcomer was not let in.
-    WorkerRefused {
-        /// Its name.
-        worker: String,
-        /// Why.
-        reason: Refusal,
-        /// The step in progress.
-        step: Step,
-    },
-    /// A worker of other numerics was let in.
+    /// A worker was not admitted.
+    WorkerRefused { worker: String, reason: Refusal, step: Step },
+    /// A worker with different numerics was admitted.
     OtherNumerics {
-        /// Its name.
         worker: String,
-        /// What differs.
+        /// Difference between the worker's arithmetic and the run's.
         differs: OtherArithmetic,
-        /// The step in progress.
         step: Step,
     },
-    /// A worker is let in no more.
+    /// A worker will not be admitted again.
     WorkerQuarantined {
-        /// Its name.
         worker: String,
-        /// How often it was dropped for what it sent.
+        /// Number of times that it was dropped for what it sent.
         offences: u32,
-        /// The step in progress.
         step: Step,
     },
-    /// A worker takes much longer than others would: its pieces are computed by others too.
+    /// A worker is much slower than others would be, so others compute its pieces too.
     WorkerLate {
-        /// Its name.
         worker: String,
-        /// The first that computes a piece of its.
+        /// First worker that computes one of its pieces.
         helper: String,
-        /// The round.
         round: Round,
-        /// The piece.
         piece: Node,
-        /// The step in progress.
         step: Step,
     },
-    /// A gradient is out of line: its piece is computed once more.
+    /// A gradient is an outlier, so its piece is computed again.
     GradientDoubted {
-        /// Who computed it.
+        /// Worker that computed the gradient.
         worker: String,
-        /// The piece.
         piece: Node,
-        /// Its largest magnitude, for each sample.
+        /// Largest magnitude in the gradient, per sample.
         peak: f32,
-        /// The median of that in the gradients before.
+        /// Median of the peaks of earlier gradients.
         usual: f32,
-        /// The step in progress.
         step: Step,
     },
-    /// A gradient out of line has the same bits when computed again: it is accepted.
+    /// An outlying gradient has the same bits when computed again, so it is accepted.
     GradientConfirmed {
-        /// Who computed it last.
+        /// Last worker that computed it.
         worker: String,
-        /// Who computed it before.
+        /// Workers that computed it before.
         by: Vec<String>,
-        /// The piece.
         piece: Node,
-        /// The step in progress.
         step: Step,
     },
-    /// There is no second worker that could audit: pieces go unaudited.
-    AuditWaits {
-        /// The step in progress.
-        step: Step,
-    },
-    /// Two workers contradict one: the round begins anew without it.
+    /// No second worker is there for audits, so pieces go unaudited.
+    AuditWaits { step: Step },
+    /// Two workers contradict a third, so the round restarts without that one.
     WorkerMiscomputes {
-        /// Its name.
         worker: String,
-        /// Who agree on other bits.
+        /// Workers that agree on other bits.
         contradicted_by: [String; 2],
-        /// The piece.
         piece: Node,
-        /// The step in progress when it joined first.
+        /// Step in progress when the worker first joined.
         joined: Step,
-        /// The step in progress.
         step: Step,
     },
-    /// What a worker computed that miscomputes stays in the model.
+    /// Results of a worker that miscomputes remain in the model.
     MiscomputedWorkKept {
-        /// The step in progress when it joined first.
+        /// Step in progress when the worker first joined.
         joined: Step,
-        /// Folder of the last checkpoint from before.
+        /// Folder of the last checkpoint from before it joined.
         checkpoint: Option<String>,
-        /// The step in progress.
         step: Step,
     },
     /// A step was committed.
     Step(StepRecord),
-    /// The model met the validation samples.
+    /// The model was evaluated on the validation samples.
     Validation(ValidationRecord),
-    /// The model met the test samples.
+    /// The model was evaluated on the test samples.
     Test(Evaluation),
     /// A checkpoint is on disk.
     CheckpointWritten {
-        /// The last step that is in it.
+        /// Last step that the checkpoint contains.
         step: Step,
-        /// Its number: the steps done.
+        /// Number of the checkpoint, which is the number of steps done.
         checkpoint: Step,
-        /// Its folder.
         path: String,
     },
-    /// A checkpoint could not be written; the training goes on.
+    /// A checkpoint could not be written; training continues.
     CheckpointFailed {
-        /// The last step that it should have held.
+        /// Last step that the checkpoint would have contained.
         step: Step,
-        /// Its number: the steps done.
+        /// Number of the checkpoint, which is the number of steps done.
         checkpoint: Step,
-        /// The number of the newest checkpoint on disk.
+        /// Number of the newest checkpoint on disk.
         last_good: Option<Step>,
-        /// The file system's words.
+        /// Error message of the file system.
         problem: String,
     },
-    /// There are fewer workers than needed.
-    WaitingForWorkers {
-        /// Members there are.
-        live: u32,
-        /// Members needed.
-        needed: u32,
-        /// The step in progress.
-        step: Step,
-    },
-    /// An operator asked for an end.
-    Stopping {
-        /// The step in progress.
-        step: Step,
-    },
-    /// An observer was too slow: these events were not told to it.
+    /// There are fewer workers than the run needs.
+    WaitingForWorkers { live: u32, needed: u32, step: Step },
+    /// An operator asked the run to stop.
+    Stopping { step: Step },
+    /// An observer was too slow and did not receive these events.
     EventsLost {
-        /// Its name.
         observer: String,
-        /// How many.
+        /// Number of events lost.
         events: u64,
     },
 }
 
-/// A member or spare that is one no longer.
+/// A worker that is no longer a member or spare.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "field names say all")]
 pub struct Departure {
-    /// Its name.
     pub worker: String,
-    /// Its slot; a spare has none.
+    /// Rank of a member; `None` for a spare.
     pub rank: Option<Rank>,
-    /// The number that it had.
     pub incarnation: Incarnation,
-    /// Pieces that went back to the queue.
+    /// Pieces that returned to the queue.
     pub pieces: Vec<Node>,
-    /// Whether an answer of its was of use.
+    /// Whether any of its answers was used.
     pub has_helped: bool,
-    /// The step in progress.
     pub step: Step,
-    /// Members from now on.
+    /// Number of members that are left.
     pub workers: u32,
 }
 
-/// How a run ended.
+/// Way in which a run ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunOutcome {
     /// All steps are done, and the model was tested.
     Complete,
-    /// An operator asked for it.
+    /// An operator stopped the run.
     Stopped,
-    /// It could not go on.
+    /// The run could not continue.
     Failed {
-        /// Why, as the program's last line says it.
+        /// Reason, as the program's last line states it.
         problem: String,
     },
 }

@@ -50,8 +50,8 @@ id!(
     Incarnation(u64)
 );
 id!(
-    /// One of the descriptions of a run that a worker holds at a time: what is trained, and how its gradients travel. A new
-    /// one of the same number takes an old one's place.
+    /// One of the descriptions of a run that a worker holds at a time: what is trained, and how its gradients
+    /// travel. A new one of the same number takes an old one's place.
     SetupId(u32)
 );
 id!(

@@ -1,8 +1,8 @@
-//! What is trained: a network as a list of layers, its tensors, and their first values.
+//! The model: a network as a list of layers, its tensors, and their initial values.
 //!
-//! The arithmetic lives with the worker; the coordinator needs no more than names, shapes and first values. Start with
-//! [`architecture`]; [`layer`] has the kinds of layer, [`infer`] their shapes, [`zoo`] the networks with a name, and
-//! [`params`] the tensors in one flat slice.
+//! The worker has the arithmetic; the coordinator needs only names, shapes and initial values. Start with
+//! [`architecture`]. [`layer`] has the kinds of layer, [`infer`] their shapes, [`zoo`] the named networks,
+//! and [`params`] the tensors in one flat slice.
 
 pub mod architecture;
 pub mod infer;

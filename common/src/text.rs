@@ -1,68 +1,54 @@
-//! The one text form of choices with settings: `name`, `name(value,...)` or `name(key=value,...)`.
+//! Text form of a choice with settings: `name`, `name(value,...)` or `name(key=value,...)`.
 //!
-//! Layers, optimizers and schedules are written and read by it, so that what a checkpoint keeps reads back. Pure text: what
-//! a name or a key means, the caller decides.
+//! Layers, optimizers and schedules are written and parsed in this form, so that a checkpoint can be read
+//! back. The caller decides what a name or a key means.
 
 use std::str::FromStr;
 
-/// Longest text that is taken apart, in bytes.
+/// Length of the longest text that is parsed, in bytes.
 pub const TEXT_BYTES_MAX: usize = 1 << 16;
 
 /// A name with its settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call<'a> {
-    /// The name before the parenthesis.
+    /// Name before the parenthesis.
     pub name: &'a str,
-    /// What stands between the parentheses, in order, spaces around each taken away.
+    /// Settings between the parentheses, in order, trimmed.
     pub arguments: Vec<Argument<'a>>,
 }
 
-/// One setting.
+/// A setting, with or without a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Argument<'a> {
-    /// What stands before `=`, if there is one.
+    /// Text before `=`, if there is one.
     pub key: Option<&'a str>,
-    /// The value.
+    /// Text after `=`, or all of it.
     pub value: &'a str,
 }
 
-/// Why a text is not a choice with settings.
+/// Reason why a text is not a valid choice with settings.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "field names say all")]
 pub enum TextError {
-    /// Parentheses that do not match, or text after the last one.
+    /// Parentheses do not match, or text follows the last one.
     #[error("{0:?} is not NAME or NAME(VALUE,...)")]
     Form(String),
-    /// A setting that does not exist, comes twice, or is missing.
+    /// A setting does not exist, comes twice, or is missing.
     #[error("{name} takes {expected}")]
-    Settings {
-        /// Name of the choice.
-        name: String,
-        /// Settings that it has.
-        expected: String,
-    },
-    /// A value that is not of its kind.
+    Settings { name: String, expected: String },
+    /// A value does not have the type of its setting.
     #[error("{value:?} is not a value for {what}")]
-    Value {
-        /// Name of the setting.
-        what: String,
-        /// The value.
-        value: String,
-    },
-    /// A name that is none of those known.
+    Value { what: String, value: String },
+    /// The name is not known.
     #[error("{got:?} is not known; there are {known}")]
-    Unknown {
-        /// The name.
-        got: String,
-        /// Those known.
-        known: String,
-    },
+    Unknown { got: String, known: String },
 }
 
 impl<'a> Call<'a> {
-    /// Takes a text apart.
+    /// Parses a choice with its settings.
     ///
     /// # Errors
-    /// When it has another form.
+    /// When the text has another form.
     pub fn parse(text: &'a str) -> Result<Self, TextError> {
         let form = || TextError::Form(shortened(text));
         let text = text.trim();
@@ -88,10 +74,10 @@ impl<'a> Call<'a> {
         Ok(Self { name, arguments })
     }
 
-    /// The values of settings without keys.
+    /// Values of settings without keys.
     ///
     /// # Errors
-    /// When one has a key, or is not of this type.
+    /// When a setting has a key, or is not of this type.
     pub fn positional<T: FromStr>(&self) -> Result<Vec<T>, TextError> {
         let value = |argument: &Argument<'_>| match argument.key {
             None => parsed(self.name, argument.value),
@@ -100,10 +86,11 @@ impl<'a> Call<'a> {
         self.arguments.iter().map(value).collect()
     }
 
-    /// Checks that the settings are exactly these keys, in any order; `keys` are what [`key`](Self::key) is asked for.
+    /// Checks that the settings have exactly these keys, in any order. `keys` are those that
+    /// [`key`](Self::key) is asked for.
     ///
     /// # Errors
-    /// When one is missing, unknown or there twice.
+    /// When a key is missing, unknown or there twice.
     pub fn expect_keys(&self, keys: &[&str]) -> Result<(), TextError> {
         let mut own: Vec<&str> = self.arguments.iter().filter_map(|argument| argument.key).collect();
         let mut expected = keys.to_vec();
@@ -113,7 +100,7 @@ impl<'a> Call<'a> {
         if complete { Ok(()) } else { Err(self.settings(&keys.join(", "))) }
     }
 
-    /// The value of a key.
+    /// Value of the setting with that key.
     ///
     /// # Errors
     /// When there is none, or it is not of this type.
@@ -122,7 +109,7 @@ impl<'a> Call<'a> {
         of_key.map_or_else(|| Err(self.settings(key)), |argument| parsed(key, argument.value))
     }
 
-    /// The error of a choice with other settings than it has.
+    /// The error for settings that this choice does not take.
     #[must_use]
     pub fn settings(&self, expected: &str) -> TextError {
         let expected = if expected.is_empty() { "no settings" } else { expected };
@@ -134,7 +121,7 @@ fn parsed<T: FromStr>(what: &str, value: &str) -> Result<T, TextError> {
     value.parse().map_err(|_| TextError::Value { what: shortened(what), value: shortened(value) })
 }
 
-/// The beginning of a text that may be of any length, for a message.
+/// The beginning of a text of any length, for an error message.
 #[must_use]
 pub fn shortened(text: &str) -> String {
     const CHARACTERS: usize = 60;
@@ -145,7 +132,7 @@ pub fn shortened(text: &str) -> String {
     short
 }
 
-/// Takes a text of words apart at spaces that are not between parentheses.
+/// Splits a text into words, at spaces that are not inside parentheses.
 #[must_use]
 pub fn words(text: &str) -> Vec<&str> {
     let mut depth = 0usize;

@@ -1,5 +1,4 @@
-//! How a network is trained: the configuration of a run, the learning-rate schedule, the optimizer, and the
-//! metrics.
+//! Training: the configuration of a run, the learning-rate schedule, the optimizer, and the metrics.
 
 pub mod config;
 pub mod metrics;

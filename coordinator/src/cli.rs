@@ -1,7 +1,7 @@
 //! The coordinator's flags, and their conversion to [`Options`].
 //!
-//! [`TrainingFlags`] holds the flags that the numbers depend on. Values that are wrong by themselves are refused
-//! here. Those that depend on the data set are checked in `common::train::config`.
+//! [`TrainingFlags`] holds the flags that the numbers depend on. Values that are wrong by themselves are
+//! refused here. Those that depend on the data set are checked in `common::train::config`.
 
 use crate::training_flags::TrainingFlags;
 
@@ -111,7 +111,8 @@ pub struct Data {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Checkpoints")]
 pub struct Checkpoints {
-    /// Folder in which checkpoints are kept [default: checkpoints, or the folder of checkpoints that --resume names]
+    /// Folder in which checkpoints are kept [default: checkpoints, or the folder of checkpoints that --resume
+    /// names]
     #[arg(long, value_name = "FOLDER", env = "LOCKSTEP_CHECKPOINT_DIR")]
     pub checkpoint_dir: Option<PathBuf>,
     /// Number of steps between checkpoints, besides the one after each epoch; 0 for none
@@ -123,9 +124,9 @@ pub struct Checkpoints {
     /// Number of newest checkpoints to keep, besides the one with the best validation
     #[arg(long, value_name = "N", env = "LOCKSTEP_KEEP", default_value = "3")]
     pub keep: NonZeroU32,
-    /// Checkpoint to resume from. auto: the newest valid one in --checkpoint-dir, if there is one; never: move
-    /// earlier checkpoints aside and start from the beginning; FOLDER: this checkpoint, or the newest of several
-    /// in it, with its own training settings
+    /// Checkpoint to resume from. auto: the newest valid one in --checkpoint-dir, if there is one; never:
+    /// move earlier checkpoints aside and start from the beginning; FOLDER: this checkpoint, or the newest of
+    /// several in it, with its own training settings
     #[arg(long, value_name = "auto|never|FOLDER", env = "LOCKSTEP_RESUME", value_parser = resume, default_value = "auto")]
     pub resume: Resume,
 }

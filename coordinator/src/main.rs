@@ -19,7 +19,8 @@ use std::time::Duration;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// For a terminal to take the last lines. One that was stopped for longer does not hold the end up.
+/// Longest wait for a terminal to take the last lines. A terminal that was stopped for longer does not delay
+/// the end.
 const CONSOLE_GRACE: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {

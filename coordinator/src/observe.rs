@@ -1,6 +1,7 @@
-//! What a run shows. The driver tells each [`Event`] once; everything that shows or keeps one is an
-//! [`Observer`], in a file of its own: `log` for lines of the log, `reporter` for a person at a terminal,
-//! `metrics` for a script. [`table`] is the summary's. Nothing here computes a metric.
+//! The output of a run. The driver emits each [`Event`] once. Everything that shows or keeps events is an
+//! [`Observer`] in a file of its own: `log` writes log lines, `reporter` shows progress to a person at a
+//! terminal, and `metrics` writes a file for scripts. [`table`] formats the summary. Nothing here computes a
+//! metric.
 //!
 //! To add an observer: a file that implements [`Observer`], and its line in `Observers::of_program`.
 //!
@@ -25,17 +26,17 @@ use crate::observe::jsonl::MetricsFile;
 use common::event::Event;
 use host::logging::LogFormat;
 
-/// One who is told what happens to a run, on a thread of its own.
+/// A receiver of a run's events, on a thread of its own.
 pub trait Observer: Send {
-    /// Takes note of an event. May block or panic: that costs this observer alone.
+    /// Handles an event. It may block or panic: that affects this observer alone.
     fn observe(&mut self, event: &Event);
 
-    /// Whether a checkpoint should wait until all that came before it is [kept](Self::keep).
+    /// Whether a checkpoint should wait until all earlier events are [kept](Self::keep).
     fn precedes_checkpoints(&self) -> bool {
         false
     }
 
-    /// Hands all that was observed to where it is kept.
+    /// Stores all events observed so far where they are kept.
     fn keep(&mut self) {}
 }
 
@@ -44,7 +45,7 @@ pub trait Observer: Send {
 pub struct Observers(Vec<(&'static str, Box<dyn Observer>)>);
 
 impl Observers {
-    /// What the program has.
+    /// The observers of the program.
     pub(crate) fn of_program(console: &Console, format: LogFormat, file: MetricsFile) -> Self {
         let mut all = Self::default();
         all.add("log", log::Log::new(console.clone(), format));
@@ -53,7 +54,7 @@ impl Observers {
         all
     }
 
-    /// Adds one; `name` is also its thread's.
+    /// Adds an observer; `name` is also the name of its thread.
     pub fn add(&mut self, name: &'static str, observer: impl Observer + 'static) {
         self.0.push((name, Box::new(observer)));
     }

@@ -1,7 +1,7 @@
-//! The flags that the numbers depend on, and how they become a configuration.
+//! Flags for the training settings, and their conversion to a configuration.
 //!
-//! A flag that is not given has its default, or the value of the checkpoint that `--resume FOLDER` names. Those that are
-//! given must then agree with it: that is judged where checkpoints are read.
+//! A flag that is not given has its default, or the value of the checkpoint that `--resume FOLDER` names.
+//! Given flags must agree with that checkpoint, which is checked where checkpoints are read.
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -61,15 +61,16 @@ pub struct TrainingFlags {
     /// Decay rate of the second moment, for adam and adamw [default: 0.999]
     #[arg(long, env = "LOCKSTEP_BETA2")]
     pub beta2: Option<f64>,
-    /// Tensors with optimizer settings of their own, by name: "conv*(frozen) *.bias(lr_factor=2,weight_decay=0)"; the first
-    /// group that matches is a tensor's own [default: none]
+    /// Tensors with optimizer settings of their own, by name:
+    /// "conv*(frozen) *.bias(lr_factor=2,weight_decay=0)"; the first group that matches is a tensor's own
+    /// [default: none]
     #[arg(long, value_name = "PATTERN(SETTING,...) ...", env = "LOCKSTEP_PARAM_GROUPS")]
     pub param_groups: Option<Groups>,
     /// Highest learning rate [default: 0.001; sgd: 0.05]
     #[arg(long, env = "LOCKSTEP_LR")]
     pub lr: Option<f64>,
-    /// Learning-rate schedule: constant; cosine (to 0 at the end of the run, so its length is part of the run); step (by
-    /// --step-factor every --step-every epochs) [default: cosine]
+    /// Learning-rate schedule: constant; cosine (to 0 at the end of the run, so its length is part of the
+    /// run); step (by --step-factor every --step-every epochs) [default: cosine]
     #[arg(long, env = "LOCKSTEP_SCHEDULE", value_parser = PossibleValuesParser::new(["constant", "cosine", "step"]))]
     pub schedule: Option<String>,
     /// Epochs between two steps of the schedule [default: 1]
@@ -107,7 +108,7 @@ where
 }
 
 impl TrainingFlags {
-    /// The configuration: of what is not given, `base` or the default.
+    /// The configuration. A setting that is not given comes from `base`, or has its default.
     ///
     /// # Errors
     /// When a flag is set that the chosen network, optimizer or schedule does not have.
@@ -153,7 +154,7 @@ impl TrainingFlags {
         named(&format!("mlp({})", widths.join(","))).map_err(|error| format!("--hidden: {error}"))
     }
 
-    /// The optimizer and its default rate.
+    /// The optimizer and its default learning rate.
     fn optimizer(&self, base: Option<&TrainingConfig>) -> Result<(OptimizerSpec, f64), String> {
         let before = base.map(|base| base.optimizer);
         let name = self.optimizer.as_deref().or(before.map(|before| before.name())).unwrap_or("adam");
@@ -210,7 +211,7 @@ impl TrainingFlags {
     }
 }
 
-/// A flag that would do nothing is refused, not ignored.
+/// An error if the flag is set although it would have no effect.
 fn belongs(flag: &str, is_set: bool, to: &str) -> Result<(), String> {
     if is_set { Err(format!("{flag} has a meaning with {to} only")) } else { Ok(()) }
 }

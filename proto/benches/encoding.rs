@@ -1,9 +1,9 @@
-//! What tensors cost between memory and messages, on one core: no socket, no HTTP/2.
+//! Cost of tensors between memory and messages, on one core, without sockets and HTTP/2.
 //!
-//! `cargo bench --workspace --bench encoding`, on the programs' allocator. Throughput is in bytes of the tensor.
-//! `answer, there and back` makes a gradient's messages and reads them again, as worker and coordinator do, with all
-//! checks; `as bytes` also writes each message as protobuf and parses that. What was read is what is sent next, so
-//! buffers are in use as in a run.
+//! `cargo bench --workspace --bench encoding`, on the programs' allocator. Throughput is in bytes of the
+//! tensor. `answer, there and back` makes a gradient's messages and reads them again with all checks, as
+//! worker and coordinator do. `as bytes` also writes each message as protobuf and parses it. The result of
+//! each read is sent next, so buffers are in use as in a run.
 
 use common::data::digits::SPEC;
 use common::ids::{Incarnation, ParamsId, Round, SetupId};
@@ -100,7 +100,7 @@ fn answers(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Sends `answer` and puts what was read in its place.
+/// Sends `answer` and puts the received one in its place.
 fn send(answer: &mut Answer, decoder: &mut WorkerDecoder, carry: impl Fn(FromWorker) -> FromWorker) {
     let body = std::mem::replace(&mut answer.body, AnswerBody::Gradient(Vec::new().into()));
     let sent = Answer { body, ..answer.clone() };
@@ -124,7 +124,7 @@ fn answer(gradient: Vec<f32>) -> Answer {
     }
 }
 
-/// In `[-1, 1)`.
+/// Random values in `[-1, 1)`.
 fn values(size: usize) -> Vec<f32> {
     let mut stream = Stream::new(1, "encoding bench", &[]);
     (0..size).map(|_| stream.between(-1.0, 1.0)).collect()

@@ -1,9 +1,9 @@
-//! What it costs to add a step's gradients in tree order, on one core.
+//! Cost of adding a step's gradients in tree order, on one core.
 //!
-//! `cargo bench --workspace --bench reduction`, on the programs' allocator. The coordinator's own path: `common`'s
-//! tree, the addition of [`AnswerBody`], buffers that go back to their store. Four leaves arrive in order (each is
-//! added as early as can be) or in reverse (nothing changes but who waits). Throughput is in bytes of the gradients
-//! that are put in. Filling them is not in the time.
+//! `cargo bench --workspace --bench reduction`, on the programs' allocator. It takes the coordinator's own
+//! path: `common`'s tree, the addition of [`AnswerBody`], and buffers that return to their store. Four leaves
+//! arrive in order (each is added as early as possible) or in reverse (only the waiting leaves differ).
+//! Throughput is in bytes of the gradients that are put in. The time does not include filling them.
 
 use common::reduce::precision::Precision;
 use common::reduce::tree::{Node, Reduction, Tree};
@@ -18,9 +18,9 @@ use std::time::Duration;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Parameters: the CNN's, and two sizes that no cache holds.
+/// Numbers of parameters: the CNN's, and two sizes that no cache holds.
 const SIZES: [usize; 3] = [93_322, 1_000_000, 25_000_000];
-/// Of a step of the default batch.
+/// Number of leaves in a step of the default batch.
 const LEAVES: u32 = 4;
 
 criterion_group! {
@@ -36,7 +36,8 @@ criterion_main!(reduction);
 fn reductions(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("reduction of 4 leaves");
     for size in SIZES {
-        let (source, buffers) = (values(size), Buffers::default());
+        let source = values(size);
+        let buffers = Buffers::default();
         let fill = || {
             let gradient = || -> Values {
                 let mut gradient = buffers.take(size);
@@ -73,7 +74,7 @@ fn reduce(order: [u32; LEAVES as usize], gradients: Vec<Values>) -> Values {
     }
 }
 
-/// In `[-1, 1)`.
+/// Random values in `[-1, 1)`.
 fn values(size: usize) -> Vec<f32> {
     let mut stream = Stream::new(1, "reduction bench", &[]);
     (0..size).map(|_| stream.between(-1.0, 1.0)).collect()

@@ -8,113 +8,71 @@ use common::reduce::precision::Precision;
 use common::reduce::tree::Node;
 use common::train::metrics::ConfusionError;
 
-/// Why a message is refused. The peer that sent it is to be dropped, and told: so nothing in here comes from anywhere but
-/// the message itself and the run's configuration.
+/// Reason why a message is refused. The peer that sent it is dropped and told the reason, so its text
+/// contains nothing but the message itself and the run's configuration.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[allow(missing_docs, reason = "field names say all")]
 pub enum WireError {
-    /// A message or a required part of it is missing.
+    /// The message or a required part of it is missing.
     #[error("a message without {0}")]
     Missing(&'static str),
-    /// A message came where another was due.
+    /// Another message was due.
     #[error("{got} where {expected} was due")]
-    Order {
-        /// What was due.
-        expected: &'static str,
-        /// What came.
-        got: &'static str,
-    },
-    /// Another version of the protocol.
+    Order { expected: &'static str, got: &'static str },
+    /// The peer speaks another version of the protocol.
     #[error("protocol version {got}, this build speaks version {expected}: use the same build on both sides")]
-    Version {
-        /// Ours.
-        expected: u32,
-        /// The peer's.
-        got: u32,
-    },
-    /// A name that is empty, too long, or not printable.
+    Version { expected: u32, got: u32 },
+    /// The worker's name is empty, too long, or not printable.
     #[error("a worker's name has 1 to {max} printable characters")]
-    Name {
-        /// The longest name.
-        max: usize,
-    },
-    /// A number out of its range.
+    Name { max: usize },
+    /// A number is out of its range.
     #[error("{field} is {got}, which is not in {min}..={max}")]
-    Range {
-        /// The field.
-        field: &'static str,
-        /// The value.
-        got: u64,
-        /// Lowest allowed.
-        min: u64,
-        /// Highest allowed.
-        max: u64,
-    },
-    /// A form of samples that can't be.
+    Range { field: &'static str, got: u64, min: u64, max: u64 },
+    /// The form of samples is not valid.
     #[error(transparent)]
     Spec(#[from] SpecError),
-    /// A network that can't be.
+    /// The network is not valid.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// A message of a setup that was not sent before.
+    /// The message belongs to a setup that is not known.
     #[error("setup {0} is not known here")]
     Setup(SetupId),
-    /// Samples that can't be.
+    /// The samples are not valid.
     #[error(transparent)]
     Samples(#[from] SamplesError),
-    /// A node outside its round's tree.
+    /// The node is outside its round's tree.
     #[error("piece {node} is not in a tree of {leaves} leaves")]
-    Node {
-        /// The node.
-        node: Node,
-        /// Leaves of the tree.
-        leaves: u32,
-    },
-    /// A tensor of another size than the model's.
+    Node { node: Node, leaves: u32 },
+    /// A tensor has another size than the model.
     #[error("a tensor of {got} elements where the model has {expected}")]
-    Elements {
-        /// The model's.
-        expected: usize,
-        /// The announced.
-        got: u64,
-    },
-    /// A tensor of another precision than agreed on.
+    Elements { expected: usize, got: u64 },
+    /// A tensor has another precision than was agreed on.
     #[error("a tensor of {got} where {expected} was agreed on")]
-    Dtype {
-        /// Agreed on.
-        expected: Precision,
-        /// Announced.
-        got: Precision,
-    },
-    /// A chunk that is not cut where it must be.
+    Dtype { expected: Precision, got: Precision },
+    /// A chunk has another size than is due at its offset.
     #[error("a chunk of {got} bytes at offset {at} of a tensor, where one of {expected} is due")]
-    Chunk {
-        /// Bytes before it.
-        at: usize,
-        /// Its due size.
-        expected: usize,
-        /// Its size.
-        got: usize,
-    },
-    /// A chunk that was changed on its way.
+    Chunk { at: usize, expected: usize, got: usize },
+    /// A chunk's checksum does not match.
     #[error(
         "a chunk at offset {at} of a tensor does not have the checksum {announced:08x} that was announced"
     )]
     Checksum {
-        /// Bytes before it.
+        /// Offset of the chunk in the tensor, in bytes.
         at: usize,
-        /// What it should have been. What it was the sender must not learn, or it could have foreign bytes read to it.
+        /// Checksum that was announced. The computed one must not reach the sender, or it could have foreign
+        /// bytes read to it.
         announced: u32,
     },
-    /// A chunk that is said to lie in shared memory, and does not.
+    /// A chunk is announced in shared memory, and can't be read there.
     #[error("a chunk at offset {at} of a tensor is not in the sender's shared memory")]
     Memory {
-        /// Bytes before it.
+        /// Offset of the chunk in the tensor, in bytes.
         at: usize,
     },
-    /// A confusion matrix that can't be.
+    /// The confusion matrix is not valid.
     #[error(transparent)]
     Confusion(#[from] ConfusionError),
-    /// Evaluation counts that do not agree with the answer's totals.
+    /// The counts of an evaluation disagree with the answer's totals.
     #[error("the confusion matrix does not add up to the answer's totals")]
     Counts,
 }

@@ -1,7 +1,7 @@
-//! From hostile wire messages to checked ones, one decoder for each direction of a stream.
+//! Checks of hostile wire messages, with one decoder for each direction of a stream.
 //!
-//! A decoder remembers what must come next (a head is followed by its chunks, a piece by its leaves). After an error
-//! the stream is not to be read further. Here are the checks that both directions need.
+//! A decoder remembers what must come next: chunks after a head, leaves after a piece. After an error the
+//! stream must not be read further. This file has the checks that both directions need.
 
 mod from_coordinator;
 mod from_worker;

@@ -1,8 +1,9 @@
 //! The wire: generated messages, and the only conversions between them and the types of `common`.
 //!
-//! Reading order: [`message`] holds what each side means to say, [`outbound`] turns that into wire messages
-//! ([`parameters`] those that many workers get; [`setup`] is what both must know of a run), [`inbound`] turns hostile wire messages back into it or into a
-//! [`WireError`], [`tensor`] cuts f32 values into chunks and puts them together in buffers of [`values`]. Nothing behind this crate has to distrust a message again.
+//! Reading order: [`message`] has the messages of each side. [`outbound`] turns them into wire messages;
+//! [`parameters`] does so once for many workers. [`setup`] is what both sides must know of a run. [`inbound`]
+//! turns hostile wire messages back into messages, or into a [`WireError`]. [`tensor`] cuts f32 values into
+//! chunks and joins them again, in buffers of [`values`]. Code behind this crate can trust every message.
 
 #[allow(
     missing_docs,
@@ -25,21 +26,25 @@ pub mod values;
 
 pub use error::WireError;
 
-/// Both sides must speak the same version; a worker of another one is refused.
+/// Version of the protocol. Both sides must speak the same; a worker of another one is refused.
 pub const PROTOCOL_VERSION: u32 = 4;
 
-/// Largest encoded message that either side accepts: 512 KiB of samples, or the counts of a piece's evaluation.
+/// Largest encoded message that either side accepts, in bytes: 512 KiB of samples, or the counts of a piece's
+/// evaluation.
 pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
-/// HTTP/2 window of a stream and of a connection, both sides: a round trip does not stall the tensors of large models.
+/// HTTP/2 window of a stream and of a connection, on both sides. It is so large that a round trip does not
+/// stall the tensors of large models.
 pub const WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 
-/// Largest HTTP/2 frame, both sides: a chunk and its message in one, where the default of 16 KiB costs a system call each.
+/// Largest HTTP/2 frame, on both sides. A chunk and its message fit in one; the default of 16 KiB costs a
+/// system call each.
 pub const FRAME_BYTES: u32 = 128 * 1024;
 
-/// Messages of a tensor that are made in one go; then the stream's other tasks have their turn, so that what is ready is
-/// sent while the rest is made.
+/// Number of a tensor's messages that are made in one go. Then the stream's other tasks have their turn, so
+/// that finished messages are sent while the rest is made.
 pub const MESSAGES_AT_ONCE: usize = 16;
 
-/// Often enough for a side to be told that a tensor is still arriving: well below any time after which silence is death.
+/// Interval at which a side is told that a tensor is still arriving. It is well below any timeout after which
+/// silence counts as death.
 pub const STILL_ARRIVING: std::time::Duration = std::time::Duration::from_millis(20);

@@ -1,4 +1,4 @@
-//! What the two sides mean to say, in `common`'s types: complete, checked, and free of wire details.
+//! The messages of both sides, in `common`'s types: complete, checked, and free of wire details.
 
 use crate::setup::Setup;
 use crate::values::Values;
@@ -13,66 +13,67 @@ use std::num::NonZeroUsize;
 
 /// Longest name of a worker, in bytes.
 pub const NAME_BYTES_MAX: usize = 128;
-/// Most threads that a worker may announce.
+/// Largest number of threads that a worker may announce.
 pub const THREADS_MAX: u32 = 4096;
-/// Longest reason in a refusal, in bytes; longer ones are cut.
+/// Longest reason in a refusal, in bytes; longer ones are truncated.
 pub const REASON_BYTES_MAX: usize = 1024;
 
-/// From a worker.
+/// A message from a worker.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "field names say all")]
 pub enum WorkerMessage {
-    /// The first message of a stream.
+    /// The introduction, which is the first message of a stream.
     Hello(Hello),
-    /// Alive.
+    /// A sign that the worker is alive.
     Heartbeat,
-    /// A piece's sum.
+    /// The sum over a piece's samples.
     Answer(Answer),
-    /// Goodbye.
+    /// The worker leaves the run.
     Leave,
-    /// How tensors travel within a machine.
+    /// A step of agreeing on shared memory for tensors.
     Sharing(Sharing),
 }
 
 /// A worker's introduction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
-    /// Its name, unique among the run's workers.
+    /// Name of the worker, unique within the run.
     pub name: String,
-    /// Its process, not 0: a random number, the same on each of its streams.
+    /// Random number of its process, not 0; the same on each of its streams.
     pub instance: Instance,
-    /// Leaves that it computes at once.
+    /// Number of leaves that it computes at once.
     pub threads: u32,
-    /// What its self-test came to.
+    /// Digest of its self-test's results.
     pub numerics: NumericsDigest,
 }
 
 /// The sum over a piece's samples.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "field names say all")]
 pub struct Answer {
-    /// The membership under which it was computed.
+    /// Membership in which the answer was computed.
     pub incarnation: Incarnation,
-    /// The piece's setup.
+    /// Setup of the piece.
     pub setup: SetupId,
-    /// The round.
     pub round: Round,
-    /// The piece.
+    /// Node of the piece.
     pub node: Node,
-    /// Samples, right answers, loss.
+    /// Number of samples and correct predictions, and sum of losses.
     pub totals: Totals,
-    /// What the round is for.
+    /// Sum of gradients, or of counts.
     pub body: AnswerBody,
-    /// Of a gradient's values.
+    /// Data type of a gradient's values.
     pub precision: Precision,
-    /// What the receiver saw of the body; a sender's does not travel.
+    /// Properties of the body that its receiver found; a sender's value does not travel.
     pub inspection: Inspection,
 }
 
-/// What a receiver sees of a tensor's values as they arrive.
+/// Properties of a tensor's values, found as they arrive.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Inspection {
-    /// A checksum over all of them.
+    /// Checksum over all values.
     pub checksum: u32,
-    /// The largest magnitude; infinite or a NaN where one of them is not finite.
+    /// Largest magnitude; infinite or NaN if one of the values is not finite.
     pub largest: f32,
 }
 
@@ -84,23 +85,24 @@ impl Inspection {
     }
 }
 
-/// What a round is for.
+/// The sum that an answer carries.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AnswerBody {
-    /// The gradient of the summed loss, flat, in layout order.
+    /// Gradient of the summed loss, flat, in layout order.
     Gradient(Values),
-    /// Counts.
+    /// Confusion matrix of an evaluation.
     Confusion(Box<Confusion>),
 }
 
 impl Answer {
-    /// Whether every number in it is finite, as its receiver saw.
+    /// Whether every number in the answer is finite, as its receiver found.
     #[must_use]
     pub fn is_finite(&self) -> bool {
         self.inspection.is_finite() && self.totals.loss_sum.is_finite()
     }
 
-    /// A checksum over every number in it, as its receiver saw: equal for equal answers to a piece.
+    /// Checksum over every number in the answer, as its receiver found; equal answers to a piece have equal
+    /// ones.
     #[must_use]
     pub fn checksum(&self) -> u32 {
         let mut hasher = crc32fast::Hasher::new();
@@ -118,73 +120,72 @@ impl Answer {
     }
 }
 
-/// From the coordinator.
+/// A message from the coordinator.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "field names say all")]
 pub enum CoordinatorMessage {
-    /// Admission.
+    /// The worker is admitted.
     Welcome(Welcome),
-    /// No admission yet.
+    /// The worker waits for a free place.
     Spare(Spare),
-    /// No admission.
+    /// The worker is not admitted.
     Refused {
-        /// Why.
         reason: String,
-        /// Whether dialling again may help.
+        /// Whether connecting again may help.
         retry: bool,
     },
-    /// Alive.
+    /// A sign that the coordinator is alive.
     Heartbeat,
-    /// What is to be known of a run.
+    /// Description of a run's network and gradients.
     Setup(Setup),
-    /// New parameters.
+    /// New parameters of a setup.
     Parameters {
-        /// Their number, higher than that of any before.
+        /// Number of this version, higher than that of any before.
         id: ParamsId,
-        /// The setup that they belong to.
+        /// Setup that they belong to.
         setup: SetupId,
-        /// Flat, in layout order.
+        /// Values as a flat vector, in layout order.
         values: Values,
     },
-    /// Work.
+    /// A piece to compute.
     Piece(Piece),
     /// The run is over.
     Finished,
-    /// The stream ends here.
+    /// The worker is dropped, for this reason, and the stream ends.
     Dropped(String),
-    /// How tensors travel within a machine.
+    /// A step of agreeing on shared memory for tensors.
     Sharing(Sharing),
 }
 
 /// Admission to the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "field names say all")]
 pub struct Welcome {
-    /// This membership's number.
+    /// Number of this membership.
     pub incarnation: Incarnation,
-    /// The worker's slot.
     pub rank: Rank,
-    /// The run's name.
     pub run_id: String,
-    /// A heartbeat at least this often.
+    /// Longest time between two heartbeats.
     pub heartbeat_ms: u32,
-    /// Silence after which the other side is taken for dead.
+    /// Silence after which the other side counts as dead.
     pub timeout_ms: u32,
 }
 
-/// A place in the queue for a place.
+/// Admission as a spare, which waits for a free place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spare {
-    /// Spares that will be welcomed before it.
+    /// Number of spares that will be admitted before it.
     pub ahead: u32,
-    /// A heartbeat at least this often.
+    /// Longest time between two heartbeats.
     pub heartbeat_ms: u32,
-    /// Silence after which the other side is taken for dead.
+    /// Silence after which the other side counts as dead.
     pub timeout_ms: u32,
 }
 
-/// What to do with the samples.
+/// Computation that a round asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
-    /// Gradient, loss, right answers.
+    /// Gradient, loss, and number of correct predictions.
     Train,
     /// Confusion matrix and loss.
     Evaluate,
@@ -192,45 +193,45 @@ pub enum Task {
 
 /// A node of the reduction tree, with everything that its leaves need.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "field names say all")]
 pub struct Piece {
-    /// The round.
     pub round: Round,
-    /// What to do.
     pub task: Task,
-    /// The setup that the round belongs to.
+    /// Setup of the round.
     pub setup: SetupId,
-    /// The parameters to use: the newest of that setup.
+    /// Parameters to use: the newest of that setup.
     pub parameters: ParamsId,
-    /// The round's tree.
+    /// Reduction tree of the round.
     pub tree: Tree,
-    /// The node to compute.
+    /// Node to compute.
     pub node: Node,
-    /// One per leaf below the node.
+    /// Samples of each leaf below the node.
     pub leaves: Vec<Samples>,
 }
 
-/// A step of agreeing on shared memory for tensors, the same both ways.
+/// A step of agreeing on shared memory for tensors, the same in both directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sharing {
-    /// Where the sender's memory is to be found.
+    /// The sender offers its memory.
     Offer {
-        /// Its descriptor in the sender's process.
+        /// Descriptor of the memory in the sender's process.
         descriptor: u32,
-        /// Part of its name, and of no other memory's.
+        /// Random number that is part of the memory's name and identifies it.
         token: u64,
     },
-    /// The receiver's memory is open at the sender's.
+    /// The sender has opened the receiver's memory.
     Opened,
-    /// The tensor that has lain longest in the receiver's memory has been read.
+    /// The tensor that has been longest in the receiver's memory has been read.
     Released,
 }
 
 impl AnswerBody {
-    /// Adds `right` to the right of this, element by element and rounded, by `threads` threads: one node of the
-    /// reduction tree.
+    /// Adds `right` to the right of this: one node of the reduction tree. The sum is taken element by
+    /// element, rounded to `precision`, by `threads` threads.
     ///
     /// # Panics
-    /// When one is a gradient and the other counts, or the gradients differ in length: within a round neither can be.
+    /// When one is a gradient and the other counts, or the gradients differ in length. Within a round neither
+    /// can happen.
     pub fn add(&mut self, right: Self, precision: Precision, threads: NonZeroUsize) {
         match (self, right) {
             (Self::Gradient(left), Self::Gradient(right)) => {

@@ -1,4 +1,4 @@
-//! From meaning to wire messages. Nothing here can fail: our own messages are right or a bug.
+//! Conversion of our own messages to wire messages. It can't fail: a message that can't be encoded is a bug.
 
 use crate::message::{
     Answer, AnswerBody, CoordinatorMessage, Hello, Piece, REASON_BYTES_MAX, Sharing, Spare, Task, Welcome,
@@ -15,7 +15,7 @@ use common::reduce::tree::Node;
 use prost::bytes::Bytes;
 use std::sync::Arc;
 
-/// Bytes of a leaf's images in one message: two of the largest images.
+/// Size of a leaf's images in one message, in bytes: two of the largest images.
 const LEAF_MESSAGE_BYTES: usize = 512 * 1024;
 
 /// The wire messages of one message to a worker.
@@ -44,8 +44,9 @@ pub fn from_coordinator(message: CoordinatorMessage) -> Vec<wire::FromCoordinato
     vec![to_worker(one)]
 }
 
-/// The wire messages of one message to the coordinator. A gradient's chunks are made as they are asked for; `place` may
-/// put the bytes at an offset of the tensor where the receiver can read them, and says where that is.
+/// The wire messages of one message to the coordinator. A gradient's chunks are made as they are asked for.
+/// `place` may put the bytes at an offset of the tensor where the receiver can read them, and returns that
+/// place.
 pub fn from_worker(
     message: WorkerMessage,
     place: impl FnMut(u64, &[u8]) -> Option<u64>,
@@ -125,7 +126,7 @@ fn to_piece(piece: Piece) -> Vec<wire::FromCoordinator> {
     std::iter::once(from_coordinator::Message::Piece(head)).chain(leaves).map(to_worker).collect()
 }
 
-/// A leaf in messages of whole samples.
+/// Splits a leaf into messages of whole samples.
 fn to_leaf(samples: Samples) -> Vec<from_coordinator::Message> {
     let image_bytes = samples.spec().image_bytes();
     let at_once = (LEAF_MESSAGE_BYTES / image_bytes).max(1);
@@ -143,7 +144,7 @@ fn to_leaf(samples: Samples) -> Vec<from_coordinator::Message> {
     (0..count).step_by(at_once).map(part).collect()
 }
 
-/// An answer's head, and the gradient that follows it.
+/// Splits an answer into its head and the gradient that follows it.
 fn to_answer(answer: Answer) -> (wire::Answer, Values) {
     use wire::answer::Body;
     let (body, gradient) = match answer.body {
@@ -190,7 +191,7 @@ fn to_sharing(sharing: Sharing) -> wire::Sharing {
     wire::Sharing { step: Some(step) }
 }
 
-/// Cuts a reason to what the other side accepts.
+/// Truncates a reason to the length that the other side accepts.
 fn cut(mut reason: String) -> String {
     reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
     reason

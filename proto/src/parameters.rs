@@ -1,7 +1,7 @@
-//! Parameters that go to many workers: each chunk is encoded once, when the first of them is sent it.
+//! Parameters for many workers: each chunk is encoded once, when it is first sent.
 //!
-//! So a stream can carry the first chunk while the last is not yet encoded. For streams within a machine a chunk may be
-//! placed in shared memory instead, also once. Who gets which is the caller's business.
+//! A stream can thus carry the first chunk while the last is not yet encoded. For streams within a machine a
+//! chunk may be placed in shared memory instead, also once. The caller decides which worker gets which form.
 
 use crate::tensor;
 use crate::wire::{self, Chunk, from_coordinator::Message};
@@ -9,45 +9,45 @@ use common::ids::{ParamsId, SetupId};
 use common::reduce::precision::Precision;
 use std::sync::{Arc, OnceLock};
 
-/// The values of one version of the parameters, and their chunks so far.
+/// One version of the parameters, with the chunks encoded so far.
 #[derive(Debug)]
 pub struct EncodedParameters {
     id: ParamsId,
     setup: SetupId,
     values: Arc<Vec<f32>>,
-    /// With their bytes.
+    /// Chunks that carry their bytes.
     inline: Vec<OnceLock<Chunk>>,
-    /// With where their bytes lie.
+    /// Chunks that refer to bytes in shared memory.
     placed: Vec<OnceLock<Chunk>>,
 }
 
 impl EncodedParameters {
-    /// Parameters of that setup under a number that is higher than that of any before; nothing is encoded yet.
+    /// Parameters of that setup, with a number higher than that of any before. Nothing is encoded yet.
     #[must_use]
     pub fn new(id: ParamsId, setup: SetupId, values: Arc<Vec<f32>>) -> Self {
         let none = || vec![OnceLock::new(); values.len().div_ceil(tensor::CHUNK_VALUES)];
         Self { id, setup, inline: none(), placed: none(), values }
     }
 
-    /// Their number.
+    /// Number of this version.
     #[must_use]
     pub fn id(&self) -> ParamsId {
         self.id
     }
 
-    /// The setup that they belong to.
+    /// Setup that the parameters belong to.
     #[must_use]
     pub fn setup(&self) -> SetupId {
         self.setup
     }
 
-    /// Bytes of all values.
+    /// Size of all values, in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         size_of_val(self.values.as_slice()) as u64
     }
 
-    /// The messages that carry them, each made when it is asked for.
+    /// Messages that carry the parameters, each made when it is asked for.
     pub fn messages(self: Arc<Self>) -> impl Iterator<Item = wire::FromCoordinator> + Send {
         let head = self.head();
         let chunks = (0..self.inline.len()).map(move |index| {
@@ -56,8 +56,9 @@ impl EncodedParameters {
         to_messages(head, chunks)
     }
 
-    /// The messages that say where they lie. `place` puts the bytes at an offset of the tensor where the receiver can
-    /// read them and says where that is; a chunk for which it can't is sent whole.
+    /// Messages that refer to the parameters in shared memory. `place` puts the bytes at an offset of the
+    /// tensor where the receiver can read them, and returns that place. A chunk that can't be placed is sent
+    /// whole.
     pub fn placed_messages(
         self: Arc<Self>,
         mut place: impl FnMut(u64, &[u8]) -> Option<u64> + Send,

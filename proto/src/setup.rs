@@ -1,7 +1,8 @@
-//! What a worker must know of a run to compute for it, and what a receiver must know of it to check a message.
+//! Setups: the part of a run that a worker needs to compute for it, and that a receiver needs to check its
+//! messages.
 //!
-//! A worker holds at most [`SETUPS_MAX`] setups at a time. The coordinator numbers them, and uses a number again once its
-//! run is over.
+//! A worker holds at most [`SETUPS_MAX`] setups at a time. The coordinator numbers them, and reuses a number
+//! once its run is over.
 
 use common::data::spec::DataSpec;
 use common::ids::SetupId;
@@ -10,21 +11,21 @@ use common::reduce::precision::Precision;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// Most setups that are known at a time: a worker holds parameters for each.
+/// Largest number of setups at a time: a worker holds parameters for each.
 pub const SETUPS_MAX: u32 = 64;
 
-/// What a worker must know of a run.
+/// Description of a run's network and gradients, for workers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setup {
-    /// Its number, below [`SETUPS_MAX`].
+    /// Number of the setup, below [`SETUPS_MAX`].
     pub id: SetupId,
-    /// The network, and the form of the samples.
+    /// Network, with the form of the samples.
     pub model: Architecture,
-    /// Data type in which gradients travel and are added.
+    /// Data type in which gradients are sent and added.
     pub precision: Precision,
 }
 
-/// What messages of a setup must look like.
+/// Sizes and types that the messages of a setup must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MessageForm {
     /// Number of parameters, and of a gradient's values.
@@ -36,10 +37,11 @@ pub struct MessageForm {
 }
 
 impl Setup {
-    /// What its messages must look like.
+    /// Sizes and types that its messages must have.
     #[must_use]
     pub fn message_form(&self) -> MessageForm {
-        let (elements, data) = (self.model.layout().len(), self.model.input());
+        let elements = self.model.layout().len();
+        let data = self.model.input();
         MessageForm { elements, precision: self.precision, data }
     }
 }
@@ -49,20 +51,20 @@ impl Setup {
 pub struct Setups(Arc<RwLock<BTreeMap<SetupId, MessageForm>>>);
 
 impl Setups {
-    /// From now on messages of this setup are accepted.
+    /// Accepts messages of this setup from now on.
     pub fn insert(&self, setup: &Setup) {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         known.insert(setup.id, setup.message_form());
     }
 
-    /// Values of the largest gradient that may come.
+    /// Number of values in the largest gradient that may come.
     #[must_use]
     pub fn elements_max(&self) -> usize {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         known.values().map(|form| form.elements).max().unwrap_or(0)
     }
 
-    /// What messages of a setup must look like; `None` where it is not known.
+    /// Sizes and types that the messages of a setup must have; `None` if it is not known.
     #[must_use]
     pub fn get(&self, id: SetupId) -> Option<MessageForm> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(&id).copied()

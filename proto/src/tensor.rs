@@ -1,9 +1,10 @@
 //! f32 values on the wire: a head with their number, then little-endian chunks, each with its own checksum.
 //!
-//! A stream that ends early looks complete to gRPC, so the number is announced first. Chunks are cut at fixed places:
-//! equal values have equal chunks. They are made one by one as they are sent and checked one by one as they arrive, so
-//! neither side holds a second copy of a tensor, and every pass over a chunk finds it in the cache. Within a machine a
-//! chunk's bytes may lie in memory that its sender shares: then the chunk says where, and all else is the same.
+//! A stream that ends early looks complete to gRPC, so the number of values is announced first. Chunks are
+//! cut at fixed places, so equal values have equal chunks. They are made one by one when sent and checked one
+//! by one when received. Thus neither side holds a second copy of a tensor, and every pass over a chunk finds
+//! it in the cache. Within a machine a chunk's bytes may lie in memory that its sender shares. Then the chunk
+//! refers to them, and all else is the same.
 
 use crate::WireError;
 use crate::message::Inspection;
@@ -14,16 +15,17 @@ use common::reduce::precision::{self, Precision};
 use std::borrow::Cow;
 use std::fmt;
 
-/// Values of all chunks but a tensor's last: as f32, 64 KiB fit a core's second cache with room for what is done to them.
+/// Number of values in every chunk but a tensor's last. As f32 they take 64 KiB, which fits a core's
+/// second-level cache with room for what is done to them.
 pub const CHUNK_VALUES: usize = 16 * 1024;
 
-/// What announces `values`.
+/// Head that announces `values`.
 #[must_use]
 pub(crate) fn head(values: &[f32], precision: Precision) -> TensorHead {
     TensorHead { elements: values.len() as u64, dtype: dtype(precision).into() }
 }
 
-/// The wire's name of a precision.
+/// Wire form of a precision.
 pub(crate) fn dtype(precision: Precision) -> Dtype {
     match precision {
         Precision::F32 => Dtype::F32,
@@ -31,7 +33,7 @@ pub(crate) fn dtype(precision: Precision) -> Dtype {
     }
 }
 
-/// The precision of that name.
+/// Precision in that wire form.
 pub(crate) fn precision(dtype: Dtype) -> Result<Precision, WireError> {
     match dtype {
         Dtype::F32 => Ok(Precision::F32),
@@ -40,21 +42,21 @@ pub(crate) fn precision(dtype: Dtype) -> Result<Precision, WireError> {
     }
 }
 
-/// The values of chunk `index`.
+/// Values of chunk `index`.
 #[must_use]
 pub(crate) fn part(values: &[f32], index: usize) -> &[f32] {
     let rest = &values[index * CHUNK_VALUES..];
     &rest[..rest.len().min(CHUNK_VALUES)]
 }
 
-/// One chunk of at most [`CHUNK_VALUES`] values.
+/// A chunk of at most [`CHUNK_VALUES`] values.
 #[must_use]
 pub(crate) fn chunk(values: &[f32]) -> Chunk {
     placed_chunk(values, 0, Precision::F32, |_, _| None)
 }
 
-/// Chunk `index` of a tensor, with `values`, which are rounded to `precision`. Its bytes go where `place` puts them, or
-/// else into the chunk.
+/// Chunk `index` of a tensor, with `values` rounded to `precision`. `place` may put its bytes into shared
+/// memory; otherwise the chunk carries them.
 pub(crate) fn placed_chunk(
     values: &[f32],
     index: usize,
@@ -69,7 +71,7 @@ pub(crate) fn placed_chunk(
     Chunk { crc32: crc32fast::hash(&bytes), place: Some(place) }
 }
 
-/// The values' bytes as they travel; on most machines an f32's lie so already.
+/// Bytes of the values on the wire. On most machines an f32's bytes already have this order.
 fn little_endian(values: &[f32], precision: Precision) -> Cow<'_, [u8]> {
     match precision {
         Precision::F32 if cfg!(target_endian = "little") => Cow::Borrowed(bytemuck::cast_slice(values)),
@@ -81,14 +83,14 @@ fn little_endian(values: &[f32], precision: Precision) -> Cow<'_, [u8]> {
     }
 }
 
-/// Fills the bytes with what lies from an offset on in the other side's shared memory.
+/// Function that fills the bytes from an offset in the other side's shared memory.
 pub type Read = Box<dyn Fn(u64, &mut [u8]) -> std::io::Result<()> + Send + Sync>;
 
-/// Where chunks' bytes are when they are not in the chunk.
+/// Reader of chunks in the other side's shared memory, if there is one.
 #[derive(Default)]
-pub(crate) struct Elsewhere(Option<Read>);
+pub(crate) struct SharedMemory(Option<Read>);
 
-impl Elsewhere {
+impl SharedMemory {
     pub(crate) fn new(read: Read) -> Self {
         Self(Some(read))
     }
@@ -98,33 +100,34 @@ impl Elsewhere {
     }
 }
 
-impl fmt::Debug for Elsewhere {
+impl fmt::Debug for SharedMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Elsewhere").field(&self.0.is_some()).finish()
+        f.debug_tuple("SharedMemory").field(&self.0.is_some()).finish()
     }
 }
 
-/// Values that arrive chunk by chunk.
+/// A tensor that arrives chunk by chunk.
 #[derive(Debug)]
 pub(crate) struct Assembly {
-    /// All of the tensor, from its first chunk on; what is beyond `filled` has no meaning yet.
+    /// Values of the tensor, allocated at its first chunk. Those beyond `filled` have no meaning yet.
     values: Values,
     filled: usize,
     elements: usize,
     buffers: Buffers,
     precision: Precision,
-    /// Of a chunk that is narrower than its values.
+    /// Buffer for a chunk that is narrower than its values.
     narrow: Vec<u16>,
-    /// Of the chunks' checksums.
+    /// Hash over the chunks' checksums.
     hasher: crc32fast::Hasher,
-    /// The largest magnitude so far.
+    /// Largest magnitude so far.
     largest: f32,
-    /// Whether a chunk's bytes came from elsewhere.
-    from_elsewhere: bool,
+    /// Whether a chunk's bytes came from shared memory.
+    from_shared_memory: bool,
 }
 
 impl Assembly {
-    /// Starts with a head, which must announce as many elements as the model has, in the precision agreed on.
+    /// An empty tensor, after its head. The head must announce as many elements as the model has, in the
+    /// precision agreed on.
     pub(crate) fn new(
         head: &TensorHead,
         expected: usize,
@@ -147,7 +150,7 @@ impl Assembly {
             narrow: Vec::new(),
             hasher: crc32fast::Hasher::new(),
             largest: 0.0,
-            from_elsewhere: false,
+            from_shared_memory: false,
         })
     }
 
@@ -155,13 +158,13 @@ impl Assembly {
         self.filled == self.elements
     }
 
-    /// Whether its sender has kept bytes elsewhere for it.
-    pub(crate) fn is_from_elsewhere(&self) -> bool {
-        self.from_elsewhere
+    /// Whether its sender keeps bytes in shared memory for it.
+    pub(crate) fn is_from_shared_memory(&self) -> bool {
+        self.from_shared_memory
     }
 
-    /// Takes one chunk of what is not yet complete. After an error this is of no use.
-    pub(crate) fn push(&mut self, chunk: &Chunk, elsewhere: &Elsewhere) -> Result<(), WireError> {
+    /// Adds a chunk to a tensor that is not yet complete. After an error the tensor must not be used.
+    pub(crate) fn push(&mut self, chunk: &Chunk, shared_memory: &SharedMemory) -> Result<(), WireError> {
         let at = self.filled * self.precision.bytes();
         if self.values.is_empty() {
             self.values = self.buffers.take(self.elements);
@@ -181,8 +184,8 @@ impl Assembly {
             Some(Place::Data(data)) if data.len() == expected => bytes.copy_from_slice(data),
             Some(Place::Data(data)) => return Err(WireError::Chunk { at, expected, got: data.len() }),
             Some(Place::At(offset)) => {
-                self.from_elsewhere = true;
-                if !elsewhere.read(*offset, bytes) {
+                self.from_shared_memory = true;
+                if !shared_memory.read(*offset, bytes) {
                     return Err(WireError::Memory { at });
                 }
             }
@@ -208,13 +211,14 @@ impl Assembly {
         Ok(())
     }
 
-    /// The values, and what was seen of them on the way.
+    /// The values, and their properties.
     pub(crate) fn finish(self) -> (Values, Inspection) {
         (self.values, Inspection { checksum: self.hasher.finalize(), largest: self.largest })
     }
 }
 
-/// The larger of two magnitudes. What is not finite is larger than all that is: `f32::max` would forget a NaN.
+/// The larger of two magnitudes. A value that is not finite is larger than all that are: `f32::max` would
+/// drop a NaN.
 fn larger(a: f32, b: f32) -> f32 {
     if a.to_bits() < b.to_bits() { b } else { a }
 }
@@ -232,7 +236,7 @@ mod tests {
 
     fn assemble(head: &TensorHead, chunks: &[Chunk], expected: usize) -> Result<Assembly, WireError> {
         let mut assembly = Assembly::new(head, expected, Precision::F32, &Buffers::default())?;
-        chunks.iter().try_for_each(|chunk| assembly.push(chunk, &Elsewhere::default()))?;
+        chunks.iter().try_for_each(|chunk| assembly.push(chunk, &SharedMemory::default()))?;
         Ok(assembly)
     }
 
@@ -286,7 +290,7 @@ mod tests {
         let chunks =
             [0, 1].map(|index| placed_chunk(part(&values, index), index, Precision::F32, &mut place));
         let view = Arc::clone(&memory);
-        let elsewhere = Elsewhere::new(Box::new(move |at, bytes| {
+        let shared_memory = SharedMemory::new(Box::new(move |at, bytes| {
             let memory = view.lock().unwrap();
             let from = memory.get(at as usize..).unwrap_or_default();
             bytes.copy_from_slice(from.get(..bytes.len()).ok_or(std::io::ErrorKind::UnexpectedEof)?);
@@ -299,10 +303,10 @@ mod tests {
                 Precision::F32,
                 &Buffers::default(),
             )?;
-            chunks.iter().try_for_each(|chunk| assembly.push(chunk, &elsewhere)).map(|()| assembly)
+            chunks.iter().try_for_each(|chunk| assembly.push(chunk, &shared_memory)).map(|()| assembly)
         };
         let whole = arrive().unwrap();
-        assert!(whole.is_from_elsewhere());
+        assert!(whole.is_from_shared_memory());
         assert_eq!(*whole.finish().0, *values);
         memory.lock().unwrap()[CHUNK_BYTES + 9] ^= 1;
         assert!(matches!(arrive(), Err(WireError::Checksum { at: CHUNK_BYTES, .. })));
@@ -325,15 +329,17 @@ mod tests {
         assert_eq!(chunks.iter().map(|chunk| data(chunk).len()).sum::<usize>(), 2 * n);
         let head = head(&values, Precision::Bf16);
         let mut assembly = Assembly::new(&head, n, Precision::Bf16, &Buffers::default()).unwrap();
-        chunks.iter().try_for_each(|chunk| assembly.push(chunk, &Elsewhere::default())).unwrap();
+        chunks.iter().try_for_each(|chunk| assembly.push(chunk, &SharedMemory::default())).unwrap();
         assert_eq!(*assembly.finish().0, *values);
-        let (expected, got) = (Precision::F32, Precision::Bf16);
+        let expected = Precision::F32;
+        let got = Precision::Bf16;
         assert_eq!(assemble(&head, &chunks, n).unwrap_err(), WireError::Dtype { expected, got });
     }
 
     #[test]
     fn wrong_lengths_and_changed_bytes_are_refused() {
-        let (head, mut chunk) = (head(&[1.0, 2.0, 3.0], Precision::F32), chunk(&[1.0, 2.0, 3.0]));
+        let head = head(&[1.0, 2.0, 3.0], Precision::F32);
+        let mut chunk = chunk(&[1.0, 2.0, 3.0]);
         assert_eq!(assemble(&head, &[], 4).unwrap_err(), WireError::Elements { expected: 4, got: 3 });
         let refusal = |chunks: &[Chunk]| assemble(&head, chunks, 3).unwrap_err();
         for length in [0, 7, 8, 16] {

@@ -1,14 +1,14 @@
-//! f32 buffers that are used again: a tensor of megabytes that is allocated anew each step is mostly page faults.
+//! Reusable f32 buffers. Allocating a tensor of megabytes anew for each step costs mostly page faults.
 //!
-//! [`Values`] is a vector that remembers the [`Buffers`] it was taken from and goes back there when it is dropped,
-//! wherever that happens. Which numbers are in it is not decided here.
+//! [`Values`] is a vector that remembers the [`Buffers`] it was taken from, and returns there when it is
+//! dropped. Which numbers it holds is not decided here.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Buffers that wait to be used again, at most; others are freed. One for each child of a tree's last levels: more
-/// tensors than that are rarely dropped in one go.
+/// Largest number of buffers that wait for reuse; others are freed. There is one for each child of a tree's
+/// last levels: more tensors than that are rarely dropped at once.
 const SPARE_MAX: usize = 8;
 
 /// A store of buffers; clones share it.
@@ -16,7 +16,7 @@ const SPARE_MAX: usize = 8;
 pub struct Buffers(Arc<Mutex<Vec<Vec<f32>>>>);
 
 impl Buffers {
-    /// `len` values, to be overwritten: they are zeros or what the buffer last held.
+    /// A buffer of `len` values, to be overwritten: it holds zeros or its last contents.
     #[must_use]
     pub fn take(&self, len: usize) -> Values {
         let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -38,7 +38,7 @@ impl Buffers {
     }
 }
 
-/// A vector of values.
+/// A vector of values that returns to its store when dropped.
 #[derive(Default)]
 pub struct Values {
     buffer: Vec<f32>,

@@ -162,7 +162,7 @@ fn step_times(metrics: &Path) -> anyhow::Result<BTreeMap<u64, f64>> {
     Ok(times)
 }
 
-/// How long each restart took, in seconds.
+/// The time that each restart took, in seconds.
 fn restarts(leaf: u32) -> anyhow::Result<Vec<f64>> {
     let folder = tempfile::tempdir()?;
     let (mut run, address) = coordinator("127.0.0.1:0", folder.path(), "20", leaf);

@@ -22,7 +22,7 @@ pub fn train(flags: &[&str], threads: &[u32]) -> Summary {
     train_prepared(flags, threads, |_| {})
 }
 
-/// The same, with something done to the run before it begins.
+/// Trains like [`train`], after `change` was applied to the run.
 ///
 /// # Panics
 /// As for [`train`].
@@ -31,8 +31,8 @@ pub fn train_prepared(flags: &[&str], threads: &[u32], change: impl FnOnce(&mut 
     let workers = threads.len().to_string();
     let own = ["coordinator", "--bind", "127.0.0.1:0", "--workers", &workers];
     let flags = coordinator::cli::Flags::try_parse_from(own.iter().chain(flags)).expect("flags");
-    let screen = Console::silent();
-    let mut prepared = prepare(flags.options().expect("options"), &screen).expect("a run");
+    let console = Console::silent();
+    let mut prepared = prepare(flags.options().expect("options"), &console).expect("a run");
     change(&mut prepared);
     let connect = prepared.address().expect("a port").to_string();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();

@@ -1,7 +1,7 @@
-//! The two programs as processes, in folders and on ports of their own.
+//! The two programs as processes, with folders and ports of their own.
 //!
-//! Whatever a test does, dropping a [`Process`] kills it and waits for it: nothing is left behind. Every wait has a
-//! deadline, and failing one shows what the process has written.
+//! Dropping a [`Process`] kills it and waits for it, so a test leaves nothing behind. Every wait has a
+//! timeout, and its failure shows what the process has written.
 
 use crate::told::event_of;
 use common::event::Event;
@@ -14,14 +14,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// For any one thing that a test waits for.
+/// Timeout of anything that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// The log of a coordinator as events that can be read.
+/// Flags with which a coordinator logs events in JSON.
 pub const JSON: &[&str] = &["--log-format", "json"];
-/// Between two looks at something that can only be looked at.
+/// Interval of polling.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// A running program whose words are collected.
+/// A running program whose output is collected.
 pub struct Process {
     name: String,
     child: Child,
@@ -29,31 +29,31 @@ pub struct Process {
     reader: Option<JoinHandle<()>>,
 }
 
-/// What a program has written to standard error so far.
+/// Standard error of a program so far.
 #[derive(Debug, Default)]
 struct Said {
     text: String,
-    /// The events among its lines, if it is a coordinator that logs in JSON.
+    /// Events among the lines, if it is a coordinator that logs in JSON.
     events: Vec<Event>,
 }
 
-/// How a program ended.
+/// Result of a program that has ended.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// Its exit code; `None` when a signal ended it.
+    /// Exit code; `None` if a signal ended the program.
     pub code: Option<i32>,
-    /// All events that it told.
+    /// All events that were logged.
     pub events: Vec<Event>,
-    /// All of its standard output.
+    /// The whole standard output.
     pub output: String,
-    /// All of its standard error.
+    /// The whole standard error.
     pub errors: String,
 }
 
-/// The program of that name that was built along with this test.
+/// Path of the program of that name, built along with this test.
 ///
 /// # Panics
-/// When it is not there: `cargo test --workspace` builds it.
+/// When it does not exist: `cargo test --workspace` builds it.
 #[must_use]
 pub fn program(name: &str) -> PathBuf {
     let this = std::env::current_exe().expect("a test has a path");
@@ -75,7 +75,7 @@ impl Process {
         Self::spawn(name, command)
     }
 
-    /// Starts a program from a shell that has prepared something first: `prepare` is a line of POSIX shell.
+    /// Starts a program from a shell that first runs `prepare`, a line of POSIX shell.
     ///
     /// # Panics
     /// When it does not start.
@@ -86,7 +86,8 @@ impl Process {
         Self::spawn(name, command)
     }
 
-    /// Starts a program in a process namespace of its own, as a container's; `None` where that is not permitted.
+    /// Starts a program in a process namespace of its own, like a container's; `None` if that is not
+    /// permitted.
     ///
     /// # Panics
     /// When it does not start.
@@ -130,10 +131,10 @@ impl Process {
         Self { name: name.to_owned(), child, said, reader: Some(reader) }
     }
 
-    /// Starts a coordinator that listens on `bind` and logs in JSON; returns it with its address.
+    /// Starts a coordinator that listens on `bind` and logs in JSON. Returns it with its address.
     ///
     /// # Panics
-    /// When it does not say where it listens.
+    /// When it does not report its address.
     #[must_use]
     pub fn coordinator(bind: &str, args: &[&str]) -> (Self, String) {
         let mut process = Self::start("coordinator", &[&["--bind", bind], JSON, args].concat());
@@ -141,10 +142,10 @@ impl Process {
         (process, address)
     }
 
-    /// Waits until a coordinator that logs in JSON says where it listens.
+    /// Waits until a coordinator that logs in JSON reports its address.
     ///
     /// # Panics
-    /// When it does not, or has no port open.
+    /// When it does not, or has no open port.
     pub fn address(&mut self) -> String {
         match self.wait_for_event("says where it listens", |event| matches!(event, Event::Listening { .. })) {
             Event::Listening { address: Some(address) } => address,
@@ -158,13 +159,14 @@ impl Process {
         Self::start("worker", &["--connect", address, "--name", name, "--threads", "1"])
     }
 
-    /// Its id.
+    /// Id of the process.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// A number that the system keeps of it, as `VmHWM` (most memory so far, in kB), from `/proc/ID/status`.
+    /// A number that the system keeps about the process in `/proc/ID/status`, such as `VmHWM` (peak memory in
+    /// kB).
     ///
     /// # Panics
     /// When the process is gone or the system keeps no such number.
@@ -176,13 +178,13 @@ impl Process {
         number.unwrap_or_else(|| panic!("no {field} in {status}"))
     }
 
-    /// How many files and connections it has open.
+    /// Number of files and connections that the process has open.
     #[must_use]
     pub fn open_files(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.id())).map_or(0, Iterator::count)
     }
 
-    /// Sends a signal.
+    /// Sends a signal to the process.
     ///
     /// # Panics
     /// When the process is gone.
@@ -191,7 +193,7 @@ impl Process {
         sent.unwrap_or_else(|error| panic!("{signal} to {}: {error}\n{}", self.name, self.errors()));
     }
 
-    /// What it has written to standard error so far.
+    /// Standard error so far.
     #[must_use]
     pub fn errors(&self) -> String {
         self.said().text.clone()
@@ -201,13 +203,13 @@ impl Process {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many events so far are like this.
+    /// Number of matching events so far.
     #[must_use]
     pub fn events_with(&self, is_it: impl Fn(&Event) -> bool) -> usize {
         self.said().events.iter().filter(|event| is_it(event)).count()
     }
 
-    /// Waits until an event like this was told; returns the first. `what` is for the message where none comes.
+    /// Waits for a matching event and returns the first. `what` describes it in the failure message.
     ///
     /// # Panics
     /// When it does not come.
@@ -215,10 +217,10 @@ impl Process {
         self.wait_for_events(1, what, is_it)
     }
 
-    /// Waits until so many events like this were told; returns the last of them.
+    /// Waits for `count` matching events and returns the last of them.
     ///
     /// # Panics
-    /// When they don't come.
+    /// When they do not come.
     pub fn wait_for_events(&mut self, count: usize, what: &str, is_it: impl Fn(&Event) -> bool) -> Event {
         let mut found = None;
         self.wait_until(&format!("{what} ({count} times)"), |said| {
@@ -228,7 +230,7 @@ impl Process {
         found.expect("found above")
     }
 
-    /// Waits until a line of its standard error contains `text`; returns the line.
+    /// Waits until a line of standard error contains `text`; returns the line.
     ///
     /// # Panics
     /// When it does not come.
@@ -236,10 +238,10 @@ impl Process {
         self.wait_for_lines(1, text)
     }
 
-    /// Waits until so many lines of its standard error contain `text`; returns the last of them.
+    /// Waits until `count` lines of standard error contain `text`; returns the last of them.
     ///
     /// # Panics
-    /// When they don't come.
+    /// When they do not come.
     pub fn wait_for_lines(&mut self, count: usize, text: &str) -> String {
         let mut found = None;
         self.wait_until(&format!("says {text:?} {count} times"), |said| {
@@ -249,7 +251,7 @@ impl Process {
         found.expect("found above")
     }
 
-    /// How many lines of its standard error contain `text` so far.
+    /// Number of lines of standard error that contain `text` so far.
     #[must_use]
     pub fn lines_with(&self, text: &str) -> usize {
         self.errors().lines().filter(|line| line.contains(text)).count()
@@ -265,7 +267,7 @@ impl Process {
         });
     }
 
-    /// Whether it has not ended.
+    /// Whether the process is still running.
     ///
     /// # Panics
     /// When the system does not know its own child.
@@ -273,7 +275,7 @@ impl Process {
         self.child.try_wait().expect("our own child").is_none()
     }
 
-    /// Waits until it has ended; its words are still to be had.
+    /// Waits until the process has ended; its output stays available.
     ///
     /// # Panics
     /// When it does not end.
@@ -289,7 +291,7 @@ impl Process {
         }
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the process.
     ///
     /// # Panics
     /// When it does not end.
@@ -298,7 +300,7 @@ impl Process {
         self.wait_for(PATIENCE)
     }
 
-    /// The same, with a patience of one's own.
+    /// Waits for the end of the process, with a timeout of the caller's.
     ///
     /// # Panics
     /// When it does not end.
@@ -322,7 +324,7 @@ impl Process {
         loop {
             let ended = self.child.try_wait().expect("our own child").is_some();
             if ended {
-                // Its last words are not to be missed.
+                // The last lines may not have been read yet.
                 self.reader.take().into_iter().for_each(|reader| reader.join().expect("no panic"));
             }
             if is_so(&self.said()) {
@@ -337,14 +339,14 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
         self.reader.take().into_iter().for_each(|reader| drop(reader.join()));
     }
 }
 
-/// The steps of the checkpoints in a folder, in order.
+/// Steps of the checkpoints in a folder, ascending.
 #[must_use]
 pub fn checkpoints(folder: &Path) -> Vec<u64> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
@@ -354,7 +356,7 @@ pub fn checkpoints(folder: &Path) -> Vec<u64> {
     steps
 }
 
-/// Ids of the processes with an argument on their command line that begins like this.
+/// Ids of the processes that have an argument with this prefix on their command line.
 #[must_use]
 pub fn with_argument(beginning: &str) -> Vec<u32> {
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();

@@ -27,9 +27,9 @@ type InFlight = (Instant, Vec<u8>);
 /// A direction of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// From the side that connects.
+    /// The direction from the side that connects.
     Up,
-    /// To the side that connects.
+    /// The direction to the side that connects.
     Down,
 }
 

@@ -1,4 +1,5 @@
-//! Whatever a worker answers, and whatever it computes on, costs no bit; where it is the run's own fault, the run says so.
+//! Whatever a worker answers, and whatever machine it runs on, no bit changes. If the run itself is at fault,
+//! it says so.
 
 use common::event::Event;
 use common::protocol::coordinator::QUARANTINE_AFTER;
@@ -11,7 +12,7 @@ use tests::proxy::Proxy;
 use tests::scripted::{hello, work};
 use tests::told::{drop_of, dropped};
 
-/// What a worker is told that spoils its gradients like this.
+/// The reason that a worker is told when it spoils its gradients with `spoil`.
 fn told(visited: &AttackedRun, name: &str, spoil: impl FnMut(&mut Answer)) -> String {
     told_as(visited, hello(name), spoil)
 }
@@ -41,7 +42,7 @@ fn gradient(answer: &mut Answer) -> &mut [f32] {
     }
 }
 
-/// The same each time: a machine that fails always fails alike.
+/// A fault that is the same each time: a machine that fails always fails alike.
 fn poison(answer: &mut Answer) {
     gradient(answer).fill(f32::NAN);
 }
@@ -54,7 +55,7 @@ fn cut(answer: &mut Answer) {
 #[test]
 fn a_wrong_answer_of_any_kind_is_refused_and_computed_elsewhere() {
     let mut visited = AttackedRun::new(&[]);
-    /// By name, with what the worker and the log are told.
+    /// Name of a worker, its fault, and the text that the worker and the log get.
     type Wrong = (&'static str, fn(&mut Answer), &'static str);
     let wrongs: [Wrong; 9] = [
         ("nan", |answer| gradient(answer)[0] = f32::NAN, "non-finite number"),
@@ -98,11 +99,11 @@ fn a_worker_that_lies_three_times_stays_out_and_stops_nobody() {
 fn a_leaf_that_two_workers_find_not_finite_stops_the_run_with_a_word() {
     let bench = Bench::new();
     let (run, address) = bench.coordinator(&["--workers", "1"]);
-    // The first has more than one leaf: they travel alone from then on.
+    // The first piece has more than one leaf; from then on each leaf is sent as a piece of its own.
     let told =
         ["a", "b", "c"].map(|name| spoiled(&address, name, poison).expect_err("no run ends like this"));
     assert!(told[..2].iter().all(|told| told.contains("non-finite number")), "{told:?}");
-    // The third has its answer on the way when the run ends, and may not hear why.
+    // The third has its answer on the way when the run ends, and may not be told why.
     assert!(!told[2].contains("non-finite number"), "{told:?}");
     let outcome = run.wait();
     assert_eq!(outcome.code, Some(1), "{}", outcome.errors);
@@ -120,9 +121,10 @@ fn two_liars_that_agree_do_not_stop_a_run_that_a_third_computes() {
     proxy.set_both(SLOW);
     let _honest = Process::worker(&proxy.address(), "honest");
     let liars = ["liar-1", "liar-2"].map(|name| {
-        let (address, hello) = (address.clone(), hello(name));
+        let address = address.clone();
+        let hello = hello(name);
         std::thread::spawn(move || {
-            // One process each, that comes back until it is let in no more.
+            // Each is one process, which comes back until it is not admitted any more.
             while let Err(told) = spoiled_as(&address, hello.clone(), poison)
                 && told.contains("non-finite number")
             {}
@@ -177,7 +179,7 @@ fn the_only_worker_is_believed_where_it_repeats_a_huge_number() {
     assert!(doubted.count() > 0 && confirmed.count() > 0, "{}", outcome.errors);
 }
 
-/// A bit of the fraction: in line and wrong.
+/// Flips a bit of the fraction: the value is wrong, but no outlier.
 fn miscompute(answer: &mut Answer) {
     let value = &mut gradient(answer)[1000];
     *value = f32::from_bits(value.to_bits() ^ 1 << 20);
@@ -217,7 +219,8 @@ fn an_audit_by_a_third_drops_who_miscomputes_and_costs_no_bit() {
     assert!(outcome.events.iter().any(is_named), "{}", outcome.errors);
 }
 
-/// A worker that computes its first round as it should: it has had a part in the model when it is found.
+/// A worker that computes its first round correctly, so that it has contributed to the model when it is
+/// found.
 fn break_down() -> impl FnMut(&mut Answer) {
     let mut first = None;
     move |answer| {
@@ -236,7 +239,7 @@ fn rolled_back(mut run: Process, address: &str, proxy: &Proxy) -> Outcome {
     run.wait()
 }
 
-/// The checkpoint that a run went back to, and the step that it went on with.
+/// The checkpoint to which a run rolled back, and the step from which it continued.
 fn went_back(outcome: &Outcome) -> (Option<String>, u64) {
     let went_back = outcome.events.iter().find_map(|event| match event {
         Event::RunRolledBack { checkpoint, run, .. } => Some((checkpoint.clone(), run.step.0)),
@@ -248,10 +251,10 @@ fn went_back(outcome: &Outcome) -> (Option<String>, u64) {
 #[test]
 fn a_rollback_to_before_the_broken_worker_joined_costs_no_bit() {
     let bench = Bench::new();
-    // It is found soon, while the checkpoint from before is kept.
+    // The worker is found soon, while the checkpoint from before is kept.
     let (mut run, address) = bench.coordinator(&["--workers", "2:3", "--audit", "0.5", "--audit-rollback"]);
     let proxy = Proxy::start(&address);
-    // So that it is not over before the broken one is found.
+    // The run must not be over before the broken worker is found.
     proxy.set_both(SLOW);
     let _honest = ["honest-1", "honest-2"].map(|name| Process::worker(&proxy.address(), name));
     run.wait_for_checkpoint(bench.folder(), 5);

@@ -1,5 +1,5 @@
-//! What a checkpoint that can't be written means: by default an alarm and another try, with `--checkpoint-required` the
-//! end of the run.
+//! The effect of a checkpoint that can't be written: by default a warning and another try, with
+//! `--checkpoint-required` the end of the run.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tests::proxy::{Link, Proxy};
 use tests::small_data::SmallData;
 use tests::told::no_checkpoint;
 
-/// A coordinator without workers yet, whose checkpoint folder has just been taken away.
+/// A coordinator without workers yet, whose checkpoint folder has just been moved away.
 fn without_folder(data: &SmallData, folder: &Path, gone: &Path, more: &[&str]) -> (Process, String) {
     let flags = [
         "--dataset",
@@ -33,10 +33,11 @@ fn without_folder(data: &SmallData, folder: &Path, gone: &Path, more: &[&str]) -
 
 #[test]
 fn a_checkpoint_that_can_not_be_written_ends_a_run_that_requires_it() {
-    let (data, home) = (SmallData::write(), tempfile::tempdir().unwrap());
+    let data = SmallData::write();
+    let home = tempfile::tempdir().unwrap();
     let [folder, gone] = ["checkpoints", "gone"].map(|name| home.path().join(name));
     let (run, address) = without_folder(&data, &folder, &gone, &["--checkpoint-required"]);
-    // So slow that no later checkpoint takes the first one's place before it is tried.
+    // It is so slow that no later checkpoint replaces the first one before it is tried.
     let proxy = Proxy::start(&address);
     proxy.set_both(Link { delay: Duration::from_millis(500), ..Link::default() });
     let _worker = Process::worker(&proxy.address(), "w");
@@ -49,7 +50,8 @@ fn a_checkpoint_that_can_not_be_written_ends_a_run_that_requires_it() {
 
 #[test]
 fn a_run_goes_on_without_a_checkpoint_and_writes_the_next_one() {
-    let (data, home) = (SmallData::write(), tempfile::tempdir().unwrap());
+    let data = SmallData::write();
+    let home = tempfile::tempdir().unwrap();
     let [folder, gone] = ["checkpoints", "gone"].map(|name| home.path().join(name));
     let (mut run, address) = without_folder(&data, &folder, &gone, &[]);
     let _worker = Process::worker(&address, "w");

@@ -1,4 +1,4 @@
-//! What a person meets who gets something wrong: one line that says what to do, and the right exit code.
+//! Mistakes on the command line: a person gets one line that says what to do, and the right exit code.
 
 use std::net::TcpListener;
 use tests::process::Process;

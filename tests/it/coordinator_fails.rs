@@ -1,4 +1,5 @@
-//! A coordinator that is killed or stopped at any moment goes on from its newest checkpoint, with the same bits.
+//! A coordinator that is killed or stopped at any moment resumes from its newest checkpoint, with the same
+//! bits.
 
 use common::event::Event;
 use nix::sys::signal::Signal::{SIGCONT, SIGINT, SIGKILL, SIGSTOP, SIGTERM};
@@ -8,7 +9,7 @@ use tests::process::Process;
 use tests::proxy::Proxy;
 use tests::told::{any_joined, resumed};
 
-/// For something to be in a folder.
+/// Timeout for something to appear in a folder.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Kills the coordinator at each of these moments, with the same two workers all along.
@@ -23,7 +24,7 @@ fn killed_at(bench: &Bench, moments: &[&dyn Fn(&mut Process)]) {
         assert_eq!(run.wait().code, None);
         let saved = bench.newest() > 0;
         run = bench.coordinator_on(&address, &["--workers", "2"]).0;
-        // From the beginning it would come to the same bits.
+        // Started from the beginning, the run would end in the same bits.
         assert!(!saved || run.events_with(resumed) > 0, "{}", run.errors());
     }
     proxy.heal();
@@ -76,7 +77,7 @@ fn a_second_signal_ends_the_coordinator_at_once_and_costs_no_bit() {
     proxy.set_both(SLOW);
     let worker = Process::worker(&proxy.address(), "frozen");
     run.wait_for_checkpoint(bench.folder(), 10);
-    // Its step can't end, so the first signal is still being heeded when the second comes.
+    // Its step can't end, so the first signal is still being handled when the second comes.
     worker.signal(SIGSTOP);
     run.signal(SIGTERM);
     run.wait_for_event("stops", |event| matches!(event, Event::Stopping { .. }));

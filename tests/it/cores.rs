@@ -1,4 +1,4 @@
-//! Local workers that use all cores keep to cores of their own; others may run anywhere.
+//! Local workers that use all cores are pinned to separate cores; others may run anywhere.
 
 use std::collections::BTreeSet;
 use std::fs::read_to_string;
@@ -6,7 +6,7 @@ use tests::golden::{Bench, assert_golden};
 use tests::process::with_argument;
 use tests::told::any_joined;
 
-/// The cores that a process may use, as the system writes them: `0-3,8`.
+/// The cores that a process may use, in the system's format: `0-3,8`.
 fn cores(process: &str) -> String {
     let status = read_to_string(format!("/proc/{process}/status")).expect("it is running");
     let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
@@ -18,10 +18,11 @@ fn count(list: &str) -> usize {
     list.split(',').map(|range| range.split_once('-').map_or(1, |(a, b)| number(b) - number(a) + 1)).sum()
 }
 
-/// What each of so many local workers may use, and that the run ends well.
+/// The cores that each of `workers` local workers may use. The run must end well.
 fn of_local_workers(workers: usize, threads: usize) -> Vec<String> {
     let bench = Bench::new();
-    let (workers, threads) = (workers.to_string(), threads.to_string());
+    let workers = workers.to_string();
+    let threads = threads.to_string();
     let (mut run, _) = bench.coordinator(&["--workers", &workers, "--local", "--threads", &threads]);
     run.wait_for_event("lets one in", any_joined);
     let processes = with_argument(&format!("unix:@lockstep-{}-", run.id()));

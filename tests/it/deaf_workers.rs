@@ -1,4 +1,5 @@
-//! A worker that beats and never answers is not counted on: others compute what it holds, and it is dropped by name.
+//! A worker that sends heartbeats and never answers is not relied on: others compute its pieces, and it is
+//! dropped by name.
 
 use common::protocol::coordinator::Cause;
 use std::time::Duration;
@@ -8,7 +9,8 @@ use tests::proxy::Link;
 use tests::threads::Stopped;
 use tests::told::{drop_of, dropped};
 
-/// A step takes 100 ms at least, so that the run is not over before the deaf are dropped.
+/// A link with which a step takes at least 100 ms, so that the run is not over before the deaf workers are
+/// dropped.
 const SLOWER: Link = Link { delay: Duration::from_millis(50), rate: None, fate: None };
 
 #[test]

@@ -30,7 +30,7 @@ fn the_cnn_learns_digits_in_local_worker_processes_that_end_with_the_run() {
     let ways = [format!("unix:@lockstep-{}-", process.id()), address];
     let workers = || ways.iter().flat_map(|way| with_argument(way)).collect::<Vec<u32>>();
     assert_eq!(workers().len(), 2);
-    // The one run here that computes in earnest: on a machine that does other things too it takes minutes.
+    // This run is the only one here with real training: on a busy machine it takes minutes.
     let outcome = process.wait_for(Duration::from_secs(900));
     assert_eq!(outcome.code, Some(0), "{}", outcome.errors);
     let metrics = std::fs::read_to_string(folder.path().join("metrics.jsonl")).unwrap();

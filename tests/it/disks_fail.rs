@@ -1,4 +1,4 @@
-//! A disk that refuses, fills up or vanishes costs checkpoints and no bit: the run goes on and says so.
+//! A disk that refuses, fills up or vanishes costs checkpoints and no bit: the run continues and says so.
 
 use common::event::Event;
 use nix::sys::signal::Signal::SIGTERM;
@@ -8,7 +8,7 @@ use tests::golden::{Bench, STEPS, assert_golden};
 use tests::process::{Process, checkpoints};
 use tests::told::no_checkpoint;
 
-/// Puts the folder of a run out of reach by `fault`, waits for two alarms, and undoes it by `heal`.
+/// Makes the folder of a run unusable with `fault`, waits for two warnings, and undoes it with `heal`.
 fn disturbed(fault: impl Fn(&Path, &Path), heal: impl Fn(&Path, &Path)) {
     let bench = Bench::new();
     let away = bench.folder().with_extension("away");
@@ -46,7 +46,7 @@ fn a_run_whose_folder_became_a_file_goes_on_and_writes_again() {
 
 #[test]
 fn a_run_whose_folder_was_removed_goes_on_in_a_new_one() {
-    // Renamed first: while the run writes to it, a folder can't be emptied.
+    // It is renamed first: while the run writes to it, a folder can't be emptied.
     let remove = |folder: &Path, away: &Path| {
         fs::rename(folder, away).unwrap();
         fs::remove_dir_all(away).unwrap();
@@ -59,7 +59,8 @@ fn a_run_on_a_full_disk_ends_and_keeps_the_last_good_checkpoint() {
     let bench = Bench::new();
     let _ = bench.stopped(1, 10, SIGTERM);
     let good = bench.newest();
-    // Room for the model of 203 kB, not for the optimizer's 407 kB; the signal would end the program before the error.
+    // There is room for the model of 203 kB, but not for the optimizer's 407 kB. The signal would end the
+    // program before the error.
     let limited = "trap '' XFSZ; ulimit -f 600";
     let json = ["--bind", "127.0.0.1:0", "--workers", "1", "--local", "--log-format", "json"];
     let flags = bench.flags(&json);

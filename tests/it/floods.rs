@@ -1,4 +1,5 @@
-//! Whoever floods a coordinator, crowds it or does not read is shown out: memory, files and training stay as they are.
+//! A peer that floods a coordinator, takes all places or does not read is disconnected. Memory, files and
+//! training are not affected.
 
 use common::event::Event;
 use common::ids::Rank;
@@ -11,12 +12,12 @@ use tests::golden::{Bench, assert_golden};
 use tests::process::Process;
 use tests::told::{drop_of, dropped};
 
-/// For a coordinator on a busy machine to close what it has to close.
+/// Timeout for a coordinator on a busy machine to close connections.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// What the system may hold of a connection that nobody reads, there and here, with some to spare.
+/// Number of bytes that the system may hold of an unread connection, on both sides, with some to spare.
 const HELD_BYTES: u64 = 16 << 20;
 
-/// In a line of the log about a connection that was closed for a flood, which is no event of the run.
+/// Part of a log line about a connection that was closed for a flood. It is no event of the run.
 const CLOSED: &str = "\"message\":\"closed a connection\"";
 
 fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
@@ -38,12 +39,13 @@ fn a_flood_before_the_hello_is_closed_after_few_frames() {
     }
     let line = visited.run.wait_for_line(CLOSED);
     assert!(line.contains("before a hello that was accepted"), "{line}");
-    // 200 were closed, in a second or many: ten lines at once, and then one a second.
+    // 200 were closed, in a second or many: ten lines at once, and then one per second.
     assert!(visited.run.lines_with(CLOSED) < 150, "{}", visited.run.errors());
     visited.ends_golden_and_undisturbed();
 }
 
-/// Floods a run with so many places, one of which an honest worker has, until four are dropped for it.
+/// Floods a run with `workers` places, one of which an honest worker has, until four workers are dropped for
+/// it.
 fn flooded_after_hello(workers: &str, rank: Option<Rank>, word: &str) {
     let bench = Bench::new();
     let (mut run, proxy) = bench.slowed(&["--workers", workers]);
@@ -90,7 +92,8 @@ fn a_member_that_never_reads_is_dropped_by_name_and_fills_no_memory() {
     let rules = ["--workers", "1:2", "--epochs", "1000", "--heartbeat-timeout", "5"];
     let (mut run, address) = Process::coordinator("127.0.0.1:0", &[&place[..], &model, &rules].concat());
     let _honest = Process::worker(&address, "honest");
-    // Writing a checkpoint takes most of the memory: one has been written, and another while the flood is there adds none.
+    // Writing a checkpoint takes most of the memory. One has been written, so another during the flood adds
+    // nothing.
     run.wait_for_checkpoint(Path::new(folder), 100);
     let before_kb = run.status("VmHWM");
     let began = Instant::now();
@@ -99,7 +102,7 @@ fn a_member_that_never_reads_is_dropped_by_name_and_fills_no_memory() {
     let took = began.elapsed();
     let grown_kb = run.status("VmHWM") - before_kb;
     drop(flood);
-    // Two versions of its own, a gradient or two of the other's, and what the allocator keeps.
+    // It may hold two versions of its own, a gradient or two of the other's, and what the allocator keeps.
     assert!(grown_kb < 160 << 10, "the coordinator grew by {grown_kb} kB in {took:?}; {cause}");
     assert!(matches!(cause, Cause::NotReading { .. }), "{cause}");
 }
@@ -116,7 +119,7 @@ fn a_crowd_of_refused_hellos_leaves_files_for_checkpoints() {
     run.wait_for_checkpoint(bench.folder(), 5);
     let crowd = Flood::start(Kind::HiddenCrowd, &address, 8);
     wait_until("a crowd is there", || crowd.sent().opened >= 2 * 8 * KEPT_MAX as u64);
-    // Some that are all the crowd's.
+    // All of these steps fall within the crowd's presence.
     run.wait_for_checkpoint(bench.folder(), bench.newest() + 20);
     drop(crowd);
     proxy.heal();

@@ -1,4 +1,4 @@
-//! Room for large gradients is kept for those who were asked for one, as long as it comes.
+//! Memory for large gradients is reserved for the workers that were asked for one, as long as it arrives.
 
 use common::ids::{Incarnation, Round};
 use common::protocol::coordinator::{Cause, ProtocolError};
@@ -12,13 +12,13 @@ use tests::process::{Outcome, Process};
 use tests::small_data::SmallData;
 use tests::told::{drop_of, dropped};
 
-/// A model whose gradients ask for room: of more than 4 MiB.
+/// Flags of a model whose gradients need the budget: they are larger than 4 MiB.
 const LARGE: [&str; 10] =
     ["--model", "mlp", "--hidden", "1400", "--epochs", "1", "--batch-size", "300", "--micro-batch", "30"];
-/// Its parameters.
+/// Number of its parameters.
 const ELEMENTS: u64 = 784 * 1400 + 1400 + 1400 * 10 + 10;
 
-/// A piece that a worker has been given.
+/// A piece that was assigned to a worker.
 #[derive(Clone, Copy)]
 struct Given {
     incarnation: Incarnation,
@@ -53,7 +53,7 @@ fn announcement(of: Given) -> from_worker::Message {
     })
 }
 
-/// A run of two workers that is disturbed first, and then goes on with two others.
+/// A run of two workers that is disturbed first, and then continues with two others.
 fn disturbed(flags: &[&str], disturb: impl FnOnce(&mut Process, &str)) -> String {
     let data = SmallData::write();
     let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
@@ -75,7 +75,7 @@ fn disturbed(flags: &[&str], disturb: impl FnOnce(&mut Process, &str)) -> String
 #[test]
 fn a_gradient_that_nobody_asked_for_drops_its_sender() {
     disturbed(&["--workers", "2:2"], |run, address| {
-        // Pieces are dealt when both are there.
+        // Pieces are assigned when both are there.
         let [mut holder, mut other] = ["holder", "other"].map(|name| Manual::join(address, name));
         let [held, own] = [&mut holder, &mut other].map(given);
         assert_ne!(held.node, own.node);

@@ -8,10 +8,10 @@ use tests::process::Process;
 use tests::proxy::{Fate, Link, Proxy, Way};
 use tests::told::{any_dropped, any_joined, drop_of, dropped};
 
-/// For bytes to come through a proxy.
+/// Timeout for bytes to come through a proxy.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A run whose two workers come through one proxy; both are needed to go on.
+/// A run with two workers behind one proxy; it needs both to continue.
 struct Linked {
     bench: Bench,
     run: Process,
@@ -29,7 +29,7 @@ impl Linked {
         linked
     }
 
-    /// Waits for so many further steps.
+    /// Waits for `steps` further steps.
     fn advance(&mut self, steps: u64) {
         let step = self.bench.newest() + steps;
         self.run.wait_for_checkpoint(self.bench.folder(), step);
@@ -72,8 +72,7 @@ fn a_link_that_is_out_for_a_second_is_waited_for() {
     assert!(!log.contains("worker dropped"), "{log}");
 }
 
-/// A run whose link is out for so long, with every deadline as it is when nobody chooses; returns how often workers
-/// joined anew.
+/// A run whose link is down for `seconds`, with the default timeouts. Returns how often workers joined again.
 fn out_for(seconds: u64) -> usize {
     let mut linked = Linked::new(&[]);
     let joins = linked.joins();
@@ -130,7 +129,8 @@ fn a_connection_cut_after_any_number_of_bytes_is_made_anew() {
         [(1, Fate::Close), (3_000, Fate::Reset), (70_000, Fate::Close), (250_000, Fate::Reset)]
     {
         for way in [Way::Up, Way::Down] {
-            let (joins, drops) = (linked.joins(), linked.run.events_with(any_dropped));
+            let joins = linked.joins();
+            let drops = linked.run.events_with(any_dropped);
             linked.proxy.set(way, Link::after(bytes, fate));
             linked.proxy.wait_for_fate(way, PATIENCE);
             linked.run.wait_for_events(drops + 1, "drops one", any_dropped);

@@ -1,4 +1,4 @@
-//! One binary for all tests that span crates: it links once. A file per promise.
+//! All tests that span crates, in one binary that links once. Each file tests one promise.
 
 mod byzantine_workers;
 mod checkpoint_required;

@@ -1,4 +1,4 @@
-//! A name is a label: whoever comes under one that is in use costs the worker that has it nothing.
+//! A name is a label: a second worker with a name that is in use costs the worker that has it nothing.
 
 use common::event::Event;
 use common::ids::Instance;
@@ -10,22 +10,23 @@ use tests::process::Process;
 use tests::scripted::{hello, say};
 use tests::told::{any_dropped, joined};
 
-/// Against a member's name; what 17 a second did in 12 s.
+/// Number of hellos under a member's name: those of 12 s at 17 per second.
 const HELLOS: usize = 200;
 
-/// A stranger's introductions, each as another process; to compute what they all have in common takes a while.
-fn strangers() -> impl Fn(&str) -> Hello {
-    let first = hello("stranger");
+/// Hellos of unknown workers, each as another process. The self-test that they share takes a while.
+fn unknown_workers() -> impl Fn(&str) -> Hello {
+    let first = hello("unknown");
     move |name| Hello { name: name.to_owned(), instance: Instance(host::random().max(1)), ..first.clone() }
 }
 
 #[test]
 fn strangers_under_local_workers_names_do_not_end_their_run() {
-    let (bench, stranger) = (Bench::new(), strangers());
+    let bench = Bench::new();
+    let hello_as = unknown_workers();
     let (run, address) = bench.coordinator(&["--workers", "2", "--local", "--threads", "1"]);
     let attack = |name| {
-        // A member is dropped for what it says next.
-        let told = say(&address, stranger(name), vec![WorkerMessage::Hello(stranger(name))]);
+        // A member is dropped for its next message.
+        let told = say(&address, hello_as(name), vec![WorkerMessage::Hello(hello_as(name))]);
         (name, told.unwrap_err())
     };
     let told: Vec<_> = (0..QUARANTINE_AFTER).flat_map(|_| ["local-0", "local-1"]).map(attack).collect();
@@ -39,8 +40,9 @@ fn strangers_under_local_workers_names_do_not_end_their_run() {
 
 #[test]
 fn hellos_under_a_members_name_replace_nobody() {
-    let (visited, stranger) = (AttackedRun::new(&[]), strangers());
-    let attack = |_| say(&visited.address, stranger("honest"), vec![]).unwrap_err();
+    let visited = AttackedRun::new(&[]);
+    let hello_as = unknown_workers();
+    let attack = |_| say(&visited.address, hello_as("honest"), vec![]).unwrap_err();
     let told: Vec<_> = (0..HELLOS).map(attack).collect();
     visited.ends_golden_and_undisturbed();
     for told in told {

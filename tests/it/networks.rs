@@ -1,4 +1,4 @@
-//! A network is a list of layers and a data set has any form: whatever they are, the bits do not depend on who computes.
+//! A network is any list of layers, and a data set has any form. The bits never depend on who computes.
 
 use common::data::idx;
 use common::data::samples::Samples;
@@ -54,7 +54,7 @@ fn images_of_any_size_in_any_number_of_classes_are_trained_on() {
     assert_eq!((test.confusion.classes(), test.confusion.samples()), (201, 60));
 }
 
-/// Noise, every class of which comes.
+/// Writes random samples, among which every class occurs.
 fn write(folder: &Path, half: &str, spec: DataSpec, count: usize) {
     let mut random = Stream::new(3, half, &[]);
     let pixels = (0..count * spec.image_bytes()).map(|_| random.below(256) as u8).collect();

@@ -1,5 +1,4 @@
-//! Whoever is told what happens to a run can neither hold it up nor change it; what is kept of it is there
-//! after a kill.
+//! An observer can neither block nor change a run, and what it keeps is there after a kill.
 
 use common::event::Event;
 use coordinator::observe::Observer;
@@ -13,10 +12,10 @@ use tests::golden::{Bench, STEPS, golden};
 use tests::process::{Process, checkpoints, program};
 use tests::told::any_joined;
 
-/// For a whole run on a busy machine.
+/// Timeout for a whole run on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Never comes back from the first event, as long as its other end is there.
+/// An observer that never returns from the first event, as long as its other end is there.
 struct Stuck(mpsc::Receiver<()>);
 
 impl Observer for Stuck {
@@ -29,7 +28,7 @@ impl Observer for Stuck {
     }
 }
 
-/// Panics at each event.
+/// An observer that panics at each event.
 struct Panics;
 
 impl Observer for Panics {
@@ -42,7 +41,7 @@ impl Observer for Panics {
     }
 }
 
-/// Passes on all that it is told.
+/// An observer that passes on all events.
 struct Passes(mpsc::Sender<Event>);
 
 impl Observer for Passes {
@@ -74,7 +73,7 @@ fn a_standard_error_that_nobody_reads_does_not_hold_the_run_up() {
     let bench = Bench::new();
     let flags = bench.flags(&["--workers", "2", "--local", "--threads", "1", "--log-format", "json"]);
     let mut command = Command::new(program("coordinator"));
-    // So much that the pipe is soon full.
+    // So many lines that the pipe is soon full.
     command.args(flags).env("RUST_LOG", "debug");
     let pipes = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut run = pipes.spawn().unwrap();
@@ -97,7 +96,7 @@ fn a_standard_error_that_nobody_reads_does_not_hold_the_run_up() {
     assert!(golden().iter().all(|digest| output.contains(digest)), "{output}");
 }
 
-/// The steps that the metrics have, in their order; a last line that was torn is none.
+/// Steps in the metrics, in their order; a torn last line does not count.
 fn steps(bench: &Bench) -> Vec<u64> {
     let metrics = std::fs::read_to_string(bench.folder().join("metrics.jsonl")).expect("metrics");
     let records = metrics.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());

@@ -1,5 +1,5 @@
-//! What lies where a file should be: FIFOs, links, endless and forged ones are refused with a word, in bounded time and
-//! memory, and nothing that is not the run's is read or emptied.
+//! Special files in place of regular ones. FIFOs, links, endless and forged files are refused with a message,
+//! in bounded time and memory. Nothing that is not the run's is read or emptied.
 
 use common::checkpoint::digest;
 use nix::sys::signal::Signal::SIGTERM;
@@ -15,9 +15,9 @@ use tests::process::{Outcome, Process};
 use tests::small_data::SmallData;
 use tests::told::resumed;
 
-/// For a program to refuse its files, on the busiest machine.
+/// Timeout for a program to refuse its files, on the busiest machine.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Of files that claim a GiB, a program may hold so much: in kB.
+/// Largest memory of a program that was given files which claim a GiB, in kB.
 const MEMORY_KB_MAX: u64 = 400_000;
 const GIB: u64 = 1 << 30;
 
@@ -25,7 +25,7 @@ fn fifo(path: &Path) {
     mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR).expect("a name that is free");
 }
 
-/// How a program ends that must not begin.
+/// Result of a program that must refuse to start.
 fn refused(name: &str, args: &[&str]) -> Outcome {
     let outcome = Process::start(name, args).wait_for(PATIENCE);
     assert_ne!(outcome.code, Some(0), "{}", outcome.errors);
@@ -41,7 +41,7 @@ fn stopped() -> (Bench, PathBuf) {
     (bench, newest)
 }
 
-/// Changes a manifest's text and gives it the digest of what it is then.
+/// Changes a manifest's text and updates its digest.
 fn forge(checkpoint: &Path, change: impl Fn(String) -> String) {
     let path = checkpoint.join("manifest.json");
     let text = change(fs::read_to_string(&path).expect("a manifest"));
@@ -113,7 +113,8 @@ fn a_checkpoint_with_a_fifo_or_a_link_in_it_is_passed_over() {
 fn a_checkpoint_with_a_number_that_is_not_finite_is_passed_over() {
     let (bench, newest) = stopped();
     let path = newest.join("optimizer.safetensors");
-    let (good, at) = (fs::read(&path).unwrap(), 4);
+    let good = fs::read(&path).unwrap();
+    let at = 4;
     let mut bytes = good.clone();
     let last = bytes.len() - at;
     bytes[last..].copy_from_slice(&f32::INFINITY.to_le_bytes());
@@ -151,7 +152,8 @@ fn a_metrics_line_without_end_takes_no_memory() {
 
 #[test]
 fn images_are_held_once() {
-    let (data, home) = (SmallData::write(), tempfile::tempdir().unwrap());
+    let data = SmallData::write();
+    let home = tempfile::tempdir().unwrap();
     // 256 MiB of black images, all of class 0.
     let count = 342_000_u32;
     for (name, header) in [("images-idx3", 16), ("labels-idx1", 8)] {
@@ -172,7 +174,8 @@ fn images_are_held_once() {
 
 #[test]
 fn a_link_named_as_the_metrics_file_empties_nothing() {
-    let (bench, home) = (Bench::new(), tempfile::tempdir().unwrap());
+    let bench = Bench::new();
+    let home = tempfile::tempdir().unwrap();
     let victim = home.path().join("victim");
     fs::write(&victim, "somebody's").unwrap();
     symlink(&victim, bench.folder().join("metrics.jsonl")).unwrap();
@@ -194,7 +197,8 @@ fn escape_sequences_of_a_manifest_do_not_reach_the_terminal() {
 fn a_folder_of_data_is_read_only_if_it_is_named() {
     let (bench, _) = stopped();
     let flags = bench.flags(&["--bind", "127.0.0.1:0"]);
-    let (folder, rest) = (flags[1], &flags[2..]);
+    let folder = flags[1];
+    let rest = &flags[2..];
     let errors = refused("coordinator", rest).errors;
     assert!(errors.contains(&format!("give --dataset {folder} to go on")), "{errors}");
     let (run, _) = bench.coordinator(&[]);
@@ -203,7 +207,8 @@ fn a_folder_of_data_is_read_only_if_it_is_named() {
 
 #[test]
 fn a_fifo_that_nobody_reads_is_not_waited_for() {
-    let (bench, home) = (Bench::new(), tempfile::tempdir().unwrap());
+    let bench = Bench::new();
+    let home = tempfile::tempdir().unwrap();
     let path = home.path().join("fifo");
     fifo(&path);
     for flag in ["--metrics", "--trace"] {
@@ -215,7 +220,8 @@ fn a_fifo_that_nobody_reads_is_not_waited_for() {
 
 #[test]
 fn metrics_to_standard_output_are_added_to_what_is_there() {
-    let (bench, home) = (Bench::new(), tempfile::tempdir().unwrap());
+    let bench = Bench::new();
+    let home = tempfile::tempdir().unwrap();
     let path = home.path().join("output");
     fs::write(&path, "of somebody else\n").unwrap();
     let flags =

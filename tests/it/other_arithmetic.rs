@@ -1,4 +1,5 @@
-//! Who computes other bits than a run stays out of it, unless the operator lets it in; who only comes by decides nothing.
+//! A worker that computes other bits than a run is refused, unless the operator admits it. Workers that never
+//! compute decide nothing.
 
 use common::event::Event;
 use common::protocol::coordinator::Refusal;
@@ -12,19 +13,19 @@ use tests::process::Process;
 use tests::scripted::{hello, say, work};
 use tests::told::{left, refused};
 
-/// Honest but for its self-test digest.
+/// A correct hello except for its self-test digest.
 fn other_machine() -> Hello {
     let Hello { name, instance, threads, numerics: NumericsDigest(digest) } = hello("other-machine");
     Hello { name, instance, threads, numerics: NumericsDigest(digest ^ 1) }
 }
 
-/// It is not let in for its arithmetic.
+/// Whether a worker is refused for its arithmetic.
 fn is_refused(event: &Event) -> bool {
     refused("other-machine")(event)
         && matches!(event, Event::WorkerRefused { reason: Refusal::Numerics(_), .. })
 }
 
-/// It is let in, and what differs is said.
+/// Whether a worker is admitted with a warning about its arithmetic.
 fn differs(event: &Event) -> bool {
     match event {
         Event::OtherNumerics { worker, differs, .. } => {
@@ -39,7 +40,7 @@ fn work_there(address: &str) -> Result<(), String> {
     work(address, other_machine(), |answer| vec![WorkerMessage::Answer(answer)])
 }
 
-/// The manifest of the last step's checkpoint.
+/// Manifest of the last step's checkpoint.
 fn last_manifest(folder: &Path) -> String {
     let path = folder.join(format!("step-{STEPS:012}")).join("manifest.json");
     std::fs::read_to_string(path).expect("the run is complete")

@@ -1,4 +1,4 @@
-//! Other processes and users of the machine get nothing out of a local run, and local runs open no port.
+//! Other processes and users of the machine get no data from a local run, and local runs open no port.
 
 use common::event::Event;
 use proto::message::{Sharing, WorkerMessage};
@@ -21,15 +21,16 @@ use tests::other_user::{Neighbour, as_user, socket_of, wait_for};
 use tests::process::{JSON, Process, with_argument};
 use tests::told::{dropped, joined};
 
-/// A user who has nothing here.
+/// A user without any permissions here.
 const NOBODY: u32 = 65534;
-/// Of the linear model, which travels in one chunk.
+/// Number of parameters of the linear model, which travels in one chunk.
 const ELEMENTS: usize = 784 * 10 + 10;
-/// Connections of a peer that exchanges what it has offered: each has its chance to be looked at in the wrong moment.
+/// Number of connections of a peer that exchanges the memory it has offered: each may be looked at in the
+/// wrong moment.
 const EXCHANGES: u32 = 100;
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A local run that goes on until it is dropped, with the name of its socket.
+/// A local run that continues until it is dropped, with the name of its socket.
 fn run(workers: &str, more: &[&str]) -> (Process, String, TempDir) {
     let checkpoints = tempfile::tempdir().expect("a folder");
     let folder = checkpoints.path().to_str().expect("a readable name");
@@ -45,11 +46,11 @@ fn address(name: &str) -> SocketAddr {
     SocketAddr::from_abstract_name(name).expect("a short name")
 }
 
-/// Says the first words of HTTP/2; returns how many bytes come back before the end.
+/// Sends the first bytes of HTTP/2; returns how many bytes come back before the end.
 fn bytes_after_greeting(name: &str) -> usize {
     let mut stream = UnixStream::connect_addr(&address(name)).expect("a listener");
     stream.set_read_timeout(Some(PATIENCE)).expect("more than no time");
-    // It may be closed already.
+    // The connection may be closed already.
     let _ = stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
     stream.read(&mut [0; 64]).unwrap_or(0)
 }
@@ -66,7 +67,8 @@ fn another_users_process_is_closed_at_the_local_socket() {
     assert_eq!(answered, 0, "bytes that another user was sent");
     let line = run.wait_for_line("closed connections to the local socket");
     assert!(line.contains(&format!("user {NOBODY}")), "{line}");
-    let (lines, seconds) = (run.lines_with("closed connections"), began.elapsed().as_secs() as usize);
+    let lines = run.lines_with("closed connections");
+    let seconds = began.elapsed().as_secs() as usize;
     assert!(lines <= seconds + 2, "{lines} lines in {seconds} s");
 }
 
@@ -87,7 +89,7 @@ fn a_worker_tells_another_users_listener_nothing() {
     assert!(line.contains(&format!("user {NOBODY}")), "{line}");
 }
 
-/// TCP sockets in the state of listening that the process has open.
+/// TCP sockets in the listening state that the process has open.
 fn listening_ports(process: u32) -> Vec<String> {
     let files = std::fs::read_dir(format!("/proc/{process}/fd")).expect("a process that runs");
     let links =
@@ -134,12 +136,12 @@ fn run_with_a_place() -> (Process, String, TempDir) {
     (run, name, folder)
 }
 
-/// What came of offering a descriptor and answering the first piece with bytes that are said to lie there.
+/// Result of offering a descriptor and answering the first piece with bytes that are said to lie there.
 #[derive(Debug)]
 struct Outcome {
-    /// Whether the coordinator said that it has the memory open.
+    /// Whether the coordinator reported that it has opened the memory.
     opened: bool,
-    /// Its last words.
+    /// Last message of the coordinator.
     told: String,
 }
 
@@ -154,7 +156,8 @@ async fn offer(socket: &str, name: &str, descriptor: i32, token: u64) -> Outcome
     for message in hello.into_iter().flat_map(|message| proto::outbound::from_worker(message, |_, _| None)) {
         neighbour.say(message).await;
     }
-    let (mut opened, mut incarnation) = (false, 0);
+    let mut opened = false;
+    let mut incarnation = 0;
     loop {
         match neighbour.hear().await.and_then(|message| message.message) {
             Some(Message::Sharing(sharing)) => {
@@ -177,7 +180,7 @@ async fn offer(socket: &str, name: &str, descriptor: i32, token: u64) -> Outcome
     }
 }
 
-/// What looks like the memory of a worker, as long as a gradient.
+/// Memory that looks like a worker's, as long as a gradient.
 fn memory(token: u64) -> OwnedFd {
     let name = format!("lockstep-tensors-{token:016x}");
     let file =
@@ -200,7 +203,7 @@ fn a_neighbour_learns_nothing_of_files_that_it_offers() {
     let path = folder.path().join("pipe");
     rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     let pipe = rustix::fs::open(&path, OFlags::PATH, Mode::empty()).unwrap();
-    // The number of one of the coordinator's own memories, and none of this process's.
+    // The number of one of the coordinator's own memories, which this process does not have.
     let foreign = wait_for("a memory", || {
         let files = std::fs::read_dir(format!("/proc/{}/fd", run.id())).ok()?;
         let is_memory = |path: &std::path::Path| {
@@ -220,7 +223,8 @@ fn a_neighbour_learns_nothing_of_files_that_it_offers() {
     assert!(outcome.opened && outcome.told.contains("checksum 00000001"), "{outcome:?}");
 
     let mut slot = rustix::io::dup(&honest).unwrap();
-    let (descriptor, is_over) = (slot.as_raw_fd(), AtomicBool::new(false));
+    let descriptor = slot.as_raw_fd();
+    let is_over = AtomicBool::new(false);
     let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
         scope.spawn(|| {
             while !is_over.load(Ordering::Relaxed) {

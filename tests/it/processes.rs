@@ -1,4 +1,5 @@
-//! Real programs, real signals: who is killed, stopped or started when leaves no trace in the bits.
+//! Real programs, real signals: which process is killed, stopped or started, and when, leaves no trace in the
+//! bits.
 
 use nix::sys::signal::Signal::{SIGINT, SIGKILL, SIGTERM};
 use tests::golden::{Bench, assert_golden};

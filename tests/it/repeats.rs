@@ -1,6 +1,6 @@
-//! A worker that says everything twice, and what is over once more, costs nothing and no bit.
+//! A worker that sends everything twice, and answers of past rounds again, costs nothing and no bit.
 //!
-//! gRPC does not repeat messages; a worker with a bug might, and so might one that wants to do harm.
+//! gRPC does not repeat messages. A worker with a bug might, and so might a malicious one.
 
 use proto::message::{Answer, WorkerMessage};
 use tests::golden::{Bench, assert_golden};
@@ -13,7 +13,8 @@ fn a_worker_that_repeats_its_answers_adds_nothing_twice() {
     let bench = Bench::new();
     let (run, address) = bench.coordinator(&["--workers", "2"]);
     let _other = Process::worker(&address, "other");
-    let (mut repeated, mut old) = (0, None::<Answer>);
+    let mut repeated = 0;
+    let mut old = None::<Answer>;
     // The last answer again, then the new one, twice.
     let worked = work(&address, hello("repeater"), |answer| {
         repeated += 1;

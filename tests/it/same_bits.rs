@@ -1,12 +1,12 @@
-//! The final checkpoint has the same bytes whatever the number of workers and threads, and however often a run was
-//! stopped and resumed on the way.
+//! The final checkpoint has the same bytes whatever the number of workers and threads, and however often the
+//! run was stopped and resumed.
 
 use coordinator::run::Summary;
 use tests::cluster::train;
 use tests::small_data::SmallData;
 
-/// Everything that the bits depend on, with sizes that nothing divides: 602 samples to train on, 13 steps an epoch, 8
-/// leaves a step, two samples in the last step.
+/// Settings that the bits depend on, with sizes that nothing divides: 602 training samples, 13 steps per
+/// epoch, 8 leaves per step, two samples in the last step.
 const NUMBERS: [&str; 8] =
     ["--val-split", "41", "--batch-size", "50", "--micro-batch", "7", "--checkpoint-every", "4"];
 
@@ -82,7 +82,7 @@ fn every_model_and_optimizer_keeps_its_bits() {
 #[test]
 fn more_large_gradients_than_there_is_room_for_end_with_the_same_bits() {
     let data = SmallData::write();
-    // A gradient of more than 4 MiB; a step has 20 of them, and the coordinator room for 8.
+    // A gradient of more than 4 MiB. A step has 20 of them, and the coordinator's budget is 8.
     let large = ["--model", "mlp", "--hidden", "1400", "--epochs", "1", "--val-split", "43"];
     let steps = ["--batch-size", "300", "--micro-batch", "15"];
     let run = |threads: &[u32]| {

@@ -1,14 +1,14 @@
-//! Within a machine tensors go through shared memory, by themselves; that it never shows in the bits is what every test
-//! with local workers shows.
+//! Within a machine tensors automatically go through shared memory. Every test with local workers shows that
+//! this never affects the bits.
 
 use nix::sys::signal::Signal::SIGTERM;
 use std::time::{Duration, Instant};
 use tests::process::Process;
 
-/// For memories to be opened.
+/// Timeout for memories to be opened.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// How many shared memories a process has open, its own among them.
+/// Number of shared memories that a process has open, including its own.
 fn memories(process: &Process) -> usize {
     let files = std::fs::read_dir(format!("/proc/{}/fd", process.id())).expect("a process that runs");
     let links = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());

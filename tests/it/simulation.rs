@@ -5,10 +5,10 @@
 use tests::sim::{Sabotage, simulate, sweep};
 
 const SEEDS: u64 = 5_000;
-/// Within so many seeds a planted fault must be noticed.
+/// Number of seeds within which a planted fault must be noticed.
 const SABOTAGE_SEEDS: u64 = 500;
 
-/// What must happen in a sweep for it to mean anything.
+/// Events that must happen in a sweep for it to mean anything.
 const KINDS: [&str; 53] = [
     "answer out of line",
     "answer out of line, given twice",

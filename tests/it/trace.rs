@@ -9,11 +9,13 @@ use tests::small_data::SmallData;
 const COORDINATOR: [&str; 7] = ["add", "checkpoint copy", "decode", "encode", "optimizer", "send", "wait"];
 const WORKER: [&str; 6] = ["add", "compute", "decode", "encode", "send", "wait"];
 
-/// A run of 12 steps, each of 5 leaves, by two local workers.
+/// A run of 12 steps with 5 leaves each, by two local workers.
 fn run(trace: &Path) -> Outcome {
-    let (data, checkpoints) = (SmallData::write(), tempfile::tempdir().expect("a folder"));
+    let data = SmallData::write();
+    let checkpoints = tempfile::tempdir().expect("a folder");
     let readable = |path: &Path| path.to_str().expect("a readable name").to_owned();
-    let (trace, checkpoints_path) = (readable(trace), readable(checkpoints.path()));
+    let trace = readable(trace);
+    let checkpoints_path = readable(checkpoints.path());
     let folders = ["--dataset", data.folder(), "--checkpoint-dir", &checkpoints_path];
     let numbers = ["--model", "linear", "--val-split", "43", "--batch-size", "50", "--micro-batch", "10"];
     let more = ["--epochs", "1", "--workers", "2", "--local", "--threads", "1"];
@@ -21,7 +23,7 @@ fn run(trace: &Path) -> Outcome {
     Process::coordinator("127.0.0.1:0", &[&folders[..], &numbers, &more, &trace].concat()).0.wait()
 }
 
-/// A span, in microseconds.
+/// A span of the trace, in microseconds.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Span {
     begin: u64,
@@ -29,16 +31,18 @@ struct Span {
     name: String,
 }
 
-/// By process and row.
+/// Spans by process and row.
 type Rows = BTreeMap<(u64, u64), Vec<Span>>;
 
-/// Names of processes, and all spans.
+/// Names of the processes, and all spans.
 fn read(path: &Path) -> (BTreeMap<u64, String>, Rows) {
     let text = std::fs::read_to_string(path).expect("a trace");
     // The format leaves the end open.
     let text = format!("{}]", text.trim_end().trim_end_matches(','));
     let events: Vec<Value> = serde_json::from_str(&text).expect("an array of events");
-    let (mut processes, mut rows, mut named) = (BTreeMap::new(), Rows::new(), BTreeSet::new());
+    let mut processes = BTreeMap::new();
+    let mut rows = Rows::new();
+    let mut named = BTreeSet::new();
     for event in &events {
         let number = |field: &str| event[field].as_u64().unwrap_or_else(|| panic!("{field} in {event}"));
         let row = (number("pid"), number("tid"));
@@ -46,7 +50,8 @@ fn read(path: &Path) -> (BTreeMap<u64, String>, Rows) {
         let name = text(&event["name"]);
         match (text(&event["ph"]).as_str(), name.as_str()) {
             ("X", _) => {
-                let (begin, end) = (number("ts"), number("ts") + number("dur"));
+                let begin = number("ts");
+                let end = begin + number("dur");
                 rows.entry(row).or_default().push(Span { begin, end, name });
             }
             ("M", "process_name") => {
@@ -82,19 +87,20 @@ fn a_trace_shows_both_sides_of_every_step_on_one_clock() {
         found.sort();
         found
     };
-    let (updates, leaves) = (of("optimizer"), of("compute"));
+    let updates = of("optimizer");
+    let leaves = of("compute");
     assert_eq!(updates.len(), 12, "one a step: 600 samples in steps of 50");
-    // The workers' leaves of a step lie between the coordinator's updates: both have one clock.
+    // The workers' leaves of a step lie between the coordinator's updates: both use one clock.
     for pair in updates.windows(2) {
         let within = |leaf: &&Span| pair[0].end <= leaf.begin && leaf.end <= pair[1].begin;
         assert!(leaves.iter().filter(within).count() >= 5, "{pair:?}");
     }
 }
 
-/// Each span of a row lies within another, or beside it.
+/// Asserts that each span of a row lies within another, or beside it.
 fn assert_nested(spans: &[Span]) {
     let mut spans = spans.to_vec();
-    // Of those that begin together the longest comes first.
+    // The longest of those that begin together comes first.
     spans.sort_by_key(|span| (span.begin, std::cmp::Reverse(span.end)));
     let mut open: Vec<Span> = Vec::new();
     for span in spans {

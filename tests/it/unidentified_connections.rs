@@ -1,4 +1,4 @@
-//! Whoever connects and is no worker is shown out; memory stays bounded, and the training does not notice.
+//! A connection that is not a worker's is closed. Memory stays bounded, and the training is not affected.
 
 use proto::wire::answer::Body;
 use proto::wire::chunk::Place;
@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use tests::attacked_run::AttackedRun;
 use tokio_stream::StreamExt;
 
-/// A connection that says nothing has 10 s; the rest is for a busy machine.
+/// Timeout for closing: a silent connection has 10 s, the rest is for a busy machine.
 const CLOSED_WITHIN: Duration = Duration::from_secs(40);
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// An HTTP/2 frame without content: SETTINGS, all as they are.
+/// An HTTP/2 SETTINGS frame without content, which keeps all defaults.
 const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
 /// Reads until the other side closes; answers HTTP/2's pings if `polite`.
@@ -87,7 +87,7 @@ fn one_who_never_says_hello_is_shown_out_whatever_else_he_says() {
         for (saying, polite) in sayings {
             scope.spawn(move || {
                 let mut stream = connect();
-                // It may be closed before all is said.
+                // The connection may be closed before everything is sent.
                 let _ = stream.write_all(saying);
                 wait_for_close(&mut stream, polite);
             });
@@ -95,7 +95,7 @@ fn one_who_never_says_hello_is_shown_out_whatever_else_he_says() {
         scope.spawn(move || {
             let mut stream = connect();
             let deadline = Instant::now() + CLOSED_WITHIN;
-            // A letter now and then, without end.
+            // A byte now and then, without end.
             for letter in PREFACE.iter().chain(SETTINGS).cycle() {
                 std::thread::sleep(Duration::from_millis(700));
                 if stream.write_all(&[*letter]).is_err() {
@@ -108,8 +108,8 @@ fn one_who_never_says_hello_is_shown_out_whatever_else_he_says() {
     visited.ends_golden_and_undisturbed();
 }
 
-/// How a stream ends on which these messages are sent, and nothing after them: with the coordinator's last word, if any.
-/// All but the first wait for its first one: before its hello is accepted nobody may say much.
+/// The end of a stream on which these messages are sent, with the coordinator's last message, if any. All but
+/// the first wait for the coordinator's first message: before its hello is accepted nobody may send much.
 async fn answer_to(address: &str, messages: Vec<FromWorker>) -> Result<(), String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let client = ClusterClient::connect(format!("http://{address}")).await;
@@ -137,7 +137,8 @@ async fn answer_to(address: &str, messages: Vec<FromWorker>) -> Result<(), Strin
 
 fn hello(protocol_version: u32, name: &str) -> FromWorker {
     let proto::message::Hello { name, instance, threads, numerics } = tests::scripted::hello(name);
-    let (instance, numerics) = (instance.0, numerics.0);
+    let instance = instance.0;
+    let numerics = numerics.0;
     let hello = Hello { protocol_version, name, threads, numerics, instance };
     FromWorker { message: Some(from_worker::Message::Hello(hello)) }
 }
@@ -153,7 +154,7 @@ fn another_version_and_a_wrong_checksum_are_refused_by_name() {
     let told_other = told(vec![hello(proto::PROTOCOL_VERSION + 1, "newer")]);
     let [own, newer] = [0, 1].map(|more| format!("version {}", proto::PROTOCOL_VERSION + more));
     assert!(told_other.contains(&own) && told_other.contains(&newer), "{told_other}");
-    // The model of the run: 784, 64 and 10 neurons.
+    // Parameters of the run's model: 784, 64 and 10 neurons.
     let elements = 784 * 64 + 64 + 64 * 10 + 10;
     let gradient = Some(TensorHead { elements, dtype: Dtype::F32.into() });
     let head =
@@ -179,7 +180,7 @@ fn a_stream_without_a_hello_or_with_an_oversize_message_is_ended() {
         vec![],
         vec![nothing.clone()],
         vec![long.clone()],
-        // Members: dropped for what they say next.
+        // Members are dropped for their next message.
         vec![hello("talks nonsense"), nothing],
         vec![hello("says too much"), long],
         vec![hello("says it twice"), hello("says it twice")],

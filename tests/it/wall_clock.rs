@@ -5,7 +5,8 @@ use std::process::Command;
 use tests::golden::{Bench, assert_golden};
 use tests::process::Process;
 
-/// A library in C that stands before the system's: each look at the wall clock is an hour, or two, from the one before.
+/// A C library that replaces the system's clock: each reading of the wall clock is one or two hours from the
+/// one before.
 const JUMPS: &str = "
 #define _GNU_SOURCE
 #include <stdatomic.h>
@@ -27,7 +28,7 @@ fn a_wall_clock_that_jumps_an_hour_either_way_has_no_effect() {
     let folder = tempfile::tempdir().unwrap();
     let [source, library] = ["jumps.c", "jumps.so"].map(|name| folder.path().join(name));
     std::fs::write(&source, JUMPS).unwrap();
-    // Rust links with it.
+    // `cc` is available, because Rust links with it.
     let built =
         Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).output().unwrap();
     assert!(built.status.success(), "{built:?}");
@@ -35,7 +36,7 @@ fn a_wall_clock_that_jumps_an_hour_either_way_has_no_effect() {
     let more = ["--bind", "127.0.0.1:0", "--workers", "2", "--local", "--threads", "1"];
     let preload = format!("export LD_PRELOAD='{}'", library.display());
     let outcome = Process::start_after(&preload, "coordinator", &bench.flags(&more)).wait();
-    // The log is the one reader: its lines begin with the date and the hour.
+    // Only the log uses the clock: its lines begin with the date and the hour.
     let hours =
         outcome.errors.lines().filter(|line| line.starts_with("20")).filter_map(|line| line.get(..13));
     let hours: BTreeSet<_> = hours.collect();

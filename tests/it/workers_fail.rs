@@ -9,7 +9,7 @@ use tests::process::Process;
 use tests::proxy::{Fate, Link, Proxy, Way};
 use tests::told::{any_late, drop_of, dropped, joined, left, waiting};
 
-/// For bytes to come through a proxy.
+/// Timeout for bytes to come through a proxy.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 #[test]
@@ -18,7 +18,7 @@ fn a_worker_killed_while_it_holds_a_piece_gives_it_back_by_name() {
     let (mut run, proxy) = bench.slowed(&["--workers", "2"]);
     let [doomed, _faithful] = ["doomed", "faithful"].map(|name| Process::worker(&proxy.address(), name));
     run.wait_for_checkpoint(bench.folder(), 10);
-    // Frozen, it can't answer: what others compute a second time is what it holds.
+    // Frozen, it can't answer. The pieces that others compute again are those it holds.
     doomed.signal(SIGSTOP);
     run.wait_for_event("names who is late", any_late);
     doomed.signal(SIGKILL);
@@ -53,7 +53,8 @@ fn half_an_upload_of_a_killed_worker_is_discarded() {
     let proxy = Proxy::start(&slow.address());
     let doomed = Process::worker(&proxy.address(), "doomed");
     run.wait_for_checkpoint(bench.folder(), 10);
-    // Every answer is a gradient of 203 kB, and nothing else that it sends is long: this is the middle of one.
+    // Every answer is a gradient of 203 kB, and the worker sends nothing else that is long, so this is the
+    // middle of one.
     proxy.set(Way::Up, Link::after(50_000, Fate::Hold));
     proxy.wait_for_fate(Way::Up, PATIENCE);
     doomed.signal(SIGKILL);
@@ -81,7 +82,7 @@ fn a_worker_killed_between_steps_is_not_missed() {
 #[test]
 fn a_frozen_worker_is_evicted_and_comes_back_when_it_thaws() {
     let bench = Bench::new();
-    // With two needed to go on, the run is still there when the second comes back.
+    // The run needs two workers, so it is still there when the second comes back.
     let (mut run, proxy) = bench.slowed(&["--workers", "2:2", "--heartbeat-timeout", "2"]);
     let [frozen, awake] = ["frozen", "awake"].map(|name| Process::worker(&proxy.address(), name));
     run.wait_for_checkpoint(bench.folder(), 10);
@@ -102,7 +103,7 @@ fn a_slow_worker_gets_less_and_others_compute_its_pieces_too() {
     let bench = Bench::new();
     let (mut run, address) = bench.coordinator(&["--workers", "2"]);
     let [slow, fast] = [&address, &address].map(|address| Proxy::start(address));
-    // A piece takes it 100 ms at least: many times what it takes the other.
+    // A piece takes it at least 100 ms, many times what it takes the other.
     slow.set_both(Link { delay: Duration::from_millis(50), ..Link::default() });
     let _workers =
         [("slow", &slow), ("fast", &fast)].map(|(name, way)| Process::worker(&way.address(), name));

@@ -1,7 +1,8 @@
-//! The arithmetic: networks, their layers, and the operators that do the work.
+//! The arithmetic: networks, their layers, and the operators that compute them.
 //!
-//! [`network`] is what the compute threads use. It builds a list of [`layer`]s from an architecture by `fuse`, which joins
-//! neighbours that one kernel computes. Kernels are in [`op`]; what has none runs on Candle's operators and autograd.
+//! The compute threads use [`network`]. It builds a list of [`layer`]s from an architecture through `fuse`,
+//! which joins neighbours that one kernel computes. The kernels are in [`op`]; layers without a kernel use
+//! Candle's operators and autograd.
 //!
 //! ```
 //! use common::data::samples::Samples;

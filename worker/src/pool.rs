@@ -30,7 +30,7 @@ pub struct Parameters {
     pub values: Values,
 }
 
-/// The sum of a piece.
+/// The sum over a piece's samples.
 #[derive(Debug)]
 pub struct Computed {
     /// The membership in which it was asked for.

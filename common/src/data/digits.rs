@@ -1,11 +1,12 @@
 //! The embedded data set `digits`: 28x28 images of handwritten-looking digits, drawn from a seed.
 //!
-//! It needs no file and no network, so every test and every first try can train. Each image is a function of its split
-//! and index alone and is made of sums, products, quotients and square roots only, which IEEE 754 rounds the same way
-//! everywhere: the data set has one SHA-256 on every platform.
+//! It needs no file and no network, so every test and every first try can train. Each image is a function of
+//! its split and index alone and is made of sums, products, quotients and square roots only, which IEEE 754
+//! rounds the same way everywhere: the data set has one SHA-256 on every platform.
 //!
-//! A digit is a few strokes (`glyph`) whose points are moved, slanted, scaled, turned and shifted at random, drawn
-//! with a random pen, then covered with noise and a stray mark. Hard enough that a linear model stays below 95 %.
+//! A digit is a few strokes (`glyph`) whose points are moved, slanted, scaled, turned and shifted at random,
+//! drawn with a random pen, then covered with noise and a stray mark. Hard enough that a linear model stays
+//! below 95 %.
 
 mod glyph;
 mod pen;
@@ -35,16 +36,16 @@ pub const TEST: u32 = 10_000;
 /// There is one data set `digits`, whatever the run's seed.
 const SEED: u64 = 28;
 
-/// Which half of the data set.
+/// The training half or the test half of the data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Half {
-    /// `0..TRAIN`.
+    /// Images `0..TRAIN`.
     Train,
-    /// `0..TEST`.
+    /// Images `0..TEST`.
     Test,
 }
 
-/// Image `[28, 28]` and label number `index` of that half.
+/// Image `[28, 28]` of that half, and its label, at position `index`.
 #[must_use]
 pub fn draw(half: Half, index: u32) -> ([u8; PIXELS], u8) {
     let half = match half {
@@ -65,12 +66,12 @@ pub fn draw(half: Half, index: u32) -> ([u8; PIXELS], u8) {
     (canvas.into_pixels(&mut random), label)
 }
 
-/// How a whole digit is bent and put on the page.
+/// Random distortion and position of one whole digit.
 struct Placement {
     width: f32,
     height: f32,
     slant: f32,
-    /// Cosine and sine of the turn.
+    /// Cosine and sine of the angle by which the digit is rotated.
     turn: (f32, f32),
     centre: Point,
     jitter: f32,
@@ -78,7 +79,7 @@ struct Placement {
 
 impl Placement {
     fn draw(random: &mut Stream) -> Self {
-        // The tangent of half the angle: cosine and sine follow without a math library.
+        // With the tangent of half the angle, cosine and sine need no math library.
         let t = random.between(-0.2, 0.2);
         Self {
             width: random.between(8.5, 18.0),
@@ -91,13 +92,15 @@ impl Placement {
     }
 }
 
-/// From the unit square to pixels, point by point.
+/// Maps a stroke from the unit square to pixels, point by point.
 fn place(stroke: Stroke, placement: &Placement, random: &mut Stream) -> Vec<Point> {
     let Placement { width, height, slant, turn: (cosine, sine), centre, jitter } = *placement;
     let points = stroke.into_iter().map(|point| {
         let x = point.x - 0.5 + random.between(-jitter, jitter);
         let y = point.y - 0.5 + random.between(-jitter, jitter);
-        let (x, y) = ((x - slant * y) * width, y * height);
+        let sheared = x - slant * y;
+        let x = sheared * width;
+        let y = y * height;
         Point { x: centre.x + cosine * x - sine * y, y: centre.y + sine * x + cosine * y }
     });
     glyph::smooth(points.collect())

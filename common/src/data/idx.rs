@@ -1,7 +1,8 @@
 //! The IDX format of MNIST: bytes to samples and back.
 //!
-//! Images: magic 0x00000803, count, rows, columns, then a byte a pixel. Labels: magic 0x00000801, count, then a byte a
-//! label. All numbers are big-endian u32 (<http://yann.lecun.com/exdb/mnist/>). Files and gzip are the caller's.
+//! Images: magic 0x00000803, count, rows, columns, then one byte per pixel. Labels: magic 0x00000801, count,
+//! then one byte per label. All numbers are big-endian u32 (<http://yann.lecun.com/exdb/mnist/>). The caller
+//! reads files and unpacks gzip.
 
 use crate::data::samples::{Samples, SamplesError};
 use crate::data::spec::{DataSpec, SIDE_MAX, SpecError};
@@ -13,58 +14,37 @@ const IMAGES_HEADER: usize = 16;
 /// Bytes before the first label.
 const LABELS_HEADER: usize = 8;
 
-/// Which of a data set's two kinds of file.
+/// Kind of a data set's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Pixels.
+    /// A file of pixels.
     Images,
-    /// Labels.
+    /// A file of labels.
     Labels,
 }
 
 /// Why bytes are not an IDX file of images or of labels.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "field names say all")]
 pub enum IdxError {
-    /// Shorter than a header.
+    /// The file is shorter than its header.
     #[error("the header has {expected} bytes, the file only {got}: it is cut off")]
-    Header {
-        /// Bytes of a header.
-        expected: usize,
-        /// Bytes of the file.
-        got: usize,
-    },
-    /// Another kind of file.
+    Header { expected: usize, got: usize },
+    /// The magic number is that of another kind of file.
     #[error(
         "the file starts with {got:#010x} instead of {expected:#010x}: it is not an IDX file of this kind"
     )]
-    Magic {
-        /// The magic number of this kind.
-        expected: u32,
-        /// The first four bytes.
-        got: u32,
-    },
-    /// Images without pixels, or larger than is supported.
+    Magic { expected: u32, got: u32 },
+    /// The images have no pixels, or more than is supported.
     #[error("images of {rows} x {columns} pixels at offset 8; 1 x 1 to {SIDE_MAX} x {SIDE_MAX} is supported")]
-    Size {
-        /// Rows announced.
-        rows: u32,
-        /// Columns announced.
-        columns: u32,
-    },
+    Size { rows: u32, columns: u32 },
     /// The file is longer or shorter than its header says.
     #[error("the header announces {count} items, {expected} bytes in all, but the file has {got}")]
-    Length {
-        /// Items announced.
-        count: u32,
-        /// Bytes that they need, with the header.
-        expected: u64,
-        /// Bytes there are.
-        got: u64,
-    },
-    /// The labels are not those of a data set.
+    Length { count: u32, expected: u64, got: u64 },
+    /// The labels do not fit the data set.
     #[error(transparent)]
     Spec(#[from] SpecError),
-    /// Images and labels that do not belong together, or a label that is no class.
+    /// Images and labels do not belong together, or a label is not a class.
     #[error(transparent)]
     Samples(#[from] SamplesError),
 }
@@ -72,7 +52,7 @@ pub enum IdxError {
 /// The length in bytes that a file announces in its header, which must be complete.
 ///
 /// # Errors
-/// When the header is short, of another kind, or of another image size.
+/// When the header is short, of another kind, or announces another image size.
 pub fn announced_bytes(kind: Kind, header: &[u8]) -> Result<u64, IdxError> {
     let (expected, magic) = match kind {
         Kind::Images => (IMAGES_HEADER, IMAGES_MAGIC),
@@ -87,7 +67,8 @@ pub fn announced_bytes(kind: Kind, header: &[u8]) -> Result<u64, IdxError> {
     let item = match kind {
         Kind::Labels => 1,
         Kind::Images => {
-            let (rows, columns) = (word(2), word(3));
+            let rows = word(2);
+            let columns = word(3);
             let in_range = |side: u32| (1..=SIDE_MAX as u32).contains(&side);
             if !in_range(rows) || !in_range(columns) {
                 return Err(IdxError::Size { rows, columns });
@@ -98,7 +79,7 @@ pub fn announced_bytes(kind: Kind, header: &[u8]) -> Result<u64, IdxError> {
     Ok(expected as u64 + u64::from(word(1)) * item)
 }
 
-/// Bytes of a header of this kind.
+/// Length of the header of this kind of file, in bytes.
 #[must_use]
 pub fn header_bytes(kind: Kind) -> usize {
     match kind {
@@ -107,10 +88,11 @@ pub fn header_bytes(kind: Kind) -> usize {
     }
 }
 
-/// Both files' contents as samples of one channel in `classes` classes, in the memory that they are in.
+/// Samples of one channel in `classes` classes, from the contents of both files. They reuse the files'
+/// memory.
 ///
 /// # Errors
-/// When either is not what it should be, or they do not belong together.
+/// When a file is malformed, or the two do not belong together.
 pub fn parse(images: Vec<u8>, labels: Vec<u8>, classes: usize) -> Result<Samples, IdxError> {
     let (header, pixels) = body(Kind::Images, images)?;
     let (_, labels) = body(Kind::Labels, labels)?;
@@ -119,7 +101,7 @@ pub fn parse(images: Vec<u8>, labels: Vec<u8>, classes: usize) -> Result<Samples
     Ok(Samples::new(spec, pixels, labels.into_iter().map(u16::from).collect())?)
 }
 
-/// A whole file's header and what follows it.
+/// Splits a whole file into its header and its body.
 fn body(kind: Kind, mut bytes: Vec<u8>) -> Result<(Vec<u8>, Vec<u8>), IdxError> {
     let expected = announced_bytes(kind, &bytes)?;
     if bytes.len() as u64 != expected {
@@ -130,7 +112,7 @@ fn body(kind: Kind, mut bytes: Vec<u8>) -> Result<(Vec<u8>, Vec<u8>), IdxError> 
     Ok((header, bytes))
 }
 
-/// The two files' contents for samples of one channel and at most 256 classes.
+/// Contents of the two files for samples of one channel and at most 256 classes.
 ///
 /// # Panics
 /// When the samples have more channels or a larger label: IDX files of bytes can't hold them.

@@ -1,26 +1,26 @@
 //! How an epoch becomes steps and a step becomes leaves: a function of (seed, epoch, step, leaf) alone.
 //!
-//! Every training sample is in exactly one leaf of an epoch: nothing is padded, dropped or repeated. The last leaf
-//! of a step and the last step of an epoch may be short.
+//! Every training sample is in exactly one leaf of an epoch: nothing is padded, dropped or repeated. The last
+//! leaf of a step and the last step of an epoch may be short.
 
 use crate::ids::{Epoch, Leaf, Step};
 use crate::rng::Stream;
 use std::ops::Range;
 
-/// Which samples of a data set are trained on and which are held out.
+/// A data set's samples, divided into those for training and those held out for validation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
-    /// Indices to train on, ascending.
+    /// Indices of the training samples, ascending.
     pub train: Vec<u32>,
-    /// Indices held out for validation, ascending.
+    /// Indices of the validation samples, ascending.
     pub validation: Vec<u32>,
 }
 
 impl Split {
-    /// Holds `validation` of `total` samples out, drawn by `seed`.
+    /// Holds out `validation` of `total` samples, drawn by `seed`.
     ///
     /// # Panics
-    /// When more are to be held out than there are.
+    /// When `validation` is larger than `total`.
     #[must_use]
     pub fn draw(total: u32, validation: u32, seed: u64) -> Self {
         assert!(validation <= total, "can't hold {validation} of {total} samples out");
@@ -35,7 +35,7 @@ impl Split {
     }
 }
 
-/// The cut of a run into epochs, steps and leaves.
+/// The division of a run into epochs, steps and leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
     samples: u32,
@@ -44,40 +44,40 @@ pub struct Plan {
     seed: u64,
 }
 
-/// Where a step lies in the run.
+/// Position of a step in the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// The pass over the samples.
+    /// Number of the epoch, from 0.
     pub epoch: Epoch,
-    /// The step's number within its epoch, from 0.
+    /// Number of the step within its epoch, from 0.
     pub step_in_epoch: u64,
 }
 
 impl Plan {
-    /// A plan over `samples` training samples in global batches of `batch`, leaves of `micro_batch`.
+    /// A plan over `samples` training samples with global batches of `batch` and leaves of `micro_batch`.
     ///
     /// # Panics
-    /// When any of them is 0: the configuration refuses that before.
+    /// When any of them is 0: the configuration refuses that earlier.
     #[must_use]
     pub fn new(samples: u32, batch: u32, micro_batch: u32, seed: u64) -> Self {
         assert!(samples > 0 && batch > 0 && micro_batch > 0, "a plan needs samples and sizes above 0");
         Self { samples, batch, micro_batch, seed }
     }
 
-    /// Steps in every epoch.
+    /// Number of steps in every epoch.
     #[must_use]
     pub fn steps_per_epoch(&self) -> u64 {
         u64::from(self.samples.div_ceil(self.batch))
     }
 
-    /// Where `step` lies.
+    /// Epoch of `step`, and its position there.
     #[must_use]
     pub fn position(&self, step: Step) -> Position {
         let per_epoch = self.steps_per_epoch();
         Position { epoch: Epoch(step.0 / per_epoch), step_in_epoch: step.0 % per_epoch }
     }
 
-    /// The step's slice of its epoch's order.
+    /// Range of the step in its epoch's order.
     #[must_use]
     pub fn step_range(&self, step: Step) -> Range<u32> {
         let start = self.position(step).step_in_epoch * u64::from(self.batch);
@@ -85,13 +85,13 @@ impl Plan {
         start as u32..end as u32
     }
 
-    /// Leaves in this step, at least 1.
+    /// Number of leaves in this step, at least 1.
     #[must_use]
     pub fn leaves(&self, step: Step) -> u32 {
         leaves_of(self.step_range(step).len() as u32, self.micro_batch)
     }
 
-    /// The leaf's slice of its epoch's order; empty when the step has no such leaf.
+    /// Range of the leaf in its epoch's order; empty if the step has no such leaf.
     #[must_use]
     pub fn leaf_range(&self, step: Step, leaf: Leaf) -> Range<u32> {
         let step = self.step_range(step);
@@ -106,13 +106,13 @@ impl Plan {
     }
 }
 
-/// Leaves that `samples` samples make.
+/// Number of leaves for `samples` samples.
 #[must_use]
 pub fn leaves_of(samples: u32, micro_batch: u32) -> u32 {
     samples.div_ceil(micro_batch)
 }
 
-/// The slice of `0..samples` that is leaf `leaf`; empty when there is no such leaf.
+/// Range of leaf `leaf` in `0..samples`; empty if there is no such leaf.
 #[must_use]
 pub fn leaf_of(samples: u32, micro_batch: u32, leaf: Leaf) -> Range<u32> {
     let start = u64::from(leaf.0) * u64::from(micro_batch);

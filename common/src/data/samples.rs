@@ -1,8 +1,9 @@
-//! Images and labels in memory: what a data set is once it has been read, and what travels to a worker.
+//! Images and labels in memory: a data set once it has been read, and the samples that are sent to workers.
 
 use crate::data::spec::DataSpec;
 
-/// Labelled images of one form: `labels.len()` images, each `[height, width, channels]` bytes, 0 dark to 255 bright.
+/// Labelled images of one form: `labels.len()` images, each `[height, width, channels]` bytes, from 0 (dark)
+/// to 255 (bright).
 ///
 /// ```
 /// use common::data::samples::Samples;
@@ -21,29 +22,21 @@ pub struct Samples {
     labels: Vec<u16>,
 }
 
-/// Why pixels and labels do not make samples.
+/// Reason why pixels and labels are not samples.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "field names say all")]
 pub enum SamplesError {
-    /// The two buffers disagree.
+    /// The lengths of the two buffers disagree.
     #[error("{labels} labels need {expected} bytes of pixels, got {pixels}")]
     Length {
-        /// Bytes of pixels given.
         pixels: usize,
-        /// Labels given.
         labels: usize,
-        /// Bytes that so many images have.
+        /// Bytes that this number of images has.
         expected: usize,
     },
     /// A label is not a class.
     #[error("label {label} of sample {index} is not below the number of classes, {classes}")]
-    Label {
-        /// Position of the sample.
-        index: usize,
-        /// The label found.
-        label: u16,
-        /// Number of classes.
-        classes: usize,
-    },
+    Label { index: usize, label: u16, classes: usize },
 }
 
 impl Samples {
@@ -63,13 +56,13 @@ impl Samples {
         Ok(Self { spec, pixels, labels })
     }
 
-    /// Form of the samples.
+    /// Form of the images, and number of classes.
     #[must_use]
     pub fn spec(&self) -> DataSpec {
         self.spec
     }
 
-    /// Number of samples.
+    /// Number of labelled images.
     #[must_use]
     pub fn len(&self) -> usize {
         self.labels.len()
@@ -81,25 +74,25 @@ impl Samples {
         self.labels.is_empty()
     }
 
-    /// All pixels, `[len, height, width, channels]`.
+    /// Pixels of all samples, `[len, height, width, channels]`.
     #[must_use]
     pub fn pixels(&self) -> &[u8] {
         &self.pixels
     }
 
-    /// All labels, `[len]`.
+    /// Labels of all samples, `[len]`.
     #[must_use]
     pub fn labels(&self) -> &[u16] {
         &self.labels
     }
 
-    /// Pixels and labels, as [`new`](Self::new) takes them.
+    /// Pixels and labels, in the form that [`new`](Self::new) takes.
     #[must_use]
     pub fn into_parts(self) -> (Vec<u8>, Vec<u16>) {
         (self.pixels, self.labels)
     }
 
-    /// Pixels of one sample, `[height, width, channels]`.
+    /// Pixels of sample `index`, `[height, width, channels]`.
     ///
     /// # Panics
     /// When `index` is out of range.
@@ -124,7 +117,7 @@ impl Samples {
         Self { spec: self.spec, pixels, labels }
     }
 
-    /// The first `count` samples, or all where there are fewer.
+    /// The first `count` samples, or all if there are fewer.
     #[must_use]
     pub fn first(mut self, count: usize) -> Self {
         self.labels.truncate(count);

@@ -1,6 +1,6 @@
 //! The form of a data set's samples: size of the images, number of classes.
 //!
-//! Part of a run's identity: networks, messages and reports take their sizes from here.
+//! It is part of a run's identity: networks, messages and reports take their sizes from here.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -10,9 +10,9 @@ use std::str::FromStr;
 pub const SIDE_MAX: usize = 256;
 /// Most channels of a pixel: grey, grey and alpha, RGB, RGBA.
 pub const CHANNELS_MAX: usize = 4;
-/// Fewest classes.
+/// Smallest number of classes.
 pub const CLASSES_MIN: usize = 2;
-/// Most classes.
+/// Largest number of classes.
 pub const CLASSES_MAX: usize = 1000;
 
 /// The form of a data set's samples; always within the bounds above.
@@ -25,28 +25,21 @@ pub struct DataSpec {
     classes: usize,
 }
 
-/// Why sizes are not those of a data set.
+/// Reason why sizes or a text are not the form of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "field names say all")]
 pub enum SpecError {
     /// A size is out of its range.
     #[error("{what} is {got}; it must be {min} to {max}")]
-    Range {
-        /// Name of the size.
-        what: &'static str,
-        /// Its value.
-        got: usize,
-        /// Lowest allowed.
-        min: usize,
-        /// Highest allowed.
-        max: usize,
-    },
-    /// The text has another form.
+    Range { what: &'static str, got: usize, min: usize, max: usize },
+    /// The text is not written as `HEIGHTxWIDTHxCHANNELS, N classes`.
     #[error("the form of samples is written HEIGHTxWIDTHxCHANNELS, N classes")]
     Text,
 }
 
 impl DataSpec {
-    /// Images of `height` rows, `width` columns and `channels` bytes a pixel, in `classes` classes.
+    /// Form of images with `height` rows, `width` columns and `channels` bytes per pixel, in `classes`
+    /// classes.
     ///
     /// # Errors
     /// When a size is out of its range.
@@ -73,19 +66,19 @@ impl DataSpec {
         Ok(Self { height, width, channels, classes })
     }
 
-    /// Rows of an image.
+    /// Height of an image, in pixels.
     #[must_use]
     pub const fn height(&self) -> usize {
         self.height
     }
 
-    /// Columns of an image.
+    /// Width of an image, in pixels.
     #[must_use]
     pub const fn width(&self) -> usize {
         self.width
     }
 
-    /// Values of a pixel.
+    /// Number of values per pixel.
     #[must_use]
     pub const fn channels(&self) -> usize {
         self.channels
@@ -97,7 +90,7 @@ impl DataSpec {
         self.classes
     }
 
-    /// Bytes of an image, `[height, width, channels]`.
+    /// Size of an image in bytes, `[height, width, channels]`.
     #[must_use]
     pub const fn image_bytes(&self) -> usize {
         self.height * self.width * self.channels

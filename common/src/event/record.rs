@@ -1,59 +1,58 @@
-//! What a run tells of itself in numbers: its beginning, its steps and its evaluations. They are also the
-//! lines of `metrics.jsonl`, whose field names are stable.
+//! A run's numbers: its start, its steps and its evaluations. These records are also the lines of
+//! `metrics.jsonl`, whose field names are stable.
 
 use crate::ids::{Epoch, Step};
 use crate::train::metrics::{ClassQuality, Confusion};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// A run that begins, or goes on.
+/// A run that starts or resumes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "field names say all")]
 pub struct RunRecord {
-    /// The first step to be done.
+    /// First step to be done.
     pub step: Step,
-    /// The run's name.
     pub run_id: String,
-    /// Digest of `config`.
+    /// SHA-256 of `config`, in hex.
     pub fingerprint: String,
-    /// What the run's numbers depend on.
+    /// Settings on which the run's numbers depend.
     pub config: BTreeMap<String, String>,
-    /// Optimizer steps of the whole run.
+    /// Number of optimizer steps in the whole run.
     pub steps_total: u64,
-    /// Optimizer steps of an epoch.
+    /// Number of optimizer steps in an epoch.
     pub steps_per_epoch: u64,
     /// Passes over the training samples.
     pub epochs: u64,
-    /// Numbers that are trained.
+    /// Number of parameters of the network, frozen ones included.
     pub parameters: u64,
-    /// Samples of an epoch.
+    /// Number of training samples in an epoch.
     pub train_samples: u64,
-    /// Samples held out for validation.
+    /// Number of samples held out for validation.
     pub validation_samples: u64,
 }
 
 /// A committed step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "field names say all")]
 pub struct StepRecord {
-    /// The step.
     pub step: Step,
-    /// The step's epoch.
     pub epoch: Epoch,
     /// Mean cross-entropy of the step's samples, in nats.
     pub loss: f64,
-    /// Share of the step's samples that were classified right, in `[0, 1]`.
+    /// Share of the step's samples that were classified correctly, in `[0, 1]`.
     pub accuracy: f64,
     /// Learning rate of the update.
     pub learning_rate: f64,
     /// Training speed over the last steps.
     pub samples_per_s: f64,
-    /// Time since this coordinator's first step began, evaluations left out, in seconds.
+    /// Time since this coordinator's first step began, without evaluations, in seconds.
     pub train_seconds: f64,
-    /// L2 norm of the mean gradient before clipping, where it was computed.
+    /// L2 norm of the mean gradient before clipping, if it was computed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grad_norm: Option<f64>,
-    /// Members when the step was committed.
+    /// Number of members when the step was committed.
     pub workers: usize,
-    /// Answers whose numbers were out of line, so that their pieces were computed once more.
+    /// Number of answers that were outliers, so that their pieces were computed again.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub out_of_line: u32,
 }
@@ -63,16 +62,17 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-/// How good the model was after a step.
+/// Quality of the model after a step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "field names say all")]
 pub struct Evaluation {
-    /// The last step committed before: its number is one below that of the checkpoint it describes.
+    /// Last step committed before; its number is one below that of the checkpoint it describes.
     pub step: Step,
-    /// That step's epoch.
+    /// Epoch of that step.
     pub epoch: Epoch,
     /// Mean cross-entropy, in nats.
     pub loss: f64,
-    /// Share classified right, in `[0, 1]`.
+    /// Share of samples classified correctly, in `[0, 1]`.
     pub accuracy: f64,
     /// Unweighted mean of the classes' precision.
     pub macro_precision: f64,
@@ -82,12 +82,12 @@ pub struct Evaluation {
     pub macro_f1: f64,
     /// Quality of each class, class 0 first.
     pub per_class: Vec<ClassQuality>,
-    /// Row: true class. Column: predicted class.
+    /// Confusion matrix: a row for each true class, a column for each predicted class.
     pub confusion: Confusion,
 }
 
 impl Evaluation {
-    /// All that follows from the counts.
+    /// The evaluation that follows from the counts in `confusion`.
     #[must_use]
     pub fn new(step: Step, epoch: Epoch, loss: f64, confusion: Confusion) -> Self {
         let mean = confusion.macro_average();
@@ -108,16 +108,15 @@ impl Evaluation {
 /// An evaluation on the validation samples, after an epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ValidationRecord {
-    /// How good the model was.
+    /// Quality on the validation samples.
     #[serde(flatten)]
     pub evaluation: Evaluation,
-    /// Whether no earlier validation had as many right answers.
+    /// Whether no earlier validation had as many correct predictions.
     pub best: bool,
-    /// Mean cross-entropy of the epoch's training samples, in nats; absent where another process did the
-    /// epoch.
+    /// Mean cross-entropy of the epoch's training samples, in nats; absent if another process did the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train_loss: Option<f64>,
-    /// Share of the epoch's training samples that were classified right.
+    /// Share of the epoch's training samples that were classified correctly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train_accuracy: Option<f64>,
 }

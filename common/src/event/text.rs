@@ -1,11 +1,11 @@
 //! An event as a line for people: what happened, then its fields as `key=value`. A value with a space is
-//! quoted, so that none can pass for two.
+//! quoted, so that it can't be read as two.
 
 use super::{Departure, Event, RunOutcome, RunRecord};
 use std::fmt::{self, Display, Formatter};
 
 impl Event {
-    /// What happened, without its fields.
+    /// Short text of what happened, without the fields.
     #[must_use]
     pub fn title(&self) -> &'static str {
         match self {
@@ -97,7 +97,7 @@ impl Display for Event {
     }
 }
 
-/// The fields of a line.
+/// Writer of a line's fields.
 struct Fields<'a, 'f>(&'a mut Formatter<'f>);
 
 impl Fields<'_, '_> {
@@ -107,7 +107,7 @@ impl Fields<'_, '_> {
         if is_word { write!(self.0, " {name}={value}") } else { write!(self.0, " {name}={value:?}") }
     }
 
-    /// The field, or `none`.
+    /// Writes the field's value, or `none`.
     fn optional(&mut self, name: &str, value: Option<&impl Display>) -> fmt::Result {
         match value {
             Some(value) => self.field(name, value),

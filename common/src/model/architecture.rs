@@ -1,7 +1,8 @@
-//! A network as a list of layers: its text form, and what follows from the form of the samples.
+//! A network as a list of layers: its text form, and the shapes that follow from the form of the samples.
 //!
-//! [`Layers`] is what a person types and a checkpoint keeps. [`Architecture`] is a list that fits a data set: every layer
-//! can follow the one before it, the last one has a value for each class, and sizes are bounded, whoever named them.
+//! [`Layers`] is the list that a person types and a checkpoint keeps. [`Architecture`] is a list that fits a
+//! data set: every layer can follow the one before it, the last one has a value for each class, and sizes are
+//! bounded, whoever chose them.
 
 use super::infer::{LayerProblem, Shape};
 use super::layer::Layer;
@@ -13,14 +14,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-/// Most layers of a network.
+/// Largest number of layers in a network.
 pub const LAYERS_MAX: usize = 256;
-/// Most parameters of a network: a gigabyte of f32.
+/// Largest number of parameters in a network: a gigabyte of f32.
 pub const PARAMETERS_MAX: usize = 1 << 28;
-/// Most values that the layers of a network have between them for one sample: 64 MB of f32.
+/// Largest number of values between a network's layers for one sample: 64 MB of f32.
 pub const ACTIVATIONS_MAX: usize = 1 << 24;
 
-/// A list of layers, not yet for any data.
+/// A list of layers that is not yet checked against any data.
 ///
 /// ```
 /// use common::model::architecture::Layers;
@@ -49,70 +50,54 @@ pub struct Layers(Vec<Layer>);
 pub struct Architecture {
     input: DataSpec,
     layers: Layers,
-    /// What goes into each layer, and what comes out of the last one.
+    /// Input shape of each layer, then the output shape of the last one.
     shapes: Vec<Shape>,
     layout: Layout,
-    /// For each layer, where its tensors stand among all in layout order.
+    /// Indices of each layer's tensors in layout order.
     places: Vec<Vec<usize>>,
 }
 
-/// Why a list of layers is not a network.
+/// Reason why a list of layers is not a network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "field names say all")]
 pub enum ModelError {
-    /// Too many layers, or none.
+    /// The list has no layers, or too many.
     #[error("a network has 1 to {LAYERS_MAX} layers, got {got}")]
-    Count {
-        /// Layers given.
-        got: usize,
-    },
-    /// A layer that is none.
+    Count { got: usize },
+    /// A word is not a layer.
     #[error("layer {number}: {source}")]
     Text {
-        /// Its place, from 1.
+        /// Position of the word in the list, from 1.
         number: usize,
-        /// What is wrong.
         source: TextError,
     },
-    /// A text that is longer than a network's can be.
+    /// The text is longer than any network's can be.
     #[error("a network's text has at most {TEXT_BYTES_MAX} bytes, got {got}")]
-    Length {
-        /// Bytes given.
-        got: usize,
-    },
-    /// A layer that can't follow the one before it.
+    Length { got: usize },
+    /// A layer can't follow the one before it.
     #[error("layer {number}, {layer} on {input}: {problem}")]
     Layer {
-        /// Its place, from 1.
+        /// Position of the layer, from 1.
         number: usize,
-        /// The layer.
         layer: String,
-        /// What comes into it.
         input: Shape,
-        /// What is wrong.
         problem: LayerProblem,
     },
     /// The last layer's output is not a value for each class.
     #[error("the last layer gives {got}, and there are {classes} classes: end with dense")]
-    Output {
-        /// What it gives.
-        got: Shape,
-        /// Number of classes.
-        classes: usize,
-    },
-    /// More parameters than a network may have.
+    Output { got: Shape, classes: usize },
+    /// The network has more parameters than allowed.
     #[error("with layer {number}, {layer}, the network has more than {PARAMETERS_MAX} parameters")]
     Parameters {
-        /// Place of the layer with which there are too many, from 1.
+        /// Position of the layer that exceeds the limit, from 1.
         number: usize,
-        /// The layer.
         layer: String,
     },
-    /// More values between layers than a network may have for a sample.
+    /// A sample has more values between layers than allowed.
     #[error("with layer {number}, {layer}, a sample has more than {ACTIVATIONS_MAX} values between layers")]
     Activations {
-        /// Place of the layer with which there are too many, from 1.
+        /// Position of the layer that exceeds the limit, from 1.
         number: usize,
-        /// The layer.
         layer: String,
     },
 }
@@ -129,13 +114,13 @@ impl Layers {
         }
     }
 
-    /// The layers, input side first.
+    /// Layers of the network, from input to output.
     #[must_use]
     pub fn as_slice(&self) -> &[Layer] {
         &self.0
     }
 
-    /// The network's name where it has one, else its layers.
+    /// Name of the network if it has one, else its layers.
     #[must_use]
     pub fn short_name(&self) -> String {
         let text = self.to_string();
@@ -174,7 +159,8 @@ impl fmt::Display for Layers {
 impl FromStr for Layers {
     type Err = ModelError;
 
-    /// From a network's name, as `cnn` or `mlp(64,32)`, or from layers, as `flatten dense(64) relu dense`.
+    /// Parses a network's name, such as `cnn` or `mlp(64,32)`, or layers, such as `flatten dense(64) relu
+    /// dense`.
     fn from_str(text: &str) -> Result<Self, ModelError> {
         if text.len() > TEXT_BYTES_MAX {
             return Err(ModelError::Length { got: text.len() });
@@ -193,7 +179,7 @@ impl FromStr for Layers {
     }
 }
 
-/// The layers of a network that has a name.
+/// The layers of a named network, as text.
 fn by_name(text: &str) -> Option<String> {
     let call = Call::parse(text).ok()?;
     let named = zoo::ALL.iter().find(|named| named.name == call.name)?;
@@ -201,21 +187,23 @@ fn by_name(text: &str) -> Option<String> {
 }
 
 impl Architecture {
-    /// The network of these layers for samples of that form.
+    /// The network with these layers for samples of that form.
     ///
     /// # Errors
-    /// When a layer does not fit, the last one's output is not a value for each class, or a bound is passed.
+    /// When a layer does not fit, the last one's output is not a value for each class, or a limit is
+    /// exceeded.
     pub fn new(input: DataSpec, layers: Layers) -> Result<Self, ModelError> {
-        let (height, width, channels) = (input.height(), input.width(), input.channels());
         let classes = input.classes();
-        let mut shape = Shape::Image { height, width, channels };
+        let mut shape =
+            Shape::Image { height: input.height(), width: input.width(), channels: input.channels() };
         let mut shapes = vec![shape];
         let mut tensors = Vec::new();
         let mut names = Vec::new();
         let mut numbers = BTreeMap::<&str, usize>::new();
         let [mut parameters, mut activations] = [0usize; 2];
         for (at, layer) in layers.0.iter().enumerate() {
-            let (number, text) = (at + 1, || layer.to_string());
+            let number = at + 1;
+            let text = || layer.to_string();
             let output = layer.output(shape, classes).map_err(|problem| ModelError::Layer {
                 number,
                 layer: text(),
@@ -255,10 +243,10 @@ impl Architecture {
         Ok(Self { input, layers, shapes, layout, places })
     }
 
-    /// The network of that text for samples of that form.
+    /// The network described by `text`, for samples of that form.
     ///
     /// # Errors
-    /// When the text names no network, or one that does not fit.
+    /// When the text describes no network, or one that does not fit.
     pub fn parse(input: DataSpec, text: &str) -> Result<Self, ModelError> {
         Self::new(input, text.parse()?)
     }
@@ -269,19 +257,19 @@ impl Architecture {
         self.input
     }
 
-    /// The layers, input side first.
+    /// Layers of the network, from input to output.
     #[must_use]
     pub fn layers(&self) -> &Layers {
         &self.layers
     }
 
-    /// What goes into each layer, then what comes out of the last one: a shape more than there are layers.
+    /// Input shape of each layer, then the output shape of the last one: one more than there are layers.
     #[must_use]
     pub fn shapes(&self) -> &[Shape] {
         &self.shapes
     }
 
-    /// Where the tensors of layer `at` stand among all tensors in layout order, its weight first.
+    /// Indices of the tensors of layer `at` in layout order, its weight first.
     ///
     /// # Panics
     /// When there is no such layer.
@@ -290,8 +278,8 @@ impl Architecture {
         &self.places[at]
     }
 
-    /// The trained tensors: `conv1.weight`, `conv1.bias`, `fc1.weight`, ..., counted by kind from the input on, shaped as
-    /// in PyTorch's `state_dict`.
+    /// Layout of the trained tensors: `conv1.weight`, `conv1.bias`, `fc1.weight`, ... They are numbered by
+    /// kind from the input on, and shaped as in PyTorch's `state_dict`.
     #[must_use]
     pub fn layout(&self) -> &Layout {
         &self.layout

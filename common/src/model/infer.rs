@@ -1,32 +1,26 @@
-//! What a layer makes of its input: the output's shape, and the tensors that it trains.
+//! Shape inference: a layer's output shape, and the tensors that it trains.
 
 use super::layer::Layer;
 use super::params::Start;
 use std::fmt;
 
-/// Most output values or channels of a layer.
+/// Largest number of output values or channels of a layer.
 pub const OUTPUTS_MAX: usize = 1 << 16;
-/// Largest kernel of a convolution.
+/// Largest kernel of a convolution, in rows and columns.
 pub const KERNEL_MAX: usize = 15;
 
 /// The shape of one sample's values between two layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "field names say all")]
 pub enum Shape {
-    /// Rows, columns and channels.
-    Image {
-        /// Rows.
-        height: usize,
-        /// Columns.
-        width: usize,
-        /// Values of a pixel.
-        channels: usize,
-    },
-    /// So many values.
+    /// An image with rows, columns and channels.
+    Image { height: usize, width: usize, channels: usize },
+    /// A vector of this many values.
     Vector(usize),
 }
 
 impl Shape {
-    /// Number of values.
+    /// Number of values for one sample.
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
@@ -51,46 +45,41 @@ impl fmt::Display for Shape {
     }
 }
 
-/// Why a layer can't follow what is before it.
+/// Reason why a layer can't follow the one before it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "field names say all")]
 pub enum LayerProblem {
-    /// It works on images and gets a vector.
+    /// The layer works on images and gets a vector.
     #[error("it needs an image, and flatten stands before it")]
     NeedsImage,
-    /// It works on vectors and gets an image.
+    /// The layer works on vectors and gets an image.
     #[error("it needs a vector: put flatten before it")]
     NeedsVector,
-    /// A kernel or window that is larger than the image.
+    /// The kernel or window is larger than the image.
     #[error("its window does not fit the image")]
     Window,
-    /// Normalising what is one value gives 0, whatever it was.
+    /// The layer would normalise a single value, which always gives 0.
     #[error("it normalises a vector, or a pixel's channels, and here that is a single value")]
     OneValue,
-    /// A size out of its range.
+    /// A size is out of its range.
     #[error("its {what} must be {min} to {max}")]
-    Range {
-        /// Name of the size.
-        what: &'static str,
-        /// Lowest allowed.
-        min: usize,
-        /// Highest allowed.
-        max: usize,
-    },
+    Range { what: &'static str, min: usize, max: usize },
 }
 
 /// A trained tensor of a layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LayerTensor {
-    /// Last part of its name, such as `weight`.
+    /// Last part of the tensor's name, such as `weight`.
     pub part: &'static str,
-    /// Sizes, outermost first.
+    /// Sizes of the dimensions, outermost first.
     pub shape: Vec<usize>,
-    /// First values.
+    /// Kind of initial values.
     pub start: Start,
 }
 
 impl Layer {
-    /// What its tensors are called, before a number that counts the layers of that name; `None` where it trains none.
+    /// Prefix of its tensors' names, before a number that counts the layers with that prefix; `None` if it
+    /// trains none.
     #[must_use]
     pub fn prefix(&self) -> Option<&'static str> {
         match self {
@@ -101,10 +90,10 @@ impl Layer {
         }
     }
 
-    /// The shape of its output for one sample.
+    /// Output shape for one sample.
     ///
     /// # Errors
-    /// When it can't follow an output of that shape, or its settings are out of range.
+    /// When the layer can't follow an output of that shape, or its settings are out of range.
     pub fn output(&self, input: Shape, classes: usize) -> Result<Shape, LayerProblem> {
         let image = || match input {
             Shape::Image { height, width, channels } => Ok((height, width, channels)),
@@ -142,7 +131,7 @@ impl Layer {
         }
     }
 
-    /// The tensors that it trains, for an input and an output of these shapes.
+    /// The tensors that the layer trains, for an input and an output of these shapes.
     #[must_use]
     pub fn tensors(&self, input: Shape, output: Shape) -> Vec<LayerTensor> {
         let tensor = |part, shape, start| LayerTensor { part, shape, start };
@@ -165,7 +154,7 @@ impl Layer {
     }
 }
 
-/// Channels of an image, or values of a vector.
+/// Number of channels of an image, or of values of a vector.
 fn last(shape: Shape) -> usize {
     match shape {
         Shape::Image { channels, .. } => channels,

@@ -1,27 +1,28 @@
 //! The layers that a network can have, and their text form.
 //!
-//! A kind is known in three places: here by name and settings, in `infer` by its shapes and tensors, and in the worker's
-//! engine by its arithmetic.
+//! A kind of layer stands in three places: here with its name and settings, in `infer` with its shapes and
+//! tensors, and in the worker's engine with its arithmetic.
 
 use crate::text::{Call, TextError};
 use std::fmt;
 use std::str::FromStr;
 
-/// The kinds of layer, as an error lists them.
+/// All kinds of layer, as an error lists them.
 const KINDS: &str =
     "conv(OUTPUTS,KERNEL), maxpool(WINDOW), flatten, dense(OUTPUTS), dense, relu, gelu, layernorm";
 
-/// One layer of a network.
+/// A layer of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "field names say all")]
 pub enum Layer {
     /// `conv(OUTPUTS,KERNEL)`: convolution with bias, stride 1, without padding (`torch.nn.Conv2d`).
     Conv {
-        /// Output channels.
+        /// Number of output channels.
         outputs: usize,
         /// Rows and columns of the kernel.
         kernel: usize,
     },
-    /// `maxpool(WINDOW)`: maximum of windows that do not overlap; what is left at the edge is dropped
+    /// `maxpool(WINDOW)`: maximum of windows that do not overlap; pixels left over at the edge are dropped
     /// (`torch.nn.MaxPool2d`).
     MaxPool {
         /// Rows and columns of a window.
@@ -29,17 +30,17 @@ pub enum Layer {
     },
     /// `flatten`: an image as a vector, channels first (`torch.nn.Flatten`).
     Flatten,
-    /// `dense(OUTPUTS)`, or `dense` for as many as there are classes: `x · wᵀ + b` (`torch.nn.Linear`).
+    /// `dense(OUTPUTS)`, or `dense` for one output per class: `x · wᵀ + b` (`torch.nn.Linear`).
     Dense {
-        /// Output values; `None` for one a class.
+        /// Number of outputs; `None` for one per class.
         outputs: Option<usize>,
     },
     /// `relu`: max(x, 0).
     Relu,
-    /// `gelu`: x · Φ(x), by the error function (Hendrycks and Gimpel 2016; `torch.nn.GELU`).
+    /// `gelu`: x · Φ(x), computed with the error function (Hendrycks and Gimpel 2016; `torch.nn.GELU`).
     Gelu,
-    /// `layernorm`: normalises a vector, or each pixel over its channels, then scales and shifts each value (Ba et al.
-    /// 2016; `torch.nn.LayerNorm`, eps 1e-5).
+    /// `layernorm`: normalises a vector, or each pixel over its channels, then scales and shifts each value
+    /// (Ba et al. 2016; `torch.nn.LayerNorm`, eps 1e-5).
     LayerNorm,
 }
 

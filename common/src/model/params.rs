@@ -1,7 +1,7 @@
-//! How a model's tensors lie in one flat slice of f32, and their initial values.
+//! Layout of a model's tensors in one flat slice of f32, and their initial values.
 //!
-//! Tensors are sorted by name and follow each other without gaps, each in row-major order. Parameters, gradients and
-//! the optimizer's moments all share this layout.
+//! Tensors are sorted by name and follow each other without gaps, each in row-major order. Parameters,
+//! gradients and the optimizer's moments all share this layout.
 
 use crate::rng::Stream;
 use crate::text::{TextError, shortened};
@@ -9,43 +9,43 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
-/// One tensor's name and shape.
+/// Name, shape and kind of initial values of a tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorSpec {
     /// Name as in a `state_dict`, such as `conv1.weight`.
     pub name: String,
     /// Sizes, outermost first: `[out, in, kh, kw]`, `[out, in]` or `[out]`.
     pub shape: Vec<usize>,
-    /// First values.
+    /// Kind of initial values.
     pub start: Start,
 }
 
-/// What a tensor's first values are.
+/// Kind of a tensor's initial values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// Drawn by the run's [`Init`].
+    /// Random values, drawn by the run's [`Init`].
     Drawn,
-    /// All 0.
+    /// Zero for every element.
     Zeros,
-    /// All 1.
+    /// One for every element.
     Ones,
 }
 
 impl TensorSpec {
-    /// Number of elements.
+    /// Number of elements, the product of the shape.
     #[must_use]
     pub fn len(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// Whether it has no elements.
+    /// Whether the tensor has no elements.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// Tensors in a flat slice.
+/// Position of each tensor in a flat slice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     tensors: Vec<(TensorSpec, Range<usize>)>,
@@ -53,7 +53,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Lays `tensors` out by name.
+    /// A layout of `tensors`, sorted by name.
     #[must_use]
     pub fn new(mut tensors: Vec<TensorSpec>) -> Self {
         tensors.sort_by(|a, b| a.name.cmp(&b.name));
@@ -66,7 +66,7 @@ impl Layout {
         Self { tensors: tensors.into_iter().map(place).collect(), len }
     }
 
-    /// Number of parameters.
+    /// Total number of parameters.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
@@ -78,19 +78,19 @@ impl Layout {
         self.len == 0
     }
 
-    /// Every tensor with its place in the flat slice, sorted by name.
+    /// Every tensor with its range in the flat slice, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&TensorSpec, Range<usize>)> {
         self.tensors.iter().map(|(spec, range)| (spec, range.clone()))
     }
 
-    /// The tensor of that name with its place.
+    /// The tensor of that name, with its range.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<(&TensorSpec, Range<usize>)> {
         self.iter().find(|(spec, _)| spec.name == name)
     }
 }
 
-/// How weights get their first values.
+/// Distribution from which initial weights are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Init {
     /// Uniform in ±sqrt(6 / fan_in): He et al. 2015, "Delving Deep into Rectifiers", eq. 10, for ReLU.
@@ -100,8 +100,8 @@ pub enum Init {
 }
 
 impl Init {
-    /// First values of every tensor in `layout`. Each tensor's are a function of `seed`, its name and its shape alone: a
-    /// layer more changes no other's.
+    /// Initial values of every tensor in `layout`. The values of a tensor depend only on `seed`, its name and
+    /// its shape, so adding a layer changes no other's.
     #[must_use]
     pub fn draw(self, layout: &Layout, seed: u64) -> Vec<f32> {
         let mut values = vec![0.0; layout.len()];

@@ -1,4 +1,5 @@
-//! Networks by name. Each is a file with a list of layers; a new one is such a file and a line in [`ALL`].
+//! Networks by name. Each file here has one network's list of layers. To add one, write such a file and add
+//! it to [`ALL`].
 
 mod cnn;
 mod lenet5;
@@ -7,19 +8,20 @@ mod mlp;
 
 /// A network that `--model` knows by name.
 #[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "field names say all")]
 pub struct Named {
-    /// The name.
     pub name: &'static str,
-    /// One line for `--help`.
+    /// Description for `--help`, of one line.
     pub about: &'static str,
-    /// Its layers as text, given the numbers between parentheses after the name; `None` where it does not take them.
+    /// Layers as text, given the numbers in parentheses after the name; `None` if the network does not take
+    /// them.
     pub layers: fn(&[usize]) -> Option<String>,
 }
 
-/// All of them, in the order in which `--help` lists them.
+/// All named networks, in the order in which `--help` lists them.
 pub const ALL: &[Named] = &[cnn::CNN, lenet5::LENET5, mlp::MLP, linear::LINEAR];
 
-/// For a network without settings.
+/// Layers of a network that takes no settings.
 fn fixed(settings: &[usize], layers: &str) -> Option<String> {
     settings.is_empty().then(|| layers.to_owned())
 }

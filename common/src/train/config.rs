@@ -1,10 +1,12 @@
-//! What a run's numbers depend on, and nothing else: the validated configuration and its fingerprint.
+//! The settings on which a run's numbers depend: the validated configuration and its fingerprint.
 //!
-//! Two runs with equal fingerprints (same binary, same CPU type) end in the same bits. Workers, threads, addresses and
-//! timeouts are no part of it. The epochs are, only where the schedule depends on them: a constant rate may go on.
+//! Two runs with equal fingerprints (same binary, same CPU type) end in the same bits. Workers, threads,
+//! addresses and timeouts are not part of it. The number of epochs is part of it only if the schedule depends
+//! on it: a run with a constant rate may go on.
 //!
-//! [`TrainingConfig`] is what a person chooses, [`DataIdentity`] what the data set says, [`RunConfig`] both, checked
-//! against each other. As [`Fields`] they are text by name, which a checkpoint keeps and which reads back.
+//! [`TrainingConfig`] has a person's choices, [`DataIdentity`] describes the data set, and [`RunConfig`]
+//! combines both, checked against each other. [`Fields`] are the same as text by name: a checkpoint keeps
+//! them, and they can be parsed again.
 
 mod fields;
 
@@ -21,31 +23,31 @@ use crate::train::optim::{GroupError, Groups, OptimError, OptimizerSpec, Partiti
 use crate::train::schedule::{Length, Schedule, Shape};
 use std::fmt;
 
-/// Changes when the same configuration would give other numbers than before.
+/// Version of the arithmetic. It is raised when the same configuration would give other numbers than before.
 pub const NUMERICS_VERSION: u32 = 3;
-/// Most samples of a leaf.
+/// Largest number of samples in a leaf.
 pub const MICRO_BATCH_MAX: u32 = 1024;
-/// Most bytes of a leaf's images: what a worker holds of each piece's leaves until they are computed.
+/// Largest size of a leaf's images, in bytes. A worker holds a piece's leaves until they are computed.
 pub const LEAF_BYTES_MAX: usize = 8 << 20;
-/// Most passes over the training samples.
+/// Largest number of passes over the training samples.
 const EPOCHS_MAX: u64 = 1_000_000;
 
-/// What a person chooses.
+/// Training settings that a person chooses.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainingConfig {
-    /// Training samples held out for validation.
+    /// Number of training samples held out for validation.
     pub val_split: u32,
     /// Layers of the network.
     pub model: Layers,
-    /// Distribution of the first weights.
+    /// Distribution of the initial weights.
     pub init: Init,
-    /// Random seed for first weights, validation split and shuffling.
+    /// Random seed for initial weights, validation split and shuffling.
     pub seed: u64,
-    /// Samples of a step, over all workers.
+    /// Number of samples per step, over all workers.
     pub batch_size: u32,
-    /// Samples of a leaf, the unit of work.
+    /// Number of samples per leaf, the unit of work.
     pub micro_batch: u32,
-    /// Passes over the training samples.
+    /// Number of passes over the training samples.
     pub epochs: u64,
     /// Optimizer and its constants.
     pub optimizer: OptimizerSpec,
@@ -53,26 +55,26 @@ pub struct TrainingConfig {
     pub param_groups: Groups,
     /// Learning rate of each step.
     pub schedule: Schedule,
-    /// Longest L2 norm of a mean gradient; longer ones are scaled down to it.
+    /// Maximum L2 norm of the mean gradient; a longer gradient is scaled down to it.
     pub clip_grad_norm: Option<f64>,
-    /// Data type in which gradients travel and are added.
+    /// Data type in which gradients are sent and added.
     pub wire_dtype: Precision,
 }
 
-/// Which data a run is trained on.
+/// Identity of the data on which a run is trained.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataIdentity {
-    /// Name of the data set. It only says where the data came from: the content counts by `digest`.
+    /// Name of the data set. It is only informative: `digest` identifies the content.
     pub name: String,
     /// SHA-256 of the data set's content, in hex.
     pub digest: String,
-    /// Training samples in the data set, before the validation split.
+    /// Number of training samples in the data set, before the validation split.
     pub samples: u32,
     /// Form of the samples.
     pub spec: DataSpec,
 }
 
-/// Everything that the numbers of a run depend on; always valid.
+/// Everything on which the numbers of a run depend; always valid.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunConfig {
     training: TrainingConfig,
@@ -81,26 +83,20 @@ pub struct RunConfig {
     partition: Partition,
 }
 
-/// Why a configuration can't be run.
+/// Reason why a configuration is refused.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[allow(missing_docs, reason = "field names say all")]
 pub enum ConfigError {
-    /// A number out of its range.
+    /// A number is out of its range.
     #[error("{name} is {got}; it must be {range}")]
-    Range {
-        /// Name of the setting.
-        name: &'static str,
-        /// Its value.
-        got: String,
-        /// What it may be.
-        range: String,
-    },
+    Range { name: &'static str, got: String, range: String },
     /// The network does not fit the data.
     #[error("model: {0}")]
     Model(#[from] ModelError),
-    /// The optimizer.
+    /// The optimizer's constants are not valid.
     #[error("optimizer: {0}")]
     Optimizer(#[from] OptimError),
-    /// The parameter groups.
+    /// The parameter groups are not valid.
     #[error("param-groups: {0}")]
     Groups(#[from] GroupError),
 }
@@ -137,10 +133,10 @@ impl TrainingConfig {
 }
 
 impl RunConfig {
-    /// The configuration of a run with these choices on that data.
+    /// The configuration of a run with these settings on that data.
     ///
     /// # Errors
-    /// The first setting that is out of its range, or why the network does not fit the data.
+    /// The first setting that is out of its range, or the reason why the network does not fit the data.
     pub fn new(training: TrainingConfig, data: DataIdentity) -> Result<Self, ConfigError> {
         training.validate()?;
         let TrainingConfig { val_split, batch_size, micro_batch, .. } = training;
@@ -157,37 +153,37 @@ impl RunConfig {
         Ok(Self { training, data, model, partition })
     }
 
-    /// What a person chose.
+    /// Training settings that a person chose.
     #[must_use]
     pub fn training(&self) -> &TrainingConfig {
         &self.training
     }
 
-    /// Which data the run is trained on.
+    /// Identity of the data on which the run is trained.
     #[must_use]
     pub fn data(&self) -> &DataIdentity {
         &self.data
     }
 
-    /// The network.
+    /// The network that is trained.
     #[must_use]
     pub fn model(&self) -> &Architecture {
         &self.model
     }
 
-    /// The parameters as the optimizer treats them.
+    /// Division of the parameters into ranges that the optimizer treats alike.
     #[must_use]
     pub fn partition(&self) -> &Partition {
         &self.partition
     }
 
-    /// Training samples after the validation split.
+    /// Number of training samples after the validation split.
     #[must_use]
     pub fn train_samples(&self) -> u32 {
         self.data.samples - self.training.val_split
     }
 
-    /// Number of steps.
+    /// Length of an epoch and of the run, in steps.
     #[must_use]
     pub fn length(&self) -> Length {
         let epoch = u64::from(self.train_samples().div_ceil(self.training.batch_size));
@@ -201,7 +197,7 @@ impl RunConfig {
     }
 }
 
-/// Bytes in lower-case hexadecimal.
+/// `bytes` in lower-case hexadecimal.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

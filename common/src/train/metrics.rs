@@ -1,17 +1,18 @@
-//! How good a model is, from integer counts: accuracy, precision, recall, F1.
+//! Quality of a model, from integer counts: accuracy, precision, recall, F1.
 //!
-//! Counts and loss sums add up the reduction tree like gradients do, so they too are the same whoever counted.
+//! Counts and loss sums are added along the reduction tree like gradients, so they too are the same whoever
+//! counted.
 
 use serde::{Deserialize, Serialize};
 
-/// What some samples add up to.
+/// Sums over some samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Totals {
-    /// Samples counted.
+    /// Number of samples counted.
     pub samples: u64,
-    /// Of them, how many the model classified right.
+    /// Number of samples that the model classified correctly.
     pub correct: u64,
-    /// Sum of their cross-entropy losses, in nats.
+    /// Sum of the samples' cross-entropy losses, in nats.
     pub loss_sum: f64,
 }
 
@@ -23,20 +24,20 @@ impl Totals {
         self.loss_sum += other.loss_sum;
     }
 
-    /// Right answers as a share of all, 0 when there are none.
+    /// Share of correct predictions; 0 if there are no samples.
     #[must_use]
     pub fn accuracy(&self) -> f64 {
         ratio(self.correct, self.samples)
     }
 
-    /// Mean loss in nats, 0 when there are no samples.
+    /// Mean loss in nats; 0 if there are no samples.
     #[must_use]
     pub fn loss(&self) -> f64 {
         if self.samples == 0 { 0.0 } else { self.loss_sum / self.samples as f64 }
     }
 }
 
-/// Counts of (true class, predicted class). As JSON: a row for each true class.
+/// Counts of (true class, predicted class). In JSON, a row for each true class.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "Vec<Vec<u64>>", try_from = "Vec<Vec<u64>>")]
 pub struct Confusion {
@@ -45,44 +46,42 @@ pub struct Confusion {
     counts: Vec<u64>,
 }
 
-/// Why numbers are not a confusion matrix.
+/// Reason why numbers are not a confusion matrix.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "field names say all")]
 pub enum ConfusionError {
-    /// Rows of different lengths, or of another length than there are rows.
+    /// The rows differ in length, or their length is not the number of rows.
     #[error("a confusion matrix has as many columns as rows, here {rows} rows and a row of {columns}")]
     Square {
-        /// Rows given.
         rows: usize,
-        /// Columns of the first row that does not fit.
+        /// Length of the first row that does not fit.
         columns: usize,
     },
-    /// A cell that is not in the matrix, not after the one before it, or counts nothing.
+    /// A cell is outside the matrix, out of order, or has the count 0.
     #[error("cell {cell} with count {count} is not one of a sparse confusion matrix of {classes} classes")]
     Cell {
-        /// Row by row, from 0.
+        /// Index of the cell, row by row from 0.
         cell: u32,
-        /// Its count.
         count: u64,
-        /// Number of classes.
         classes: usize,
     },
 }
 
-/// One class's quality; each 0 where it is undefined, as scikit-learn's `zero_division=0`.
+/// Quality for one class; a value is 0 where it is undefined, as with scikit-learn's `zero_division=0`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ClassQuality {
-    /// Of the samples predicted as this class, the share that is.
+    /// Share of the samples predicted as this class that belong to it.
     pub precision: f64,
-    /// Of the samples of this class, the share predicted so.
+    /// Share of the samples of this class that are predicted as such.
     pub recall: f64,
-    /// Harmonic mean of both.
+    /// Harmonic mean of precision and recall.
     pub f1: f64,
-    /// Samples of this class.
+    /// Number of samples of this class.
     pub support: u64,
 }
 
 impl Confusion {
-    /// A matrix of `classes` classes in which nothing is counted.
+    /// A matrix of `classes` classes with all counts 0.
     #[must_use]
     pub fn new(classes: usize) -> Self {
         Self { classes, counts: vec![0; classes * classes] }
@@ -94,7 +93,7 @@ impl Confusion {
         self.classes
     }
 
-    /// How often a sample of class `label` was predicted as `prediction`.
+    /// Number of samples of class `label` that were predicted as `prediction`.
     ///
     /// # Panics
     /// When either is not a class.
@@ -103,7 +102,7 @@ impl Confusion {
         self.row(label)[prediction]
     }
 
-    /// Counts of the predictions for samples of one class, `[classes]`.
+    /// Counts of the predictions for samples of class `label`, `[classes]`.
     ///
     /// # Panics
     /// When `label` is not a class.
@@ -112,17 +111,18 @@ impl Confusion {
         &self.counts[label * self.classes..(label + 1) * self.classes]
     }
 
-    /// Counts `times` samples.
+    /// Adds `times` samples to a cell.
     ///
     /// # Panics
     /// When either is not a class.
     pub fn count(&mut self, label: u16, prediction: u16, times: u64) {
-        let (label, prediction) = (usize::from(label), usize::from(prediction));
+        let label = usize::from(label);
+        let prediction = usize::from(prediction);
         assert!(label < self.classes && prediction < self.classes, "classes are 0..{}", self.classes);
         self.counts[label * self.classes + prediction] += times;
     }
 
-    /// Adds `other`'s counts.
+    /// Adds the counts of `other`.
     ///
     /// # Panics
     /// When `other` has another number of classes.
@@ -131,15 +131,16 @@ impl Confusion {
         self.counts.iter_mut().zip(&other.counts).for_each(|(a, b)| *a += b);
     }
 
-    /// The cells that count something, row by row: (cell, count). Cell `label * classes + prediction`.
+    /// Cells with a count above 0, row by row, as (cell, count). The cell's index is `label * classes +
+    /// prediction`.
     pub fn sparse(&self) -> impl Iterator<Item = (u32, u64)> {
         (0..).zip(&self.counts).filter(|(_, count)| **count > 0).map(|(cell, count)| (cell, *count))
     }
 
-    /// The inverse of [`sparse`](Self::sparse), for numbers that may come from anywhere.
+    /// Checks cells that may come from anywhere: the inverse of [`sparse`](Self::sparse).
     ///
     /// # Errors
-    /// When a cell is not in the matrix, not after the one before it, or counts nothing.
+    /// When a cell is outside the matrix, out of order, or has the count 0.
     pub fn from_sparse(
         classes: usize,
         cells: impl Iterator<Item = (u32, u64)>,
@@ -156,25 +157,25 @@ impl Confusion {
         Ok(confusion)
     }
 
-    /// Samples counted.
+    /// Number of samples counted.
     #[must_use]
     pub fn samples(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// Samples on the diagonal.
+    /// Number of samples on the diagonal.
     #[must_use]
     pub fn correct(&self) -> u64 {
         (0..self.classes).map(|class| self.get(class, class)).sum()
     }
 
-    /// Right answers as a share of all.
+    /// Share of correct predictions.
     #[must_use]
     pub fn accuracy(&self) -> f64 {
         ratio(self.correct(), self.samples())
     }
 
-    /// One class's precision, recall and F1.
+    /// Precision, recall and F1 of one class.
     ///
     /// # Panics
     /// When `class` is not a class.
@@ -191,7 +192,7 @@ impl Confusion {
         }
     }
 
-    /// Unweighted means over the classes; `support` is the number of all samples.
+    /// Unweighted means over the classes; `support` is the total number of samples.
     #[must_use]
     pub fn macro_average(&self) -> ClassQuality {
         let mut mean = ClassQuality::default();

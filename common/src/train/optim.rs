@@ -1,7 +1,7 @@
-//! The optimizers: SGD, Adam and AdamW on flat slices, with PyTorch's formulas.
+//! The optimizers SGD, Adam and AdamW on flat slices, with PyTorch's formulas.
 //!
-//! What is done to one element stands in `rule`, what comes before in `mean`; here is what an optimizer consists of, and
-//! how its pass over all elements is divided. The moments are plain slices, so they can be checkpointed.
+//! `rule` updates one element, and `mean` prepares the gradient. This file has an optimizer's parts and
+//! state, and divides its pass over all elements. The moments are plain slices, so they can be checkpointed.
 
 pub use groups::{Group, GroupError, Groups, Partition, Treatment};
 pub use mean::GradientSum;
@@ -15,35 +15,36 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::str::FromStr;
 
-/// Elements that are worked on in one go: with mean and two slots 64 KiB, half of a core's second cache or less.
+/// Number of elements per block. With mean and two slots that is 64 KiB: at most half of a core's
+/// second-level cache.
 const BLOCK: usize = 4096;
 
-/// An optimizer and its constants.
+/// Kind of an optimizer, with its constants.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum OptimizerSpec {
     /// `torch.optim.SGD`, without dampening.
     Sgd {
-        /// Share of the old direction that is kept, in `[0, 1)`.
+        /// Momentum factor, in `[0, 1)`.
         momentum: f64,
-        /// Whether to look ahead (Sutskever et al. 2013); needs momentum.
+        /// Whether to use Nesterov momentum (Sutskever et al. 2013); needs momentum.
         nesterov: bool,
         /// L2 penalty, added to the gradient.
         weight_decay: f64,
     },
     /// `torch.optim.Adam` (Kingma and Ba 2015).
     Adam(Moments),
-    /// `torch.optim.AdamW`: weight decay apart from the gradient (Loshchilov and Hutter 2019).
+    /// `torch.optim.AdamW`: weight decay decoupled from the gradient (Loshchilov and Hutter 2019).
     AdamW(Moments),
 }
 
 /// Constants of Adam and AdamW.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Moments {
-    /// Decay of the mean, in `[0, 1)`.
+    /// Decay rate of the mean, in `[0, 1)`.
     pub beta1: f64,
-    /// Decay of the mean square, in `[0, 1)`.
+    /// Decay rate of the mean square, in `[0, 1)`.
     pub beta2: f64,
-    /// Added to the denominator, above 0.
+    /// Term added to the denominator, above 0.
     pub eps: f64,
     /// Weight decay, 0 or more.
     pub weight_decay: f64,
@@ -57,28 +58,22 @@ impl Moments {
     }
 }
 
-/// Why an optimizer can't be.
+/// Reason why an optimizer is refused.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[allow(missing_docs, reason = "field names say all")]
 pub enum OptimError {
-    /// A constant out of its range.
+    /// A constant is out of its range.
     #[error("{name} is {got}; it must be {range}")]
-    Range {
-        /// The constant.
-        name: &'static str,
-        /// Its value.
-        got: f64,
-        /// What it may be.
-        range: &'static str,
-    },
-    /// Nesterov momentum without momentum.
+    Range { name: &'static str, got: f64, range: &'static str },
+    /// Nesterov momentum is set without momentum.
     #[error("nesterov needs a momentum above 0")]
     Nesterov,
-    /// A saved state of another optimizer or model.
+    /// The saved state belongs to another optimizer or model.
     #[error("the optimizer's state must be {expected}, the saved one is {got}")]
     State {
-        /// Names and lengths wanted.
+        /// Names and lengths of the slots that are needed.
         expected: String,
-        /// Names and lengths found.
+        /// Names and lengths of the slots that were saved.
         got: String,
     },
 }
@@ -87,7 +82,7 @@ impl OptimizerSpec {
     /// Checks the constants' ranges.
     ///
     /// # Errors
-    /// When one is out of range or not a number, or Nesterov is asked for without momentum.
+    /// When one is out of range or not a number, or Nesterov is set without momentum.
     pub fn validate(&self) -> Result<(), OptimError> {
         let check = |name, got: f64, range, ok: bool| {
             if ok { Ok(()) } else { Err(OptimError::Range { name, got, range }) }
@@ -109,7 +104,7 @@ impl OptimizerSpec {
         }
     }
 
-    /// Its name.
+    /// Short name, such as `adamw`.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -119,7 +114,7 @@ impl OptimizerSpec {
         }
     }
 
-    /// The same with another weight decay.
+    /// The same optimizer with another weight decay.
     #[must_use]
     pub fn with_weight_decay(self, weight_decay: f64) -> Self {
         match self {
@@ -129,7 +124,7 @@ impl OptimizerSpec {
         }
     }
 
-    /// Names of the state's slices, as in PyTorch's `state_dict`; each is as long as the parameters.
+    /// Names of the state's slots, as in PyTorch's `state_dict`; each is as long as the parameters.
     #[must_use]
     pub fn slots(&self) -> &'static [&'static str] {
         match self {
@@ -185,25 +180,26 @@ impl FromStr for OptimizerSpec {
     }
 }
 
-/// What a step found on its way.
+/// Result of an optimizer step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[must_use]
 pub struct Stepped {
-    /// L2 norm of the mean gradient before clipping, added up in f64 in an order that depends on its length alone.
+    /// L2 norm of the mean gradient before clipping, added in f64 in an order that depends only on its
+    /// length.
     pub grad_norm: f64,
-    /// What holds an infinity or a NaN after it.
+    /// Kind of values that hold an infinity or a NaN after the step.
     pub non_finite: Option<NonFinite>,
 }
 
-/// What is not finite after a step: training must not go on with it, nor a checkpoint keep it. Where several are, it is
-/// the one from which the others follow.
+/// Values that are not finite after a step. Training must not go on with them, and no checkpoint may keep
+/// them. If there are several kinds, it is the one from which the others follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NonFinite {
     /// The mean gradient.
     Gradient,
     /// The optimizer's slot of that name.
     Slot(&'static str),
-    /// The parameters.
+    /// The parameters after the update.
     Parameters,
 }
 
@@ -217,25 +213,25 @@ impl fmt::Display for NonFinite {
     }
 }
 
-/// An optimizer at work.
+/// An optimizer with its state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Optimizer {
     spec: OptimizerSpec,
     partition: Partition,
     steps: u64,
-    /// In the order of [`OptimizerSpec::slots`].
+    /// State slices in the order of [`OptimizerSpec::slots`].
     slots: Vec<Vec<f32>>,
 }
 
 impl Optimizer {
-    /// One that has not stepped yet, for parameters of these groups.
+    /// An optimizer that has not stepped yet, for parameters of these groups.
     #[must_use]
     pub fn new(spec: OptimizerSpec, partition: Partition) -> Self {
         let slots = vec![vec![0.0; partition.len()]; spec.slots().len()];
         Self { spec, partition, steps: 0, slots }
     }
 
-    /// One that has done `steps` steps, with its saved state.
+    /// An optimizer that has done `steps` steps, with its saved state.
     ///
     /// # Errors
     /// When names or lengths are not this optimizer's.
@@ -257,19 +253,20 @@ impl Optimizer {
         Ok(Self { spec, partition, steps, slots: saved.into_iter().map(|(_, values)| values).collect() })
     }
 
-    /// Steps done.
+    /// Number of steps done.
     #[must_use]
     pub fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// The state to save: names and values, each as long as the parameters.
+    /// State to save: names and values, each as long as the parameters.
     pub fn slots(&self) -> impl Iterator<Item = (&'static str, &[f32])> {
         self.spec.slots().iter().copied().zip(self.slots.iter().map(Vec::as_slice))
     }
 
-    /// One update of `params` by the mean of `sum`, which is scaled so that its L2 norm is `clip` at most. Without
-    /// `clip` that is one pass over everything; with it the norm must be known first. `sum` is of no use after it.
+    /// Updates `params` by the mean of `sum`, which is scaled so that its L2 norm is at most `clip`. Without
+    /// `clip` that is one pass over everything; with it the norm must be known first. Afterwards the contents
+    /// of `sum` are meaningless.
     ///
     /// # Panics
     /// When the lengths differ.
@@ -284,7 +281,7 @@ impl Optimizer {
         assert_eq!(params.len(), sum.left.len(), "one gradient a parameter");
         self.steps += 1;
         if self.partition.frozen().next().is_some() {
-            // What stays as it is counts in no norm.
+            // Frozen parameters do not count in the norm.
             let _ = sum.average(threads);
             self.partition.frozen().for_each(|range| sum.left[range].fill(0.0));
         }
@@ -315,7 +312,8 @@ impl Optimizer {
         Stepped { grad_norm, non_finite }
     }
 
-    /// Updates everything; returns the norm of the mean, and whether parameters and slots are finite after it.
+    /// Updates everything; returns the norm of the mean, and whether parameters and slots are finite
+    /// afterwards.
     fn pass(
         &mut self,
         rules: &[Ruled],
@@ -329,10 +327,12 @@ impl Optimizer {
         let jobs = parts.map(|(start, (params, sum))| {
             let mut slots: Vec<&mut [f32]> = slots.iter_mut().filter_map(Iterator::next).collect();
             move || {
-                let (mut squares, mut is_finite) = (Vec::new(), true);
+                let mut squares = Vec::new();
+                let mut is_finite = true;
                 let mut mean = [0.0; BLOCK];
                 for (index, params) in params.chunks_mut(BLOCK).enumerate() {
-                    let (at, mean) = (index * BLOCK, &mut mean[..params.len()]);
+                    let at = index * BLOCK;
+                    let mean = &mut mean[..params.len()];
                     squares.push(sum.block(at, mean));
                     is_finite &= apply(rules, start, at, params, mean, &mut slots);
                 }
@@ -345,15 +345,16 @@ impl Optimizer {
     }
 }
 
-/// What is done with a range of the parameters in one step.
+/// A range of the parameters, with its rule for one step.
 #[derive(Clone, Debug)]
 struct Ruled {
     range: Range<usize>,
     rule: Rule,
 }
 
-/// Updates a block, which lies at element `at` of a part that begins at element `start` of all; returns whether parameters
-/// and slots are finite after it. What no rule is for stays as it is.
+/// Updates a block; returns whether parameters and slots are finite afterwards. The block begins at element
+/// `at` of a part, and the part at element `start` of all parameters. Parameters without a rule stay
+/// unchanged.
 fn apply(
     rules: &[Ruled],
     start: usize,

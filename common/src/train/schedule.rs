@@ -1,23 +1,25 @@
 //! The learning rate of each step: a shape over the run, after a linear warm-up.
 //!
-//! Computed in f64 from the step alone; no state, so nothing to save and nothing to drift after a resume.
+//! The rate is computed in f64 from the step alone. There is no state to save, and nothing drifts after a
+//! resume.
 
 use crate::text::{Call, TextError, shortened};
 use std::fmt;
 use std::str::FromStr;
 
-/// How the learning rate falls after the warm-up.
+/// Shape of the learning rate after the warm-up.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Shape {
-    /// Not at all.
+    /// The rate stays the same.
     Constant,
-    /// Along half a cosine to 0 at the end of the run (Loshchilov and Hutter 2017, eq. 5, without restarts).
+    /// Half a cosine, down to 0 at the end of the run (Loshchilov and Hutter 2017, eq. 5, without restarts).
     Cosine,
-    /// Times `factor` every `every_epochs` epochs (`torch.optim.lr_scheduler.StepLR`, counted in epochs).
+    /// Multiplication by `factor` every `every_epochs` epochs (`torch.optim.lr_scheduler.StepLR`, counted in
+    /// epochs).
     Step {
-        /// Epochs between two falls, at least 1.
+        /// Epochs between two decays, at least 1.
         every_epochs: u64,
-        /// In `(0, 1]`.
+        /// Decay factor, in `(0, 1]`.
         factor: f64,
     },
 }
@@ -25,20 +27,20 @@ pub enum Shape {
 /// A learning rate for every step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Schedule {
-    /// The highest rate, above 0.
+    /// Highest learning rate, above 0.
     pub base: f64,
-    /// How it falls.
+    /// Shape of the rate after the warm-up.
     pub shape: Shape,
-    /// Steps in which it rises linearly from base / warmup_steps to base.
+    /// Steps in which the rate rises linearly from base / warmup_steps to base.
     pub warmup_steps: u64,
 }
 
-/// How long a run is, in steps.
+/// Length of an epoch and of the run, in steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Length {
-    /// Of an epoch, at least 1.
+    /// Steps per epoch, at least 1.
     pub epoch: u64,
-    /// Of the run.
+    /// Steps in the whole run.
     pub total: u64,
 }
 
@@ -104,7 +106,8 @@ impl FromStr for Shape {
     }
 }
 
-/// cos(πx) for x in [0, 1], from sums and products alone: the same bits on every platform, unlike a math library's.
+/// cos(πx) for x in [0, 1], from sums and products alone. Unlike a math library's, its bits are the same on
+/// every platform.
 ///
 /// cos(πx) = 1 - 2 sin²(πx/2), the sine by its Taylor series to the 21st power: below 1e-15 off.
 fn cos_pi(x: f64) -> f64 {

@@ -127,15 +127,17 @@ pub(super) fn assemble(
     let test = (hashed(test_images)?, hashed(test_labels)?);
     let classes = classes(&train.1.1).max(classes(&test.1.1));
     let path = test.0.0.clone();
-    let (train, test) = (pair(train.0, train.1, classes)?, pair(test.0, test.1, classes)?);
-    let (of_train, of_test) = (train.spec(), test.spec());
+    let train = pair(train.0, train.1, classes)?;
+    let test = pair(test.0, test.1, classes)?;
+    let of_train = train.spec();
+    let of_test = test.spec();
     if of_train != of_test {
         return Err(DatasetError::Forms { path, train: of_train, test: of_test });
     }
     Ok(Dataset { name, digest: hex(&hash.finalize()), train, test, note: None })
 }
 
-/// As many classes as the labels of a file have, counted from 0.
+/// Number of classes in the labels of a file, counted from 0.
 fn classes(labels: &[u8]) -> usize {
     let labels = labels.get(idx::header_bytes(Kind::Labels)..).unwrap_or_default();
     labels.iter().max().map_or(0, |&label| usize::from(label) + 1).max(CLASSES_MIN)

@@ -1,8 +1,8 @@
-//! Who may write to the terminal when: log lines go above the progress bar instead of through it.
+//! Access to the terminal: log lines go above the progress bar instead of through it.
 //!
-//! Every line to stderr goes through a [`Console`], so that none lands in the middle of a drawn bar, and none
-//! holds up whoever has something to say: a thread of its own writes them (`writer`). It decides whether
-//! there can be a bar at all; what the bar says is [`progress`](super::progress)'s.
+//! Every line to stderr goes through a [`Console`], so that none lands in the middle of a drawn bar. A
+//! separate thread writes the lines (`writer`), so that no writer has to wait. This file decides whether
+//! there can be a bar; [`progress`](super::progress) decides what it shows.
 
 mod writer;
 
@@ -14,34 +14,34 @@ use std::sync::Arc;
 use std::time::Duration;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How a run's progress is shown.
+/// Form in which a run's progress is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum ProgressMode {
     /// A bar on a terminal, else lines.
     #[default]
     Auto,
-    /// Lines, on a terminal too.
+    /// Lines, also on a terminal.
     Plain,
-    /// Not at all; the log and messages still are.
+    /// No progress; the log and messages are still shown.
     Off,
 }
 
-/// The way to stderr; clones share it. `tracing_subscriber` takes one as its writer.
+/// A handle to stderr; clones share it. `tracing_subscriber` takes one as its writer.
 #[derive(Clone)]
 pub struct Console(Arc<Inner>);
 
 struct Inner {
     mode: ProgressMode,
     bars: MultiProgress,
-    /// `None` where nothing is shown.
+    /// Queue of lines; `None` if nothing is shown.
     lines: Option<Lines>,
 }
 
 impl Console {
-    /// The process's stderr.
+    /// A console on the process's stderr.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// When the thread can't be started.
     pub fn new(mode: ProgressMode) -> io::Result<Self> {
         let target = match mode {
             ProgressMode::Auto => ProgressDrawTarget::stderr(),
@@ -50,14 +50,14 @@ impl Console {
         Self::on(mode, target, Box::new(io::stderr()))
     }
 
-    /// Nowhere: for a run inside another program.
+    /// A console that shows nothing, for a run inside another program.
     #[must_use]
     pub fn silent() -> Self {
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
         Self(Arc::new(Inner { mode: ProgressMode::Off, bars, lines: None }))
     }
 
-    /// A bar on `target` and lines to `out`, which should be the same terminal.
+    /// A console with a bar on `target` and lines to `out`, which should be the same terminal.
     pub(super) fn on(
         mode: ProgressMode,
         target: ProgressDrawTarget,
@@ -68,24 +68,23 @@ impl Console {
         Ok(Self(Arc::new(Inner { mode, bars, lines })))
     }
 
-    /// The place for a bar, where one can be drawn.
+    /// Place for a progress bar, if one can be drawn.
     pub(crate) fn bars(&self) -> Option<&MultiProgress> {
         (!self.0.bars.is_hidden()).then_some(&self.0.bars)
     }
 
-    /// Whether steps are told in lines.
+    /// Whether steps are shown as lines.
     pub(super) fn tells_steps(&self) -> bool {
         self.bars().is_none() && self.0.mode != ProgressMode::Off
     }
 
-    /// Prints a line, or several, above the bar; control characters are escaped. Never waits for the
-    /// terminal.
+    /// Prints one or more lines above the bar; control characters are escaped. Never waits for the terminal.
     pub fn line(&self, text: &str) {
         self.write_whole(format!("{}\n", printable_lines(text)).into_bytes());
     }
 
-    /// Waits until all lines are written, or for so long. A terminal that was stopped shows them when it goes
-    /// on.
+    /// Waits until all lines are written, at most for `grace`. A stopped terminal shows them when it
+    /// continues.
     pub fn flush(&self, grace: Duration) {
         self.0.lines.iter().for_each(|lines| lines.flush(grace));
     }
@@ -97,7 +96,7 @@ impl Console {
     }
 }
 
-/// Whole lines: what one call writes stays together, above the bar.
+/// Writes whole lines above the bar; what one call writes stays together.
 impl Write for &Console {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write_whole(bytes.to_vec());

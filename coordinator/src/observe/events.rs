@@ -1,4 +1,5 @@
-//! The way from the driver to the observers: a thread for each, none of which the driver ever waits for.
+//! Delivery of events from the driver to the observers. Each has a thread, and the driver never waits for
+//! one.
 
 use super::queue::{Item, Queue};
 use super::{Observer, Observers};
@@ -8,17 +9,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::warn;
 
-/// For observers to keep what came before a checkpoint. Longer than a disk that is busy takes; after it the
-/// checkpoint, which is worth more than lines about it, is written without.
+/// Longest wait for observers to keep the events before a checkpoint. It is longer than a busy disk takes.
+/// After it the checkpoint, which is worth more than lines about it, is written anyway.
 const KEEP_GRACE: Duration = Duration::from_secs(5);
-/// For all observers together to show what is left at the end of the run.
+/// Longest wait for all observers together to finish at the end of the run.
 const END_GRACE: Duration = Duration::from_secs(5);
 
-/// The observers that have been started. Dropping it lets their threads end after what is queued.
+/// The running observers. When it is dropped, their threads handle the queued events and end.
 #[derive(Debug, Default)]
 pub(crate) struct Events {
     queues: Vec<Arc<Queue>>,
-    /// Queues of those whom checkpoints wait for.
+    /// Queues of the observers for which checkpoints wait.
     before_checkpoints: Vec<Arc<Queue>>,
 }
 
@@ -26,7 +27,7 @@ impl Events {
     /// Starts a thread for each observer.
     ///
     /// # Errors
-    /// When the system gives no thread: its name, and the system's answer.
+    /// When a thread can't be started: its name, and the system's error.
     pub(crate) fn start(observers: Observers) -> Result<Self, (&'static str, std::io::Error)> {
         let mut events = Self::default();
         for (name, observer) in observers.0 {
@@ -42,23 +43,23 @@ impl Events {
         Ok(events)
     }
 
-    /// Tells all observers; never waits for one.
+    /// Queues the event for all observers, without waiting for any.
     pub(crate) fn tell(&self, event: Event) {
         let event = Arc::new(event);
         for (index, queue) in self.queues.iter().enumerate() {
             let Some(loss) = queue.push(&event) else { continue };
             let others = self.queues.iter().enumerate().filter(|&(other, _)| other != index);
-            // Losses that this causes in turn are told with a later event.
+            // Losses that this causes in turn are reported with a later event.
             others.for_each(|(_, other)| drop(other.push(&loss)));
         }
     }
 
-    /// Asks the observers to keep all that was told so far, for [`Kept::wait`] to wait for.
+    /// Asks the observers to keep all earlier events. [`Kept::wait`] waits for that.
     pub(crate) fn keep(&self) -> Kept {
         Kept(self.before_checkpoints.iter().map(|queue| (Arc::clone(queue), queue.mark())).collect())
     }
 
-    /// Ends the observers' threads; one that does not end in time is left behind.
+    /// Ends the observers' threads; one that does not end in time is abandoned.
     pub(crate) fn finish(self) {
         self.close();
         let deadline = Instant::now() + END_GRACE;
@@ -81,12 +82,12 @@ impl Drop for Events {
     }
 }
 
-/// What was told before a checkpoint, on its way to where it is kept.
+/// The events before a checkpoint, on their way to where they are kept.
 #[derive(Debug, Default)]
 pub(crate) struct Kept(Vec<(Arc<Queue>, u64)>);
 
 impl Kept {
-    /// Waits until all is kept, or for a few seconds.
+    /// Waits until all are kept, at most for `KEEP_GRACE`.
     pub(crate) fn wait(&self) {
         let deadline = Instant::now() + KEEP_GRACE;
         for (queue, mark) in &self.0 {
@@ -97,7 +98,7 @@ impl Kept {
     }
 }
 
-/// One observer's thread.
+/// Body of an observer's thread.
 fn attend(queue: &Queue, mut observer: Box<dyn Observer>) {
     let watched = catch_unwind(AssertUnwindSafe(|| {
         while let Some(item) = queue.next() {
@@ -110,7 +111,7 @@ fn attend(queue: &Queue, mut observer: Box<dyn Observer>) {
             }
         }
         observer.keep();
-        // Its last words may come as it goes.
+        // Dropping it may write its last output.
         drop(observer);
     }));
     queue.end();

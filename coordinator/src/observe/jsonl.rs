@@ -1,16 +1,16 @@
-//! `metrics.jsonl`: one JSON object a line, in the order in which things happened to the run.
+//! `metrics.jsonl`: one JSON object per line, in the order of the events.
 //!
-//! Every record belongs to a step. A run that is resumed at step `n` will do step `n` and all later ones
-//! again, so opening the file for it drops what was computed in them: after any number of crashes each step
-//! stands in the file once. What happened to the cluster stays: no step that is done again undoes it. What
-//! was in the buffer when the coordinator was killed is gone, so [`MetricsFile::flush`] comes before each
-//! checkpoint. The checkpoint thread waits for that, not the driver.
+//! Every record belongs to a step. A run that resumes at step `n` repeats step `n` and all later ones, so
+//! opening the file for it drops the results of those steps. After any number of crashes each step is in the
+//! file once. Events of the cluster are kept, because a repeated step does not undo them. Buffered lines are
+//! lost when the coordinator is killed, so [`MetricsFile::flush`] precedes each checkpoint. The checkpoint
+//! thread waits for that, not the driver.
 //!
-//! A FIFO or device that a person has named is added to, and must be ready. A reader that falls behind by
+//! A FIFO or device that a person has named is appended to, and must be ready. A reader that falls behind by
 //! more than the system buffers ends the metrics, not the run.
 //!
-//! A file is never emptied: a new one takes its place. It does not decide what is recorded when. A number
-//! that isn't finite becomes `null`: JSON has no other word for it.
+//! A file is never emptied: a new one replaces it. This module does not decide what is recorded when. A
+//! number that is not finite becomes `null`, because JSON can't represent it.
 
 mod record;
 
@@ -25,30 +25,30 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
-/// Longest line that can be a record: a thousand times the longest that is written.
+/// Longest line that can be a record, in bytes: a thousand times the longest that is written.
 const LINE_BYTES_MAX: u64 = 1 << 20;
-/// Largest file that is read: the steps of two hundred million.
+/// Largest file that is read, in bytes: two hundred million steps.
 const FILE_BYTES_MAX: u64 = 1 << 36;
-/// Few system calls for a file of megabytes.
+/// Buffer size that needs few system calls for a file of megabytes.
 const BUFFER_BYTES: usize = 64 << 10;
-/// What a file is called before it takes the place of another one.
+/// Prefix of a file's name before it replaces another one.
 const TEMPORARY_PREFIX: &str = ".metrics-";
-/// For everybody, less what the umask takes away.
+/// Permissions for everybody, less the umask.
 const FILE_MODE: u32 = 0o666;
 
-/// Where metrics go.
+/// Path of the metrics, and who chose it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// This name in the checkpoint folder is ours: what is there is an earlier life's, and a link at it is
+    /// A name in the checkpoint folder, which is ours. A file there is from an earlier start; a link is
     /// refused.
     Own(PathBuf),
-    /// A person chose it: a link is followed, a FIFO or device is added to, and the file of another run is
-    /// left alone.
+    /// A path that a person chose. A link is followed, a FIFO or device is appended to, and the file of
+    /// another run is left alone.
     Named(PathBuf),
 }
 
 impl Place {
-    /// The name.
+    /// Path of the file, for either variant.
     #[must_use]
     pub fn path(&self) -> &Path {
         let (Self::Own(path) | Self::Named(path)) = self;
@@ -56,45 +56,39 @@ impl Place {
     }
 }
 
-/// Why metrics could not be kept.
+/// Reason why metrics can't be kept.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "field names say all")]
 pub enum MetricsError {
-    /// The file system refused.
+    /// The file system reported an error.
     #[error("cannot {action} the metrics file {}: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// Operation that failed, as a verb.
         action: &'static str,
-        /// On which file.
         path: PathBuf,
-        /// Why not.
         source: io::Error,
     },
-    /// It can't be opened, or is something else than a file.
+    /// The path can't be opened, or is not a file.
     #[error("cannot use the metrics file {}: {source}", path.display())]
-    File {
-        /// Its path.
-        path: PathBuf,
-        /// What is wrong.
-        source: FileError,
-    },
-    /// What is there was not written by this run.
+    File { path: PathBuf, source: FileError },
+    /// The file there was not written by this run.
     #[error("{} does not hold this run's metrics; move it away, or choose another --metrics", .0.display())]
     Foreign(PathBuf),
 }
 
-/// What [`MetricsFile::resume`] found, in lines.
+/// Numbers of lines that [`MetricsFile::resume`] found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// Kept: earlier than the resumed step, or not computed in one.
+    /// Lines kept: earlier than the resumed step, or not computed in a step.
     pub kept: u64,
-    /// Dropped: steps that will be done again.
+    /// Lines dropped because their steps will be repeated.
     pub later: u64,
-    /// Dropped: torn, or no record. More than 1 means that something else wrote to the file or the disk lost
-    /// some.
+    /// Lines dropped because they are torn or no records. More than 1 means that another program wrote to the
+    /// file, or that the disk lost data.
     pub unreadable: u64,
 }
 
-/// The open file.
+/// An open metrics file.
 #[derive(Debug)]
 pub struct MetricsFile {
     place: Place,
@@ -102,22 +96,23 @@ pub struct MetricsFile {
     out: BufWriter<File>,
 }
 
-/// What is at a place.
+/// The file that exists at a place.
 enum Existing {
-    /// A FIFO or a device, or an open file of a process, such as `/dev/stdout`: it is added to and never
+    /// A FIFO, a device, or an open file of a process such as `/dev/stdout`. It is appended to and never
     /// replaced.
     Stream(File),
-    /// A file or nothing at that path, which is no link's.
+    /// A regular file at that path, or none. The path is not a link's.
     File(PathBuf, Option<File>),
 }
 
 impl MetricsFile {
-    /// The file of a fresh run of that fingerprint, in place of one that an earlier start of it has left.
+    /// Creates the file of a fresh run with that fingerprint. It replaces a file of an earlier start of the
+    /// run.
     ///
     /// # Errors
-    /// When it can't be created, or what is there is not this run's.
+    /// When the file can't be created, or the existing one is not this run's.
     pub fn create(place: &Place, fingerprint: &str) -> Result<Self, MetricsError> {
-        match look(place, fingerprint)? {
+        match open_existing(place, fingerprint)? {
             Existing::Stream(file) => Ok(Self::on(place, file)),
             Existing::File(path, _) => {
                 let new = successor(&path)?;
@@ -126,15 +121,15 @@ impl MetricsFile {
         }
     }
 
-    /// The file of a run that goes on with `step`: what was computed in it or later is dropped, what can't
-    /// be read too.
+    /// Opens the file of a run that continues with `step`. Results of that step and later ones are dropped,
+    /// and so are lines that can't be read.
     ///
-    /// A crash in here leaves the file as it was. Where there is none, one is created.
+    /// A crash in this function leaves the file as it was. If there is none, one is created.
     ///
     /// # Errors
-    /// When it can't be read, its successor not be written beside it, or what is there is not this run's.
+    /// When the file can't be read, its successor can't be written beside it, or the file is not this run's.
     pub fn resume(place: &Place, fingerprint: &str, step: Step) -> Result<(Self, Found), MetricsError> {
-        let (path, old) = match look(place, fingerprint)? {
+        let (path, old) = match open_existing(place, fingerprint)? {
             Existing::Stream(file) => return Ok((Self::on(place, file), Found::default())),
             Existing::File(path, old) => (path, old),
         };
@@ -156,13 +151,13 @@ impl MetricsFile {
         Self { place: place.clone(), path: place.path().to_owned(), out: BufWriter::new(file) }
     }
 
-    /// Gives the new file its name, which another one may have had.
+    /// Renames the new file to `path`, replacing an existing one.
     fn put(place: &Place, new: NamedTempFile, path: PathBuf) -> Result<Self, MetricsError> {
         let file = new.persist(&path).map_err(|failed| io_error("replace", &path, failed.error))?;
         Ok(Self { place: place.clone(), path, out: BufWriter::new(file) })
     }
 
-    /// The same file without what was computed in `step` or later.
+    /// The same file without the results of `step` and later ones.
     ///
     /// # Errors
     /// As for [`resume`](Self::resume).
@@ -171,10 +166,10 @@ impl MetricsFile {
         Ok(Self::resume(&self.place, fingerprint, step)?.0)
     }
 
-    /// Adds a line, which may stay in the buffer.
+    /// Appends a line, which may stay in the buffer.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// When the file system reports an error.
     pub fn write(&mut self, record: &Record<'_>) -> Result<(), MetricsError> {
         let line = serde_json::to_vec(record).map_err(io::Error::from);
         line.and_then(|mut line| {
@@ -187,15 +182,15 @@ impl MetricsFile {
     /// Hands the buffer to the operating system: the lines survive this process, but not a power failure.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// When the file system reports an error.
     pub fn flush(&mut self) -> Result<(), MetricsError> {
         self.out.flush().map_err(|source| io_error("write to", &self.path, source))
     }
 }
 
-/// Looks at what bears the name, and opens it; of a regular file that a person named, the first line must be
+/// Opens the file at the place, if it exists. For a regular file that a person chose, the first line must be
 /// this run's.
-fn look(place: &Place, fingerprint: &str) -> Result<Existing, MetricsError> {
+fn open_existing(place: &Place, fingerprint: &str) -> Result<Existing, MetricsError> {
     let failed = |source| MetricsError::File { path: place.path().to_owned(), source };
     let path = match place {
         Place::Own(path) => path.clone(),
@@ -204,7 +199,7 @@ fn look(place: &Place, fingerprint: &str) -> Result<Existing, MetricsError> {
         }
         Place::Named(path) => match fs::canonicalize(path) {
             Ok(path) => path,
-            // A link to nothing is not followed: it is told below what it is.
+            // A dangling link is not followed; it is classified below.
             Err(error) if error.kind() == io::ErrorKind::NotFound => path.clone(),
             Err(source) => return Err(io_error("find", path, source)),
         },
@@ -223,7 +218,7 @@ fn look(place: &Place, fingerprint: &str) -> Result<Existing, MetricsError> {
     Ok(Existing::File(path, Some(old)))
 }
 
-/// Whether the name leads to an open file of some process, such as `/dev/stdout`: that is in use by others.
+/// Whether the path leads to an open file of a process, such as `/dev/stdout`, which others use too.
 fn leads_to_open_file(path: &Path) -> bool {
     let in_proc = |path: &Path| {
         let folder = path.parent().and_then(|folder| fs::canonicalize(folder).ok());
@@ -232,10 +227,10 @@ fn leads_to_open_file(path: &Path) -> bool {
     in_proc(path) || fs::read_link(path).is_ok_and(|target| in_proc(&target))
 }
 
-/// Whether the file is empty or its first line is a record of a run of that fingerprint. The file is at its
-/// start again.
+/// Whether the file is empty, or its first line is a record of a run with that fingerprint. Leaves the file
+/// at its start.
 fn begins_with_run(mut file: &File, fingerprint: &str) -> bool {
-    /// All that counts of the record here.
+    /// The part of the record that matters here.
     #[derive(Deserialize)]
     struct Run {
         fingerprint: String,
@@ -251,13 +246,13 @@ fn begins_with_run(mut file: &File, fingerprint: &str) -> bool {
     own && file.rewind().is_ok()
 }
 
-/// Copies all lines but those of what is computed again from `step` on.
+/// Copies all lines but the results of `step` and later ones.
 fn copy_earlier(mut from: impl BufRead, to: &mut impl Write, step: Step) -> io::Result<Found> {
-    /// All that counts of a record here.
+    /// The part of a record that matters here.
     #[derive(Deserialize)]
     struct Place {
         step: Step,
-        /// Absent in no line that this program has written.
+        /// Kind of the record; this program writes no line without one.
         kind: Option<String>,
     }
 
@@ -268,7 +263,8 @@ fn copy_earlier(mut from: impl BufRead, to: &mut impl Write, step: Step) -> io::
     let mut line = Vec::new();
     while from.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)? > 0 {
         match serde_json::from_slice::<Place>(&line) {
-            // A torn line may still parse, and an array stand for the object: first and last byte show it.
+            // A torn line may still parse, and an array may stand for the object: the first and last byte
+            // show it.
             Ok(place) if line.starts_with(b"{") && line.ends_with(b"\n") => {
                 if place.step < step || !is_computed(&place) {
                     to.write_all(&line)?;
@@ -287,7 +283,7 @@ fn copy_earlier(mut from: impl BufRead, to: &mut impl Write, step: Step) -> io::
     Ok(found)
 }
 
-/// A new file that takes the place of `path` once it is whole; gone if it does not.
+/// A temporary file beside `path` that replaces it once complete; it is removed when dropped earlier.
 fn successor(path: &Path) -> Result<NamedTempFile, MetricsError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let new = tempfile::Builder::new()

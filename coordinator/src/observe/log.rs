@@ -1,7 +1,7 @@
-//! Events as lines of the log: for people `title key=value ...`, as JSON the event's own fields under
-//! `fields`.
+//! Events as lines of the log: `title key=value ...` for people, the event's own fields under `fields` in
+//! JSON.
 //!
-//! Decides how important an event is. `RUST_LOG` filters them like all other lines, by their target.
+//! This file decides the level of each event. `RUST_LOG` filters them like all other lines, by their target.
 
 use super::Observer;
 use super::console::Console;
@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use std::time::Instant;
 use tracing::Level;
 
-/// The target of events, for `RUST_LOG`.
+/// Target of events, for `RUST_LOG`.
 const TARGET: &str = "coordinator::event";
 
-/// Writes the log.
+/// The observer that writes the log.
 pub(super) struct Log {
     console: Console,
     format: LogFormat,
@@ -45,7 +45,7 @@ impl Observer for Log {
 fn level(event: &Event, format: LogFormat) -> Level {
     match event {
         Event::Step(_) => Level::DEBUG,
-        // People are told in the reporter's words, by the summary, or by the program's last line.
+        // The reporter, the summary or the program's last line shows these to people.
         Event::RunStarted(_)
         | Event::RunResumed(_)
         | Event::RunEnded { .. }
@@ -99,9 +99,9 @@ fn with_count(event: &Event, left_out: Option<u64>) -> String {
     left_out.map_or_else(|| event.to_string(), |left_out| format!("{event} left_out={left_out}"))
 }
 
-/// The event in the form that other lines of the log have as JSON.
+/// The event in the JSON form of the other log lines.
 fn line(level: Level, event: &Event, left_out: Option<u64>) -> Value {
-    // An event is maps with text for keys: it has a form in JSON.
+    // An event consists of maps with text keys, so it has a JSON form.
     let mut fields = serde_json::to_value(event).unwrap_or_default();
     fields["message"] = with_count(event, left_out).into();
     if let Some(left_out) = left_out {

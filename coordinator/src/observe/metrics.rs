@@ -1,7 +1,6 @@
-//! Events as lines of `metrics.jsonl`: which of them are kept, and as what. How the file is kept is
-//! `jsonl`'s.
+//! Events as lines of `metrics.jsonl`: which of them are kept, and in which form. `jsonl` manages the file.
 //!
-//! A file that can't be written is given up with a warning: the training goes on.
+//! A file that can't be written is abandoned with a warning; the training continues.
 
 use super::Observer;
 use super::jsonl::{MetricsError, MetricsFile, Record, RunEvent};
@@ -11,12 +10,12 @@ use common::ids::Step;
 use std::time::Instant;
 use tracing::warn;
 
-/// Keeps the metrics.
+/// The observer that writes the metrics.
 pub(crate) struct Metrics {
-    /// `None` once it was given up.
+    /// The open file; `None` once it was abandoned.
     file: Option<MetricsFile>,
     rate: Rate,
-    /// Of the last event that had one: what belongs to no step of its own is kept with it.
+    /// Step of the last event that had one. Events without a step of their own are kept with it.
     step: Step,
 }
 
@@ -54,7 +53,8 @@ impl Observer for Metrics {
             }
             Event::Validation(record) => self.write(&Record::validation(record)),
             Event::Test(record) => self.write(&Record::test(record)),
-            // Of no use once the run is over, or without bounds for who is not let in.
+            // These are of no use once the run is over, or could be caused without limit by workers that are
+            // not admitted.
             Event::Listening { .. } | Event::WorkerRefused { .. } => {}
             event => {
                 let mut rate = std::mem::take(&mut self.rate);

@@ -1,21 +1,22 @@
-//! How far the run is: a bar on a terminal, else a line now and then.
+//! Progress of the run: a bar on a terminal, else a line now and then.
 //!
-//! Steps are shown as the number done of all; speeds come from the caller, only the bar's ETA is its own.
+//! Steps are shown as the number done out of all. Speeds come from the caller; only the bar's ETA is computed
+//! here.
 
 use super::console::Console;
 use common::event::StepRecord;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::{Duration, Instant};
 
-/// Between two lines of the same epoch: often enough to see life, seldom enough for a log.
+/// Interval between two lines of the same epoch: often enough to see life, seldom enough for a log.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// A run's progress. Dropped without [`finish`](Self::finish), it takes its bar with it.
+/// Progress of a run. When dropped without [`finish`](Self::finish), it removes its bar.
 pub struct Progress {
     console: Console,
     total_steps: u64,
     shown: Shown,
-    /// The last step.
+    /// Record of the last step.
     last: Option<StepRecord>,
 }
 
@@ -26,13 +27,13 @@ enum Shown {
 }
 
 impl Progress {
-    /// Of a run of `total_steps`, of which `resumed_at_step` were done before.
+    /// Progress of a run of `total_steps`, of which `resumed_at_step` were done before.
     #[must_use]
     pub fn new(total_steps: u64, resumed_at_step: u64, console: &Console) -> Self {
         let shown = if let Some(bars) = console.bars() {
             let bar = ProgressBar::new(total_steps).with_style(style()).with_position(resumed_at_step);
             let bar = bars.add(bar);
-            // The steps of an earlier life must not count as done in no time.
+            // Steps done before the resumption must not count as done in no time.
             bar.reset_eta();
             Shown::Bar(bar)
         } else if console.tells_steps() {
@@ -43,7 +44,7 @@ impl Progress {
         Self { console: console.clone(), total_steps, shown, last: None }
     }
 
-    /// A step was committed.
+    /// Shows a committed step.
     pub fn step(&mut self, view: &StepRecord) {
         self.step_at(view, Instant::now());
     }
@@ -70,7 +71,7 @@ impl Progress {
         self.last = Some(view.clone());
     }
 
-    /// A worker came or went. Only a bar shows it at once; lines leave it to the log.
+    /// Shows the number of workers. Only a bar shows it at once; the log has lines about it.
     pub fn workers(&mut self, workers: usize) {
         if let Some(last) = &mut self.last {
             last.workers = workers;
@@ -80,7 +81,7 @@ impl Progress {
         }
     }
 
-    /// Ends: the bar stays as it is, lines end with the last step.
+    /// Ends the progress: the bar stays as it is, lines end with the last step.
     pub fn finish(mut self) {
         match &mut self.shown {
             Shown::Bar(bar) => bar.abandon(),
@@ -96,7 +97,7 @@ impl Progress {
     }
 }
 
-/// When a step gets a line: the first, then one every [`LINE_EVERY`].
+/// Rule for which steps get a line: the first, then one every [`LINE_EVERY`].
 #[derive(Default)]
 struct Cadence {
     told: Option<Instant>,
@@ -114,7 +115,7 @@ impl Cadence {
         due
     }
 
-    /// Whether the last step has had no line; asked before it is given one out of turn.
+    /// Whether the last step had no line. Asked before it is given one out of turn.
     fn owes(&mut self) -> bool {
         std::mem::take(&mut self.behind)
     }
@@ -131,7 +132,8 @@ fn line(view: &StepRecord, total_steps: u64) -> String {
 
 fn describe(view: &StepRecord) -> String {
     let StepRecord { epoch, loss, accuracy, samples_per_s, workers, .. } = view;
-    let (percent, workers) = (100.0 * accuracy, count(*workers));
+    let percent = 100.0 * accuracy;
+    let workers = count(*workers);
     format!("epoch {epoch} loss {loss:.4} acc {percent:.1}% {samples_per_s:.0} samples/s {workers}")
 }
 

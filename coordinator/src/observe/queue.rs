@@ -1,4 +1,4 @@
-//! What waits for one observer: bounded, and what does not fit is counted. Knows no observer and no thread.
+//! The bounded queue of an observer. Events that do not fit are counted. It knows no observer and no thread.
 //!
 //! 1. Pushing never waits. An event that finds the queue full is left out and counted; the next one that
 //!    finds room has the count told before it, in its place.
@@ -12,20 +12,20 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Events that may wait: the steps of some seconds of the fastest run, a few megabytes.
+/// Largest number of waiting events: the steps of some seconds of the fastest run, a few megabytes.
 pub(super) const EVENTS_MAX: usize = 4096;
 
-/// How late a step may be shown. A bar is drawn no more often.
+/// Longest delay before a step is shown. A bar is not drawn more often.
 const STEP_DELAY: Duration = Duration::from_millis(50);
 
-/// One observer's queue.
+/// The queue of one observer.
 #[derive(Debug)]
 pub(super) struct Queue {
     name: &'static str,
     state: Mutex<State>,
-    /// Something came, or the queue was closed.
+    /// Signals that something was queued, or that the queue was closed.
     filled: Condvar,
-    /// A mark was reached, or the observer has ended.
+    /// Signals that a mark was reached, or that the observer has ended.
     emptied: Condvar,
 }
 
@@ -35,20 +35,20 @@ struct State {
     events: usize,
     lost: u64,
     marks: u64,
-    /// The newest mark that was reached.
+    /// Number of the newest mark that was reached.
     reached: u64,
-    /// A wait for a mark was in vain.
+    /// Whether a wait for a mark has timed out.
     is_stuck: bool,
     is_closed: bool,
     has_ended: bool,
 }
 
-/// What an observer is handed.
+/// An item for an observer.
 #[derive(Debug)]
 pub(super) enum Item {
-    /// An event.
+    /// An event to observe.
     Event(Arc<Event>),
-    /// All before this is to be kept.
+    /// A mark: all events before it are to be kept.
     Mark(u64),
 }
 
@@ -65,7 +65,8 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues an event, or counts it. Returns the loss that is told with it, for the others to hear of.
+    /// Queues an event, or counts it as lost. Returns the loss event that is queued with it, for the other
+    /// observers.
     pub(super) fn push(&self, event: &Arc<Event>) -> Option<Arc<Event>> {
         let mut state = self.lock();
         if state.is_closed || state.has_ended {
@@ -90,7 +91,7 @@ impl Queue {
         told.inspect(|told| state.push(told))
     }
 
-    /// Asks that all that is queued be kept; returns the mark to [wait](Self::wait_for) for.
+    /// Asks the observer to keep all queued events; returns the mark to [wait](Self::wait_for) for.
     pub(super) fn mark(&self) -> u64 {
         let mut state = self.lock();
         state.marks += 1;
@@ -103,7 +104,8 @@ impl Queue {
         mark
     }
 
-    /// Waits until the mark is reached, `deadline` at most; whether it is news that it is not.
+    /// Waits until the mark is reached, at most until `deadline`. Returns whether the observer has just
+    /// become stuck.
     pub(super) fn wait_for(&self, mark: u64, deadline: Instant) -> bool {
         let state = self.lock();
         let was_stuck = state.is_stuck;
@@ -116,8 +118,8 @@ impl Queue {
         !is_reached && !was_stuck
     }
 
-    /// The next thing; `None` when the queue is closed and empty. Waits without end for the owner to push or
-    /// close.
+    /// The next item; `None` when the queue is closed and empty. Waits without a deadline until the owner
+    /// pushes or closes.
     pub(super) fn next(&self) -> Option<Item> {
         let mut state = self.lock();
         loop {
@@ -133,7 +135,7 @@ impl Queue {
         }
     }
 
-    /// The observer has kept all before this mark.
+    /// Reports that the observer has kept all events before this mark.
     pub(super) fn reach(&self, mark: u64) {
         let mut state = self.lock();
         state.reached = mark;
@@ -141,7 +143,7 @@ impl Queue {
         self.emptied.notify_all();
     }
 
-    /// Nothing more will come; what was left out last is still told.
+    /// Closes the queue to new events; the last losses are still reported.
     pub(super) fn close(&self) {
         let mut state = self.lock();
         if !state.is_closed {
@@ -151,7 +153,7 @@ impl Queue {
         self.filled.notify_all();
     }
 
-    /// The observer is there no more.
+    /// Reports that the observer has ended.
     pub(super) fn end(&self) {
         let mut state = self.lock();
         state.has_ended = true;
@@ -159,8 +161,8 @@ impl Queue {
         self.emptied.notify_all();
     }
 
-    /// Waits until the observer has ended, `grace` at most. Returns how many events it was not told, if it
-    /// has not.
+    /// Waits until the observer has ended, at most for `grace`. If it has not, returns the number of events
+    /// that it was not told.
     pub(super) fn wait_for_end(&self, grace: Duration) -> Result<(), u64> {
         let waited = self.emptied.wait_timeout_while(self.lock(), grace, |state| !state.has_ended);
         let state = waited.unwrap_or_else(PoisonError::into_inner).0;

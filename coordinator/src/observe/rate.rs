@@ -1,4 +1,4 @@
-//! How many events about workers that come and go are shown or kept: one who does nothing else fills no disk.
+//! Rate limit for events about workers that come and go, so that nobody can fill a disk with them.
 //!
 //! 1. Joins, and leaves or drops, come twice a second at most, after the first 256: as when all of a large
 //!    run are back.
@@ -10,12 +10,12 @@ use crate::net::token_bucket::Lines;
 use common::event::Event;
 use std::time::Instant;
 
-/// Events about workers that come or go: so many a second, and so many at once.
+/// Limit of events about workers that come or go: number per second, and burst.
 const WORKER_LINES: [u32; 2] = [2, 256];
-/// The same of refusals.
+/// Limit of refusals: number per second, and burst.
 const REFUSAL_LINES: [u32; 2] = [1, 10];
 
-/// What one observer lets through.
+/// Rate limiter of one observer.
 #[derive(Debug)]
 pub(crate) struct Rate {
     joined: Lines,
@@ -31,8 +31,8 @@ impl Default for Rate {
 }
 
 impl Rate {
-    /// Has the event shown, if it may be; `show` is told how many of its kind were left out before it, if any
-    /// were.
+    /// Calls `show` for the event if the limit allows it, with the number of events of its kind that were
+    /// left out before it, if any.
     pub(crate) fn pass(&mut self, event: &Event, now: Instant, show: impl FnOnce(Option<u64>)) {
         let lines = match event {
             Event::WorkerJoined { .. } | Event::WorkerKeptAsSpare { .. } => &mut self.joined,

@@ -1,14 +1,14 @@
-//! Events for a person who watches: the progress, and a line where an epoch ends or a run begins.
+//! Output for a person at a terminal: the progress, and a line when a run begins or an epoch ends.
 
 use super::Observer;
 use super::console::Console;
 use super::progress::Progress;
 use common::event::{Departure, Event, RunRecord, ValidationRecord};
 
-/// Tells a run as it goes.
+/// The observer that reports a run's progress.
 pub(super) struct Reporter {
     console: Console,
-    /// From the run's beginning to its end.
+    /// Progress from the run's beginning to its end.
     progress: Option<Progress>,
 }
 
@@ -47,7 +47,7 @@ impl Observer for Reporter {
     }
 }
 
-/// What will be done, before anything is.
+/// Text at the start of a run, about what will be done.
 fn introduction(run: &RunRecord) -> String {
     let chosen = |field: &str| run.config.get(field).map_or("unknown", String::as_str);
     format!(
@@ -62,7 +62,7 @@ fn introduction(run: &RunRecord) -> String {
     )
 }
 
-/// How workers can come.
+/// Text about how workers can connect.
 fn invitation(address: Option<&str>) -> String {
     match address {
         Some(address) => format!("listening on {address}; workers join with: worker --connect {address}"),

@@ -1,18 +1,19 @@
 //! An evaluation as aligned plain text that fits 80 columns up to a million samples.
 //!
-//! Of many classes it shows the worst, and instead of a wide matrix the most frequent mistakes. It returns text and prints nothing; where it goes is the caller's choice.
+//! With many classes it shows the worst ones, and the most frequent mistakes instead of a wide matrix. It
+//! returns text and prints nothing; the caller decides where it goes.
 
 use common::train::metrics::{ClassQuality, Confusion};
 use std::fmt::{self, Display, Write};
 
-/// Width of a terminal that nobody has widened.
+/// Default width of a terminal.
 const COLUMNS: usize = 80;
-/// Most classes whose quality is shown: two screens.
+/// Largest number of classes whose quality is shown: two screens.
 const CLASSES_SHOWN: usize = 40;
-/// Most mistakes that are shown where there is no matrix.
+/// Largest number of mistakes that are shown in place of a matrix.
 const MISTAKES_SHOWN: usize = 20;
 
-/// Overall numbers, quality per class and the confusion matrix; the last line ends in a newline.
+/// The table: overall numbers, quality per class and the confusion matrix. The last line ends in a newline.
 ///
 /// `name` says what was evaluated, such as `test`; `mean_loss` is in nats.
 #[must_use]
@@ -29,7 +30,8 @@ struct Table<'a> {
 impl Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, confusion, mean_loss } = self;
-        let (samples, correct) = (confusion.samples(), confusion.correct());
+        let samples = confusion.samples();
+        let correct = confusion.correct();
         let accuracy = 100.0 * confusion.accuracy();
         writeln!(f, "{name}: accuracy {accuracy:.2} % ({correct} of {samples}), mean loss {mean_loss:.4}\n")?;
         qualities(f, confusion)?;
@@ -72,14 +74,14 @@ fn matrix(f: &mut fmt::Formatter<'_>, confusion: &Confusion) -> fmt::Result {
     for class in 0..confusion.classes() {
         write!(f, "\n{class:5}")?;
         for count in confusion.row(class) {
-            // Dots leave the eye to the mistakes.
+            // Dots draw the eye to the mistakes.
             if *count == 0 { write!(f, "{:>width$}", ".")? } else { write!(f, "{count:width$}")? }
         }
     }
     f.write_char('\n')
 }
 
-/// The most frequent mistakes, where the matrix is too wide.
+/// Writes the most frequent mistakes, for matrices that are too wide.
 fn mistakes(f: &mut fmt::Formatter<'_>, confusion: &Confusion) -> fmt::Result {
     let pair = |cell: u32| (cell as usize / confusion.classes(), cell as usize % confusion.classes());
     let mut mistakes: Vec<_> = confusion.sparse().map(|(cell, count)| (pair(cell), count)).collect();

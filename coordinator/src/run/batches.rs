@@ -1,8 +1,8 @@
-//! What each round's leaves are, and their samples: also those of the next step, ahead of time.
+//! The leaves of each round, and their samples. The next step's samples are prefetched.
 //!
-//! Between a step's last answer and the next one's pieces every worker is idle. Picking samples from all over a large
-//! data set takes most of that time, so the driver has it done while they compute ([`Leaves::gather_ahead`]). Which
-//! samples they are is decided in `common::data::sampler`.
+//! Between a step's last answer and the next step's pieces every worker is idle. Collecting samples from all
+//! over a large data set takes most of that time. So the driver prefetches them while the workers compute
+//! ([`Leaves::gather_ahead`]). `common::data::sampler` decides which samples they are.
 
 use crate::run::trainer::Work;
 use common::data::sampler::{Plan, Position, Split, leaf_of, leaves_of};
@@ -10,10 +10,10 @@ use common::data::samples::Samples;
 use common::ids::{Epoch, Leaf, Step};
 use common::train::config::{RunConfig, TrainingConfig};
 
-/// Of what is gathered ahead, at most: a step of 10,000 small images.
-const AHEAD_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Largest size of a step's prefetched samples, in bytes: a step of 10,000 small images.
+const PREFETCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// The data, and how rounds are cut from it.
+/// The data, and its division into rounds.
 #[derive(Debug)]
 pub(crate) struct Leaves {
     plan: Plan,
@@ -21,10 +21,10 @@ pub(crate) struct Leaves {
     micro_batch: u32,
     train: Samples,
     test: Samples,
-    /// The data set's indices in the order of one epoch, drawn when it is first needed.
+    /// Indices of the data set in the order of one epoch, drawn when it is first needed.
     order: Option<(Epoch, Vec<u32>)>,
-    /// The present step's leaves and the next one's, each from its first leaf on, as far as they were gathered ahead.
-    gathered: [(Step, Vec<Samples>); 2],
+    /// Prefetched leaves of the present and the next step, each from its first leaf on.
+    prefetched: [(Step, Vec<Samples>); 2],
 }
 
 impl Leaves {
@@ -37,11 +37,11 @@ impl Leaves {
             train,
             test,
             order: None,
-            gathered: Default::default(),
+            prefetched: Default::default(),
         }
     }
 
-    /// Where a step is in its epoch.
+    /// Epoch of a step, and its position there.
     pub(crate) fn position(&self, step: Step) -> Position {
         self.plan.position(step)
     }
@@ -50,7 +50,7 @@ impl Leaves {
         !self.split.validation.is_empty()
     }
 
-    /// How many leaves a round has; `step` is the next one.
+    /// Number of leaves in a round; `step` is the next step.
     pub(crate) fn count(&self, work: Work, step: Step) -> u32 {
         match work {
             Work::Train => self.plan.leaves(step),
@@ -58,7 +58,7 @@ impl Leaves {
         }
     }
 
-    /// How many samples a leaf of a round has.
+    /// Number of samples in a leaf of a round.
     pub(crate) fn samples_of(&self, work: Work, step: Step, leaf: Leaf) -> u64 {
         leaf_of(self.samples(work, step) as u32, self.micro_batch, leaf).len() as u64
     }
@@ -71,11 +71,11 @@ impl Leaves {
         }
     }
 
-    /// A leaf's samples.
+    /// Samples of a leaf.
     pub(crate) fn get(&mut self, work: Work, step: Step, leaf: Leaf) -> Samples {
         match work {
             Work::Train => {
-                let at_hand = self.gathered.iter().find(|(of, _)| *of == step);
+                let at_hand = self.prefetched.iter().find(|(of, _)| *of == step);
                 let at_hand = at_hand.and_then(|(_, leaves)| leaves.get(leaf.0 as usize)).cloned();
                 at_hand.unwrap_or_else(|| self.gather(step, leaf))
             }
@@ -91,25 +91,25 @@ impl Leaves {
         }
     }
 
-    /// Gathers one more leaf of `step`; returns whether there was one to gather. A step of another epoch has to wait for
-    /// that epoch's order.
+    /// Prefetches one more leaf of `step`; returns whether there was one left. A step of another epoch has to
+    /// wait for that epoch's order.
     pub(crate) fn gather_ahead(&mut self, step: Step) -> bool {
         let epoch = self.plan.position(step).epoch;
         if self.order.as_ref().is_none_or(|&(drawn, _)| drawn != epoch) {
             return false;
         }
-        if self.gathered.iter().all(|(of, _)| *of != step) {
-            self.gathered.swap(0, 1);
-            self.gathered[1] = (step, Vec::new());
+        if self.prefetched.iter().all(|(of, _)| *of != step) {
+            self.prefetched.swap(0, 1);
+            self.prefetched[1] = (step, Vec::new());
         }
-        let at = usize::from(self.gathered[1].0 == step);
-        let next = self.gathered[at].1.len();
+        let at = usize::from(self.prefetched[1].0 == step);
+        let next = self.prefetched[at].1.len();
         let bytes = (next + 1) * self.micro_batch as usize * self.train.spec().image_bytes();
-        if next >= self.plan.leaves(step) as usize || bytes > AHEAD_BYTES_MAX {
+        if next >= self.plan.leaves(step) as usize || bytes > PREFETCH_BYTES_MAX {
             return false;
         }
         let samples = self.gather(step, Leaf(next as u32));
-        self.gathered[at].1.push(samples);
+        self.prefetched[at].1.push(samples);
         true
     }
 

@@ -1,38 +1,37 @@
-//! What came of a round, as it is told: the trainer's outcome, with the training speed and the epoch's
-//! totals.
+//! Records of rounds: the trainer's outcome, with the training speed and the epoch's totals.
 //!
-//! Pure: the time is an argument.
+//! This file is pure: the time is an argument.
 
 use super::speed::Speed;
 use super::trainer::{Evaluated, Stepped, Trainer};
 use common::event::{Evaluation, RunRecord, StepRecord, ValidationRecord};
 use common::train::metrics::Totals;
 
-/// What has to be remembered between rounds.
+/// State that is kept between rounds.
 #[derive(Debug, Default)]
 pub(crate) struct Records {
     speed: Speed,
-    /// Training samples of the epoch that ended last, if it ended in this process.
+    /// Training totals of the epoch that ended last, if it ended in this process.
     epoch: Option<Totals>,
 }
 
 impl Records {
-    /// A training round begins.
+    /// Notes that a training round begins.
     pub(crate) fn begin_step(&mut self, now_us: u64) {
         self.speed.begin(now_us);
     }
 
-    /// An evaluation begins, or the run goes back: neither is to count as training time.
+    /// Notes that an evaluation or a rollback begins, which is not training time.
     pub(crate) fn pause(&mut self) {
         self.speed.pause();
     }
 
-    /// Training time so far, in seconds, and its samples.
+    /// Training time so far, in seconds, and the number of samples.
     pub(crate) fn trained(&self) -> (f64, u64) {
         self.speed.trained()
     }
 
-    /// A step was committed.
+    /// The record of a committed step.
     pub(crate) fn step(
         &mut self,
         now_us: u64,
@@ -56,7 +55,7 @@ impl Records {
         }
     }
 
-    /// The model met the validation samples.
+    /// The record of a validation.
     pub(crate) fn validation(&self, evaluated: &Evaluated) -> ValidationRecord {
         ValidationRecord {
             evaluation: evaluation(evaluated),
@@ -67,13 +66,13 @@ impl Records {
     }
 }
 
-/// How good the model was.
+/// The record of an evaluation.
 pub(crate) fn evaluation(evaluated: &Evaluated) -> Evaluation {
     let Evaluated { step, epoch, totals, confusion, .. } = evaluated;
     Evaluation::new(*step, *epoch, totals.loss(), confusion.clone())
 }
 
-/// The run, at the step that it goes on with.
+/// The record of the run, with the step from which it continues.
 pub(crate) fn run_record(trainer: &Trainer, run_id: &str) -> RunRecord {
     let config = trainer.config();
     let length = config.length();

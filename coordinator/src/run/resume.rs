@@ -1,9 +1,9 @@
-//! What a run begins with: which checkpoint it goes on from, with which training settings, on which data.
+//! The start of a run: from which checkpoint it resumes, with which training settings, on which data.
 //!
-//! 1. `auto` takes the newest valid checkpoint of the checkpoint folder; its settings must be those that the flags ask for,
-//!    where a flag that is not given asks for its default.
-//! 2. A folder is a checkpoint, or has several: then the newest valid one is taken. Its settings are the run's; a flag that
-//!    is given must agree with them.
+//! 1. `auto` takes the newest valid checkpoint of the checkpoint folder. Its settings must be those of the
+//!    flags; a flag that is not given stands for its default.
+//! 2. A folder is a checkpoint, or has several: then the newest valid one is taken. Its settings are the
+//!    run's; a flag that is given must agree with them.
 //! 3. `never` moves earlier checkpoints aside.
 
 use super::{CHECKPOINT_DIR, METRICS_FILE, Options};
@@ -16,18 +16,19 @@ use host::printable;
 use std::path::{Path, PathBuf};
 use tracing::{info, warn};
 
-/// Whether to go on from a checkpoint.
+/// Whether a run resumes from a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resume {
-    /// From the newest valid one, if there is any.
+    /// Resume from the newest valid checkpoint, if there is one.
     Auto,
-    /// Never; earlier ones are moved aside.
+    /// Start anew; earlier checkpoints are moved aside.
     Never,
-    /// From the checkpoint in this folder, or from the newest of several in it, with its own training settings.
+    /// Resume from the checkpoint in this folder, or from the newest of several in it, with its training
+    /// settings.
     From(PathBuf),
 }
 
-/// Where this run keeps its checkpoints.
+/// The folder of this run's checkpoints.
 pub(super) fn checkpoint_dir(options: &Options) -> PathBuf {
     match (&options.checkpoint_dir, &options.resume) {
         (Some(chosen), _) => chosen.clone(),
@@ -41,11 +42,11 @@ fn is_checkpoint(folder: &Path) -> bool {
     folder.join(MANIFEST_FILE).symlink_metadata().is_ok()
 }
 
-/// What a run begins with.
+/// Checkpoint and training settings with which a run begins.
 pub(super) struct Found {
-    /// The checkpoint to go on from, with its directory.
+    /// Checkpoint to resume from, with its directory.
     pub(super) saved: Option<(PathBuf, Verified)>,
-    /// Its training settings, or those that were asked for.
+    /// Training settings of the checkpoint, or those that were asked for.
     pub(super) training: TrainingConfig,
 }
 
@@ -88,7 +89,7 @@ fn same_folder(one: &Path, other: &Path) -> bool {
     matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
-/// The newest valid checkpoint; newer ones that are not are told of.
+/// The newest valid checkpoint. Newer ones that are not valid are reported.
 fn newest(store: &Store, expected: &Expected) -> Result<Option<(PathBuf, Verified)>, RunError> {
     let found = store.newest(expected)?;
     for error in &found.rejected {
@@ -97,8 +98,8 @@ fn newest(store: &Store, expected: &Expected) -> Result<Option<(PathBuf, Verifie
     Ok(found.newest)
 }
 
-/// The data set that the checkpoint in `path` names, where that needs nobody's leave: a manifest may come from anywhere, and
-/// a folder that it names could be anybody's.
+/// The data set that the checkpoint in `path` names, if it needs no permission. A manifest may come from
+/// anywhere, and a folder that it names could be anybody's.
 pub(super) fn dataset_of(path: &Path, manifest: &Manifest) -> Result<DatasetChoice, RunError> {
     let name = manifest.config.get(DATASET_FIELD).map_or("auto", |name| name);
     let Ok(choice) = name.parse();

@@ -1,33 +1,34 @@
-//! How fast a run trains: samples a second over the last steps and over all. Evaluations are no training
-//! time.
+//! Training speed in samples per second, over the last steps and over all. Evaluations do not count as
+//! training time.
 //!
-//! Pure: the time is an argument.
+//! This file is pure: the time is an argument.
 
 use std::collections::VecDeque;
 
-/// Steps over which the shown speed is averaged.
+/// Number of steps over which the shown speed is averaged.
 const SPEED_STEPS: usize = 50;
 
-/// Samples a second over the last steps, and over all.
+/// Training speed in samples per second, over the last steps and over all.
 #[derive(Debug, Default)]
 pub(crate) struct Speed {
-    /// When a step ended and what it had; the first entry only marks the beginning.
+    /// End of each step and its number of samples; the first entry only marks the beginning.
     window: VecDeque<(u64, u64)>,
     total_us: u64,
     total_samples: u64,
 }
 
 impl Speed {
-    /// A training round begins; the clock runs on from the round before, unless an evaluation lies between.
+    /// Notes that a training round begins. The clock continues from the round before, unless an evaluation
+    /// lies between.
     pub(crate) fn begin(&mut self, now_us: u64) {
         if self.window.is_empty() {
             self.window.push_back((now_us, 0));
         }
     }
 
-    /// A step of so many samples is done.
+    /// Notes that a step of `samples` samples is done.
     pub(crate) fn finish(&mut self, now_us: u64, samples: u64) {
-        // From the end of the step before: what lies between two steps belongs to training.
+        // Measured from the end of the step before: the time between two steps belongs to training.
         let before_us = self.window.back().map_or(now_us, |&(before_us, _)| before_us);
         self.total_us += now_us.saturating_sub(before_us);
         self.total_samples += samples;
@@ -37,17 +38,17 @@ impl Speed {
         }
     }
 
-    /// What comes next is no training.
+    /// Notes that the following time is not training.
     pub(crate) fn pause(&mut self) {
         self.window.clear();
     }
 
-    /// Training time so far, in seconds, and its samples.
+    /// Training time so far, in seconds, and the number of samples.
     pub(crate) fn trained(&self) -> (f64, u64) {
         (self.total_us as f64 / 1e6, self.total_samples)
     }
 
-    /// Over the last steps.
+    /// Training speed over the last steps.
     pub(crate) fn samples_per_s(&self) -> f64 {
         let (Some((first_us, _)), Some((last_us, _))) = (self.window.front(), self.window.back()) else {
             return 0.0;

@@ -1,7 +1,8 @@
-//! The training itself: which round comes next, what its leaves are, and what its sum does to the parameters.
+//! The training itself: which round comes next, what its leaves are, and how its sum updates the parameters.
 //!
-//! Knows no cluster, clock, network or file: the driver asks for rounds and brings their sums. A run is a row of steps;
-//! after each epoch comes a validation, after the last one a test. Where the leaves' samples come from stands in `batches`.
+//! The trainer knows no cluster, clock, network or file: the driver asks for rounds and brings their sums. A
+//! run is a sequence of steps; a validation follows each epoch, and a test the last one. `batches` provides
+//! the leaves' samples.
 
 use crate::run::batches::Leaves;
 use common::checkpoint::{Best, Checkpoint, CheckpointError, Position, Verified};
@@ -18,14 +19,14 @@ use proto::values::Values;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-/// What a round is for.
+/// Purpose of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
     /// The next optimizer step.
     Train,
-    /// The held-out samples, after an epoch.
+    /// A validation on the held-out samples, after an epoch.
     Validate,
-    /// The test samples, at the end.
+    /// The test, at the end.
     Test,
 }
 
@@ -39,7 +40,7 @@ impl Work {
         }
     }
 
-    /// What workers have to do for it.
+    /// Computation that workers do for it.
     #[must_use]
     pub fn task(self) -> Task {
         match self {
@@ -49,80 +50,74 @@ impl Work {
     }
 }
 
-/// What came of a round.
+/// Result of a round.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// The parameters have changed.
+    /// The parameters were updated.
     Stepped(Stepped),
-    /// The validation samples have been counted.
+    /// The validation samples were evaluated.
     Validated(Evaluated),
-    /// The test samples have been counted.
+    /// The test samples were evaluated.
     Tested(Evaluated),
 }
 
-/// A committed step.
+/// A committed optimizer step.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "field names say all")]
 pub struct Stepped {
-    /// Its number.
     pub step: Step,
-    /// Its epoch.
     pub epoch: Epoch,
-    /// Its samples, before the update.
+    /// Totals of the step's samples, before the update.
     pub batch: Totals,
-    /// The rate of the update.
+    /// Learning rate of the update.
     pub learning_rate: f64,
     /// L2 norm of the mean gradient, before clipping.
     pub grad_norm: f64,
-    /// All samples of the epoch, when this was its last step.
+    /// Totals of the epoch, if this was its last step.
     pub epoch_done: Option<Totals>,
 }
 
-/// An evaluation.
+/// Result of an evaluation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evaluated {
-    /// The last step before it.
+    /// Last step before the evaluation.
     pub step: Step,
-    /// That step's epoch.
+    /// Epoch of that step.
     pub epoch: Epoch,
-    /// Samples, right answers, loss.
+    /// Number of samples and correct predictions, and sum of losses.
     pub totals: Totals,
-    /// True class against predicted class.
+    /// Confusion matrix of the evaluation.
     pub confusion: Confusion,
-    /// Whether no earlier validation had as many right answers.
+    /// Whether no earlier validation had as many correct predictions.
     pub is_best: bool,
 }
 
-/// Why training can't go on or can't begin.
+/// Reason why training can't begin or continue.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "field names say all")]
 pub enum TrainError {
-    /// Leaves were finite, but their sum or what the optimizer made of it is not: its state, or the parameters.
+    /// The leaves were finite, but their sum, the optimizer's state or the parameters are not.
     #[error("step {step}: the {what} is not finite; try a smaller --lr, or --clip-grad-norm")]
-    NonFinite {
-        /// The step.
-        step: Step,
-        /// What.
-        what: NonFinite,
-    },
-    /// The checkpoint's files are fine, but they are not this run's.
+    NonFinite { step: Step, what: NonFinite },
+    /// The checkpoint's files are valid, but do not belong to this run.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// The optimizer's state does not fit.
     #[error(transparent)]
     Optimizer(#[from] OptimError),
-    /// The checkpoint says where the run stands, and contradicts itself.
+    /// The checkpoint's position in the run contradicts itself.
     #[error("the checkpoint claims epoch {}, step {} of it, for step {}, which is epoch {}, step {} of it",
         got.0, got.1, step, expected.0, expected.1)]
     Position {
-        /// Steps done.
         step: Step,
-        /// Epoch and step in it, as this configuration cuts the run.
+        /// Epoch and step in it, according to this configuration.
         expected: (Epoch, u64),
-        /// As saved.
+        /// Epoch and step in it, according to the checkpoint.
         got: (Epoch, u64),
     },
 }
 
-/// Where a run begins.
+/// Position at the start of a run.
 const BEGINNING: Position = Position {
     step: Step(0),
     epoch: Epoch(0),
@@ -138,12 +133,12 @@ pub struct Trainer {
     config: RunConfig,
     leaves: Leaves,
     layout: Layout,
-    /// Shared with those who are sending them; changed in place when nobody is.
+    /// Parameters, shared with tasks that send them; changed in place when nobody else holds them.
     params: Arc<Vec<f32>>,
     optimizer: Optimizer,
     position: Position,
     tested: bool,
-    /// That do the arithmetic; they never show in its results.
+    /// Number of threads for the arithmetic; it never affects the results.
     threads: NonZeroUsize,
 }
 
@@ -167,7 +162,7 @@ impl Trainer {
         }
     }
 
-    /// A run from a checkpoint whose configuration is this one.
+    /// A run from a checkpoint with the same configuration.
     ///
     /// # Errors
     /// When the checkpoint does not fit the configuration.
@@ -182,7 +177,7 @@ impl Trainer {
         Ok(trainer)
     }
 
-    /// Goes back to a checkpoint whose configuration is this one, or to the beginning.
+    /// Goes back to a checkpoint with the same configuration, or to the beginning.
     ///
     /// # Errors
     /// When the checkpoint does not fit the configuration.
@@ -201,7 +196,8 @@ impl Trainer {
         let Checkpoint { position, params, slots, .. } = saved.decode(&self.layout, slots)?;
         let step = position.step;
         let cut = self.leaves.position(step);
-        let (expected, got) = ((cut.epoch, cut.step_in_epoch), (position.epoch, position.step_in_epoch));
+        let expected = (cut.epoch, cut.step_in_epoch);
+        let got = (position.epoch, position.step_in_epoch);
         if expected != got {
             return Err(TrainError::Position { step, expected, got });
         }
@@ -211,25 +207,25 @@ impl Trainer {
         Ok(())
     }
 
-    /// The configuration.
+    /// Configuration of the run.
     #[must_use]
     pub fn config(&self) -> &RunConfig {
         &self.config
     }
 
-    /// How the parameters lie.
+    /// Layout of the parameters.
     #[must_use]
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
 
-    /// The parameters after [`step`](Self::step) steps, flat.
+    /// Parameters after [`step`](Self::step) steps, as a flat vector.
     #[must_use]
     pub fn params(&self) -> Arc<Vec<f32>> {
         Arc::clone(&self.params)
     }
 
-    /// Threads that do the arithmetic of large models: 1 unless set.
+    /// Number of threads for the arithmetic of large models: 1 unless set.
     #[must_use]
     pub fn threads(&self) -> NonZeroUsize {
         self.threads
@@ -240,19 +236,19 @@ impl Trainer {
         self.threads = threads;
     }
 
-    /// Steps done: the number of the next one.
+    /// Number of steps done, which is the number of the next one.
     #[must_use]
     pub fn step(&self) -> Step {
         self.position.step
     }
 
-    /// The best validation so far.
+    /// Best validation so far.
     #[must_use]
     pub fn best(&self) -> Option<Best> {
         self.position.best
     }
 
-    /// What is to be done next; `None` when the run is complete.
+    /// Purpose of the next round; `None` when the run is complete.
     #[must_use]
     pub fn next(&self) -> Option<Work> {
         let Position { step, step_in_epoch, validation, .. } = &self.position;
@@ -272,33 +268,35 @@ impl Trainer {
         self.position.step.0 > 0 && self.position.step_in_epoch == 0
     }
 
-    /// The tree over the leaves of the next round of this kind.
+    /// Reduction tree over the leaves of the next round of this kind.
     #[must_use]
     pub fn tree(&self, work: Work) -> Tree {
         Tree::new(self.leaves.count(work, self.step()))
     }
 
-    /// A leaf's samples.
+    /// Samples of a leaf.
     pub fn leaf(&mut self, work: Work, leaf: Leaf) -> Samples {
         self.leaves.get(work, self.position.step, leaf)
     }
 
-    /// Has one more leaf of the step after the present one at hand; returns whether there was one to be had.
+    /// Prefetches one more leaf of the step after the present one; returns whether there was one left.
     pub fn gather_ahead(&mut self) -> bool {
         let next = Step(self.position.step.0 + 1);
         next.0 < self.config.length().total && self.leaves.gather_ahead(next)
     }
 
-    /// How many samples a leaf of this round has.
+    /// Number of samples in a leaf of this round.
     #[must_use]
     pub fn leaf_samples(&self, work: Work, leaf: Leaf) -> u64 {
         self.leaves.samples_of(work, self.step(), leaf)
     }
 
-    /// Takes the sum over all leaves of a round; `right` is what is still to be added to the right of a gradient.
+    /// Completes a round with the sum over all its leaves; `right` is still to be added to the right of a
+    /// gradient.
     ///
     /// # Errors
-    /// When the sum is not finite, or parameters or optimizer state are not after it: they are of no use then.
+    /// When the sum, the updated parameters or the optimizer's state are not finite. The trainer must not be
+    /// used then.
     ///
     /// # Panics
     /// When the sum is not of the kind that the round asked for: the driver has checked every answer.
@@ -331,7 +329,7 @@ impl Trainer {
         }
     }
 
-    /// All that is needed to go on from here. Which arithmetic computed it is not known here.
+    /// Everything that is needed to resume from here. The arithmetic that computed it is not known here.
     #[must_use]
     pub fn checkpoint(&self) -> Checkpoint {
         let slots = self.optimizer.slots().map(|(name, values)| (name.to_owned(), values.to_vec()));
@@ -357,7 +355,8 @@ impl Trainer {
             precision: self.config.training().wire_dtype,
             samples: batch.samples as f32,
         };
-        let (clip, threads) = (self.config.training().clip_grad_norm, self.threads);
+        let clip = self.config.training().clip_grad_norm;
+        let threads = self.threads;
         let learning_rate = self.config.training().schedule.rate(step.0, self.config.length());
         let params = Arc::make_mut(&mut self.params);
         let optim::Stepped { grad_norm, non_finite } =

@@ -193,7 +193,7 @@ fn a_checkpoint_of_another_configuration_is_refused_unread() {
 }
 
 #[test]
-fn a_configuration_that_can_not_be_run_is_refused_before_its_files_are_read() {
+fn a_configuration_that_can_not_be_run_is_refused_unread() {
     let root = tempfile::tempdir().unwrap();
     let store = Store::open(root.path(), 3).unwrap();
     let refused = |name: &str, value: &str| {

@@ -124,7 +124,8 @@ impl Writer {
         Ok(Self { shared })
     }
 
-    /// Submits a checkpoint, to be written once what was told `before` it is kept. It replaces one that still waits.
+    /// Submits a checkpoint, which is written once the events before it are kept. It replaces one that still
+    /// waits.
     pub(crate) fn submit(&self, checkpoint: Checkpoint, before: Kept) -> Ticket {
         let mut state = self.shared.lock();
         state.submitted += 1;

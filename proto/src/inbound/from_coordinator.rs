@@ -1,10 +1,10 @@
-//! What the coordinator sends: admission, setups, parameters in chunks, and pieces with their leaves.
+//! Messages of the coordinator: admission, setups, parameters in chunks, and pieces with their leaves.
 
 use super::{check_node, check_reason, check_sharing, in_range};
 use crate::WireError;
 use crate::message::{CoordinatorMessage, Piece, Spare, Task, Welcome};
 use crate::setup::{MessageForm, SETUPS_MAX, Setup, Setups};
-use crate::tensor::{self, Assembly, Elsewhere, Read};
+use crate::tensor::{self, Assembly, Read, SharedMemory};
 use crate::values::Buffers;
 use crate::wire::{self, from_coordinator};
 use common::data::samples::Samples;
@@ -16,17 +16,17 @@ use common::reduce::precision::Precision;
 use common::reduce::tree::{LEAVES_MAX, Tree};
 use common::train::config::{LEAF_BYTES_MAX, MICRO_BATCH_MAX};
 
-/// Longest time between heartbeats or to a timeout that a coordinator may ask for: an hour.
+/// Longest heartbeat interval or timeout that a coordinator may ask for: an hour.
 const PULSE_MS_MAX: u64 = 3_600_000;
 
-/// Checks what the coordinator sends.
+/// Decoder of the coordinator's messages.
 #[derive(Debug, Default)]
 pub struct CoordinatorDecoder {
     setups: Setups,
     buffers: Buffers,
-    elsewhere: Elsewhere,
+    shared_memory: SharedMemory,
     pending: Option<Pending>,
-    /// Of the last tensor.
+    /// Whether the last tensor's place in shared memory can be used again.
     released: bool,
 }
 
@@ -36,33 +36,33 @@ enum Pending {
     Piece(PendingPiece),
 }
 
-/// A piece whose samples arrive.
+/// A piece whose samples are arriving.
 #[derive(Debug)]
 struct PendingPiece {
     piece: Piece,
-    /// Leaves that it will have.
+    /// Number of leaves in the piece.
     leaves: usize,
     data: DataSpec,
-    /// Of the leaf that is arriving.
+    /// Pixels of the leaf that is arriving.
     pixels: Vec<u8>,
     labels: Vec<u16>,
 }
 
 impl CoordinatorDecoder {
-    /// From now on chunks may lie in memory that `read` reads.
+    /// Lets chunks lie in shared memory from now on; `read` reads them there.
     pub fn reads(&mut self, read: Read) {
-        self.elsewhere = Elsewhere::new(read);
+        self.shared_memory = SharedMemory::new(read);
     }
 
-    /// Whether a tensor that lay in the sender's shared memory has been read since the last call.
+    /// Whether a tensor in the sender's shared memory has been read since the last call.
     pub fn released(&mut self) -> bool {
         std::mem::take(&mut self.released)
     }
 
-    /// Takes one wire message; returns the message that it completes, if any.
+    /// Decodes one wire message; returns the message that it completes, if any.
     ///
     /// # Errors
-    /// When the message is not one that our own coordinator would send now.
+    /// When our own coordinator would not send this message now.
     pub fn decode(
         &mut self,
         message: wire::FromCoordinator,
@@ -78,9 +78,9 @@ impl CoordinatorDecoder {
                 Ok(Some(CoordinatorMessage::Sharing(check_sharing(&sharing)?)))
             }
             (Some(Pending::Parameters { id, setup, mut assembly }), Message::Chunk(chunk)) => {
-                assembly.push(&chunk, &self.elsewhere)?;
+                assembly.push(&chunk, &self.shared_memory)?;
                 if assembly.is_complete() {
-                    self.released |= assembly.is_from_elsewhere();
+                    self.released |= assembly.is_from_shared_memory();
                     let (values, _) = assembly.finish();
                     return Ok(Some(CoordinatorMessage::Parameters { id, setup, values }));
                 }
@@ -118,7 +118,8 @@ impl CoordinatorDecoder {
             Message::Heartbeat(_) | Message::Sharing(_) => unreachable!("taken whatever is pending"),
             Message::Parameters(head) => {
                 let tensor = head.tensor.ok_or(WireError::Missing("a tensor head"))?;
-                let (id, setup) = (ParamsId(head.id), SetupId(head.setup));
+                let id = ParamsId(head.id);
+                let setup = SetupId(head.setup);
                 let expected = self.form(setup)?.elements;
                 let assembly = Assembly::new(&tensor, expected, Precision::F32, &self.buffers)?;
                 self.pending = Some(Pending::Parameters { id, setup, assembly });
@@ -143,12 +144,13 @@ impl CoordinatorDecoder {
 }
 
 impl PendingPiece {
-    /// Takes some samples of the leaf that is arriving.
+    /// Adds samples to the leaf that is arriving.
     fn push(&mut self, part: wire::LeafSamples) -> Result<(), WireError> {
         if part.labels.is_empty() {
             return Err(WireError::Missing("samples in a leaf"));
         }
-        let (samples, bytes) = (self.labels.len() + part.labels.len(), self.pixels.len() + part.pixels.len());
+        let samples = self.labels.len() + part.labels.len();
+        let bytes = self.pixels.len() + part.pixels.len();
         in_range("samples of a leaf", samples as u64, 1, MICRO_BATCH_MAX.into())?;
         in_range("bytes of a leaf", bytes as u64, 1, LEAF_BYTES_MAX as u64)?;
         for label in part.labels {
@@ -167,7 +169,8 @@ impl PendingPiece {
             self.pixels.extend_from_slice(&part.pixels);
         }
         if !part.more {
-            let (pixels, labels) = (std::mem::take(&mut self.pixels), std::mem::take(&mut self.labels));
+            let pixels = std::mem::take(&mut self.pixels);
+            let labels = std::mem::take(&mut self.labels);
             self.piece.leaves.push(Samples::new(self.data, pixels, labels)?);
         }
         Ok(())

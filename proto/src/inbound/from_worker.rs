@@ -1,9 +1,9 @@
-//! What a worker sends: its introduction, signs of life, and answers, of which gradients come in chunks.
+//! Messages of a worker: its introduction, heartbeats, and answers, whose gradients come in chunks.
 
 use super::{check_node, check_sharing, in_range};
 use crate::message::{Answer, AnswerBody, Hello, Inspection, NAME_BYTES_MAX, THREADS_MAX, WorkerMessage};
 use crate::setup::{MessageForm, Setups};
-use crate::tensor::{Assembly, Elsewhere, Read};
+use crate::tensor::{Assembly, Read, SharedMemory};
 use crate::values::{Buffers, Values};
 use crate::wire::{self, from_worker};
 use crate::{PROTOCOL_VERSION, WireError};
@@ -15,54 +15,54 @@ use common::train::metrics::{Confusion, Totals};
 /// A gradient that is about to arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Announced {
-    /// The round of its piece.
+    /// Round of the piece.
     pub round: Round,
-    /// The piece.
+    /// Node of the piece.
     pub node: Node,
-    /// Bytes of memory that it will take.
+    /// Size of the gradient in memory, in bytes.
     pub bytes: usize,
 }
 
-/// Checks what a worker sends.
+/// Decoder of a worker's messages.
 #[derive(Debug)]
 pub struct WorkerDecoder {
     setups: Setups,
     buffers: Buffers,
-    elsewhere: Elsewhere,
+    shared_memory: SharedMemory,
     pending: Option<(Answer, Assembly)>,
-    /// The answer whose head was the last message.
+    /// Gradient whose head was the last message.
     announced: Option<Announced>,
-    /// Of the last tensor.
+    /// Whether the last tensor's place in shared memory can be used again.
     released: bool,
 }
 
 impl WorkerDecoder {
-    /// A decoder for answers of these setups, whose gradients it puts into `buffers`.
+    /// A decoder for answers of these setups. It puts gradients into `buffers`.
     #[must_use]
     pub fn new(setups: Setups, buffers: Buffers) -> Self {
-        let elsewhere = Elsewhere::default();
-        Self { setups, buffers, elsewhere, pending: None, announced: None, released: false }
+        let shared_memory = SharedMemory::default();
+        Self { setups, buffers, shared_memory, pending: None, announced: None, released: false }
     }
 
-    /// From now on chunks may lie in memory that `read` reads.
+    /// Lets chunks lie in shared memory from now on; `read` reads them there.
     pub fn reads(&mut self, read: Read) {
-        self.elsewhere = Elsewhere::new(read);
+        self.shared_memory = SharedMemory::new(read);
     }
 
-    /// A gradient whose head was the last message: from the next one on it takes a buffer.
+    /// The gradient whose head was the last message. It takes a buffer from the next message on.
     pub fn announced(&mut self) -> Option<Announced> {
         self.announced.take()
     }
 
-    /// Whether a tensor that lay in the sender's shared memory has been read since the last call.
+    /// Whether a tensor in the sender's shared memory has been read since the last call.
     pub fn released(&mut self) -> bool {
         std::mem::take(&mut self.released)
     }
 
-    /// Takes one wire message; returns the message that it completes, if any.
+    /// Decodes one wire message; returns the message that it completes, if any.
     ///
     /// # Errors
-    /// When the message is not one that our own worker would send now.
+    /// When our own worker would not send this message now.
     pub fn decode(&mut self, message: wire::FromWorker) -> Result<Option<WorkerMessage>, WireError> {
         use from_worker::Message;
         let message = message.message.ok_or(WireError::Missing("content"))?;
@@ -123,12 +123,12 @@ impl WorkerDecoder {
     fn chunk(&mut self, chunk: &wire::Chunk) -> Result<Option<WorkerMessage>, WireError> {
         let (answer, mut assembly) =
             self.pending.take().ok_or(WireError::Order { expected: "an answer", got: "a chunk" })?;
-        assembly.push(chunk, &self.elsewhere)?;
+        assembly.push(chunk, &self.shared_memory)?;
         if !assembly.is_complete() {
             self.pending = Some((answer, assembly));
             return Ok(None);
         }
-        self.released |= assembly.is_from_elsewhere();
+        self.released |= assembly.is_from_shared_memory();
         let (values, inspection) = assembly.finish();
         let body = AnswerBody::Gradient(values);
         Ok(Some(WorkerMessage::Answer(Answer { body, inspection, ..answer })))
@@ -145,6 +145,7 @@ fn check_hello(hello: wire::Hello) -> Result<Hello, WireError> {
     }
     in_range("threads", hello.threads.into(), 1, THREADS_MAX.into())?;
     in_range("instance", hello.instance, 1, u64::MAX)?;
-    let (instance, numerics) = (Instance(hello.instance), NumericsDigest(hello.numerics));
+    let instance = Instance(hello.instance);
+    let numerics = NumericsDigest(hello.numerics);
     Ok(Hello { name: hello.name, instance, threads: hello.threads, numerics })
 }

@@ -45,7 +45,8 @@ fn samples(spec: DataSpec, n: usize) -> Samples {
 }
 
 fn piece() -> Piece {
-    let (tree, node) = (Tree::new(7), Node { level: 1, index: 1 });
+    let tree = Tree::new(7);
+    let node = Node { level: 1, index: 1 };
     let leaves = vec![samples(SPEC, 3), samples(SPEC, 1)];
     let parameters = ParamsId(4);
     Piece { round: Round(5), task: Task::Train, setup: SETUP, parameters, tree, node, leaves }
@@ -61,14 +62,14 @@ fn welcome() -> Welcome {
     }
 }
 
-/// The setup of a network of so many parameters: 10, or 5 more than a multiple of 7.
+/// The setup of a network with `elements` parameters: 10, or 5 more than a multiple of 7.
 fn setups(elements: usize) -> Setups {
     let data = DataSpec::new(1, 1, 1, 5).unwrap();
     let setups = Setups::default();
     let text = if elements == 10 {
         "flatten dense".to_owned()
     } else {
-        // A hidden layer of n: 2n + 5n + 5.
+        // With a hidden layer of n values: 2n + 5n + 5.
         assert_eq!((elements - 5) % 7, 0, "no such network");
         format!("flatten dense({}) dense", (elements - 5) / 7)
     };
@@ -201,7 +202,8 @@ fn a_gradient_of_another_size_or_cut_short_is_refused() {
 #[test]
 fn numbers_out_of_range_are_refused() {
     let hello = |name: &str, instance, threads| {
-        let (instance, numerics) = (Instance(instance), NumericsDigest::default());
+        let instance = Instance(instance);
+        let numerics = NumericsDigest::default();
         WorkerMessage::Hello(Hello { name: name.into(), instance, threads, numerics })
     };
     assert!(matches!(to_coordinator(hello("w", 1, 0), 10), Err(WireError::Range { field: "threads", .. })));

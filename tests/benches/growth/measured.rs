@@ -55,7 +55,7 @@ pub(super) fn peak_mb() -> anyhow::Result<f64> {
     Ok(kib * 1024.0 / 1e6)
 }
 
-/// All counters at one moment.
+/// Readings of all counters at one moment.
 #[derive(Debug)]
 struct Look {
     at: Instant,

@@ -89,7 +89,7 @@ impl Field {
         began.elapsed()
     }
 
-    /// Bytes that each worker has received.
+    /// Number of bytes that each worker has received.
     pub(crate) fn down(&self) -> Vec<u64> {
         self.slots.iter().map(|slot| slot.proxy.arrived(Way::Down)).collect()
     }

@@ -12,7 +12,7 @@ use tests::threads::Stopped;
 
 /// Number of connections of a flood.
 const CONNECTIONS: usize = 4;
-/// A number larger than any gradient, and finite.
+/// A finite number that is larger than any gradient.
 const HUGE: f32 = 1e30;
 
 /// Acts as a hostile or broken peer until it is over. Returns what exactly was done.

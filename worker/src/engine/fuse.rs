@@ -1,4 +1,5 @@
-//! From a network's description to what computes it: neighbours that one kernel of ours computes become one layer.
+//! Fusion: from a network's description to its executable layers. Neighbours that one of our kernels computes
+//! become one layer.
 //!
 //! | in the description | computed as |
 //! |---|---|
@@ -20,7 +21,8 @@ use common::model::layer::Layer;
 /// A layer that can be computed.
 pub(super) type Computed = Box<dyn super::layer::Layer>;
 
-/// The layers of a network, input side first, and how many of the first of them are before all that is trained.
+/// The layers of a network from input to output, and the number of leading layers before the first trained
+/// one.
 pub(super) fn build(model: &Architecture) -> (Vec<Computed>, usize) {
     let layers = model.layers().as_slice();
     let mut built = Vec::new();
@@ -38,8 +40,8 @@ pub(super) fn build(model: &Architecture) -> (Vec<Computed>, usize) {
     (built, untrained)
 }
 
-/// What computes the first of `layers`, and how many of them it computes. `places` are those of the first one's tensors
-/// among the network's parameters.
+/// The executable layer for the first of `layers`, and the number of layers that it computes. `places` are
+/// the indices of the first one's tensors among the network's parameters.
 fn fused(layers: &[Layer], places: &[usize], input_gradient: bool) -> (Computed, usize) {
     const POOL: Layer = Layer::MaxPool { window: 2 };
     let next = |at: usize| layers.get(at).copied();

@@ -1,12 +1,14 @@
 //! A network: from flat parameters and samples to gradients, losses and predictions.
 //!
-//! A [`Network`] belongs to one thread. Parameters come in `common`'s flat layout and PyTorch's shapes; gradients go
-//! back the same way. Which tensors a network has is decided in `common::model`, what computes a layer in `fuse`. Networks
-//! are chains: no gradient has two sources, and a layer's activations are dropped as soon as its gradients are there.
+//! A [`Network`] belongs to one thread. Parameters come in `common`'s flat layout and PyTorch's shapes;
+//! gradients go back the same way. `common::model` decides which tensors a network has, and `fuse` what
+//! computes a layer. Networks are chains: no gradient has two sources, and a layer's activations are dropped
+//! as soon as its gradients are there.
 //!
-//! Memory grows with a leaf's samples by what the forward pass keeps: for the CNN 66 kB a sample, and 95 kB while the
-//! second layer's gradients are made (6 MB for 64 samples); for an MLP 4 bytes for each input and unit, twice. To this
-//! come parameters, their gradient, and once more the gradient of the layer at work.
+//! Memory grows with a leaf's samples by what the forward pass keeps. For the CNN that is 66 kB per sample,
+//! and 95 kB while the second layer's gradients are made (6 MB for 64 samples). For an MLP it is 4 bytes for
+//! each input and unit, twice. Parameters, their gradient, and a second copy of the current layer's gradient
+//! are added to that.
 
 use crate::engine::fuse::{self, Computed};
 use crate::engine::op::{borrow, loss, to_vec};
@@ -19,53 +21,44 @@ use std::ops::Range;
 /// A network with its current parameters.
 pub struct Network {
     model: Architecture,
-    /// In layout order.
+    /// Tensors in layout order.
     parameters: Vec<Tensor>,
     layers: Vec<Computed>,
-    /// How many of the first layers are before all that is trained: the backward pass ends there.
+    /// Number of leading layers before the first trained one. The backward pass ends there.
     untrained: usize,
 }
 
-/// What a leaf's backward pass gives.
+/// Result of a leaf's backward pass.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LeafGradient {
-    /// Of the SUM of the samples' losses; flat, in layout order.
+    /// Gradient of the SUM of the samples' losses; flat, in layout order.
     pub gradient: Vec<f32>,
     /// Sum of the samples' losses, in nats.
     pub loss_sum: f64,
-    /// The likeliest class of each sample.
+    /// Most likely class of each sample.
     pub predictions: Vec<u16>,
 }
 
-/// What a leaf's forward pass gives.
+/// Result of a leaf's forward pass.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LeafEvaluation {
     /// Sum of the samples' losses, in nats.
     pub loss_sum: f64,
-    /// The likeliest class of each sample.
+    /// Most likely class of each sample.
     pub predictions: Vec<u16>,
 }
 
-/// Why a network can't do what it was asked.
+/// Reason why a network can't compute.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "field names say all")]
 pub enum NetworkError {
-    /// Samples of another form than the network's.
+    /// The samples have another form than the network's input.
     #[error("samples of {got} for a network on {expected}")]
-    Samples {
-        /// The network's.
-        expected: DataSpec,
-        /// Those given.
-        got: DataSpec,
-    },
-    /// Parameters of another model.
+    Samples { expected: DataSpec, got: DataSpec },
+    /// The number of parameters is that of another model.
     #[error("{got} parameters for a model of {expected}")]
-    Parameters {
-        /// The model's.
-        expected: usize,
-        /// Those given.
-        got: usize,
-    },
-    /// No samples.
+    Parameters { expected: usize, got: usize },
+    /// The leaf has no samples.
     #[error("a leaf without samples")]
     Empty,
     /// The tensor library failed.
@@ -86,16 +79,16 @@ impl Network {
         Ok(Self { model: model.clone(), parameters, layers, untrained })
     }
 
-    /// Its description.
+    /// Architecture of the network.
     #[must_use]
     pub fn model(&self) -> &Architecture {
         &self.model
     }
 
-    /// Replaces all parameters: flat, in layout order.
+    /// Replaces all parameters with flat values in layout order.
     ///
     /// # Errors
-    /// When there are not as many as the network has.
+    /// When the number of values is not that of the parameters.
     pub fn load(&mut self, parameters: &[f32]) -> Result<(), NetworkError> {
         let layout = self.model.layout();
         if parameters.len() != layout.len() {
@@ -139,7 +132,7 @@ impl Network {
         Ok(score(&self.logits(samples)?, samples))
     }
 
-    /// The last layer's output, `[n, classes]`, before softmax.
+    /// Output of the last layer, `[n, classes]`, before softmax.
     ///
     /// # Errors
     /// When there are no samples, or they are of another form, or the tensor library fails.
@@ -151,7 +144,8 @@ impl Network {
         if samples.is_empty() {
             return Err(NetworkError::Empty);
         }
-        let (expected, got) = (self.model.input(), samples.spec());
+        let expected = self.model.input();
+        let got = samples.spec();
         if expected != got {
             return Err(NetworkError::Samples { expected, got });
         }

@@ -1,15 +1,16 @@
-//! The strokes of each digit in the unit square, x to the right and y down, with the variants that people write.
+//! The strokes of each digit in the unit square, x to the right and y down, with the variants that people
+//! write.
 
 use crate::rng::Stream;
 
-/// A place, in the unit square or in pixels.
+/// A point, in the unit square or in pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Point {
     pub(super) x: f32,
     pub(super) y: f32,
 }
 
-/// Points that the pen goes through, in order.
+/// Points of one pen stroke, in order.
 pub(super) type Stroke = Vec<Point>;
 
 type Outline = &'static [&'static [(f32, f32)]];
@@ -177,7 +178,7 @@ const NINE: &[Outline] = &[
 
 const GLYPHS: [&[Outline]; 10] = [ZERO, ONE, TWO, THREE, FOUR, FIVE, SIX, SEVEN, EIGHT, NINE];
 
-/// One of the ways to write `digit`.
+/// Strokes of one variant of `digit`, chosen at random.
 pub(super) fn strokes(digit: u8, random: &mut Stream) -> Vec<Stroke> {
     let variants = GLYPHS[usize::from(digit)];
     let variant = variants[random.below(variants.len() as u32) as usize];
@@ -185,8 +186,8 @@ pub(super) fn strokes(digit: u8, random: &mut Stream) -> Vec<Stroke> {
     variant.iter().map(|stroke| stroke.iter().map(point).collect()).collect()
 }
 
-/// Cuts the corners three times (Chaikin 1974): a curve from a polygon, its ends kept. A point given twice stays a
-/// sharper corner.
+/// Smooths a polygon into a curve by cutting its corners three times (Chaikin 1974). The end points stay. A
+/// point given twice stays a sharper corner.
 pub(super) fn smooth(mut points: Vec<Point>) -> Vec<Point> {
     for _ in 0..3 {
         let (Some(&first), Some(&last)) = (points.first(), points.last()) else { return points };

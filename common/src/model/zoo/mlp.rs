@@ -1,8 +1,8 @@
-//! A multi-layer perceptron: dense layers with ReLU between them, of the widths that are asked for.
+//! A multi-layer perceptron: dense layers of the given widths, with ReLU between them.
 
 use super::Named;
 
-/// Widths of the hidden layers where none are given.
+/// Default widths of the hidden layers.
 const WIDTHS: &[usize] = &[512, 256];
 
 pub(super) const MLP: Named = Named {

@@ -1,4 +1,4 @@
-//! Why a worker is dropped or not let in: what the rules decide by, what logs and metrics show, what the
+//! Reasons for dropping or refusing a worker. The rules decide by them, logs and metrics show them, and the
 //! worker is told.
 //!
 //! Each reason is a value that a test or a metric's label can match; its text is for people.
@@ -9,85 +9,57 @@ use crate::reduce::tree::Node;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Why a member, or a spare, is one no longer.
+/// Reason why a member or a spare is removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "field names say all")]
 pub enum Cause {
-    /// Nothing was heard of it for too long.
+    /// Nothing was heard of the worker for too long.
     #[error("nothing heard for {} ms", silent_us / 1000)]
-    Silent {
-        /// For how long, in microseconds.
-        silent_us: u64,
-    },
-    /// It is heard, and answers nothing.
+    Silent { silent_us: u64 },
+    /// The worker sends heartbeats, but no answers.
     #[error("no answer to round {round} piece {node} for {} ms", waited_us / 1000)]
-    NoAnswer {
-        /// The round.
-        round: Round,
-        /// The piece.
-        node: Node,
-        /// For how long, in microseconds.
-        waited_us: u64,
-    },
-    /// It sent something that can't be.
+    NoAnswer { round: Round, node: Node, waited_us: u64 },
+    /// The worker sent a message that is not valid.
     #[error("sent something invalid: {0}")]
     Invalid(ProtocolError),
-    /// It answered with NaN or infinity.
+    /// The worker answered with NaN or infinity.
     #[error("answered round {round} piece {node} with a non-finite number")]
-    NonFinite {
-        /// The round.
-        round: Round,
-        /// The piece.
-        node: Node,
-    },
-    /// It answered with a number out of line, and another worker, or itself, gave other bits.
+    NonFinite { round: Round, node: Node },
+    /// The worker answered with outlying numbers, and another worker, or itself, computed other bits.
     #[error("answered round {round} piece {node} with numbers out of line, which nobody else got")]
-    OutOfLine {
-        /// The round.
-        round: Round,
-        /// The piece.
-        node: Node,
-    },
-    /// Two other workers agree on a piece for which it gave other bits.
+    OutOfLine { round: Round, node: Node },
+    /// Two other workers agree on other bits than the worker's for a piece.
     #[error("miscomputes: two other workers gave round {round} piece {node} other bits than it did")]
-    Miscomputed {
-        /// The round.
-        round: Round,
-        /// The piece.
-        node: Node,
-    },
-    /// Its stream broke.
+    Miscomputed { round: Round, node: Node },
+    /// The connection was lost.
     #[error("connection lost: {0}")]
     Gone(Disconnect),
-    /// It takes nothing of what it is sent.
+    /// The worker does not read what it is sent.
     #[error("takes nothing of what it is sent: no byte for {} ms, and more waits", still_us / 1000)]
-    NotReading {
-        /// For how long, in microseconds.
-        still_us: u64,
-    },
-    /// A gradient that it announced, and for which room was kept, does not arrive.
+    NotReading { still_us: u64 },
+    /// A gradient that the worker announced, and for which memory was reserved, does not arrive.
     #[error("its gradient for piece {node} does not arrive: {bytes} bytes in {} ms", took_us / 1000)]
     Stalled {
-        /// The piece.
         node: Node,
-        /// What came of it.
+        /// Number of bytes that have arrived.
         bytes: u64,
-        /// In how long, in microseconds.
+        /// Time since the announcement, in microseconds.
         took_us: u64,
     },
-    /// It said goodbye.
+    /// The worker left.
     #[error("left")]
     Left,
-    /// The same worker connected anew.
+    /// The same worker connected again.
     #[error("replaced by a new connection of the same worker")]
     Replaced,
-    /// The run's arithmetic was settled after it had come, and is another.
+    /// The run's arithmetic was settled after the worker had joined, and is another.
     #[error(transparent)]
     Numerics(OtherArithmetic),
 }
 
 impl Cause {
-    /// Whether a worker that works as it should can't be dropped for it.
+    /// Whether only a faulty worker can cause this.
     #[must_use]
     pub fn is_offence(&self) -> bool {
         matches!(
@@ -97,133 +69,109 @@ impl Cause {
     }
 }
 
-/// Why a newcomer is not let in.
+/// Reason why a newcomer is not admitted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "field names say all")]
 pub enum Refusal {
-    /// No place is free, not even a spare's.
+    /// All places are taken, those of spares too.
     #[error("all {max} places are taken, and {spares} spares wait for one")]
     Full {
-        /// How many places there are.
+        /// Number of places for members.
         max: u32,
-        /// How many spares there may be.
+        /// Number of places for spares.
         spares: u32,
     },
-    /// It computes other bits than the run.
+    /// The worker computes other bits than the run.
     #[error(transparent)]
     Numerics(OtherArithmetic),
-    /// Another process has its name.
+    /// Another process uses the same name.
     #[error(
         "another worker is connected under the name {name}; try again once it is gone (one whose connection broke silently \
          is, after --heartbeat-timeout), or give this worker another name with --name"
     )]
-    NameTaken {
-        /// The name.
-        name: String,
-    },
-    /// An audit found that it computes wrongly.
+    NameTaken { name: String },
+    /// An audit found that the worker miscomputes.
     #[error(
         "this worker miscomputes: two others agreed on other bits than it gave; check its machine (a restart of the worker \
          is another worker)"
     )]
     Miscomputes,
-    /// It was dropped too often for what it sent.
+    /// The worker was dropped too often for what it sent.
     #[error(
         "quarantined: worker {name} was dropped {QUARANTINE_AFTER} times for an invalid or non-finite answer; check its \
          machine and its build, then start it again"
     )]
-    Quarantined {
-        /// Its name.
-        name: String,
-    },
+    Quarantined { name: String },
 }
 
 impl Refusal {
-    /// Whether knocking again may help.
+    /// Whether connecting again may help.
     #[must_use]
     pub fn may_retry(&self) -> bool {
         matches!(self, Self::Full { .. } | Self::NameTaken { .. })
     }
 }
 
-/// A message that a worker which works as it should never sends.
+/// A message that a correct worker never sends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "field names say all")]
 pub enum ProtocolError {
-    /// An answer by a spare, which has no pieces.
+    /// A spare, which has no pieces, sent an answer.
     #[error("an answer to piece {node} of round {round}, but it is a spare")]
-    AnswerOfSpare {
-        /// The round that was answered.
-        round: Round,
-        /// The piece that was answered.
-        node: Node,
-    },
-    /// An answer to a round of the future.
+    AnswerOfSpare { round: Round, node: Node },
+    /// An answer belongs to a round that has not begun.
     #[error("an answer to round {round}, which has not begun")]
-    RoundNotBegun {
-        /// The round that was answered.
-        round: Round,
-    },
-    /// An answer to a piece that somebody else has.
+    RoundNotBegun { round: Round },
+    /// An answer belongs to a piece that another worker has.
     #[error("an answer to piece {node} of round {round}, which it was not given")]
-    AnswerNotGiven {
-        /// The round that was answered.
-        round: Round,
-        /// The piece that was answered.
-        node: Node,
-    },
-    /// The announcement of a gradient for a piece that somebody else has.
+    AnswerNotGiven { round: Round, node: Node },
+    /// A gradient is announced for a piece that another worker has.
     #[error("a gradient for piece {node} of round {round}, which it was not given")]
-    GradientNotGiven {
-        /// The round that was answered.
-        round: Round,
-        /// The piece that was answered.
-        node: Node,
-    },
-    /// An answer in the name of another member, or of an earlier life.
+    GradientNotGiven { round: Round, node: Node },
+    /// An answer carries the incarnation of another member, or an earlier one.
     #[error("an answer of incarnation {got}, but it is {expected}")]
     OtherIncarnation {
-        /// The sender's incarnation.
+        /// Incarnation of the sender.
         expected: Incarnation,
-        /// The incarnation in the answer.
+        /// Incarnation in the answer.
         got: Incarnation,
     },
-    /// An answer over another number of samples than the piece has.
+    /// An answer covers another number of samples than the piece has.
     #[error("{got} samples for piece {node}, which has {expected}")]
     Samples {
-        /// The piece that was answered.
         node: Node,
-        /// Samples of the piece.
+        /// Number of samples in the piece.
         expected: u64,
-        /// Samples in the answer.
+        /// Number of samples in the answer.
         got: u64,
     },
-    /// A gradient in an evaluation, or the counts of an evaluation in a training step.
+    /// A training step got the counts of an evaluation, or an evaluation got a gradient.
     #[error("an answer of the wrong kind for piece {node}, of a round that asks for {expected}")]
     AnswerKind {
-        /// The piece that was answered.
         node: Node,
-        /// What the round asks for.
+        /// Kind of answer that the round asks for.
         expected: AnswerKind,
     },
-    /// A second introduction.
+    /// The worker sent a second hello.
     #[error("a second hello")]
     SecondHello,
-    /// More frames, bytes or small messages than a worker may send.
+    /// The worker sent more frames, bytes or small messages than it may.
     #[error("{what}")]
     Flood {
-        /// The limit that was passed, in words.
+        /// The exceeded limit, in words.
         what: String,
     },
-    /// Bytes that are no valid message.
+    /// The bytes are not a valid message.
     #[error("{what}")]
     Malformed {
-        /// What is wrong with them, in the decoder's words.
+        /// The decoder's error message.
         what: String,
     },
 }
 
-/// What a round asks its workers for.
+/// Kind of answer that a round asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AnswerKind {
@@ -242,7 +190,7 @@ impl fmt::Display for AnswerKind {
     }
 }
 
-/// How a connection was lost.
+/// The way in which a connection was lost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 pub enum Disconnect {
@@ -252,13 +200,13 @@ pub enum Disconnect {
     /// The transport reports an error.
     #[error("{what}")]
     Broken {
-        /// The transport's words.
+        /// The transport's error message.
         what: String,
     },
-    /// Too much waits to be sent to it.
+    /// Too many bytes wait to be sent to the worker.
     #[error("it does not read what it is sent")]
     Backlog,
-    /// Nothing can be sent any more.
+    /// The stream can't be written any more.
     #[error("its stream is closed")]
     SendClosed,
     /// The run is over.

@@ -1,8 +1,9 @@
-//! A configuration as text by name: what a checkpoint keeps, a metrics file shows, and the fingerprint covers.
+//! A configuration as text by name. A checkpoint keeps it, a metrics file shows it, and the fingerprint
+//! covers it.
 //!
-//! Every value is written by its type's `Display` and read by its `FromStr`. Three fields say something without making
-//! another run: the data set's name, its number of samples (its digest counts), and the epochs where the schedule does
-//! not depend on them.
+//! Every value is written by its type's `Display` and parsed by its `FromStr`. Three fields do not make
+//! another run when they change: the data set's name, its number of samples (its digest counts), and the
+//! epochs if the schedule does not depend on them.
 
 use super::{ConfigError, DataIdentity, NUMERICS_VERSION, RunConfig, TrainingConfig, hex};
 use crate::text::shortened;
@@ -15,7 +16,7 @@ use std::str::FromStr;
 /// A configuration as text, by name.
 pub type Fields = BTreeMap<String, String>;
 
-/// Name of the data set: it only says where the data came from.
+/// Field with the data set's name, which only says where the data came from.
 pub const DATASET_FIELD: &str = "dataset";
 const DIGEST_FIELD: &str = "dataset_digest";
 const SAMPLES_FIELD: &str = "dataset_samples";
@@ -23,42 +24,33 @@ const SPEC_FIELD: &str = "data_spec";
 const VERSION_FIELD: &str = "numerics_version";
 const EPOCHS_FIELD: &str = "epochs";
 const SCHEDULE_FIELD: &str = "schedule";
-/// Fields that the data set decides: they are not known before it is read.
+/// Fields that depend on the data set: they are not known before it is read.
 pub const DATA_FIELDS: [&str; 4] = [DATASET_FIELD, DIGEST_FIELD, SAMPLES_FIELD, SPEC_FIELD];
-/// The value of a limit that is not set.
+/// Value of a limit that is not set.
 const NONE: &str = "none";
 
-/// Why fields are not a configuration.
+/// Reason why fields are not a configuration.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[allow(missing_docs, reason = "field names say all")]
 pub enum FieldError {
-    /// A field is not there.
+    /// A field is missing.
     #[error("there is no {0}")]
     Missing(&'static str),
-    /// A field's text is not a value of its kind.
+    /// A field's text can't be parsed.
     #[error("{name} is {value:?}: {problem}")]
-    Value {
-        /// Name of the field.
-        name: &'static str,
-        /// Its text.
-        value: String,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// Another version of the program made them, which computed other numbers.
+    Value { name: &'static str, value: String, problem: String },
+    /// Another version of the program, which computed other numbers, wrote the fields.
     #[error(
         "numerics_version is {got}, and this program computes as version {NUMERICS_VERSION}: use the program that wrote it"
     )]
-    Version {
-        /// The version found.
-        got: String,
-    },
+    Version { got: String },
     /// The values are not those of a run.
     #[error(transparent)]
     Config(#[from] ConfigError),
 }
 
 impl TrainingConfig {
-    /// Every choice, by name.
+    /// Every setting, as text by name.
     #[must_use]
     pub fn fields(&self) -> Fields {
         let clip = self.clip_grad_norm.map_or(NONE.to_owned(), |clip| clip.to_string());
@@ -82,10 +74,10 @@ impl TrainingConfig {
         values.map(|(name, value)| (name.to_owned(), value.to_string())).into()
     }
 
-    /// The inverse of [`fields`](Self::fields), for text that may come from anywhere.
+    /// Parses the fields, which may come from anywhere: the inverse of [`fields`](Self::fields).
     ///
     /// # Errors
-    /// When a field is missing, has another form or is out of its range, or another version wrote them.
+    /// When a field is missing, malformed or out of its range, or another version wrote them.
     pub fn from_fields(fields: &Fields) -> Result<Self, FieldError> {
         same_version(fields)?;
         let config = Self {
@@ -115,7 +107,7 @@ impl TrainingConfig {
 }
 
 impl RunConfig {
-    /// Everything that the numbers depend on, by name.
+    /// Everything on which the numbers depend, as text by name.
     #[must_use]
     pub fn fields(&self) -> Fields {
         let DataIdentity { name, digest, samples, spec } = self.data();
@@ -126,10 +118,10 @@ impl RunConfig {
         fields
     }
 
-    /// The inverse of [`fields`](Self::fields), for text that may come from anywhere.
+    /// Parses the fields, which may come from anywhere: the inverse of [`fields`](Self::fields).
     ///
     /// # Errors
-    /// When a field is missing, has another form or is out of its range, or another version wrote them.
+    /// When a field is missing, malformed or out of its range, or another version wrote them.
     pub fn from_fields(fields: &Fields) -> Result<Self, FieldError> {
         let training = TrainingConfig::from_fields(fields)?;
         let data = DataIdentity {
@@ -142,10 +134,10 @@ impl RunConfig {
     }
 }
 
-/// Whether fields were written by a program that computes as this one does.
+/// Checks that a program with the same arithmetic as this one wrote the fields.
 ///
 /// # Errors
-/// When they were not.
+/// When another version wrote them, or none is named.
 pub fn same_version(fields: &Fields) -> Result<(), FieldError> {
     match fields.get(VERSION_FIELD) {
         None => Err(FieldError::Missing(VERSION_FIELD)),
@@ -163,7 +155,7 @@ fn field<T: FromStr<Err: fmt::Display>>(fields: &Fields, name: &'static str) -> 
     })
 }
 
-/// Whether a run with another value of that field is another run.
+/// Whether changing that field makes another run.
 #[must_use]
 pub fn changes_the_run(fields: &Fields, name: &str) -> bool {
     let shape = fields.get(SCHEDULE_FIELD).and_then(|text| text.parse::<Shape>().ok());
@@ -174,7 +166,7 @@ pub fn changes_the_run(fields: &Fields, name: &str) -> bool {
     }
 }
 
-/// SHA-256 over `name=value` lines in name order, of the fields that make a run what it is, in hex.
+/// SHA-256 in hex over the fields that identify a run, as `name=value` lines in name order.
 #[must_use]
 pub fn fingerprint(fields: &Fields) -> String {
     let mut hash = Sha256::new();
@@ -184,7 +176,7 @@ pub fn fingerprint(fields: &Fields) -> String {
     hex(&hash.finalize())
 }
 
-/// The fields by which a saved configuration is of another run than the current one: name, saved value, current value.
+/// Fields in which a saved configuration differs from the current run: name, saved value, current value.
 #[must_use]
 pub fn difference(saved: &Fields, current: &Fields) -> Vec<(String, String, String)> {
     let value = |of: &Fields, name: &String| of.get(name).map_or("unset", |v| v).to_owned();

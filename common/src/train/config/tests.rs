@@ -144,7 +144,8 @@ prop_compose! {
         wire_dtype in proptest::sample::select(vec![Precision::F32, Precision::Bf16]),
     ) -> TrainingConfig {
         let schedule = Schedule { base, shape, warmup_steps };
-        let (model, param_groups) = (model.parse().unwrap(), param_groups.parse().unwrap());
+        let model = model.parse().unwrap();
+        let param_groups = param_groups.parse().unwrap();
         TrainingConfig { val_split, model, init, seed, batch_size, micro_batch, epochs, optimizer, param_groups, schedule, clip_grad_norm, wire_dtype }
     }
 }

@@ -1,8 +1,8 @@
-//! Parameter groups: tensors, chosen by name, that the optimizer treats in a way of their own.
+//! Parameter groups: tensors, chosen by name, with optimizer settings of their own.
 //!
-//! As text: `PATTERN(frozen)` or `PATTERN(lr_factor=F,weight_decay=D)`, separated by spaces. A `*` in a pattern stands for any
-//! characters. A tensor belongs to the first group whose pattern its name matches, or to none. A pattern that matches no
-//! tensor is refused: it is a spelling mistake.
+//! As text: `PATTERN(frozen)` or `PATTERN(lr_factor=F,weight_decay=D)`, separated by spaces. A `*` in a
+//! pattern stands for any characters. A tensor belongs to the first group whose pattern matches its name, or
+//! to none. A pattern that matches no tensor is refused: it is a spelling mistake.
 
 use crate::model::params::Layout;
 use crate::text::{Call, TextError, words};
@@ -10,61 +10,54 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
-/// Most groups of a run.
+/// Largest number of groups in a run.
 const GROUPS_MAX: usize = 64;
-/// What stands for no groups in text.
+/// Text form of an empty list of groups.
 const NONE: &str = "none";
 
 /// The parameter groups of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Groups(Vec<Group>);
 
-/// Some tensors with settings of their own.
+/// Tensors with optimizer settings of their own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
     pattern: String,
     treatment: Treatment,
 }
 
-/// What the optimizer does with a group.
+/// Optimizer settings of a group.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Treatment {
-    /// The parameters stay as they are, and their gradient is taken for 0.
+    /// The parameters stay unchanged, and their gradient counts as 0.
     Frozen,
     /// The parameters are trained.
     Trained {
-        /// Factor of the schedule's learning rate.
+        /// Factor applied to the schedule's learning rate.
         lr_factor: f64,
-        /// Weight decay in place of the optimizer's.
+        /// Weight decay that replaces the optimizer's.
         weight_decay: Option<f64>,
     },
 }
 
-/// Why groups can't be used.
+/// Reason why groups are refused.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[allow(missing_docs, reason = "field names say all")]
 pub enum GroupError {
-    /// A group's text has another form.
+    /// A group's text is malformed.
     #[error(transparent)]
     Text(#[from] TextError),
-    /// A number out of its range.
+    /// A number is out of its range.
     #[error("{pattern}: {name} is {got}; it must be 0 or more and finite")]
-    Range {
-        /// The group.
-        pattern: String,
-        /// The setting.
-        name: &'static str,
-        /// Its value.
-        got: f64,
-    },
-    /// A pattern that matches nothing, or nothing that an earlier one does not.
+    Range { pattern: String, name: &'static str, got: f64 },
+    /// A pattern matches no tensor that an earlier pattern does not.
     #[error("{pattern} matches no tensor that an earlier group does not; the tensors are {tensors}")]
     Empty {
-        /// The group.
         pattern: String,
-        /// Names of all tensors.
+        /// Names of all tensors in the network.
         tensors: String,
     },
-    /// More groups than a run may have.
+    /// There are more groups than a run may have.
     #[error("there are {0} groups; at most {GROUPS_MAX} are possible")]
     Count(usize),
     /// Every tensor is frozen.
@@ -72,23 +65,23 @@ pub enum GroupError {
     AllFrozen,
 }
 
-/// The parameters cut into ranges that are treated alike.
+/// The parameters, divided into ranges that are treated alike.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Partition {
-    /// Without gaps, in order.
+    /// Ranges in order, without gaps.
     ranges: Vec<(Range<usize>, Treatment)>,
 }
 
 impl Treatment {
-    /// What is done with tensors of no group.
+    /// Treatment of tensors that belong to no group.
     pub const DEFAULT: Self = Self::Trained { lr_factor: 1.0, weight_decay: None };
 }
 
 impl Groups {
-    /// Cuts the tensors of a network into ranges that are treated alike.
+    /// Divides the tensors of a network into ranges that are treated alike.
     ///
     /// # Errors
-    /// When a group is of no tensor, or all are frozen.
+    /// When a group has no tensor, or all are frozen.
     pub fn partition(&self, layout: &Layout) -> Result<Partition, GroupError> {
         let group_of = |name: &str| self.0.iter().position(|group| matches(&group.pattern, name));
         for (at, group) in self.0.iter().enumerate() {
@@ -113,13 +106,13 @@ impl Groups {
 }
 
 impl Partition {
-    /// `len` parameters that are all treated alike.
+    /// A partition of `len` parameters that are all treated alike.
     #[must_use]
     pub fn whole(len: usize) -> Self {
         Self { ranges: vec![(0..len, Treatment::DEFAULT)] }
     }
 
-    /// Number of parameters.
+    /// Number of parameters, frozen ones included.
     #[must_use]
     pub fn len(&self) -> usize {
         self.ranges.last().map_or(0, |(range, _)| range.end)
@@ -131,18 +124,18 @@ impl Partition {
         self.len() == 0
     }
 
-    /// Each range with its treatment, in order.
+    /// Ranges with their treatment, in order.
     pub fn ranges(&self) -> impl Iterator<Item = (Range<usize>, Treatment)> {
         self.ranges.iter().cloned()
     }
 
-    /// Ranges of parameters that stay as they are.
+    /// Ranges of frozen parameters.
     pub(super) fn frozen(&self) -> impl Iterator<Item = Range<usize>> {
         self.ranges().filter(|(_, treatment)| *treatment == Treatment::Frozen).map(|(range, _)| range)
     }
 }
 
-/// Whether a name is what a pattern describes.
+/// Whether `pattern` matches `name`.
 fn matches(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else { return false };
@@ -255,7 +248,8 @@ mod tests {
         let parts = partition("conv*(frozen) *.bias(lr_factor=2,weight_decay=0)").unwrap();
         let bias = Treatment::Trained { lr_factor: 2.0, weight_decay: Some(0.0) };
         let treatments: Vec<_> = parts.ranges().map(|(_, treatment)| treatment).collect();
-        let (frozen, plain) = (Treatment::Frozen, Treatment::DEFAULT);
+        let frozen = Treatment::Frozen;
+        let plain = Treatment::DEFAULT;
         assert_eq!(treatments, [frozen, bias, plain, bias, plain]);
         assert!(parts.frozen().eq(std::iter::once(0..20)));
         let ends: Vec<usize> = parts.ranges().map(|(range, _)| range.start).chain([parts.len()]).collect();

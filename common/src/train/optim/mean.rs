@@ -1,28 +1,29 @@
-//! From the sum of a step's gradients to their mean, block by block, and the mean's norm.
+//! The mean of a step's gradients from their sum, block by block, and the mean's norm.
 //!
-//! The sum comes with its last addition still to be made: for a large model, reading both sides here, where the update
-//! follows while a block is in the cache, saves a pass over the memory. What the update is, is decided in `rule`.
+//! The last addition of the sum is still to be made when it arrives. For a large model this saves a pass over
+//! the memory: both sides are read here, and the update follows while a block is in the cache. `rule` decides
+//! what the update is.
 
 use super::BLOCK;
 use crate::reduce::parallel;
 use crate::reduce::precision::Precision;
 use std::num::NonZeroUsize;
 
-/// What a step's gradients came to: `left + right`, each as long as the parameters.
+/// Sum of a step's gradients as `left + right`, each as long as the parameters.
 #[derive(Debug)]
 pub struct GradientSum<'a> {
     /// The sum, or its left side.
     pub left: &'a mut [f32],
-    /// What is to be added to it.
+    /// Right side, if it is still to be added.
     pub right: Option<&'a [f32]>,
-    /// To which that addition is rounded.
+    /// Precision to which that addition is rounded.
     pub precision: Precision,
-    /// How many samples it is the sum over.
+    /// Number of samples in the sum.
     pub samples: f32,
 }
 
 impl<'a> GradientSum<'a> {
-    /// Cuts it into parts of `len` elements, but the last.
+    /// Splits the sum into parts of `len` elements; the last may be shorter.
     pub(super) fn parts(self, len: usize) -> impl Iterator<Item = GradientSum<'a>> {
         let Self { left, right, precision, samples } = self;
         assert!(
@@ -51,7 +52,8 @@ impl<'a> GradientSum<'a> {
         divide(mean, self.samples)
     }
 
-    /// Leaves the mean in `left`; returns its L2 norm, added up in f64 in an order that depends on its length alone.
+    /// Leaves the mean in `left`; returns its L2 norm, added in f64 in an order that depends only on its
+    /// length.
     pub(super) fn average(&mut self, threads: NonZeroUsize) -> f64 {
         let part = parallel::part_len(self.left.len(), threads);
         let Self { left, right, precision, samples } = self;
@@ -80,15 +82,15 @@ pub(super) fn norm(squares: impl Iterator<Item = f64>) -> f64 {
     squares.sum::<f64>().sqrt()
 }
 
-/// What a gradient of length `norm` is to be multiplied with, so that it is not longer than `max`; 1 if it is shorter
+/// Factor that scales a gradient of length `norm` so that it is not longer than `max`; 1 if it is shorter
 /// (`torch.nn.utils.clip_grad_norm_`).
 pub(super) fn clip_scale(norm: f64, max: f64) -> f32 {
     (max / (norm + 1e-6)).min(1.0) as f32
 }
 
-/// Divides a block; returns its sum of squares.
+/// Divides a block by `samples`; returns its sum of squares.
 fn divide(block: &mut [f32], samples: f32) -> f64 {
-    // Eight sums side by side: one sum would wait for each addition before the next.
+    // Eight independent sums: with a single one, each addition would wait for the one before.
     const LANES: usize = 8;
     let mut squares = [0.0; LANES];
     let mut take = |group: &mut [f32]| {

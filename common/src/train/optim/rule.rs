@@ -1,42 +1,42 @@
-//! What a step does to each parameter: PyTorch's formulas, in f32, element by element in a fixed order of
+//! The update of each parameter: PyTorch's formulas, in f32, element by element in a fixed order of
 //! operations.
 //!
-//! What depends on the step alone is computed once, in f64. Called for a block that the cache holds, so that
-//! looking for what is not finite costs no pass over the memory. It has to be looked for: an infinite second
-//! moment would make every later update 0, and nothing else would show it.
+//! Values that depend only on the step are computed once, in f64. A rule is applied to a block that is in the
+//! cache, so that checking for non-finite values costs no memory traffic. They have to be checked for: an
+//! infinite second moment would make every later update 0, and nothing else would show it.
 
 use super::{Moments, OptimizerSpec};
 use crate::reduce::precision::are_finite;
 
-/// One step's arithmetic.
+/// Arithmetic of one optimizer step.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Rule {
     Sgd { rate: f32, momentum: f32, nesterov: bool, decay: f32, scale: f32 },
     Adam(Adam),
 }
 
-/// The constants of Adam and AdamW in one step.
+/// Constants of Adam and AdamW in one step.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Adam {
-    /// Of the gradient.
+    /// Factor applied to the gradient, from clipping.
     scale: f32,
-    /// L2 penalty that goes into the gradient: Adam's.
+    /// L2 penalty added to the gradient, in Adam.
     coupled: f32,
-    /// Share that is taken straight off the parameter: AdamW's.
+    /// Share subtracted directly from the parameter, in AdamW.
     fade: f32,
-    /// 1 - beta1.
+    /// The value 1 - beta1.
     lerp: f32,
-    /// beta2, and 1 - beta2.
+    /// The value beta2; `take` is 1 - beta2.
     keep: f32,
     take: f32,
     eps: f32,
     step_size: f32,
-    /// sqrt(1 - beta2^steps).
+    /// The value sqrt(1 - beta2^steps).
     root: f32,
 }
 
 impl Rule {
-    /// The rule of the step that makes it `steps` steps.
+    /// The rule for step number `steps`, counted from 1.
     pub(super) fn new(spec: OptimizerSpec, steps: u64, scale: f32, rate: f64) -> Self {
         match spec {
             OptimizerSpec::Sgd { momentum, nesterov, weight_decay } => Self::Sgd {
@@ -51,11 +51,11 @@ impl Rule {
         }
     }
 
-    /// Updates a block of parameters, which lies at element `at` of the slots; returns whether both are
-    /// finite after it.
+    /// Updates a block of parameters, which begins at element `at` of the slots. Returns whether both are
+    /// finite afterwards.
     ///
-    /// A momentum or mean that is not finite makes its parameter so in the same step, by any formula and any
-    /// rate: only what stands in a denominator needs a look of its own.
+    /// A momentum or mean that is not finite makes its parameter so in the same step, with any formula and
+    /// any rate. Only values in a denominator need a check of their own.
     pub(super) fn apply(
         self,
         at: usize,
@@ -118,15 +118,16 @@ impl Adam {
             seen |= square.to_bits();
             *p = (*p - self.fade * *p) - self.step_size * (*mean / (square.sqrt() / self.root + self.eps));
         }
-        // The exponents taken together are all ones where one of them is, and hardly ever below a mean square
-        // of 2: one operation in the loop, instead of the three that an exact look needs.
+        // The combined exponents are all ones if one of them is, and hardly ever below a mean square of 2.
+        // That is one operation in the loop, instead of the three that an exact check needs.
         seen & EXPONENT != EXPONENT || are_finite(square)
     }
 }
 
 /// base^exponent by repeated squaring: the same bits everywhere, unlike a math library's `pow`.
 fn power(base: f64, mut exponent: u64) -> f64 {
-    let (mut result, mut square) = (1.0, base);
+    let mut result = 1.0;
+    let mut square = base;
     while exponent > 0 {
         if exponent % 2 == 1 {
             result *= square;

@@ -120,10 +120,12 @@ fn blocks_do_not_show_in_the_parameters_and_none_is_overlooked() {
         optimizer.step(params, sum(&mut gradient.to_vec(), 2.0), None, 0.01, ONE).non_finite.is_none()
     };
     for spec in [sgd(0.0, false, 0.1), sgd(0.9, true, 0.0), OptimizerSpec::AdamW(Moments::new(0.1))] {
-        let (mut whole, mut optimizer) = (start.clone(), Optimizer::new(spec, Partition::whole(n)));
+        let mut whole = start.clone();
+        let mut optimizer = Optimizer::new(spec, Partition::whole(n));
         assert!((0..2).all(|_| step(&mut optimizer, &mut whole, &gradient)));
         for at in [0, BLOCK - 1, BLOCK, n - 1] {
-            let (mut one, mut alone) = ([start[at]], Optimizer::new(spec, Partition::whole(1)));
+            let mut one = [start[at]];
+            let mut alone = Optimizer::new(spec, Partition::whole(1));
             assert!((0..2).all(|_| step(&mut alone, &mut one, &gradient[at..=at])));
             assert_eq!(one[0].to_bits(), whole[at].to_bits(), "{spec}, parameter {at}");
             let mut broken = whole.clone();
@@ -133,7 +135,7 @@ fn blocks_do_not_show_in_the_parameters_and_none_is_overlooked() {
     }
 }
 
-/// What is not finite after a step from this state, in which one element has a huge gradient.
+/// Values that are not finite after a step from this state, in which one element has a huge gradient.
 fn after_huge(spec: OptimizerSpec, at: usize, slot: f32, gradient: f32, rate: f64) -> Option<NonFinite> {
     let n = 2 * BLOCK + 5;
     let saved = spec.slots().iter().map(|&name| {
@@ -150,7 +152,8 @@ fn after_huge(spec: OptimizerSpec, at: usize, slot: f32, gradient: f32, rate: f6
 #[test]
 fn state_that_is_no_longer_finite_is_seen_at_every_place() {
     use NonFinite::{Gradient, Parameters, Slot};
-    let (adam, adamw) = (OptimizerSpec::Adam(Moments::new(0.1)), OptimizerSpec::AdamW(Moments::new(0.1)));
+    let adam = OptimizerSpec::Adam(Moments::new(0.1));
+    let adamw = OptimizerSpec::AdamW(Moments::new(0.1));
     for at in [0, BLOCK - 1, BLOCK, 2 * BLOCK + 4] {
         for spec in [sgd(0.9, false, 0.0), sgd(0.9, true, 0.1)] {
             assert_eq!(after_huge(spec, at, 3e38, 3e38, 1e-9), Some(Slot("momentum_buffer")), "{spec}, {at}");
@@ -219,7 +222,8 @@ fn clipping_shortens_the_step() {
     assert!(run(Some(0.5)) != run(None) && run(Some(1e9)) == run(None));
 }
 
-/// The layout of "flatten dense" on a single pixel: 2 biases, then 2 weights.
+/// Parameters and norm after three steps. The layout is that of "flatten dense" on a single pixel: 2 biases,
+/// then 2 weights.
 fn grouped(groups: &str, spec: OptimizerSpec, clip: Option<f64>) -> (Vec<f32>, f64) {
     let data = crate::data::spec::DataSpec::new(1, 1, 1, 2).unwrap();
     let model = crate::model::architecture::Architecture::parse(data, "linear").unwrap();
@@ -228,7 +232,8 @@ fn grouped(groups: &str, spec: OptimizerSpec, clip: Option<f64>) -> (Vec<f32>, f
     let mut params = vec![1.0, -2.0, 3.0, -4.0];
     let mut norm = 0.0;
     for _ in 0..3 {
-        let (mut left, right) = ([3.0, 4.0, 0.0, 24.0], [0.0, 0.0, 8.0, 8.0]);
+        let mut left = [3.0, 4.0, 0.0, 24.0];
+        let right = [0.0, 0.0, 8.0, 8.0];
         let sum =
             GradientSum { left: &mut left, right: Some(&right), precision: Precision::F32, samples: 2.0 };
         norm = optimizer.step(&mut params, sum, clip, 0.1, ONE).grad_norm;

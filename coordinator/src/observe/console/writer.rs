@@ -1,7 +1,7 @@
-//! The thread that writes to stderr, and what waits for it: a terminal that was stopped, or a pipe that
-//! nobody reads, holds up this thread and nobody else.
+//! The thread that writes to stderr, and the queue of lines for it. A stopped terminal, or a pipe that nobody
+//! reads, blocks this thread and nothing else.
 //!
-//! What does not fit is left out, counted, and said as soon as there is room.
+//! Lines that do not fit are left out and counted; the count is shown as soon as there is room.
 
 use indicatif::MultiProgress;
 use std::collections::VecDeque;
@@ -9,10 +9,10 @@ use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Bytes that may wait: thousands of lines, and next to nothing of the memory that a run takes.
+/// Largest size of the queue in bytes: thousands of lines, and a negligible part of a run's memory.
 const WAITING_BYTES_MAX: usize = 1 << 20;
 
-/// The way to the thread. Dropping it lets the thread end after what waits.
+/// A handle to the thread. When it is dropped, the thread writes the waiting lines and ends.
 #[derive(Debug)]
 pub(super) struct Lines(Arc<Shared>);
 
@@ -35,7 +35,7 @@ impl Lines {
     /// Starts the thread.
     ///
     /// # Errors
-    /// When the system gives none.
+    /// When the thread can't be started.
     pub(super) fn start(bars: MultiProgress, out: Box<dyn Write + Send>) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
@@ -43,7 +43,7 @@ impl Lines {
         Ok(Self(shared))
     }
 
-    /// Has whole lines written.
+    /// Queues whole lines.
     pub(super) fn push(&self, lines: Vec<u8>) {
         let mut state = self.0.lock();
         if state.bytes + lines.len() > WAITING_BYTES_MAX {
@@ -61,7 +61,7 @@ impl Lines {
         self.0.changed.notify_all();
     }
 
-    /// Waits until all is written, `grace` at most.
+    /// Waits until all lines are written, at most for `grace`.
     pub(super) fn flush(&self, grace: Duration) {
         let is_busy = |state: &mut State| state.is_writing || !state.waiting.is_empty();
         drop(self.0.changed.wait_timeout_while(self.0.lock(), grace, is_busy));
@@ -96,7 +96,8 @@ impl Shared {
         }
     }
 
-    /// The next lines; `None` once closed and empty. Waits without end for its owner to say or close.
+    /// The next lines; `None` once closed and empty. Waits without a deadline until the owner pushes or
+    /// closes.
     fn next(&self) -> Option<Vec<u8>> {
         let mut state = self.lock();
         state.is_writing = false;
@@ -121,7 +122,7 @@ mod tests {
     use indicatif::ProgressDrawTarget;
     use std::sync::mpsc;
 
-    /// Waits for leave before each write; what it has written can be read.
+    /// A writer that waits for permission before each write; what it has written can be read.
     struct Stopped {
         leave: mpsc::Receiver<()>,
         written: mpsc::Sender<String>,
@@ -129,7 +130,7 @@ mod tests {
 
     impl Write for Stopped {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            // Without an owner it writes at once.
+            // Once its owner has gone, it writes at once.
             let _ = self.leave.recv();
             self.written.send(String::from_utf8_lossy(bytes).into_owned()).map_err(io::Error::other)?;
             Ok(bytes.len())

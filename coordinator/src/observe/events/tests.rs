@@ -3,10 +3,10 @@ use super::*;
 use common::ids::Step;
 use std::sync::mpsc;
 
-/// For a thread to do what it has to.
+/// Timeout for a thread's work.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Passes on what it is told, each event once it has leave.
+/// An observer that passes events on, each after permission.
 struct Slow {
     leave: mpsc::Receiver<()>,
     heard: mpsc::Sender<Event>,
@@ -14,7 +14,7 @@ struct Slow {
 
 impl Observer for Slow {
     fn observe(&mut self, event: &Event) {
-        // Nobody is slow whose owner has gone.
+        // Once its owner has gone, it is not slow any more.
         let _ = self.leave.recv();
         let _ = self.heard.send(event.clone());
     }

@@ -1,4 +1,4 @@
-//! The lines of `metrics.jsonl`. Those of kind `run`, `step`, `validation` and `test` keep their fields; the
+//! Lines of `metrics.jsonl`. Those of kind `run`, `step`, `validation` and `test` have stable fields; the
 //! others are events under their own names.
 
 use common::event::{Evaluation, Event, RunRecord, StepRecord, ValidationRecord};
@@ -10,87 +10,87 @@ use serde_json::{Map, Value};
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 pub enum Record<'a> {
-    /// One of the lines that make up a run.
+    /// A line about the training itself.
     Run(RunLine<'a>),
-    /// Something that happened on the way.
+    /// A line about any other event.
     Other(OtherLine),
 }
 
-/// A line that makes up a run.
+/// A line about the training itself.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum RunLine<'a> {
-    /// The coordinator began to train.
+    /// The coordinator started, resumed or rolled back the training.
     Run {
-        /// Whether that is a beginning.
+        /// Whether the run starts, resumes or rolls back.
         event: RunEvent,
-        /// The run.
+        /// Description of the run, with its first step.
         #[serde(flatten)]
         run: &'a RunRecord,
     },
     /// A step was committed.
     Step(&'a StepRecord),
-    /// The model met the validation samples.
+    /// The model was evaluated on the validation samples.
     Validation(&'a ValidationRecord),
-    /// The model met the test samples.
+    /// The model was evaluated on the test samples.
     Test(&'a Evaluation),
 }
 
-/// Something that happened on the way.
+/// A line about any other event.
 #[derive(Clone, Debug, Serialize)]
 pub struct OtherLine {
-    /// The event's name.
+    /// Name of the event.
     kind: Value,
-    /// The step that it belongs to: a run that goes back to this step drops it.
+    /// Step that the event belongs to: a run that rolls back to this step drops it.
     step: Value,
-    /// All else that the event has.
+    /// All other fields of the event.
     #[serde(flatten)]
     fields: Map<String, Value>,
 }
 
-/// Whether a run begins or goes on.
+/// Whether a run starts, resumes or rolls back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RunEvent {
-    /// From nothing.
+    /// Start without a checkpoint.
     Start,
-    /// From a checkpoint.
+    /// Resumption from a checkpoint.
     Resume,
-    /// From a checkpoint or from nothing, in the same process: a worker had a hand in the rest that
-    /// miscomputes.
+    /// Rollback to a checkpoint or to the beginning, in the same process, because a worker that miscomputes
+    /// had contributed to the later steps.
     Rollback,
 }
 
 impl<'a> Record<'a> {
-    /// A run that begins or goes on.
+    /// The line of a run that starts, resumes or rolls back.
     #[must_use]
     pub fn run(event: RunEvent, run: &'a RunRecord) -> Self {
         Self::Run(RunLine::Run { event, run })
     }
 
-    /// A step.
+    /// The line of a committed step.
     #[must_use]
     pub fn step(step: &'a StepRecord) -> Self {
         Self::Run(RunLine::Step(step))
     }
 
-    /// A validation.
+    /// The line of a validation.
     #[must_use]
     pub fn validation(validation: &'a ValidationRecord) -> Self {
         Self::Run(RunLine::Validation(validation))
     }
 
-    /// The test.
+    /// The line of the test.
     #[must_use]
     pub fn test(test: &'a Evaluation) -> Self {
         Self::Run(RunLine::Test(test))
     }
 
-    /// Any other event. One that has no step of its own belongs to `step`. `left_out` such events came before
-    /// and have no line.
+    /// The line of any other event. An event without a step of its own belongs to `step`. `left_out` is the
+    /// number of such events before it that have no line.
     #[must_use]
     pub fn other(event: &Event, step: Step, left_out: Option<u64>) -> Self {
-        // An event is maps with text for keys: it has a form in JSON.
+        // An event consists of maps with text keys, so it has a JSON form.
         let mut fields = match serde_json::to_value(event) {
             Ok(Value::Object(fields)) => fields,
             _ => Map::new(),

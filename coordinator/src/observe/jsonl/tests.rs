@@ -20,7 +20,7 @@ fn resume(path: &Path, step: u64) -> (MetricsFile, Found) {
     MetricsFile::resume(&Place::Own(path.to_owned()), "f0", Step(step)).unwrap()
 }
 
-/// A run's first line.
+/// Writes the first line of a run.
 fn begin(file: &mut MetricsFile) {
     file.write(&Record::run(RunEvent::Start, &run(&[]))).unwrap();
 }
@@ -30,7 +30,7 @@ fn run(config: &[(&str, &str)]) -> RunRecord {
     RunRecord { run_id: "a".into(), fingerprint: "f0".into(), config, ..RunRecord::default() }
 }
 
-/// Five steps an epoch, a validation after each epoch.
+/// Writes steps and validations: five steps per epoch, a validation after each epoch.
 fn train(file: &mut MetricsFile, steps: std::ops::Range<u64>) {
     for step in steps {
         file.write(&Record::step(&view(step, step / 5))).unwrap();

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// What arrives at a terminal, from the bar and from the lines.
+/// Bytes that arrive at a terminal, from the bar and from the lines.
 #[derive(Clone, Debug, Default)]
 struct Tape(Arc<Mutex<Vec<u8>>>);
 
@@ -15,7 +15,7 @@ impl Tape {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 
-    /// The rows that a terminal would show. Clearing a row is recorded as `\r`.
+    /// Rows that a terminal would show. Clearing a row is recorded as `\r`.
     fn rows(&self) -> Vec<String> {
         let text = self.text();
         text.split('\n').map(|row| row.rsplit('\r').next().unwrap().trim_end().to_owned()).collect()
@@ -74,7 +74,7 @@ impl TermLike for Tape {
     }
 }
 
-/// For the console's thread to write what it has.
+/// Timeout for the console's thread to write.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn with_bar() -> (Tape, Console) {

@@ -40,7 +40,7 @@ fn trainer() -> Trainer {
     Trainer::start(config(20, 4), samples(20), samples(5))
 }
 
-/// Does the next round with a gradient that depends on the step, and returns its samples.
+/// Completes the next round with a gradient that depends on the step; returns the round's samples.
 fn advance(trainer: &mut Trainer) -> Option<(Work, Vec<u8>)> {
     let work = trainer.next()?;
     let leaves = trainer.tree(work).leaves();
@@ -78,7 +78,8 @@ fn an_epoch_has_every_training_sample_once_then_its_validation() {
 
 #[test]
 fn what_was_gathered_ahead_is_what_would_have_been_gathered() {
-    let (mut ahead, mut behind) = (trainer(), trainer());
+    let mut ahead = trainer();
+    let mut behind = trainer();
     let mut gathered = 0;
     while behind.next().is_some() {
         let leaves = |trainer: &mut Trainer| -> Option<Vec<Samples>> {
@@ -87,7 +88,7 @@ fn what_was_gathered_ahead_is_what_would_have_been_gathered() {
             Some((0..leaves).map(|leaf| trainer.leaf(work, Leaf(leaf))).collect())
         };
         assert_eq!(leaves(&mut ahead), leaves(&mut behind));
-        // Not all of them.
+        // Two of a step's leaves, not all of them.
         gathered += (0..2).filter(|_| ahead.gather_ahead()).count();
         assert_eq!(leaves(&mut ahead), leaves(&mut behind));
         assert_eq!(advance(&mut ahead), advance(&mut behind));

@@ -13,7 +13,7 @@ const BUFFER_BYTES: usize = 256 * 1024;
 pub(crate) struct Counted(Arc<AtomicU64>);
 
 impl Counted {
-    /// The bytes so far.
+    /// Number of bytes so far.
     pub(crate) fn bytes(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }

@@ -1,18 +1,18 @@
-//! Layers on Candle's operators and Candle's autograd, for all that has no kernel of ours.
+//! Layers on Candle's operators and autograd, for everything that has no kernel of ours.
 //!
-//! A new one is a function of (x, parameters), such as `candle_nn`'s modules are. Bits do not depend on the number of
-//! threads: Candle divides outputs among its threads, never the terms of a sum.
+//! A new layer is a function of (x, parameters), like `candle_nn`'s modules. Bits do not depend on the number
+//! of threads: Candle divides outputs among its threads, never the terms of a sum.
 
 use super::{Deliver, Layer, kept};
 use candle_core::{Result, Tensor, Var};
 
-/// Added to a variance before its root is taken (PyTorch's default).
+/// Constant added to a variance before the square root (PyTorch's default).
 const NORM_EPS: f32 = 1e-5;
 
 /// A layer that is a differentiable function of its input and its parameters.
 pub struct CandleLayer<F> {
     function: F,
-    /// Places of its parameters among the network's, in the order in which `function` takes them.
+    /// Indices of its tensors among the network's parameters, in the order in which `function` takes them.
     places: Vec<usize>,
     /// Whether anything before it is trained.
     input_gradient: bool,
@@ -27,8 +27,8 @@ struct Graph {
 }
 
 impl<F: Fn(&Tensor, &[Tensor]) -> Result<Tensor> + Send> CandleLayer<F> {
-    /// The layer of this function. Its parameters have these places among the network's; `input_gradient` says whether
-    /// anything before it is trained.
+    /// The layer of this function. `places` are the indices of its tensors among the network's parameters.
+    /// `input_gradient` says whether anything before it is trained.
     pub fn new(function: F, places: &[usize], input_gradient: bool) -> Self {
         Self { function, places: places.to_vec(), input_gradient, kept: None }
     }
@@ -69,7 +69,7 @@ impl<F: Fn(&Tensor, &[Tensor]) -> Result<Tensor> + Send> Layer for CandleLayer<F
     }
 }
 
-/// `x · Φ(x)`, Φ by the error function.
+/// `x · Φ(x)`, with Φ from the error function.
 ///
 /// # Errors
 /// When the tensor library fails.
@@ -77,7 +77,8 @@ pub fn gelu(x: &Tensor, _parameters: &[Tensor]) -> Result<Tensor> {
     x.gelu_erf()
 }
 
-/// Normalises the last dimension to mean 0 and variance 1, then scales by `parameters[0]` and shifts by `parameters[1]`.
+/// Normalises the last dimension to mean 0 and variance 1, then scales by `parameters[0]` and shifts by
+/// `parameters[1]`.
 ///
 /// # Errors
 /// When the tensor library fails.
@@ -93,7 +94,8 @@ mod tests {
     use crate::engine::op::to_vec;
     use candle_core::Device;
 
-    /// Input and parameters' gradients of the sum of weighted outputs, against central differences in f32.
+    /// Compares the gradients of input and parameters with central differences in f32, for the sum of
+    /// weighted outputs.
     fn check<F: Fn(&Tensor, &[Tensor]) -> Result<Tensor> + Send + Copy>(function: F, shapes: &[&[usize]]) {
         const H: f32 = 5e-3;
         let operands: Vec<Tensor> =

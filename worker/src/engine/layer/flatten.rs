@@ -1,10 +1,11 @@
-//! `[n, h, w, c]` → `[n, c · h · w]`: channels first, as PyTorch flattens; the dense weights count on it.
+//! `[n, h, w, c]` → `[n, c · h · w]`: channels first, as PyTorch flattens. The dense weights rely on this
+//! order.
 
 use super::{Deliver, Layer, kept};
 use crate::engine::op::borrow;
 use candle_core::{Result, Tensor};
 
-/// The layer.
+/// A layer that flattens images.
 #[derive(Default)]
 pub struct Flatten {
     /// Shape of the last input.
@@ -36,7 +37,7 @@ impl Layer for Flatten {
     }
 }
 
-/// Matrices `[rows, columns]`, one after the other, with rows and columns exchanged.
+/// Transposes each matrix `[rows, columns]` of a sequence.
 fn transposed(matrices: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     let mut result = vec![0.0; matrices.len()];
     let pairs = matrices.chunks_exact(rows * columns).zip(result.chunks_exact_mut(rows * columns));

@@ -1,35 +1,36 @@
-//! Maxima of windows that do not overlap, where no kernel takes them along with a convolution: `[n, h, w, c]` →
-//! `[n, h / window, w / window, c]`, rounded down.
+//! Maxima of windows that do not overlap: `[n, h, w, c]` → `[n, h / window, w / window, c]`, rounded down.
+//! This layer is used where no kernel computes them along with a convolution.
 //!
-//! Of equal maxima the first in row-major order takes all of the gradient, and a NaN wins over all, as in PyTorch. Candle's
-//! own gradient of a maximum is another one.
+//! Of equal maxima the first in row-major order gets the whole gradient, and a NaN wins over all values, as
+//! in PyTorch. Candle's own gradient of a maximum differs.
 
 use super::{Deliver, Layer, kept};
 use crate::engine::op::borrow;
 use candle_core::{Result, Tensor};
 
-/// The layer.
+/// A max pooling layer.
 pub struct MaxPool {
     window: usize,
     kept: Option<Kept>,
 }
 
 struct Kept {
-    /// Of each output, where in the input its value was.
+    /// Index in the input of each output's value.
     sources: Vec<usize>,
     input: (usize, usize, usize, usize),
 }
 
 impl MaxPool {
-    /// With windows of so many rows and columns.
+    /// A layer with windows of `window` rows and columns.
     #[must_use]
     pub fn new(window: usize) -> Self {
         Self { window, kept: None }
     }
 
-    /// Places of the maxima of `x`, `[n, h, w, c]`, output by output.
+    /// Indices of the maxima of `x`, `[n, h, w, c]`, output by output.
     fn sources(&self, x: &[f32], (n, h, w, c): (usize, usize, usize, usize)) -> Vec<usize> {
-        let (rows, columns) = (h / self.window, w / self.window);
+        let rows = h / self.window;
+        let columns = w / self.window;
         let mut sources = Vec::with_capacity(n * rows * columns * c);
         for row in (0..n).flat_map(|image| (0..rows).map(move |row| image * h + row * self.window)) {
             for column in (0..columns).map(|column| column * self.window) {
@@ -40,7 +41,7 @@ impl MaxPool {
         sources
     }
 
-    /// Place of the maximum of the window whose first value is at `first`.
+    /// Index of the maximum in the window whose first value is at `first`.
     fn strongest(&self, x: &[f32], first: usize, row: usize, column: usize) -> usize {
         let mut best = first;
         for at in (0..self.window).flat_map(|y| (0..self.window).map(move |x| first + y * row + x * column)) {
@@ -88,7 +89,8 @@ mod tests {
 
     #[test]
     fn maxima_and_their_gradients_are_pytorchs() {
-        // The last row and column do not fill a window; 5 stands twice, and its first place gets the gradient.
+        // The last row and column do not fill a window. 5 stands twice, and its first place gets the
+        // gradient.
         let x = image(&[1.0, 5.0, 0.0, 5.0, 2.0, 0.0, 9.0, 9.0, 9.0], 3, 3, 1);
         let mut pool = MaxPool::new(2);
         let y = pool.forward(&[], x, true).unwrap();

@@ -3,17 +3,17 @@
 use super::{Deliver, Layer, kept};
 use candle_core::{CustomOp3, Result, Tensor};
 
-/// An operator on (x, weight, bias).
+/// A layer that applies an operator to (x, weight, bias).
 pub struct Operator<Op> {
     op: Op,
-    /// Places of weight and bias among the network's parameters.
+    /// Indices of weight and bias among the network's parameters.
     places: [usize; 2],
     /// Input and output of the last forward pass.
     kept: Option<(Tensor, Tensor)>,
 }
 
 impl<Op: CustomOp3 + Send> Operator<Op> {
-    /// A layer whose weight and bias have these places among the network's parameters.
+    /// A layer whose weight and bias have these indices among the network's parameters.
     pub fn new(op: Op, places: [usize; 2]) -> Self {
         Self { op, places, kept: None }
     }

@@ -1,13 +1,14 @@
-//! max(x, 0), where no kernel does it along with what is before. A NaN stays one; at 0 no gradient passes, as in PyTorch.
+//! max(x, 0), used where no kernel computes it along with the layer before. A NaN stays one; at 0 no gradient
+//! passes, as in PyTorch.
 
 use super::{Deliver, Layer, kept};
 use crate::engine::op::borrow;
 use candle_core::{Result, Tensor};
 
-/// The layer.
+/// A ReLU layer.
 #[derive(Default)]
 pub struct Relu {
-    /// The last output.
+    /// Output of the last forward pass.
     kept: Option<Tensor>,
 }
 

@@ -3,7 +3,7 @@ use common::data::digits::SPEC;
 use common::model::params::{Init, Layout};
 use common::rng::Stream;
 
-/// What PyTorch computed from the same formulas.
+/// Results that PyTorch computed from the same formulas.
 pub(super) struct Reference {
     pub(super) loss_sum: f64,
     pub(super) logits: &'static [f64],
@@ -79,7 +79,7 @@ fn logits_losses_and_gradients_are_pytorchs() {
     check_against_pytorch("linear", &reference::LINEAR);
 }
 
-/// Every layer in every company that is fused, and alone.
+/// Networks in which every layer appears fused, in each combination, and alone.
 const NETWORKS: [&str; 7] = [
     "cnn",
     "mlp(32,16)",
@@ -159,7 +159,7 @@ fn data_of_any_form_is_trained_on() {
 }
 
 #[test]
-fn parameters_of_another_model_and_leaves_without_or_of_other_samples_are_refused() {
+fn parameters_and_samples_of_another_form_are_refused() {
     let mut network = Network::new(&model("linear")).unwrap();
     assert!(matches!(network.load(&[0.0; 3]), Err(NetworkError::Parameters { expected: 7850, got: 3 })));
     let none = Samples::new(SPEC, vec![], vec![]).unwrap();

@@ -3,7 +3,7 @@
 //! This is the only unsafe code of the crate. `gemm` chooses its instructions at run time. Its order of
 //! addition depends on the sizes and the type of CPU, but not on threads: it is called without parallelism.
 
-/// A matrix inside a slice.
+/// A view of a matrix inside a slice.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     data: &'a [f32],
@@ -40,9 +40,9 @@ impl<'a> View<'a> {
 /// Whether the product replaces the destination's values or is added to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Into {
-    /// The old values are overwritten.
+    /// The product overwrites the old values.
     Replace,
-    /// The product is added to them.
+    /// The product is added to the old values.
     Add,
 }
 

@@ -3,7 +3,7 @@
 use candle_core::{Device, Result, Tensor, Var};
 use common::rng::Stream;
 
-/// `n` values in [-1, 1), a function of `stream`.
+/// Random values in [-1, 1), `n` in number; they depend only on `stream`.
 pub(crate) fn noise(stream: u64, n: usize) -> Vec<f32> {
     let mut stream = Stream::new(17, "operator test", &[stream]);
     (0..n).map(|_| stream.between(-1.0, 1.0)).collect()

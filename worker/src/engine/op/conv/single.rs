@@ -202,7 +202,7 @@ fn tap(y: usize, x: usize, place: usize) -> Option<usize> {
     (row < KERNEL && column < KERNEL).then_some(row * KERNEL + column)
 }
 
-/// For every row of windows, the four rows of pixels under it.
+/// The four rows of pixels under each row of windows.
 #[inline(always)]
 fn rows_of_windows(image: &[f32], width: usize, out_rows: usize) -> impl Iterator<Item = &[f32]> {
     (0..out_rows).map(move |row| &image[2 * row * width..(2 * row + 4) * width])

@@ -61,7 +61,7 @@ fn for_each_row(geometry: &Geometry, mut visit: impl FnMut(usize, Range<usize>, 
     }
 }
 
-/// From `[in, kh · kw]` to `[kh · kw, in]`.
+/// Reorders a kernel from `[in, kh · kw]` to `[kh · kw, in]`.
 fn in_patch_order(geometry: &Geometry, kernel: &[f32], row: &mut [f32]) {
     let taps = geometry.kernel_h * geometry.kernel_w;
     for (tap, places) in row.chunks_exact_mut(geometry.inputs).enumerate() {
@@ -69,7 +69,7 @@ fn in_patch_order(geometry: &Geometry, kernel: &[f32], row: &mut [f32]) {
     }
 }
 
-/// From `[kh · kw, in]` to `[in, kh · kw]`.
+/// Reorders a row from `[kh · kw, in]` to `[in, kh · kw]`.
 fn in_kernel_order(geometry: &Geometry, row: &[f32], kernel: &mut [f32]) {
     let taps = geometry.kernel_h * geometry.kernel_w;
     for (tap, places) in row.chunks_exact(geometry.inputs).enumerate() {

@@ -8,7 +8,7 @@ use crate::engine::op::conv::{CLOSED, Geometry};
 /// Lists of one output place: one for each of a window's four codes, and one for closed values.
 const CODES: usize = CLOSED as usize + 1;
 
-/// A non-zero gradient.
+/// A non-zero gradient and its position.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Live {
     /// In a channel's list the start of its patch in x; in a position's list the channel.
