@@ -1,12 +1,15 @@
-//! The cluster: which connection is which worker, what each has been sent, and the sum of the round in progress.
+//! The cluster: which connection is which worker, what each has been sent, and the sum of the round in
+//! progress.
 //!
-//! It stands between the rules (`common::protocol::coordinator`) and the outside, and does no I/O: each call takes the time
-//! and one input, and leaves [`Output`]s to be carried out in order. `driver` does that with sockets and threads; the
-//! simulation does it on a virtual clock, with the same code in here. What a run is (samples, optimizer, checkpoints) is not
-//! known here: a round is a number of leaves, and its sum is a [`RoundValue`].
+//! It stands between the rules (`common::protocol::coordinator`) and the outside, and does no I/O: each call
+//! takes the time and one input, and leaves [`Output`]s to be carried out in order. `driver` does that with
+//! sockets and threads; the simulation does it on a virtual clock, with the same code in here. What a run is
+//! (samples, optimizer, checkpoints) is not known here: a round is a number of leaves, and its sum is a
+//! [`RoundValue`].
 //!
 //! 1. A worker is sent a setup and parameters only if it lacks them, before the first piece that needs them.
-//! 2. An answer is checked against the round before the rules judge it: who sent it, how many samples, what kind of value.
+//! 2. An answer is checked against the round before the rules judge it: who sent it, how many samples, what
+//!    kind of value.
 //! 3. Large gradients wait for the gradient budget (`gradient_budget`) if their sender was asked for them.
 //! 4. Each call feeds the rules one event. What can't be sent comes back as [`Cluster::gone`].
 
@@ -217,7 +220,8 @@ impl<V: RoundValue, R: Rules> Cluster<V, R> {
         self.release_waiting();
     }
 
-    /// From now on events are told of this step. Where the run goes back to it, what gradients are usual is learnt anew.
+    /// From now on events are told of this step. Where the run goes back to it, what gradients are usual is
+    /// learnt anew.
     pub fn at_step(&mut self, step: Step) {
         if step < self.step {
             self.peaks = Peaks::default();
@@ -225,8 +229,8 @@ impl<V: RoundValue, R: Rules> Cluster<V, R> {
         self.step = step;
     }
 
-    /// Sends heartbeats and drops the overdue, where it is time. Returns whether heartbeats were due: then the connections
-    /// should be looked at too ([`stalled`](Self::stalled)).
+    /// Sends heartbeats and drops the overdue, where it is time. Returns whether heartbeats were due: then
+    /// the connections should be looked at too ([`stalled`](Self::stalled)).
     pub fn tick(&mut self, now_us: u64) -> bool {
         let beats = self.heartbeat_due_us <= now_us;
         if beats {

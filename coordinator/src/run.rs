@@ -28,6 +28,7 @@ mod resume;
 mod speed;
 pub(crate) mod sum;
 pub mod trainer;
+pub mod work;
 
 use crate::RunError;
 use crate::cluster::driver::outputs::setup_of;
@@ -246,7 +247,8 @@ impl Prepared {
             run_id,
             sockets,
         } = self;
-        let (layout, steps_total) = (trainer.layout().clone(), trainer.config().length().total);
+        let layout = trainer.layout().clone();
+        let steps_total = trainer.config().length().total;
         let (inbox, receiver) = mpsc::channel(INBOX);
         let internal = |what: &str| RunError::Internal(what.to_owned());
         let here = sockets.local_address.clone();
@@ -265,7 +267,7 @@ impl Prepared {
         };
 
         let written = inbox.clone();
-        let writer = Writer::start(store, layout.clone(), move |done| {
+        let writer = Writer::start(store, layout, move |done| {
             // The receiver is gone only when the run is over.
             let _ = written.blocking_send(done.into());
         });

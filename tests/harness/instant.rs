@@ -12,7 +12,7 @@ use proto::message::{Answer, AnswerBody, CoordinatorMessage, Hello, Inspection, 
 use proto::values::Values;
 use tokio::sync::mpsc;
 use worker::client::Connection;
-use worker::driver::Input;
+use worker::mailbox::Input;
 
 /// Most messages between the client and this worker.
 const INBOX: usize = 16;

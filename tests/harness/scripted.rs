@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use worker::client::Connection;
-use worker::driver::Input;
+use worker::mailbox::Input;
 use worker::pool::{Computed, Outcome, Parameters, Pool};
 
 /// Timeout for a stream to end.

@@ -2,9 +2,9 @@
 //!
 //! [`simulate`] runs one seed. A coordinator and its workers train a toy model (see `trainer`) over a network
 //! with delays and faults, while processes die, freeze, leave and join. Then faults end, and the run must
-//! finish. The promises in `invariants` are checked at every event. The coordinator's side is the real cluster
-//! (`coordinator::cluster`) with the rules of `common::protocol`; the worker's is its machine in a simulated
-//! driver. A [`Sabotage`] plants a mistake between them, to show that a promise would notice it.
+//! finish. The promises in `invariants` are checked at every event. The coordinator's side is the real
+//! cluster (`coordinator::cluster`) with the rules of `common::protocol`; the worker's is its machine in a
+//! simulated driver. A [`Sabotage`] plants a mistake between them, to show that a promise would notice it.
 
 mod coordinator;
 mod event_queue;

@@ -2,7 +2,7 @@
 //!
 //! Decides nothing: the machine decides when to dial, and what follows when a stream breaks.
 
-use crate::driver::Input;
+use crate::mailbox::Input;
 use crate::shared_memory::SharedChannel;
 use futures_util::{StreamExt, stream};
 use host::trace::{self, Track};

@@ -4,6 +4,7 @@
 //! dialling, sending and computing. The task ends with the machine's `Exit`.
 
 use crate::client::Connection;
+use crate::mailbox::{INBOX, Input};
 use crate::pool::{Computed, Outcome, Parameters, Pool};
 use crate::selftest;
 use common::ids::{Incarnation, Instance, SetupId};
@@ -19,8 +20,6 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
-/// Most inputs that wait for the driver; senders wait when it is full.
-const INBOX: usize = 256;
 /// Time for a goodbye to be written.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -55,22 +54,6 @@ pub enum WorkerError {
     /// The network can't compute a leaf.
     #[error("a leaf can't be computed: {0}")]
     Compute(String),
-}
-
-/// An input of the driver.
-#[allow(missing_docs, reason = "field names say all")]
-#[derive(Debug)]
-pub enum Input {
-    /// A message or a part of one has arrived.
-    Message {
-        dial: u64,
-        /// A whole message, or `None` for a part of one.
-        message: Option<Box<CoordinatorMessage>>,
-    },
-    /// A stream has ended.
-    Ended { dial: u64, why: String },
-    /// A compute thread has finished a piece, or failed.
-    Pool(Outcome),
 }
 
 /// Works until the run is over, the operator stops it, or the worker gives up.

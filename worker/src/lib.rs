@@ -12,6 +12,7 @@ pub mod cli;
 pub mod client;
 pub mod driver;
 pub mod engine;
+pub mod mailbox;
 pub mod pool;
 pub mod selftest;
 mod shared_memory;

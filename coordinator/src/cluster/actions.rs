@@ -1,6 +1,6 @@
 //! What the cluster does for each action of the rules, and what it tells of them. Decides nothing.
 
-use super::{Cluster, Farewell, Message, Output, RoundValue, Rules};
+use super::{Cluster, Farewell, Message, Output, RoundPlan, RoundValue, Rules};
 use common::event::{Departure, Event as RunEvent};
 use common::ids::{Incarnation, Rank, Round};
 use common::protocol::coordinator::{Action, Cause, Purpose, QUARANTINE_AFTER};
@@ -93,7 +93,7 @@ impl<V: RoundValue, R: Rules> Cluster<V, R> {
     /// Sends a piece, and before it what the member lacks.
     fn grant(&mut self, to: Incarnation, node: Node) {
         let Some(round) = &self.round else { return };
-        let (setup, parameters) = (round.plan.setup, round.plan.parameters);
+        let RoundPlan { setup, parameters, .. } = round.plan;
         let number = round.number;
         if self.connections.lacks_setup(to, setup) {
             self.send(to, Message::Setup(setup));

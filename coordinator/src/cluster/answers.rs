@@ -1,4 +1,5 @@
-//! Answers as they arrive: who may announce and send what, how they are judged, and who is given up because nothing moves.
+//! Answers as they arrive: who may announce and send what, how they are judged, and who is given up because
+//! nothing moves.
 //!
 //! How many gradients are in memory is decided in `gradient_budget`; which numbers are out of line in
 //! `common::reduce::outliers`; what follows from a verdict by the rules.
@@ -32,8 +33,9 @@ impl<V: RoundValue, R: Rules> Cluster<V, R> {
         self.feed(now_us, Event::Result { from, round, node, verdict }, Some(value));
     }
 
-    /// A large gradient is about to arrive. It waits for [`Output::Enter`] if its sender was asked for it. Returns whether it
-    /// waits; if not it is read at once: it is late and will be discarded, or its sender is dropped.
+    /// A large gradient is about to arrive. It waits for [`Output::Enter`] if its sender was asked for it.
+    /// Returns whether it waits; if not it is read at once: it is late and will be discarded, or its sender
+    /// is dropped.
     pub fn announced(&mut self, now_us: u64, connection: u64, round: Round, node: Node) -> bool {
         let Some(who) = self.connections.on(connection) else { return false };
         let present = self.round.as_ref().map_or(Round(self.rounds + 1), |present| present.number);
@@ -56,8 +58,8 @@ impl<V: RoundValue, R: Rules> Cluster<V, R> {
         waits
     }
 
-    /// Lets waiting gradients in, as far as the budget has room. `arrived` are the bytes of gradients that have come on a
-    /// connection so far.
+    /// Lets waiting gradients in, as far as the budget has room. `arrived` are the bytes of gradients that
+    /// have come on a connection so far.
     pub fn admit_gradients(&mut self, now_us: u64, arrived: impl Fn(u64) -> u64) {
         let Some(round) = &self.round else { return self.release_waiting() };
         if self.budget.is_quiet() {

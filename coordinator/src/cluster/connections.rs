@@ -3,8 +3,8 @@
 use common::ids::{Incarnation, ParamsId, Rank, SetupId};
 use std::collections::BTreeMap;
 
-/// Times that an answer to a piece may be announced. A message that arrives twice is no offence: the task may, and so may each
-/// answer.
+/// Times that an answer to a piece may be announced. A message that arrives twice is no offence: the task
+/// may, and so may each answer.
 const ANNOUNCEMENTS: usize = 4;
 
 /// A member or a spare, as its connection goes.

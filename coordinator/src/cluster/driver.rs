@@ -1,8 +1,8 @@
 //! The thread around the cluster: it owns the cluster, the training and the ends of all connections.
 //!
-//! Inputs (messages, finished checkpoints, signals) and deadlines go to the cluster; its outputs are carried out: sent, told,
-//! trained on. The driver decides how a run ends: complete, stopped by an operator, or failed. It blocks only while it waits
-//! for its inbox, and that has a deadline.
+//! Inputs (messages, finished checkpoints, signals) and deadlines go to the cluster; its outputs are carried
+//! out: sent, told, trained on. The driver decides how a run ends: complete, stopped by an operator, or
+//! failed. It blocks only while it waits for its inbox, and that has a deadline.
 
 mod links;
 pub(crate) mod outputs;
@@ -16,7 +16,8 @@ use crate::mailbox::{INBOX, Input};
 use crate::observe::events::Events;
 use crate::run::records::{Records, evaluation};
 use crate::run::sum::Sum;
-use crate::run::trainer::{Evaluated, Outcome, Trainer, Work};
+use crate::run::trainer::{Evaluated, Outcome, Trainer};
+use crate::run::work::Work;
 use crate::store::Saved;
 use crate::store::writer::Writer;
 use common::checkpoint::Best;

@@ -1,27 +1,30 @@
 //! The gradient budget: how many gradients may be in memory at the same time, and which one is read next.
 //!
-//! A large model's gradients of all workers do not fit into memory beside each other. So a stream is read up to the head of
-//! its answer, and then waits here until the budget has room. Only memory is at stake: no bit depends on the order.
+//! A large model's gradients of all workers do not fit into memory beside each other. So a stream is read up
+//! to the head of its answer, and then waits here until the budget has room. Only memory is at stake: no bit
+//! depends on the order.
 //!
 //! 1. At most [`GRADIENTS`] gradients of a round are in memory, arriving or waiting for the node beside them.
-//! 2. Admission order: first a gradient whose sibling is already in memory, because adding it frees a buffer; then the
-//!    left-most, so that sums fill up instead of lying side by side.
-//! 3. One more is admitted over the budget when no gradient arrives and none that would be better first can come, or when
-//!    nothing has moved for [`PATIENCE_US`]. So a stalled worker can't block the rest.
-//! 4. A worker whose gradient does not arrive is dropped ([`GradientBudget::stalled`]): no byte for the heartbeat timeout, or
-//!    less than [`SLOW_BYTES`] in [`SLOW_US`] while others wait.
+//! 2. Admission order: first a gradient whose sibling is already in memory, because adding it frees a buffer;
+//!    then the left-most, so that sums fill up instead of lying side by side.
+//! 3. One more is admitted over the budget when no gradient arrives and none that would be better first can
+//!    come, or when nothing has moved for [`PATIENCE_US`]. So a stalled worker can't block the rest.
+//! 4. A worker whose gradient does not arrive is dropped ([`GradientBudget::stalled`]): no byte for the
+//!    heartbeat timeout, or less than [`SLOW_BYTES`] in [`SLOW_US`] while others wait.
 
 use crate::stall::Stall;
 use common::protocol::coordinator::Cause;
 use common::reduce::tree::{Node, Tree};
 use std::collections::BTreeMap;
 
-/// Gradients of one round that are in memory at once, arriving or waiting for the node beside them, before others have to wait.
+/// Gradients of one round that are in memory at once, arriving or waiting for the node beside them, before
+/// others have to wait.
 pub(crate) const GRADIENTS: usize = 8;
 
 /// For a worker to compute or to send what all others wait for.
 const PATIENCE_US: u64 = 5_000_000;
-/// What a gradient must bring within [`SLOW_US`] in which others wait: 100 kB a second, a hundredth of a poor network.
+/// What a gradient must bring within [`SLOW_US`] in which others wait: 100 kB a second, a hundredth of a poor
+/// network.
 const SLOW_BYTES: u64 = 1_000_000;
 /// Long enough for a network to be out for some seconds.
 const SLOW_US: u64 = 10_000_000;
@@ -61,7 +64,8 @@ pub(crate) struct RoundState<J> {
     pub(crate) held: usize,
     /// Whether an answer would be added to one of them.
     pub(crate) joins: J,
-    /// Members with a piece that they have not announced: something may still come that is better to have first.
+    /// Members with a piece that they have not announced: something may still come that is better to have
+    /// first.
     pub(crate) computing: usize,
 }
 
@@ -94,8 +98,8 @@ impl GradientBudget {
         self.arriving.contains_key(&connection) || self.waiting.iter().any(|w| w.connection == connection)
     }
 
-    /// Admits gradients while there is room. Returns their connections. `arrived` are the bytes of gradients that have come
-    /// on a connection so far.
+    /// Admits gradients while there is room. Returns their connections. `arrived` are the bytes of gradients
+    /// that have come on a connection so far.
     pub(crate) fn admit(
         &mut self,
         around: &RoundState<impl Fn(Node) -> bool>,
@@ -111,9 +115,11 @@ impl GradientBudget {
         admitted
     }
 
-    /// The connections whose gradients do not arrive, and why: no byte for `timeout_us`, or too few while others wait.
+    /// The connections whose gradients do not arrive, and why: no byte for `timeout_us`, or too few while
+    /// others wait.
     ///
-    /// To be asked every `look_us`; where it was asked later, this process was held up itself, and that time does not count.
+    /// To be asked every `look_us`; where it was asked later, this process was held up itself, and that time
+    /// does not count.
     pub(crate) fn stalled(
         &mut self,
         now_us: u64,
@@ -285,7 +291,8 @@ mod tests {
         assert!(round.budget.is_quiet() && waited.len() == 20 - 2 * GRADIENTS);
     }
 
-    /// What becomes of the first of as many as there is room for, which brings `bytes` a second, in so many seconds.
+    /// What becomes of the first of as many as there is room for, which brings `bytes` a second, in so many
+    /// seconds.
     fn first_of(leaves: u32, bytes: u64, seconds: u64) -> Option<(u64, Cause)> {
         let mut round = Round::announced(leaves);
         round.admit(0, 0);

@@ -11,7 +11,7 @@
 //!    closed and dials again cannot keep this process busy.
 
 use super::pending::{ConnectionState, LimitedConnection};
-use crate::net::token_bucket::{Lines, TokenBucket};
+use crate::net::token_bucket::{PeerLines, TokenBucket};
 use futures_util::{Stream, StreamExt, stream};
 use std::collections::VecDeque;
 use std::io;
@@ -51,7 +51,7 @@ pub(crate) struct Limits {
     places: Arc<Semaphore>,
     pending_max: usize,
     pace: Mutex<TokenBucket>,
-    lines: Mutex<Lines>,
+    lines: Arc<PeerLines>,
 }
 
 impl Limits {
@@ -72,14 +72,14 @@ impl Limits {
             places: Arc::new(Semaphore::new(places as usize)),
             pending_max: (PENDING_MAX as usize).min(places as usize / 2),
             pace: Mutex::new(TokenBucket::new(ACCEPTED_PER_SECOND, ACCEPTED_AT_ONCE)),
-            lines: Mutex::new(Lines::new(1, LINES_AT_ONCE)),
+            lines: Arc::new(PeerLines::new(1, LINES_AT_ONCE)),
         }
     }
 
     /// Writes a log line that any peer can cause, unless there were many recently. `write` is told how many
     /// were left out.
     pub(crate) fn note(&self, write: impl FnOnce(Option<u64>)) {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).write(Instant::now(), write);
+        self.lines.note(write);
     }
 
     /// Waits until one more connection may be accepted.
@@ -96,7 +96,7 @@ impl Limits {
     }
 
     fn admit<C: Incoming>(
-        self: &Arc<Self>,
+        &self,
         pending: &mut Queue,
         connection: C,
         place: OwnedSemaphorePermit,
@@ -112,7 +112,7 @@ impl Limits {
         let state = Arc::new(ConnectionState::of(connection.process()));
         let (sender, evicted) = oneshot::channel();
         pending.push_back((Arc::downgrade(&state), sender));
-        LimitedConnection::new(connection, Arc::clone(self), place, state, evicted)
+        LimitedConnection::new(connection, Arc::clone(&self.lines), place, state, evicted)
     }
 }
 

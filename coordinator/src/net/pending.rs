@@ -15,9 +15,8 @@
 //! for ever. A connection that exceeds a limit is closed at once. [`accept`](super::accept) decides how many
 //! connections there may be.
 
-use super::accept::Limits;
 use super::frames::Frames;
-use crate::net::token_bucket::TokenBucket;
+use crate::net::token_bucket::{PeerLines, TokenBucket};
 use futures_util::FutureExt;
 use std::io;
 use std::num::NonZeroU32;
@@ -193,7 +192,7 @@ impl Drop for AcceptedMark {
 pub(crate) struct LimitedConnection<C> {
     connection: C,
     state: Arc<ConnectionState>,
-    limits: Arc<Limits>,
+    lines: Arc<PeerLines>,
     /// Permit for one of all connections.
     _place: OwnedSemaphorePermit,
     /// Told when the connection must be closed for another; `None` once that cannot happen any more.
@@ -210,7 +209,7 @@ pub(crate) struct LimitedConnection<C> {
 impl<C> LimitedConnection<C> {
     pub(super) fn new(
         connection: C,
-        limits: Arc<Limits>,
+        lines: Arc<PeerLines>,
         place: OwnedSemaphorePermit,
         state: Arc<ConnectionState>,
         evicted: oneshot::Receiver<()>,
@@ -218,7 +217,7 @@ impl<C> LimitedConnection<C> {
         Self {
             connection,
             state,
-            limits,
+            lines,
             _place: place,
             evicted: Some(evicted),
             deadline: Box::pin(tokio::time::sleep(HANDSHAKE_TIMEOUT)),
@@ -298,7 +297,7 @@ impl<C: AsyncRead + Unpin> AsyncRead for LimitedConnection<C> {
         Poll::Ready(checked.map_err(|excess| {
             // Only the first reason is kept.
             let _ = self.state.excess.set(excess);
-            self.limits.note(|left_out| tracing::warn!(reason = %excess, left_out, "closed a connection"));
+            self.lines.note(|left_out| tracing::warn!(reason = %excess, left_out, "closed a connection"));
             io::Error::new(io::ErrorKind::ConnectionAborted, excess)
         }))
     }

@@ -1,8 +1,8 @@
 //! A token bucket: a rate, and a burst.
 //!
-//! Pure: the time is an argument. Its users decide what is limited, and what follows when a limit is
-//! exceeded.
+//! Its users decide what is limited, and what follows when a limit is exceeded.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 /// Tokens that may still be taken.
@@ -62,6 +62,22 @@ impl Lines {
         } else {
             self.left_out += 1;
         }
+    }
+}
+
+/// Log lines that any peer can cause: [`Lines`] that all connections share.
+#[derive(Debug)]
+pub(crate) struct PeerLines(Mutex<Lines>);
+
+impl PeerLines {
+    /// A limit of `per_second` lines, and `most` at once.
+    pub(crate) fn new(per_second: u32, most: u32) -> Self {
+        Self(Mutex::new(Lines::new(per_second, most)))
+    }
+
+    /// Writes a line unless there were many recently. `write` is told how many were left out.
+    pub(crate) fn note(&self, write: impl FnOnce(Option<u64>)) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(Instant::now(), write);
     }
 }
 

@@ -4,7 +4,7 @@
 //! over a large data set takes most of that time. So the driver prefetches them while the workers compute
 //! ([`Leaves::gather_ahead`]). `common::data::sampler` decides which samples they are.
 
-use crate::run::trainer::Work;
+use crate::run::work::Work;
 use common::data::sampler::{Plan, Position, Split, leaf_of, leaves_of};
 use common::data::samples::Samples;
 use common::ids::{Epoch, Leaf, Step};

@@ -1,7 +1,7 @@
 //! The value of a node in a run: a gradient or counts, with the totals of its samples.
 //!
-//! The last addition of gradients is left to the optimizer, which makes it on its way: the root has a left side and a right
-//! side.
+//! The last addition of gradients is left to the optimizer, which makes it on its way: the root has a left
+//! side and a right side.
 
 use crate::cluster::{Measure, RoundValue};
 use common::protocol::coordinator::AnswerKind;

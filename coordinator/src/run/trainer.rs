@@ -5,50 +5,19 @@
 //! the leaves' samples.
 
 use crate::run::batches::Leaves;
+use crate::run::work::Work;
 use common::checkpoint::{Best, Checkpoint, CheckpointError, Position, Verified};
 use common::data::samples::Samples;
 use common::ids::{Epoch, Leaf, Step};
 use common::model::params::Layout;
-use common::protocol::coordinator::AnswerKind;
 use common::reduce::tree::Tree;
 use common::train::config::RunConfig;
 use common::train::metrics::{Confusion, Totals};
 use common::train::optim::{self, GradientSum, NonFinite, OptimError, Optimizer};
-use proto::message::{AnswerBody, Task};
+use proto::message::AnswerBody;
 use proto::values::Values;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-
-/// Purpose of a round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Work {
-    /// The next optimizer step.
-    Train,
-    /// A validation on the held-out samples, after an epoch.
-    Validate,
-    /// The test, at the end.
-    Test,
-}
-
-impl Work {
-    /// Kind of value that workers send for it.
-    #[must_use]
-    pub fn answer_kind(self) -> AnswerKind {
-        match self {
-            Self::Train => AnswerKind::Gradient,
-            Self::Validate | Self::Test => AnswerKind::Confusion,
-        }
-    }
-
-    /// Computation that workers do for it.
-    #[must_use]
-    pub fn task(self) -> Task {
-        match self {
-            Self::Train => Task::Train,
-            Self::Validate | Self::Test => Task::Evaluate,
-        }
-    }
-}
 
 /// Result of a round.
 #[derive(Clone, Debug, PartialEq)]

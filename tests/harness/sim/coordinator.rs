@@ -1,7 +1,7 @@
 //! A simulated coordinator process: the real cluster, driven on the virtual clock.
 //!
-//! Decides nothing but when messages travel and when the next round begins. A gradient may be announced before it is read, as
-//! large ones are; then all that follows it on its connection waits too.
+//! Decides nothing but when messages travel and when the next round begins. A gradient may be announced
+//! before it is read, as large ones are; then all that follows it on its connection waits too.
 
 use super::Sabotage;
 use super::invariants::{Observation, Violation};
@@ -207,8 +207,8 @@ impl SimCoordinator {
         self.perform(world, None)
     }
 
-    /// Shows what the rules have done to the invariants, and does what the cluster asks for. `value` is the answer that
-    /// the rules have judged, if they have.
+    /// Shows what the rules have done to the invariants, and does what the cluster asks for. `value` is the
+    /// answer that the rules have judged, if they have.
     fn perform(&mut self, world: &mut World, value: Option<Value>) -> Result<(), Violation> {
         for (event, actions) in self.cluster.rules().take_ruled() {
             self.show(world, (event, actions), value.as_ref())?;

@@ -69,7 +69,8 @@ impl Training {
         }
     }
 
-    /// Applies the step with the sum `root`, which was computed with `numerics`, and saves a checkpoint if one is due.
+    /// Applies the step with the sum `root`, which was computed with `numerics`, and saves a checkpoint if
+    /// one is due.
     pub(crate) fn commit(
         &mut self,
         world: &mut World,

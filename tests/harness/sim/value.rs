@@ -1,4 +1,5 @@
-//! What the simulated coordinator takes from the bytes of an answer, as a value that the real cluster adds up.
+//! What the simulated coordinator takes from the bytes of an answer, as a value that the real cluster adds
+//! up.
 
 use super::Sabotage;
 use super::message::Body;

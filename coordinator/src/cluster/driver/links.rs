@@ -60,8 +60,8 @@ impl Links {
         self.0.get(&connection).map_or(0, |link| link.outbox.arrived())
     }
 
-    /// Connections that took no byte for `timeout_us`, though more waits to be sent, and for how long. To be asked every
-    /// `look_us`.
+    /// Connections that took no byte for `timeout_us`, though more waits to be sent, and for how long. To be
+    /// asked every `look_us`.
     pub(super) fn not_reading(&mut self, now_us: u64, look_us: u64, timeout_us: u64) -> Vec<(u64, u64)> {
         let looks = self
             .0

@@ -1,8 +1,9 @@
-//! What follows when a worker is found to miscompute: the round begins anew without it. With `--audit-rollback` the run goes
-//! back to the last checkpoint from before it joined; without, the log names that one.
+//! What follows when a worker is found to miscompute: the round begins anew without it. With
+//! `--audit-rollback` the run goes back to the last checkpoint from before it joined; without, the log names
+//! that one.
 //!
-//! Where no checkpoint is old enough the run goes back to its beginning, which is the state before any worker joined. What
-//! a worker did before this coordinator started is not known.
+//! Where no checkpoint is old enough the run goes back to its beginning, which is the state before any worker
+//! joined. What a worker did before this coordinator started is not known.
 
 use super::Driver;
 use crate::RunError;
@@ -15,8 +16,8 @@ use common::reduce::tree::Node;
 use common::train::config::difference;
 use std::collections::BTreeMap;
 
-/// Workers whose first step is remembered: four times as many as there may be members. Of others it is taken that they were
-/// there from the first step on.
+/// Workers whose first step is remembered: four times as many as there may be members. Of others it is taken
+/// that they were there from the first step on.
 const ENTRANCES_MAX: usize = 4096;
 
 /// At which step each worker joined first.
@@ -58,7 +59,8 @@ impl Driver {
         instance: Instance,
         contradicted_by: [String; 2],
     ) {
-        let (step, joined) = (self.trainer.step(), self.entrances.of(instance));
+        let step = self.trainer.step();
+        let joined = self.entrances.of(instance);
         self.tell(RunEvent::WorkerMiscomputes { worker, contradicted_by, piece, joined, step });
         let goes_back = self.rules.audit_rollback && joined < step;
         let expected = Expected::of(self.trainer.config().training());

@@ -2,7 +2,7 @@
 
 use super::tell::last_before;
 use super::{Driver, RunError};
-use crate::run::trainer::Work;
+use crate::run::work::Work;
 use crate::store::writer::{Ticket, Written};
 use crate::store::{Saved, StoreError};
 use common::event::Event;
@@ -22,8 +22,8 @@ pub(super) struct Shutdown {
     phase: Phase,
     /// The last checkpoint handed to the writer: its step and whether it has its validation.
     submitted: Option<(Step, bool)>,
-    /// While the run is about to go back, and its present state is not to be saved: until when the writer may look for the
-    /// checkpoint.
+    /// While the run is about to go back, and its present state is not to be saved: until when the writer may
+    /// look for the checkpoint.
     going_back_until_us: Option<u64>,
     /// Its ticket, until the writer has told what became of it.
     awaited: Option<Ticket>,
@@ -68,7 +68,8 @@ impl Driver {
     /// Hands a copy of the trainer's state to the writer.
     pub(super) fn checkpoint(&mut self) {
         let mut checkpoint = trace::within("checkpoint copy", || self.trainer.checkpoint());
-        // Before the first step nothing has been computed: an answer that happens to be there already is no part of it.
+        // Before the first step nothing has been computed: an answer that happens to be there already is no
+        // part of it.
         checkpoint.numerics =
             self.cluster.machine().numerics().filter(|_| checkpoint.position.step > Step(0));
         let state = (checkpoint.position.step, checkpoint.position.validation.is_some());
@@ -102,7 +103,9 @@ impl Driver {
     /// The run has gone back, and counts as being at its beginning: whatever was saved of it is forgotten.
     pub(super) fn has_gone_back(&mut self) {
         self.shutdown.going_back_until_us = None;
-        (self.shutdown.submitted, self.shutdown.awaited, self.shutdown.saved) = (None, None, None);
+        self.shutdown.submitted = None;
+        self.shutdown.awaited = None;
+        self.shutdown.saved = None;
     }
 
     /// The run goes on from a checkpoint that is on disk in this state.
@@ -164,7 +167,8 @@ impl Driver {
     pub(super) fn is_over(&mut self) -> Result<bool, RunError> {
         let now_us = self.clock.now_us();
         if let Some(until_us) = self.shutdown.going_back_until_us {
-            let (step, waited_s) = (self.trainer.step(), WRITE_GRACE.as_secs());
+            let step = self.trainer.step();
+            let waited_s = WRITE_GRACE.as_secs();
             return if until_us <= now_us {
                 Err(RunError::SlowLookBack { step, waited_s })
             } else {

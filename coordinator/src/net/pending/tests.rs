@@ -22,9 +22,9 @@ impl Read {
         let (here, there) = duplex(1 << 20);
         let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
         let state = Arc::<ConnectionState>::default();
-        let limits = Arc::new(Limits::new(1, 1, 0));
+        let lines = Arc::new(PeerLines::new(1, 1));
         let (listener, evicted) = oneshot::channel();
-        let limited = LimitedConnection::new(here, limits, place, Arc::clone(&state), evicted);
+        let limited = LimitedConnection::new(here, lines, place, Arc::clone(&state), evicted);
         Self { state, limited, there, listener: Some(listener) }
     }
 
