@@ -24,6 +24,9 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// Size of the read buffer: few system calls for a file of megabytes.
 const BUFFER_BYTES: usize = 64 << 10;
 
+/// Most bytes that DEFLATE makes of one: 258 of two bits (RFC 1951, section 3.2.5), so 1,032 of eight.
+const DEFLATE_RATIO_MAX: u64 = 1032;
+
 /// One of the four files of a data set.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part {
@@ -76,6 +79,7 @@ pub(super) fn read(path: &Path, kind: Kind) -> Result<Vec<u8>, DatasetError> {
     let path = || path.to_owned();
     let failed = |source: io::Error| DatasetError::Read { path: path(), source: source.into() };
     let file = file.map_err(|source| DatasetError::Read { path: path(), source })?;
+    let file_bytes = file.metadata().map_err(failed)?.len();
     let mut file = BufReader::with_capacity(BUFFER_BYTES, file);
     let gzip = file.fill_buf().map_err(failed)?.starts_with(&GZIP_MAGIC);
     let mut reader: Box<dyn Read> = if gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
@@ -96,9 +100,8 @@ pub(super) fn read(path: &Path, kind: Kind) -> Result<Vec<u8>, DatasetError> {
     if expected > PART_BYTES_MAX {
         return Err(DatasetError::TooLarge { path: path(), announced: expected });
     }
-    // The whole buffer at once: a growing one holds its content twice while it moves. Untouched memory costs
-    // nothing.
-    let missing = (expected + 1).saturating_sub(content.len() as u64) as usize;
+    // The whole buffer at once: a growing one holds its content twice while it moves.
+    let missing = content_bytes_max(expected, file_bytes, gzip).saturating_sub(content.len() as u64) as usize;
     content.try_reserve_exact(missing).map_err(|_| failed(ErrorKind::OutOfMemory.into()))?;
     // One byte more shows that the file goes on. If there is none, gzip's own checksum was compared.
     fill(&mut content, expected + 1)?;
@@ -108,6 +111,13 @@ pub(super) fn read(path: &Path, kind: Kind) -> Result<Vec<u8>, DatasetError> {
         Ordering::Equal => Ok(content),
         Ordering::Greater => Err(DatasetError::Longer { path: path(), expected }),
     }
+}
+
+/// Memory for a file's content, in bytes: what its header announces, but no more than a file of that size can
+/// hold; and one byte more, which is filled only if the file goes on.
+pub(super) fn content_bytes_max(announced: u64, file_bytes: u64, gzip: bool) -> u64 {
+    let held = if gzip { file_bytes.saturating_mul(DEFLATE_RATIO_MAX) } else { file_bytes };
+    held.min(announced) + 1
 }
 
 /// Joins the four contents that `get` returns, checked against each other. `get` is called in the order of

@@ -1,6 +1,6 @@
 use super::download::tests::server::{Reply, Server};
 use super::download::tests::{PATIENT, gzip, mirrors, names};
-use super::parts::{PART_BYTES_MAX, PARTS};
+use super::parts::{PART_BYTES_MAX, PARTS, content_bytes_max};
 use super::*;
 use common::data::digits::{PIXELS, SPEC};
 use common::data::idx;
@@ -193,6 +193,9 @@ fn memory_is_not_reserved_for_what_is_only_announced() {
         "{error}"
     );
     let most = (PART_BYTES_MAX - 16) / PIXELS as u64;
+    assert_eq!(content_bytes_max(PART_BYTES_MAX, 36, false), 36 + 1);
+    assert_eq!(content_bytes_max(PART_BYTES_MAX, 36, true), 36 * 1032 + 1);
+    assert_eq!(content_bytes_max(1000, 36, true), 1000 + 1);
     let error = error_of_images(count(most as u32));
     assert!(matches!(error, DatasetError::CutOff { got, .. } if got == 16 + 3 * PIXELS as u64), "{error}");
 }
