@@ -18,7 +18,7 @@ fn a_linear_model_learns_digits_but_not_well() {
 }
 
 #[test]
-fn the_cnn_learns_digits_in_local_worker_processes_that_end_with_the_run() {
+fn the_cnn_learns_digits_in_local_workers_that_end_with_the_run() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoints = folder.path().to_str().unwrap();
     let flags = ["--workers", "2", "--local", "--dataset", "digits", "--epochs", "1"];

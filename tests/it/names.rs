@@ -20,7 +20,7 @@ fn unknown_workers() -> impl Fn(&str) -> Hello {
 }
 
 #[test]
-fn strangers_under_local_workers_names_do_not_end_their_run() {
+fn unknown_workers_under_local_names_do_not_end_a_run() {
     let bench = Bench::new();
     let hello_as = unknown_workers();
     let (run, address) = bench.coordinator(&["--workers", "2", "--local", "--threads", "1"]);

@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_bf16_survives_and_what_lies_between_goes_to_the_nearest_or_even() {
+    fn every_bf16_survives_and_others_go_to_the_nearest_or_even() {
         for bits in (0..=u16::MAX).filter(|&bits| !widen(bits).is_nan()) {
             assert_eq!(narrow(widen(bits)), bits);
         }

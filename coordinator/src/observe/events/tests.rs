@@ -92,7 +92,7 @@ fn one_that_panics_is_told_nothing_more_and_the_others_all() {
 }
 
 #[test]
-fn a_checkpoint_waits_for_what_was_told_before_it_and_once_for_one_that_is_stuck() {
+fn a_checkpoint_waits_for_earlier_events_and_once_for_a_stuck_observer() {
     let (slow, go, heard) = slow();
     let mut observers = Observers::default();
     observers.add("slow", slow);

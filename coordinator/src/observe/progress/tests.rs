@@ -123,7 +123,7 @@ fn a_bar_shows_workers_before_the_first_step_and_between_steps() {
 }
 
 #[test]
-fn lines_come_at_first_then_every_few_seconds_and_at_the_end_of_an_epoch() {
+fn lines_come_first_then_every_few_seconds_and_at_an_epochs_end() {
     let (tape, console) = without_bar(ProgressMode::Plain);
     let mut progress = Progress::new(20, 0, &console);
     let start = Instant::now();
