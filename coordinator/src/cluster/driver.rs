@@ -142,7 +142,7 @@ impl Driver {
         self.perform()?;
         loop {
             // The next step's samples are gathered while nobody wants anything.
-            while inbox.is_empty() && self.work == Some(Work::Train) && self.trainer.gather_ahead() {}
+            while inbox.is_empty() && self.work == Some(Work::Train) && self.trainer.prefetch() {}
             let deadline = self.clock.instant(self.deadline_us());
             let wait = async { tokio::time::timeout_at(deadline.into(), inbox.recv()).await };
             let received = trace::within("wait", || handle.block_on(wait));

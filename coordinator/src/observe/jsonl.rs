@@ -161,7 +161,7 @@ impl MetricsFile {
     ///
     /// # Errors
     /// As for [`resume`](Self::resume).
-    pub fn go_back(mut self, fingerprint: &str, step: Step) -> Result<Self, MetricsError> {
+    pub fn roll_back(mut self, fingerprint: &str, step: Step) -> Result<Self, MetricsError> {
         self.flush()?;
         Ok(Self::resume(&self.place, fingerprint, step)?.0)
     }

@@ -43,7 +43,7 @@ impl Observer for Metrics {
             Event::RunStarted(run) => self.write(&Record::run(RunEvent::Start, run)),
             Event::RunResumed(run) => self.write(&Record::run(RunEvent::Resume, run)),
             Event::RunRolledBack { run, .. } => {
-                self.attempt(|file| file.go_back(&run.fingerprint, run.step));
+                self.attempt(|file| file.roll_back(&run.fingerprint, run.step));
                 self.step = run.step;
                 self.write(&Record::run(RunEvent::Rollback, run));
             }

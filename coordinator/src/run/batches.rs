@@ -2,7 +2,7 @@
 //!
 //! Between a step's last answer and the next step's pieces every worker is idle. Collecting samples from all
 //! over a large data set takes most of that time. So the driver prefetches them while the workers compute
-//! ([`Leaves::gather_ahead`]). `common::data::sampler` decides which samples they are.
+//! ([`Leaves::prefetch`]). `common::data::sampler` decides which samples they are.
 
 use crate::run::work::Work;
 use common::data::sampler::{Plan, Position, Split, leaf_of, leaves_of};
@@ -93,7 +93,7 @@ impl Leaves {
 
     /// Prefetches one more leaf of `step`; returns whether there was one left. A step of another epoch has to
     /// wait for that epoch's order.
-    pub(crate) fn gather_ahead(&mut self, step: Step) -> bool {
+    pub(crate) fn prefetch(&mut self, step: Step) -> bool {
         let epoch = self.plan.position(step).epoch;
         if self.order.as_ref().is_none_or(|&(drawn, _)| drawn != epoch) {
             return false;

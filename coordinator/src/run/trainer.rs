@@ -150,7 +150,7 @@ impl Trainer {
     ///
     /// # Errors
     /// When the checkpoint does not fit the configuration.
-    pub fn go_back(&mut self, saved: Option<Verified>) -> Result<(), TrainError> {
+    pub fn roll_back(&mut self, saved: Option<Verified>) -> Result<(), TrainError> {
         let training = self.config.training();
         self.params = Arc::new(training.init.draw(&self.layout, training.seed));
         self.optimizer = Optimizer::new(training.optimizer, self.config.partition().clone());
@@ -249,9 +249,9 @@ impl Trainer {
     }
 
     /// Prefetches one more leaf of the step after the present one; returns whether there was one left.
-    pub fn gather_ahead(&mut self) -> bool {
+    pub fn prefetch(&mut self) -> bool {
         let next = Step(self.position.step.0 + 1);
-        next.0 < self.config.length().total && self.leaves.gather_ahead(next)
+        next.0 < self.config.length().total && self.leaves.prefetch(next)
     }
 
     /// Number of samples in a leaf of this round.

@@ -44,7 +44,7 @@ impl Entrances {
     }
 
     /// The run goes on with that step: who is remembered from a later one has had no part in it.
-    fn go_back(&mut self, step: Step) {
+    fn roll_back(&mut self, step: Step) {
         self.first = self.first.min(step);
         self.by_instance.values_mut().for_each(|joined| *joined = (*joined).min(step));
     }
@@ -97,12 +97,12 @@ impl Driver {
         }
         let from = self.trainer.step();
         let gone_back_to = found.as_ref().map(|(path, saved)| Saved::new(path.clone(), &saved.manifest));
-        self.trainer.go_back(found.map(|(_, saved)| saved))?;
+        self.trainer.roll_back(found.map(|(_, saved)| saved))?;
         let step = self.trainer.step();
         self.params_before += from.0 - step.0 + 1;
         self.parameters = None;
         self.test = None;
-        self.entrances.go_back(step);
+        self.entrances.roll_back(step);
         self.has_gone_back();
         if let Some(saved) = gone_back_to {
             self.has_resumed(saved);
@@ -127,7 +127,7 @@ mod tests {
         }
         let of = |entrances: &Entrances| [1, 2, 3].map(|who| entrances.of(Instance(who)).0);
         assert_eq!(of(&entrances), [8, 9, 7]);
-        entrances.go_back(Step(5));
+        entrances.roll_back(Step(5));
         assert_eq!(of(&entrances), [5, 5, 5]);
     }
 }

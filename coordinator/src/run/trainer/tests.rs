@@ -89,7 +89,7 @@ fn what_was_gathered_ahead_is_what_would_have_been_gathered() {
         };
         assert_eq!(leaves(&mut ahead), leaves(&mut behind));
         // Two of a step's leaves, not all of them.
-        gathered += (0..2).filter(|_| ahead.gather_ahead()).count();
+        gathered += (0..2).filter(|_| ahead.prefetch()).count();
         assert_eq!(leaves(&mut ahead), leaves(&mut behind));
         assert_eq!(advance(&mut ahead), advance(&mut behind));
     }
