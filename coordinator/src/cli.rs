@@ -23,7 +23,7 @@ const WORKERS_MAX: u32 = 1024;
 /// Default address to listen on, without `--local`.
 const BIND: &str = "127.0.0.1:29400";
 
-/// Trains a network on handwritten digits with any number of workers; the same flags give the same bits.
+/// Trains an image classifier with any number of workers; the same flags give the same bits.
 ///
 /// Every flag can also be set by the environment variable beside it, or by its long name in the --config
 /// file. Exit codes: 0 if the run is complete, or was asked to stop and has written a checkpoint; 1 on

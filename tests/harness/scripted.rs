@@ -3,14 +3,14 @@
 //! It uses the real worker's client and compute threads.
 
 use common::ids::{Incarnation, Instance};
-use proto::message::{Answer, CoordinatorMessage, Hello, Inspection, WorkerMessage};
+use proto::message::{Answer, CoordinatorMessage, Hello, WorkerMessage};
 use proto::setup::Setup;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use worker::client::Connection;
 use worker::mailbox::Input;
-use worker::pool::{Computed, Outcome, Parameters, Pool};
+use worker::pool::{Outcome, Parameters, Pool};
 
 /// Timeout for a stream to end.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -103,11 +103,7 @@ impl Scripted {
     async fn work(mut self, mut script: impl FnMut(Answer) -> Vec<WorkerMessage>) -> Result<(), String> {
         loop {
             match self.inbox.recv().await {
-                Some(Input::Pool(Outcome::Computed(computed))) => {
-                    let Computed { incarnation, setup, round, node, totals, body, precision } = computed;
-                    let inspection = Inspection::default();
-                    let answer =
-                        Answer { incarnation, setup, round, node, totals, body, precision, inspection };
+                Some(Input::Pool(Outcome::Computed(answer))) => {
                     script(answer).into_iter().try_for_each(|message| self.connection.send(message))?;
                 }
                 Some(Input::Pool(Outcome::Failed(why)) | Input::Ended { why, .. }) => return Err(why),

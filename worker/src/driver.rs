@@ -5,14 +5,15 @@
 
 use crate::client::Connection;
 use crate::mailbox::{INBOX, Input};
-use crate::pool::{Computed, Outcome, Parameters, Pool};
+use crate::pool::{Outcome, Parameters, Pool};
 use crate::selftest;
-use common::ids::{Incarnation, Instance, SetupId};
+use common::ids::{Instance, Round, SetupId};
 use common::protocol::worker::{Action, Event, Exit, Pulse, Timing, Worker};
+use common::reduce::tree::Node;
 use common::selftest::NumericsDigest;
 use host::clock::Clock;
 use host::stop::StopRequests;
-use proto::message::{Answer, CoordinatorMessage, Hello, Inspection, Piece, Spare, Welcome, WorkerMessage};
+use proto::message::{Answer, CoordinatorMessage, Hello, Piece, Spare, Welcome, WorkerMessage};
 use proto::setup::Setup;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -113,8 +114,8 @@ struct Driver {
     parameters: BTreeMap<SetupId, Arc<Parameters>>,
     /// The piece that the machine has not yet asked to compute: at most one.
     arrived: Option<Piece>,
-    /// The sum that the machine has not yet asked to send, by round and node: at most one.
-    finished: BTreeMap<(u64, common::reduce::tree::Node), (Incarnation, Computed)>,
+    /// The answer that the machine has not yet asked to send: at most one.
+    finished: BTreeMap<(Round, Node), Answer>,
     pool: Pool,
 }
 
@@ -155,11 +156,9 @@ impl Driver {
         let current = self.connection.as_ref().map(|connection| connection.dial);
         Ok(match input {
             Input::Pool(Outcome::Failed(why)) => return Err(WorkerError::Compute(why)),
-            Input::Pool(Outcome::Computed(computed)) => {
-                let incarnation = computed.incarnation;
-                let round = computed.round;
-                let node = computed.node;
-                self.finished.insert((round.0, node), (incarnation, computed));
+            Input::Pool(Outcome::Computed(answer)) => {
+                let Answer { incarnation, round, node, .. } = answer;
+                self.finished.insert((round, node), answer);
                 Some(Event::Computed(incarnation, round, node))
             }
             Input::Ended { dial, why } => (Some(dial) == current).then_some(Event::Lost(why)),
@@ -259,24 +258,13 @@ impl Driver {
             Action::Forget(round) => self.pool.forget_before(round),
             Action::Reset(why) => self.reset(&why),
             Action::Send(round, node) => {
-                if let Some((incarnation, computed)) = self.finished.remove(&(round.0, node)) {
-                    let Computed { setup, totals, body, precision, .. } = computed;
-                    let answer = Answer {
-                        incarnation,
-                        setup,
-                        round,
-                        node,
-                        totals,
-                        body,
-                        precision,
-                        inspection: Inspection::default(),
-                    };
+                if let Some(answer) = self.finished.remove(&(round, node)) {
                     self.send(WorkerMessage::Answer(answer))?;
                 }
             }
             Action::Drop(round, node) => {
                 debug!(%round, %node, "discarded a piece whose round or stream is over");
-                self.finished.remove(&(round.0, node));
+                self.finished.remove(&(round, node));
             }
             Action::Goodbye | Action::Exit(_) => unreachable!("handled by the caller"),
         }

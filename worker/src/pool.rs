@@ -6,12 +6,12 @@
 
 use crate::engine::network::{Network, NetworkError};
 use common::data::samples::Samples;
-use common::ids::{Incarnation, ParamsId, Round, SetupId};
+use common::ids::{Incarnation, ParamsId, Round};
 use common::reduce::precision::Precision;
 use common::reduce::tree::{Inserted, Node, Reduction};
 use common::train::metrics::{Confusion, Totals};
 use host::trace;
-use proto::message::{AnswerBody, Piece, Task};
+use proto::message::{Answer, AnswerBody, Inspection, Piece, Task};
 use proto::setup::Setup;
 use proto::values::Values;
 use std::collections::VecDeque;
@@ -30,30 +30,11 @@ pub struct Parameters {
     pub values: Values,
 }
 
-/// The sum over a piece's samples.
-#[derive(Debug)]
-pub struct Computed {
-    /// The membership in which it was asked for.
-    pub incarnation: Incarnation,
-    /// The setup of the piece.
-    pub setup: SetupId,
-    /// The round of the piece.
-    pub round: Round,
-    /// The node of the piece.
-    pub node: Node,
-    /// Number of samples and of correct predictions, and sum of losses.
-    pub totals: Totals,
-    /// The sum of gradients, or of counts.
-    pub body: AnswerBody,
-    /// Data type of a gradient's values.
-    pub precision: Precision,
-}
-
 /// Result that the pool delivers.
 #[derive(Debug)]
 pub enum Outcome {
     /// A piece is complete.
-    Computed(Computed),
+    Computed(Answer),
     /// A leaf can't be computed, so the worker must end.
     Failed(String),
 }
@@ -174,7 +155,7 @@ impl Shared {
             let value = compute(network, piece.task, precision, &samples)?;
             drop(computing);
             if let Some((totals, body)) = piece.insert(leaf, value) {
-                (self.deliver)(Outcome::Computed(Computed {
+                (self.deliver)(Outcome::Computed(Answer {
                     incarnation: piece.incarnation,
                     setup: piece.parameters.setup.id,
                     round: piece.round,
@@ -182,6 +163,7 @@ impl Shared {
                     totals,
                     body,
                     precision,
+                    inspection: Inspection::default(),
                 }));
             }
         }

@@ -42,7 +42,8 @@ impl<V: RoundValue> OpenRound<V> {
     pub(super) fn check(&self, node: Node, value: &V) -> Result<(), ProtocolError> {
         let leaves = self.tree.leaves_below(node);
         let [start, end] = [leaves.start, leaves.end].map(|leaf| self.samples_before[leaf as usize]);
-        let (expected, got) = (end - start, value.samples());
+        let expected = end - start;
+        let got = value.samples();
         if expected != got {
             return Err(ProtocolError::Samples { node, expected, got });
         }
