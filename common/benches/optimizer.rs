@@ -48,9 +48,8 @@ fn updates(criterion: &mut Criterion) {
             let id = BenchmarkId::new(if clip.is_some() { "clipped" } else { "not clipped" }, size);
             group.bench_function(id, |b| {
                 b.iter(|| {
-                    let left = black_box(&mut gradient[..]);
-                    let sum = GradientSum { left, right: None, precision: Precision::F32, samples: 1.0 };
-                    optimizer.step(black_box(&mut params), sum, clip, RATE, ONE)
+                    let sum = GradientSum::new(black_box(&mut gradient[..]), Precision::F32);
+                    optimizer.step(black_box(&mut params), sum, 1, clip, RATE, ONE)
                 });
             });
             assert!(params.iter().all(|p| p.is_finite()), "{name} has left the numbers");

@@ -4,7 +4,7 @@
 //! worker, and the ticks that the machine asks for meanwhile. The workers answer one after the other, so most
 //! of the time some are idle while others compute, as in a real round.
 
-use common::ids::{Incarnation, Instance, Round};
+use common::ids::{Incarnation, Instance, Round, SetupId};
 use common::protocol::coordinator::{
     ANSWER_TIMEOUT_US_MIN, Action, Audit, Coordinator, Event, Limits, Numerics, Verdict,
 };
@@ -73,7 +73,7 @@ impl Cluster {
     fn round(&mut self) {
         let round = Round(self.rounds);
         self.rounds += 1;
-        let mut granted = grants(&self.on(Event::Begin { round, leaves: self.workers }));
+        let mut granted = grants(&self.on(Event::Begin { run: SetupId(0), round, leaves: self.workers }));
         self.now_us += LEAF_US;
         let mut is_complete = false;
         while let Some((from, node)) = granted.pop() {

@@ -14,12 +14,12 @@ use common::reduce::precision::Precision;
 use common::rng::Stream;
 use common::train::config::{DataIdentity, RunConfig, TrainingConfig};
 use common::train::metrics::Totals;
-use common::train::optim::{Groups, Moments, OptimizerSpec};
+use common::train::optim::{GradientSum, Groups, Moments, OptimizerSpec};
 use common::train::schedule::{Schedule, Shape};
+use coordinator::run::sum::SumBody;
 use coordinator::run::trainer::Trainer;
 use coordinator::run::work::Work;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use proto::message::AnswerBody;
 use proto::parameters::EncodedParameters;
 use proto::values::{Buffers, Values};
 use std::sync::Arc;
@@ -88,7 +88,9 @@ fn updates(criterion: &mut Criterion) {
 
 fn finish(trainer: &mut Trainer, [left, right]: [Values; 2]) {
     let totals = Totals { samples: SAMPLES.into(), correct: 1, loss_sum: 1.0 };
-    trainer.finish(Work::Train, totals, AnswerBody::Gradient(left), Some(right)).expect("finite numbers");
+    let mut sum = GradientSum::new(left, Precision::F32);
+    sum.add_last(GradientSum::new(right, Precision::F32));
+    trainer.finish(Work::Train, totals, SumBody::Gradient(sum)).expect("finite numbers");
 }
 
 /// A run of single-step epochs, with a learning rate so small that the parameters keep their values.

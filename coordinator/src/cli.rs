@@ -14,7 +14,7 @@ use clap::{Args, CommandFactory, Parser, ValueEnum};
 use common::protocol::coordinator::{
     ANSWER_TIMEOUT_US_MIN, Audit, Limits, Numerics, SHARE_PARTS, SPARES_MAX,
 };
-use host::logging::LogFormat;
+use host::args::SharedFlags;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
@@ -22,6 +22,8 @@ use std::path::PathBuf;
 const WORKERS_MAX: u32 = 1024;
 /// Default address to listen on, without `--local`.
 const BIND: &str = "127.0.0.1:29400";
+const TRACE_HELP: &str = "File for a Chrome or Perfetto trace of this program and its local workers; \
+    overwritten if it exists";
 
 /// Trains an image classifier with any number of workers; the same flags give the same bits.
 ///
@@ -29,7 +31,7 @@ const BIND: &str = "127.0.0.1:29400";
 /// file. Exit codes: 0 if the run is complete, or was asked to stop and has written a checkpoint; 1 on
 /// failure; 2 on invalid flags.
 #[derive(Clone, Debug, Parser)]
-#[command(version, about, long_about)]
+#[command(version, about, long_about, mut_arg("trace", |arg| arg.help(TRACE_HELP)))]
 pub struct Flags {
     #[command(flatten)]
     #[allow(missing_docs, reason = "documented by its type")]
@@ -46,9 +48,9 @@ pub struct Flags {
     #[command(flatten)]
     #[allow(missing_docs, reason = "documented by its type")]
     pub reports: Reports,
-    /// TOML file with values for these flags
-    #[arg(long, value_name = "FILE", env = "LOCKSTEP_CONFIG")]
-    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "documented by its type")]
+    pub shared: SharedFlags,
 }
 
 /// Flags of the cluster: workers, addresses, timeouts, audits.
@@ -131,7 +133,7 @@ pub struct Checkpoints {
     pub resume: Resume,
 }
 
-/// Flags of metrics, traces and logs.
+/// Flags of metrics and progress.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Reports")]
 pub struct Reports {
@@ -139,15 +141,9 @@ pub struct Reports {
     /// another run's file is refused [default: metrics.jsonl in --checkpoint-dir]
     #[arg(long, value_name = "FILE", env = "LOCKSTEP_METRICS")]
     pub metrics: Option<PathBuf>,
-    /// File for a Chrome or Perfetto trace of this program and its local workers; overwritten if it exists
-    #[arg(long, value_name = "FILE", env = "LOCKSTEP_TRACE")]
-    pub trace: Option<PathBuf>,
     /// Progress display on standard error
     #[arg(long, env = "LOCKSTEP_PROGRESS", value_enum, default_value_t = ProgressMode::Auto)]
     pub progress: ProgressMode,
-    /// Log format on standard error; RUST_LOG sets the filter
-    #[arg(long, env = "LOCKSTEP_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
-    pub log_format: LogFormat,
 }
 
 /// The value of `--numerics`.
@@ -208,7 +204,7 @@ impl Flags {
                 answer_timeout_us_min: ANSWER_TIMEOUT_US_MIN,
             },
             audit_rollback: self.cluster.audit_rollback,
-            local: self.cluster.local.then(|| self.cluster.local(self.reports.trace.clone())),
+            local: self.cluster.local.then(|| self.cluster.local(self.shared.trace.clone())),
             dataset: self.data.dataset.clone(),
             data_dir: self.data.data_dir.clone(),
             training: self.training.clone(),
@@ -218,7 +214,7 @@ impl Flags {
             keep: self.checkpoints.keep.get() as usize,
             resume: self.checkpoints.resume.clone(),
             metrics: self.reports.metrics.clone(),
-            log_format: self.reports.log_format,
+            log_format: self.shared.log_format,
         })
     }
 }

@@ -1,17 +1,19 @@
-//! The cluster: which connection is which worker, what each has been sent, and the sum of the round in
+//! The cluster: which connection is which worker, what each has been sent, and the sums of the rounds in
 //! progress.
 //!
 //! It stands between the rules (`common::protocol::coordinator`) and the outside, and does no I/O: each call
 //! takes the time and one input, and leaves [`Output`]s to be carried out in order. `driver` does that with
 //! sockets and threads; the simulation does it on a virtual clock, with the same code in here. What a run is
 //! (samples, optimizer, checkpoints) is not known here: a round is a number of leaves, and its sum is a
-//! [`RoundValue`].
+//! [`RoundValue`]. The cluster stands while runs come and go; several may have a round open at the same time. A
+//! run is known by its setup's number.
 //!
 //! 1. A worker is sent a setup and parameters only if it lacks them, before the first piece that needs them.
 //! 2. An answer is checked against the round before the rules judge it: who sent it, how many samples, what
 //!    kind of value.
 //! 3. Large gradients wait for the gradient budget (`gradient_budget`) if their sender was asked for them.
-//! 4. Each call feeds the rules one event. What can't be sent comes back as [`Cluster::gone`].
+//! 4. What happens to a worker is told to each run, and what happens in a run to that one alone.
+//! 5. Each call feeds the rules one event. What can't be sent comes back as [`Cluster::gone`].
 
 mod actions;
 mod answers;
@@ -20,6 +22,7 @@ pub(crate) mod driver;
 pub(crate) mod gradient_budget;
 mod output;
 pub(crate) mod round;
+mod run_state;
 mod value;
 
 pub use output::{Farewell, Message, Output};
@@ -30,12 +33,11 @@ use common::ids::{Incarnation, Instance, ParamsId, Round, SetupId, Step};
 use common::protocol::coordinator::{
     Action, AnswerKind, Cause, Coordinator, Disconnect, Event, Limits, ProtocolError,
 };
-use common::reduce::outliers::Peaks;
 use common::selftest::NumericsDigest;
 use connections::Connections;
-use gradient_budget::GradientBudget;
 use round::OpenRound;
-use std::collections::VecDeque;
+use run_state::RunState;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Heartbeats within the time after which silence means death.
 pub(crate) const HEARTBEATS_PER_TIMEOUT: u64 = 5;
@@ -84,40 +86,30 @@ pub struct RoundPlan {
     pub kind: AnswerKind,
 }
 
-/// Members, spares and the round in progress.
+/// Members, spares and the rounds in progress.
 #[derive(Debug)]
 pub struct Cluster<V, R = Coordinator> {
     rules: R,
     heartbeat_timeout_us: u64,
     heartbeat_due_us: u64,
     connections: Connections,
-    budget: GradientBudget,
-    round: Option<OpenRound<V>>,
+    runs: BTreeMap<SetupId, RunState<V>>,
+    /// Rounds so far.
     rounds: u64,
-    /// Rounds that have ended: late answers to them are expected.
-    rounds_ended: u64,
-    /// Peaks of the gradients that were accepted last.
-    peaks: Peaks,
-    /// The step that events are told of.
-    step: Step,
     outputs: VecDeque<Output<V>>,
 }
 
 impl<V: RoundValue, R: Rules> Cluster<V, R> {
-    /// A cluster without connections.
+    /// A cluster without connections or runs.
     #[must_use]
-    pub fn new(now_us: u64, rules: R, limits: &Limits, step: Step) -> Self {
+    pub fn new(now_us: u64, rules: R, limits: &Limits) -> Self {
         Self {
             rules,
             heartbeat_timeout_us: limits.heartbeat_timeout_us,
             heartbeat_due_us: now_us,
             connections: Connections::default(),
-            budget: GradientBudget::default(),
-            round: None,
+            runs: BTreeMap::new(),
             rounds: 0,
-            rounds_ended: 0,
-            peaks: Peaks::default(),
-            step,
             outputs: VecDeque::new(),
         }
     }
@@ -176,14 +168,14 @@ impl<V: RoundValue, R: Rules> Cluster<V, R> {
 
     /// Something invalid has arrived.
     pub fn invalid(&mut self, now_us: u64, connection: u64, what: ProtocolError) {
-        self.budget.leave(now_us, connection);
+        self.has_arrived(now_us, connection);
         let who = self.connections.on(connection);
         who.into_iter().for_each(|who| self.feed(now_us, Event::Invalid(who, what.clone()), None));
     }
 
     /// A connection has ended.
     pub fn ended(&mut self, now_us: u64, connection: u64, why: Disconnect) {
-        self.budget.leave(now_us, connection);
+        self.has_arrived(now_us, connection);
         self.connections.on(connection).into_iter().for_each(|who| self.gone(now_us, who, why.clone()));
     }
 
@@ -197,36 +189,55 @@ impl<V: RoundValue, R: Rules> Cluster<V, R> {
         self.feed(now_us, Event::GiveUp(who, cause), None);
     }
 
-    /// Begins a round, in place of the one before, and returns its number.
-    pub fn begin(&mut self, now_us: u64, plan: RoundPlan) -> Round {
-        self.end_round();
-        self.rounds += 1;
-        let number = Round(self.rounds);
-        let leaves = plan.samples.len() as u32;
-        self.round = Some(OpenRound::new(number, plan));
-        self.feed(now_us, Event::Begin { round: number, leaves }, None);
-        number
+    /// A run goes on with this step, or begins with it: events are told of it from now on. Where a run goes
+    /// back, what gradients are usual is learnt anew.
+    pub fn at_step(&mut self, run: SetupId, step: Step) {
+        self.runs.entry(run).or_insert_with(|| RunState::new(step)).at_step(step);
     }
 
-    /// Ends the round in progress: answers to it are late from now on.
-    pub fn end_round(&mut self) {
-        if self.rounds_ended < self.rounds {
-            self.rounds_ended = self.rounds;
+    /// Begins a round in place of the run's last one, which is complete or is to begin anew. Returns its
+    /// number.
+    pub fn begin(&mut self, now_us: u64, plan: RoundPlan) -> Round {
+        let run = plan.setup;
+        self.answers_are_late(run);
+        self.rounds += 1;
+        let round = Round(self.rounds);
+        let leaves = plan.samples.len() as u32;
+        let state = self.runs.entry(run).or_insert_with(|| RunState::new(Step(0)));
+        state.round = Some(OpenRound::new(round, plan));
+        state.last = Some(round);
+        state.has_ended = false;
+        self.feed(now_us, Event::Begin { run, round, leaves }, None);
+        round
+    }
+
+    /// Gives up the run's round: answers to it are late from now on.
+    pub fn end_round(&mut self, now_us: u64, run: SetupId) {
+        self.answers_are_late(run);
+        self.feed(now_us, Event::End(run), None);
+    }
+
+    /// Forgets a run, and has workers forget it: its setup's number may come to mean another.
+    pub fn end_run(&mut self, now_us: u64, run: SetupId) {
+        self.end_round(now_us, run);
+        self.runs.remove(&run);
+        for connection in self.connections.forget_setup(run) {
+            self.outputs.push_back(Output::Send { connection, message: Message::Forget(run) });
+        }
+    }
+
+    /// Answers to the run's last round are late from now on, and expected to be.
+    fn answers_are_late(&mut self, run: SetupId) {
+        let Some(state) = self.runs.get_mut(&run) else { return };
+        let ended = state.last.filter(|_| !std::mem::replace(&mut state.has_ended, true));
+        if let Some(ended) = ended {
             for (who, member) in self.rules.machine().members() {
-                self.connections.round_ends(who, member.pieces().count(), member.answered());
+                let held = member.pieces().filter(|piece| piece.round == ended).count();
+                self.connections.round_ends(who, held, member.answered(ended));
             }
         }
-        self.round = None;
-        self.release_waiting();
-    }
-
-    /// From now on events are told of this step. Where the run goes back to it, what gradients are usual is
-    /// learnt anew.
-    pub fn at_step(&mut self, step: Step) {
-        if step < self.step {
-            self.peaks = Peaks::default();
-        }
-        self.step = step;
+        state.round = None;
+        release_waiting(state, &mut self.outputs);
     }
 
     /// Sends heartbeats and drops the overdue, where it is time. Returns whether heartbeats were due: then
@@ -264,10 +275,21 @@ impl<V: RoundValue, R: Rules> Cluster<V, R> {
         }
     }
 
-    /// Has gradients read that wait for a round that is over.
-    fn release_waiting(&mut self) {
-        let waiting = self.budget.end_round();
-        self.outputs.extend(waiting.into_iter().map(|connection| Output::Enter { connection }));
+    /// No gradient is on its way on this connection any more.
+    fn has_arrived(&mut self, now_us: u64, connection: u64) {
+        self.runs.values_mut().for_each(|state| state.budget.leave(now_us, connection));
+    }
+
+    /// The run of a round in progress.
+    fn run_of(&self, round: Round) -> Option<SetupId> {
+        let is_it = |state: &RunState<V>| state.round.as_ref().is_some_and(|open| open.number == round);
+        self.runs.iter().find(|(_, state)| is_it(state)).map(|(&run, _)| run)
+    }
+
+    /// The run of a round in progress, with the round.
+    fn open(&self, round: Round) -> Option<(SetupId, &OpenRound<V>)> {
+        let run = self.run_of(round)?;
+        Some((run, self.runs.get(&run)?.round.as_ref()?))
     }
 
     fn feed(&mut self, now_us: u64, event: Event, mut value: Option<V>) {
@@ -276,8 +298,18 @@ impl<V: RoundValue, R: Rules> Cluster<V, R> {
         }
     }
 
-    fn tell(&mut self, event: RunEvent) {
-        self.outputs.push_back(Output::Tell(event));
+    /// Tells a run what has happened in it at the given step.
+    fn tell(&mut self, run: SetupId, event: impl FnOnce(Step) -> RunEvent) {
+        if let Some(state) = self.runs.get(&run) {
+            self.outputs.push_back(Output::Tell { run, event: event(state.step) });
+        }
+    }
+
+    /// Tells each run what has happened in the cluster.
+    fn tell_all(&mut self, event: impl Fn(Step) -> RunEvent) {
+        for run in self.runs.keys().copied().collect::<Vec<_>>() {
+            self.tell(run, &event);
+        }
     }
 
     fn send(&mut self, to: Incarnation, message: Message) {
@@ -295,6 +327,12 @@ impl<V: RoundValue, R: Rules> Cluster<V, R> {
     }
 }
 
+/// Has gradients read that wait for a round that is over.
+fn release_waiting<V>(state: &mut RunState<V>, outputs: &mut VecDeque<Output<V>>) {
+    let waiting = state.budget.end_round();
+    outputs.extend(waiting.into_iter().map(|connection| Output::Enter { connection }));
+}
+
 impl<V: RoundValue> Cluster<V> {
     /// A cluster by the rules, which begins above all incarnations of earlier coordinators.
     #[must_use]
@@ -303,8 +341,7 @@ impl<V: RoundValue> Cluster<V> {
         limits: Limits,
         numerics: Option<NumericsDigest>,
         first: Incarnation,
-        step: Step,
     ) -> Self {
-        Self::new(now_us, Coordinator::new(limits, first).resumed_with(numerics), &limits, step)
+        Self::new(now_us, Coordinator::new(limits, first).resumed_with(numerics), &limits)
     }
 }

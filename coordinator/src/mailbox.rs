@@ -5,7 +5,7 @@ use crate::store::writer::{Done, LookedBack, Written};
 use common::ids::Round;
 use common::protocol::coordinator::{Disconnect, ProtocolError};
 use common::reduce::tree::Node;
-use proto::message::{Hello, WorkerMessage};
+use proto::message::{Hello, ReceivedMessage};
 use tokio::sync::oneshot;
 
 /// Most inputs that wait for the driver; senders wait when it is full. It is small, because each may hold a
@@ -20,7 +20,7 @@ pub(crate) enum Input {
     /// A large gradient is about to arrive; its stream waits until `enter` is dropped.
     Announced { connection: u64, round: Round, node: Node, enter: oneshot::Sender<()> },
     /// A message or a part of one has arrived.
-    Message { connection: u64, message: Option<WorkerMessage> },
+    Message { connection: u64, message: Option<ReceivedMessage> },
     /// Something invalid has arrived.
     Invalid { connection: u64, what: ProtocolError },
     /// The stream has ended.

@@ -7,11 +7,11 @@ use coordinator::cli::Flags;
 use coordinator::observe::console::Console;
 use coordinator::observe::table::evaluation_table;
 use coordinator::run::{Options, Summary, prepare};
+use host::args::SharedFlags;
 use host::printable_lines;
 use host::trace::Begin;
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -35,17 +35,14 @@ fn main() -> ExitCode {
             );
         }
     };
-    host::logging::init(flags.reports.log_format, "info", console.clone());
-    let result = run(options, flags.reports.trace.as_deref(), &console);
+    host::logging::init(flags.shared.log_format, "info", console.clone());
+    let result = run(options, &flags.shared, &console);
     console.flush(CONSOLE_GRACE);
     host::exit_code("coordinator", result)
 }
 
-fn run(options: Options, trace: Option<&Path>, console: &Console) -> anyhow::Result<()> {
-    if let Some(path) = trace {
-        let started = host::trace::start(path, "coordinator", Begin::Anew);
-        started.map_err(|error| anyhow::anyhow!("--trace {}: {error}", path.display()))?;
-    }
+fn run(options: Options, shared: &SharedFlags, console: &Console) -> anyhow::Result<()> {
+    shared.start_trace("coordinator", Begin::Anew)?;
     let prepared = match prepare(options, console) {
         Err(error) if error.is_usage() => Flags::command().error(ErrorKind::ValueValidation, error).exit(),
         other => other?,

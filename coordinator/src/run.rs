@@ -26,7 +26,7 @@ mod batches;
 pub(crate) mod records;
 mod resume;
 mod speed;
-pub(crate) mod sum;
+pub mod sum;
 pub mod trainer;
 pub mod work;
 

@@ -4,10 +4,12 @@
 //! set, and once with the file's values for those that are not.
 
 use crate::files::{Links, read_regular};
+use crate::logging::LogFormat;
+use crate::trace::{self, Begin};
 use crate::{printable, printable_lines};
 use anyhow::{Context, bail};
 use clap::parser::ValueSource;
-use clap::{ArgAction, CommandFactory, FromArgMatches};
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -15,6 +17,32 @@ use std::path::PathBuf;
 const CONFIG: &str = "config";
 /// Largest file of flags, in bytes: a thousand times what all flags need.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// The flags that every program has. `--trace` gets its help from the program.
+#[derive(Clone, Debug, Args)]
+pub struct SharedFlags {
+    #[arg(long, value_name = "FILE", env = "LOCKSTEP_TRACE")]
+    #[allow(missing_docs, reason = "a comment would be its help")]
+    pub trace: Option<PathBuf>,
+    /// Log format on standard error; RUST_LOG sets the filter
+    #[arg(long, env = "LOCKSTEP_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// TOML file with values for these flags
+    #[arg(long, value_name = "FILE", env = "LOCKSTEP_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+impl SharedFlags {
+    /// Starts the trace that was asked for, if any, of the program with this name.
+    ///
+    /// # Errors
+    /// When its file can't be used.
+    pub fn start_trace(&self, program: &str, begin: Begin) -> anyhow::Result<()> {
+        let Some(path) = &self.trace else { return Ok(()) };
+        let started = trace::start(path, program, begin);
+        started.map_err(|error| anyhow::anyhow!("--trace {}: {error}", path.display()))
+    }
+}
 
 /// Parses the program's flags. Ends the program if they are invalid (code 2) or help is asked for (code 0).
 #[must_use]

@@ -15,7 +15,7 @@ use common::train::metrics::Totals;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use prost::Message;
 use proto::inbound::{CoordinatorDecoder, WorkerDecoder};
-use proto::message::{Answer, AnswerBody, CoordinatorMessage, Inspection, WorkerMessage};
+use proto::message::{Answer, AnswerBody, CoordinatorMessage, WorkerMessage};
 use proto::outbound;
 use proto::parameters::EncodedParameters;
 use proto::setup::{Setup, Setups};
@@ -106,7 +106,7 @@ fn send(answer: &mut Answer, decoder: &mut WorkerDecoder, carry: impl Fn(FromWor
     let sent = Answer { body, ..answer.clone() };
     for wire in outbound::from_worker(WorkerMessage::Answer(sent), |_, _| None) {
         if let Some(WorkerMessage::Answer(read)) = decoder.decode(carry(wire)).expect("our own answer") {
-            *answer = read;
+            *answer = read.answer;
         }
     }
 }
@@ -120,7 +120,6 @@ fn answer(gradient: Vec<f32>) -> Answer {
         totals: Totals { samples: 32, correct: 3, loss_sum: 70.0 },
         body: AnswerBody::Gradient(gradient.into()),
         precision: Precision::F32,
-        inspection: Inspection::default(),
     }
 }
 

@@ -1,16 +1,15 @@
 //! Cost of adding a step's gradients in tree order, on one core.
 //!
 //! `cargo bench --workspace --bench reduction`, on the programs' allocator. It takes the coordinator's own
-//! path: `common`'s tree, the addition of [`AnswerBody`], and buffers that return to their store. Four leaves
+//! path: `common`'s tree, the addition of [`GradientSum`], and buffers that return to their store. Four leaves
 //! arrive in order (each is added as early as possible) or in reverse (only the waiting leaves differ).
 //! Throughput is in bytes of the gradients that are put in. The time does not include filling them.
 
 use common::reduce::precision::Precision;
 use common::reduce::tree::{Node, Reduction, Tree};
 use common::rng::Stream;
-use common::train::metrics::Totals;
+use common::train::optim::GradientSum;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use proto::message::AnswerBody;
 use proto::values::{Buffers, Values};
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -53,25 +52,20 @@ fn reductions(criterion: &mut Criterion) {
             });
         }
         let sum = reduce([2, 0, 3, 1], fill());
-        assert!(sum.iter().zip(&source).all(|(sum, value)| *sum == 4.0 * value), "leaves are missing");
+        let expected: Vec<f32> = source.iter().map(|value| 4.0 * value).collect();
+        assert!(sum == GradientSum::new(expected.into(), Precision::F32), "leaves are missing");
     }
     group.finish();
 }
 
-fn reduce(order: [u32; LEAVES as usize], gradients: Vec<Values>) -> Values {
+fn reduce(order: [u32; LEAVES as usize], gradients: Vec<Values>) -> GradientSum<Values> {
     let tree = Tree::new(LEAVES);
     let mut reduction = Reduction::new(tree, tree.root());
     for (leaf, gradient) in order.into_iter().zip(gradients) {
-        let answer = (Totals::default(), AnswerBody::Gradient(gradient));
-        reduction.insert(Node::leaf(leaf), answer, |_, left, right| {
-            left.0.add(&right.0);
-            left.1.add(right.1, Precision::F32, NonZeroUsize::MIN);
-        });
+        let gradient = GradientSum::new(gradient, Precision::F32);
+        reduction.insert(Node::leaf(leaf), gradient, |_, left, right| left.add(&right, NonZeroUsize::MIN));
     }
-    match reduction.into_result() {
-        Some((_, AnswerBody::Gradient(sum))) => sum,
-        _ => unreachable!("all leaves are in, and all are gradients"),
-    }
+    reduction.into_result().expect("all leaves are in")
 }
 
 /// Random values in `[-1, 1)`.

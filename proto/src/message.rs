@@ -4,12 +4,10 @@ use crate::setup::Setup;
 use crate::values::Values;
 use common::data::samples::Samples;
 use common::ids::{Incarnation, Instance, ParamsId, Rank, Round, SetupId};
-use common::reduce::parallel;
 use common::reduce::precision::Precision;
 use common::reduce::tree::{Node, Tree};
 use common::selftest::NumericsDigest;
 use common::train::metrics::{Confusion, Totals};
-use std::num::NonZeroUsize;
 
 /// Longest name of a worker, in bytes.
 pub const NAME_BYTES_MAX: usize = 128;
@@ -18,21 +16,24 @@ pub const THREADS_MAX: u32 = 4096;
 /// Longest reason in a refusal, in bytes; longer ones are truncated.
 pub const REASON_BYTES_MAX: usize = 1024;
 
-/// A message from a worker.
+/// A message from a worker. `A` is an answer as it is sent, or as it was received.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs, reason = "field names say all")]
-pub enum WorkerMessage {
+pub enum WorkerMessage<A = Answer> {
     /// The introduction, which is the first message of a stream.
     Hello(Hello),
     /// A sign that the worker is alive.
     Heartbeat,
     /// The sum over a piece's samples.
-    Answer(Answer),
+    Answer(A),
     /// The worker leaves the run.
     Leave,
     /// A step of agreeing on shared memory for tensors.
     Sharing(Sharing),
 }
+
+/// A message from a worker, as it is received.
+pub type ReceivedMessage = WorkerMessage<ReceivedAnswer>;
 
 /// A worker's introduction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,12 +65,19 @@ pub struct Answer {
     pub body: AnswerBody,
     /// Data type of a gradient's values.
     pub precision: Precision,
-    /// Properties of the body that its receiver found; a sender's value does not travel.
-    pub inspection: Inspection,
+}
+
+/// An answer, with what its receiver has seen of its numbers.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "field names say all")]
+pub struct ReceivedAnswer {
+    pub answer: Answer,
+    /// Properties of a gradient's values; `None` for counts.
+    pub inspection: Option<Inspection>,
 }
 
 /// Properties of a tensor's values, found as they arrive.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Inspection {
     /// Checksum over all values.
     pub checksum: u32,
@@ -94,23 +102,23 @@ pub enum AnswerBody {
     Confusion(Box<Confusion>),
 }
 
-impl Answer {
-    /// Whether every number in the answer is finite, as its receiver found.
+impl ReceivedAnswer {
+    /// Whether every number in the answer is finite.
     #[must_use]
     pub fn is_finite(&self) -> bool {
-        self.inspection.is_finite() && self.totals.loss_sum.is_finite()
+        self.inspection.is_none_or(|seen| seen.is_finite()) && self.answer.totals.loss_sum.is_finite()
     }
 
-    /// Checksum over every number in the answer, as its receiver found; equal answers to a piece have equal
-    /// ones.
+    /// Checksum over every number in the answer; equal answers to a piece have equal ones.
     #[must_use]
     pub fn checksum(&self) -> u32 {
         let mut hasher = crc32fast::Hasher::new();
-        let Totals { samples, correct, loss_sum } = self.totals;
-        [u64::from(self.inspection.checksum), samples, correct, loss_sum.to_bits()]
+        let of_values = self.inspection.map_or(0, |seen| seen.checksum);
+        let Totals { samples, correct, loss_sum } = self.answer.totals;
+        [u64::from(of_values), samples, correct, loss_sum.to_bits()]
             .iter()
             .for_each(|word| hasher.update(&word.to_le_bytes()));
-        if let AnswerBody::Confusion(confusion) = &self.body {
+        if let AnswerBody::Confusion(confusion) = &self.answer.body {
             for (cell, count) in confusion.sparse() {
                 hasher.update(&cell.to_le_bytes());
                 hasher.update(&count.to_le_bytes());
@@ -138,6 +146,8 @@ pub enum CoordinatorMessage {
     Heartbeat,
     /// Description of a run's network and gradients.
     Setup(Setup),
+    /// The run of this setup is over: setup, parameters and pieces are of no use any more.
+    Forget(SetupId),
     /// New parameters of a setup.
     Parameters {
         /// Number of this version, higher than that of any before.
@@ -223,22 +233,4 @@ pub enum Sharing {
     Opened,
     /// The tensor that has been longest in the receiver's memory has been read.
     Released,
-}
-
-impl AnswerBody {
-    /// Adds `right` to the right of this: one node of the reduction tree. The sum is taken element by
-    /// element, rounded to `precision`, by `threads` threads.
-    ///
-    /// # Panics
-    /// When one is a gradient and the other counts, or the gradients differ in length. Within a round neither
-    /// can happen.
-    pub fn add(&mut self, right: Self, precision: Precision, threads: NonZeroUsize) {
-        match (self, right) {
-            (Self::Gradient(left), Self::Gradient(right)) => {
-                parallel::add(left, &right, precision, threads);
-            }
-            (Self::Confusion(left), Self::Confusion(right)) => left.add(&right),
-            _ => unreachable!("a round is either for training or for evaluation"),
-        }
-    }
 }

@@ -10,6 +10,7 @@ use crate::values::Values;
 use crate::wire::{self, from_coordinator, from_worker};
 use crate::{PROTOCOL_VERSION, tensor};
 use common::data::samples::Samples;
+use common::ids::SetupId;
 use common::reduce::precision::Precision;
 use common::reduce::tree::Node;
 use prost::bytes::Bytes;
@@ -32,6 +33,7 @@ pub fn from_coordinator(message: CoordinatorMessage) -> Vec<wire::FromCoordinato
         }
         CoordinatorMessage::Heartbeat => Message::Heartbeat(wire::Heartbeat {}),
         CoordinatorMessage::Setup(setup) => Message::Setup(to_setup(&setup)),
+        CoordinatorMessage::Forget(SetupId(setup)) => Message::Forget(wire::Forget { setup }),
         CoordinatorMessage::Parameters { id, setup, values } => {
             let parameters = EncodedParameters::new(id, setup, Arc::new(values.to_vec()));
             return Arc::new(parameters).messages().collect();

@@ -57,6 +57,11 @@ impl Setups {
         known.insert(setup.id, setup.message_form());
     }
 
+    /// Accepts no more messages of this setup.
+    pub fn remove(&self, id: SetupId) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
     /// Number of values in the largest gradient that may come.
     #[must_use]
     pub fn elements_max(&self) -> usize {

@@ -20,7 +20,7 @@ use coordinator::observe::console::Console;
 use prost::Message;
 use proto::inbound::{CoordinatorDecoder, WorkerDecoder};
 use proto::message::{
-    Answer, AnswerBody, CoordinatorMessage, Hello, Inspection, Piece, Sharing, Task, Welcome, WorkerMessage,
+    Answer, AnswerBody, CoordinatorMessage, Hello, Piece, Sharing, Task, Welcome, WorkerMessage,
 };
 use proto::outbound;
 use proto::parameters::EncodedParameters;
@@ -187,7 +187,6 @@ fn worker_seed() -> Vec<u8> {
         totals: Totals { samples: 3, correct: 2, loss_sum: 0.5 },
         body: AnswerBody::Gradient(values()),
         precision: Precision::F32,
-        inspection: Inspection::default(),
     };
     let said = [
         WorkerMessage::Hello(Hello {

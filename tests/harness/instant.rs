@@ -8,7 +8,7 @@ use common::ids::{Incarnation, Instance, ParamsId};
 use common::reduce::precision::Precision;
 use common::selftest::NumericsDigest;
 use common::train::metrics::{Confusion, Totals};
-use proto::message::{Answer, AnswerBody, CoordinatorMessage, Hello, Inspection, Piece, Task, WorkerMessage};
+use proto::message::{Answer, AnswerBody, CoordinatorMessage, Hello, Piece, Task, WorkerMessage};
 use proto::values::Values;
 use tokio::sync::mpsc;
 use worker::client::Connection;
@@ -61,7 +61,10 @@ pub async fn work(address: &str, name: &str, mut see: impl FnMut(Seen)) -> Resul
                 connection.send(WorkerMessage::Answer(answer))?;
                 see(Seen::Answered);
             }
-            CoordinatorMessage::Sharing(_) | CoordinatorMessage::Spare(_) | CoordinatorMessage::Setup(_) => {}
+            CoordinatorMessage::Sharing(_)
+            | CoordinatorMessage::Spare(_)
+            | CoordinatorMessage::Setup(_)
+            | CoordinatorMessage::Forget(_) => {}
             CoordinatorMessage::Heartbeat => connection.send(WorkerMessage::Heartbeat)?,
             CoordinatorMessage::Finished => return Ok(()),
             CoordinatorMessage::Refused { reason, .. } | CoordinatorMessage::Dropped(reason) => {
@@ -94,6 +97,5 @@ fn answer(incarnation: Incarnation, piece: &Piece, elements: usize, parameters: 
         totals,
         body,
         precision: Precision::F32,
-        inspection: Inspection::default(),
     }
 }

@@ -104,7 +104,12 @@ impl Scripted {
         loop {
             match self.inbox.recv().await {
                 Some(Input::Pool(Outcome::Computed(answer))) => {
-                    script(answer).into_iter().try_for_each(|message| self.connection.send(message))?;
+                    let sent =
+                        script(answer).into_iter().try_for_each(|message| self.connection.send(message));
+                    // A coordinator that has dropped this worker reads nothing more; its reason is on its way.
+                    if let Err(why) = sent {
+                        return Err(self.last_word().await.unwrap_or(why));
+                    }
                 }
                 Some(Input::Pool(Outcome::Failed(why)) | Input::Ended { why, .. }) => return Err(why),
                 Some(Input::Message { message: Some(message), .. }) => match *message {
@@ -116,10 +121,29 @@ impl Scripted {
         }
     }
 
+    /// Why the coordinator has dropped this worker, if it says so.
+    async fn last_word(&mut self) -> Option<String> {
+        let reason = async {
+            loop {
+                match self.inbox.recv().await? {
+                    Input::Message { message: Some(message), .. } => {
+                        if let CoordinatorMessage::Dropped(reason) = *message {
+                            return Some(reason);
+                        }
+                    }
+                    Input::Ended { .. } => return None,
+                    _ => {}
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, reason).await.ok().flatten()
+    }
+
     fn message(&mut self, message: CoordinatorMessage) -> Result<(), String> {
         match message {
             CoordinatorMessage::Welcome(welcome) => self.incarnation = welcome.incarnation,
             CoordinatorMessage::Setup(setup) => self.setup = Some(Arc::new(setup)),
+            CoordinatorMessage::Forget(_) => self.setup = None,
             CoordinatorMessage::Parameters { id, values, .. } => {
                 let setup = self.setup.clone().ok_or("parameters before a setup")?;
                 self.parameters = Some(Arc::new(Parameters { setup, id, values }));

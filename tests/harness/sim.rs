@@ -91,6 +91,12 @@ pub enum Sabotage {
     LoseEntrance,
     /// The coordinator sends no parameters.
     LoseParameters,
+    /// The coordinator sends no setups.
+    LoseSetup,
+    /// A worker computes a piece with the newest parameters of any run.
+    MixRuns,
+    /// A worker that begins a round forgets the pieces of all other runs.
+    ForgetOtherRuns,
 }
 
 /// Statistics of one run or, added up, of many.

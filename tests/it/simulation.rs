@@ -9,7 +9,7 @@ const SEEDS: u64 = 5_000;
 const SABOTAGE_SEEDS: u64 = 500;
 
 /// Events that must happen in a sweep for it to mean anything.
-const KINDS: [&str; 53] = [
+const KINDS: [&str; 56] = [
     "answer out of line",
     "answer out of line, given twice",
     "audit",
@@ -40,8 +40,11 @@ const KINDS: [&str; 53] = [
     "non-finite answer",
     "non-finite answer, as others'",
     "opinion asked",
+    "parameters without their setup",
     "piece without its parameters",
     "quarantined worker refused",
+    "round of another run",
+    "run over before another",
     "several workers deaf at once",
     "spare",
     "spare taken in",
@@ -120,6 +123,9 @@ fn every_planted_fault_is_noticed_by_the_promise_that_guards_it() {
         (Sabotage::LoseCopies, "rounds_end"),
         (Sabotage::LoseEntrance, "the_run_ends"),
         (Sabotage::LoseParameters, "the_run_ends"),
+        (Sabotage::LoseSetup, "the_run_ends"),
+        (Sabotage::MixRuns, "honest_workers_are_not_accused"),
+        (Sabotage::ForgetOtherRuns, "rounds_end"),
     ] {
         let noticed =
             |seed| simulate(seed, Some(sabotage)).is_err_and(|violation| violation.promise == promise);

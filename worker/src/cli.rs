@@ -3,14 +3,16 @@
 use crate::driver::Options;
 use clap::Parser;
 use common::ids::Instance;
+use host::args::SharedFlags;
 use host::files::{Links, read_regular};
-use host::logging::LogFormat;
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// Largest file with the host's name that is read, in bytes.
 const HOST_BYTES_MAX: u64 = 4096;
+const TRACE_HELP: &str =
+    "File for a Chrome or Perfetto trace; spans are appended to an existing trace, such as the coordinator's";
 
 /// Computes gradients for a coordinator. Needs no data and no disk; may join and leave at any time.
 ///
@@ -18,7 +20,7 @@ const HOST_BYTES_MAX: u64 = 4096;
 /// file. Exit codes: 0 if the run is over, or the worker was asked to leave; 1 on failure; 2 on invalid
 /// flags.
 #[derive(Clone, Debug, Parser)]
-#[command(version, about, long_about)]
+#[command(version, about, long_about, mut_arg("trace", |arg| arg.help(TRACE_HELP)))]
 pub struct Flags {
     /// Address of the coordinator: HOST:PORT, or unix:@NAME for a coordinator on this machine
     #[arg(long, value_name = "HOST:PORT", env = "LOCKSTEP_CONNECT", value_parser = address)]
@@ -36,16 +38,9 @@ pub struct Flags {
     /// Leave when standard input closes, for a parent process that may be killed
     #[arg(long, env = "LOCKSTEP_UNTIL_STDIN_CLOSES")]
     pub until_stdin_closes: bool,
-    /// File for a Chrome or Perfetto trace; spans are appended to an existing trace, such as the
-    /// coordinator's
-    #[arg(long, value_name = "FILE", env = "LOCKSTEP_TRACE")]
-    pub trace: Option<PathBuf>,
-    /// Log format on standard error; RUST_LOG sets the filter
-    #[arg(long, env = "LOCKSTEP_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
-    pub log_format: LogFormat,
-    /// TOML file with values for these flags
-    #[arg(long, value_name = "FILE", env = "LOCKSTEP_CONFIG")]
-    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "documented by its type")]
+    pub shared: SharedFlags,
 }
 
 impl Flags {
@@ -105,7 +100,7 @@ mod tests {
 
     #[test]
     fn the_flags_are_consistent() {
-        Flags::command().debug_assert();
+        Flags::command().help_expected(true).debug_assert();
     }
 
     #[test]

@@ -187,6 +187,12 @@ impl Driver {
                 self.setups.insert(setup.id, Arc::new(setup));
                 Event::Heard
             }
+            CoordinatorMessage::Forget(setup) => {
+                debug!(%setup, "its run is over");
+                self.parameters.remove(&setup);
+                self.setups.remove(&setup);
+                Event::RunOver(setup)
+            }
             CoordinatorMessage::Parameters { id, setup, values } => {
                 let Some(setup) = self.setups.get(&setup) else {
                     return Event::Lost(format!("parameters {id} of setup {setup}, which is not known here"));
@@ -202,7 +208,7 @@ impl Driver {
                     let what = format!("piece {node} needs parameters {parameters} of setup {setup}");
                     return Event::Lost(format!("{what}, which did not arrive"));
                 }
-                let event = Event::Grant(piece.round, piece.node);
+                let event = Event::Grant(setup, piece.round, piece.node);
                 self.arrived = Some(piece);
                 event
             }
@@ -255,7 +261,7 @@ impl Driver {
                     self.pool.compute(incarnation, piece, parameters);
                 }
             }
-            Action::Forget(round) => self.pool.forget_before(round),
+            Action::Forget(round) => self.pool.forget(round),
             Action::Reset(why) => self.reset(&why),
             Action::Send(round, node) => {
                 if let Some(answer) = self.finished.remove(&(round, node)) {

@@ -11,16 +11,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let flags: Flags = host::args::parse();
-    host::logging::init(flags.log_format, "info", std::io::stderr);
+    host::logging::init(flags.shared.log_format, "info", std::io::stderr);
     host::exit_code("worker", run(&flags))
 }
 
 fn run(flags: &Flags) -> anyhow::Result<()> {
     let options = flags.options();
-    if let Some(path) = &flags.trace {
-        let started = host::trace::start(path, &format!("worker {}", options.name), Begin::Join);
-        started.map_err(|error| anyhow::anyhow!("--trace {}: {error}", path.display()))?;
-    }
+    flags.shared.start_trace(&format!("worker {}", options.name), Begin::Join)?;
     // A single thread: the network's only task is rarely busy, and the compute threads are separate.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let exit = runtime.block_on(async {

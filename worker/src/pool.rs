@@ -7,11 +7,12 @@
 use crate::engine::network::{Network, NetworkError};
 use common::data::samples::Samples;
 use common::ids::{Incarnation, ParamsId, Round};
+use common::reduce::parallel;
 use common::reduce::precision::Precision;
 use common::reduce::tree::{Inserted, Node, Reduction};
 use common::train::metrics::{Confusion, Totals};
 use host::trace;
-use proto::message::{Answer, AnswerBody, Inspection, Piece, Task};
+use proto::message::{Answer, AnswerBody, Piece, Task};
 use proto::setup::Setup;
 use proto::values::Values;
 use std::collections::VecDeque;
@@ -103,9 +104,9 @@ impl Pool {
         self.shared.wake.notify_all();
     }
 
-    /// Drops the leaves of rounds before `round` that no thread has taken yet.
-    pub fn forget_before(&self, round: Round) {
-        self.shared.lock().leaves.retain(|job| job.piece.round >= round);
+    /// Drops the leaves of this round that no thread has taken yet.
+    pub fn forget(&self, round: Round) {
+        self.shared.lock().leaves.retain(|job| job.piece.round != round);
     }
 
     /// Drops all leaves that no thread has taken yet.
@@ -163,7 +164,6 @@ impl Shared {
                     totals,
                     body,
                     precision,
-                    inspection: Inspection::default(),
                 }));
             }
         }
@@ -253,6 +253,12 @@ fn compute(
 /// `left + right`, element by element.
 fn add(left: &mut (Totals, AnswerBody), right: (Totals, AnswerBody), precision: Precision) {
     left.0.add(&right.0);
-    // One thread: the others have their own leaves.
-    left.1.add(right.1, precision, NonZeroUsize::MIN);
+    match (&mut left.1, right.1) {
+        (AnswerBody::Gradient(left), AnswerBody::Gradient(right)) => {
+            // One thread: the others have their own leaves.
+            parallel::add(left, &right, precision, NonZeroUsize::MIN);
+        }
+        (AnswerBody::Confusion(left), AnswerBody::Confusion(right)) => left.add(&right),
+        _ => unreachable!("a piece has one task"),
+    }
 }

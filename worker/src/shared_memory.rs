@@ -85,7 +85,6 @@ mod tests {
     use common::reduce::precision::Precision;
     use common::reduce::tree::Node;
     use common::train::metrics::Totals;
-    use proto::message::Inspection;
 
     fn gradient(elements: usize) -> WorkerMessage {
         WorkerMessage::Answer(Answer {
@@ -96,7 +95,6 @@ mod tests {
             totals: Totals::default(),
             body: AnswerBody::Gradient(vec![1.0; elements].into()),
             precision: Precision::F32,
-            inspection: Inspection::default(),
         })
     }
 

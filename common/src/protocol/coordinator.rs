@@ -2,8 +2,8 @@
 //! dropped.
 //!
 //! A *round* is one pass over the leaves of a step or of an evaluation. The driver begins a round, hands the
-//! accepted values to the reduction, and begins the next one when this machine says `Complete`. This machine
-//! never sees a tensor, a socket or a clock.
+//! accepted values to the reduction, and begins the next one when this machine says `Complete`. Several runs
+//! may each have a round open at the same time. This machine never sees a tensor, a socket or a clock.
 
 mod admission;
 mod arithmetic;
@@ -22,7 +22,7 @@ pub use self::arithmetic::{OtherArithmetic, Settled, SettledBy};
 pub use self::audits::{Audit, SHARE_PARTS};
 pub use self::event::{Action, Event, Purpose, Verdict};
 pub use self::limits::{ANSWER_TIMEOUT_US_MIN, Limits, Numerics, SPARES_MAX};
-pub use self::member::Member;
+pub use self::member::{Member, Piece};
 pub use self::offences::QUARANTINE_AFTER;
 pub use self::reason::{AnswerKind, Cause, Disconnect, ProtocolError, Refusal};
 
@@ -30,8 +30,9 @@ use self::admission::{Newcomer, Spare};
 use self::audits::Miscomputers;
 use self::offences::Offences;
 use self::opinions::{Cases, Finding, Opinion, Witness};
+use self::timeouts::LEAF_US_UNKNOWN;
 use super::queue::Queue;
-use crate::ids::{Incarnation, Round};
+use crate::ids::{Incarnation, Round, SetupId};
 use crate::reduce::tree::Node;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,17 +50,16 @@ pub struct Coordinator {
     /// The run's arithmetic, once it is settled.
     settled: Option<Settled>,
     next_incarnation: u64,
-    work: Option<CurrentRound>,
+    /// The last round that each run has begun, oldest first.
+    rounds: BTreeMap<Round, OpenRound>,
+    /// The highest round of all.
+    newest: Option<Round>,
     /// Whether it has been reported that nobody can audit.
     audit_waits: bool,
     started: bool,
-    /// Members with a measured time for a leaf, fastest first.
-    by_speed: BTreeSet<(u64, Incarnation)>,
     notice_due_us: Option<u64>,
     /// No member is to be dropped before this time.
     drop_due_us: Option<u64>,
-    /// No leaf that is out is late before this time; `None` where it must be computed again.
-    late_due_us: Option<u64>,
     /// When waiting leaves may go to other members.
     reschedule_due_us: Option<u64>,
     /// When a piece may be late that an idle member could back up.
@@ -71,18 +71,42 @@ pub struct Coordinator {
     looks: std::cell::Cell<usize>,
 }
 
-/// The round in progress.
+/// The last round that a run has begun.
 #[derive(Debug)]
-struct CurrentRound {
-    round: Round,
+struct OpenRound {
+    run: SetupId,
+    number: Round,
     queue: Queue,
     cases: Cases,
+    /// Members with a measured time for a leaf of this run, fastest first.
+    by_speed: BTreeSet<(u64, Incarnation)>,
+    /// The fastest time by answers alone when the round began, for while none is measured.
+    answered_us: Option<u64>,
+    /// No leaf that is out is late before this time; `None` where it must be computed again.
+    late_due_us: Option<u64>,
     /// When the last leaf was accepted.
     done_us: Option<u64>,
     /// Whether answers differ without a decision, or a wrong one was added: the round's sum must not be used.
     is_void: bool,
     /// Whether the round has been reported as complete.
     complete: bool,
+}
+
+impl OpenRound {
+    /// Whether its leaves or their audits are still to be computed.
+    fn is_open(&self) -> bool {
+        !self.complete && !self.is_void
+    }
+
+    /// The shortest time for a leaf on any member's thread: slow members are late by the others' measure.
+    fn fastest_leaf_us(&self) -> Option<u64> {
+        self.by_speed.first().map_or(self.answered_us, |&(leaf_us, _)| Some(leaf_us))
+    }
+
+    /// A member's time for a leaf, or what is taken for it.
+    fn leaf_us(&self, member: &Member) -> u64 {
+        member.leaf_us(self.run).or_else(|| self.fastest_leaf_us()).unwrap_or(LEAF_US_UNKNOWN)
+    }
 }
 
 impl Coordinator {
@@ -100,13 +124,12 @@ impl Coordinator {
             miscomputers: Miscomputers::default(),
             settled: None,
             next_incarnation: first.0,
-            work: None,
+            rounds: BTreeMap::new(),
+            newest: None,
             audit_waits: false,
             started: false,
-            by_speed: BTreeSet::new(),
             notice_due_us: None,
             drop_due_us: None,
-            late_due_us: None,
             reschedule_due_us: None,
             backup_due_us: None,
             opinion_due_us: None,
@@ -140,7 +163,8 @@ impl Coordinator {
             Event::Gone(from, why) => self.remove(from, Cause::Gone(why), &mut actions),
             Event::GiveUp(from, cause) => self.remove(from, cause, &mut actions),
             Event::Leave(from) => self.remove(from, Cause::Left, &mut actions),
-            Event::Begin { round, leaves } => self.begin(now_us, round, leaves),
+            Event::Begin { run, round, leaves } => self.begin(now_us, run, round, leaves),
+            Event::End(run) => self.end(now_us, run),
             Event::Tick => self.drop_the_overdue(now_us, &mut actions),
         }
         self.fill_places(&mut actions);
@@ -151,16 +175,16 @@ impl Coordinator {
         actions
     }
 
-    /// Whether a member computes this piece of the round in progress.
+    /// Whether a member computes this piece.
     #[must_use]
-    pub fn has_piece(&self, who: Incarnation, node: Node) -> bool {
-        self.members.get(&who).is_some_and(|member| member.pieces.contains_key(&node))
+    pub fn has_piece(&self, who: Incarnation, piece: Piece) -> bool {
+        self.members.get(&who).is_some_and(|member| member.pieces.contains_key(&piece))
     }
 
-    /// Whether a member has answered this piece of the round in progress: it may repeat itself.
+    /// Whether a member has answered this piece of the last round of a run: it may repeat itself.
     #[must_use]
-    pub fn has_answered(&self, who: Incarnation, node: Node) -> bool {
-        self.members.get(&who).is_some_and(|member| member.answered.contains(&node))
+    pub fn has_answered(&self, who: Incarnation, piece: Piece) -> bool {
+        self.members.get(&who).is_some_and(|member| member.answered.contains(&piece))
     }
 
     fn heard(&mut self, now_us: u64, from: Incarnation) {
@@ -169,20 +193,48 @@ impl Coordinator {
         member.into_iter().chain(spare).for_each(|last_heard_us| *last_heard_us = now_us);
     }
 
-    fn begin(&mut self, now_us: u64, round: Round, leaves: u32) {
-        let fastest_us = self.fastest_leaf_us();
-        if let Some(CurrentRound { round: before, complete, is_void, queue, .. }) = &self.work {
-            assert!(*before < round, "round {round} begins after round {before}");
-            assert!(complete | is_void, "round {round} begins while round {before} is incomplete");
-            for member in self.members.values_mut() {
-                member.forget_round(now_us, fastest_us, |node| queue.leaves_below(node));
-            }
-            self.has_forgotten_a_round();
+    fn begin(&mut self, now_us: u64, run: SetupId, round: Round, leaves: u32) {
+        assert!(self.newest < Some(round), "round {round} begins after round {:?}", self.newest);
+        if let Some(before) = self.forget_round(now_us, run) {
+            let OpenRound { number, .. } = before;
+            assert!(!before.is_open(), "round {round} begins while round {number} is incomplete");
         }
-        let queue = Queue::new(leaves);
-        let cases = Cases::default();
-        self.work =
-            Some(CurrentRound { round, queue, cases, done_us: None, is_void: false, complete: false });
+        self.newest = Some(round);
+        let open = OpenRound {
+            run,
+            number: round,
+            queue: Queue::new(leaves),
+            cases: Cases::default(),
+            by_speed: self.by_speed(run),
+            answered_us: self.members.values().filter_map(|member| member.answered_leaf_us(run)).min(),
+            late_due_us: None,
+            done_us: None,
+            is_void: false,
+            complete: false,
+        };
+        self.rounds.insert(round, open);
+    }
+
+    fn end(&mut self, now_us: u64, run: SetupId) {
+        self.forget_round(now_us, run);
+        let patience = self.members.values().map(|member| {
+            let leaves = member.owes.as_ref().and_then(|owed| owed.abandoned.get(&run));
+            leaves.map_or(0, |&leaves| self.patience_us(member, run, leaves))
+        });
+        let patience: Vec<u64> = patience.collect();
+        for (member, patience_us) in self.members.values_mut().zip(patience) {
+            member.forget_run(now_us, run, patience_us);
+        }
+        self.drop_due_us = None;
+    }
+
+    /// Removes the run's last round. What is out of it is of no use any more.
+    fn forget_round(&mut self, now_us: u64, run: SetupId) -> Option<OpenRound> {
+        let round = self.rounds.values().find(|open| open.run == run)?.number;
+        let before = self.rounds.remove(&round)?;
+        let fastest_us = before.fastest_leaf_us();
+        self.members.values_mut().for_each(|member| member.forget_round(now_us, run, round, fastest_us));
+        Some(before)
     }
 
     fn result(
@@ -198,64 +250,63 @@ impl Coordinator {
             self.remove(from, Cause::Invalid(ProtocolError::AnswerOfSpare { round, node }), actions);
             return;
         }
-        let fastest_us = self.fastest_leaf_us();
+        let fastest_us = self.rounds.get(&round).and_then(OpenRound::fastest_leaf_us);
         let Some(member) = self.members.get_mut(&from) else {
             actions.push(Action::Discard { from });
             return;
         };
-        let Some(work) = self.work.as_mut().filter(|work| work.round >= round) else {
+        if self.newest < Some(round) {
             self.remove(from, Cause::Invalid(ProtocolError::RoundNotBegun { round }), actions);
             return;
-        };
-        if work.round > round || member.answered.contains(&node) {
-            if work.round > round {
-                member.has_answered(now_us, work.round);
+        }
+        let piece = Piece { round, node };
+        let open = self.rounds.get_mut(&round);
+        let Some(open) = open.filter(|_| !member.answered.contains(&piece)) else {
+            if !member.answered.contains(&piece) {
+                member.has_answered(now_us);
             }
             actions.push(Action::Discard { from });
             return;
-        }
-        let Some(began_us) = member.answers(now_us, round, node) else {
+        };
+        let Some(done) = member.answers(now_us, piece) else {
             self.remove(from, Cause::Invalid(ProtocolError::AnswerNotGiven { round, node }), actions);
             return;
         };
-        if work.is_void {
-            work.queue.give_back(node);
+        if open.is_void {
+            open.queue.give_back(node);
             actions.push(Action::Discard { from });
             return;
         }
         let by = Witness::of(member);
         let opinion = |finding, checksum| Opinion { by, finding, checksum };
-        let (finding, checksum) = match verdict {
-            Verdict::Finite { checksum } => (Finding::InLine, checksum),
-            Verdict::OutOfLine { checksum } => (Finding::OutOfLine, checksum),
-            Verdict::NonFinite { checksum } => {
-                return self.not_finite(
-                    now_us,
-                    from,
-                    round,
-                    node,
-                    opinion(Finding::NotFinite, checksum),
-                    actions,
-                );
-            }
+        let opinion = match verdict {
+            Verdict::Finite { checksum } => opinion(Finding::InLine, checksum),
+            Verdict::OutOfLine { checksum } => opinion(Finding::OutOfLine, checksum),
+            Verdict::NonFinite { checksum } => opinion(Finding::NotFinite, checksum),
         };
-        let known_us = member.leaf_us;
-        member.measure(now_us, began_us, work.queue.leaves_below(node), fastest_us);
-        self.has_measured(from, known_us);
-        self.judge(now_us, from, node, opinion(finding, checksum), actions);
+        if opinion.finding == Finding::NotFinite {
+            return self.not_finite(now_us, from, piece, opinion, actions);
+        }
+        let known_us = member.leaf_us(done.run);
+        member.measure(now_us, done, fastest_us);
+        self.has_measured(from, round, known_us);
+        self.judge(now_us, from, piece, opinion, actions);
     }
 
-    /// Completes the round once every leaf is accepted and every possible audit is made.
+    /// Completes each round of which every leaf is accepted and every possible audit is made.
     fn settle(&mut self, now_us: u64, actions: &mut Vec<Action>) {
-        let is_due = |work: &&mut CurrentRound| !work.complete && !work.is_void && work.queue.is_complete();
-        let Some(work) = self.work.as_mut().filter(is_due) else { return };
-        work.done_us.get_or_insert(now_us);
-        if self.give_up_audits(now_us) && !std::mem::replace(&mut self.audit_waits, true) {
-            actions.push(Action::AuditWaits);
-        }
-        if let Some(work) = self.work.as_mut().filter(|work| work.cases.0.is_empty()) {
-            work.complete = true;
-            actions.push(Action::Complete(work.round));
+        let done = self.rounds.values().filter(|open| open.is_open() && open.queue.is_complete());
+        for round in done.map(|open| open.number).collect::<Vec<_>>() {
+            if let Some(open) = self.rounds.get_mut(&round) {
+                open.done_us.get_or_insert(now_us);
+            }
+            if self.give_up_audits(now_us, round) && !std::mem::replace(&mut self.audit_waits, true) {
+                actions.push(Action::AuditWaits);
+            }
+            if let Some(open) = self.rounds.get_mut(&round).filter(|open| open.cases.0.is_empty()) {
+                open.complete = true;
+                actions.push(Action::Complete(round));
+            }
         }
     }
 
@@ -268,8 +319,8 @@ impl Coordinator {
             (None, Some(Spare { newcomer, .. })) => (newcomer.name, newcomer.instance, Vec::new()),
             (None, None) => return,
         };
-        if let Some(work) = &mut self.work {
-            returned.iter().for_each(|&node| work.queue.give_back(node));
+        for &Piece { round, node } in &returned {
+            self.rounds.get_mut(&round).into_iter().for_each(|open| open.queue.give_back(node));
         }
         let quarantine = cause.is_offence() && self.offences.note(instance);
         actions.push(Action::Removed { member: who, cause, returned });

@@ -4,9 +4,10 @@
 //! with exponential back-off, and is a new incarnation. This machine never sees samples, parameters or
 //! gradients.
 
-use crate::ids::{Incarnation, Round};
+use crate::ids::{Incarnation, Round, SetupId};
 use crate::reduce::tree::Node;
 use crate::rng::Stream;
+use std::collections::BTreeMap;
 
 /// First pause before dialling again; each further pause is twice as long.
 const BACKOFF_US_FIRST: u64 = 100_000;
@@ -46,8 +47,10 @@ pub enum Event {
     Heard,
     /// The dial failed, the stream broke, or the coordinator asked to redial or sent an invalid message.
     Lost(String),
-    /// A piece to compute.
-    Grant(Round, Node),
+    /// A piece of this setup's run to compute.
+    Grant(SetupId, Round, Node),
+    /// The run of this setup is over.
+    RunOver(SetupId),
     /// A piece has been computed.
     Computed(Incarnation, Round, Node),
     /// The run is over.
@@ -67,7 +70,7 @@ pub enum Action {
     Heartbeat,
     /// Compute a piece, as this incarnation.
     Compute(Incarnation, Round, Node),
-    /// Forget pieces of rounds before this one.
+    /// Forget pieces of this round: its run has begun a later one, or is over.
     Forget(Round),
     /// Forget every piece and close the stream.
     Reset(String),
@@ -129,10 +132,14 @@ enum State {
     Over,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Standing {
     Spare,
-    Member { incarnation: Incarnation, round: Option<Round> },
+    Member {
+        incarnation: Incarnation,
+        /// The last round of each run, by its setup.
+        rounds: BTreeMap<SetupId, Round>,
+    },
 }
 
 /// The worker's rules as a state machine.
@@ -181,13 +188,14 @@ impl Worker {
         }
         match event {
             Event::Welcome(incarnation, pulse) => {
-                self.stand(now_us, Standing::Member { incarnation, round: None }, pulse)
+                self.stand(now_us, Standing::Member { incarnation, rounds: BTreeMap::new() }, pulse)
             }
             Event::Spare(pulse) => self.stand(now_us, Standing::Spare, pulse),
             Event::Refused(why) => self.exit(Exit::Refused(why)),
             Event::Heard => Vec::new(),
             Event::Lost(why) => self.lost(now_us, why),
-            Event::Grant(round, node) => self.grant(now_us, round, node),
+            Event::Grant(setup, round, node) => self.grant(now_us, setup, round, node),
+            Event::RunOver(setup) => self.run_over(setup),
             Event::Computed(incarnation, round, node) => vec![self.computed(incarnation, round, node)],
             Event::Finished => self.exit(Exit::Finished),
             Event::Leave => {
@@ -212,7 +220,7 @@ impl Worker {
 
     fn stand(&mut self, now_us: u64, standing: Standing, pulse: Pulse) -> Vec<Action> {
         let is_due = matches!(
-            (&self.state, standing),
+            (&self.state, &standing),
             (State::Joining { .. }, _)
                 | (State::Open { standing: Standing::Spare, .. }, Standing::Member { .. })
         );
@@ -225,27 +233,35 @@ impl Worker {
         Vec::new()
     }
 
-    fn grant(&mut self, now_us: u64, new: Round, node: Node) -> Vec<Action> {
-        let State::Open { standing: Standing::Member { incarnation, round }, .. } = &mut self.state else {
+    fn grant(&mut self, now_us: u64, setup: SetupId, new: Round, node: Node) -> Vec<Action> {
+        let State::Open { standing: Standing::Member { incarnation, rounds }, .. } = &mut self.state else {
             return self.lost(now_us, format!("piece {node} of round {new} before a welcome"));
         };
         let mut actions = Vec::new();
-        match *round {
-            Some(current) if current > new => {
-                return self.lost(now_us, format!("piece {node} of round {new} after round {current}"));
+        match rounds.insert(setup, new) {
+            Some(last) if last > new => {
+                return self.lost(now_us, format!("piece {node} of round {new} after round {last}"));
             }
-            Some(current) if current == new => {}
-            _ => actions.push(Action::Forget(new)),
+            Some(last) if last < new => actions.push(Action::Forget(last)),
+            _ => {}
         }
-        *round = Some(new);
         actions.push(Action::Compute(*incarnation, new, node));
         actions
     }
 
+    fn run_over(&mut self, setup: SetupId) -> Vec<Action> {
+        match &mut self.state {
+            State::Open { standing: Standing::Member { rounds, .. }, .. } => {
+                rounds.remove(&setup).map(Action::Forget).into_iter().collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     fn computed(&self, by: Incarnation, at: Round, node: Node) -> Action {
-        match self.state {
-            State::Open { standing: Standing::Member { incarnation, round }, .. }
-                if incarnation == by && round == Some(at) =>
+        match &self.state {
+            State::Open { standing: Standing::Member { incarnation, rounds }, .. }
+                if *incarnation == by && rounds.values().any(|&round| round == at) =>
             {
                 Action::Send(at, node)
             }

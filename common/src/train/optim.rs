@@ -9,10 +9,11 @@ pub use mean::GradientSum;
 use crate::reduce::parallel;
 use crate::reduce::precision::are_finite;
 use crate::text::{Call, TextError, shortened};
+use mean::Mean;
 use rule::Rule;
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::ops::Range;
+use std::ops::{DerefMut, Range};
 use std::str::FromStr;
 
 /// Number of elements per block. With mean and two slots that is 64 KiB: at most half of a core's
@@ -264,29 +265,30 @@ impl Optimizer {
         self.spec.slots().iter().copied().zip(self.slots.iter().map(Vec::as_slice))
     }
 
-    /// Updates `params` by the mean of `sum`, which is scaled so that its L2 norm is at most `clip`. Without
-    /// `clip` that is one pass over everything; with it the norm must be known first. Afterwards the contents
-    /// of `sum` are meaningless.
+    /// Updates `params` by the mean of `sum` over its samples, scaled so that its L2 norm is at most `clip`.
+    /// Without `clip` that is one pass over everything; with it the norm must be known first.
     ///
     /// # Panics
     /// When the lengths differ.
     pub fn step(
         &mut self,
         params: &mut [f32],
-        mut sum: GradientSum<'_>,
+        mut sum: GradientSum<impl DerefMut<Target = [f32]>>,
+        samples: u64,
         clip: Option<f64>,
         learning_rate: f64,
         threads: NonZeroUsize,
     ) -> Stepped {
-        assert_eq!(params.len(), sum.left.len(), "one gradient a parameter");
+        let mut mean = Mean::of(&mut sum, samples);
+        assert_eq!(params.len(), mean.left.len(), "one gradient a parameter");
         self.steps += 1;
         if self.partition.frozen().next().is_some() {
             // Frozen parameters do not count in the norm.
-            let _ = sum.average(threads);
-            self.partition.frozen().for_each(|range| sum.left[range].fill(0.0));
+            let _ = mean.average(threads);
+            self.partition.frozen().for_each(|range| mean.left[range].fill(0.0));
         }
         let clipped = clip.map(|max| {
-            let norm = sum.average(threads);
+            let norm = mean.average(threads);
             (norm, mean::clip_scale(norm, max))
         });
         let scale = clipped.map_or(1.0, |(_, scale)| scale);
@@ -299,7 +301,7 @@ impl Optimizer {
                 Some(Ruled { range, rule: Rule::new(spec, self.steps, scale, learning_rate * lr_factor) })
             })
             .collect();
-        let (norm, is_finite) = self.pass(&rules, params, sum, threads);
+        let (norm, is_finite) = self.pass(&rules, params, mean, threads);
         let grad_norm = clipped.map_or(norm, |(norm, _)| norm);
         let non_finite = if !grad_norm.is_finite() {
             Some(NonFinite::Gradient)
@@ -318,23 +320,23 @@ impl Optimizer {
         &mut self,
         rules: &[Ruled],
         params: &mut [f32],
-        sum: GradientSum<'_>,
+        mean: Mean<'_>,
         threads: NonZeroUsize,
     ) -> (f64, bool) {
         let part = parallel::part_len(params.len(), threads);
         let mut slots: Vec<_> = self.slots.iter_mut().map(|slot| slot.chunks_mut(part)).collect();
-        let parts = (0..).step_by(part).zip(params.chunks_mut(part).zip(sum.parts(part)));
-        let jobs = parts.map(|(start, (params, sum))| {
+        let parts = (0..).step_by(part).zip(params.chunks_mut(part).zip(mean.parts(part)));
+        let jobs = parts.map(|(start, (params, part))| {
             let mut slots: Vec<&mut [f32]> = slots.iter_mut().filter_map(Iterator::next).collect();
             move || {
                 let mut squares = Vec::new();
                 let mut is_finite = true;
-                let mut mean = [0.0; BLOCK];
+                let mut block = [0.0; BLOCK];
                 for (index, params) in params.chunks_mut(BLOCK).enumerate() {
                     let at = index * BLOCK;
-                    let mean = &mut mean[..params.len()];
-                    squares.push(sum.block(at, mean));
-                    is_finite &= apply(rules, start, at, params, mean, &mut slots);
+                    let block = &mut block[..params.len()];
+                    squares.push(part.block(at, block));
+                    is_finite &= apply(rules, start, at, params, block, &mut slots);
                 }
                 (squares, is_finite)
             }

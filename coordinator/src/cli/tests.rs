@@ -6,7 +6,7 @@ fn options(args: &[&str]) -> Result<Options, clap::Error> {
 
 #[test]
 fn the_flags_are_consistent() {
-    Flags::command().debug_assert();
+    Flags::command().help_expected(true).debug_assert();
 }
 
 #[test]

@@ -2,77 +2,92 @@
 
 use super::{Cluster, Farewell, Message, Output, RoundPlan, RoundValue, Rules};
 use common::event::{Departure, Event as RunEvent};
-use common::ids::{Incarnation, Rank, Round};
-use common::protocol::coordinator::{Action, Cause, Purpose, QUARANTINE_AFTER};
+use common::ids::{Incarnation, Rank, Round, SetupId};
+use common::protocol::coordinator::{Action, Cause, Piece, Purpose, QUARANTINE_AFTER};
 use common::reduce::tree::Node;
 use tracing::debug;
 
 impl<V: RoundValue, R: Rules> Cluster<V, R> {
     /// Does one thing. `value` is the one that the rules have judged, if they have.
     pub(super) fn act(&mut self, now_us: u64, action: Action, value: &mut Option<V>) {
-        let step = self.step;
         match action {
             Action::Welcome { .. } | Action::Spare { .. } | Action::Refuse { .. } => {
                 self.answer_newcomer(action);
             }
-            Action::OtherNumerics { name: worker, differs } => {
-                self.tell(RunEvent::OtherNumerics { worker, differs, step });
+            Action::OtherNumerics { name, differs } => {
+                let worker = || name.clone();
+                self.tell_all(|step| RunEvent::OtherNumerics { worker: worker(), differs, step });
             }
-            Action::Quarantined { name: worker } => {
-                self.tell(RunEvent::WorkerQuarantined { worker, offences: QUARANTINE_AFTER, step });
+            Action::Quarantined { name } => {
+                let offences = QUARANTINE_AFTER;
+                let worker = || name.clone();
+                self.tell_all(|step| RunEvent::WorkerQuarantined { worker: worker(), offences, step });
             }
-            Action::Grant { to, round, node, purpose } => {
-                if purpose == Purpose::Backup {
-                    self.tell_late(to, round, node);
-                }
-                self.grant(to, node);
-            }
-            Action::Accept { from, node } => {
+            Action::Grant { to, round, node, purpose } => self.grant(to, round, node, purpose),
+            Action::Accept { from, round, node } => {
                 self.connections.helped(from);
                 if let Some(value) = value.take() {
-                    self.accept(from, node, value);
+                    self.accept(from, round, node, value);
                 }
             }
-            Action::Doubted { from, node } => value.iter().for_each(|value| self.doubted(from, node, value)),
-            Action::Confirmed { from, node, by } => {
+            Action::Doubted { from, round, node } => {
+                value.iter().for_each(|value| self.doubted(from, round, node, value));
+            }
+            Action::Confirmed { from, round, node: piece, by } => {
                 let worker = self.name(from);
-                self.tell(RunEvent::GradientConfirmed { worker, by, piece: node, step });
+                let Some(run) = self.run_of(round) else { return };
+                self.tell(run, |step| RunEvent::GradientConfirmed { worker, by, piece, step });
             }
             Action::Discard { from } => {
                 debug!(worker = %self.name(from), "an answer came too late to be of use");
             }
-            Action::Removed { member, cause, returned } => self.removed(now_us, member, cause, returned),
+            Action::Removed { member, cause, returned } => self.removed(now_us, member, &cause, &returned),
             Action::Complete(round) => self.complete(round),
             Action::Waiting { live, needed } => {
-                self.tell(RunEvent::WaitingForWorkers { live, needed, step });
+                self.tell_all(|step| RunEvent::WaitingForWorkers { live, needed, step });
             }
-            Action::AuditWaits => self.tell(RunEvent::AuditWaits { step }),
-            Action::Anew { node: piece, worker, instance, right: contradicted_by, .. } => {
-                self.outputs.push_back(Output::Anew { piece, worker, instance, contradicted_by });
-            }
-            Action::NonFinite { leaf, workers, .. } => {
-                self.outputs.push_back(Output::NonFinite { leaf, workers });
-            }
-            Action::Disputed { node: piece, workers, .. } => {
-                self.outputs.push_back(Output::Disputed { piece, workers });
-            }
+            Action::AuditWaits => self.tell_all(|step| RunEvent::AuditWaits { step }),
+            Action::Anew { .. } | Action::NonFinite { .. } | Action::Disputed { .. } => self.trouble(action),
         }
+    }
+
+    /// Passes on what a run can't go on with.
+    fn trouble(&mut self, action: Action) {
+        let output = match action {
+            Action::Anew { round, wrong, worker, instance, right: contradicted_by } => {
+                let piece = wrong.node;
+                self.run_of(round).map(|run| Output::Anew { run, piece, worker, instance, contradicted_by })
+            }
+            Action::NonFinite { round, leaf, workers } => {
+                self.run_of(round).map(|run| Output::NonFinite { run, leaf, workers })
+            }
+            Action::Disputed { round, node: piece, workers } => {
+                self.run_of(round).map(|run| Output::Disputed { run, piece, workers })
+            }
+            _ => unreachable!("the caller has picked these"),
+        };
+        self.outputs.extend(output);
     }
 
     /// Tells a newcomer what is to become of it.
     fn answer_newcomer(&mut self, action: Action) {
-        let step = self.step;
         match action {
             Action::Welcome { connection, incarnation, rank } => self.welcome(connection, incarnation, rank),
             Action::Spare { connection, incarnation, ahead } => {
                 if let Some(worker) = self.connections.keep(connection, incarnation) {
-                    self.tell(RunEvent::WorkerKeptAsSpare { worker, incarnation, ahead, step });
+                    self.tell_all(|step| {
+                        let worker = worker.clone();
+                        RunEvent::WorkerKeptAsSpare { worker, incarnation, ahead, step }
+                    });
                     self.send(incarnation, Message::Spare { incarnation, ahead });
                 }
             }
             Action::Refuse { connection, refusal } => {
                 if let Some(worker) = self.connections.refuse(connection) {
-                    self.tell(RunEvent::WorkerRefused { worker, reason: refusal.clone(), step });
+                    self.tell_all(|step| {
+                        let reason = refusal.clone();
+                        RunEvent::WorkerRefused { worker: worker.clone(), reason, step }
+                    });
                     self.outputs.push_back(Output::Close { connection, last: Farewell::Refused(refusal) });
                 }
             }
@@ -86,66 +101,82 @@ impl<V: RoundValue, R: Rules> Cluster<V, R> {
         let instance = member.map(|(_, member)| member.instance);
         self.outputs.extend(instance.map(|instance| Output::Joined { instance }));
         let workers = self.members();
-        self.tell(RunEvent::WorkerJoined { worker, rank, incarnation, step: self.step, workers });
+        self.tell_all(|step| RunEvent::WorkerJoined {
+            worker: worker.clone(),
+            rank,
+            incarnation,
+            step,
+            workers,
+        });
         self.send(incarnation, Message::Welcome { incarnation, rank });
     }
 
     /// Sends a piece, and before it what the member lacks.
-    fn grant(&mut self, to: Incarnation, node: Node) {
-        let Some(round) = &self.round else { return };
-        let RoundPlan { setup, parameters, .. } = round.plan;
-        let number = round.number;
+    fn grant(&mut self, to: Incarnation, round: Round, node: Node, purpose: Purpose) {
+        let Some((_, open)) = self.open(round) else { return };
+        let RoundPlan { setup, parameters, .. } = open.plan;
+        if purpose == Purpose::Backup {
+            self.tell_late(to, round, node);
+        }
         if self.connections.lacks_setup(to, setup) {
             self.send(to, Message::Setup(setup));
         }
         if self.connections.lacks_parameters(to, setup, parameters) {
-            self.send(to, Message::Parameters(parameters));
+            self.send(to, Message::Parameters(setup, parameters));
         }
-        self.send(to, Message::Piece { round: number, node, setup, parameters });
+        self.send(to, Message::Piece { round, node, setup, parameters });
     }
 
     /// Tells who is late with a piece of which `helper` gets a backup task: once for each membership.
     fn tell_late(&mut self, helper: Incarnation, round: Round, backup: Node) {
-        let Some(tree) = self.round.as_ref().map(|round| round.tree) else { return };
+        let Some((run, open)) = self.open(round) else { return };
+        let tree = open.tree;
         let first = tree.leaves_below(backup).start;
-        let holds = |piece: Node| tree.leaves_below(piece).contains(&first);
+        let holds = |piece: Piece| piece.round == round && tree.leaves_below(piece.node).contains(&first);
         let members =
             self.machine().members().filter(|&(who, member)| who != helper && member.pieces().any(holds));
         let late: Vec<Incarnation> = members.map(|(who, _)| who).collect();
         for who in late {
             if self.connections.is_news_that_late(who) {
                 let [worker, helper] = [who, helper].map(|who| self.name(who));
-                self.tell(RunEvent::WorkerLate { worker, helper, round, piece: backup, step: self.step });
+                self.tell(run, |step| RunEvent::WorkerLate { worker, helper, round, piece: backup, step });
             }
         }
     }
 
-    fn removed(&mut self, now_us: u64, member: Incarnation, cause: Cause, pieces: Vec<Node>) {
+    fn removed(&mut self, now_us: u64, member: Incarnation, cause: &Cause, returned: &[Piece]) {
         let Some(worker) = self.connections.remove(member) else { return };
         let connection = worker.connection;
         self.outputs.push_back(Output::Close { connection, last: Farewell::Dropped(cause.clone()) });
-        self.budget.leave(now_us, connection);
-        let departure = Departure {
-            has_helped: worker.has_helped,
-            worker: worker.name,
-            rank: worker.rank,
-            incarnation: member,
-            pieces,
-            step: self.step,
-            workers: self.members(),
-        };
-        self.tell(match cause {
-            Cause::Left => RunEvent::WorkerLeft(departure),
-            cause => RunEvent::WorkerDropped { cause, departure },
-        });
+        self.has_arrived(now_us, connection);
+        let workers = self.members();
+        let runs = self.runs.iter().map(|(&run, state)| (run, state.last));
+        for (run, last) in runs.collect::<Vec<(SetupId, Option<Round>)>>() {
+            let of_run = |piece: &&Piece| Some(piece.round) == last;
+            let pieces = returned.iter().filter(of_run).map(|piece| piece.node).collect();
+            let departure = |step| Departure {
+                has_helped: worker.has_helped,
+                worker: worker.name.clone(),
+                rank: worker.rank,
+                incarnation: member,
+                pieces,
+                step,
+                workers,
+            };
+            self.tell(run, |step| match cause {
+                Cause::Left => RunEvent::WorkerLeft(departure(step)),
+                cause => RunEvent::WorkerDropped { cause: cause.clone(), departure: departure(step) },
+            });
+        }
     }
 
     fn complete(&mut self, round: Round) {
-        let Some(open) = self.round.take() else { return };
+        let Some(run) = self.run_of(round) else { return };
+        let Some(open) = self.runs.get_mut(&run).and_then(|state| state.round.take()) else { return };
         // From now on, not from the next round's beginning: answers to this one may already be on their way.
-        self.end_round();
+        self.answers_are_late(run);
         let out_of_line = open.out_of_line;
         let sum = open.into_sum().expect("the rules count every leaf that was added");
-        self.outputs.push_back(Output::Complete { round, sum, out_of_line });
+        self.outputs.push_back(Output::Complete { run, round, sum, out_of_line });
     }
 }

@@ -5,13 +5,12 @@
 //! `common::reduce::outliers`; what follows from a verdict by the rules.
 
 use super::gradient_budget::RoundState;
-use super::{Cluster, Measure, Output, RoundValue, Rules};
+use super::{Cluster, Measure, Output, RoundValue, Rules, release_waiting};
 use common::event::Event as RunEvent;
 use common::ids::{Incarnation, Round};
-use common::protocol::coordinator::{Cause, Event, ProtocolError, Verdict};
+use common::protocol::coordinator::{Cause, Event, Member, Piece, ProtocolError, Verdict};
 use common::reduce::outliers::peak;
 use common::reduce::tree::Node;
-use std::cmp::Ordering;
 
 impl<V: RoundValue, R: Rules> Cluster<V, R> {
     /// An answer has arrived, which claims to be of membership `of`.
@@ -24,12 +23,12 @@ impl<V: RoundValue, R: Rules> Cluster<V, R> {
         node: Node,
         value: V,
     ) {
-        self.budget.leave(now_us, connection);
+        self.has_arrived(now_us, connection);
         let Some(from) = self.connections.on(connection) else { return };
         if let Err(what) = self.check(from, of, round, node, &value) {
             return self.feed(now_us, Event::Invalid(from, what), None);
         }
-        let verdict = self.verdict(&value);
+        let verdict = self.verdict(round, &value);
         self.feed(now_us, Event::Result { from, round, node, verdict }, Some(value));
     }
 
@@ -38,41 +37,46 @@ impl<V: RoundValue, R: Rules> Cluster<V, R> {
     /// is dropped.
     pub fn announced(&mut self, now_us: u64, connection: u64, round: Round, node: Node) -> bool {
         let Some(who) = self.connections.on(connection) else { return false };
-        let present = self.round.as_ref().map_or(Round(self.rounds + 1), |present| present.number);
-        let has_piece = self.machine().has_piece(who, node);
-        let was_asked_for = match round.cmp(&present) {
-            Ordering::Less => self.connections.takes_late_answer(who),
-            Ordering::Equal => has_piece || self.machine().has_answered(who, node),
-            Ordering::Greater => false,
+        let run = self.run_of(round);
+        let piece = Piece { round, node };
+        let has_piece = self.machine().has_piece(who, piece);
+        let was_asked_for = match run {
+            Some(_) => has_piece || self.machine().has_answered(who, piece),
+            None => round.0 <= self.rounds && self.connections.takes_late_answer(who),
         };
         if !was_asked_for {
             let what = ProtocolError::GradientNotGiven { round, node };
             self.feed(now_us, Event::Invalid(who, what), None);
             return false;
         }
-        let waits = round == present && has_piece;
-        if waits {
-            self.budget.wait(connection, node);
-        }
+        let state = run.filter(|_| has_piece).and_then(|run| self.runs.get_mut(&run));
+        let waits = state.map(|state| state.budget.wait(connection, node)).is_some();
         self.feed(now_us, Event::Arriving(who), None);
         waits
     }
 
-    /// Lets waiting gradients in, as far as the budget has room. `arrived` are the bytes of gradients that
-    /// have come on a connection so far.
+    /// Lets waiting gradients in, as far as each run's budget has room. `arrived` are the bytes of gradients
+    /// that have come on a connection so far.
     pub fn admit_gradients(&mut self, now_us: u64, arrived: impl Fn(u64) -> u64) {
-        let Some(round) = &self.round else { return self.release_waiting() };
-        if self.budget.is_quiet() {
-            return;
+        let Self { rules, connections, runs, outputs, .. } = self;
+        for state in runs.values_mut() {
+            let Some(round) = &state.round else {
+                release_waiting(state, outputs);
+                continue;
+            };
+            if state.budget.is_quiet() {
+                continue;
+            }
+            let is_computing =
+                |who| connections.of(who).is_some_and(|connection| !state.budget.has(connection));
+            let has_piece = |member: &Member| member.pieces().any(|piece| piece.round == round.number);
+            let busy = rules.machine().members().filter(|(_, member)| has_piece(member));
+            let computing = busy.filter(|&(who, _)| is_computing(who)).count();
+            let joins = |node| round.joins(node);
+            let around = RoundState { now_us, tree: round.tree, held: round.held(), joins, computing };
+            let entered = state.budget.admit(&around, &arrived);
+            outputs.extend(entered.into_iter().map(|connection| Output::Enter { connection }));
         }
-        let is_computing =
-            |who| self.connections.of(who).is_some_and(|connection| !self.budget.has(connection));
-        let busy = self.rules.machine().members().filter(|(_, member)| member.pieces().next().is_some());
-        let computing = busy.filter(|&(who, _)| is_computing(who)).count();
-        let joins = |node| round.joins(node);
-        let state = RoundState { now_us, tree: round.tree, held: round.held(), joins, computing };
-        let entered = self.budget.admit(&state, arrived);
-        self.outputs.extend(entered.into_iter().map(|connection| Output::Enter { connection }));
     }
 
     /// Members whose gradients do not arrive, and why. To be asked every `look_us`.
@@ -82,9 +86,13 @@ impl<V: RoundValue, R: Rules> Cluster<V, R> {
         look_us: u64,
         arrived: impl Fn(u64) -> u64,
     ) -> Vec<(Incarnation, Cause)> {
-        let stalled = self.budget.stalled(now_us, look_us, self.heartbeat_timeout_us, arrived);
+        let timeout_us = self.heartbeat_timeout_us;
+        let stalled = self
+            .runs
+            .values_mut()
+            .flat_map(|state| state.budget.stalled(now_us, look_us, timeout_us, &arrived));
         let member = |(connection, cause)| Some((self.connections.on(connection)?, cause));
-        stalled.into_iter().filter_map(member).collect()
+        stalled.filter_map(member).collect()
     }
 
     /// What the rules can't see: whose answer it is, and whether it is one to this round's question.
@@ -99,40 +107,42 @@ impl<V: RoundValue, R: Rules> Cluster<V, R> {
         if of != from {
             return Err(ProtocolError::OtherIncarnation { expected: from, got: of });
         }
-        match &self.round {
-            Some(present) if present.number == round => present.check(node, value),
-            _ => Ok(()),
-        }
+        // Where the round is over, the answer is late and will be discarded.
+        self.open(round).map_or(Ok(()), |(_, open)| open.check(node, value))
     }
 
-    fn verdict(&self, value: &V) -> Verdict {
+    fn verdict(&self, round: Round, value: &V) -> Verdict {
         let Measure { checksum, is_finite, .. } = value.measure();
+        let state = self.run_of(round).and_then(|run| self.runs.get(&run));
         match peak_of(value) {
             _ if !is_finite => Verdict::NonFinite { checksum },
-            Some(peak) if self.peaks.is_out_of_line(peak) => Verdict::OutOfLine { checksum },
+            Some(peak) if state.is_some_and(|state| state.peaks.is_out_of_line(peak)) => {
+                Verdict::OutOfLine { checksum }
+            }
             _ => Verdict::Finite { checksum },
         }
     }
 
     /// Adds an accepted answer, and takes it as a measure for those to come.
-    pub(super) fn accept(&mut self, from: Incarnation, node: Node, value: V) {
-        peak_of(&value).into_iter().for_each(|peak| self.peaks.accept(peak));
-        if let Some(round) = &mut self.round {
-            let inserted = round.insert(node, value);
-            self.outputs.push_back(Output::Added { from, node, inserted });
+    pub(super) fn accept(&mut self, from: Incarnation, round: Round, node: Node, value: V) {
+        let Some(run) = self.run_of(round) else { return };
+        let Some(state) = self.runs.get_mut(&run) else { return };
+        peak_of(&value).into_iter().for_each(|peak| state.peaks.accept(peak));
+        if let Some(open) = &mut state.round {
+            let inserted = open.insert(node, value);
+            self.outputs.push_back(Output::Added { run, from, node, inserted });
         }
     }
 
     /// Tells that an answer is doubted, and counts it.
-    pub(super) fn doubted(&mut self, from: Incarnation, piece: Node, value: &V) {
-        self.round.iter_mut().for_each(|round| round.out_of_line += 1);
-        self.tell(RunEvent::GradientDoubted {
-            worker: self.name(from),
-            piece,
-            peak: peak_of(value).unwrap_or_default(),
-            usual: self.peaks.median(),
-            step: self.step,
-        });
+    pub(super) fn doubted(&mut self, from: Incarnation, round: Round, piece: Node, value: &V) {
+        let Some(run) = self.run_of(round) else { return };
+        let Some(state) = self.runs.get_mut(&run) else { return };
+        state.round.iter_mut().for_each(|open| open.out_of_line += 1);
+        let usual = state.peaks.median();
+        let worker = self.name(from);
+        let peak = peak_of(value).unwrap_or_default();
+        self.tell(run, |step| RunEvent::GradientDoubted { worker, piece, peak, usual, step });
     }
 }
 

@@ -104,6 +104,15 @@ impl Connections {
         worker.sent.insert(setup, Some(id)).flatten() != Some(id)
     }
 
+    /// Forgets that workers were sent a setup. Returns the connections of those that were.
+    pub(super) fn forget_setup(&mut self, setup: SetupId) -> Vec<u64> {
+        let sent = self.workers.values_mut().filter_map(|worker| {
+            worker.sent.remove(&setup)?;
+            Some(worker.connection)
+        });
+        sent.collect()
+    }
+
     /// Notes that a round ends while a member holds so many pieces of it, and has answered so many.
     pub(super) fn round_ends(&mut self, who: Incarnation, held: usize, answered: usize) {
         if let Some(worker) = self.workers.get_mut(&who) {

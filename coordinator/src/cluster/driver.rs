@@ -28,7 +28,7 @@ use common::selftest::NumericsDigest;
 use host::clock::Clock;
 use host::trace;
 use links::Links;
-use proto::message::{Answer, Hello, WorkerMessage};
+use proto::message::{Answer, Hello, ReceivedMessage, WorkerMessage};
 use proto::parameters::EncodedParameters;
 use rollback::Entrances;
 use shutdown::Shutdown;
@@ -94,8 +94,10 @@ impl Driver {
         let clock = Clock::start();
         let step = trainer.step();
         let Rules { limits, numerics, .. } = rules;
+        let mut cluster = Cluster::by_the_rules(clock.now_us(), limits, numerics, first_incarnation());
+        cluster.at_step(SETUP, step);
         Self {
-            cluster: Cluster::by_the_rules(clock.now_us(), limits, numerics, first_incarnation(), step),
+            cluster,
             links: Links::default(),
             rules,
             clock,
@@ -216,7 +218,7 @@ impl Driver {
         self.perform()
     }
 
-    fn message(&mut self, now_us: u64, connection: u64, message: Option<WorkerMessage>) {
+    fn message(&mut self, now_us: u64, connection: u64, message: Option<ReceivedMessage>) {
         match message {
             // Only an answer has parts.
             None => self.cluster.heard(now_us, connection, true),
@@ -228,9 +230,9 @@ impl Driver {
             Some(WorkerMessage::Hello(_)) => {
                 self.cluster.invalid(now_us, connection, ProtocolError::SecondHello);
             }
-            Some(WorkerMessage::Answer(answer)) => {
-                let Answer { incarnation, round, node, .. } = answer;
-                let sum = Sum::of(answer, self.trainer.threads());
+            Some(WorkerMessage::Answer(received)) => {
+                let Answer { incarnation, round, node, .. } = received.answer;
+                let sum = Sum::of(received, self.trainer.threads());
                 trace::within("add", || {
                     self.cluster.answer(now_us, connection, incarnation, round, node, sum);
                 });
@@ -240,10 +242,10 @@ impl Driver {
 
     /// Begins the next round, if the run is to go on.
     fn begin_round(&mut self) {
-        self.cluster.at_step(self.trainer.step());
+        self.cluster.at_step(SETUP, self.trainer.step());
         self.work = self.trainer.next().filter(|_| !self.shutdown.is_ending());
-        let Some(work) = self.work else { return self.cluster.end_round() };
         let now_us = self.clock.now_us();
+        let Some(work) = self.work else { return self.cluster.end_round(now_us, SETUP) };
         match work {
             Work::Train => self.records.begin_step(now_us),
             Work::Validate | Work::Test => self.records.pause(),
@@ -260,13 +262,13 @@ impl Driver {
 
     /// Has the training take a round's sum. Returns what to tell of it.
     fn finish(&mut self, work: Work, sum: Sum, out_of_line: u32) -> Result<RunEvent, RunError> {
-        let Sum { totals, body, right, .. } = sum;
+        let Sum { totals, body, .. } = sum;
         if work == Work::Train {
             // Else the update would have to work on a copy.
             self.parameters = None;
         }
         let finishing = (work == Work::Train).then(|| trace::span("optimizer"));
-        let outcome = self.trainer.finish(work, totals, body, right)?;
+        let outcome = self.trainer.finish(work, totals, body)?;
         drop(finishing);
         Ok(match outcome {
             Outcome::Stepped(stepped) => {

@@ -15,36 +15,50 @@ pub enum Output<V> {
     Close { connection: u64, last: Farewell },
     /// Read the gradient that waits on this connection.
     Enter { connection: u64 },
-    /// Tell all observers.
-    Tell(Event),
+    /// Tell all observers of the run.
+    Tell { run: SetupId, event: Event },
     /// Remember that this worker has a place.
     Joined { instance: Instance },
     /// An answer was added to the round's sum.
-    Added { from: Incarnation, node: Node, inserted: Inserted },
+    Added { run: SetupId, from: Incarnation, node: Node, inserted: Inserted },
     /// The round is complete.
     Complete {
+        run: SetupId,
         round: Round,
         sum: V,
         /// Answers whose numbers were out of line, whatever came of them.
         out_of_line: u32,
     },
     /// Begin the round again without this worker, whose answers must not stay in any sum.
-    Anew { piece: Node, worker: String, instance: Instance, contradicted_by: [String; 2] },
-    /// Stop: workers agree that this leaf is not finite.
-    NonFinite { leaf: u32, workers: Vec<String> },
-    /// Stop: workers give one piece different bits.
-    Disputed { piece: Node, workers: Vec<String> },
+    Anew { run: SetupId, piece: Node, worker: String, instance: Instance, contradicted_by: [String; 2] },
+    /// Stop the run: workers agree that this leaf is not finite.
+    NonFinite { run: SetupId, leaf: u32, workers: Vec<String> },
+    /// Stop the run: workers give one piece different bits.
+    Disputed { run: SetupId, piece: Node, workers: Vec<String> },
 }
 
 /// A message to a worker, without what it carries.
 #[allow(missing_docs, reason = "field names say all")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    Welcome { incarnation: Incarnation, rank: Rank },
-    Spare { incarnation: Incarnation, ahead: u32 },
+    Welcome {
+        incarnation: Incarnation,
+        rank: Rank,
+    },
+    Spare {
+        incarnation: Incarnation,
+        ahead: u32,
+    },
     Setup(SetupId),
-    Parameters(ParamsId),
-    Piece { round: Round, node: Node, setup: SetupId, parameters: ParamsId },
+    /// The run of this setup is over.
+    Forget(SetupId),
+    Parameters(SetupId, ParamsId),
+    Piece {
+        round: Round,
+        node: Node,
+        setup: SetupId,
+        parameters: ParamsId,
+    },
     Heartbeat,
 }
 

@@ -1,4 +1,4 @@
-//! The round in progress: what its answers must look like, and their sum so far.
+//! A round in progress: what its answers must look like, and their sum so far.
 
 use super::{RoundPlan, RoundValue};
 use common::ids::Round;
@@ -40,6 +40,11 @@ impl<V: RoundValue> OpenRound<V> {
     /// # Errors
     /// How it is not.
     pub(super) fn check(&self, node: Node, value: &V) -> Result<(), ProtocolError> {
+        let expected = self.plan.setup;
+        let got = value.setup();
+        if expected != got {
+            return Err(ProtocolError::OtherSetup { node, expected, got });
+        }
         let leaves = self.tree.leaves_below(node);
         let [start, end] = [leaves.start, leaves.end].map(|leaf| self.samples_before[leaf as usize]);
         let expected = end - start;

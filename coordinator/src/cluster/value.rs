@@ -1,9 +1,13 @@
 //! What the cluster must know of the values that workers send: enough to judge them and to add them up.
 
+use common::ids::SetupId;
 use common::protocol::coordinator::AnswerKind;
 
 /// A value of a node of the reduction tree: a gradient or counts in a run, a digest in the simulation.
 pub trait RoundValue {
+    /// The setup with which it was computed.
+    fn setup(&self) -> SetupId;
+
     /// Kind of value.
     fn kind(&self) -> AnswerKind;
 

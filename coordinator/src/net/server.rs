@@ -17,7 +17,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use host::shared_memory::{Address, View};
 use host::trace::{self, Track};
 use proto::inbound::{Announced, WorkerDecoder};
-use proto::message::{CoordinatorMessage, Hello, Sharing, WorkerMessage};
+use proto::message::{CoordinatorMessage, Hello, ReceivedMessage, Sharing, WorkerMessage};
 use proto::setup::Setups;
 use proto::tensor::CHUNK_VALUES;
 use proto::values::Buffers;
@@ -295,7 +295,7 @@ impl Reader {
         }
     }
 
-    fn decode(&mut self, wire: FromWorker) -> Result<Option<WorkerMessage>, WireError> {
+    fn decode(&mut self, wire: FromWorker) -> Result<Option<ReceivedMessage>, WireError> {
         if matches!(wire.message, Some(from_worker::Message::Chunk(_))) {
             self.state.note_chunk(CHUNK_VALUES * size_of::<f32>());
         }

@@ -4,10 +4,11 @@
 //! side and a right side.
 
 use crate::cluster::{Measure, RoundValue};
+use common::ids::SetupId;
 use common::protocol::coordinator::AnswerKind;
-use common::reduce::precision::Precision;
-use common::train::metrics::Totals;
-use proto::message::{Answer, AnswerBody};
+use common::train::metrics::{Confusion, Totals};
+use common::train::optim::GradientSum;
+use proto::message::{Answer, AnswerBody, ReceivedAnswer};
 use proto::values::Values;
 use std::num::NonZeroUsize;
 
@@ -15,35 +16,48 @@ use std::num::NonZeroUsize;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Sum {
     pub(crate) totals: Totals,
-    /// The value or, of the root of a training round, its left side.
-    pub(crate) body: AnswerBody,
-    /// What is still to be added to the right of a gradient: only in the root.
-    pub(crate) right: Option<Values>,
-    precision: Precision,
+    pub(crate) body: SumBody,
+    setup: SetupId,
     measure: Measure,
     /// Threads that add gradients.
     threads: NonZeroUsize,
 }
 
+/// What is summed up besides the totals.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SumBody {
+    /// Gradient of the summed loss. Only in the root is its last addition left over.
+    Gradient(GradientSum<Values>),
+    /// Confusion matrix of an evaluation.
+    Confusion(Box<Confusion>),
+}
+
 impl Sum {
     /// The value of an answer, which `threads` threads add to others.
-    pub(crate) fn of(answer: Answer, threads: NonZeroUsize) -> Self {
-        let is_gradient = matches!(answer.body, AnswerBody::Gradient(_));
+    pub(crate) fn of(received: ReceivedAnswer, threads: NonZeroUsize) -> Self {
         let measure = Measure {
-            checksum: answer.checksum(),
-            is_finite: answer.is_finite(),
-            largest: is_gradient.then_some(answer.inspection.largest),
+            checksum: received.checksum(),
+            is_finite: received.is_finite(),
+            largest: received.inspection.map(|seen| seen.largest),
         };
-        let Answer { totals, body, precision, .. } = answer;
-        Self { totals, body, right: None, precision, measure, threads }
+        let Answer { setup, totals, body, precision, .. } = received.answer;
+        let body = match body {
+            AnswerBody::Gradient(gradient) => SumBody::Gradient(GradientSum::new(gradient, precision)),
+            AnswerBody::Confusion(confusion) => SumBody::Confusion(confusion),
+        };
+        Self { totals, body, setup, measure, threads }
     }
 }
 
 impl RoundValue for Sum {
+    fn setup(&self) -> SetupId {
+        self.setup
+    }
+
     fn kind(&self) -> AnswerKind {
         match self.body {
-            AnswerBody::Gradient(_) => AnswerKind::Gradient,
-            AnswerBody::Confusion(_) => AnswerKind::Confusion,
+            SumBody::Gradient(_) => AnswerKind::Gradient,
+            SumBody::Confusion(_) => AnswerKind::Confusion,
         }
     }
 
@@ -57,9 +71,11 @@ impl RoundValue for Sum {
 
     fn add(&mut self, right: Self, is_root: bool) {
         self.totals.add(&right.totals);
-        match right.body {
-            AnswerBody::Gradient(gradient) if is_root => self.right = Some(gradient),
-            body => self.body.add(body, self.precision, self.threads),
+        match (&mut self.body, right.body) {
+            (SumBody::Gradient(left), SumBody::Gradient(right)) if is_root => left.add_last(right),
+            (SumBody::Gradient(left), SumBody::Gradient(right)) => left.add(&right, self.threads),
+            (SumBody::Confusion(left), SumBody::Confusion(right)) => left.add(&right),
+            _ => unreachable!("a round is either for training or for evaluation"),
         }
     }
 }
@@ -67,9 +83,9 @@ impl RoundValue for Sum {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::ids::{Incarnation, Round, SetupId};
+    use common::ids::{Incarnation, Round};
+    use common::reduce::precision::Precision;
     use common::reduce::tree::{Node, Reduction, Tree};
-    use proto::message::Inspection;
 
     fn leaf(leaf: u32) -> Sum {
         let answer = Answer {
@@ -80,9 +96,8 @@ mod tests {
             totals: Totals { samples: 1, ..Totals::default() },
             body: AnswerBody::Gradient(vec![1.0 + leaf as f32].into()),
             precision: Precision::F32,
-            inspection: Inspection::default(),
         };
-        Sum::of(answer, NonZeroUsize::MIN)
+        Sum::of(ReceivedAnswer { answer, inspection: None }, NonZeroUsize::MIN)
     }
 
     #[test]
@@ -96,13 +111,18 @@ mod tests {
                     let add = |parent, left: &mut Sum, right| left.add(right, parent == tree.root());
                     reduction.insert(Node::leaf(at), leaf(at), add);
                 }
-                let Sum { totals, body, right, .. } = reduction.into_result().unwrap();
-                let sum_of = |leaves: std::ops::Range<u32>| leaves.map(|leaf| 1.0 + leaf as f32).sum::<f32>();
+                let Sum { totals, body, .. } = reduction.into_result().unwrap();
+                let sum_of = |leaves: std::ops::Range<u32>| {
+                    let sum = leaves.map(|leaf| 1.0 + leaf as f32).sum::<f32>();
+                    GradientSum::new(vec![sum].into(), Precision::F32)
+                };
                 let middle = leaves.next_power_of_two().div_ceil(2);
+                let mut expected = sum_of(0..middle);
+                if leaves > 1 {
+                    expected.add_last(sum_of(middle..leaves));
+                }
                 assert_eq!(totals.samples, u64::from(leaves));
-                assert_eq!(body, AnswerBody::Gradient(vec![sum_of(0..middle)].into()), "{leaves} leaves");
-                let expected = (leaves > 1).then(|| vec![sum_of(middle..leaves)].into());
-                assert_eq!(right, expected, "{leaves} leaves");
+                assert_eq!(body, SumBody::Gradient(expected), "{leaves} leaves");
             }
         }
     }

@@ -5,6 +5,7 @@
 //! the leaves' samples.
 
 use crate::run::batches::Leaves;
+use crate::run::sum::SumBody;
 use crate::run::work::Work;
 use common::checkpoint::{Best, Checkpoint, CheckpointError, Position, Verified};
 use common::data::samples::Samples;
@@ -14,7 +15,6 @@ use common::reduce::tree::Tree;
 use common::train::config::RunConfig;
 use common::train::metrics::{Confusion, Totals};
 use common::train::optim::{self, GradientSum, NonFinite, OptimError, Optimizer};
-use proto::message::AnswerBody;
 use proto::values::Values;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -260,8 +260,7 @@ impl Trainer {
         self.leaves.samples_of(work, self.step(), leaf)
     }
 
-    /// Completes a round with the sum over all its leaves; `right` is still to be added to the right of a
-    /// gradient.
+    /// Completes a round with the sum over all its leaves.
     ///
     /// # Errors
     /// When the sum, the updated parameters or the optimizer's state are not finite. The trainer must not be
@@ -269,18 +268,10 @@ impl Trainer {
     ///
     /// # Panics
     /// When the sum is not of the kind that the round asked for: the driver has checked every answer.
-    pub fn finish(
-        &mut self,
-        work: Work,
-        totals: Totals,
-        body: AnswerBody,
-        right: Option<Values>,
-    ) -> Result<Outcome, TrainError> {
+    pub fn finish(&mut self, work: Work, totals: Totals, body: SumBody) -> Result<Outcome, TrainError> {
         match (work, body) {
-            (Work::Train, AnswerBody::Gradient(left)) => {
-                self.update(totals, left, right).map(Outcome::Stepped)
-            }
-            (Work::Validate, AnswerBody::Confusion(confusion)) => {
+            (Work::Train, SumBody::Gradient(sum)) => self.update(totals, sum).map(Outcome::Stepped),
+            (Work::Validate, SumBody::Confusion(confusion)) => {
                 let better = |best: Best| totals.correct > best.correct;
                 let is_best = self.position.best.is_none_or(better);
                 if is_best {
@@ -290,7 +281,7 @@ impl Trainer {
                 self.position.validation = Some(totals);
                 Ok(Outcome::Validated(self.evaluated(totals, *confusion, is_best)))
             }
-            (Work::Test, AnswerBody::Confusion(confusion)) => {
+            (Work::Test, SumBody::Confusion(confusion)) => {
                 self.tested = true;
                 Ok(Outcome::Tested(self.evaluated(totals, *confusion, false)))
             }
@@ -311,25 +302,14 @@ impl Trainer {
         }
     }
 
-    fn update(
-        &mut self,
-        batch: Totals,
-        mut left: Values,
-        right: Option<Values>,
-    ) -> Result<Stepped, TrainError> {
+    fn update(&mut self, batch: Totals, sum: GradientSum<Values>) -> Result<Stepped, TrainError> {
         let Position { step, epoch, .. } = self.position;
-        let sum = GradientSum {
-            left: &mut left,
-            right: right.as_deref(),
-            precision: self.config.training().wire_dtype,
-            samples: batch.samples as f32,
-        };
         let clip = self.config.training().clip_grad_norm;
         let threads = self.threads;
         let learning_rate = self.config.training().schedule.rate(step.0, self.config.length());
         let params = Arc::make_mut(&mut self.params);
         let optim::Stepped { grad_norm, non_finite } =
-            self.optimizer.step(params, sum, clip, learning_rate, threads);
+            self.optimizer.step(params, sum, batch.samples, clip, learning_rate, threads);
         if let Some(what) = non_finite {
             return Err(TrainError::NonFinite { step, what });
         }

@@ -109,6 +109,13 @@ impl CoordinatorDecoder {
                 self.setups.insert(&setup);
                 CoordinatorMessage::Setup(setup)
             }
+            Message::Forget(wire::Forget { setup }) => {
+                let setup = SetupId(setup);
+                // Only of a known one.
+                self.form(setup)?;
+                self.setups.remove(setup);
+                CoordinatorMessage::Forget(setup)
+            }
             Message::Spare(spare) => CoordinatorMessage::Spare(check_spare(spare)?),
             Message::Refused(refused) => {
                 CoordinatorMessage::Refused { reason: check_reason(refused.reason)?, retry: refused.retry }

@@ -1,7 +1,9 @@
 //! Messages of a worker: its introduction, heartbeats, and answers, whose gradients come in chunks.
 
 use super::{check_node, check_sharing, in_range};
-use crate::message::{Answer, AnswerBody, Hello, Inspection, NAME_BYTES_MAX, THREADS_MAX, WorkerMessage};
+use crate::message::{
+    Answer, AnswerBody, Hello, NAME_BYTES_MAX, ReceivedAnswer, ReceivedMessage, THREADS_MAX, WorkerMessage,
+};
 use crate::setup::{MessageForm, Setups};
 use crate::tensor::{Assembly, Read, SharedMemory};
 use crate::values::{Buffers, Values};
@@ -63,7 +65,7 @@ impl WorkerDecoder {
     ///
     /// # Errors
     /// When our own worker would not send this message now.
-    pub fn decode(&mut self, message: wire::FromWorker) -> Result<Option<WorkerMessage>, WireError> {
+    pub fn decode(&mut self, message: wire::FromWorker) -> Result<Option<ReceivedMessage>, WireError> {
         use from_worker::Message;
         let message = message.message.ok_or(WireError::Missing("content"))?;
         let is_aside = matches!(message, Message::Heartbeat(_) | Message::Sharing(_));
@@ -80,7 +82,7 @@ impl WorkerDecoder {
         }
     }
 
-    fn answer(&mut self, answer: wire::Answer) -> Result<Option<WorkerMessage>, WireError> {
+    fn answer(&mut self, answer: wire::Answer) -> Result<Option<ReceivedMessage>, WireError> {
         let totals = Totals { samples: answer.samples, correct: answer.correct, loss_sum: answer.loss_sum };
         in_range("correct", totals.correct, 0, totals.samples)?;
         let setup = SetupId(answer.setup);
@@ -94,7 +96,6 @@ impl WorkerDecoder {
             totals,
             body: AnswerBody::Gradient(Values::default()),
             precision,
-            inspection: Inspection::default(),
         };
         match answer.body.ok_or(WireError::Missing("a gradient or counts"))? {
             wire::answer::Body::Gradient(head) => {
@@ -114,13 +115,13 @@ impl WorkerDecoder {
                 if sum != Some(totals.samples) || confusion.correct() != totals.correct {
                     return Err(WireError::Counts);
                 }
-                let body = AnswerBody::Confusion(Box::new(confusion));
-                Ok(Some(WorkerMessage::Answer(Answer { body, ..checked })))
+                let answer = Answer { body: AnswerBody::Confusion(Box::new(confusion)), ..checked };
+                Ok(Some(WorkerMessage::Answer(ReceivedAnswer { answer, inspection: None })))
             }
         }
     }
 
-    fn chunk(&mut self, chunk: &wire::Chunk) -> Result<Option<WorkerMessage>, WireError> {
+    fn chunk(&mut self, chunk: &wire::Chunk) -> Result<Option<ReceivedMessage>, WireError> {
         let (answer, mut assembly) =
             self.pending.take().ok_or(WireError::Order { expected: "an answer", got: "a chunk" })?;
         assembly.push(chunk, &self.shared_memory)?;
@@ -130,8 +131,8 @@ impl WorkerDecoder {
         }
         self.released |= assembly.is_from_shared_memory();
         let (values, inspection) = assembly.finish();
-        let body = AnswerBody::Gradient(values);
-        Ok(Some(WorkerMessage::Answer(Answer { body, inspection, ..answer })))
+        let answer = Answer { body: AnswerBody::Gradient(values), ..answer };
+        Ok(Some(WorkerMessage::Answer(ReceivedAnswer { answer, inspection: Some(inspection) })))
     }
 }
 

@@ -1,6 +1,6 @@
 use super::*;
-use crate::message::{Answer, AnswerBody, CoordinatorMessage, Hello, Inspection, Piece, Spare, Task};
-use crate::message::{Welcome, WorkerMessage};
+use crate::message::{Answer, AnswerBody, CoordinatorMessage, Hello, Piece, ReceivedAnswer};
+use crate::message::{ReceivedMessage, Spare, Task, Welcome, WorkerMessage};
 use crate::outbound;
 use crate::parameters::EncodedParameters;
 use crate::setup::{SETUPS_MAX, Setup, Setups};
@@ -29,7 +29,6 @@ fn answer(body: AnswerBody) -> Answer {
         totals,
         body,
         precision: Precision::F32,
-        inspection: Inspection::default(),
     }
 }
 
@@ -77,9 +76,20 @@ fn setups(elements: usize) -> Setups {
     setups
 }
 
-fn to_coordinator(message: WorkerMessage, elements: usize) -> Result<Vec<WorkerMessage>, WireError> {
+fn to_coordinator(message: WorkerMessage, elements: usize) -> Result<Vec<ReceivedMessage>, WireError> {
     let mut decoder = WorkerDecoder::new(setups(elements), Buffers::default());
     outbound::from_worker(message, |_, _| None).filter_map(|m| decoder.decode(m).transpose()).collect()
+}
+
+/// The message that a received one was sent as.
+fn as_sent(received: ReceivedMessage) -> WorkerMessage {
+    match received {
+        WorkerMessage::Hello(hello) => WorkerMessage::Hello(hello),
+        WorkerMessage::Heartbeat => WorkerMessage::Heartbeat,
+        WorkerMessage::Answer(received) => WorkerMessage::Answer(received.answer),
+        WorkerMessage::Leave => WorkerMessage::Leave,
+        WorkerMessage::Sharing(step) => WorkerMessage::Sharing(step),
+    }
 }
 
 fn to_worker(messages: Vec<CoordinatorMessage>) -> Result<Vec<CoordinatorMessage>, WireError> {
@@ -107,15 +117,16 @@ fn a_workers_messages_arrive_as_they_were_meant() {
         WorkerMessage::Sharing(Sharing::Opened),
         WorkerMessage::Answer(answer(AnswerBody::Confusion(Box::new(confusion)))),
     ] {
-        assert_eq!(to_coordinator(message.clone(), 10), Ok(vec![message]));
+        let received = to_coordinator(message.clone(), 10).unwrap();
+        assert_eq!(received.into_iter().map(as_sent).collect::<Vec<_>>(), [message]);
     }
     let values: Vec<f32> = (0..7 * 60_000 + 5).map(|i| i as f32).collect();
     let message = WorkerMessage::Answer(answer(AnswerBody::Gradient(values.clone().into())));
     let back = to_coordinator(message, values.len()).unwrap();
-    let [WorkerMessage::Answer(Answer { body: AnswerBody::Gradient(back), .. })] = &back[..] else {
-        panic!("not a gradient: {back:?}");
+    let [WorkerMessage::Answer(ReceivedAnswer { answer, .. })] = &back[..] else {
+        panic!("not an answer: {back:?}");
     };
-    assert_eq!(**back, values);
+    assert_eq!(answer.body, AnswerBody::Gradient(values.into()));
 }
 
 #[test]
@@ -129,6 +140,7 @@ fn the_coordinators_messages_arrive_as_they_were_meant() {
         CoordinatorMessage::Parameters { id: ParamsId(4), setup: SETUP, values },
         CoordinatorMessage::Heartbeat,
         CoordinatorMessage::Piece(piece()),
+        CoordinatorMessage::Forget(SETUP),
         CoordinatorMessage::Refused { reason: "full".into(), retry: true },
         CoordinatorMessage::Dropped("silent".into()),
         CoordinatorMessage::Finished,
@@ -136,6 +148,8 @@ fn the_coordinators_messages_arrive_as_they_were_meant() {
         CoordinatorMessage::Sharing(Sharing::Released),
     ];
     assert_eq!(to_worker(messages.clone()), Ok(messages));
+    let unknown = WireError::Setup(SETUP);
+    assert_eq!(to_worker(vec![CoordinatorMessage::Forget(SETUP)]), Err(unknown), "nobody has sent it");
 }
 
 #[test]
@@ -252,7 +266,10 @@ fn answers_have_one_checksum_only_if_every_number_is_equal() {
     let mut counts = [Confusion::new(5), Confusion::new(5)];
     counts[0].count(1, 2, 1);
     counts[1].count(1, 3, 1);
-    let [one, other] = counts.map(|counts| answer(AnswerBody::Confusion(Box::new(counts))).checksum());
+    let [one, other] = counts.map(|counts| {
+        let answer = answer(AnswerBody::Confusion(Box::new(counts)));
+        ReceivedAnswer { answer, inspection: None }.checksum()
+    });
     assert_ne!(one, other);
 }
 

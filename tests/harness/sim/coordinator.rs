@@ -1,21 +1,22 @@
 //! A simulated coordinator process: the real cluster, driven on the virtual clock.
 //!
-//! Decides nothing but when messages travel and when the next round begins. A gradient may be announced
+//! Decides nothing but when messages travel, when runs start and when their next rounds begin. A gradient may be announced
 //! before it is read, as large ones are; then all that follows it on its connection waits too.
+
+mod shown;
 
 use super::Sabotage;
 use super::invariants::{Observation, Violation};
 use super::message::{Body, Down, Up, Wake};
-use super::plan::Plan;
-use super::rules::{Ruled, SimulatedRules};
+use super::plan::{Plan, Start};
+use super::rules::SimulatedRules;
 use super::trainer::Value;
-use super::training::{Checkpoint, Training};
+use super::training::{Checkpoint, Training, settled};
 use super::value::SimulatedValue;
 use super::world::World;
-use common::ids::{Incarnation, Instance, ParamsId, SetupId};
+use common::ids::{Incarnation, Instance, ParamsId, Round, SetupId, Step};
 use common::protocol::coordinator::{
-    Action, AnswerKind, Audit, Cause, Coordinator, Disconnect, Limits, Numerics, ProtocolError, Purpose,
-    Refusal,
+    AnswerKind, Audit, Coordinator, Disconnect, Limits, Numerics, ProtocolError, Refusal,
 };
 use common::selftest::NumericsDigest;
 use coordinator::cluster::{Cluster, Farewell, Introduction, Message, Output, RoundPlan};
@@ -37,7 +38,10 @@ pub(crate) struct SimCoordinator {
     cluster: Cluster<SimulatedValue, SimulatedRules>,
     links: BTreeMap<usize, Link>,
     announces: bool,
-    pub(crate) training: Training,
+    /// Every run, numbered by its setup.
+    trainings: Vec<Training>,
+    /// The run of each round.
+    rounds: BTreeMap<Round, SetupId>,
     pub(crate) tick_us: Option<u64>,
 }
 
@@ -46,7 +50,7 @@ impl SimCoordinator {
         world: &mut World,
         plan: &Plan,
         life: u64,
-        saved: Checkpoint,
+        saved: &[Checkpoint],
     ) -> Result<Self, Violation> {
         let over = u32::from(world.has(Sabotage::Overbook));
         let rule = match world.has(Sabotage::IgnoreNumerics) {
@@ -61,19 +65,56 @@ impl SimCoordinator {
         }
         world.note(|| format!("coordinator: life {life} from {saved:?}"));
         world.saw(&Observation::Born { from: saved })?;
-        let numerics = saved.numerics.filter(|_| !world.has(Sabotage::ForgetArithmetic));
+        let numerics = settled(saved).filter(|_| !world.has(Sabotage::ForgetArithmetic));
         let machine = Coordinator::new(limits, Incarnation(life << 32)).resumed_with(numerics);
         let rules = SimulatedRules::new(machine, world.sabotage);
-        world.after(0, Wake::Begin(life));
         world.after(0, Wake::Beat(life));
-        Ok(Self {
+        let trainings = saved.iter().enumerate();
+        let trainings = trainings.map(|(run, &saved)| Training::new(plan, SetupId(run as u32), saved));
+        let mut coordinator = Self {
             life,
-            cluster: Cluster::new(world.now_us, rules, &limits, common::ids::Step(saved.step)),
+            cluster: Cluster::new(world.now_us, rules, &limits),
             links: BTreeMap::new(),
             announces: plan.announces,
-            training: Training::new(plan, saved),
+            trainings: trainings.collect(),
+            rounds: BTreeMap::new(),
             tick_us: None,
-        })
+        };
+        coordinator.start_runs(world);
+        Ok(coordinator)
+    }
+
+    /// Starts the runs whose time has come, and sets a time for those that wait for one.
+    fn start_runs(&mut self, world: &mut World) {
+        for at in 0..self.trainings.len() {
+            let are_others_over = self.trainings[..at].iter().all(Training::is_done);
+            let Training { run, start, has_begun, .. } = self.trainings[at];
+            if has_begun || self.trainings[at].is_done() {
+                continue;
+            }
+            let delay_us = match start {
+                Start::AtOnce => 0,
+                Start::After { us } => us,
+                Start::AfterTheOthers if are_others_over => 0,
+                Start::AfterTheOthers => continue,
+            };
+            self.trainings[at].has_begun = true;
+            world.after(delay_us, Wake::Begin(self.life, run));
+        }
+    }
+
+    /// Whether every run is over.
+    pub(crate) fn is_done(&self) -> bool {
+        self.trainings.iter().all(Training::is_done)
+    }
+
+    /// The last checkpoint of each run.
+    pub(crate) fn saved(&self) -> Vec<Checkpoint> {
+        self.trainings.iter().map(|training| training.saved).collect()
+    }
+
+    fn training(&mut self, run: SetupId) -> &mut Training {
+        &mut self.trainings[run.0 as usize]
     }
 
     pub(crate) fn is_life(&self, life: u64) -> bool {
@@ -96,7 +137,7 @@ impl SimCoordinator {
         connection: usize,
         message: Up,
     ) -> Result<(), Violation> {
-        if self.training.is_done() {
+        if self.is_done() {
             return Ok(());
         }
         if let Some(link) = self.links.get_mut(&connection).filter(|link| !link.held.is_empty()) {
@@ -119,7 +160,7 @@ impl SimCoordinator {
 
     /// Reads a message; a coordinator whose run is over reads no more.
     fn take(&mut self, world: &mut World, connection: usize, message: Up) -> Result<(), Violation> {
-        if self.training.is_done() {
+        if self.is_done() {
             return Ok(());
         }
         let now_us = world.now_us;
@@ -151,8 +192,8 @@ impl SimCoordinator {
             Up::Answer { body: Body::Garbage, .. } => {
                 self.cluster.invalid(now_us, on, ProtocolError::SecondHello);
             }
-            Up::Answer { round, node, body } => {
-                let answer = SimulatedValue::of(body, world.sabotage);
+            Up::Answer { setup, round, node, body } => {
+                let answer = SimulatedValue::of(setup, body, world.sabotage);
                 value = answer.value.clone();
                 let from = self.attribute(world, connection);
                 let of = self.cluster.on(from).expect("looked up above");
@@ -187,16 +228,25 @@ impl SimCoordinator {
         self.tick(world)
     }
 
-    pub(crate) fn begin(&mut self, world: &mut World) -> Result<(), Violation> {
-        let task = self.training.task();
-        self.cluster.at_step(common::ids::Step(task.step));
+    /// Begins the next round of a run, or begins the one in progress anew.
+    pub(crate) fn begin(&mut self, world: &mut World, run: SetupId) -> Result<(), Violation> {
+        if self.training(run).is_done() {
+            return Ok(());
+        }
+        let task = self.training(run).task();
+        self.cluster.at_step(run, Step(task.step));
         let plan = RoundPlan {
-            setup: SetupId(0),
+            setup: run,
             parameters: ParamsId(task.step),
             samples: vec![1; task.leaves as usize],
             kind: AnswerKind::Gradient,
         };
-        self.cluster.begin(world.now_us, plan);
+        let is_alone = self.rounds.values().all(|&other| other == run);
+        let round = self.cluster.begin(world.now_us, plan);
+        self.rounds.insert(round, run);
+        if !is_alone {
+            world.report.count("round of another run");
+        }
         self.perform(world, None)?;
         self.admit(world)
     }
@@ -224,20 +274,20 @@ impl SimCoordinator {
                 Output::Close { connection, last } => self.close(world, connection as usize, &last),
                 Output::Enter { .. } if world.has(Sabotage::LoseEntrance) => {}
                 Output::Enter { connection } => entered.push(connection as usize),
-                Output::Tell(_) | Output::Joined { .. } => {}
+                Output::Tell { .. } | Output::Joined { .. } => {}
                 Output::Added { inserted, .. } => world.saw(&Observation::Added(inserted))?,
-                Output::Complete { sum, .. } => self.complete(world, sum.value)?,
-                Output::Anew { .. } => {
+                Output::Complete { run, sum, .. } => self.complete(world, run, sum.value)?,
+                Output::Anew { run, .. } => {
                     world.report.count("miscomputing worker found");
-                    self.begin_soon(world);
+                    self.begin_soon(world, run);
                 }
-                Output::Disputed { .. } => {
+                Output::Disputed { run, .. } => {
                     world.report.count("workers differ");
-                    self.training.stop();
+                    self.stop(world, run)?;
                 }
-                Output::NonFinite { .. } => {
+                Output::NonFinite { run, .. } => {
                     world.report.count("leaf called not finite");
-                    self.training.stop();
+                    self.stop(world, run)?;
                 }
             }
         }
@@ -255,23 +305,41 @@ impl SimCoordinator {
         held.into_iter().try_for_each(|message| self.receive(world, connection, message))
     }
 
-    fn complete(&mut self, world: &mut World, root: Option<Value>) -> Result<(), Violation> {
-        self.training.commit(world, self.numerics(), root)?;
-        if !self.training.is_done() {
-            self.begin_soon(world);
+    fn complete(&mut self, world: &mut World, run: SetupId, root: Option<Value>) -> Result<(), Violation> {
+        let numerics = self.numerics();
+        self.training(run).commit(world, numerics, root)?;
+        if self.training(run).is_done() {
+            return self.end_run(world, run);
+        }
+        self.begin_soon(world, run);
+        Ok(())
+    }
+
+    /// Stops a run for a fault that was found.
+    fn stop(&mut self, world: &mut World, run: SetupId) -> Result<(), Violation> {
+        self.training(run).stop();
+        self.end_run(world, run)
+    }
+
+    fn end_run(&mut self, world: &mut World, run: SetupId) -> Result<(), Violation> {
+        self.start_runs(world);
+        if !self.is_done() {
+            world.report.count("run over before another");
+            self.cluster.end_run(world.now_us, run);
+            self.perform(world, None)?;
         }
         Ok(())
     }
 
-    fn begin_soon(&self, world: &mut World) {
+    fn begin_soon(&self, world: &mut World, run: SetupId) {
         let delay_us = u64::from(world.random.below(APPLY_US));
-        world.after(delay_us, Wake::Begin(self.life));
+        world.after(delay_us, Wake::Begin(self.life, run));
     }
 
     fn send(&mut self, world: &mut World, connection: usize, message: &Message) {
-        let link = self.links.entry(connection).or_default();
         let down = match *message {
             Message::Welcome { incarnation, .. } => {
+                let link = self.links.entry(connection).or_default();
                 if link.member.replace(incarnation).is_some() {
                     world.report.count("spare taken in");
                 }
@@ -279,14 +347,15 @@ impl SimCoordinator {
             }
             Message::Spare { incarnation, .. } => {
                 world.report.count("spare");
-                link.member = Some(incarnation);
+                self.links.entry(connection).or_default().member = Some(incarnation);
                 Down::Spare
             }
-            // There is one setup, which all workers know.
-            Message::Setup(_) => return,
-            Message::Parameters(_) if world.has(Sabotage::LoseParameters) => return,
-            Message::Parameters(_) => Down::Parameters(self.training.task()),
-            Message::Piece { round, node, parameters, .. } => Down::Grant(round, node, parameters.0),
+            Message::Setup(_) if world.has(Sabotage::LoseSetup) => return,
+            Message::Setup(run) => Down::Setup(run),
+            Message::Forget(run) => Down::Forget(run),
+            Message::Parameters(..) if world.has(Sabotage::LoseParameters) => return,
+            Message::Parameters(run, _) => Down::Parameters(self.training(run).task()),
+            Message::Piece { round, node, setup, parameters } => Down::Grant(round, node, setup, parameters),
             Message::Heartbeat => Down::Heartbeat,
         };
         world.down(connection, down);
@@ -308,50 +377,5 @@ impl SimCoordinator {
         }
         world.down(connection, Down::Ended);
         self.links.get_mut(&connection).into_iter().for_each(|link| link.held.clear());
-    }
-
-    /// Shows the invariants one event of the rules with its actions, and counts what is notable.
-    fn show(
-        &mut self,
-        world: &mut World,
-        (event, actions): Ruled,
-        value: Option<&Value>,
-    ) -> Result<(), Violation> {
-        world.note(|| format!("coordinator: {event:?} -> {actions:?}"));
-        let machine = self.cluster.machine();
-        world.saw(&Observation::Ruled { event: &event, actions: &actions, machine })?;
-        for action in &actions {
-            if let Some(kind) = notable(action) {
-                world.report.count(kind);
-            }
-            if let (Action::Accept { from, .. }, Some(value)) = (action, value) {
-                let is_it = |(_, link): &(&usize, &Link)| link.member == Some(*from);
-                let connection = self.links.iter().find(is_it).map(|(&connection, _)| connection);
-                let connection = connection.expect("only members' answers are accepted");
-                let task = self.training.task();
-                world.saw(&Observation::Accepted { connection, value, task })?;
-                self.training.accepted(world, value);
-                if world.has(Sabotage::CommitEarly) {
-                    self.training.commit(world, self.cluster.machine().numerics(), None)?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What a report counts an action as.
-fn notable(action: &Action) -> Option<&'static str> {
-    match action {
-        Action::Grant { purpose: Purpose::Backup, .. } => Some("copy"),
-        Action::Grant { purpose: Purpose::Audit, .. } => Some("audit"),
-        Action::Grant { purpose: Purpose::Opinion, .. } => Some("opinion asked"),
-        Action::Removed { cause: Cause::Numerics(_), .. } => Some("worker of other numerics removed"),
-        Action::Removed { cause: Cause::NoAnswer { .. }, .. } => Some("deaf worker dropped"),
-        Action::OtherNumerics { .. } => Some("worker of other numerics let in"),
-        Action::AuditWaits => Some("nobody to audit"),
-        Action::Doubted { .. } => Some("answer out of line"),
-        Action::Confirmed { .. } => Some("answer out of line, given twice"),
-        _ => None,
     }
 }

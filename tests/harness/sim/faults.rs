@@ -151,7 +151,7 @@ impl Run {
 
     fn crash_coordinator(&mut self, how: Break, down_us: u64) {
         let Some(coordinator) = self.coordinator.take() else { return };
-        self.saved = coordinator.training.saved;
+        self.saved = coordinator.saved();
         coordinator.connections().for_each(|connection| self.world.cut(connection, how));
         self.world.after(down_us, Wake::StartCoordinator);
         self.world.report.count("coordinator crashed");

@@ -31,7 +31,7 @@ use super::message::Task;
 use super::plan::Plan;
 use super::trainer::Value;
 use super::training::Checkpoint;
-use common::ids::Instance;
+use common::ids::{Instance, SetupId};
 use common::protocol::{coordinator, worker};
 use common::reduce::tree::Inserted;
 use std::fmt;
@@ -61,15 +61,14 @@ impl fmt::Display for Violation {
 
 /// An event of the simulation that invariants judge.
 pub(crate) enum Observation<'a> {
-    /// The clock advanced to the next event. Nothing has kept the workers on these connections from answering
-    /// since that time.
-    Woke { able: &'a [(usize, u64)] },
+    /// The clock advanced to the next event. Nothing has kept these workers from answering.
+    Woke { able: &'a [Able] },
     /// All faults have ended.
     Healed,
     /// A coordinator has started.
     Born {
-        /// The checkpoint from which it resumes.
-        from: Checkpoint,
+        /// The checkpoint from which each run resumes.
+        from: &'a [Checkpoint],
     },
     /// The coordinator's machine has handled an event.
     Ruled {
@@ -91,8 +90,17 @@ pub(crate) enum Observation<'a> {
     Accepted { connection: usize, value: &'a Value, task: Task },
     /// The answer has been added.
     Added(Inserted),
-    /// A step has been applied.
-    Committed { root: &'a Value, after: Checkpoint },
+    /// A step of a run has been applied.
+    Committed { run: SetupId, root: &'a Value, after: Checkpoint },
+}
+
+/// A worker that nothing keeps from answering.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Able {
+    pub(crate) connection: usize,
+    pub(crate) since_us: u64,
+    /// Longest time of its leaves, of any run.
+    pub(crate) leaf_us: u64,
 }
 
 /// A promise that is checked at each observation.
@@ -134,8 +142,8 @@ impl Watch {
             ("numbers_are_confirmed", Box::new(NumbersAreConfirmed::new(&plan.limits))),
             ("audited_pieces_agree", Box::new(AuditedPiecesAgree::new(&plan.limits))),
             ("answers_are_fresh", Box::new(AnswersAreFresh)),
-            ("leaves_are_reduced_once", Box::new(LeavesAreReducedOnce { leaves: plan.steps.clone() })),
-            ("sums_follow_the_tree", Box::new(SumsFollowTheTree::new(&plan.steps))),
+            ("leaves_are_reduced_once", Box::new(LeavesAreReducedOnce { runs: plan.runs.clone() })),
+            ("sums_follow_the_tree", Box::new(SumsFollowTheTree::new(&plan.runs))),
             ("deaths_cost_their_own_pieces", Box::new(DeathsCostTheirOwnPieces)),
             ("members_prefetch_one_piece", Box::new(MembersPrefetchOnePiece)),
             ("helpers_owe_nothing", Box::new(HelpersOweNothing)),

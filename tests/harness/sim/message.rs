@@ -2,7 +2,7 @@
 
 use super::plan::Fault;
 use super::trainer::Value;
-use common::ids::{Incarnation, Instance, Round};
+use common::ids::{Incarnation, Instance, ParamsId, Round, SetupId};
 use common::reduce::tree::Node;
 use common::selftest::NumericsDigest;
 
@@ -15,8 +15,8 @@ pub(crate) enum Wake {
     Down { connection: usize, generation: u32, message: Down },
     /// Heartbeats are due in this life of the coordinator.
     Beat(u64),
-    /// The coordinator of this life has applied a step, or loaded its checkpoint.
-    Begin(u64),
+    /// The coordinator of this life has applied a step of a run, or loaded its checkpoint.
+    Begin(u64, SetupId),
     /// A worker's thread has computed a leaf of a piece.
     LeafDone { worker: usize, piece: usize, leaf: u32 },
     /// A fault is injected.
@@ -53,7 +53,7 @@ pub(crate) enum Trouble {
 pub(crate) enum Up {
     Hello { name: String, instance: Instance, threads: u32, numerics: NumericsDigest },
     Heartbeat,
-    Answer { round: Round, node: Node, body: Body },
+    Answer { setup: SetupId, round: Round, node: Node, body: Body },
     Goodbye,
     Ended,
 }
@@ -79,9 +79,11 @@ pub(crate) enum Down {
         retry: bool,
     },
     Heartbeat,
+    Setup(SetupId),
+    Forget(SetupId),
     Parameters(Task),
-    /// A piece, with the step whose parameters it needs.
-    Grant(Round, Node, u64),
+    /// A piece, with the run and the parameters that it needs.
+    Grant(Round, Node, SetupId, ParamsId),
     Dropped,
     Ended,
 }
@@ -89,6 +91,7 @@ pub(crate) enum Down {
 /// The input of a round's pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Task {
+    pub(crate) run: SetupId,
     pub(crate) step: u64,
     pub(crate) leaves: u32,
     /// Digest of the parameters before the step.

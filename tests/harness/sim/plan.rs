@@ -73,6 +73,27 @@ pub(crate) enum Fault {
     CoordinatorCrash { how: Break, down_us: u64 },
 }
 
+/// When a run begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// As soon as the coordinator is there.
+    AtOnce,
+    /// So much later.
+    After { us: u64 },
+    /// When all runs before are over.
+    AfterTheOthers,
+}
+
+/// One of the runs that share the workers.
+#[derive(Clone, Debug)]
+pub(crate) struct PlannedRun {
+    /// Number of leaves of each step.
+    pub(crate) steps: Vec<u32>,
+    pub(crate) start: Start,
+    /// How many times as long as [`Plan::leaf_us`] its leaves take.
+    pub(crate) leaf_times: u64,
+}
+
 const FAULT_KINDS: u32 = 15;
 /// Time without healing, in which a run with deaf workers may end in spite of them.
 const DEAF_US: u64 = 60_000_000;
@@ -81,8 +102,8 @@ const DEAF_US: u64 = 60_000_000;
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
-    /// Number of leaves of each step.
-    pub(crate) steps: Vec<u32>,
+    /// The runs, numbered by their setups.
+    pub(crate) runs: Vec<PlannedRun>,
     pub(crate) limits: Limits,
     pub(crate) pulse: Pulse,
     pub(crate) join_timeout_us: u64,
@@ -107,18 +128,20 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = Stream::new(seed, "simulation plan", &[]);
-        let steps: Vec<u32> = (0..2 + random.below(7)).map(|_| leaves(&mut random)).collect();
+        let runs = runs(seed, &mut random);
         let start = 1 + random.below(4);
         let workers = start + random.below(4);
         let leaf_us = spread(&mut random, 1_000, 100_000);
         let heartbeat_us = u64::from(50_000 + random.below(400_000));
         let timeout_us = heartbeat_us * u64::from(3 + random.below(4));
-        let work_us = u64::from(steps.iter().sum::<u32>()) * u64::from(leaf_us) / u64::from(workers);
+        let work = runs.iter().map(|run| run.leaf_times * u64::from(run.steps.iter().sum::<u32>()));
+        let work_us = work.sum::<u64>() * u64::from(leaf_us) / u64::from(workers);
         let busy_us = work_us + 200_000;
         let share = [0, 0, SHARE_PARTS / 5, SHARE_PARTS][random.below(4) as usize];
         let audit = Audit { seed, share };
         let faults = faults(&mut random, audit, busy_us);
         let are_deaf = faults.iter().any(|(_, fault)| matches!(fault, Fault::Deafen { .. }));
+        let longest = runs.iter().map(|run| run.leaf_times).max().unwrap_or(1);
         let answer_timeout_us_min = spread(&mut random, 1_000_000, 16_000_000).into();
         Self {
             seed,
@@ -131,7 +154,7 @@ impl Plan {
                 numerics: if random.below(4) == 0 { Numerics::Relaxed } else { Numerics::Strict },
                 heartbeat_timeout_us: timeout_us,
                 // A slowed worker must not be dropped for its first leaf.
-                answer_timeout_us: u64::from(leaf_us) * 2 * SLOWED_TIMES + answer_timeout_us_min,
+                answer_timeout_us: u64::from(leaf_us) * longest * 2 * SLOWED_TIMES + answer_timeout_us_min,
                 answer_timeout_us_min,
             },
             pulse: Pulse { heartbeat_us, timeout_us },
@@ -148,9 +171,37 @@ impl Plan {
             checkpoint_every: u64::from(1 + random.below(4)),
             heal_us: busy_us + if are_deaf { DEAF_US } else { 0 },
             faults,
-            steps,
+            runs,
         }
     }
+
+    /// Longest time for a leaf of any run on a fast machine.
+    pub(crate) fn leaf_us_max(&self) -> u64 {
+        let times = self.runs.iter().map(|run| run.leaf_times).max().unwrap_or(1);
+        u64::from(self.leaf_us) * times
+    }
+
+    /// Leaves of all steps of all runs.
+    pub(crate) fn leaves(&self) -> u64 {
+        self.runs.iter().flat_map(|run| &run.steps).map(|&leaves| u64::from(leaves)).sum()
+    }
+}
+
+/// One run for half of all seeds, else two or three, of unlike networks.
+fn runs(seed: u64, random: &mut Stream) -> Vec<PlannedRun> {
+    // Whether gradients are announced depends on the lowest bit.
+    let count = if seed / 2 % 4 < 2 { 1 } else { seed / 2 % 4 };
+    let run = |at: u64, random: &mut Stream| PlannedRun {
+        steps: (0..2 + random.below(7)).map(|_| leaves(random)).collect(),
+        start: match random.below(3) {
+            _ if at == 0 => Start::AtOnce,
+            0 => Start::AtOnce,
+            1 => Start::After { us: spread(random, 1_000, 2_000_000).into() },
+            _ => Start::AfterTheOthers,
+        },
+        leaf_times: if at == 0 { 1 } else { 1 << random.below(4) },
+    };
+    (0..count).map(|at| run(at, random)).collect()
 }
 
 /// Number of leaves of a step: one, a power of two, more than a piece may hold, or any.

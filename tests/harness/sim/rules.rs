@@ -2,7 +2,7 @@
 
 use super::Sabotage;
 use common::ids::Round;
-use common::protocol::coordinator::{Action, Coordinator, Event, Member, Purpose, Verdict};
+use common::protocol::coordinator::{Action, Coordinator, Event, Member, Piece, Purpose, Verdict};
 use common::reduce::tree::Node;
 use coordinator::cluster::Rules;
 use std::cell::RefCell;
@@ -54,10 +54,9 @@ impl SimulatedRules {
             _ => return None,
         };
         let &Event::Result { from, round, node, verdict } = event else { return None };
-        let (_, member) = self
-            .machine
-            .members()
-            .find(|&(who, member)| who == from && member.pieces().any(|piece| piece == node))?;
+        let (_, member) = self.machine.members().find(|&(who, member)| {
+            who == from && member.pieces().any(|piece| piece == Piece { round, node })
+        })?;
         let name = member.name.clone();
         match verdict {
             Verdict::NonFinite { .. } if node.level == 0 => {

@@ -1,14 +1,15 @@
-//! One run: passes each event to its process, heals the world at its time, and ends with the last step.
+//! One simulated world: passes each event to its process, heals the world at its time, and ends with the last step of the last run.
 
 use super::coordinator::SimCoordinator;
-use super::invariants::{Observation, Violation};
+use super::invariants::{Able, Observation, Violation};
 use super::message::{Down, Wake};
 use super::network::{Break, Conditions};
 use super::plan::Plan;
-use super::training::Checkpoint;
+use super::training::{Checkpoint, settled};
 use super::worker::SimulatedWorker;
 use super::world::World;
 use super::{Report, Sabotage};
+use common::ids::SetupId;
 use common::protocol::worker::Event;
 use common::selftest::NumericsDigest;
 use std::collections::{BTreeSet, VecDeque};
@@ -17,13 +18,13 @@ pub(crate) struct Run {
     pub(crate) plan: Plan,
     pub(crate) world: World,
     pub(crate) coordinator: Option<SimCoordinator>,
-    /// Last checkpoint of a dead coordinator.
-    pub(crate) saved: Checkpoint,
+    /// Last checkpoint of each run of a dead coordinator.
+    pub(crate) saved: Vec<Checkpoint>,
     lives: u64,
     pub(crate) workers: Vec<SimulatedWorker>,
     names: u32,
-    /// Connections of workers that nothing keeps from answering, each with the time since when.
-    able: Vec<(usize, u64)>,
+    /// Workers that nothing keeps from answering.
+    able: Vec<Able>,
 }
 
 impl Run {
@@ -35,7 +36,7 @@ impl Run {
         }
         world.events.enter(plan.heal_us, Wake::Heal);
         let workers = plan.workers;
-        let saved = Checkpoint::NONE;
+        let saved = (0..plan.runs.len() as u32).map(|run| Checkpoint::none(SetupId(run))).collect();
         let mut run = Self {
             plan,
             world,
@@ -61,7 +62,7 @@ impl Run {
 
     pub(crate) fn finish(mut self) -> Result<Report, Violation> {
         let end = loop {
-            if self.coordinator.as_ref().is_some_and(|coordinator| coordinator.training.is_done()) {
+            if self.coordinator.as_ref().is_some_and(|coordinator| coordinator.is_done()) {
                 break Ok(());
             }
             if let Err(violation) = self.step() {
@@ -119,11 +120,12 @@ impl Run {
             let is_well = !worker.over && !worker.frozen && !worker.deaf && worker.spoil.is_none();
             is_well && worker.connection == Some(connection) && world.network.is_whole(connection)
         };
-        able.retain(|&(connection, _)| coordinator.is_some() && is_able(connection));
+        able.retain(|able| coordinator.is_some() && is_able(able.connection));
         let connections = workers.iter().filter_map(|worker| worker.connection);
         for connection in connections.filter(|&connection| coordinator.is_some() && is_able(connection)) {
-            if !able.iter().any(|&(known, _)| known == connection) {
-                able.push((connection, world.now_us));
+            if !able.iter().any(|known| known.connection == connection) {
+                let leaf_us = workers[world.network.worker(connection)].leaf_us_max();
+                able.push(Able { connection, since_us: world.now_us, leaf_us });
             }
         }
     }
@@ -150,11 +152,11 @@ impl Run {
                     coordinator.beat(world)?;
                 }
             }
-            Wake::Begin(life) => {
+            Wake::Begin(life, run) => {
                 if let Some(coordinator) =
                     self.coordinator.as_mut().filter(|coordinator| coordinator.is_life(life))
                 {
-                    coordinator.begin(world)?;
+                    coordinator.begin(world, run)?;
                 }
             }
             Wake::Fault(fault) => self.inject(fault)?,
@@ -221,7 +223,7 @@ impl Run {
         let fit = self
             .coordinator
             .as_ref()
-            .map_or(self.saved.numerics, SimCoordinator::numerics)
+            .map_or_else(|| settled(&self.saved), SimCoordinator::numerics)
             .unwrap_or_default();
         let differs = self.world.now_us < self.plan.heal_us && self.world.random.below(8) == 0;
         self.start(name, NumericsDigest(fit.0 ^ u64::from(differs)));
@@ -251,7 +253,7 @@ impl Run {
         if self.coordinator.is_none() {
             self.lives += 1;
             self.coordinator =
-                Some(SimCoordinator::start(&mut self.world, &self.plan, self.lives, self.saved)?);
+                Some(SimCoordinator::start(&mut self.world, &self.plan, self.lives, &self.saved)?);
         }
         Ok(())
     }

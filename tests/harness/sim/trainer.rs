@@ -6,13 +6,16 @@
 //! `common::reduce::tree`.
 
 use super::message::Task;
+use common::ids::SetupId;
 
 /// Magnitude of a correct value, and below that of a huge one.
 pub(crate) const USUAL: f32 = 1.0;
 pub(crate) const HUGE: f32 = 1e30;
 
-/// The parameters before the first step.
-pub(crate) const INITIAL: u64 = 0x1057_57E9;
+/// The parameters of a run before its first step: no two runs have the same.
+pub(crate) fn initial(run: SetupId) -> u64 {
+    mix(0x1057_57E9 + u64::from(run.0))
+}
 
 /// The input of a value. Real answers do not carry it; the invariants use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,8 +78,8 @@ pub(crate) fn advance_slot(slot: f32, peak: f32) -> f32 {
 }
 
 /// The parameters before each step and after the last one, for steps of these numbers of leaves.
-pub(crate) fn expected(leaves_per_step: &[u32]) -> Vec<u64> {
-    let mut parameters = vec![INITIAL];
+pub(crate) fn expected(run: SetupId, leaves_per_step: &[u32]) -> Vec<u64> {
+    let mut parameters = vec![initial(run)];
     for (step, &leaves) in leaves_per_step.iter().enumerate() {
         let before = parameters[step];
         let root = direct(before, step as u64, 0..leaves.next_power_of_two(), leaves);
@@ -130,13 +133,15 @@ mod tests {
         for leaves in 1..=40 {
             let tree = Tree::new(leaves);
             let mut reduction = Reduction::new(tree, tree.root());
-            let basis = Basis { connection: 0, task: Task { step: 0, leaves, parameters: INITIAL } };
+            let run = SetupId(2);
+            let task = Task { run, step: 0, leaves, parameters: initial(run) };
+            let basis = Basis { connection: 0, task };
             for leaf in (0..leaves).rev() {
                 reduction
                     .insert(Node::leaf(leaf), Value::of_leaf(basis, leaf), |_, left, right| left.add(right));
             }
             let root = reduction.into_result().unwrap();
-            assert_eq!(expected(&[leaves])[1], advance(INITIAL, root.digest));
+            assert_eq!(expected(run, &[leaves])[1], advance(initial(run), root.digest));
         }
     }
 }

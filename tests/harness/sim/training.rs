@@ -1,11 +1,12 @@
-//! The simulated coordinator's training: it adds accepted answers, applies steps, and saves checkpoints.
+//! One run of the simulated coordinator: it adds accepted answers, applies steps, and saves checkpoints.
 
 use super::Sabotage;
 use super::invariants::{Observation, Violation};
 use super::message::Task;
-use super::plan::Plan;
-use super::trainer::{INITIAL, Value, advance, advance_slot};
+use super::plan::{Plan, Start};
+use super::trainer::{Value, advance, advance_slot, initial};
 use super::world::World;
+use common::ids::SetupId;
 use common::selftest::NumericsDigest;
 
 /// The state that survives a coordinator.
@@ -19,44 +20,65 @@ pub(crate) struct Checkpoint {
     pub(crate) numerics: Option<NumericsDigest>,
     /// The optimizer's slot.
     pub(crate) slot: f32,
+    /// Whether the run was stopped: nothing follows.
+    pub(crate) is_stopped: bool,
 }
 
 impl Checkpoint {
-    /// The state before the first step.
-    pub(crate) const NONE: Self = Self { step: 0, parameters: INITIAL, numerics: None, slot: 0.0 };
+    /// The state of a run before its first step.
+    pub(crate) fn none(run: SetupId) -> Self {
+        Self { step: 0, parameters: initial(run), numerics: None, slot: 0.0, is_stopped: false }
+    }
+}
+
+/// The arithmetic that a coordinator is held to which goes on from these checkpoints.
+pub(crate) fn settled(saved: &[Checkpoint]) -> Option<NumericsDigest> {
+    saved.iter().find_map(|saved| saved.numerics)
 }
 
 pub(crate) struct Training {
+    pub(crate) run: SetupId,
+    pub(crate) start: Start,
+    /// Whether its first round in this life has been begun, or is about to be.
+    pub(crate) has_begun: bool,
     steps: Vec<u32>,
     checkpoint_every: u64,
     at: Checkpoint,
     pub(crate) saved: Checkpoint,
-    stopped: bool,
     /// The list to which a saboteur adds instead.
     heap: Option<Value>,
 }
 
 impl Training {
-    pub(crate) fn new(plan: &Plan, saved: Checkpoint) -> Self {
-        let steps = plan.steps.clone();
-        let checkpoint_every = plan.checkpoint_every;
-        Self { steps, checkpoint_every, at: saved, saved, stopped: false, heap: None }
+    pub(crate) fn new(plan: &Plan, run: SetupId, saved: Checkpoint) -> Self {
+        let planned = &plan.runs[run.0 as usize];
+        Self {
+            run,
+            start: planned.start,
+            has_begun: false,
+            steps: planned.steps.clone(),
+            checkpoint_every: plan.checkpoint_every,
+            at: saved,
+            saved,
+            heap: None,
+        }
     }
 
     /// Whether every step has been applied, or the run was stopped.
     pub(crate) fn is_done(&self) -> bool {
-        self.stopped || self.at.step == self.steps.len() as u64
+        self.at.is_stopped || self.at.step == self.steps.len() as u64
     }
 
     /// Stops the run for a fault that the coordinator has found.
     pub(crate) fn stop(&mut self) {
-        self.stopped = true;
+        self.at.is_stopped = true;
+        self.saved = self.at;
     }
 
     /// The task from which the present step's pieces are computed.
     pub(crate) fn task(&self) -> Task {
         let leaves = self.steps[self.at.step as usize];
-        Task { step: self.at.step, leaves, parameters: self.at.parameters }
+        Task { run: self.run, step: self.at.step, leaves, parameters: self.at.parameters }
     }
 
     /// An answer has been accepted: a saboteur adds it as it comes.
@@ -84,17 +106,17 @@ impl Training {
         let slot = advance_slot(self.at.slot, root.peak);
         if !slot.is_finite() && !world.has(Sabotage::SlotsUnchecked) {
             world.report.count("step refused that leaves the numbers");
-            self.stopped = true;
+            self.stop();
             return Ok(());
         }
-        self.at = Checkpoint { step: self.at.step + 1, parameters, numerics, slot };
-        world.saw(&Observation::Committed { root: &root, after: self.at })?;
+        self.at = Checkpoint { step: self.at.step + 1, parameters, numerics, slot, is_stopped: false };
+        world.saw(&Observation::Committed { run: self.run, root: &root, after: self.at })?;
         if root.wrong {
             // No worker was there to find the wrong number, so the following steps are not compared.
             world.report.count("miscomputing worker alone");
-            self.stopped = true;
+            self.at.is_stopped = true;
         }
-        if self.at.step.is_multiple_of(self.checkpoint_every) {
+        if self.at.step.is_multiple_of(self.checkpoint_every) || self.is_done() {
             self.saved = self.at;
         }
         Ok(())

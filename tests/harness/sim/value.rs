@@ -4,6 +4,7 @@
 use super::Sabotage;
 use super::message::Body;
 use super::trainer::{USUAL, Value};
+use common::ids::SetupId;
 use common::protocol::coordinator::AnswerKind;
 use coordinator::cluster::{Measure, RoundValue};
 
@@ -13,13 +14,14 @@ pub(crate) struct SimulatedValue {
     /// `None` where it is not finite.
     pub(crate) value: Option<Value>,
     samples: u64,
+    setup: SetupId,
     measure: Measure,
     sabotage: Option<Sabotage>,
 }
 
 impl SimulatedValue {
     /// The value of an answer, as a saboteur sees it.
-    pub(crate) fn of(body: Body, sabotage: Option<Sabotage>) -> Self {
+    pub(crate) fn of(setup: SetupId, body: Body, sabotage: Option<Sabotage>) -> Self {
         match body {
             Body::Value(value) => {
                 let is_blind = sabotage == Some(Sabotage::EqualChecksums);
@@ -29,11 +31,11 @@ impl SimulatedValue {
                     is_finite: true,
                     largest: sees_peaks.then_some(value.peak.max(USUAL)),
                 };
-                Self { samples: value.leaves.len() as u64, value: Some(value), measure, sabotage }
+                Self { samples: value.leaves.len() as u64, value: Some(value), setup, measure, sabotage }
             }
             Body::NonFinite { checksum, leaves } => {
                 let measure = Measure { checksum, is_finite: false, largest: None };
-                Self { value: None, samples: leaves.into(), measure, sabotage }
+                Self { value: None, samples: leaves.into(), setup, measure, sabotage }
             }
             Body::Garbage => unreachable!("bytes that can't be decoded have no value"),
         }
@@ -41,6 +43,10 @@ impl SimulatedValue {
 }
 
 impl RoundValue for SimulatedValue {
+    fn setup(&self) -> SetupId {
+        self.setup
+    }
+
     fn kind(&self) -> AnswerKind {
         AnswerKind::Gradient
     }

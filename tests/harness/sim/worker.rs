@@ -6,17 +6,17 @@
 use super::Sabotage;
 use super::invariants::{Observation, Violation};
 use super::message::{Body, Down, Task, Up, Wake};
-use super::plan::{Plan, Spoiled};
+use super::plan::{Fault, Plan, Spoiled};
 use super::trainer::{Basis, Value};
 use super::world::World;
-use common::ids::{Incarnation, Instance, Round};
+use common::ids::{Incarnation, Instance, ParamsId, Round, SetupId};
 use common::protocol::worker::{Action, Event, Exit, Pulse, Timing, Worker};
 use common::reduce::tree::{Inserted, Node, Reduction, Tree};
 use common::selftest::NumericsDigest;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Factor by which a slow machine's leaf takes longer than a fast one's.
-pub(crate) const SLOW_TIMES: u64 = 10;
+const SLOW_TIMES: u64 = 10;
 /// Factor by which a slowed worker's leaf takes longer than a fast one's.
 pub(crate) const SLOWED_TIMES: u64 = 20;
 /// Time after which a worker that gave up is started again.
@@ -38,10 +38,17 @@ pub(crate) struct SimulatedWorker {
     /// Approximate times for a leaf, usually and while slowed.
     leaf_us: u64,
     slowed_leaf_us: u64,
+    /// Whether workers are slowed in this run.
+    is_ever_slowed: bool,
+    /// How many times as long the leaves of each run take.
+    leaf_times: Vec<u64>,
     pulse: Pulse,
     machine: Worker,
     pub(crate) connection: Option<usize>,
-    task: Option<Task>,
+    /// The newest parameters of each setup that it was sent.
+    tasks: BTreeMap<SetupId, Option<Task>>,
+    /// The run of the piece that has just arrived.
+    arrived: SetupId,
     pieces: Vec<Piece>,
     /// Leaves that wait for a thread.
     queue: VecDeque<(usize, u32)>,
@@ -87,10 +94,13 @@ impl SimulatedWorker {
             numerics,
             leaf_us: u64::from(plan.leaf_us) * if is_slow { SLOW_TIMES } else { 1 },
             slowed_leaf_us: u64::from(plan.leaf_us) * SLOWED_TIMES,
+            is_ever_slowed: plan.faults.iter().any(|(_, fault)| matches!(fault, Fault::Slow { .. })),
+            leaf_times: plan.runs.iter().map(|run| run.leaf_times).collect(),
             pulse: plan.pulse,
             machine: Worker::new(world.now_us, timing),
             connection: None,
-            task: None,
+            tasks: BTreeMap::new(),
+            arrived: SetupId(0),
             pieces: Vec::new(),
             queue: VecDeque::new(),
             busy: 0,
@@ -108,6 +118,13 @@ impl SimulatedWorker {
         }
     }
 
+    /// Longest time of a leaf of any run.
+    pub(crate) fn leaf_us_max(&self) -> u64 {
+        let usual_us = if self.is_ever_slowed { self.slowed_leaf_us } else { self.leaf_us };
+        let times = self.leaf_times.iter().max().copied().unwrap_or(1);
+        usual_us * times * 3 / 2
+    }
+
     pub(crate) fn receive(
         &mut self,
         world: &mut World,
@@ -123,22 +140,25 @@ impl SimulatedWorker {
             Down::Refused { retry: true } => Event::Lost("refused for now".into()),
             Down::Refused { retry: false } => Event::Refused("refused".into()),
             Down::Heartbeat => Event::Heard,
-            Down::Parameters(task) => {
-                self.task = Some(task);
+            Down::Setup(run) => {
+                self.tasks.insert(run, None);
                 Event::Heard
             }
-            Down::Grant(round, node, step) => {
-                let fits = self.task.is_some_and(|task| {
-                    let is_ignored = world.has(Sabotage::IgnoreVersions);
-                    task.step == step || is_ignored && Tree::new(task.leaves).contains(node)
-                });
-                if fits {
-                    Event::Grant(round, node)
-                } else {
-                    world.report.count("piece without its parameters");
-                    Event::Lost(format!("piece {node} needs the parameters of step {step}"))
-                }
+            Down::Forget(run) => {
+                self.tasks.remove(&run);
+                Event::RunOver(run)
             }
+            Down::Parameters(task) => match self.tasks.get_mut(&task.run) {
+                Some(newest) => {
+                    *newest = Some(task);
+                    Event::Heard
+                }
+                None => {
+                    world.report.count("parameters without their setup");
+                    Event::Lost(format!("parameters of setup {}, which is not known", task.run))
+                }
+            },
+            Down::Grant(round, node, run, parameters) => self.given(world, round, node, run, parameters),
             Down::Dropped => Event::Lost("dropped".into()),
             Down::Ended => Event::Lost("the stream ended".into()),
         };
@@ -149,6 +169,27 @@ impl SimulatedWorker {
             return self.feed(world, Event::Leave);
         }
         Ok(())
+    }
+
+    /// A piece has arrived; it needs these parameters.
+    fn given(
+        &mut self,
+        world: &mut World,
+        round: Round,
+        node: Node,
+        run: SetupId,
+        parameters: ParamsId,
+    ) -> Event {
+        let fits = self.tasks.get(&run).copied().flatten().is_some_and(|task| {
+            let is_ignored = world.has(Sabotage::IgnoreVersions);
+            task.step == parameters.0 || is_ignored && Tree::new(task.leaves).contains(node)
+        });
+        if fits {
+            self.arrived = run;
+            return Event::Grant(run, round, node);
+        }
+        world.report.count("piece without its parameters");
+        Event::Lost(format!("piece {node} needs parameters {parameters} of setup {run}"))
     }
 
     pub(crate) fn leaf_done(&mut self, world: &mut World, piece: usize, leaf: u32) -> Result<(), Violation> {
@@ -206,7 +247,8 @@ impl SimulatedWorker {
                 self.feed(world, Event::Computed(incarnation, round, node))?;
             }
             Action::Compute(incarnation, round, node) => self.compute(world, incarnation, round, node),
-            Action::Forget(round) => self.queue.retain(|&(piece, _)| self.pieces[piece].round >= round),
+            Action::Forget(_) if world.has(Sabotage::ForgetOtherRuns) => self.queue.clear(),
+            Action::Forget(round) => self.queue.retain(|&(piece, _)| self.pieces[piece].round != round),
             Action::Reset(_) => self.close(world),
             Action::Send(round, node) => {
                 let value =
@@ -236,7 +278,11 @@ impl SimulatedWorker {
     }
 
     fn compute(&mut self, world: &mut World, incarnation: Incarnation, round: Round, node: Node) {
-        let task = self.task.expect("parameters come before pieces");
+        let mut task = self.tasks[&self.arrived].expect("parameters come before pieces");
+        if world.has(Sabotage::MixRuns) {
+            let mut others = self.tasks.values().flatten().filter(|other| other.leaves == task.leaves);
+            task = others.next_back().copied().unwrap_or(task);
+        }
         let connection = self.connection.expect("a piece comes on a connection");
         let tree = Tree::new(task.leaves);
         let reduction = Some(Reduction::new(tree, node));
@@ -251,7 +297,8 @@ impl SimulatedWorker {
             && let Some((piece, leaf)) = self.queue.pop_front()
         {
             self.busy += 1;
-            let usual_us = if self.slowed { self.slowed_leaf_us } else { self.leaf_us };
+            let times = self.leaf_times[self.pieces[piece].basis.task.run.0 as usize];
+            let usual_us = times * if self.slowed { self.slowed_leaf_us } else { self.leaf_us };
             let delay_us = usual_us / 2 + u64::from(world.random.below(usual_us as u32));
             world.after(delay_us, Wake::LeafDone { worker: self.id, piece, leaf });
         }
@@ -264,33 +311,34 @@ impl SimulatedWorker {
             world.saw(&Observation::Spoiled { connection })?;
         }
         let leaves = value.leaves.len() as u32;
+        let setup = value.basis.task.run;
         let message = match spoil {
-            None => Up::Answer { round, node, body: Body::Value(value) },
+            None => Up::Answer { setup, round, node, body: Body::Value(value) },
             Some(Spoiled::Garbage) => {
                 world.report.count("invalid answer");
-                Up::Answer { round, node, body: Body::Garbage }
+                Up::Answer { setup, round, node, body: Body::Garbage }
             }
             Some(Spoiled::Unasked) => {
                 world.report.count("unasked answer");
-                Up::Answer { round, node: node.parent(), body: Body::Value(value) }
+                Up::Answer { setup, round, node: node.parent(), body: Body::Value(value) }
             }
             Some(Spoiled::NonFinite) => {
                 world.report.count("non-finite answer");
                 // Independent of the attempt: a computation that fails always fails alike.
                 let checksum = self.id as u32;
-                Up::Answer { round, node, body: Body::NonFinite { checksum, leaves } }
+                Up::Answer { setup, round, node, body: Body::NonFinite { checksum, leaves } }
             }
             Some(Spoiled::NonFiniteAlike) => {
                 world.report.count("non-finite answer, as others'");
-                Up::Answer { round, node, body: Body::NonFinite { checksum: u32::MAX, leaves } }
+                Up::Answer { setup, round, node, body: Body::NonFinite { checksum: u32::MAX, leaves } }
             }
             Some(Spoiled::Huge) => {
                 world.report.count("huge answer");
-                Up::Answer { round, node, body: Body::Value(value.huge(self.id)) }
+                Up::Answer { setup, round, node, body: Body::Value(value.huge(self.id)) }
             }
             Some(Spoiled::HugeAlike) => {
                 world.report.count("huge answer, as others'");
-                Up::Answer { round, node, body: Body::Value(value.huge(usize::MAX)) }
+                Up::Answer { setup, round, node, body: Body::Value(value.huge(usize::MAX)) }
             }
         };
         self.send(world, message);
@@ -306,7 +354,7 @@ impl SimulatedWorker {
     fn close(&mut self, world: &mut World) {
         self.send(world, Up::Ended);
         self.connection = None;
-        self.task = None;
+        self.tasks.clear();
         self.queue.clear();
     }
 }

@@ -1,11 +1,11 @@
 //! Audits: which pieces a second worker computes, and what follows where the two answers differ.
 //!
 //! Two answers cannot tell who is wrong, so a third worker is asked. The worker that it contradicts is
-//! refused from then on, and the round begins anew. Without a third worker, or where it contradicts both, the
-//! run stops.
+//! refused from then on, and all open rounds begin anew. Without a third worker, or where it contradicts
+//! both, the run stops.
 
 use super::opinions::{Case, Opinion, Witness};
-use super::{Action, Cause, Coordinator, Member};
+use super::{Action, Cause, Coordinator, Member, Piece};
 use crate::ids::{Incarnation, Instance, Round};
 use crate::reduce::tree::Node;
 use crate::rng::Stream;
@@ -59,11 +59,11 @@ impl Miscomputers {
 impl Coordinator {
     /// Compares an answer with the accepted ones, if the piece waits for one like it. Where two differ, a
     /// third decides which worker miscomputes. Where all three differ, none is found.
-    pub(super) fn compare(&mut self, node: Node, opinion: Opinion, actions: &mut Vec<Action>) {
-        let Some(work) = &mut self.work else { return };
+    pub(super) fn compare(&mut self, piece: Piece, opinion: Opinion, actions: &mut Vec<Action>) {
+        let Some(open) = self.rounds.get_mut(&piece.round) else { return };
         let waits =
             |earlier: &Opinion| earlier.by.is_another(&opinion.by) && earlier.by.is_comparable(&opinion.by);
-        let case = work.cases.0.get_mut(&node).filter(|case| case.is_accepted);
+        let case = open.cases.0.get_mut(&piece.node).filter(|case| case.is_accepted);
         let Some(case) = case.filter(|case| case.opinions.iter().all(waits)) else { return };
         self.audit_waits = false;
         let agreeing = case.opinions.iter().position(|earlier| earlier.checksum == opinion.checksum);
@@ -71,36 +71,43 @@ impl Coordinator {
             (Some(right), [_, _]) => {
                 let wrong = case.opinions[1 - right].by.clone();
                 let right = [case.opinions[right].by.name.clone(), opinion.by.name];
-                self.miscomputed(node, wrong, right, actions);
+                self.miscomputed(piece, wrong, right, actions);
             }
-            (Some(_), _) => drop(work.cases.0.remove(&node)),
+            (Some(_), _) => drop(open.cases.0.remove(&piece.node)),
             (None, _) => case.opinions.push(opinion),
         }
     }
 
-    /// Removes a worker that two others contradict, and voids the round that it took part in.
-    fn miscomputed(&mut self, node: Node, wrong: Witness, right: [String; 2], actions: &mut Vec<Action>) {
-        let Some(work) = &mut self.work else { return };
-        let round = work.round;
-        work.is_void = true;
-        self.miscomputers.note(wrong.instance);
-        let is_it = |(_, member): &(&Incarnation, &Member)| !wrong.is_another(&Witness::of(member));
+    /// Removes a worker that two others contradict, and voids all rounds in which it may have taken part.
+    fn miscomputed(&mut self, wrong: Piece, who: Witness, right: [String; 2], actions: &mut Vec<Action>) {
+        let Piece { round, node } = wrong;
+        let voided = self.rounds.values_mut().filter(|open| open.is_open());
+        let voided = voided.map(|open| {
+            open.is_void = true;
+            open.number
+        });
+        let voided: Vec<Round> = voided.collect();
+        self.miscomputers.note(who.instance);
+        let is_it = |(_, member): &(&Incarnation, &Member)| !who.is_another(&Witness::of(member));
         let found: Vec<Incarnation> = self.members.iter().filter(is_it).map(|(&who, _)| who).collect();
         for who in found {
             self.remove(who, Cause::Miscomputed { round, node }, actions);
         }
-        let Witness { name, instance, .. } = wrong;
-        actions.push(Action::Anew { round, node, worker: name, instance, right });
+        for round in voided {
+            let worker = who.name.clone();
+            let right = right.clone();
+            actions.push(Action::Anew { round, wrong, worker, instance: who.instance, right });
+        }
     }
 
-    /// Gives up all audits if no member could make one that is worth waiting for. Returns whether it did.
-    /// While one audit can be made, the others wait too: their workers may still join.
-    pub(super) fn give_up_audits(&mut self, now_us: u64) -> bool {
-        let Some(work) = &self.work else { return false };
-        let may = |case: &Case| self.has_judge(now_us, case);
-        let in_vain = !work.cases.0.is_empty() && !work.cases.0.values().any(may);
-        if in_vain && let Some(work) = &mut self.work {
-            work.cases.0.clear();
+    /// Gives up all audits of a round if no member could make one that is worth waiting for. Returns whether
+    /// it did. While one audit can be made, the others wait too: their workers may still join.
+    pub(super) fn give_up_audits(&mut self, now_us: u64, round: Round) -> bool {
+        let Some(open) = self.rounds.get(&round) else { return false };
+        let may = |case: &Case| self.has_judge(now_us, open, case);
+        let in_vain = !open.cases.0.is_empty() && !open.cases.0.values().any(may);
+        if in_vain && let Some(open) = self.rounds.get_mut(&round) {
+            open.cases.0.clear();
         }
         in_vain
     }

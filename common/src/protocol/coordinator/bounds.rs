@@ -7,7 +7,8 @@
 
 use super::timeouts::LEAF_US_UNKNOWN;
 use super::{Coordinator, Member};
-use crate::ids::Incarnation;
+use crate::ids::{Incarnation, Round, SetupId};
+use std::collections::BTreeSet;
 
 impl Coordinator {
     /// Counts the members and pieces that are looked at one by one: a test bounds the count.
@@ -28,36 +29,43 @@ impl Coordinator {
         };
     }
 
-    /// Resets the bounds at a round's end: any member's speed may have changed, and nothing is late.
-    pub(super) fn has_forgotten_a_round(&mut self) {
+    /// Members with a measured time for a leaf of that run, fastest first.
+    pub(super) fn by_speed(&self, run: SetupId) -> BTreeSet<(u64, Incarnation)> {
         self.looks_at(self.members.len());
-        let known = self.members.iter().filter_map(|(&who, member)| Some((member.leaf_us?, who)));
-        self.by_speed = known.collect();
-        self.late_due_us = None;
+        self.members.iter().filter_map(|(&who, member)| Some((member.leaf_us(run)?, who))).collect()
     }
 
-    /// Updates the bounds after a member's time for a leaf was measured; `before` is its earlier time.
-    pub(super) fn has_measured(&mut self, who: Incarnation, before: Option<u64>) {
-        let Some(member) = self.members.get(&who) else { return };
-        let measure_before = self.by_speed.first().map_or(LEAF_US_UNKNOWN, |&(leaf_us, _)| leaf_us);
+    /// Updates the bounds after a member's time for a leaf of that round was measured; `before` is its
+    /// earlier time.
+    pub(super) fn has_measured(&mut self, who: Incarnation, round: Round, before: Option<u64>) {
+        let (Some(member), Some(open)) = (self.members.get(&who), self.rounds.get_mut(&round)) else {
+            return;
+        };
+        let measure_before = open.by_speed.first().map_or(LEAF_US_UNKNOWN, |&(leaf_us, _)| leaf_us);
         if let Some(leaf_us) = before {
-            self.by_speed.remove(&(leaf_us, who));
+            open.by_speed.remove(&(leaf_us, who));
         }
-        self.by_speed.extend(member.leaf_us.map(|leaf_us| (leaf_us, who)));
+        open.by_speed.extend(member.leaf_us(open.run).map(|leaf_us| (leaf_us, who)));
         // The fastest member's time decides who is late.
-        let is_stricter = self.by_speed.first().is_some_and(|&(leaf_us, _)| leaf_us < measure_before);
-        let is_doubted = self.work.as_ref().is_some_and(|work| !work.cases.0.is_empty());
-        if is_stricter || is_doubted || !member.pieces.is_empty() {
-            self.late_due_us = None;
+        let is_stricter = open.by_speed.first().is_some_and(|&(leaf_us, _)| leaf_us < measure_before);
+        let is_doubted = !open.cases.0.is_empty();
+        if is_stricter || is_doubted {
+            open.late_due_us = None;
+        }
+        // It may have begun a prefetched piece, of any round.
+        if !member.pieces.is_empty() {
+            self.rounds.values_mut().for_each(|open| open.late_due_us = None);
         }
     }
 
-    /// Updates the bounds after a member was removed and its pieces were given back.
+    /// Updates the bounds after a member was removed.
     pub(super) fn has_gone(&mut self, who: Incarnation, member: &Member) {
-        self.late_due_us = None;
         self.drop_due_us = None;
-        if let Some(leaf_us) = member.leaf_us {
-            self.by_speed.remove(&(leaf_us, who));
+        for open in self.rounds.values_mut() {
+            open.late_due_us = None;
+            if let Some(leaf_us) = member.leaf_us(open.run) {
+                open.by_speed.remove(&(leaf_us, who));
+            }
         }
     }
 }

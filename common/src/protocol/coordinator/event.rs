@@ -1,7 +1,8 @@
 //! Events that the coordinator's machine takes, and actions that it returns. Decides nothing.
 
+use super::member::Piece;
 use super::{Cause, Disconnect, OtherArithmetic, ProtocolError, Refusal};
-use crate::ids::{Incarnation, Instance, Rank, Round};
+use crate::ids::{Incarnation, Instance, Rank, Round, SetupId};
 use crate::reduce::tree::Node;
 use crate::selftest::NumericsDigest;
 
@@ -54,13 +55,17 @@ pub enum Event {
     GiveUp(Incarnation, Cause),
     /// A member leaves and hands back its pieces.
     Leave(Incarnation),
-    /// The driver has parameters and leaves for the next round; the one before is complete.
+    /// The driver has parameters and leaves for the next round of a run; the run's round before is complete.
     Begin {
-        /// Number of the round, higher than all before.
+        /// The run, by its setup.
+        run: SetupId,
+        /// Number of the round, higher than all before of any run.
         round: Round,
         /// Leaves of the round, at least 1.
         leaves: u32,
     },
+    /// The run begins no further round. One that is open is given up.
+    End(SetupId),
     /// A deadline may have passed.
     Tick,
 }
@@ -97,16 +102,17 @@ pub enum Action {
     /// Send the piece's samples, after the round's parameters.
     Grant { to: Incarnation, round: Round, node: Node, purpose: Purpose },
     /// Discard this out-of-line answer and report it: the piece is computed again.
-    Doubted { from: Incarnation, node: Node },
+    Doubted { from: Incarnation, round: Round, node: Node },
     /// Report that the next accepted answer is out of line but confirmed.
     Confirmed {
         from: Incarnation,
+        round: Round,
         node: Node,
         /// Names of the workers that gave the same answer before.
         by: Vec<String>,
     },
     /// Add this answer to the reduction.
-    Accept { from: Incarnation, node: Node },
+    Accept { from: Incarnation, round: Round, node: Node },
     /// Discard this answer: it is late, or a backup task's.
     Discard { from: Incarnation },
     /// Close the member's stream if it is still open, and report the cause.
@@ -114,7 +120,7 @@ pub enum Action {
         member: Incarnation,
         cause: Cause,
         /// Pieces that went back to the queue.
-        returned: Vec<Node>,
+        returned: Vec<Piece>,
     },
     /// Report that a worker with another arithmetic is admitted.
     OtherNumerics { name: String, differs: OtherArithmetic },
@@ -125,10 +131,11 @@ pub enum Action {
     /// Report that pieces go unaudited, because no second worker can audit them.
     AuditWaits,
     /// Begin this round again under a higher number and discard its sum: two other workers contradict one
-    /// that contributed to it.
+    /// that may have contributed to it.
     Anew {
         round: Round,
-        node: Node,
+        /// The piece that the worker got wrong, of this round or of another that was open.
+        wrong: Piece,
         /// Name of the worker that miscomputes.
         worker: String,
         instance: Instance,

@@ -1,7 +1,8 @@
-//! A worker that has a place in the run, and how long its measured speed is trusted.
+//! A worker that has a place in the cluster, and how long its measured speed is trusted.
 //!
-//! 1. A member's speed is a moving average over its answers. A piece that is unfinished at the round's end
-//!    also counts, if it has taken longer than the speed so far.
+//! 1. A member's speed is measured for each run, because leaves of unlike networks take unlike times. It is a
+//!    moving average over its answers. A piece that is unfinished at the round's end also counts, if it has
+//!    taken longer than the speed so far.
 //! 2. A slow member may receive no work, so its speed is not measured again. It is therefore probed: once its
 //!    speed is too old to be trusted, it is forgotten, and the member counts as fast as the fastest.
 //! 3. The first probe comes after [`MEASURE_HOLDS_LEAVES`] of its own leaf times, and each further one after
@@ -9,10 +10,11 @@
 //!    forgotten soon.
 //! 4. A member that owes an answer is not probed.
 
-use crate::ids::{Instance, Rank, Round};
+use crate::ids::{Instance, Rank, Round, SetupId};
 use crate::reduce::tree::Node;
 use crate::selftest::NumericsDigest;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 /// Longest time a speed estimate is trusted. A slow member that has received no work for this long, and owes
 /// no answer, is probed with a piece. If it is still slow, the probe delays one step.
@@ -21,6 +23,20 @@ pub(super) const MEASURE_HOLDS_US: u64 = 5_000_000;
 const MEASURE_HOLDS_LEAVES: u64 = 10;
 /// A member is slow if its leaf takes at least this many times as long as the fastest member's.
 const SLOW_TIMES: u64 = 2;
+
+/// A node of a round's reduction tree, which one worker computes.
+#[allow(missing_docs, reason = "field names say all")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Piece {
+    pub round: Round,
+    pub node: Node,
+}
+
+impl fmt::Display for Piece {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of round {}", self.node, self.round)
+    }
+}
 
 /// A member as others may see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,49 +52,70 @@ pub struct Member {
     /// Digest of the worker's self-test.
     pub(super) numerics: NumericsDigest,
     pub(super) last_heard_us: u64,
+    /// Its speed in each run that has measured it.
+    pub(super) speeds: BTreeMap<SetupId, Speed>,
+    /// The oldest unanswered piece. The round's end does not settle it.
+    pub(super) owes: Option<Owed>,
+    pub(super) pieces: BTreeMap<Piece, InWork>,
+    /// The piece among them that it begins when it has done the others.
+    pub(super) prefetched: Option<Piece>,
+    /// Pieces of open rounds that it has answered: a message that arrives twice is no offence.
+    pub(super) answered: BTreeSet<Piece>,
+}
+
+/// A member's speed in one run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Speed {
     /// Measured time for a leaf on one of its threads.
     pub(super) leaf_us: Option<u64>,
-    pub(super) measured_us: u64,
+    measured_us: u64,
     /// Probes since the member was last not slow.
-    pub(super) probes: u32,
+    probes: u32,
     /// Average time for a leaf by its answers alone: unlike `leaf_us` neither estimated nor forgotten. `None`
     /// before the first answer.
     pub(super) answered_leaf_us: Option<u64>,
-    /// The oldest unanswered piece. The round's end does not settle it.
-    pub(super) owes: Option<Owed>,
-    /// Pieces in work, each with the time at which it was begun, as far as known.
-    pub(super) pieces: BTreeMap<Node, u64>,
-    /// The piece among them that it begins when it has done the others.
-    pub(super) prefetched: Option<Node>,
-    /// Pieces of this round that it has answered: a message that arrives twice is no offence.
-    pub(super) answered: BTreeSet<Node>,
+}
+
+/// A piece that a member computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct InWork {
+    pub(super) run: SetupId,
+    pub(super) leaves: u32,
+    /// When it was begun, as far as known.
+    pub(super) began_us: u64,
 }
 
 /// An answer that a member owes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Owed {
-    /// The round in which it was asked.
-    pub(super) round: Round,
+    pub(super) run: SetupId,
     /// The piece that was begun first.
-    pub(super) node: Node,
+    pub(super) piece: Piece,
     /// When it was begun, or when a part of any answer last arrived.
     pub(super) since_us: u64,
-    /// Leaves that the member had begun when that round ended; 0 while it lasts.
-    pub(super) leaves: u32,
+    /// For each run, the leaves that the member had begun when a round of it ended.
+    pub(super) abandoned: BTreeMap<SetupId, u32>,
+    /// The time that it has for those of runs that are over.
+    pub(super) ended_us: u64,
+}
+
+impl Owed {
+    fn new(run: SetupId, piece: Piece, since_us: u64) -> Self {
+        Self { run, piece, since_us, abandoned: BTreeMap::new(), ended_us: 0 }
+    }
 }
 
 impl Member {
-    /// Gives the member `node`, to begin now or after the pieces that it holds.
-    pub(super) fn begins(&mut self, now_us: u64, round: Round, node: Node) {
-        self.pieces.insert(node, now_us);
-        self.owes.get_or_insert(Owed { round, node, since_us: now_us, leaves: 0 });
+    /// Gives the member a piece of that run, to begin now or after the pieces that it holds.
+    pub(super) fn begins(&mut self, now_us: u64, run: SetupId, piece: Piece, leaves: u32) {
+        self.pieces.insert(piece, InWork { run, leaves, began_us: now_us });
+        self.owes.get_or_insert(Owed::new(run, piece, now_us));
     }
 
-    /// Notes that an answer has arrived, whichever it was: the next one is waited for from now on. `round` is
-    /// the one in progress.
-    pub(super) fn has_answered(&mut self, now_us: u64, round: Round) {
-        let oldest = self.pieces.iter().min_by_key(|&(_, at_us)| at_us);
-        self.owes = oldest.map(|(&node, _)| Owed { round, node, since_us: now_us, leaves: 0 });
+    /// Notes that an answer has arrived, whichever it was: the next one is waited for from now on.
+    pub(super) fn has_answered(&mut self, now_us: u64) {
+        let oldest = self.pieces.iter().min_by_key(|(_, work)| work.began_us);
+        self.owes = oldest.map(|(&piece, work)| Owed::new(work.run, piece, now_us));
     }
 
     /// Notes that a part of an answer has arrived.
@@ -86,80 +123,128 @@ impl Member {
         self.owes.iter_mut().for_each(|owed| owed.since_us = now_us);
     }
 
-    /// Takes an answered piece from the member. Returns when it was begun, or `None` if the member did not
-    /// hold it.
-    pub(super) fn answers(&mut self, now_us: u64, round: Round, node: Node) -> Option<u64> {
-        let began_us = self.pieces.remove(&node)?;
-        self.answered.insert(node);
+    /// Takes an answered piece from the member, or returns `None` if the member did not hold it.
+    pub(super) fn answers(&mut self, now_us: u64, piece: Piece) -> Option<InWork> {
+        let done = self.pieces.remove(&piece)?;
+        self.answered.insert(piece);
         // Whichever piece it was, the threads are at the prefetched one now.
         if let Some(begun) = self.prefetched.take().and_then(|next| self.pieces.get_mut(&next)) {
-            *begun = now_us;
+            begun.began_us = now_us;
         }
-        self.has_answered(now_us, round);
-        Some(began_us)
+        self.has_answered(now_us);
+        Some(done)
     }
 
     /// Includes a finished piece in the speed estimate. `fastest_us` is the fastest member's time for a leaf.
-    pub(super) fn measure(&mut self, now_us: u64, began_us: u64, leaves: u32, fastest_us: Option<u64>) {
-        let measured = self.leaf_us_of(now_us.saturating_sub(began_us), leaves);
+    pub(super) fn measure(&mut self, now_us: u64, done: InWork, fastest_us: Option<u64>) {
+        let measured = self.time_for_leaf_us(now_us, done);
+        let speed = self.speeds.entry(done.run).or_default();
         if fastest_us.is_none_or(|fastest_us| measured < fastest_us.saturating_mul(SLOW_TIMES)) {
-            self.probes = 0;
+            speed.probes = 0;
         }
         let smooth =
             |before: Option<u64>| Some(before.map_or(measured, |before| (before * 3 + measured) / 4));
-        self.leaf_us = smooth(self.leaf_us);
-        self.answered_leaf_us = smooth(self.answered_leaf_us);
-        self.measured_us = now_us;
+        speed.leaf_us = smooth(speed.leaf_us);
+        speed.answered_leaf_us = smooth(speed.answered_leaf_us);
+        speed.measured_us = now_us;
     }
 
-    /// Ends a round for this member. Unfinished pieces have taken at least until now: a member that is always
-    /// late would otherwise never be known as slow. `fastest_us` is the other members' time for a leaf.
-    pub(super) fn forget_round(
-        &mut self,
-        now_us: u64,
-        fastest_us: Option<u64>,
-        leaves: impl Fn(Node) -> u32,
-    ) {
-        let mut pieces = std::mem::take(&mut self.pieces);
+    /// Ends a round of that run for this member. Unfinished pieces have taken at least until now: a member
+    /// that is always late would otherwise never be known as slow. `fastest_us` is the other members' time
+    /// for a leaf.
+    pub(super) fn forget_round(&mut self, now_us: u64, run: SetupId, round: Round, fastest_us: Option<u64>) {
         // The prefetched piece has not been begun.
-        self.prefetched.take().map(|next| pieces.remove(&next));
-        let begun = pieces.keys().map(|&node| leaves(node)).sum();
-        self.owes.iter_mut().for_each(|owed| owed.leaves = owed.leaves.max(begun));
-        let so_far =
-            pieces.iter().map(|(&node, &at_us)| self.leaf_us_of(now_us.saturating_sub(at_us), leaves(node)));
-        // A backup task that was handed out a moment ago says nothing.
-        let is_news = |&us: &u64| self.leaf_us.or(fastest_us).is_some_and(|known_us| us > known_us);
-        let had_nothing = self.answered.is_empty();
-        let is_old = |us: u64| now_us.saturating_sub(self.measured_us) >= self.holds_us(us);
-        if let Some(us) = so_far.max().filter(is_news) {
-            self.leaf_us = Some(us);
-            self.measured_us = now_us;
-        } else if had_nothing && self.owes.is_none() && self.leaf_us.is_some_and(is_old) {
-            self.leaf_us = None;
-            self.probes = self.probes.saturating_add(1);
+        if let Some(next) = self.prefetched.take_if(|next| next.round == round) {
+            self.pieces.remove(&next);
         }
-        self.answered.clear();
+        let begun: Vec<InWork> =
+            self.pieces.extract_if(.., |piece, _| piece.round == round).map(|(_, work)| work).collect();
+        if self.pieces.len() == 1
+            && let Some(begun) = self.prefetched.take().and_then(|next| self.pieces.get_mut(&next))
+        {
+            begun.began_us = now_us;
+        }
+        if let Some(owed) = self.owes.as_mut().filter(|owed| owed.run == run || !begun.is_empty()) {
+            let abandoned = owed.abandoned.entry(run).or_default();
+            *abandoned = begun.iter().map(|work| work.leaves).sum::<u32>().max(*abandoned);
+        }
+        let longest_us = begun.iter().map(|&work| self.time_for_leaf_us(now_us, work)).max();
+        let had_nothing = !self.answered.iter().any(|piece| piece.round == round);
+        self.answered.retain(|piece| piece.round != round);
+        let owes = self.owes.is_some();
+        let speed = self.speeds.entry(run).or_default();
+        // A backup task that was handed out a moment ago says nothing.
+        let is_news = |&us: &u64| speed.leaf_us.or(fastest_us).is_some_and(|known_us| us > known_us);
+        if let Some(us) = longest_us.filter(is_news) {
+            speed.leaf_us = Some(us);
+            speed.measured_us = now_us;
+        } else if had_nothing && !owes && speed.is_too_old(now_us) {
+            speed.leaf_us = None;
+            speed.probes = speed.probes.saturating_add(1);
+        }
     }
 
-    /// How long a time of `leaf_us` for a leaf is trusted.
-    fn holds_us(&self, leaf_us: u64) -> u64 {
-        let leaves = MEASURE_HOLDS_LEAVES.saturating_mul(1_u64.checked_shl(self.probes).unwrap_or(u64::MAX));
-        leaf_us.saturating_mul(leaves).min(MEASURE_HOLDS_US)
+    /// Ends a run for this member, whose last round has been forgotten: nothing of it is owed any more. It has
+    /// `patience_us` for what it may still be computing of it.
+    pub(super) fn forget_run(&mut self, now_us: u64, run: SetupId, patience_us: u64) {
+        self.speeds.remove(&run);
+        if self.owes.as_ref().is_some_and(|owed| owed.run == run) {
+            self.has_answered(now_us);
+        } else if let Some(owed) = &mut self.owes {
+            owed.abandoned.remove(&run);
+            owed.ended_us = owed.ended_us.saturating_add(patience_us);
+        }
     }
 
-    /// Time for a leaf on one thread, from the time for a piece.
-    fn leaf_us_of(&self, took_us: u64, leaves: u32) -> u64 {
-        took_us * u64::from(self.threads) / u64::from(leaves.max(self.threads))
+    /// Its time for a leaf of that run, where that is known.
+    pub(super) fn leaf_us(&self, run: SetupId) -> Option<u64> {
+        self.speeds.get(&run)?.leaf_us
     }
 
-    /// Number of pieces of the round in progress that the member has answered.
+    /// Its time for a leaf of that run by its answers alone; `None` before the first answer.
+    pub(super) fn answered_leaf_us(&self, run: SetupId) -> Option<u64> {
+        self.speeds.get(&run)?.answered_leaf_us
+    }
+
+    /// Time for a leaf on one thread, from a piece that has taken until now.
+    fn time_for_leaf_us(&self, now_us: u64, InWork { leaves, began_us, .. }: InWork) -> u64 {
+        now_us.saturating_sub(began_us) * u64::from(self.threads) / u64::from(leaves.max(self.threads))
+    }
+
+    /// The pieces of that round that the member has answered, while it is open.
     #[must_use]
-    pub fn answered(&self) -> usize {
-        self.answered.len()
+    pub fn answered(&self, round: Round) -> usize {
+        self.answered.iter().filter(|piece| piece.round == round).count()
     }
 
     /// The pieces that the member holds.
-    pub fn pieces(&self) -> impl Iterator<Item = Node> {
+    pub fn pieces(&self) -> impl Iterator<Item = Piece> {
         self.pieces.keys().copied()
+    }
+
+    /// Leaves that it holds, of all runs.
+    pub(super) fn leaves(&self) -> u32 {
+        self.pieces.values().map(|work| work.leaves).sum()
+    }
+
+    /// Leaves that it holds of one round.
+    pub(super) fn leaves_of(&self, round: Round) -> u32 {
+        let of_round = self.pieces.iter().filter(|(piece, _)| piece.round == round);
+        of_round.map(|(_, work)| work.leaves).sum()
+    }
+
+    /// Number of its threads without a leaf.
+    pub(super) fn idle_threads(&self) -> u32 {
+        self.threads.saturating_sub(self.leaves())
+    }
+}
+
+impl Speed {
+    /// Whether the time for a leaf is known, but not to be trusted any more.
+    fn is_too_old(&self, now_us: u64) -> bool {
+        let Some(leaf_us) = self.leaf_us else { return false };
+        let leaves = MEASURE_HOLDS_LEAVES.saturating_mul(1_u64.checked_shl(self.probes).unwrap_or(u64::MAX));
+        let holds_us = leaf_us.saturating_mul(leaves).min(MEASURE_HOLDS_US);
+        now_us.saturating_sub(self.measured_us) >= holds_us
     }
 }

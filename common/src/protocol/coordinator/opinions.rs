@@ -21,7 +21,7 @@ mod record;
 pub(super) use record::{Case, Cases, Finding, Opinion, Witness};
 
 use super::timeouts::Period;
-use super::{Action, Cause, Coordinator, CurrentRound, Member, Purpose};
+use super::{Action, Cause, Coordinator, Member, OpenRound, Piece, Purpose};
 use crate::ids::{Incarnation, Round};
 use crate::reduce::tree::Node;
 
@@ -36,51 +36,50 @@ impl Coordinator {
         &mut self,
         now_us: u64,
         from: Incarnation,
-        node: Node,
+        piece: Piece,
         opinion: Opinion,
         actions: &mut Vec<Action>,
     ) {
-        let Some(work) = &mut self.work else { return };
-        if !work.queue.wants(node) {
-            work.queue.give_back(node);
+        let Piece { round, node } = piece;
+        let Some(open) = self.rounds.get_mut(&round) else { return };
+        if !open.queue.wants(node) {
+            open.queue.give_back(node);
             actions.push(Action::Discard { from });
-            self.compare(node, opinion, actions);
+            self.compare(piece, opinion, actions);
             return;
         }
-        let confirmed_by = self.confirmed_by(now_us, node, &opinion);
+        let confirmed_by = self.confirmed_by(now_us, piece, &opinion);
         if opinion.finding == Finding::OutOfLine && confirmed_by.is_empty() {
-            actions.push(Action::Doubted { from, node });
-            self.keep(now_us, from, node, opinion, actions);
+            actions.push(Action::Doubted { from, round, node });
+            self.keep(now_us, from, piece, opinion, actions);
             return;
         }
-        let Some(work) = &mut self.work else { return };
-        let round = work.round;
+        let Some(open) = self.rounds.get_mut(&round) else { return };
         if opinion.finding == Finding::OutOfLine {
-            actions.push(Action::Confirmed { from, node, by: confirmed_by });
+            actions.push(Action::Confirmed { from, round, node, by: confirmed_by });
         }
-        actions.push(Action::Accept { from, node });
-        work.queue.accept(node);
-        work.queue.give_back(node);
-        let wrong = self.close_cases(node, &opinion);
+        actions.push(Action::Accept { from, round, node });
+        open.queue.accept(node);
+        open.queue.give_back(node);
+        let wrong = self.close_cases(piece, &opinion);
         for who in wrong {
             self.remove(who, Cause::OutOfLine { round, node }, actions);
         }
         let numerics = opinion.by.numerics;
         if self.limits.audit.picks(round, node)
-            && let Some(work) = &mut self.work
+            && let Some(open) = self.rounds.get_mut(&round)
         {
-            work.cases.0.insert(node, Case { is_accepted: true, since_us: now_us, opinions: vec![opinion] });
+            open.cases.0.insert(node, Case { is_accepted: true, since_us: now_us, opinions: vec![opinion] });
         }
         self.settle_numerics(numerics, actions);
     }
 
     /// Names of the workers that gave the same answer before: others, or the same worker where there is no
     /// other.
-    fn confirmed_by(&self, now_us: u64, node: Node, opinion: &Opinion) -> Vec<String> {
-        let Some(case) = self.work.as_ref().and_then(|work| work.cases.0.get(&node)) else {
-            return Vec::new();
-        };
-        let is_alone = !self.has_unasked(now_us, case);
+    fn confirmed_by(&self, now_us: u64, Piece { round, node }: Piece, opinion: &Opinion) -> Vec<String> {
+        let Some(open) = self.rounds.get(&round) else { return Vec::new() };
+        let Some(case) = open.cases.0.get(&node) else { return Vec::new() };
+        let is_alone = !self.has_unasked(now_us, open, case);
         let counts =
             |other: &&Opinion| other.agrees(opinion) && (is_alone || other.by.is_another(&opinion.by));
         case.opinions.iter().filter(counts).map(|other| other.by.name.clone()).collect()
@@ -91,16 +90,15 @@ impl Coordinator {
         &mut self,
         now_us: u64,
         from: Incarnation,
-        node: Node,
+        piece: Piece,
         opinion: Opinion,
         actions: &mut Vec<Action>,
     ) {
-        let Some(work) = &mut self.work else { return };
-        let round = work.round;
+        let Piece { round, node } = piece;
         let checksum = opinion.checksum;
         let contradicts =
             |earlier: Opinion| earlier.finding == Finding::OutOfLine && earlier.checksum != checksum;
-        if self.note(now_us, node, opinion).is_some_and(contradicts) {
+        if self.note(now_us, piece, opinion).is_some_and(contradicts) {
             // The machine computed two results from equal numbers: at least one is wrong.
             self.remove(from, Cause::OutOfLine { round, node }, actions);
         }
@@ -108,12 +106,12 @@ impl Coordinator {
 
     /// Notes an opinion on a piece without an accepted answer. Returns what the same worker has answered
     /// before. The case keeps the leaves that the member held in the queue.
-    fn note(&mut self, now_us: u64, node: Node, opinion: Opinion) -> Option<Opinion> {
-        let work = self.work.as_mut()?;
-        if work.cases.is_kept(node) {
-            work.queue.give_back(node);
+    fn note(&mut self, now_us: u64, Piece { round, node }: Piece, opinion: Opinion) -> Option<Opinion> {
+        let open = self.rounds.get_mut(&round)?;
+        if open.cases.is_kept(node) {
+            open.queue.give_back(node);
         }
-        let case = work.cases.0.entry(node).or_insert(Case {
+        let case = open.cases.0.entry(node).or_insert(Case {
             is_accepted: false,
             since_us: now_us,
             opinions: Vec::new(),
@@ -121,13 +119,13 @@ impl Coordinator {
         case.note(opinion)
     }
 
-    /// Closes the cases that an accepted answer to `node` settles. Returns the members that gave it another
+    /// Closes the cases that an accepted answer to a piece settles. Returns the members that gave it another
     /// answer.
-    fn close_cases(&mut self, node: Node, accepted: &Opinion) -> Vec<Incarnation> {
-        let Some(work) = &mut self.work else { return Vec::new() };
-        let is_over = |node: &Node, case: &mut Case| !case.is_accepted && !work.queue.wants(*node);
-        let over: Vec<(Node, Case)> = work.cases.0.extract_if(.., is_over).collect();
-        over.iter().for_each(|&(node, _)| work.queue.give_back(node));
+    fn close_cases(&mut self, Piece { round, node }: Piece, accepted: &Opinion) -> Vec<Incarnation> {
+        let Some(open) = self.rounds.get_mut(&round) else { return Vec::new() };
+        let is_over = |node: &Node, case: &mut Case| !case.is_accepted && !open.queue.wants(*node);
+        let over: Vec<(Node, Case)> = open.cases.0.extract_if(.., is_over).collect();
+        over.iter().for_each(|&(node, _)| open.queue.give_back(node));
         let of_node =
             over.into_iter().filter(|&(other, _)| other == node).flat_map(|(_, case)| case.opinions);
         let is_wrong = |opinion: &Opinion| {
@@ -145,28 +143,28 @@ impl Coordinator {
         &mut self,
         now_us: u64,
         from: Incarnation,
-        round: Round,
-        node: Node,
+        piece: Piece,
         opinion: Opinion,
         actions: &mut Vec<Action>,
     ) {
-        let Some(work) = &mut self.work else { return };
+        let Piece { round, node } = piece;
+        let Some(open) = self.rounds.get_mut(&round) else { return };
         actions.push(Action::Discard { from });
         if node.level > 0 {
-            if work.cases.is_kept(node) {
-                work.cases.0.remove(&node);
-                work.queue.give_back(node);
+            if open.cases.is_kept(node) {
+                open.cases.0.remove(&node);
+                open.queue.give_back(node);
             }
-            work.queue.part(node);
-            work.queue.give_back(node);
-        } else if work.queue.wants(node) {
-            let repeats = self.note(now_us, node, opinion.clone()).is_some_and(|earlier| earlier == opinion);
-            if let Some(workers) = self.agreed(now_us, from, node, &opinion, repeats) {
+            open.queue.part(node);
+            open.queue.give_back(node);
+        } else if open.queue.wants(node) {
+            let repeats = self.note(now_us, piece, opinion.clone()).is_some_and(|earlier| earlier == opinion);
+            if let Some(workers) = self.agreed(now_us, from, piece, &opinion, repeats) {
                 actions.push(Action::NonFinite { round, leaf: node.index, workers });
                 return;
             }
         } else {
-            work.queue.give_back(node);
+            open.queue.give_back(node);
         }
         self.remove(from, Cause::NonFinite { round, node }, actions);
     }
@@ -176,16 +174,17 @@ impl Coordinator {
         &self,
         now_us: u64,
         from: Incarnation,
-        node: Node,
+        piece: Piece,
         opinion: &Opinion,
         repeats: bool,
     ) -> Option<Vec<String>> {
-        let case = self.work.as_ref()?.cases.0.get(&node)?;
+        let open = self.rounds.get(&piece.round)?;
+        let case = open.cases.0.get(&piece.node)?;
         let agreeing = case.opinions.iter().filter(|other| other.agrees(opinion));
         let names: Vec<String> = agreeing.map(|other| other.by.name.clone()).collect();
         let members = self.members.iter().filter(|&(&who, _)| who != from).map(|(_, member)| member);
-        let members = members.map(|member| (Witness::of(member), self.is_worth(now_us, case, member)));
-        let is_waited_for = now_us < self.newcomers_until_us(case);
+        let members = members.map(|member| (Witness::of(member), self.is_worth(now_us, open, case, member)));
+        let is_waited_for = now_us < self.newcomers_until_us(open, case);
         let spares = self.spares.values().map(|spare| (spare.newcomer.witness(), is_waited_for));
         // A worker that is there and answered otherwise, or has not been asked.
         let dissents = |(who, is_worth): (Witness, bool)| {
@@ -197,89 +196,106 @@ impl Coordinator {
         is_enough.then_some(names)
     }
 
-    /// Stops the run where answers differ and nobody is there to decide between them.
+    /// Stops each run in which answers differ and nobody is there to decide between them.
     pub(super) fn dispute(&mut self, now_us: u64, actions: &mut Vec<Action>) {
-        let Some(work) = self.work.as_ref().filter(|work| !work.is_void) else { return };
-        let differ = |case: &Case| {
-            case.opinions.iter().filter(|opinion| opinion.finding == Finding::OutOfLine).count() > 1
+        let stuck = |open: &OpenRound| {
+            let (&node, case) = open.cases.0.iter().find(|(_, case)| self.is_stuck(now_us, open, case))?;
+            let workers = case.opinions.iter().map(|opinion| opinion.by.name.clone()).collect();
+            Some(Action::Disputed { round: open.number, node, workers })
         };
-        let is_stuck = |case: &Case| match case.is_accepted {
-            // A third that contradicts both is no better than they are.
-            true => {
-                let opinions = case.opinions.len();
-                opinions >= OPINIONS_NEEDED || opinions > 1 && !self.has_judge(now_us, case)
+        let disputed: Vec<Action> =
+            self.rounds.values().filter(|open| !open.is_void).filter_map(stuck).collect();
+        for action in disputed {
+            if let Action::Disputed { round, .. } = action {
+                self.rounds.get_mut(&round).into_iter().for_each(|open| open.is_void = true);
             }
-            false => differ(case) && !self.has_unasked(now_us, case),
-        };
-        let Some((&node, case)) = work.cases.0.iter().find(|(_, case)| is_stuck(case)) else { return };
-        let workers = case.opinions.iter().map(|opinion| opinion.by.name.clone()).collect();
-        actions.push(Action::Disputed { round: work.round, node, workers });
-        self.work.iter_mut().for_each(|work| work.is_void = true);
-    }
-
-    /// When a case stops waiting for members that have answered nothing yet.
-    fn newcomers_until_us(&self, case: &Case) -> u64 {
-        match case.is_accepted {
-            true => self.newcomers_due_us().unwrap_or(u64::MAX),
-            false => case.since_us.saturating_add(self.limits.answer_timeout_us_min),
+            actions.push(action);
         }
     }
 
+    fn is_stuck(&self, now_us: u64, open: &OpenRound, case: &Case) -> bool {
+        let differ =
+            || case.opinions.iter().filter(|opinion| opinion.finding == Finding::OutOfLine).count() > 1;
+        match case.is_accepted {
+            // A third that contradicts both is no better than they are.
+            true => {
+                let opinions = case.opinions.len();
+                opinions >= OPINIONS_NEEDED || opinions > 1 && !self.has_judge(now_us, open, case)
+            }
+            false => differ() && !self.has_unasked(now_us, open, case),
+        }
+    }
+
+    /// When a case stops waiting for members that have answered nothing yet.
+    fn newcomers_until_us(&self, open: &OpenRound, case: &Case) -> u64 {
+        let since_us = if case.is_accepted { open.done_us } else { Some(case.since_us) };
+        since_us.map_or(u64::MAX, |us| us.saturating_add(self.limits.answer_timeout_us_min))
+    }
+
     /// Whether a member's answer is worth waiting for.
-    fn is_worth(&self, now_us: u64, case: &Case, member: &Member) -> bool {
-        member.answered_leaf_us.is_some() || now_us < self.newcomers_until_us(case)
+    fn is_worth(&self, now_us: u64, open: &OpenRound, case: &Case, member: &Member) -> bool {
+        member.answered_leaf_us(open.run).is_some() || now_us < self.newcomers_until_us(open, case)
     }
 
     /// Whether there is a member that has not given its opinion.
-    fn has_unasked(&self, now_us: u64, case: &Case) -> bool {
-        let is_unasked =
-            |member: &Member| !case.has_asked(&Witness::of(member)) && self.is_worth(now_us, case, member);
+    fn has_unasked(&self, now_us: u64, open: &OpenRound, case: &Case) -> bool {
+        let is_unasked = |member: &Member| {
+            !case.has_asked(&Witness::of(member)) && self.is_worth(now_us, open, case, member)
+        };
         self.members.values().any(is_unasked)
     }
 
     /// Whether there is a member whose answer would be an opinion, and is worth waiting for.
-    pub(super) fn has_judge(&self, now_us: u64, case: &Case) -> bool {
-        let is_judge =
-            |member: &Member| self.may_judge(now_us, case, member) && self.is_worth(now_us, case, member);
+    pub(super) fn has_judge(&self, now_us: u64, open: &OpenRound, case: &Case) -> bool {
+        let is_judge = |member: &Member| {
+            self.may_judge(now_us, open, case, member) && self.is_worth(now_us, open, case, member)
+        };
         self.members.values().any(is_judge)
     }
 
     /// Whether a member's answer would be an opinion.
-    fn may_judge(&self, now_us: u64, case: &Case, member: &Member) -> bool {
+    fn may_judge(&self, now_us: u64, open: &OpenRound, case: &Case, member: &Member) -> bool {
         let who = Witness::of(member);
         let is_new = !case.has_asked(&who);
         match case.is_accepted {
             true => is_new && case.opinions.iter().all(|opinion| opinion.by.is_comparable(&who)),
-            false => is_new || !self.has_unasked(now_us, case),
+            false => is_new || !self.has_unasked(now_us, open, case),
         }
     }
 
-    /// Hands out the cases of one purpose, each to a member with an idle thread. Where all that compute a
-    /// case are late, one more idle member gets it.
-    pub(super) fn schedule_opinions(&mut self, now_us: u64, purpose: Purpose, actions: &mut Vec<Action>) {
-        let is_due = |work: &CurrentRound| work.cases.0.values().any(|case| case.purpose() == purpose);
-        if !self.work.as_ref().is_some_and(is_due) {
+    /// Hands out a round's cases of one purpose, each to a member with an idle thread. Where all that compute
+    /// a case are late, one more idle member gets it.
+    pub(super) fn schedule_opinions(
+        &mut self,
+        now_us: u64,
+        round: Round,
+        purpose: Purpose,
+        actions: &mut Vec<Action>,
+    ) {
+        let is_due = |open: &OpenRound| open.cases.0.values().any(|case| case.purpose() == purpose);
+        if !self.rounds.get(&round).is_some_and(is_due) {
             return;
         }
         let members: Vec<Incarnation> = self.members.keys().copied().collect();
         let mut any = true;
         while std::mem::take(&mut any) {
             for &to in &members {
-                let node = self.opinion_for(now_us, purpose, &self.members[&to]);
-                let (Some(node), Some(work)) = (node, &mut self.work) else { continue };
-                work.queue.lend(node);
-                self.hand_out(now_us, to, node, purpose, actions);
+                let Some(open) = self.rounds.get(&round) else { return };
+                let node = self.opinion_for(now_us, open, purpose, &self.members[&to]);
+                let (Some(node), Some(open)) = (node, self.rounds.get_mut(&round)) else { continue };
+                open.queue.lend(node);
+                self.hand_out(now_us, to, Piece { round, node }, purpose, actions);
                 any = true;
             }
         }
     }
 
-    /// When a case may be handed to another member: the next piece becomes late, or newcomers are waited for
-    /// no longer.
-    pub(super) fn next_opinion_us(&self, now_us: u64) -> Option<u64> {
-        let cases = &self.work.as_ref()?.cases.0;
-        let is_dealt = |case: &&Case| !case.is_accepted || self.waiting() == 0;
-        let newcomers = cases.values().filter(is_dealt).map(|case| self.newcomers_until_us(case));
+    /// When a case of this round may be handed to another member: the next piece becomes late, or newcomers
+    /// are waited for no longer.
+    pub(super) fn next_opinion_us(&self, now_us: u64, open: &OpenRound) -> Option<u64> {
+        let is_dealt = |case: &&Case| !case.is_accepted || open.queue.waiting() == 0;
+        let newcomers =
+            open.cases.0.values().filter(is_dealt).map(|case| self.newcomers_until_us(open, case));
         let newcomers: Vec<u64> = newcomers.collect();
         let is_ahead = |&at_us: &u64| now_us < at_us && at_us < u64::MAX;
         let late = (!newcomers.is_empty()).then(|| self.next_end_us(now_us)).flatten();
@@ -287,40 +303,33 @@ impl Coordinator {
     }
 
     /// The case that member `to` may compute now for that purpose.
-    fn opinion_for(&self, now_us: u64, purpose: Purpose, to: &Member) -> Option<Node> {
-        let fastest_us = self.fastest_leaf_us();
+    fn opinion_for(&self, now_us: u64, open: &OpenRound, purpose: Purpose, to: &Member) -> Option<Node> {
         // The round cannot do without an opinion, so a late member may give one, as it may compute other
         // leaves.
-        let may_be_first = purpose == Purpose::Opinion || !self.is_late(now_us, fastest_us, to);
-        if self.idle_threads(to) == 0 {
+        let may_be_first = purpose == Purpose::Opinion || !self.is_late(now_us, to);
+        if to.idle_threads() == 0 {
             return None;
         }
-        let may_help = || to.pieces.is_empty() && !self.is_late(now_us, fastest_us, to);
+        let may_help = || to.pieces.is_empty() && !self.is_late(now_us, to);
         let is_open = |node: Node, case: &Case| {
-            let period = self.judges(now_us, fastest_us, node, case).reduce(Period::and);
+            let period = self.judges(now_us, open, node, case).reduce(Period::and);
             period.map_or(may_be_first, |period| period.ends_us() <= now_us && may_help())
         };
         let may = |&(&node, case): &(&Node, &Case)| {
             case.purpose() == purpose
-                && !to.pieces.contains_key(&node)
-                && self.may_judge(now_us, case, to)
+                && !to.pieces.contains_key(&Piece { round: open.number, node })
+                && self.may_judge(now_us, open, case, to)
                 && is_open(node, case)
         };
-        self.work.as_ref()?.cases.0.iter().find(may).map(|(&node, _)| node)
+        open.cases.0.iter().find(may).map(|(&node, _)| node)
     }
 
     /// The times of the members that compute `node` for that case.
-    fn judges(
-        &self,
-        now_us: u64,
-        fastest_us: Option<u64>,
-        node: Node,
-        case: &Case,
-    ) -> impl Iterator<Item = Period> {
+    fn judges(&self, now_us: u64, open: &OpenRound, node: Node, case: &Case) -> impl Iterator<Item = Period> {
+        let piece = Piece { round: open.number, node };
         let at_work = move |member: &Member| {
-            let granted_us = *member.pieces.get(&node)?;
-            let may = self.may_judge(now_us, case, member);
-            may.then(|| self.period(fastest_us, member, node, granted_us))
+            let work = *member.pieces.get(&piece)?;
+            self.may_judge(now_us, open, case, member).then(|| self.period(member, piece, work))
         };
         self.members.values().filter_map(at_work)
     }

@@ -4,7 +4,7 @@
 //! Each reason is a value that a test or a metric's label can match; its text is for people.
 
 use super::{OtherArithmetic, QUARANTINE_AFTER};
-use crate::ids::{Incarnation, Round};
+use crate::ids::{Incarnation, Round, SetupId};
 use crate::reduce::tree::Node;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -137,6 +137,15 @@ pub enum ProtocolError {
         expected: Incarnation,
         /// Incarnation in the answer.
         got: Incarnation,
+    },
+    /// An answer was computed with the setup of another run.
+    #[error("an answer of setup {got} for piece {node}, which has setup {expected}")]
+    OtherSetup {
+        node: Node,
+        /// Setup of the piece.
+        expected: SetupId,
+        /// Setup of the answer.
+        got: SetupId,
     },
     /// An answer covers another number of samples than the piece has.
     #[error("{got} samples for piece {node}, which has {expected}")]

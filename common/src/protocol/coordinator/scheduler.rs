@@ -16,23 +16,26 @@
 //!    `timeouts` decides when a piece is late.
 //! 7. Pieces that need another worker's opinion come before all others (`opinions`): a run that has diverged
 //!    must be recognised before each of its leaves has dropped a member.
+//! 8. Where several runs have a round open, the oldest round comes first; what it leaves idle goes to the
+//!    next one. A run's next round is the youngest, so runs take turns. A member's work for other runs counts
+//!    as leaves of the round in question that would take as long.
 
-use super::timeouts::LEAF_US_UNKNOWN;
-use super::{Action, Coordinator, Member, PIECE_LEAVES_MAX, Purpose};
-use crate::ids::Incarnation;
-use crate::reduce::tree::Node;
+use super::{Action, Coordinator, Member, OpenRound, PIECE_LEAVES_MAX, Piece, Purpose};
+use crate::ids::{Incarnation, Round};
 
 /// Time in which a member's weight counts its leaves. It is long, so that a slow member's weight is not
 /// rounded away.
 const WEIGHT_US: u64 = 1_000_000_000;
+/// Most leaves that a member's work for other runs counts as: enough to be left out.
+const LEAVES_MAX: u64 = 1 << 20;
 /// Interval of the notices that the run waits for members.
 pub(super) const WAITING_NOTICE_US: u64 = 10_000_000;
 
-/// Work and speed of the members that are on time.
+/// Work and speed of the members that are on time, as one round sees it.
 #[derive(Clone, Copy, Debug)]
 struct Forecast {
     /// Leaves that wait, and leaves that these members hold.
-    left: u32,
+    left: u64,
     threads: u32,
     weight: u64,
     /// The fastest one's time for a leaf.
@@ -42,47 +45,74 @@ struct Forecast {
 impl Coordinator {
     /// Hands pieces to members with idle threads, when enough members are there.
     pub(super) fn schedule(&mut self, now_us: u64, actions: &mut Vec<Action>) {
-        let is_open = self.work.as_ref().is_some_and(|work| !work.complete && !work.is_void);
-        self.reschedule_due_us = None;
-        self.backup_due_us = None;
-        self.opinion_due_us = None;
-        if !is_open || !self.has_enough() {
-            self.notice(now_us, is_open.then_some(self.needed()), actions);
+        let open: Vec<Round> =
+            self.rounds.values().filter(|open| open.is_open()).map(|open| open.number).collect();
+        if open.is_empty() || !self.has_enough() {
+            self.forget_dues();
+            self.notice(now_us, (!open.is_empty()).then_some(self.needed()), actions);
             return;
         }
         self.notice_due_us = None;
         self.started = true;
         // A diverged run must be recognised before each of its leaves has dropped a member.
-        self.schedule_opinions(now_us, Purpose::Opinion, actions);
-        // Pieces are aligned, so one may be less than its member's share: then there is more to hand out.
-        while self.schedule_once(now_us, actions) || self.prefetch_once(now_us, actions) {}
-        self.reschedule_due_us = self.next_late_us(now_us);
-        if self.waiting() == 0 {
-            self.schedule_opinions(now_us, Purpose::Audit, actions);
-            self.backup_due_us = self.schedule_backups(now_us, actions);
+        for &round in &open {
+            self.schedule_opinions(now_us, round, Purpose::Opinion, actions);
         }
-        self.opinion_due_us = self.next_opinion_us(now_us);
+        loop {
+            let before = actions.len();
+            self.forget_dues();
+            for &round in &open {
+                self.schedule_round(now_us, round, actions);
+            }
+            // What one round has handed out can make a member useful for another.
+            if open.len() == 1 || actions.len() == before {
+                return;
+            }
+        }
     }
 
-    /// Starts backup tasks on idle members for late pieces. Returns when the next piece is late that one of
-    /// them could take.
-    fn schedule_backups(&mut self, now_us: u64, actions: &mut Vec<Action>) -> Option<u64> {
-        if let Some(late_us) = self.late_due_us.filter(|&late_us| now_us < late_us) {
+    fn forget_dues(&mut self) {
+        self.reschedule_due_us = None;
+        self.backup_due_us = None;
+        self.opinion_due_us = None;
+    }
+
+    fn schedule_round(&mut self, now_us: u64, round: Round, actions: &mut Vec<Action>) {
+        // Pieces are aligned, so one may be less than its member's share: then there is more to hand out.
+        while self.schedule_once(now_us, round, actions) || self.prefetch_once(now_us, round, actions) {}
+        let earliest = |one: Option<u64>, other: Option<u64>| one.into_iter().chain(other).min();
+        if self.rounds.get(&round).is_some_and(|open| open.queue.waiting() > 0) {
+            self.reschedule_due_us = earliest(self.reschedule_due_us, self.next_late_us(now_us));
+        } else {
+            self.schedule_opinions(now_us, round, Purpose::Audit, actions);
+            let backup_us = self.schedule_backups(now_us, round, actions);
+            self.backup_due_us = earliest(self.backup_due_us, backup_us);
+        }
+        let opinion_us = self.rounds.get(&round).and_then(|open| self.next_opinion_us(now_us, open));
+        self.opinion_due_us = earliest(self.opinion_due_us, opinion_us);
+    }
+
+    /// Starts backup tasks on idle members for late pieces of a round. Returns when the next piece is late
+    /// that one of them could take.
+    fn schedule_backups(&mut self, now_us: u64, round: Round, actions: &mut Vec<Action>) -> Option<u64> {
+        let late_us = self.rounds.get(&round)?.late_due_us;
+        if let Some(late_us) = late_us.filter(|&late_us| now_us < late_us) {
             return Some(late_us);
         }
         loop {
             let to = self.idle_helper(now_us)?;
-            let periods = self.periods();
+            let open = self.rounds.get(&round)?;
+            let periods = self.periods(open);
             let (ends_us, late) = periods.values().map(|period| (period.ends_us(), period.node)).min()?;
+            let share = share(open.weight(&self.members[&to]), self.total_weight(open));
+            let open = self.rounds.get_mut(&round)?;
             if ends_us > now_us {
-                self.late_due_us = Some(ends_us);
+                open.late_due_us = Some(ends_us);
                 return Some(ends_us);
             }
-            let share = share(self.weight(&self.members[&to]), self.total_weight());
             let is_late = |leaf: u32| periods.get(&leaf).is_some_and(|period| period.ends_us() <= now_us);
-            let queue = &mut self.work.as_mut()?.queue;
-            let task = queue.backup(late, share(queue.leaves_below(late)), is_late)?;
-            self.hand_out(now_us, to, task, Purpose::Backup, actions);
+            let node = open.queue.backup(late, share(open.queue.leaves_below(late)), is_late)?;
+            self.hand_out(now_us, to, Piece { round, node }, Purpose::Backup, actions);
         }
     }
 
@@ -90,14 +120,13 @@ impl Coordinator {
     fn idle_helper(&self, now_us: u64) -> Option<Incarnation> {
         self.looks_at(self.members.len());
         let mut idle = self.members.iter().filter(|(_, member)| member.pieces.is_empty());
-        idle.find(|(_, member)| !self.is_late(now_us, None, member)).map(|(&who, _)| who)
+        idle.find(|(_, member)| !self.is_late(now_us, member)).map(|(&who, _)| who)
     }
 
     /// When a busy member that waiting leaves are reserved for becomes late: idle members may take them then.
-    /// `None` unless leaves wait while a thread is idle.
+    /// `None` unless a thread is idle.
     fn next_late_us(&self, now_us: u64) -> Option<u64> {
-        let is_left_out = self.waiting() > 0 && self.members.values().any(|m| self.idle_threads(m) > 0);
-        if !is_left_out {
+        if self.members.values().all(|member| member.idle_threads() == 0) {
             return None;
         }
         let free = self.members.values().filter_map(|member| self.free_us(member));
@@ -105,70 +134,88 @@ impl Coordinator {
     }
 
     /// Offers a piece to each useful member with idle threads. Returns whether a piece was handed out.
-    fn schedule_once(&mut self, now_us: u64, actions: &mut Vec<Action>) -> bool {
-        if self.waiting() == 0 {
+    fn schedule_once(&mut self, now_us: u64, round: Round, actions: &mut Vec<Action>) -> bool {
+        let Some(open) = self.rounds.get(&round).filter(|open| open.queue.waiting() > 0) else {
             return false;
-        }
-        let forecast = self.forecast(now_us);
-        let is_of_use = |member| !self.is_too_slow(now_us, member, forecast);
-        let idle = self.members.iter().filter(|(_, m)| self.idle_threads(m) > 0 && is_of_use(m));
-        let idle: Vec<Incarnation> = idle.map(|(&who, _)| who).collect();
-        let total = self.total_weight();
-        let waiting = self.waiting();
+        };
+        let forecast = self.forecast(now_us, open);
+        let is_of_use = |member| !self.is_too_slow(now_us, open, member, forecast);
+        let idle = self.members.iter().filter(|(_, m)| m.idle_threads() > 0 && is_of_use(m));
+        let total = self.total_weight(open);
+        let waiting = open.queue.waiting();
+        let most = idle.map(|(&who, member)| (who, share(open.weight(member), total)(waiting)));
+        let most: Vec<(Incarnation, u32)> = most.collect();
         let mut any = false;
-        for to in idle {
-            let share = share(self.weight(&self.members[&to]), total);
-            any |= self.grant(now_us, to, share(waiting), actions).is_some();
+        for (to, most) in most {
+            any |= self.grant(now_us, to, round, most, actions).is_some();
         }
         any
     }
 
     /// Offers a piece to the busy member that should be free first. Returns whether a piece was handed out.
-    fn prefetch_once(&mut self, now_us: u64, actions: &mut Vec<Action>) -> bool {
-        let waiting = self.waiting();
-        let first = if waiting > 0 { self.free_first(now_us) } else { None };
+    fn prefetch_once(&mut self, now_us: u64, round: Round, actions: &mut Vec<Action>) -> bool {
+        let Some(open) = self.rounds.get(&round).filter(|open| open.queue.waiting() > 0) else {
+            return false;
+        };
+        let first = self.free_first(now_us, open);
         let Some(to) = first.filter(|to| self.members[to].prefetched.is_none()) else { return false };
-        let share = share(self.weight(&self.members[&to]), self.total_weight());
-        let Some(node) = self.grant(now_us, to, share(waiting), actions) else { return false };
+        let share = share(open.weight(&self.members[&to]), self.total_weight(open));
+        let most = share(open.queue.waiting());
+        let Some(piece) = self.grant(now_us, to, round, most, actions) else { return false };
         if let Some(member) = self.members.get_mut(&to) {
-            member.prefetched = Some(node);
+            member.prefetched = Some(piece);
         }
         true
     }
 
-    /// Whether, at measured speeds, the other on-time members finish everything that is left before `who`
-    /// finishes one leaf. Giving it work would only delay the round.
+    /// Whether, at measured speeds, the other on-time members finish everything that is left of a round
+    /// before `who` finishes one leaf. Giving it work would only delay the round.
     #[must_use]
-    pub fn would_be_waited_for(&self, now_us: u64, who: Incarnation) -> bool {
-        self.members.get(&who).is_some_and(|member| self.is_too_slow(now_us, member, self.forecast(now_us)))
+    pub fn would_be_waited_for(&self, now_us: u64, round: Round, who: Incarnation) -> bool {
+        let Some(open) = self.rounds.get(&round) else { return false };
+        let forecast = || self.forecast(now_us, open);
+        self.members.get(&who).is_some_and(|member| self.is_too_slow(now_us, open, member, forecast()))
     }
 
-    fn is_too_slow(&self, now_us: u64, member: &Member, all: Forecast) -> bool {
-        let (Some(own_us), Some(fastest_us)) = (member.leaf_us, all.fastest_us) else { return false };
+    fn is_too_slow(&self, now_us: u64, open: &OpenRound, member: &Member, all: Forecast) -> bool {
+        let (Some(own_us), Some(fastest_us)) = (member.leaf_us(open.run), all.fastest_us) else {
+            return false;
+        };
         let mut others = all;
         if self.is_on_time(now_us, member) {
-            others.left -= self.leaves_of(member);
+            others.left -= self.leaves_held(open, member);
             others.threads -= member.threads;
-            others.weight -= self.weight(member);
+            others.weight -= open.weight(member);
         }
         if others.threads == 0 {
             return false;
         }
-        let turns_us = fastest_us.saturating_mul(others.left.div_ceil(others.threads).into());
-        own_us > turns_us.max(u64::from(others.left) * WEIGHT_US / others.weight)
+        let turns_us = fastest_us.saturating_mul(others.left.div_ceil(others.threads.into()));
+        own_us > turns_us.max(others.left.saturating_mul(WEIGHT_US) / others.weight)
     }
 
     /// Work and speed of all members that are on time.
-    fn forecast(&self, now_us: u64) -> Forecast {
+    fn forecast(&self, now_us: u64, open: &OpenRound) -> Forecast {
         self.looks_at(self.members.len());
-        let mut forecast = Forecast { left: self.waiting(), threads: 0, weight: 0, fastest_us: None };
+        let left = open.queue.waiting().into();
+        let mut forecast = Forecast { left, threads: 0, weight: 0, fastest_us: None };
         for member in self.members.values().filter(|member| self.is_on_time(now_us, member)) {
-            forecast.left += self.leaves_of(member);
+            forecast.left += self.leaves_held(open, member);
             forecast.threads += member.threads;
-            forecast.weight += self.weight(member);
-            forecast.fastest_us = forecast.fastest_us.into_iter().chain(member.leaf_us).min();
+            forecast.weight += open.weight(member);
+            forecast.fastest_us = forecast.fastest_us.into_iter().chain(member.leaf_us(open.run)).min();
         }
         forecast
+    }
+
+    /// Leaves that a member holds of a round, and as many more as would take as long as what it holds of
+    /// others.
+    fn leaves_held(&self, open: &OpenRound, member: &Member) -> u64 {
+        let others = self.rounds.values().filter(|other| other.number != open.number);
+        let times =
+            others.map(|other| other.leaf_us(member).saturating_mul(member.leaves_of(other.number).into()));
+        let others_us = times.fold(0, u64::saturating_add);
+        u64::from(member.leaves_of(open.number)) + (others_us / open.leaf_us(member).max(1)).min(LEAVES_MAX)
     }
 
     /// Whether a member holds nothing, or is not later than its forecast.
@@ -176,28 +223,26 @@ impl Coordinator {
         self.free_us(member).is_none_or(|free_us| free_us >= now_us)
     }
 
-    /// Leaves that a member holds in this round.
-    fn leaves_of(&self, member: &Member) -> u32 {
-        member.pieces.keys().map(|&node| self.leaves_below(node)).sum()
-    }
-
-    /// The busy member that should be free first. Members later than their forecast are left out.
-    fn free_first(&self, now_us: u64) -> Option<Incarnation> {
-        let free = self.members.iter().filter_map(|(&who, member)| Some((self.free_us(member)?, who)));
+    /// The busy member that should be free first for a piece of this round. Members later than their forecast
+    /// are left out, and members that compute for another run of which no time for a leaf is known.
+    fn free_first(&self, now_us: u64, open: &OpenRound) -> Option<Incarnation> {
+        let is_unknown =
+            |other: &&OpenRound| other.number != open.number && other.fastest_leaf_us().is_none();
+        let unknown: Vec<Round> = self.rounds.values().filter(is_unknown).map(|other| other.number).collect();
+        let is_known = |member: &Member| unknown.iter().all(|&round| member.leaves_of(round) == 0);
+        let known = self.members.iter().filter(|(_, member)| is_known(member));
+        let free = known.filter_map(|(&who, member)| Some((self.free_us(member)?, who)));
         free.filter(|&(free_us, _)| free_us >= now_us).min().map(|(_, who)| who)
     }
 
-    /// When a busy member should be free, by its speed so far.
+    /// When a busy member should be free, by its speeds so far.
     fn free_us(&self, member: &Member) -> Option<u64> {
-        let began_us = *member.pieces.values().min()?;
-        let turns = u64::from(self.leaves_of(member).div_ceil(member.threads));
-        let leaf_us = member.leaf_us.or_else(|| self.fastest_leaf_us()).unwrap_or(LEAF_US_UNKNOWN);
-        Some(began_us.saturating_add(leaf_us.saturating_mul(turns)))
-    }
-
-    /// Leaves that no member computes and that are not done.
-    pub(super) fn waiting(&self) -> u32 {
-        self.work.as_ref().map_or(0, |work| work.queue.waiting())
+        let began_us = member.pieces.values().map(|work| work.began_us).min()?;
+        let times = self.rounds.values().map(|open| {
+            let turns = u64::from(member.leaves_of(open.number).div_ceil(member.threads));
+            open.leaf_us(member).saturating_mul(turns)
+        });
+        Some(times.fold(began_us, u64::saturating_add))
     }
 
     fn notice(&mut self, now_us: u64, needed: Option<u32>, actions: &mut Vec<Action>) {
@@ -211,11 +256,19 @@ impl Coordinator {
         }
     }
 
-    /// Gives one member a piece of at most `most` waiting leaves.
-    fn grant(&mut self, now_us: u64, to: Incarnation, most: u32, actions: &mut Vec<Action>) -> Option<Node> {
-        let node = self.work.as_mut()?.queue.take(most)?;
-        self.hand_out(now_us, to, node, Purpose::Primary, actions);
-        Some(node)
+    /// Gives one member a piece of at most `most` waiting leaves of a round.
+    fn grant(
+        &mut self,
+        now_us: u64,
+        to: Incarnation,
+        round: Round,
+        most: u32,
+        actions: &mut Vec<Action>,
+    ) -> Option<Piece> {
+        let node = self.rounds.get_mut(&round)?.queue.take(most)?;
+        let piece = Piece { round, node };
+        self.hand_out(now_us, to, piece, Purpose::Primary, actions);
+        Some(piece)
     }
 
     /// Tells a member to compute a piece that the queue counts as out.
@@ -223,16 +276,16 @@ impl Coordinator {
         &mut self,
         now_us: u64,
         to: Incarnation,
-        node: Node,
+        piece: Piece,
         purpose: Purpose,
         actions: &mut Vec<Action>,
     ) {
-        let round = self.work.as_ref().map(|work| work.round);
-        if let (Some(member), Some(round)) = (self.members.get_mut(&to), round) {
+        let Piece { round, node } = piece;
+        if let (Some(member), Some(open)) = (self.members.get_mut(&to), self.rounds.get_mut(&round)) {
             // The only worker may be asked a second time.
-            member.answered.remove(&node);
-            member.begins(now_us, round, node);
-            self.late_due_us = None;
+            member.answered.remove(&piece);
+            member.begins(now_us, open.run, piece, open.queue.leaves_below(node));
+            open.late_due_us = None;
             actions.push(Action::Grant { to, round, node, purpose });
         }
     }
@@ -245,22 +298,15 @@ impl Coordinator {
         if self.started { self.limits.min } else { self.limits.start }
     }
 
-    pub(super) fn idle_threads(&self, member: &Member) -> u32 {
-        member.threads.saturating_sub(self.leaves_of(member))
+    fn total_weight(&self, open: &OpenRound) -> u64 {
+        self.members.values().map(|member| open.weight(member)).sum()
     }
+}
 
-    pub(super) fn leaves_below(&self, node: Node) -> u32 {
-        self.work.as_ref().map_or(0, |work| work.queue.leaves_below(node))
-    }
-
-    fn total_weight(&self) -> u64 {
-        self.members.values().map(|member| self.weight(member)).sum()
-    }
-
+impl OpenRound {
     /// Leaves that a member computes in [`WEIGHT_US`].
     fn weight(&self, member: &Member) -> u64 {
-        let leaf_us = member.leaf_us.or_else(|| self.fastest_leaf_us()).unwrap_or(LEAF_US_UNKNOWN).max(1);
-        (u64::from(member.threads) * WEIGHT_US / leaf_us).max(1)
+        (u64::from(member.threads) * WEIGHT_US / self.leaf_us(member).max(1)).max(1)
     }
 }
 

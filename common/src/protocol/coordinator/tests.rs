@@ -5,6 +5,7 @@ mod growth;
 mod identity;
 mod opinions;
 mod prefetch;
+mod runs;
 mod speed;
 
 use super::scheduler::WAITING_NOTICE_US;
@@ -12,6 +13,8 @@ use super::timeouts::LATE_AFTER_US_MIN;
 use super::*;
 use crate::ids::{Instance, Rank};
 use crate::selftest::NumericsDigest;
+
+const RUN: SetupId = SetupId(0);
 
 const LIMITS: Limits = Limits {
     start: 1,
@@ -67,7 +70,7 @@ fn answer(machine: &mut Coordinator, now_us: u64, from: u64, round: u64, node: N
 }
 
 fn begin(machine: &mut Coordinator, now_us: u64, round: u64, leaves: u32) -> Vec<(u64, Node)> {
-    grants(&machine.on_event(now_us, Event::Begin { round: Round(round), leaves }))
+    grants(&machine.on_event(now_us, Event::Begin { run: RUN, round: Round(round), leaves }))
 }
 
 /// Member 1 and so on, each of which has needed so long for a leaf of round 0.
@@ -93,7 +96,7 @@ fn two_members(leaves: u32) -> (Coordinator, Vec<(u64, Node)>) {
     let mut machine = Coordinator::new(LIMITS, Incarnation(1));
     join(&mut machine, 0, "a");
     join(&mut machine, 0, "b");
-    let actions = machine.on_event(0, Event::Begin { round: Round(0), leaves });
+    let actions = machine.on_event(0, Event::Begin { run: RUN, round: Round(0), leaves });
     (machine, grants(&actions))
 }
 
@@ -104,10 +107,13 @@ const RIGHT: Node = Node { level: 1, index: 1 };
 fn equal_members_get_equal_pieces_and_the_last_answer_completes() {
     let (mut machine, granted) = two_members(4);
     assert_eq!(granted, [(1, LEFT), (2, RIGHT)]);
-    assert_eq!(result(&mut machine, 10, 2, RIGHT), [Action::Accept { from: Incarnation(2), node: RIGHT }]);
+    assert_eq!(
+        result(&mut machine, 10, 2, RIGHT),
+        [Action::Accept { from: Incarnation(2), round: Round(0), node: RIGHT }]
+    );
     assert_eq!(
         result(&mut machine, 11, 1, LEFT),
-        [Action::Accept { from: Incarnation(1), node: LEFT }, Action::Complete(Round(0))]
+        [Action::Accept { from: Incarnation(1), round: Round(0), node: LEFT }, Action::Complete(Round(0))]
     );
 }
 
@@ -116,7 +122,9 @@ fn a_dead_members_pieces_go_to_the_others_at_once() {
     let (mut machine, _) = two_members(4);
     result(&mut machine, 10, 1, LEFT);
     let actions = machine.on_event(20, Event::Gone(Incarnation(2), Disconnect::Closed));
-    assert!(matches!(&actions[0], Action::Removed { returned, .. } if returned == &[RIGHT]));
+    assert!(
+        matches!(&actions[0], Action::Removed { returned, .. } if returned == &[Piece { round: Round(0), node: RIGHT }])
+    );
     assert_eq!(grants(&actions), [(1, RIGHT)]);
 }
 
@@ -127,7 +135,14 @@ fn silence_past_the_deadline_drops_a_member() {
     assert_eq!(machine.next_deadline_us(), Some(10_000_000));
     let actions = machine.on_event(10_000_000, Event::Tick);
     let cause = Cause::Silent { silent_us: 10_000_000 };
-    assert_eq!(actions[0], Action::Removed { member: Incarnation(2), cause, returned: vec![RIGHT] });
+    assert_eq!(
+        actions[0],
+        Action::Removed {
+            member: Incarnation(2),
+            cause,
+            returned: vec![Piece { round: Round(0), node: RIGHT }]
+        }
+    );
 }
 
 #[test]
@@ -154,7 +169,7 @@ fn below_the_minimum_the_run_waits_says_so_and_goes_on() {
     let limits = Limits { start: 2, min: 2, ..LIMITS };
     let mut machine = Coordinator::new(limits, Incarnation(1));
     join(&mut machine, 0, "a");
-    let actions = machine.on_event(5, Event::Begin { round: Round(0), leaves: 4 });
+    let actions = machine.on_event(5, Event::Begin { run: RUN, round: Round(0), leaves: 4 });
     assert_eq!(actions, [Action::Waiting { live: 1, needed: 2 }]);
     machine.on_event(9_000_000, Event::Heard(Incarnation(1)));
     assert_eq!(machine.on_event(10_000_000, Event::Tick), [], "a look at who is silent");
@@ -191,7 +206,7 @@ fn the_oldest_spare_takes_a_place_and_its_pieces_the_moment_it_is_free() {
     for name in ["a", "b", "c"] {
         join(&mut machine, 0, name);
     }
-    machine.on_event(0, Event::Begin { round: Round(0), leaves: 1 });
+    machine.on_event(0, Event::Begin { run: RUN, round: Round(0), leaves: 1 });
     let actions = machine.on_event(5, Event::Gone(Incarnation(1), Disconnect::Closed));
     let incarnation = Incarnation(2);
     let rank = Rank(0);
@@ -231,7 +246,7 @@ fn no_thread_idles_while_a_leaf_waits() {
             },
         );
     }
-    let granted = grants(&machine.on_event(0, Event::Begin { round: Round(0), leaves: 5 }));
+    let granted = grants(&machine.on_event(0, Event::Begin { run: RUN, round: Round(0), leaves: 5 }));
     assert_eq!(granted, [(1, LEFT), (2, RIGHT), (1, Node { level: 2, index: 1 })], "pieces are aligned");
 }
 
@@ -246,9 +261,9 @@ fn an_answer_to_an_earlier_coordinator_never_reaches_the_next() {
         let actions = join(machine, now_us, "a");
         let Action::Welcome { incarnation, .. } = actions[0] else { panic!("{actions:?}") };
         worker.on_event(now_us, worker::Event::Welcome(incarnation, pulse));
-        let granted = machine.on_event(now_us, Event::Begin { round: Round(0), leaves: 1 });
+        let granted = machine.on_event(now_us, Event::Begin { run: RUN, round: Round(0), leaves: 1 });
         assert_eq!(grants(&granted), [(incarnation.0, Node::leaf(0))]);
-        worker.on_event(now_us, worker::Event::Grant(Round(0), Node::leaf(0)));
+        worker.on_event(now_us, worker::Event::Grant(RUN, Round(0), Node::leaf(0)));
         let late = worker::Event::Computed(Incarnation(1), Round(0), Node::leaf(0));
         let sent = worker.on_event(now_us, late);
         worker.on_event(now_us, worker::Event::Lost("the coordinator died".into()));

@@ -20,10 +20,11 @@
 //! 8. Once a round's leaves are done, its audits wait for members without an answer no longer than the
 //!    minimum of rule 6, however many join. A doubted piece waits no longer than that for their opinions.
 //!
-//! All other assignments are decided in `scheduler`.
+//! Speeds are those of the piece's run. All other assignments are decided in `scheduler`.
 
-use super::{Action, Cause, Coordinator, CurrentRound, Member};
-use crate::ids::Incarnation;
+use super::member::InWork;
+use super::{Action, Cause, Coordinator, Member, OpenRound, Piece};
+use crate::ids::{Incarnation, SetupId};
 use crate::reduce::tree::Node;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -100,9 +101,11 @@ impl Coordinator {
         let silent = silence.filter(|&(_, silent_us)| silent_us >= timeout_us);
         let silent = silent.map(|(who, silent_us)| (who, Cause::Silent { silent_us }));
         let unanswering = self.members.iter().filter_map(|(&who, member)| {
-            let owed = member.owes.filter(|_| self.answer_due_us(member).is_some_and(|due| due <= now_us))?;
+            let owed = member.owes.as_ref();
+            let owed = owed.filter(|_| self.answer_due_us(member).is_some_and(|due| due <= now_us))?;
             let waited_us = now_us.saturating_sub(owed.since_us);
-            Some((who, Cause::NoAnswer { round: owed.round, node: owed.node, waited_us }))
+            let Piece { round, node } = owed.piece;
+            Some((who, Cause::NoAnswer { round, node, waited_us }))
         });
         let overdue: Vec<_> = silent.chain(unanswering).collect();
         for (who, cause) in overdue {
@@ -112,46 +115,51 @@ impl Coordinator {
 
     /// When a member is dropped if nothing of an answer arrives.
     fn answer_due_us(&self, member: &Member) -> Option<u64> {
-        let owed = member.owes?;
-        let begun = member.pieces.keys().filter(|&&node| member.prefetched != Some(node));
-        let leaves = begun.map(|&node| self.leaves_below(node)).sum::<u32>().max(owed.leaves);
+        let owed = member.owes.as_ref()?;
+        let mut begun = BTreeMap::<SetupId, u32>::new();
+        for (&piece, work) in &member.pieces {
+            *begun.entry(work.run).or_default() +=
+                if member.prefetched == Some(piece) { 0 } else { work.leaves };
+        }
+        for (&run, &leaves) in &owed.abandoned {
+            begun.entry(run).and_modify(|now| *now = leaves.max(*now)).or_insert(leaves);
+        }
+        if begun.is_empty() {
+            begun.insert(owed.run, 0);
+        }
+        let patience = begun.iter().map(|(&run, &leaves)| self.patience_us(member, run, leaves));
+        Some(patience.fold(owed.since_us.saturating_add(owed.ended_us), u64::saturating_add))
+    }
+
+    /// The longest time that a member has for so many leaves of that run.
+    pub(super) fn patience_us(&self, member: &Member, run: SetupId, leaves: u32) -> u64 {
         let turns = u64::from(leaves.div_ceil(member.threads)).max(1);
-        let patience_us = match member.answered_leaf_us {
+        match member.answered_leaf_us(run) {
             None => self.limits.answer_timeout_us.saturating_mul(turns),
             Some(leaf_us) => {
                 (ANSWER_TIMES * turns).saturating_mul(leaf_us).max(self.limits.answer_timeout_us_min)
             }
-        };
-        Some(owed.since_us.saturating_add(patience_us))
+        }
     }
 
-    /// When audits stop waiting for members that have answered nothing yet. `None` while leaves are missing.
-    pub(super) fn newcomers_due_us(&self) -> Option<u64> {
-        let done_us = self.work.as_ref()?.done_us?;
-        Some(done_us.saturating_add(self.limits.answer_timeout_us_min))
-    }
-
-    /// Whether a member is late with a piece of this round, or owes an answer from an earlier one.
-    pub(super) fn is_late(&self, now_us: u64, fastest_us: Option<u64>, member: &Member) -> bool {
-        let round = self.work.as_ref().map(|work| work.round);
-        let is_old = member.owes.is_some_and(|owed| Some(owed.round) != round);
-        let is_late =
-            |(&node, &at_us): (&Node, &u64)| self.period(fastest_us, member, node, at_us).late_us <= now_us;
+    /// Whether a member is late with a piece of an open round, or owes an answer from an earlier one.
+    pub(super) fn is_late(&self, now_us: u64, member: &Member) -> bool {
+        let is_old = member.owes.as_ref().is_some_and(|owed| !self.rounds.contains_key(&owed.piece.round));
+        let is_late = |(&piece, &work): (&Piece, &InWork)| self.period(member, piece, work).late_us <= now_us;
         is_old || member.pieces.iter().any(is_late)
     }
 
-    /// The leaves that are out, each with the time until a backup task for it may start.
-    pub(super) fn periods(&self) -> BTreeMap<u32, Period> {
+    /// The leaves of a round that are out, each with the time until a backup task for it may start.
+    pub(super) fn periods(&self, open: &OpenRound) -> BTreeMap<u32, Period> {
+        let OpenRound { number, queue, cases, .. } = open;
         let mut periods = BTreeMap::<u32, Period>::new();
-        let Some(CurrentRound { queue, cases, .. }) = &self.work else { return periods };
-        let fastest_us = self.fastest_leaf_us();
         // These pieces wait for another opinion instead (`opinions`).
         let doubted: BTreeSet<u32> = cases.kept().flat_map(|node| queue.undone_below(node)).collect();
         for member in self.members.values() {
             self.looks_at(1 + member.pieces.len());
-            for (&node, &at_us) in &member.pieces {
-                let period = self.period(fastest_us, member, node, at_us);
-                for leaf in queue.undone_below(node).filter(|leaf| !doubted.contains(leaf)) {
+            for (&piece, &work) in member.pieces.iter().filter(|(piece, _)| piece.round == *number) {
+                let period = self.period(member, piece, work);
+                for leaf in queue.undone_below(piece.node).filter(|leaf| !doubted.contains(leaf)) {
                     periods.entry(leaf).and_modify(|before| *before = before.and(period)).or_insert(period);
                 }
             }
@@ -161,35 +169,34 @@ impl Coordinator {
 
     /// When the next member becomes late.
     pub(super) fn next_end_us(&self, now_us: u64) -> Option<u64> {
-        let fastest_us = self.fastest_leaf_us();
         let pieces =
-            self.members.values().flat_map(|m| m.pieces.iter().map(move |(&node, &at)| (m, node, at)));
-        let periods = pieces.map(|(member, node, at_us)| self.period(fastest_us, member, node, at_us));
+            self.members.values().flat_map(|m| m.pieces.iter().map(move |(&at, &work)| (m, at, work)));
+        let periods = pieces.map(|(member, piece, work)| self.period(member, piece, work));
         periods.map(|period| period.late_us).filter(|&late_us| late_us > now_us).min()
     }
 
-    /// The time that a member has for a piece that it was to begin at `granted_us`.
-    pub(super) fn period(
-        &self,
-        fastest_us: Option<u64>,
-        member: &Member,
-        node: Node,
-        granted_us: u64,
-    ) -> Period {
-        let leaf_us = fastest_us.unwrap_or(LEAF_US_UNKNOWN);
+    /// The time that a member has for a piece that it holds.
+    pub(super) fn period(&self, member: &Member, piece: Piece, work: InWork) -> Period {
         // A prefetched piece begins after the others.
-        let before = member.pieces.keys().filter(|_| member.prefetched == Some(node));
-        let leaves = before.map(|&piece| self.leaves_below(piece)).sum::<u32>().max(self.leaves_below(node));
-        let turns = u64::from(leaves.div_ceil(member.threads));
-        let patience_us = (LATE_TIMES * turns).saturating_mul(leaf_us).max(LATE_AFTER_US_MIN);
-        let is_known_late = member.leaf_us.is_some_and(|own_us| own_us.saturating_mul(turns) >= patience_us);
-        let late_us = granted_us.saturating_add(patience_us);
-        Period { due_us: if is_known_late { granted_us } else { late_us }, late_us, node, is_single: true }
-    }
-
-    /// The shortest time for a leaf on any member's thread: slow members are late by the others' measure.
-    pub(super) fn fastest_leaf_us(&self) -> Option<u64> {
-        let answered = || self.members.values().filter_map(|member| member.answered_leaf_us).min();
-        self.by_speed.first().map_or_else(answered, |&(leaf_us, _)| Some(leaf_us))
+        let is_after_all = member.prefetched == Some(piece);
+        let mut patience_us = 0_u64;
+        let mut own_us = Some(0_u64);
+        for open in self.rounds.values() {
+            let leaves = match (is_after_all, open.number == piece.round) {
+                (true, _) => member.leaves_of(open.number),
+                (false, true) => work.leaves,
+                (false, false) => continue,
+            };
+            let turns = u64::from(leaves.div_ceil(member.threads));
+            let leaf_us = open.fastest_leaf_us().unwrap_or(LEAF_US_UNKNOWN);
+            patience_us = patience_us.saturating_add((LATE_TIMES * turns).saturating_mul(leaf_us));
+            let known_us = if turns > 0 { member.leaf_us(open.run) } else { Some(0) };
+            own_us = own_us.zip(known_us).map(|(sum, us)| sum.saturating_add(us.saturating_mul(turns)));
+        }
+        let patience_us = patience_us.max(LATE_AFTER_US_MIN);
+        let is_known_late = own_us.is_some_and(|own_us| own_us >= patience_us);
+        let late_us = work.began_us.saturating_add(patience_us);
+        let due_us = if is_known_late { work.began_us } else { late_us };
+        Period { due_us, late_us, node: piece.node, is_single: true }
     }
 }

@@ -2,6 +2,7 @@ use super::*;
 
 const PULSE: Pulse = Pulse { heartbeat_us: 1_000_000, timeout_us: 5_000_000 };
 const TIMING: Timing = Timing { join_timeout_us: 5_000_000, give_up_us: 60_000_000, jitter_seed: 1 };
+const RUN: SetupId = SetupId(0);
 const ME: Incarnation = Incarnation(4);
 const NODE: Node = Node { level: 1, index: 2 };
 
@@ -17,12 +18,32 @@ fn only_answers_of_this_stream_and_this_round_are_sent() {
     let mut worker = member();
     let old = Round(3);
     let new = Round(4);
-    assert_eq!(worker.on_event(2, Event::Grant(old, NODE))[1], Action::Compute(ME, old, NODE));
+    assert_eq!(worker.on_event(2, Event::Grant(RUN, old, NODE))[0], Action::Compute(ME, old, NODE));
     assert_eq!(worker.on_event(3, Event::Computed(ME, old, NODE)), [Action::Send(old, NODE)]);
-    assert_eq!(worker.on_event(4, Event::Grant(new, NODE))[0], Action::Forget(new));
+    assert_eq!(worker.on_event(4, Event::Grant(RUN, new, NODE))[0], Action::Forget(old));
     assert_eq!(worker.on_event(5, Event::Computed(ME, old, NODE)), [Action::Drop(old, NODE)]);
     let stale = Event::Computed(Incarnation(3), new, NODE);
     assert_eq!(worker.on_event(6, stale), [Action::Drop(new, NODE)]);
+}
+
+#[test]
+fn rounds_of_two_runs_are_computed_side_by_side() {
+    let mut worker = member();
+    let other = SetupId(1);
+    worker.on_event(2, Event::Grant(RUN, Round(3), NODE));
+    assert_eq!(
+        worker.on_event(2, Event::Grant(other, Round(4), NODE)),
+        [Action::Compute(ME, Round(4), NODE)]
+    );
+    assert_eq!(worker.on_event(3, Event::Grant(RUN, Round(5), NODE))[0], Action::Forget(Round(3)));
+    let computed = |worker: &mut Worker, round| worker.on_event(4, Event::Computed(ME, round, NODE));
+    assert_eq!(computed(&mut worker, Round(4)), [Action::Send(Round(4), NODE)]);
+    assert_eq!(computed(&mut worker, Round(5)), [Action::Send(Round(5), NODE)]);
+    assert_eq!(computed(&mut worker, Round(3)), [Action::Drop(Round(3), NODE)]);
+    assert_eq!(worker.on_event(4, Event::RunOver(other)), [Action::Forget(Round(4))]);
+    assert_eq!(computed(&mut worker, Round(4)), [Action::Drop(Round(4), NODE)]);
+    assert_eq!(worker.on_event(4, Event::RunOver(other)), []);
+    assert!(matches!(&worker.on_event(5, Event::Grant(RUN, Round(4), NODE))[..], [Action::Reset(_)]));
 }
 
 #[test]
@@ -55,8 +76,8 @@ fn pauses_grow_to_a_limit_and_a_lost_cause_ends() {
 #[test]
 fn a_coordinator_that_breaks_the_rules_is_dialled_anew() {
     let mut worker = member();
-    worker.on_event(2, Event::Grant(Round(4), NODE));
-    assert!(matches!(&worker.on_event(3, Event::Grant(Round(3), NODE))[..], [Action::Reset(_)]));
+    worker.on_event(2, Event::Grant(RUN, Round(4), NODE));
+    assert!(matches!(&worker.on_event(3, Event::Grant(RUN, Round(3), NODE))[..], [Action::Reset(_)]));
     assert_eq!(worker.incarnation(), None);
     assert!(matches!(&member().on_event(2, Event::Welcome(ME, PULSE))[..], [Action::Reset(_)]));
 }
@@ -65,7 +86,7 @@ fn a_coordinator_that_breaks_the_rules_is_dialled_anew() {
 fn a_leaving_worker_says_goodbye_and_does_nothing_more() {
     let mut worker = member();
     assert_eq!(worker.on_event(2, Event::Leave), [Action::Goodbye, Action::Exit(Exit::Left)]);
-    assert_eq!(worker.on_event(3, Event::Grant(Round(0), NODE)), []);
+    assert_eq!(worker.on_event(3, Event::Grant(RUN, Round(0), NODE)), []);
     assert_eq!(worker.next_deadline_us(), None);
 }
 
@@ -79,7 +100,7 @@ fn a_spare_beats_and_listens_like_a_member_until_it_is_one() {
     worker.on_event(4_000_000, Event::Heard);
     assert_eq!(worker.on_event(4_000_001, Event::Welcome(ME, PULSE)), []);
     assert_eq!(worker.incarnation(), Some(ME));
-    assert_eq!(worker.on_event(4_000_002, Event::Grant(Round(0), NODE)).len(), 2);
+    assert_eq!(worker.on_event(4_000_002, Event::Grant(RUN, Round(0), NODE)).len(), 1);
 }
 
 #[test]

@@ -8,23 +8,67 @@ use super::BLOCK;
 use crate::reduce::parallel;
 use crate::reduce::precision::Precision;
 use std::num::NonZeroUsize;
+use std::ops::DerefMut;
 
-/// Sum of a step's gradients as `left + right`, each as long as the parameters.
-#[derive(Debug)]
-pub struct GradientSum<'a> {
-    /// The sum, or its left side.
-    pub left: &'a mut [f32],
-    /// Right side, if it is still to be added.
-    pub right: Option<&'a [f32]>,
-    /// Precision to which that addition is rounded.
-    pub precision: Precision,
-    /// Number of samples in the sum.
-    pub samples: f32,
+/// Sum of gradients, each as long as the parameters. Its last addition may be left to the optimizer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GradientSum<V> {
+    /// The sum, or the left side of the last addition.
+    left: V,
+    /// Right side of the last addition, if that is still to be made.
+    right: Option<V>,
+    /// Precision to which every addition is rounded.
+    precision: Precision,
 }
 
-impl<'a> GradientSum<'a> {
+impl<V> GradientSum<V> {
+    /// A single gradient.
+    pub fn new(gradient: V, precision: Precision) -> Self {
+        Self { left: gradient, right: None, precision }
+    }
+
+    /// Leaves it to the optimizer to add `right` to the right of this.
+    ///
+    /// # Panics
+    /// When an addition is left over already.
+    pub fn add_last(&mut self, right: Self) {
+        assert!(self.right.is_none() && right.right.is_none(), "a single addition is left over");
+        self.right = Some(right.left);
+    }
+}
+
+impl<V: DerefMut<Target = [f32]>> GradientSum<V> {
+    /// Adds `right` to the right of this, element by element, by `threads` threads.
+    ///
+    /// # Panics
+    /// When an addition is left over already, or the lengths differ.
+    pub fn add(&mut self, right: &Self, threads: NonZeroUsize) {
+        assert!(self.right.is_none() && right.right.is_none(), "nothing follows the last addition");
+        parallel::add(&mut self.left, &right.left, self.precision, threads);
+    }
+}
+
+/// The mean of a step's gradients, which is computed from their sum block by block.
+#[derive(Debug)]
+pub(super) struct Mean<'a> {
+    /// The sum, or its left side.
+    pub(super) left: &'a mut [f32],
+    /// Right side, if it is still to be added.
+    right: Option<&'a [f32]>,
+    precision: Precision,
+    /// Number of samples in the sum.
+    samples: f32,
+}
+
+impl<'a> Mean<'a> {
+    /// The mean over the `samples` of `sum`, whose contents are meaningless afterwards.
+    pub(super) fn of<V: DerefMut<Target = [f32]>>(sum: &'a mut GradientSum<V>, samples: u64) -> Self {
+        let GradientSum { left, right, precision } = sum;
+        Self { left, right: right.as_deref(), precision: *precision, samples: samples as f32 }
+    }
+
     /// Splits the sum into parts of `len` elements; the last may be shorter.
-    pub(super) fn parts(self, len: usize) -> impl Iterator<Item = GradientSum<'a>> {
+    pub(super) fn parts(self, len: usize) -> impl Iterator<Item = Mean<'a>> {
         let Self { left, right, precision, samples } = self;
         assert!(
             right.is_none_or(|right| right.len() == left.len()),
@@ -33,7 +77,7 @@ impl<'a> GradientSum<'a> {
         let mut right = right.map(|right| right.chunks(len));
         left.chunks_mut(len).map(move |left| {
             let right = right.as_mut().and_then(Iterator::next);
-            GradientSum { left, right, precision, samples }
+            Mean { left, right, precision, samples }
         })
     }
 
@@ -57,7 +101,7 @@ impl<'a> GradientSum<'a> {
     pub(super) fn average(&mut self, threads: NonZeroUsize) -> f64 {
         let part = parallel::part_len(self.left.len(), threads);
         let Self { left, right, precision, samples } = self;
-        let all = GradientSum { left, right: right.take(), precision: *precision, samples: *samples };
+        let all = Mean { left, right: right.take(), precision: *precision, samples: *samples };
         let jobs = all.parts(part).map(|part| {
             move || {
                 let mut squares = Vec::new();

@@ -18,14 +18,14 @@ fn run(spec: OptimizerSpec, learning_rate: f64, clip: Option<f64>) -> (Vec<f32>,
     for t in 0..100 {
         let noise = (0..SIZE as u64).map(|i| value(3 * t + 11 * i) as f32);
         let mut gradient: Vec<f32> = noise.zip(&params).map(|(g, p)| g + 0.1 * p).collect();
-        let sum = sum(&mut gradient, 1.0);
-        assert!(optimizer.step(&mut params, sum, clip, learning_rate, ONE).non_finite.is_none());
+        let sum = sum(&mut gradient);
+        assert!(optimizer.step(&mut params, sum, 1, clip, learning_rate, ONE).non_finite.is_none());
     }
     (params, optimizer)
 }
 
-fn sum(left: &mut [f32], samples: f32) -> GradientSum<'_> {
-    GradientSum { left, right: None, precision: Precision::F32, samples }
+fn sum(gradient: &mut [f32]) -> GradientSum<&mut [f32]> {
+    GradientSum::new(gradient, Precision::F32)
 }
 
 fn sgd(momentum: f64, nesterov: bool, weight_decay: f64) -> OptimizerSpec {
@@ -63,7 +63,7 @@ fn a_restored_optimizer_goes_on_as_if_nothing_had_happened() {
         assert_eq!(restored, whole);
         let mut copy = params.clone();
         for (optimizer, params) in [(&mut whole, &mut params), (&mut restored, &mut copy)] {
-            assert!(optimizer.step(params, sum(&mut [0.5; SIZE], 1.0), None, 0.01, ONE).non_finite.is_none());
+            assert!(optimizer.step(params, sum(&mut [0.5; SIZE]), 1, None, 0.01, ONE).non_finite.is_none());
         }
         assert_eq!(params, copy);
     }
@@ -105,7 +105,7 @@ fn clipping_keeps_the_direction_and_leaves_short_gradients_alone() {
 #[test]
 fn the_mean_is_divided_once_and_its_norm_is_that_of_all_elements() {
     let mut gradient: Vec<f32> = (0..19).map(|i| 4.0 * i as f32).collect();
-    let norm = sum(&mut gradient, 4.0).average(ONE);
+    let norm = Mean::of(&mut sum(&mut gradient), 4).average(ONE);
     assert!(gradient.iter().enumerate().all(|(i, &g)| g == i as f32));
     let want = (0..19).map(|i| f64::from(i * i)).sum::<f64>().sqrt();
     assert!((norm - want).abs() < 1e-12 * want, "{norm} is not {want}");
@@ -117,7 +117,7 @@ fn blocks_do_not_show_in_the_parameters_and_none_is_overlooked() {
     let gradient: Vec<f32> = (0..n as u64).map(|i| value(i) as f32).collect();
     let start: Vec<f32> = (0..n as u64).map(|i| value(7 * i) as f32).collect();
     let step = |optimizer: &mut Optimizer, params: &mut [f32], gradient: &[f32]| {
-        optimizer.step(params, sum(&mut gradient.to_vec(), 2.0), None, 0.01, ONE).non_finite.is_none()
+        optimizer.step(params, sum(&mut gradient.to_vec()), 2, None, 0.01, ONE).non_finite.is_none()
     };
     for spec in [sgd(0.0, false, 0.1), sgd(0.9, true, 0.0), OptimizerSpec::AdamW(Moments::new(0.1))] {
         let mut whole = start.clone();
@@ -146,7 +146,7 @@ fn after_huge(spec: OptimizerSpec, at: usize, slot: f32, gradient: f32, rate: f6
     let mut optimizer = Optimizer::restore(spec, Partition::whole(n), 1, saved.collect()).unwrap();
     let mut huge = vec![0.0; n];
     huge[at] = gradient;
-    optimizer.step(&mut vec![0.0; n], sum(&mut huge, 1.0), None, rate, ONE).non_finite
+    optimizer.step(&mut vec![0.0; n], sum(&mut huge), 1, None, rate, ONE).non_finite
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn state_that_is_no_longer_finite_is_seen_at_every_place() {
     let saved = [("exp_avg", vec![0.0; 2]), ("exp_avg_sq", vec![1.5, 3.0])];
     let saved = saved.map(|(name, values)| (name.to_owned(), values));
     let mut optimizer = Optimizer::restore(adam, Partition::whole(2), 1, saved.into()).unwrap();
-    assert_eq!(optimizer.step(&mut [0.0; 2], sum(&mut [0.0; 2], 1.0), None, 1e-3, ONE).non_finite, None);
+    assert_eq!(optimizer.step(&mut [0.0; 2], sum(&mut [0.0; 2]), 1, None, 1e-3, ONE).non_finite, None);
 }
 
 /// Norm, parameters and state after a step, in which the last addition is made beforehand or not.
@@ -184,16 +184,18 @@ fn after_step(
     early: bool,
 ) -> impl PartialEq {
     let threads = NonZeroUsize::new(threads).unwrap();
-    let mut left: Vec<f32> = (0..n as u64).map(|i| value(i) as f32).collect();
+    let left: Vec<f32> = (0..n as u64).map(|i| value(i) as f32).collect();
     let right: Vec<f32> = (0..n as u64).map(|i| value(5 * i) as f32).collect();
     let mut params = left.clone();
-    let mut right = Some(&right[..]);
-    if early && let Some(right) = right.take() {
-        parallel::add(&mut left, right, precision, threads);
+    let mut sum = GradientSum::new(left, precision);
+    let right = GradientSum::new(right, precision);
+    if early {
+        sum.add(&right, threads);
+    } else {
+        sum.add_last(right);
     }
-    let sum = GradientSum { left: &mut left, right, precision, samples: 3.0 };
     let mut optimizer = Optimizer::new(OptimizerSpec::Adam(Moments::new(0.1)), Partition::whole(n));
-    let stepped = optimizer.step(&mut params, sum, clip, 0.01, threads);
+    let stepped = optimizer.step(&mut params, sum, 3, clip, 0.01, threads);
     assert!(stepped.non_finite.is_none() && stepped.grad_norm > 1.0);
     (stepped, params, optimizer)
 }
@@ -232,11 +234,10 @@ fn grouped(groups: &str, spec: OptimizerSpec, clip: Option<f64>) -> (Vec<f32>, f
     let mut params = vec![1.0, -2.0, 3.0, -4.0];
     let mut norm = 0.0;
     for _ in 0..3 {
-        let mut left = [3.0, 4.0, 0.0, 24.0];
-        let right = [0.0, 0.0, 8.0, 8.0];
-        let sum =
-            GradientSum { left: &mut left, right: Some(&right), precision: Precision::F32, samples: 2.0 };
-        norm = optimizer.step(&mut params, sum, clip, 0.1, ONE).grad_norm;
+        let [mut left, mut right] = [[3.0, 4.0, 0.0, 24.0], [0.0, 0.0, 8.0, 8.0]];
+        let mut both = sum(&mut left);
+        both.add_last(sum(&mut right));
+        norm = optimizer.step(&mut params, both, 2, clip, 0.1, ONE).grad_norm;
     }
     (params, norm)
 }

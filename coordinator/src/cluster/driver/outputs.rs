@@ -34,15 +34,15 @@ impl Driver {
                     self.links.close(connection, Outgoing::Message(last_word(&last)));
                 }
                 Output::Enter { connection } => self.links.enter(connection),
-                Output::Tell(event) => self.tell(event),
+                Output::Tell { event, .. } => self.tell(event),
                 Output::Joined { instance } => self.entrances.note(instance, self.trainer.step()),
                 Output::Added { .. } => {}
                 Output::Complete { sum, out_of_line, .. } => self.complete(sum, out_of_line)?,
-                Output::Anew { piece, worker, instance, contradicted_by } => {
+                Output::Anew { piece, worker, instance, contradicted_by, .. } => {
                     self.anew(piece, worker, instance, contradicted_by);
                 }
-                Output::NonFinite { leaf, workers } => return Err(self.non_finite(leaf, workers)),
-                Output::Disputed { piece, workers } => return Err(self.disputed(piece, workers)),
+                Output::NonFinite { leaf, workers, .. } => return Err(self.non_finite(leaf, workers)),
+                Output::Disputed { piece, workers, .. } => return Err(self.disputed(piece, workers)),
             }
         }
         Ok(())
@@ -65,7 +65,8 @@ impl Driver {
             Message::Setup(_) => {
                 Outgoing::Message(CoordinatorMessage::Setup(setup_of(self.trainer.config())))
             }
-            Message::Parameters(id) => Outgoing::Parameters(self.encoded(id)),
+            Message::Forget(setup) => Outgoing::Message(CoordinatorMessage::Forget(setup)),
+            Message::Parameters(_, id) => Outgoing::Parameters(self.encoded(id)),
             Message::Piece { round, node, parameters, .. } => match self.piece(round, node, parameters) {
                 Some(piece) => Outgoing::Message(CoordinatorMessage::Piece(piece)),
                 None => return,

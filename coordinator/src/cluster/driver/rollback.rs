@@ -5,7 +5,7 @@
 //! Where no checkpoint is old enough the run goes back to its beginning, which is the state before any worker
 //! joined. What a worker did before this coordinator started is not known.
 
-use super::Driver;
+use super::{Driver, SETUP};
 use crate::RunError;
 use crate::run::records::run_record;
 use crate::store::writer::{LookBack, LookedBack};
@@ -69,7 +69,7 @@ impl Driver {
             return self.begin_round();
         }
         self.work = None;
-        self.cluster.end_round();
+        self.cluster.end_round(self.clock.now_us(), SETUP);
         self.goes_back();
     }
 

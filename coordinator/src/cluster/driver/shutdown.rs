@@ -1,7 +1,7 @@
 //! How a run ends: the last checkpoint has to be on disk before the driver lets go.
 
 use super::tell::last_before;
-use super::{Driver, RunError};
+use super::{Driver, RunError, SETUP};
 use crate::run::work::Work;
 use crate::store::writer::{Ticket, Written};
 use crate::store::{Saved, StoreError};
@@ -179,7 +179,7 @@ impl Driver {
             Phase::Running if self.test.is_some() => self.save_last(now_us),
             Phase::Stopping { until_us } if self.work.is_none() || until_us <= now_us => {
                 self.work = None;
-                self.cluster.end_round();
+                self.cluster.end_round(now_us, SETUP);
                 self.save_last(now_us);
             }
             Phase::Running | Phase::Stopping { .. } | Phase::Saving { .. } => {}

@@ -40,6 +40,15 @@ fn trainer() -> Trainer {
     Trainer::start(config(20, 4), samples(20), samples(5))
 }
 
+/// A sum of gradients in which each element has this value.
+fn sum(trainer: &Trainer, value: f32) -> GradientSum<Values> {
+    GradientSum::new(vec![value; trainer.layout().len()].into(), Precision::F32)
+}
+
+fn gradient(trainer: &Trainer, value: f32) -> SumBody {
+    SumBody::Gradient(sum(trainer, value))
+}
+
 /// Completes the next round with a gradient that depends on the step; returns the round's samples.
 fn advance(trainer: &mut Trainer) -> Option<(Work, Vec<u8>)> {
     let work = trainer.next()?;
@@ -50,12 +59,10 @@ fn advance(trainer: &mut Trainer) -> Option<(Work, Vec<u8>)> {
     assert_eq!(counted, seen.len() as u64);
     let totals = Totals { samples: seen.len() as u64, correct: trainer.step().0.min(3), loss_sum: 1.5 };
     let body = match work {
-        Work::Train => {
-            AnswerBody::Gradient(vec![trainer.step().0 as f32 + 1.0; trainer.layout().len()].into())
-        }
-        Work::Validate | Work::Test => AnswerBody::Confusion(Box::new(Confusion::new(10))),
+        Work::Train => gradient(trainer, trainer.step().0 as f32 + 1.0),
+        Work::Validate | Work::Test => SumBody::Confusion(Box::new(Confusion::new(10))),
     };
-    trainer.finish(work, totals, body, None).unwrap();
+    trainer.finish(work, totals, body).unwrap();
     Some((work, seen))
 }
 
@@ -133,8 +140,8 @@ fn a_sum_that_overflows_stops_the_run_with_its_step() {
     let mut trainer = trainer();
     advance(&mut trainer);
     let totals = Totals { samples: 7, ..Totals::default() };
-    let body = AnswerBody::Gradient(vec![f32::INFINITY; trainer.layout().len()].into());
-    let error = trainer.finish(Work::Train, totals, body, None).unwrap_err().to_string();
+    let body = gradient(&trainer, f32::INFINITY);
+    let error = trainer.finish(Work::Train, totals, body).unwrap_err().to_string();
     assert!(error.contains("step 1: the gradient is not finite"), "{error}");
 }
 
@@ -144,8 +151,8 @@ fn a_huge_gradient_stops_the_run_instead_of_freezing_it() {
     let mut trainer = Trainer::start(config, samples(20), samples(5));
     advance(&mut trainer);
     let totals = Totals { samples: 7, ..Totals::default() };
-    let body = AnswerBody::Gradient(vec![1e30; trainer.layout().len()].into());
-    let error = trainer.finish(Work::Train, totals, body, None).unwrap_err().to_string();
+    let body = gradient(&trainer, 1e30);
+    let error = trainer.finish(Work::Train, totals, body).unwrap_err().to_string();
     assert!(error.contains("step 1: the optimizer's state exp_avg_sq is not finite"), "{error}");
 }
 
@@ -155,7 +162,8 @@ fn the_update_is_by_the_mean_over_samples() {
     let mut trainer = Trainer::start(config, samples(20), samples(5));
     let before = trainer.params().to_vec();
     let totals = Totals { samples: 7, ..Totals::default() };
-    let [left, right] = [10.0, 4.0].map(|value| Values::from(vec![value; before.len()]));
-    trainer.finish(Work::Train, totals, AnswerBody::Gradient(left), Some(right)).unwrap();
+    let [mut sum, right] = [10.0, 4.0].map(|value| sum(&trainer, value));
+    sum.add_last(right);
+    trainer.finish(Work::Train, totals, SumBody::Gradient(sum)).unwrap();
     assert!(trainer.params().iter().zip(&before).all(|(after, before)| *after == before - 0.5 * 2.0));
 }

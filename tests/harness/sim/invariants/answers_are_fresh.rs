@@ -8,7 +8,7 @@ pub(super) struct AnswersAreFresh;
 
 impl Invariant for AnswersAreFresh {
     fn saw(&mut self, _: u64, ledger: &Ledger, observation: &Observation<'_>) -> Result<(), String> {
-        if let Observation::Acted(Action::Accept { from, node }) = observation
+        if let Observation::Acted(Action::Accept { from, node, .. }) = observation
             && !ledger.members.contains_key(from)
         {
             return Err(format!("piece {node} of {from}, which is no member, is accepted"));

@@ -6,8 +6,9 @@
 //!
 //! It compares the workers' values, not the checksums that the coordinator computed.
 
+use super::ledger::Holder;
 use super::{Invariant, Ledger, Observation};
-use common::ids::{Instance, Round};
+use common::ids::{Instance, Round, SetupId};
 use common::protocol::coordinator::{Action, Audit, Event, Limits};
 use common::reduce::tree::Node;
 use common::selftest::NumericsDigest;
@@ -16,10 +17,16 @@ use std::collections::BTreeMap;
 pub(super) struct AuditedPiecesAgree {
     audit: Audit,
     answer_timeout_us_min: u64,
-    /// When the round's last leaf was accepted.
-    done_us: Option<u64>,
+    /// The last round of each run.
+    rounds: BTreeMap<SetupId, Audited>,
     /// The worker, and its arithmetic, that gave the last accepted answer; it may have been dropped since.
     accepted_from: Option<(Instance, NumericsDigest)>,
+}
+
+#[derive(Default)]
+struct Audited {
+    /// When the round's last leaf was accepted.
+    done_us: Option<u64>,
     /// Pieces with one answer, each with the worker and its arithmetic.
     waiting: BTreeMap<Node, (Instance, NumericsDigest)>,
     /// Whether pieces of this round went unaudited because no worker was there.
@@ -29,24 +36,16 @@ pub(super) struct AuditedPiecesAgree {
 impl AuditedPiecesAgree {
     pub(super) fn new(limits: &Limits) -> Self {
         let Limits { audit, answer_timeout_us_min, .. } = *limits;
-        Self {
-            audit,
-            answer_timeout_us_min,
-            done_us: None,
-            accepted_from: None,
-            waiting: BTreeMap::new(),
-            gave_up: false,
-        }
+        Self { audit, answer_timeout_us_min, rounds: BTreeMap::new(), accepted_from: None }
     }
 
     fn answered(&mut self, ledger: &Ledger, event: &Event, actions: &[Action]) {
         let Event::Result { from, round, node, .. } = event else { return };
-        if !ledger.is_current(*round) {
-            return;
-        }
-        if actions.contains(&Action::Accept { from: *from, node: *node }) {
+        let Some(open) = ledger.round(*round) else { return };
+        let waiting = &mut self.rounds.entry(open.run).or_default().waiting;
+        if actions.contains(&Action::Accept { from: *from, round: *round, node: *node }) {
             if let Some(by) = self.accepted_from.filter(|_| self.audit.picks(*round, *node)) {
-                self.waiting.insert(*node, by);
+                waiting.insert(*node, by);
             }
             return;
         }
@@ -54,16 +53,19 @@ impl AuditedPiecesAgree {
         let is_second = |&(first, numerics): &(Instance, NumericsDigest)| {
             first != holder.instance && numerics == holder.numerics
         };
-        if self.waiting.get(node).is_some_and(is_second) {
-            self.waiting.remove(node);
+        if waiting.get(node).is_some_and(is_second) {
+            waiting.remove(node);
         }
     }
 
     fn completed(&mut self, now_us: u64, ledger: &Ledger, round: Round) -> Result<(), String> {
-        let due_us = self.done_us.map(|done_us| done_us + self.answer_timeout_us_min);
+        let Some(open) = ledger.round(round) else { return Ok(()) };
+        let audited = self.rounds.entry(open.run).or_default();
+        let due_us = audited.done_us.map(|done_us| done_us + self.answer_timeout_us_min);
         let is_over = due_us.is_some_and(|due_us| due_us <= now_us);
-        for (node, &(first, numerics)) in &self.waiting {
-            let mut others = ledger.members.values().filter(|other| other.leaf_us.is_some() || !is_over);
+        for (node, &(first, numerics)) in &audited.waiting {
+            let is_worth = |other: &&Holder| other.has_answered(open.run) || !is_over;
+            let mut others = ledger.members.values().filter(is_worth);
             if let Some(other) = others.find(|other| other.instance != first && other.numerics == numerics) {
                 let other = &other.name;
                 return Err(format!(
@@ -71,7 +73,7 @@ impl AuditedPiecesAgree {
                 ));
             }
         }
-        self.gave_up = !self.waiting.is_empty();
+        audited.gave_up = !audited.waiting.is_empty();
         Ok(())
     }
 }
@@ -85,22 +87,22 @@ impl Invariant for AuditedPiecesAgree {
                 Ok(())
             }
             Observation::Ruled { event, actions, .. } => {
-                if matches!(event, Event::Begin { .. }) {
-                    self.waiting.clear();
-                    self.gave_up = false;
-                    self.done_us = None;
+                if let Event::Begin { run, .. } | Event::End(run) = event {
+                    self.rounds.remove(run);
                 }
                 self.answered(ledger, event, actions);
-                if self.done_us.is_none() && ledger.is_complete() {
-                    self.done_us = Some(now_us);
+                for open in ledger.rounds.values().filter(|open| open.is_complete()) {
+                    self.rounds.entry(open.run).or_default().done_us.get_or_insert(now_us);
                 }
-                let complete = actions.iter().find_map(|action| match action {
+                let complete = actions.iter().filter_map(|action| match action {
                     Action::Complete(round) => Some(*round),
                     _ => None,
                 });
-                complete.map_or(Ok(()), |round| self.completed(now_us, ledger, round))
+                complete.into_iter().try_for_each(|round| self.completed(now_us, ledger, round))
             }
-            Observation::Committed { root, after } if root.wrong && !self.gave_up => {
+            Observation::Committed { run, root, after }
+                if root.wrong && !self.rounds.get(run).is_some_and(|audited| audited.gave_up) =>
+            {
                 Err(format!("step {} applies a wrong number that an audit has seen", after.step - 1))
             }
             _ => Ok(()),

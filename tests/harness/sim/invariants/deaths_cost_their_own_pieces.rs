@@ -17,27 +17,30 @@ impl Invariant for DeathsCostTheirOwnPieces {
                 if held.is_none() && ledger.spares.contains_key(member) && returned.is_empty() {
                     return Ok(());
                 }
-                if held.is_none_or(|held| !held.iter().eq(returned)) {
+                if held.is_none_or(|held| !held.keys().eq(returned)) {
                     return Err(format!("{member} held {held:?} and returned {returned:?}"));
                 }
             }
-            Observation::Acted(Action::Grant { to, node, purpose, .. }) => {
-                let below = ledger.leaves_below(*node);
-                let out = ledger.out();
+            Observation::Acted(Action::Grant { to, round, node, purpose }) => {
+                let Some(open) = ledger.round(*round) else {
+                    return Err(format!("piece {node} of round {round}, which is over, is granted to {to}"));
+                };
+                let below = open.leaves_below(*node);
+                let out = ledger.out(open);
                 if below.is_empty() {
                     return Err(format!("piece {node}, granted to {to}, has no leaf"));
                 }
                 for leaf in below {
                     let computing = out[leaf as usize];
-                    let done = ledger.is_done(leaf);
+                    let done = open.is_done(leaf);
                     let is_right = match purpose {
                         Purpose::Primary => !done && computing == 0,
                         Purpose::Backup if computing > 1 => {
-                            !done && ledger.last_granted_us(leaf) + PERIOD_US <= now_us
+                            !done && ledger.last_granted_us(open, leaf) + PERIOD_US <= now_us
                         }
                         Purpose::Backup => !done && computing == 1,
                         Purpose::Audit => done,
-                        Purpose::Opinion => ledger.doubts.contains_key(node),
+                        Purpose::Opinion => open.doubts.contains_key(node),
                     };
                     if !is_right {
                         return Err(format!(

@@ -9,10 +9,12 @@ pub(super) struct HelpersOweNothing;
 impl Invariant for HelpersOweNothing {
     fn saw(&mut self, _: u64, ledger: &Ledger, observation: &Observation<'_>) -> Result<(), String> {
         let Observation::Acted(Action::Grant { to, node, purpose, .. }) = observation else { return Ok(()) };
-        let Some(owes) = ledger.members.get(to).and_then(|holder| holder.owes) else { return Ok(()) };
+        let Some(owes) = ledger.members.get(to).and_then(|holder| holder.owes.as_ref()) else {
+            return Ok(());
+        };
         let may = match purpose {
             Purpose::Primary | Purpose::Opinion => true,
-            Purpose::Audit => ledger.is_current(owes.round),
+            Purpose::Audit => ledger.round(owes.round).is_some(),
             Purpose::Backup => false,
         };
         if may {

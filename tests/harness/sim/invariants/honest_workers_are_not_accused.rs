@@ -46,10 +46,10 @@ impl Invariant for HonestWorkersAreNotAccused {
                 Err(format!("{member} {cause}"))
             }
             // Nobody can tell two workers that fail alike from two that are right.
-            Observation::Acted(Action::Anew { node, worker, right, .. })
+            Observation::Acted(Action::Anew { wrong, worker, right, .. })
                 if !self.broken.contains(worker) && !right.iter().all(|name| self.broken.contains(name)) =>
             {
-                Err(format!("{worker} is said to miscompute piece {node}"))
+                Err(format!("{worker} is said to miscompute piece {wrong}"))
             }
             // The worker may have a new connection when the others have answered.
             Observation::Acted(Action::Removed {

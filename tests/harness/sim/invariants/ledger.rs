@@ -1,85 +1,15 @@
 //! The invariants' own records, from events and actions alone: members, the pieces that each holds, and the
-//! leaves that are done. Judges nothing.
+//! rounds of all runs. Judges nothing.
 
-use common::ids::{Incarnation, Instance, Round};
-use common::protocol::coordinator::{Action, Event, Limits, Verdict};
-use common::reduce::tree::{Node, Tree};
-use common::selftest::NumericsDigest;
-use std::collections::{BTreeMap, BTreeSet};
+mod holder;
+mod round;
 
-#[derive(Debug)]
-pub(super) struct Holder {
-    pub(super) name: String,
-    pub(super) instance: Instance,
-    pub(super) numerics: NumericsDigest,
-    pub(super) connection: u64,
-    pub(super) threads: u32,
-    pub(super) pieces: BTreeSet<Node>,
-    /// When each piece was granted.
-    granted_us: BTreeMap<Node, u64>,
-    /// The answer that it owes, of any round.
-    pub(super) owes: Option<Owes>,
-    /// Longest time of a leaf by its answers; `None` before the first.
-    pub(super) leaf_us: Option<u64>,
-    /// Longest time of a leaf that may be known, including pieces that were unanswered at their round's end.
-    pub(super) known_leaf_us: u64,
-    /// When it gave its first answer.
-    pub(super) answered_us: Option<u64>,
-}
+pub(super) use holder::{Holder, Work};
+pub(super) use round::{Doubt, OpenRound};
 
-/// An answer that a member owes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Owes {
-    pub(super) since_us: u64,
-    pub(super) round: Round,
-    /// Most leaves that the member has held since.
-    pub(super) leaves: u32,
-}
-
-impl Holder {
-    fn new(connection: u64, name: &str, instance: Instance, threads: u32, numerics: NumericsDigest) -> Self {
-        Self {
-            name: name.to_owned(),
-            instance,
-            numerics,
-            connection,
-            threads,
-            pieces: BTreeSet::new(),
-            granted_us: BTreeMap::new(),
-            owes: None,
-            leaf_us: None,
-            known_leaf_us: 0,
-            answered_us: None,
-        }
-    }
-
-    /// Notes that a leaf of `node` has taken the member until now.
-    fn took(&mut self, now_us: u64, tree: Tree, node: Node) {
-        let threads = u64::from(self.threads);
-        let leaves = tree.leaves_below(node).len() as u64;
-        let leaf_us = (now_us - self.granted_us[&node]) * threads / leaves.max(threads);
-        self.known_leaf_us = self.known_leaf_us.max(leaf_us);
-    }
-}
-
-/// An answer that others must confirm.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Doubt {
-    pub(super) verdict: Verdict,
-    pub(super) numerics: NumericsDigest,
-}
-
-impl Doubt {
-    /// Whether two answers agree, as far as their bits can be compared.
-    pub(super) fn agrees(&self, with: &Self) -> bool {
-        let is_kind = matches!(
-            (self.verdict, with.verdict),
-            (Verdict::OutOfLine { .. }, Verdict::OutOfLine { .. })
-                | (Verdict::NonFinite { .. }, Verdict::NonFinite { .. })
-        );
-        self.verdict == with.verdict || is_kind && self.numerics != with.numerics
-    }
-}
+use common::ids::{Incarnation, Instance, Round, SetupId};
+use common::protocol::coordinator::{Action, Event, Limits, Piece, Verdict};
+use std::collections::BTreeMap;
 
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
@@ -87,14 +17,8 @@ pub(super) struct Ledger {
     pub(super) spares: BTreeMap<Incarnation, Holder>,
     /// Whether a piece has been granted.
     pub(super) started: bool,
-    round: Option<(Round, Tree)>,
-    done: Vec<bool>,
-    /// Whether the round is to begin again.
-    pub(super) is_void: bool,
-    /// Doubtful answers of this round by piece: out of line, or not finite for a single leaf.
-    pub(super) doubts: BTreeMap<Node, BTreeMap<Instance, Doubt>>,
-    /// When each piece got its first doubtful answer.
-    pub(super) doubted_us: BTreeMap<Node, u64>,
+    /// The last round of each run that goes on.
+    pub(super) rounds: BTreeMap<SetupId, OpenRound>,
 }
 
 impl Ledger {
@@ -109,46 +33,46 @@ impl Ledger {
                     .into_iter()
                     .for_each(|owes| owes.since_us = now_us);
             }
-            Event::Begin { round, leaves } => {
-                if let Some((_, tree)) = self.round.replace((*round, Tree::new(*leaves))) {
-                    let forget = |holder: &mut Holder| {
-                        std::mem::take(&mut holder.pieces)
-                            .into_iter()
-                            .for_each(|n| holder.took(now_us, tree, n));
-                    };
-                    self.members.values_mut().for_each(forget);
-                }
-                self.done = vec![false; *leaves as usize];
-                self.doubts.clear();
-                self.doubted_us.clear();
-                self.is_void = false;
+            Event::Begin { run, round, leaves } => {
+                self.forget_round(now_us, *run);
+                self.rounds.insert(*run, OpenRound::new(*run, *round, *leaves));
+            }
+            Event::End(run) => {
+                self.forget_round(now_us, *run);
+                self.members.values_mut().for_each(|holder| holder.forget_run(now_us, *run));
             }
             Event::Result { from, round, node, verdict } => {
-                self.answered(now_us, *from, *round, *node, *verdict);
+                self.answered(now_us, *from, Piece { round: *round, node: *node }, *verdict);
             }
             _ => {}
         }
     }
 
-    fn answered(&mut self, now_us: u64, from: Incarnation, round: Round, node: Node, verdict: Verdict) {
-        let (Some((current, tree)), Some(holder)) = (self.round, self.members.get_mut(&from)) else { return };
-        if current == round && holder.pieces.remove(&node) {
-            holder.took(now_us, tree, node);
+    fn forget_round(&mut self, now_us: u64, run: SetupId) {
+        if let Some(before) = self.rounds.remove(&run) {
+            self.members.values_mut().for_each(|holder| holder.forget_round(now_us, before.number));
+        }
+    }
+
+    fn answered(&mut self, now_us: u64, from: Incarnation, piece: Piece, verdict: Verdict) {
+        let Some(holder) = self.members.get_mut(&from) else { return };
+        let open = self.rounds.values_mut().find(|open| open.number == piece.round);
+        if let (Some(open), Some(work)) = (open, holder.answers(now_us, piece)) {
+            let leaf_us = holder.took(now_us, work);
+            holder.leaf_us.insert(work.run, leaf_us);
             let is_doubt = match verdict {
                 Verdict::Finite { .. } => false,
                 Verdict::OutOfLine { .. } => true,
-                Verdict::NonFinite { .. } => node.level == 0,
+                Verdict::NonFinite { .. } => piece.node.level == 0,
             };
             if is_doubt {
                 let doubt = Doubt { verdict, numerics: holder.numerics };
-                self.doubts.entry(node).or_default().insert(holder.instance, doubt);
-                self.doubted_us.entry(node).or_insert(now_us);
+                open.doubts.entry(piece.node).or_default().insert(holder.instance, doubt);
+                open.doubted_us.entry(piece.node).or_insert(now_us);
             }
-            holder.leaf_us = Some(holder.known_leaf_us);
+            holder.answered_us.entry(work.run).or_insert(now_us);
         }
-        holder.answered_us.get_or_insert(now_us);
-        let leaves = holder.pieces.iter().map(|&node| tree.leaves_below(node).len() as u32).sum();
-        holder.owes = (leaves > 0).then_some(Owes { since_us: now_us, round: current, leaves });
+        holder.owes_from(now_us);
     }
 
     /// Records an action, after the invariants have seen it.
@@ -177,21 +101,24 @@ impl Ledger {
                 self.members.remove(member);
                 self.spares.remove(member);
             }
-            (Action::Grant { to, node, .. }, _) => {
+            (Action::Grant { to, round, node, .. }, _) => {
                 self.started = true;
-                if let (Some((round, tree)), Some(holder)) = (self.round, self.members.get_mut(to)) {
-                    holder.pieces.insert(*node);
-                    holder.granted_us.insert(*node, now_us);
-                    let held = holder.pieces.iter().map(|&node| tree.leaves_below(node).len() as u32).sum();
-                    let owes = holder.owes.get_or_insert(Owes { since_us: now_us, round, leaves: 0 });
-                    owes.leaves = owes.leaves.max(held);
+                let open = self.rounds.iter().find(|(_, open)| open.number == *round);
+                if let (Some((&run, open)), Some(holder)) = (open, self.members.get_mut(to)) {
+                    let leaves = open.leaves_below(*node).len() as u32;
+                    let work = Work { run, leaves, began_us: now_us };
+                    holder.begins(now_us, Piece { round: *round, node: *node }, work);
                 }
             }
-            (Action::Anew { .. }, _) => self.is_void = true,
-            (Action::Accept { node, .. }, _) => {
-                for leaf in self.leaves_below(*node) {
-                    self.done[leaf as usize] = true;
-                }
+            (Action::Anew { round, .. } | Action::Disputed { round, .. }, _) => {
+                self.rounds.values_mut().filter(|open| open.number == *round).for_each(|open| {
+                    open.is_void = true;
+                });
+            }
+            (Action::Accept { round, node, .. }, _) => {
+                self.rounds.values_mut().filter(|open| open.number == *round).for_each(|open| {
+                    open.accept(*node);
+                });
             }
             _ => {}
         }
@@ -199,20 +126,25 @@ impl Ledger {
 
     /// Longest time in which a member may answer what it owes.
     pub(super) fn answer_time_us(limits: &Limits, holder: &Holder) -> Option<u64> {
-        let turns = u64::from(holder.owes?.leaves.div_ceil(holder.threads));
-        Some(match holder.leaf_us {
-            None => limits.answer_timeout_us.saturating_mul(turns),
-            Some(leaf_us) => (10 * turns * leaf_us).max(limits.answer_timeout_us_min),
-        })
+        let owes = holder.owes.as_ref()?;
+        let times = owes.leaves.iter().map(|(run, leaves)| {
+            let turns = u64::from(leaves.div_ceil(holder.threads)).max(1);
+            match holder.leaf_us.get(run) {
+                None => limits.answer_timeout_us.saturating_mul(turns),
+                Some(leaf_us) => (10 * turns * leaf_us).max(limits.answer_timeout_us_min),
+            }
+        });
+        Some(times.fold(0, u64::saturating_add))
     }
 
-    /// Leaves of the round in progress.
+    /// Leaves of all rounds that go on.
     pub(super) fn leaves(&self) -> u64 {
-        self.done.len() as u64
+        self.rounds.values().map(OpenRound::leaves).sum()
     }
 
-    pub(super) fn is_current(&self, round: Round) -> bool {
-        self.round.is_some_and(|(current, _)| current == round)
+    /// A run's last round, by its number.
+    pub(super) fn round(&self, round: Round) -> Option<&OpenRound> {
+        self.rounds.values().find(|open| open.number == round)
     }
 
     /// The connection of a member or spare.
@@ -221,49 +153,34 @@ impl Ledger {
         member.or_else(|| self.spares.get(&who).map(|spare| spare.connection))
     }
 
-    pub(super) fn leaves_below(&self, node: Node) -> std::ops::Range<u32> {
-        self.round.map_or(0..0, |(_, tree)| tree.leaves_below(node))
-    }
-
-    pub(super) fn is_done(&self, leaf: u32) -> bool {
-        self.done[leaf as usize]
-    }
-
-    /// Whether every leaf of the round is done.
-    pub(super) fn is_complete(&self) -> bool {
-        !self.done.is_empty() && self.done.iter().all(|&done| done)
-    }
-
     /// When the last computation of a leaf that is still out was begun; 0 if there is none.
-    pub(super) fn last_granted_us(&self, leaf: u32) -> u64 {
-        let is_below = |node: Node| self.leaves_below(node).contains(&leaf);
-        let holders = self.members.values();
-        let pieces =
-            holders.flat_map(|holder| holder.pieces.iter().map(|&node| (node, holder.granted_us[&node])));
-        pieces.filter(|&(node, _)| is_below(node)).map(|(_, at_us)| at_us).max().unwrap_or(0)
+    pub(super) fn last_granted_us(&self, open: &OpenRound, leaf: u32) -> u64 {
+        let is_it =
+            |piece: &Piece| piece.round == open.number && open.leaves_below(piece.node).contains(&leaf);
+        let pieces = self.members.values().flat_map(|holder| &holder.pieces);
+        pieces.filter(|(piece, _)| is_it(piece)).map(|(_, work)| work.began_us).max().unwrap_or(0)
     }
 
-    /// Number of members that compute each leaf.
-    pub(super) fn out(&self) -> Vec<u32> {
-        let mut out = vec![0; self.done.len()];
-        for node in self.members.values().flat_map(|holder| &holder.pieces) {
-            self.leaves_below(*node).for_each(|leaf| out[leaf as usize] += 1);
+    /// Number of members that compute each leaf of a round.
+    pub(super) fn out(&self, open: &OpenRound) -> Vec<u32> {
+        let mut out = vec![0; open.leaves() as usize];
+        let pieces = self.members.values().flat_map(|holder| holder.pieces.keys());
+        for piece in pieces.filter(|piece| piece.round == open.number) {
+            open.leaves_below(piece.node).for_each(|leaf| out[leaf as usize] += 1);
         }
         out
     }
 
-    /// A leaf that is neither done nor computed, and that the worker may compute.
-    pub(super) fn waiting(&self, who: Instance) -> Option<usize> {
-        self.out()
-            .iter()
-            .zip(&self.done)
-            .enumerate()
-            .position(|(leaf, (&out, &done))| out == 0 && !done && self.may_compute(who, leaf as u32))
+    /// A leaf of a round that is neither done nor computed, and that the worker may compute.
+    pub(super) fn waiting(&self, open: &OpenRound, who: Instance) -> Option<u32> {
+        let out = self.out(open);
+        (0..open.leaves() as u32)
+            .find(|&leaf| out[leaf as usize] == 0 && !open.is_done(leaf) && self.may_compute(open, who, leaf))
     }
 
     /// Whether a worker may compute a leaf: of a doubted one others must give their opinion first.
-    fn may_compute(&self, who: Instance, leaf: u32) -> bool {
-        let doubts = self.doubts.iter().filter(|(node, _)| self.leaves_below(**node).contains(&leaf));
+    fn may_compute(&self, open: &OpenRound, who: Instance, leaf: u32) -> bool {
+        let doubts = open.doubts.iter().filter(|(node, _)| open.leaves_below(**node).contains(&leaf));
         doubts.map(|(_, by)| by).all(|by| {
             !by.contains_key(&who) || self.members.values().all(|holder| by.contains_key(&holder.instance))
         })

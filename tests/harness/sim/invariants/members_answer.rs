@@ -17,10 +17,8 @@ impl Invariant for MembersAnswer {
         };
         let overdue = ledger.members.iter().find(|(_, holder)| {
             let allowed_us = Ledger::answer_time_us(&self.0, holder);
-            holder
-                .owes
-                .zip(allowed_us)
-                .is_some_and(|(owes, allowed_us)| is_overdue(owes.since_us, allowed_us))
+            let owes = holder.owes.as_ref();
+            owes.zip(allowed_us).is_some_and(|(owes, allowed_us)| is_overdue(owes.since_us, allowed_us))
         });
         overdue.map_or(Ok(()), |(who, holder)| Err(format!("{who} is still a member: {holder:?}")))
     }

@@ -3,6 +3,7 @@
 //! No worker is refused for its arithmetic where none is settled, or where numerics are relaxed.
 
 use super::{Invariant, Ledger, Observation};
+use common::ids::SetupId;
 use common::protocol::coordinator::{Action, Cause, Event, Numerics, Refusal};
 use common::selftest::NumericsDigest;
 use std::collections::BTreeMap;
@@ -11,8 +12,8 @@ pub(super) struct MembersComputeAlike {
     rule: Numerics,
     /// Arithmetic of the first accepted answer.
     settled: Option<NumericsDigest>,
-    /// Arithmetic that was settled after each number of steps.
-    at_step: BTreeMap<u64, Option<NumericsDigest>>,
+    /// Arithmetic that was settled after each number of steps of a run.
+    at_step: BTreeMap<(SetupId, u64), Option<NumericsDigest>>,
 }
 
 impl MembersComputeAlike {
@@ -43,11 +44,15 @@ impl MembersComputeAlike {
 impl Invariant for MembersComputeAlike {
     fn saw(&mut self, _: u64, ledger: &Ledger, observation: &Observation<'_>) -> Result<(), String> {
         match observation {
-            Observation::Born { from } => self.settled = self.at_step.get(&from.step).copied().flatten(),
-            Observation::Committed { after, .. } => {
-                self.at_step.insert(after.step, self.settled.filter(|_| self.rule == Numerics::Strict));
+            Observation::Born { from } => {
+                let mut steps = (0..).map(SetupId).zip(from.iter().map(|from| from.step));
+                self.settled = steps.find_map(|at| self.at_step.get(&at).copied().flatten());
             }
-            Observation::Acted(Action::Accept { from, node }) => {
+            Observation::Committed { run, after, .. } => {
+                self.at_step
+                    .insert((*run, after.step), self.settled.filter(|_| self.rule == Numerics::Strict));
+            }
+            Observation::Acted(Action::Accept { from, node, .. }) => {
                 let Some(own) = ledger.members.get(from).map(|holder| holder.numerics) else { return Ok(()) };
                 if self.rule == Numerics::Strict && self.differs(own) {
                     return Err(format!("piece {node} by {own} is accepted, the run has {:?}", self.settled));

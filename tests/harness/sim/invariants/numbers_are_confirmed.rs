@@ -3,16 +3,17 @@
 
 use super::ledger::Doubt;
 use super::{Invariant, Ledger, Observation};
-use common::ids::Instance;
+use common::ids::{Instance, SetupId};
 use common::protocol::coordinator::{Event, Limits};
 use common::reduce::outliers::{Peaks, peak};
+use std::collections::BTreeMap;
 
 pub(super) struct NumbersAreConfirmed {
     answer_timeout_us_min: u64,
     /// Whether the present answer is confirmed: others gave the same before, or no other could be asked.
     is_confirmed: bool,
-    /// Peaks of what this life of the coordinator has added.
-    peaks: Peaks,
+    /// Peaks of what this life of the coordinator has added in each run.
+    peaks: BTreeMap<SetupId, Peaks>,
 }
 
 impl NumbersAreConfirmed {
@@ -20,7 +21,7 @@ impl NumbersAreConfirmed {
         Self {
             answer_timeout_us_min: limits.answer_timeout_us_min,
             is_confirmed: false,
-            peaks: Peaks::default(),
+            peaks: BTreeMap::new(),
         }
     }
 }
@@ -28,28 +29,31 @@ impl NumbersAreConfirmed {
 impl Invariant for NumbersAreConfirmed {
     fn saw(&mut self, now_us: u64, ledger: &Ledger, observation: &Observation<'_>) -> Result<(), String> {
         match observation {
-            Observation::Ruled { event: Event::Result { from, node, verdict, .. }, .. } => {
-                let Some(doubts) = ledger.doubts.get(node) else { return Ok(()) };
+            Observation::Ruled { event: Event::Result { from, round, node, verdict }, .. } => {
+                let Some(open) = ledger.round(*round) else { return Ok(()) };
+                let Some(doubts) = open.doubts.get(node) else { return Ok(()) };
                 let Some(holder) = ledger.members.get(from) else { return Ok(()) };
                 let own = Doubt { verdict: *verdict, numerics: holder.numerics };
                 let agrees =
                     |(&other, doubt): (&Instance, &Doubt)| other != holder.instance && doubt.agrees(&own);
                 // A worker that has answered nothing is not waited for without end.
-                let until_us = ledger.doubted_us[node] + self.answer_timeout_us_min;
+                let until_us = open.doubted_us[node] + self.answer_timeout_us_min;
                 let is_alone = ledger.members.values().all(|holder| {
-                    doubts.contains_key(&holder.instance) || holder.leaf_us.is_none() && until_us <= now_us
+                    let is_over = !holder.has_answered(open.run) && until_us <= now_us;
+                    doubts.contains_key(&holder.instance) || is_over
                 });
                 self.is_confirmed = doubts.iter().any(agrees) || is_alone;
                 Ok(())
             }
             Observation::Born { .. } => {
-                self.peaks = Peaks::default();
+                self.peaks.clear();
                 Ok(())
             }
-            Observation::Accepted { value, .. } => {
+            Observation::Accepted { value, task, .. } => {
                 let peak = peak(value.peak, value.leaves.len() as u64);
-                let is_out_of_line = self.peaks.is_out_of_line(peak);
-                self.peaks.accept(peak);
+                let peaks = self.peaks.entry(task.run).or_default();
+                let is_out_of_line = peaks.is_out_of_line(peak);
+                peaks.accept(peak);
                 match is_out_of_line && !self.is_confirmed {
                     true => {
                         Err(format!("{:?} is added, and another worker could have been asked", value.leaves))

@@ -18,12 +18,12 @@ pub(super) struct TheRunEnds {
 
 impl TheRunEnds {
     pub(super) fn new(plan: &Plan) -> Self {
-        let leaves = u64::from(plan.steps.iter().sum::<u32>());
-        let steps = plan.steps.len() as u64;
+        let leaves = plan.leaves();
+        let steps = plan.runs.iter().map(|run| run.steps.len() as u64).sum::<u64>();
         // Each audit is one more computation.
         let times = if plan.limits.audit.share > 0 { 2 } else { 1 };
         // Every leaf on one thread of a slow worker, after the last leaf of a slowed one.
-        let work_us = u64::from(plan.leaf_us) * (leaves * 15 * times + SLOWED_TIMES * 2);
+        let work_us = plan.leaf_us_max() * (leaves * 15 * times + SLOWED_TIMES * 2);
         let delays_us = u64::from(plan.delays.base_us_max + plan.delays.jitter_us_max);
         // Time to notice a dead member, and the place that it holds.
         let rejoin_us = 2 * plan.pulse.timeout_us + plan.join_timeout_us + 2 * REDIAL_US;

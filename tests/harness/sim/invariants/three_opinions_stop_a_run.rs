@@ -2,8 +2,9 @@
 //! that are there have. It is stopped for workers that differ only when there is no third, or the third
 //! agrees with none of them. A worker that has answered nothing is not waited for without end.
 
-use super::ledger::{Doubt, Holder};
+use super::ledger::{Doubt, Holder, OpenRound};
 use super::{Invariant, Ledger, Observation};
+use common::ids::SetupId;
 use common::protocol::coordinator::{Action, Event, Limits, Verdict};
 use common::reduce::tree::Node;
 use std::collections::BTreeMap;
@@ -13,26 +14,33 @@ const ENOUGH: usize = 3;
 
 pub(super) struct ThreeOpinionsStopARun {
     answer_timeout_us_min: u64,
-    /// When the round's last leaf was accepted.
-    done_us: Option<u64>,
+    /// When the last leaf of each run's last round was accepted.
+    done_us: BTreeMap<SetupId, u64>,
 }
 
 impl ThreeOpinionsStopARun {
     pub(super) fn new(limits: &Limits) -> Self {
-        Self { answer_timeout_us_min: limits.answer_timeout_us_min, done_us: None }
+        Self { answer_timeout_us_min: limits.answer_timeout_us_min, done_us: BTreeMap::new() }
     }
 
     /// Whether the opinion on a piece is waited for no longer of a worker that has answered nothing.
-    fn is_over(&self, now_us: u64, ledger: &Ledger, node: Node) -> bool {
-        let since_us = self.done_us.or(ledger.doubted_us.get(&node).copied());
-        since_us.is_some_and(|since_us| since_us + self.answer_timeout_us_min <= now_us)
+    fn is_over(&self, now_us: u64, open: &OpenRound, node: Node) -> bool {
+        let since_us = self.done_us.get(&open.run).or(open.doubted_us.get(&node));
+        since_us.is_some_and(|&since_us| since_us + self.answer_timeout_us_min <= now_us)
     }
 
-    fn disputed(&self, now_us: u64, ledger: &Ledger, node: Node, workers: &[String]) -> Result<(), String> {
+    fn disputed(
+        &self,
+        now_us: u64,
+        ledger: &Ledger,
+        open: &OpenRound,
+        node: Node,
+        workers: &[String],
+    ) -> Result<(), String> {
         let is_named = |holder: &&Holder| workers.contains(&holder.name);
         let named = ledger.members.values().find(is_named).map(|holder| holder.numerics);
-        let is_over = self.is_over(now_us, ledger, node);
-        let is_worth = |holder: &Holder| holder.leaf_us.is_some() || !is_over;
+        let is_over = self.is_over(now_us, open, node);
+        let is_worth = |holder: &Holder| holder.has_answered(open.run) || !is_over;
         let could_judge =
             |other: &&Holder| !is_named(other) && Some(other.numerics) == named && is_worth(other);
         match ledger.members.values().find(could_judge).filter(|_| workers.len() < ENOUGH) {
@@ -43,9 +51,16 @@ impl ThreeOpinionsStopARun {
         }
     }
 
-    fn not_finite(&self, now_us: u64, ledger: &Ledger, leaf: u32, workers: &[String]) -> Result<(), String> {
+    fn not_finite(
+        &self,
+        now_us: u64,
+        ledger: &Ledger,
+        open: &OpenRound,
+        leaf: u32,
+        workers: &[String],
+    ) -> Result<(), String> {
         let nobody = BTreeMap::new();
-        let doubts = ledger.doubts.get(&Node::leaf(leaf)).unwrap_or(&nobody);
+        let doubts = open.doubts.get(&Node::leaf(leaf)).unwrap_or(&nobody);
         let not_finite =
             || doubts.values().filter(|doubt| matches!(doubt.verdict, Verdict::NonFinite { .. }));
         let agreeing = |own: &Doubt| not_finite().filter(|other| other.agrees(own)).count();
@@ -54,10 +69,10 @@ impl ThreeOpinionsStopARun {
         };
         let agreeing = agreeing(believed);
         let there = ledger.members.values().chain(ledger.spares.values());
-        let is_over = self.is_over(now_us, ledger, Node::leaf(leaf));
+        let is_over = self.is_over(now_us, open, Node::leaf(leaf));
         let has_said = |holder: &Holder| match doubts.get(&holder.instance) {
             Some(doubt) => doubt.agrees(believed),
-            None => holder.leaf_us.is_none() && is_over,
+            None => !holder.has_answered(open.run) && is_over,
         };
         match there.filter(|_| agreeing < ENOUGH).find(|holder| !has_said(holder)) {
             Some(Holder { name, .. }) => {
@@ -72,19 +87,21 @@ impl Invariant for ThreeOpinionsStopARun {
     fn saw(&mut self, now_us: u64, ledger: &Ledger, observation: &Observation<'_>) -> Result<(), String> {
         match observation {
             Observation::Ruled { event, .. } => {
-                if matches!(event, Event::Begin { .. }) {
-                    self.done_us = None;
+                if let Event::Begin { run, .. } | Event::End(run) = event {
+                    self.done_us.remove(run);
                 }
-                if ledger.is_complete() {
-                    self.done_us.get_or_insert(now_us);
+                for open in ledger.rounds.values().filter(|open| open.is_complete()) {
+                    self.done_us.entry(open.run).or_insert(now_us);
                 }
                 Ok(())
             }
-            Observation::Acted(Action::Disputed { node, workers, .. }) => {
-                self.disputed(now_us, ledger, *node, workers)
+            Observation::Acted(Action::Disputed { round, node, workers }) => {
+                let open = ledger.round(*round);
+                open.map_or(Ok(()), |open| self.disputed(now_us, ledger, open, *node, workers))
             }
-            Observation::Acted(Action::NonFinite { leaf, workers, .. }) => {
-                self.not_finite(now_us, ledger, *leaf, workers)
+            Observation::Acted(Action::NonFinite { round, leaf, workers }) => {
+                let open = ledger.round(*round);
+                open.map_or(Ok(()), |open| self.not_finite(now_us, ledger, open, *leaf, workers))
             }
             _ => Ok(()),
         }

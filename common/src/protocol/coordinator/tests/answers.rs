@@ -34,7 +34,11 @@ fn who_beats_and_answers_nothing_is_dropped_by_name() {
     let seen = beating(&mut machine, 2_000 + MIN_US);
     let cause = Cause::NoAnswer { round: Round(1), node: Node::leaf(0), waited_us: MIN_US };
     assert!(!cause.is_offence() && cause.to_string().contains("no answer to round 1 piece 0:0 for 10000 ms"));
-    let removed = Action::Removed { member: Incarnation(1), cause, returned: vec![Node::leaf(0)] };
+    let removed = Action::Removed {
+        member: Incarnation(1),
+        cause,
+        returned: vec![Piece { round: Round(1), node: Node::leaf(0) }],
+    };
     assert_eq!(seen, [(2_000 + MIN_US, removed)]);
 }
 
@@ -42,7 +46,7 @@ fn who_beats_and_answers_nothing_is_dropped_by_name() {
 fn a_slow_member_has_ten_times_what_its_own_leaves_took() {
     let mut machine = Coordinator::new(LIMITS, Incarnation(1));
     join(&mut machine, 0, "slow");
-    machine.on_event(0, Event::Begin { round: Round(0), leaves: 1 });
+    machine.on_event(0, Event::Begin { run: RUN, round: Round(0), leaves: 1 });
     machine.on_event(HEARTBEAT_US - 1, Event::Heard(Incarnation(1)));
     result(&mut machine, HEARTBEAT_US, 1, Node::leaf(0));
     let now_us = HEARTBEAT_US;
@@ -55,7 +59,7 @@ fn a_first_answer_has_a_longer_time_for_each_leaf() {
     for (leaves, turns) in [(1, 1), (4, 4)] {
         let mut machine = Coordinator::new(LIMITS, Incarnation(1));
         join(&mut machine, 0, "new");
-        machine.on_event(0, Event::Begin { round: Round(0), leaves });
+        machine.on_event(0, Event::Begin { run: RUN, round: Round(0), leaves });
         let dropped_us = turns * LIMITS.answer_timeout_us;
         assert_eq!(removals(&beating(&mut machine, dropped_us)), [(dropped_us, 1)], "{leaves} leaves");
     }

@@ -13,7 +13,7 @@ fn differs(by: SettledBy) -> OtherArithmetic {
 fn settled(limits: Limits) -> Coordinator {
     let mut machine = Coordinator::new(limits, Incarnation(1));
     join_with(&mut machine, 0, "a", RUN);
-    machine.on_event(0, Event::Begin { round: Round(0), leaves: 1 });
+    machine.on_event(0, Event::Begin { run: SetupId(0), round: Round(0), leaves: 1 });
     result(&mut machine, 1, 1, Node::leaf(0));
     machine.on_event(2, Event::Leave(Incarnation(1)));
     machine
@@ -36,7 +36,7 @@ fn a_worker_of_other_numerics_is_refused_and_told_both() {
 fn a_first_comer_that_leaves_at_once_settles_no_arithmetic() {
     let mut machine = Coordinator::new(LIMITS, Incarnation(1));
     join_with(&mut machine, 0, "visitor", OTHER);
-    machine.on_event(0, Event::Begin { round: Round(0), leaves: 1 });
+    machine.on_event(0, Event::Begin { run: SetupId(0), round: Round(0), leaves: 1 });
     machine.on_event(1, Event::Leave(Incarnation(1)));
     let actions = join_with(&mut machine, 2, "a", RUN);
     assert!(matches!(actions[0], Action::Welcome { .. }), "{actions:?}");
@@ -51,13 +51,17 @@ fn the_first_accepted_answer_settles_who_may_stay() {
     for (name, numerics) in [("other", OTHER), ("a", RUN), ("other-spare", OTHER)] {
         join_with(&mut machine, 0, name, numerics);
     }
-    machine.on_event(0, Event::Begin { round: Round(0), leaves: 4 });
+    machine.on_event(0, Event::Begin { run: SetupId(0), round: Round(0), leaves: 4 });
     let actions = result(&mut machine, 1, 2, RIGHT);
     let cause = Cause::Numerics(differs(SettledBy::Answer));
     assert!(!cause.is_offence());
     let removed =
         |member, returned| Action::Removed { member: Incarnation(member), cause: cause.clone(), returned };
-    assert_eq!(actions[1..3], [removed(1, vec![LEFT]), removed(3, vec![])], "{actions:?}");
+    assert_eq!(
+        actions[1..3],
+        [removed(1, vec![Piece { round: Round(0), node: LEFT }]), removed(3, vec![])],
+        "{actions:?}"
+    );
     assert_eq!(grants(&actions)[0].0, 2, "its piece goes to who may stay");
     assert_eq!(result(&mut machine, 2, 1, LEFT), [Action::Discard { from: Incarnation(1) }]);
 }
@@ -85,6 +89,6 @@ fn relaxed_numerics_let_a_worker_in_and_say_so() {
     let mut machine = Coordinator::new(limits, Incarnation(1));
     join_with(&mut machine, 0, "early", OTHER);
     join_with(&mut machine, 0, "a", RUN);
-    machine.on_event(0, Event::Begin { round: Round(0), leaves: 4 });
+    machine.on_event(0, Event::Begin { run: SetupId(0), round: Round(0), leaves: 4 });
     assert!(result(&mut machine, 1, 2, RIGHT).contains(&other("early")));
 }

@@ -9,7 +9,7 @@ const LEAF: Node = Node { level: 0, index: 0 };
 fn begun(names: &[&str]) -> Coordinator {
     let mut machine = Coordinator::new(ALL, Incarnation(1));
     names.iter().for_each(|name| drop(join(&mut machine, 0, name)));
-    machine.on_event(0, Event::Begin { round: Round(0), leaves: 1 });
+    machine.on_event(0, Event::Begin { run: RUN, round: Round(0), leaves: 1 });
     machine
 }
 
@@ -20,7 +20,7 @@ fn audit_by(to: u64) -> Action {
 #[test]
 fn a_round_is_complete_only_when_its_audits_agree() {
     let mut machine = begun(&["a", "b"]);
-    let accept = Action::Accept { from: Incarnation(1), node: LEAF };
+    let accept = Action::Accept { from: Incarnation(1), round: Round(0), node: LEAF };
     assert_eq!(result(&mut machine, 1, 1, LEAF), [accept, audit_by(2)]);
     let discard = Action::Discard { from: Incarnation(2) };
     assert_eq!(result(&mut machine, 2, 2, LEAF), [discard, Action::Complete(Round(0))]);
@@ -61,10 +61,13 @@ fn a_third_worker_tells_who_miscomputes_and_the_round_begins_anew() {
         let worker = name.to_owned();
         let instance = instance(name);
         let right = right.map(str::to_owned);
-        assert_eq!(actions[1..], [removed, Action::Anew { round, node, worker, instance, right }]);
+        assert_eq!(
+            actions[1..],
+            [removed, Action::Anew { round, wrong: Piece { round, node }, worker, instance, right }]
+        );
         let refused = Action::Refuse { connection: 1, refusal: Refusal::Miscomputes };
         assert_eq!(join(&mut machine, 4, name), [refused]);
-        let again = machine.on_event(5, Event::Begin { round: Round(1), leaves: 1 });
+        let again = machine.on_event(5, Event::Begin { run: RUN, round: Round(1), leaves: 1 });
         assert_eq!(grants(&again).len(), 1, "{again:?}");
     }
 }
@@ -90,7 +93,7 @@ fn a_worker_never_audits_itself_not_even_as_a_new_incarnation() {
     let mut machine = begun(&["a"]);
     let waits = [Action::AuditWaits, Action::Complete(Round(0))];
     assert_eq!(result(&mut machine, 1, 1, LEAF)[1..], waits, "it says so, and does not hang");
-    machine.on_event(1, Event::Begin { round: Round(1), leaves: 1 });
+    machine.on_event(1, Event::Begin { run: RUN, round: Round(1), leaves: 1 });
     join(&mut machine, 2, "a");
     let from = Incarnation(2);
     let verdict = Verdict::Finite { checksum: 5 };
@@ -136,7 +139,7 @@ fn workers_of_other_numerics_do_not_audit_each_other() {
     let mut machine = Coordinator::new(Limits { numerics: Numerics::Relaxed, ..ALL }, Incarnation(1));
     join(&mut machine, 0, "a");
     join_with(&mut machine, 0, "b", NumericsDigest(8));
-    machine.on_event(0, Event::Begin { round: Round(0), leaves: 1 });
+    machine.on_event(0, Event::Begin { run: RUN, round: Round(0), leaves: 1 });
     let actions = result(&mut machine, 1, 1, LEAF);
     assert!(matches!(actions[1], Action::OtherNumerics { .. }), "the first answer settles it: {actions:?}");
     assert_eq!(actions[2..], [Action::AuditWaits, Action::Complete(Round(0))]);

@@ -26,7 +26,7 @@ fn a_worker_joins_once_and_takes_its_own_place_before_any_spare() {
 fn a_taken_name_is_refused_for_now_and_costs_its_holder_nothing() {
     let mut machine = machine_without_free_places();
     join(&mut machine, 0, "d");
-    machine.on_event(0, Event::Begin { round: Round(0), leaves: 4 });
+    machine.on_event(0, Event::Begin { run: RUN, round: Round(0), leaves: 4 });
     for name in ["b", "d"] {
         let refusal = Refusal::NameTaken { name: name.into() };
         assert!(refusal.may_retry() && refusal.to_string().contains("--name"));

@@ -13,7 +13,7 @@ const FINE: Verdict = Verdict::Finite { checksum: 5 };
 fn begun(names: &[&str], leaves: u32) -> Coordinator {
     let mut machine = Coordinator::new(LIMITS, Incarnation(1));
     names.iter().for_each(|name| drop(join(&mut machine, 0, name)));
-    machine.on_event(0, Event::Begin { round: Round(0), leaves });
+    machine.on_event(0, Event::Begin { run: RUN, round: Round(0), leaves });
     machine
 }
 
@@ -43,7 +43,7 @@ fn dropped(actions: &[Action]) -> Vec<u64> {
 }
 
 fn is_accepted(actions: &[Action], from: u64, node: Node) -> bool {
-    actions.contains(&Action::Accept { from: Incarnation(from), node })
+    actions.contains(&Action::Accept { from: Incarnation(from), round: Round(0), node })
 }
 
 #[test]
@@ -134,12 +134,18 @@ fn what_is_not_finite_in_a_larger_piece_is_looked_for_leaf_by_leaf() {
 fn an_answer_out_of_line_waits_for_another_workers() {
     let mut machine = begun(&["a", "b"], 1);
     let from = Incarnation(1);
-    assert_eq!(says(&mut machine, 1, LEAF, HUGE), [Action::Doubted { from, node: LEAF }, asked(2, LEAF)]);
+    assert_eq!(
+        says(&mut machine, 1, LEAF, HUGE),
+        [Action::Doubted { from, round: Round(0), node: LEAF }, asked(2, LEAF)]
+    );
     let actions = says(&mut machine, 2, LEAF, HUGE);
     let from = Incarnation(2);
     let by = vec!["a".to_owned()];
-    let confirmed = Action::Confirmed { from, node: LEAF, by };
-    assert_eq!(actions, [confirmed, Action::Accept { from, node: LEAF }, Action::Complete(Round(0))]);
+    let confirmed = Action::Confirmed { from, round: Round(0), node: LEAF, by };
+    assert_eq!(
+        actions,
+        [confirmed, Action::Accept { from, round: Round(0), node: LEAF }, Action::Complete(Round(0))]
+    );
 }
 
 #[test]
@@ -182,7 +188,7 @@ fn who_repeats_itself_is_not_believed_where_another_can_be_asked() {
     says(&mut machine, 1, LEAF, HUGE);
     assert_eq!(grants(&join(&mut machine, 1, "b")), [(2, LEAF)], "though a is at it once more");
     let actions = says(&mut machine, 1, LEAF, HUGE);
-    assert_eq!(actions, [Action::Doubted { from: Incarnation(1), node: LEAF }]);
+    assert_eq!(actions, [Action::Doubted { from: Incarnation(1), round: Round(0), node: LEAF }]);
     let actions = says(&mut machine, 2, LEAF, FINE);
     assert!(is_accepted(&actions, 2, LEAF) && dropped(&actions) == [1], "{actions:?}");
 }
@@ -221,7 +227,7 @@ fn other_numerics_confirm_that_a_number_is_large() {
     let mut machine = Coordinator::new(Limits { numerics: Numerics::Relaxed, ..LIMITS }, Incarnation(1));
     join(&mut machine, 0, "a");
     join_with(&mut machine, 0, "b", NumericsDigest(8));
-    machine.on_event(0, Event::Begin { round: Round(0), leaves: 1 });
+    machine.on_event(0, Event::Begin { run: RUN, round: Round(0), leaves: 1 });
     says(&mut machine, 1, LEAF, HUGE);
     let actions = says(&mut machine, 2, LEAF, OTHER_HUGE);
     assert!(is_accepted(&actions, 2, LEAF) && dropped(&actions).is_empty(), "{actions:?}");

@@ -12,10 +12,10 @@ fn a_dead_members_leaf_is_at_a_busy_one_before_it_asks() {
     let [own, lost] = [0, 1].map(Node::leaf);
     assert_eq!(begin(&mut machine, 20_000, 1, 2), [(1, own), (2, lost)]);
     assert_eq!(die(&mut machine, 25_000, 2), [(1, lost)]);
-    let accept = |node| Action::Accept { from: Incarnation(1), node };
+    let accept = |node| Action::Accept { from: Incarnation(1), round: Round(1), node };
     assert_eq!(answer(&mut machine, 30_000, 1, 1, own), [accept(own)]);
     assert_eq!(answer(&mut machine, 40_000, 1, 1, lost), [accept(lost), Action::Complete(Round(1))]);
-    let leaf_us = machine.members().next().and_then(|(_, member)| member.leaf_us);
+    let leaf_us = machine.members().next().and_then(|(_, member)| member.leaf_us(RUN));
     assert_eq!(leaf_us, Some(10_000), "measured from when it began, not from when it was given");
 }
 

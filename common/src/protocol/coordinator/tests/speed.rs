@@ -17,8 +17,8 @@ fn a_slow_members_leaf_is_backed_up_and_the_first_answer_wins() {
     let node = Node::leaf(1);
     assert_eq!(actions, [Action::Grant { to, round, node, purpose: Purpose::Backup }]);
     let actions = result(&mut machine, due + 9, 1, node);
-    assert_eq!(actions, [Action::Accept { from: to, node }, Action::Complete(round)]);
-    machine.on_event(due + 10, Event::Begin { round: Round(1), leaves: 2 });
+    assert_eq!(actions, [Action::Accept { from: to, round, node }, Action::Complete(round)]);
+    machine.on_event(due + 10, Event::Begin { run: RUN, round: Round(1), leaves: 2 });
     assert_eq!(result(&mut machine, due + 11, 2, node), [Action::Discard { from: Incarnation(2) }]);
 }
 
@@ -30,7 +30,7 @@ fn a_member_that_is_always_late_gets_less_and_is_not_waited_for_again() {
     let end_us = LATE_AFTER_US_MIN + 1_000;
     result(&mut machine, end_us, 1, Node::leaf(1));
     // The late answer never came: what is known of member 2 is how long it has taken so far.
-    let actions = machine.on_event(end_us, Event::Begin { round: Round(1), leaves: 65 });
+    let actions = machine.on_event(end_us, Event::Begin { run: RUN, round: Round(1), leaves: 65 });
     let [most, last] = [0, 1].map(|index| Node { level: 6, index });
     assert_eq!(grants(&actions), [(1, most), (2, last)]);
     let from = Incarnation(1);
@@ -40,7 +40,7 @@ fn a_member_that_is_always_late_gets_less_and_is_not_waited_for_again() {
     let actions = machine.on_event(soon_us, Event::Result { from, round, node: most, verdict });
     assert_eq!(grants(&actions), [(1, last)], "a backup task, without waiting until the other is late");
     machine.on_event(soon_us + 1_000, Event::Result { from, round, node: last, verdict });
-    let actions = machine.on_event(soon_us + 1_000, Event::Begin { round: Round(2), leaves: 8 });
+    let actions = machine.on_event(soon_us + 1_000, Event::Begin { run: RUN, round: Round(2), leaves: 8 });
     assert_eq!(grants(&actions), [(1, Node { level: 3, index: 0 })], "the late one would be in the way");
 }
 
@@ -51,7 +51,8 @@ fn a_member_that_was_slow_gets_another_chance() {
     result(&mut machine, 1_000_000, 2, Node::leaf(1));
     let share_of_2 = |machine: &mut Coordinator, now_us, round| {
         machine.on_event(now_us, Event::Heard(Incarnation(2)));
-        let granted = grants(&machine.on_event(now_us, Event::Begin { round: Round(round), leaves: 8 }));
+        let granted =
+            grants(&machine.on_event(now_us, Event::Begin { run: RUN, round: Round(round), leaves: 8 }));
         for &(from, node) in &granted {
             let from = Incarnation(from);
             let verdict = Verdict::Finite { checksum: 5 };
@@ -71,7 +72,7 @@ fn a_faster_member_gets_more() {
         let actions = result(&mut machine, if from == 1 { 1_000 } else { 9_000 }, from, node);
         assert!(matches!(actions[0], Action::Accept { .. }));
     }
-    let actions = machine.on_event(9_001, Event::Begin { round: Round(1), leaves: 16 });
+    let actions = machine.on_event(9_001, Event::Begin { run: RUN, round: Round(1), leaves: 16 });
     let sizes: Vec<u8> = grants(&actions).iter().map(|(_, node)| node.level).collect();
     assert!(sizes[0] > sizes[1], "{sizes:?}");
 }
@@ -89,7 +90,7 @@ fn slow_one_first() -> Coordinator {
 fn who_would_be_waited_for_gets_nothing_whoever_came_first() {
     for (leaves, of_slow) in [(4, 0), (8, 0), (16, 1)] {
         let mut machine = slow_one_first();
-        let granted = grants(&machine.on_event(10_000, Event::Begin { round: Round(1), leaves }));
+        let granted = grants(&machine.on_event(10_000, Event::Begin { run: RUN, round: Round(1), leaves }));
         let of_1 = granted.iter().filter(|&&(to, _)| to == 1).map(|(_, node)| 1 << node.level).sum::<u32>();
         assert_eq!(of_1, of_slow, "{leaves} leaves: {granted:?}");
     }
@@ -99,7 +100,7 @@ fn who_would_be_waited_for_gets_nothing_whoever_came_first() {
 fn a_slow_member_gets_what_is_left_where_the_fast_one_is_late_or_gone() {
     for is_late in [false, true] {
         let mut machine = slow_one_first();
-        machine.on_event(10_000, Event::Begin { round: Round(1), leaves: 8 });
+        machine.on_event(10_000, Event::Begin { run: RUN, round: Round(1), leaves: 8 });
         let due_us = machine.next_deadline_us().unwrap();
         let actions = match is_late {
             true => machine.on_event(due_us, Event::Tick),
@@ -129,7 +130,7 @@ impl Pair {
         (1..=2).for_each(|who| drop(self.machine.on_event(self.now_us, Event::Heard(Incarnation(who)))));
         let round = Round(self.rounds);
         self.rounds += 1;
-        let mut actions = self.machine.on_event(self.now_us, Event::Begin { round, leaves: 4 });
+        let mut actions = self.machine.on_event(self.now_us, Event::Begin { run: RUN, round, leaves: 4 });
         let mut free_us = [self.now_us; 2];
         let mut due = BTreeSet::new();
         let mut given = [0, 0];

@@ -1,0 +1,116 @@
+//! Several runs at once: whose piece comes first, what one run's end does to the others, and whose speed is
+//! whose.
+
+use super::*;
+
+const OTHER: SetupId = SetupId(1);
+
+fn begin_of(machine: &mut Coordinator, now_us: u64, run: SetupId, round: u64, leaves: u32) -> Vec<Action> {
+    machine.on_event(now_us, Event::Begin { run, round: Round(round), leaves })
+}
+
+/// One member with one thread.
+fn one_member() -> Coordinator {
+    let mut machine = Coordinator::new(LIMITS, Incarnation(1));
+    join(&mut machine, 0, "a");
+    machine
+}
+
+fn rounds(actions: &[Action]) -> Vec<u64> {
+    let pick = |action: &Action| match action {
+        Action::Grant { round, .. } => Some(round.0),
+        _ => None,
+    };
+    actions.iter().filter_map(pick).collect()
+}
+
+#[test]
+fn the_oldest_round_comes_first_and_runs_take_turns() {
+    let mut machine = one_member();
+    assert_eq!(rounds(&begin_of(&mut machine, 0, RUN, 0, 1)), [0]);
+    assert_eq!(rounds(&begin_of(&mut machine, 0, OTHER, 1, 1)), [] as [u64; 0], "its time is not known");
+    let done = answer(&mut machine, 10, 1, 0, Node::leaf(0));
+    assert!(done.contains(&Action::Complete(Round(0))), "{done:?}");
+    assert_eq!(rounds(&done), [1]);
+    assert_eq!(rounds(&begin_of(&mut machine, 11, RUN, 2, 1)), [] as [u64; 0]);
+    let done = answer(&mut machine, 20, 1, 1, Node::leaf(0));
+    assert_eq!((rounds(&done), done.contains(&Action::Complete(Round(1)))), (vec![2], true));
+}
+
+#[test]
+fn threads_that_one_round_leaves_idle_go_to_the_next() {
+    let mut machine = one_member();
+    join(&mut machine, 0, "b");
+    assert_eq!(rounds(&begin_of(&mut machine, 0, RUN, 0, 1)), [0]);
+    assert_eq!(rounds(&begin_of(&mut machine, 0, OTHER, 1, 1)), [1]);
+}
+
+#[test]
+fn a_run_that_ends_takes_its_pieces_with_it_and_no_others() {
+    let mut machine = one_member();
+    join(&mut machine, 0, "b");
+    begin_of(&mut machine, 0, RUN, 0, 1);
+    begin_of(&mut machine, 0, OTHER, 1, 1);
+    machine.on_event(5, Event::End(RUN));
+    assert_eq!(answer(&mut machine, 10, 1, 0, Node::leaf(0)), [Action::Discard { from: Incarnation(1) }]);
+    assert!(answer(&mut machine, 10, 2, 1, Node::leaf(0)).contains(&Action::Complete(Round(1))));
+}
+
+#[test]
+fn a_member_of_a_standing_cluster_may_idle_for_ever() {
+    let mut machine = one_member();
+    begin_of(&mut machine, 0, RUN, 0, 1);
+    machine.on_event(5, Event::End(RUN));
+    for second in 1..600 {
+        let now_us = second * 1_000_000;
+        machine.on_event(now_us, Event::Heard(Incarnation(1)));
+        assert_eq!(machine.on_event(now_us, Event::Tick), []);
+    }
+}
+
+#[test]
+fn a_slow_network_makes_nobody_slow_in_another_run() {
+    let mut machine = one_member();
+    join(&mut machine, 0, "b");
+    // The first needs a second for a leaf of one run, the other a millisecond for one of another.
+    begin_of(&mut machine, 0, RUN, 0, 1);
+    begin_of(&mut machine, 0, OTHER, 1, 1);
+    answer(&mut machine, 1_000, 2, 1, Node::leaf(0));
+    answer(&mut machine, 1_000_000, 1, 0, Node::leaf(0));
+    assert_eq!(rounds(&begin_of(&mut machine, 1_000_000, OTHER, 2, 2)), [2, 2], "both are asked");
+}
+
+#[test]
+fn who_miscomputes_in_one_run_is_out_of_all_sums() {
+    let audit = Audit { seed: 1, share: SHARE_PARTS };
+    let mut machine = Coordinator::new(Limits { audit, ..LIMITS }, Incarnation(1));
+    for name in ["a", "b", "c"] {
+        join(&mut machine, 0, name);
+    }
+    begin_of(&mut machine, 0, RUN, 0, 1);
+    begin_of(&mut machine, 0, OTHER, 1, 1);
+    let says = |machine: &mut Coordinator, from, round, checksum| {
+        let from = Incarnation(from);
+        let verdict = Verdict::Finite { checksum };
+        let node = Node::leaf(0);
+        machine.on_event(10, Event::Result { from, round: Round(round), node, verdict })
+    };
+    // The first is wrong in its own run; the others are asked in turn.
+    says(&mut machine, 1, 0, 13);
+    says(&mut machine, 2, 1, 5);
+    says(&mut machine, 3, 0, 5);
+    let actions = says(&mut machine, 2, 0, 5);
+    let anew = |action: &Action| match action {
+        Action::Anew { round, wrong, .. } => Some((round.0, wrong.round.0)),
+        _ => None,
+    };
+    assert_eq!(actions.iter().filter_map(anew).collect::<Vec<_>>(), [(0, 0), (1, 0)], "{actions:?}");
+}
+
+#[test]
+#[should_panic(expected = "round 1 begins while round 0 is incomplete")]
+fn a_run_has_one_round_at_a_time() {
+    let mut machine = one_member();
+    begin_of(&mut machine, 0, RUN, 0, 1);
+    begin_of(&mut machine, 0, RUN, 1, 1);
+}

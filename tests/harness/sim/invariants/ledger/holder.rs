@@ -1,0 +1,144 @@
+//! What the ledger knows of a member or a spare. Judges nothing.
+
+use common::ids::{Instance, Round, SetupId};
+use common::protocol::coordinator::Piece;
+use common::selftest::NumericsDigest;
+use std::collections::BTreeMap;
+
+#[derive(Debug)]
+pub(in crate::sim::invariants) struct Holder {
+    pub(in crate::sim::invariants) name: String,
+    pub(in crate::sim::invariants) instance: Instance,
+    pub(in crate::sim::invariants) numerics: NumericsDigest,
+    pub(in crate::sim::invariants) connection: u64,
+    pub(in crate::sim::invariants) threads: u32,
+    pub(in crate::sim::invariants) pieces: BTreeMap<Piece, Work>,
+    /// The piece that it got while no thread was idle, and has not begun.
+    prefetched: Option<Piece>,
+    /// The answer that it owes, of any round.
+    pub(in crate::sim::invariants) owes: Option<Owes>,
+    /// For each run, the longest time of a leaf by its answers.
+    pub(in crate::sim::invariants) leaf_us: BTreeMap<SetupId, u64>,
+    /// Longest time of a leaf that may be known, including pieces that were unanswered at their round's end.
+    pub(in crate::sim::invariants) known_leaf_us: BTreeMap<SetupId, u64>,
+    /// When it gave its first answer in each run.
+    pub(in crate::sim::invariants) answered_us: BTreeMap<SetupId, u64>,
+}
+
+/// A piece that a member computes.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::sim::invariants) struct Work {
+    pub(in crate::sim::invariants) run: SetupId,
+    pub(in crate::sim::invariants) leaves: u32,
+    /// When it was begun, as far as known.
+    pub(in crate::sim::invariants) began_us: u64,
+}
+
+/// An answer that a member owes.
+#[derive(Clone, Debug)]
+pub(in crate::sim::invariants) struct Owes {
+    pub(in crate::sim::invariants) since_us: u64,
+    pub(in crate::sim::invariants) round: Round,
+    pub(in crate::sim::invariants) run: SetupId,
+    /// For each run, most leaves that the member has held since.
+    pub(in crate::sim::invariants) leaves: BTreeMap<SetupId, u32>,
+}
+
+impl Holder {
+    pub(super) fn new(
+        connection: u64,
+        name: &str,
+        instance: Instance,
+        threads: u32,
+        numerics: NumericsDigest,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            instance,
+            numerics,
+            connection,
+            threads,
+            pieces: BTreeMap::new(),
+            prefetched: None,
+            owes: None,
+            leaf_us: BTreeMap::new(),
+            known_leaf_us: BTreeMap::new(),
+            answered_us: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn begins(&mut self, now_us: u64, piece: Piece, work: Work) {
+        if self.pieces.values().map(|work| work.leaves).sum::<u32>() >= self.threads {
+            self.prefetched = Some(piece);
+        }
+        self.pieces.insert(piece, work);
+        let held = self.held(work.run);
+        let owes = self.owes.get_or_insert(Owes {
+            since_us: now_us,
+            round: piece.round,
+            run: work.run,
+            leaves: BTreeMap::new(),
+        });
+        owes.leaves.entry(work.run).and_modify(|leaves| *leaves = held.max(*leaves)).or_insert(held);
+    }
+
+    fn held(&self, run: SetupId) -> u32 {
+        self.pieces.values().filter(|work| work.run == run).map(|work| work.leaves).sum()
+    }
+
+    /// Notes that a leaf of a piece has taken the member until now. Returns the longest such time in that run.
+    pub(super) fn took(&mut self, now_us: u64, work: Work) -> u64 {
+        let threads = u64::from(self.threads);
+        let leaf_us = (now_us - work.began_us) * threads / u64::from(work.leaves).max(threads);
+        let known_us = self.known_leaf_us.entry(work.run).or_default();
+        *known_us = leaf_us.max(*known_us);
+        *known_us
+    }
+
+    /// Takes an answered piece from the member, which begins the prefetched one, whichever piece it was.
+    pub(super) fn answers(&mut self, now_us: u64, piece: Piece) -> Option<Work> {
+        let work = self.pieces.remove(&piece)?;
+        self.begins_prefetched(now_us);
+        Some(work)
+    }
+
+    fn begins_prefetched(&mut self, now_us: u64) {
+        let begun = self.prefetched.take().and_then(|next| self.pieces.get_mut(&next));
+        begun.into_iter().for_each(|work| work.began_us = now_us);
+    }
+
+    /// From now on the member owes the oldest of the answers that are left.
+    pub(super) fn owes_from(&mut self, now_us: u64) {
+        let oldest = self.pieces.iter().min_by_key(|(_, work)| work.began_us);
+        let Some((&piece, &work)) = oldest else {
+            self.owes = None;
+            return;
+        };
+        let leaves = self.pieces.values().map(|work| (work.run, self.held(work.run))).collect();
+        self.owes = Some(Owes { since_us: now_us, round: piece.round, run: work.run, leaves });
+    }
+
+    pub(super) fn forget_round(&mut self, now_us: u64, round: Round) {
+        if let Some(next) = self.prefetched.take_if(|next| next.round == round) {
+            self.pieces.remove(&next);
+        }
+        let forgotten = self.pieces.extract_if(.., |piece, _| piece.round == round);
+        for work in forgotten.map(|(_, work)| work).collect::<Vec<_>>() {
+            self.took(now_us, work);
+        }
+        if self.pieces.len() == 1 {
+            self.begins_prefetched(now_us);
+        }
+    }
+
+    pub(super) fn forget_run(&mut self, now_us: u64, run: SetupId) {
+        if self.owes.as_ref().is_some_and(|owes| owes.run == run) {
+            self.owes_from(now_us);
+        }
+    }
+
+    /// Whether it has answered a piece of any run that goes on.
+    pub(in crate::sim::invariants) fn has_answered(&self, run: SetupId) -> bool {
+        self.leaf_us.contains_key(&run)
+    }
+}
