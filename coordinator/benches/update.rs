@@ -16,7 +16,7 @@ use common::train::config::{DataIdentity, RunConfig, TrainingConfig};
 use common::train::metrics::Totals;
 use common::train::optim::{GradientSum, Groups, Moments, OptimizerSpec};
 use common::train::schedule::{Schedule, Shape};
-use coordinator::run::sum::SumBody;
+use coordinator::cluster::sum::SumBody;
 use coordinator::run::trainer::Trainer;
 use coordinator::run::work::Work;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};

@@ -8,7 +8,9 @@ use crate::training_flags::TrainingFlags;
 use crate::dataset::DatasetChoice;
 use crate::local::Local;
 use crate::observe::console::ProgressMode;
-use crate::run::{Listen, Options, Resume};
+use crate::run::{Resume, RunOptions};
+use crate::session::{ClusterOptions, Listen};
+use crate::single_run::Options;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, ValueEnum};
 use common::protocol::coordinator::{
@@ -175,7 +177,7 @@ pub struct Workers {
 }
 
 impl Flags {
-    /// Converts the flags to the run's options.
+    /// Converts the flags to the options of a run and of its cluster.
     ///
     /// # Errors
     /// When flags contradict each other.
@@ -190,7 +192,7 @@ impl Flags {
         }
         let Workers { start, min, max } = self.cluster.workers;
         let us = |seconds: f64| (seconds * 1e6) as u64;
-        Ok(Options {
+        let cluster = ClusterOptions {
             listen: self.cluster.listen(),
             limits: Limits {
                 start,
@@ -203,8 +205,10 @@ impl Flags {
                 answer_timeout_us: us(self.cluster.answer_timeout),
                 answer_timeout_us_min: ANSWER_TIMEOUT_US_MIN,
             },
-            audit_rollback: self.cluster.audit_rollback,
             local: self.cluster.local.then(|| self.cluster.local(self.shared.trace.clone())),
+        };
+        let run = RunOptions {
+            audit_rollback: self.cluster.audit_rollback,
             dataset: self.data.dataset.clone(),
             data_dir: self.data.data_dir.clone(),
             training: self.training.clone(),
@@ -215,7 +219,8 @@ impl Flags {
             resume: self.checkpoints.resume.clone(),
             metrics: self.reports.metrics.clone(),
             log_format: self.shared.log_format,
-        })
+        };
+        Ok(Options { cluster, run })
     }
 }
 

@@ -2,11 +2,11 @@
 //! progress.
 //!
 //! It stands between the rules (`common::protocol::coordinator`) and the outside, and does no I/O: each call
-//! takes the time and one input, and leaves [`Output`]s to be carried out in order. `driver` does that with
-//! sockets and threads; the simulation does it on a virtual clock, with the same code in here. What a run is
-//! (samples, optimizer, checkpoints) is not known here: a round is a number of leaves, and its sum is a
-//! [`RoundValue`]. The cluster stands while runs come and go; several may have a round open at the same time. A
-//! run is known by its setup's number.
+//! takes the time and one input, and leaves [`Output`]s to be carried out in order. A session's driver does
+//! that with sockets and threads; the simulation does it on a virtual clock, with the same code in here. What
+//! a run is (samples, optimizer, checkpoints) is not known here: a round is a number of leaves, and its sum
+//! is a [`RoundValue`]. The cluster stands while runs come and go; several may have a round open at the same
+//! time. A run is known by its setup's number.
 //!
 //! 1. A worker is sent a setup and parameters only if it lacks them, before the first piece that needs them.
 //! 2. An answer is checked against the round before the rules judge it: who sent it, how many samples, what
@@ -18,11 +18,11 @@
 mod actions;
 mod answers;
 pub(crate) mod connections;
-pub(crate) mod driver;
 pub(crate) mod gradient_budget;
 mod output;
 pub(crate) mod round;
 mod run_state;
+pub mod sum;
 mod value;
 
 pub use output::{Farewell, Message, Output};
@@ -31,7 +31,7 @@ pub use value::{Measure, RoundValue};
 use common::event::Event as RunEvent;
 use common::ids::{Incarnation, Instance, ParamsId, Round, SetupId, Step};
 use common::protocol::coordinator::{
-    Action, AnswerKind, Cause, Coordinator, Disconnect, Event, Limits, ProtocolError,
+    Action, AnswerKind, Cause, Coordinator, Disconnect, Event, Limits, Piece, ProtocolError,
 };
 use common::selftest::NumericsDigest;
 use connections::Connections;
@@ -226,6 +226,27 @@ impl<V: RoundValue, R: Rules> Cluster<V, R> {
         }
     }
 
+    /// Whether members have pieces of the run's round in progress.
+    #[must_use]
+    pub fn is_computed(&self, run: SetupId) -> bool {
+        let open = self.runs.get(&run).and_then(|state| state.round.as_ref());
+        let is_of_it = |piece: Piece| open.is_some_and(|open| open.number == piece.round);
+        self.machine().members().any(|(_, member)| member.pieces().any(is_of_it))
+    }
+
+    /// Holds all members to the arithmetic with which a run's checkpoint was computed. With relaxed numerics
+    /// it may differ from the one that is settled.
+    ///
+    /// # Errors
+    /// When another one is settled already.
+    pub fn hold_to(&mut self, now_us: u64, digest: NumericsDigest) -> Result<(), NumericsDigest> {
+        if let Some(settled) = self.machine().numerics().filter(|&settled| settled != digest) {
+            return Err(settled);
+        }
+        self.feed(now_us, Event::HoldTo(digest), None);
+        Ok(())
+    }
+
     /// Answers to the run's last round are late from now on, and expected to be.
     fn answers_are_late(&mut self, run: SetupId) {
         let Some(state) = self.runs.get_mut(&run) else { return };
@@ -336,12 +357,7 @@ fn release_waiting<V>(state: &mut RunState<V>, outputs: &mut VecDeque<Output<V>>
 impl<V: RoundValue> Cluster<V> {
     /// A cluster by the rules, which begins above all incarnations of earlier coordinators.
     #[must_use]
-    pub fn by_the_rules(
-        now_us: u64,
-        limits: Limits,
-        numerics: Option<NumericsDigest>,
-        first: Incarnation,
-    ) -> Self {
-        Self::new(now_us, Coordinator::new(limits, first).resumed_with(numerics), &limits)
+    pub fn by_the_rules(now_us: u64, limits: Limits, first: Incarnation) -> Self {
+        Self::new(now_us, Coordinator::new(limits, first), &limits)
     }
 }

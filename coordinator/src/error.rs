@@ -6,6 +6,7 @@ use crate::run::trainer::TrainError;
 use crate::store::StoreError;
 use common::ids::Step;
 use common::reduce::tree::Node;
+use common::selftest::NumericsDigest;
 use common::train::config::ConfigError;
 use std::io;
 use std::path::PathBuf;
@@ -46,6 +47,25 @@ pub enum RunError {
     /// The address can't be listened on.
     #[error("can't listen on {address}: {source}; choose another --bind (port 0 takes a free port)")]
     Bind { address: String, source: io::Error },
+    /// The cluster has as many runs in progress as it can tell apart.
+    #[error(
+        "{most} runs are in progress, and there can't be more at a time; start this one when another has ended"
+    )]
+    TooManyRuns { most: u32 },
+    /// The checkpoint was computed with another arithmetic than the cluster's other runs.
+    #[error(
+        "the checkpoint that this run goes on from was computed with {recorded}, and what this cluster has computed so \
+         far with {settled}; go on with it on a cluster of its own, or with --numerics relaxed"
+    )]
+    OtherArithmetic {
+        /// Self-test digest that the checkpoint records.
+        recorded: NumericsDigest,
+        /// Self-test digest that the cluster is held to.
+        settled: NumericsDigest,
+    },
+    /// The session was closed before the run ended.
+    #[error("the cluster was closed while the run was in progress; it can go on from its last checkpoint")]
+    Closed,
     /// The gRPC server failed.
     #[error("the server on {address} failed: {what}")]
     Server { address: String, what: String },

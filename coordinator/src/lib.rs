@@ -1,17 +1,19 @@
 //! The coordinator: owns the training, and the cluster that computes it.
 //!
-//! Reading order: [`cli`] has the flags ([`training_flags`] those that the numbers depend on), [`run`] goes
-//! from options to summary, `cluster` is the thread that owns the rules' machine and all connections, `net`
-//! brings and sends messages, [`observe`] shows what happens, [`store`] keeps checkpoints, [`dataset`] finds
-//! the samples and [`local`] starts worker processes.
+//! Reading order: [`cli`] has the flags ([`training_flags`] those that the numbers depend on), [`single_run`]
+//! goes from options to summary, [`session`] is a cluster on which runs come and go, with the thread that
+//! drives it, [`run`] is one of them, [`cluster`] knows the workers and the rounds in progress, `net` brings
+//! and sends messages, [`observe`] shows what happens, [`store`] keeps checkpoints, [`dataset`] finds the
+//! samples and [`local`] starts worker processes.
 //!
 //! What is in memory besides the data:
 //!
-//! 1. Parameters and the optimizer's slots. While a checkpoint is written, a copy of both.
-//! 2. The encoded parameters: once for all streams, and once or twice in shared memory if there are workers
-//!    that use it. For each worker that reads slowly, one or two versions of them.
-//! 3. Gradients that arrive or wait for their neighbour in the tree. Those of 4 MiB or more do not grow with
-//!    the number of workers: there is room for 8, and one more for each level of the tree at worst.
+//! 1. For each run its parameters and the optimizer's slots. While a checkpoint is written, a copy of both.
+//! 2. The encoded parameters of each run: once for all streams, and of two of them in shared memory if there
+//!    are workers that use it. For each worker that reads slowly, one or two versions of them.
+//! 3. For each run the gradients that arrive or wait for their neighbour in the tree. Those of 4 MiB or more
+//!    do not grow with the number of workers: there is room for 8, and one more for each level of the tree at
+//!    worst.
 //! 4. Eight spare buffers, because a tensor of megabytes that is allocated anew is mostly page faults.
 
 pub mod cli;
@@ -23,6 +25,8 @@ mod mailbox;
 mod net;
 pub mod observe;
 pub mod run;
+pub mod session;
+pub mod single_run;
 mod stall;
 pub mod store;
 pub mod training_flags;

@@ -2,10 +2,10 @@
 //! without a socket's copies.
 //!
 //! A [`Memory`] is a file without a name. It lives as long as a process has it open, so nothing is left
-//! behind. It has a few slots, each for one tensor. A [`Lease`] holds a slot, which is free again when every
-//! clone of the lease is dropped. A reader opens the memory as a [`View`]. The kernel copies the bytes in and
-//! out: a peer that changes the file during a read causes other bytes or an error, never a fault. The reader
-//! checks whether the bytes are right.
+//! behind. It has a few slots, each for one tensor, which grow. A [`Lease`] holds a slot, which is free again
+//! when every clone of the lease is dropped. A reader opens the memory as a [`View`]. The kernel copies the
+//! bytes in and out: a peer that changes the file during a read causes other bytes or an error, never a
+//! fault. The reader checks whether the bytes are right.
 //!
 //! A peer may be hostile, and may have fewer rights than the reader. It chooses what its descriptor refers
 //! to, and can replace that between any two system calls. So a view is opened in these steps:
@@ -28,7 +28,7 @@
 //! Why not the socket alone: it costs two copies in the kernel, and gRPC's buffers one more on each side.
 
 #[cfg(target_os = "linux")]
-use rustix::fs::{AtFlags, FileType, MemfdFlags, Mode, OFlags, SealFlags, Statx, StatxFlags};
+use rustix::fs::{AtFlags, FallocateFlags, FileType, MemfdFlags, Mode, OFlags, SealFlags, Statx, StatxFlags};
 use std::fs::File;
 use std::io;
 use std::num::NonZeroU32;
@@ -38,10 +38,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 #[cfg(target_os = "linux")]
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Slots of a memory: one tensor is read while the next is written.
-const SLOTS: u64 = 2;
+const SLOTS: usize = 2;
 /// Name of every memory's file, by which a reader recognises it.
 const NAME: &str = "lockstep-tensors";
 /// Seals of a memory. No file of a file system can have this one.
@@ -62,18 +62,29 @@ pub struct Address {
 pub struct Memory {
     file: Arc<File>,
     token: u64,
-    /// Bytes of a slot: those of the first tensor.
-    slot_bytes: OnceLock<u64>,
+    slots: Mutex<Slots>,
+}
+
+#[derive(Debug, Default)]
+struct Slots {
     /// One entry for each slot, leased while it has more than one owner.
-    slots: Mutex<Vec<Arc<u64>>>,
+    all: [Arc<Slot>; SLOTS],
+    /// Where the last slot ends.
+    end: u64,
+}
+
+/// A range of the file.
+#[derive(Debug, Default)]
+struct Slot {
+    start: u64,
+    bytes: u64,
 }
 
 /// A leased slot for one tensor.
 #[derive(Clone, Debug)]
 pub struct Lease {
     file: Arc<File>,
-    slot: Arc<u64>,
-    bytes: u64,
+    slot: Arc<Slot>,
 }
 
 /// Another process's memory, opened for reading.
@@ -91,13 +102,7 @@ impl Memory {
     pub fn create() -> io::Result<Self> {
         let token = crate::random();
         let file = create_file(token)?;
-        let slots = (0..SLOTS).map(Arc::new).collect();
-        Ok(Self {
-            file: Arc::new(File::from(file)),
-            token,
-            slot_bytes: OnceLock::new(),
-            slots: Mutex::new(slots),
-        })
+        Ok(Self { file: Arc::new(File::from(file)), token, slots: Mutex::default() })
     }
 
     /// Fails: only Linux has such memory.
@@ -115,14 +120,21 @@ impl Memory {
         Address { descriptor: self.file.as_raw_fd().unsigned_abs(), token: self.token }
     }
 
-    /// A free slot for a tensor of `bytes` bytes. `None` if all are leased, or the tensor is larger than the
-    /// first one.
+    /// A free slot for a tensor of `bytes` bytes; `None` if all are leased. A slot that is too small gets
+    /// another range, behind all others.
     #[must_use]
     pub fn lease(&self, bytes: u64) -> Option<Lease> {
-        let slot_bytes = *self.slot_bytes.get_or_init(|| bytes);
-        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let free = slots.iter().find(|slot| Arc::strong_count(slot) == 1).filter(|_| bytes <= slot_bytes)?;
-        Some(Lease { file: Arc::clone(&self.file), slot: Arc::clone(free), bytes: slot_bytes })
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let Slots { all, end } = &mut *slots;
+        let free = |slot: &Arc<Slot>| Arc::strong_count(slot) == 1;
+        let fits = all.iter().position(|slot| free(slot) && bytes <= slot.bytes);
+        let at = fits.or_else(|| all.iter().position(free))?;
+        if fits.is_none() {
+            give_back(&self.file, &all[at]);
+            all[at] = Arc::new(Slot { start: *end, bytes });
+            *end += bytes;
+        }
+        Some(Lease { file: Arc::clone(&self.file), slot: Arc::clone(&all[at]) })
     }
 }
 
@@ -132,10 +144,10 @@ impl Lease {
     /// # Errors
     /// When the bytes do not fit, or the system has no memory left.
     pub fn write(&self, at: u64, bytes: &[u8]) -> io::Result<u64> {
-        if at + bytes.len() as u64 > self.bytes {
+        if at + bytes.len() as u64 > self.slot.bytes {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        let offset = *self.slot * self.bytes + at;
+        let offset = self.slot.start + at;
         self.file.write_all_at(bytes, offset)?;
         Ok(offset)
     }
@@ -179,6 +191,19 @@ impl View {
         self.file.read_exact_at(bytes, at)
     }
 }
+
+/// Gives a slot's pages back to the system.
+#[cfg(target_os = "linux")]
+fn give_back(file: &File, slot: &Slot) {
+    if slot.bytes > 0 {
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        // If it fails they stay until the memory is dropped.
+        let _ = rustix::fs::fallocate(file, flags, slot.start, slot.bytes);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn give_back(_file: &File, _slot: &Slot) {}
 
 #[cfg(target_os = "linux")]
 fn create_file(token: u64) -> io::Result<OwnedFd> {

@@ -10,7 +10,7 @@
 use clap::Parser;
 use coordinator::cli::Flags;
 use coordinator::observe::console::Console;
-use coordinator::run::{Listen, Options};
+use coordinator::session::Listen;
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -72,8 +72,9 @@ fn measure(model: &[&str], steps: u32, workers: u32) -> anyhow::Result<f64> {
     let steps = ["--val-split", "1", "--epochs", "1", "--micro-batch", "1", "--batch-size", &count];
     let sgd = ["--optimizer", "sgd", "--momentum", "0", "--lr", "1e-6", "--checkpoint-every", "0"];
     let flags = [&place[..], &["--dataset", data.folder()], &steps, &sgd, model].concat();
-    let options = Options { listen: Listen::Unix, ..Flags::try_parse_from(flags)?.options()? };
-    let prepared = coordinator::run::prepare(options, &Console::silent())?;
+    let mut options = Flags::try_parse_from(flags)?.options()?;
+    options.cluster.listen = Listen::Unix;
+    let prepared = coordinator::single_run::prepare(options, &Console::silent())?;
     let address = prepared.local_address().to_owned();
     let children: Vec<Child> = (0..workers).map(|index| start(&address, index)).collect::<Result<_, _>>()?;
     let (_never, stop) = watch::channel(0);

@@ -22,6 +22,7 @@ mod other_users;
 mod processes;
 mod repeats;
 mod same_bits;
+mod several_runs;
 mod shared_memory;
 mod simulation;
 mod spares;

@@ -165,6 +165,7 @@ impl Coordinator {
             Event::Leave(from) => self.remove(from, Cause::Left, &mut actions),
             Event::Begin { run, round, leaves } => self.begin(now_us, run, round, leaves),
             Event::End(run) => self.end(now_us, run),
+            Event::HoldTo(digest) => self.hold_to(digest, &mut actions),
             Event::Tick => self.drop_the_overdue(now_us, &mut actions),
         }
         self.fill_places(&mut actions);

@@ -48,14 +48,14 @@ fn a_flag_that_would_do_nothing_is_refused() {
 
 #[test]
 fn other_numerics_are_let_in_only_where_an_operator_says_so() {
-    assert_eq!(options(&[]).unwrap().limits.numerics, Numerics::Strict);
-    assert_eq!(options(&["--numerics", "relaxed"]).unwrap().limits.numerics, Numerics::Relaxed);
+    assert_eq!(options(&[]).unwrap().cluster.limits.numerics, Numerics::Strict);
+    assert_eq!(options(&["--numerics", "relaxed"]).unwrap().cluster.limits.numerics, Numerics::Relaxed);
 }
 
 #[test]
 fn an_audited_share_is_a_part_of_one() {
-    let parts = |share| options(&["--audit", share]).map(|options| options.limits.audit.share);
-    assert_eq!(options(&[]).unwrap().limits.audit.share, 0);
+    let parts = |share| options(&["--audit", share]).map(|options| options.cluster.limits.audit.share);
+    assert_eq!(options(&[]).unwrap().cluster.limits.audit.share, 0);
     for (share, expected) in [("0", 0), ("1e-9", 1), ("0.01", 10_000), ("1", SHARE_PARTS)] {
         assert_eq!(parts(share).unwrap(), expected, "{share}");
     }
@@ -66,7 +66,7 @@ fn an_audited_share_is_a_part_of_one() {
 
 #[test]
 fn timeouts_are_seconds_within_an_hour() {
-    let limits = |flags: &[&str]| options(flags).map(|options| options.limits);
+    let limits = |flags: &[&str]| options(flags).map(|options| options.cluster.limits);
     let default = limits(&[]).unwrap();
     assert_eq!((default.heartbeat_timeout_us, default.answer_timeout_us), (10_000_000, 120_000_000));
     let chosen = limits(&["--heartbeat-timeout", "2.5", "--answer-timeout", "0.5"]).unwrap();
@@ -78,7 +78,7 @@ fn timeouts_are_seconds_within_an_hour() {
 
 #[test]
 fn defaults_and_values_reach_the_configuration() {
-    let training = |flags: &[&str]| options(flags).unwrap().training.resolve(None).unwrap();
+    let training = |flags: &[&str]| options(flags).unwrap().run.training.resolve(None).unwrap();
     let config = training(&[]);
     assert_eq!((config.batch_size, config.micro_batch, config.val_split), (128, 32, 5000));
     assert_eq!(
@@ -92,7 +92,7 @@ fn defaults_and_values_reach_the_configuration() {
 
 #[test]
 fn local_workers_need_no_port_and_others_do() {
-    let listen = |flags: &[&str]| options(flags).unwrap().listen;
+    let listen = |flags: &[&str]| options(flags).unwrap().cluster.listen;
     let port = || "0.0.0.0:1".to_owned();
     assert_eq!(listen(&[]), Listen::Tcp(BIND.to_owned()));
     assert_eq!(listen(&["--bind", &port()]), Listen::Tcp(port()));

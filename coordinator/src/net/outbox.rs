@@ -1,12 +1,13 @@
 //! The messages that wait for one worker, bounded in number, bytes and versions of the parameters.
 //!
-//! Nothing obsolete waits. Newer parameters replace older ones. A piece is removed when one of a later round
-//! or newer parameters arrive: its round is over. So an outbox holds at most one version of the parameters,
-//! and the encoder holds another. The driver drops a worker that reads nothing for too long; it asks
-//! [`Outbox::stalled_us`].
+//! Nothing obsolete waits. Newer parameters of a setup replace older ones. A piece is removed when one of a
+//! later round or newer parameters of its setup arrive, or the setup is to be forgotten: its round is over. So an outbox holds at most one
+//! version of each setup's parameters, and its run holds another. The driver drops a worker that reads
+//! nothing for too long; it asks [`Outbox::stalled_us`].
 
 use crate::net::pending::{AcceptedMark, ConnectionState};
 use crate::stall::Stall;
+use common::ids::SetupId;
 use common::protocol::coordinator::Disconnect;
 use futures_util::stream::{self, Stream};
 use proto::message::{CoordinatorMessage, Piece};
@@ -138,11 +139,15 @@ impl Queue {
             // Any message that waits is as good a sign of life.
             Outgoing::Message(CoordinatorMessage::Heartbeat) if !state.waiting.is_empty() => return Ok(()),
             Outgoing::Message(CoordinatorMessage::Piece(piece)) => {
-                state.keep(|old| !matches!(piece_of(old), Some(old) if old.round < piece.round));
+                let is_over = |old: &Piece| old.setup == piece.setup && old.round < piece.round;
+                state.keep(|old| !piece_of(old).is_some_and(is_over));
             }
-            Outgoing::Parameters(_) => {
+            Outgoing::Parameters(parameters) => {
                 // Pieces follow their own parameters: those that wait belong to earlier ones.
-                state.keep(|old| !matches!(old, Outgoing::Parameters(_)) && piece_of(old).is_none());
+                state.keep(|old| setup_of(old) != Some(parameters.setup()));
+            }
+            Outgoing::Message(CoordinatorMessage::Forget(setup)) => {
+                state.keep(|old| setup_of(old) != Some(*setup));
             }
             Outgoing::Message(_) => {}
         }
@@ -207,6 +212,14 @@ fn piece_of(outgoing: &Outgoing) -> Option<&Piece> {
     match outgoing {
         Outgoing::Message(CoordinatorMessage::Piece(piece)) => Some(piece),
         _ => None,
+    }
+}
+
+/// The setup of parameters or a piece.
+fn setup_of(outgoing: &Outgoing) -> Option<SetupId> {
+    match outgoing {
+        Outgoing::Parameters(parameters) => Some(parameters.setup()),
+        Outgoing::Message(_) => piece_of(outgoing).map(|piece| piece.setup),
     }
 }
 

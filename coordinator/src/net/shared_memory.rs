@@ -1,18 +1,20 @@
 //! Shared memory for tensors between this process and workers of the same machine, agreed on for each stream.
 //!
-//! 1. Parameters lie in one memory for all streams ([`Slots`]), which has two slots.
+//! 1. Parameters of all runs lie in one memory for all streams ([`Slots`]), which has two slots. Where none
+//!    is free, the one is taken that was written first and that no worker has yet to read.
 //! 2. Each stream's [`SharedChannel`] keeps the slots leased that its worker has yet to read. So no slot is
 //!    written while a worker reads it.
 //! 3. Without shared memory or a free slot, the bytes travel on the stream.
 //! 4. Gradients from a worker's memory are read in the reader's task (`server.rs`).
 
 use crate::net::outbox::Outgoing;
-use common::ids::ParamsId;
+use common::ids::{ParamsId, SetupId};
 use host::shared_memory::{Address, Lease, Memory};
 use proto::message::Sharing;
 use proto::outbound;
 use proto::parameters::EncodedParameters;
 use proto::wire::FromCoordinator;
+use std::cmp::Ordering::{Equal, Greater, Less};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,8 +24,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(crate) struct Slots {
     /// `None` where the system has no such memory.
     memory: Option<Memory>,
-    /// Number of the newest parameters, and their slot; no slot if none was free.
-    newest: Mutex<Option<(ParamsId, Option<Lease>)>>,
+    /// The newest parameters of each setup, longest written first.
+    newest: Mutex<Vec<Newest>>,
+}
+
+/// The newest parameters of a setup.
+#[derive(Debug)]
+struct Newest {
+    setup: SetupId,
+    id: ParamsId,
+    /// No slot if none was free, or where it was taken for other parameters since. These parameters must not
+    /// get another one: their chunks are encoded once, with their place.
+    lease: Option<Lease>,
 }
 
 /// One stream's use of the slots.
@@ -48,19 +60,29 @@ impl Slots {
     }
 
     fn place(&self, parameters: &EncodedParameters) -> Option<Lease> {
+        let memory = self.memory.as_ref()?;
+        let (setup, id) = (parameters.setup(), parameters.id());
         let mut newest = lock(&self.newest);
-        match &*newest {
-            Some((id, lease)) if *id == parameters.id() => lease.clone(),
-            // This worker lags: the slot may already hold newer parameters.
-            Some((id, _)) if *id > parameters.id() => None,
-            _ => {
+        if let Some(at) = newest.iter().position(|newest| newest.setup == setup) {
+            match newest[at].id.cmp(&id) {
+                Equal => return newest[at].lease.clone(),
+                // This worker lags: the slot may already hold newer parameters.
+                Greater => return None,
                 // This releases the older parameters, whose slot may be the one that becomes free.
-                *newest = None;
-                let lease = self.memory.as_ref()?.lease(parameters.bytes());
-                *newest = Some((parameters.id(), lease.clone()));
-                lease
+                Less => drop(newest.remove(at)),
             }
         }
+        let bytes = parameters.bytes();
+        let mut lease = memory.lease(bytes);
+        let mut others = newest.iter_mut();
+        while lease.is_none()
+            && let Some(other) = others.next()
+        {
+            other.lease = None;
+            lease = memory.lease(bytes);
+        }
+        newest.push(Newest { setup, id, lease: lease.clone() });
+        lease
     }
 }
 
@@ -108,12 +130,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::ids::SetupId;
     use proto::wire::chunk::Place;
     use proto::wire::from_coordinator::Message;
 
     fn parameters(id: u64) -> Arc<EncodedParameters> {
-        Arc::new(EncodedParameters::new(ParamsId(id), SetupId(0), Arc::new(vec![1.0; 4])))
+        parameters_of(0, id)
+    }
+
+    fn parameters_of(setup: u32, id: u64) -> Arc<EncodedParameters> {
+        Arc::new(EncodedParameters::new(ParamsId(id), SetupId(setup), Arc::new(vec![1.0; 4])))
     }
 
     /// Whether the parameters of that number go through shared memory.
@@ -152,6 +177,23 @@ mod tests {
         prompt.release();
         assert!(!are_placed(&late, &old), "where they lay lies something else");
         assert!(is_placed(&late, 4));
+    }
+
+    #[test]
+    fn runs_take_turns_with_the_slots_and_never_share_one() {
+        let slots = Arc::new(Slots::new());
+        let [prompt, late] = [(); 2].map(|()| SharedChannel::new(Arc::clone(&slots)));
+        [&prompt, &late].into_iter().for_each(SharedChannel::open);
+        let [first, second, third] = [0, 1, 2].map(|setup| parameters_of(setup, 7));
+        let [one, other] = [&first, &second].map(|parameters| slots.place(parameters).unwrap());
+        let places = [&one, &other].map(|lease| lease.write(0, b"tensor").unwrap());
+        assert_ne!(places[0], places[1], "of the same number, but not the same");
+        drop((one, other));
+        assert!(are_placed(&prompt, &second), "it is still to be read");
+        assert!(are_placed(&prompt, &third), "the first one's slot has been read by all");
+        assert!(!are_placed(&late, &first), "it is overwritten");
+        assert!(are_placed(&late, &second) && are_placed(&late, &third));
+        assert!(!are_placed(&late, &parameters_of(3, 0)), "all slots are still to be read");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //!    run's; a flag that is given must agree with them.
 //! 3. `never` moves earlier checkpoints aside.
 
-use super::{CHECKPOINT_DIR, METRICS_FILE, Options};
+use super::{CHECKPOINT_DIR, METRICS_FILE, RunOptions};
 use crate::RunError;
 use crate::dataset::DatasetChoice;
 use crate::store::{self, Expected, Store, StoreError};
@@ -29,7 +29,7 @@ pub enum Resume {
 }
 
 /// The folder of this run's checkpoints.
-pub(super) fn checkpoint_dir(options: &Options) -> PathBuf {
+pub(super) fn checkpoint_dir(options: &RunOptions) -> PathBuf {
     match (&options.checkpoint_dir, &options.resume) {
         (Some(chosen), _) => chosen.clone(),
         (None, Resume::From(folder)) if !is_checkpoint(folder) && folder.is_dir() => folder.clone(),
@@ -50,7 +50,7 @@ pub(super) struct Found {
     pub(super) training: TrainingConfig,
 }
 
-pub(super) fn find(store: &Store, options: &Options, metrics: &Path) -> Result<Found, RunError> {
+pub(super) fn find(store: &Store, options: &RunOptions, metrics: &Path) -> Result<Found, RunError> {
     let resolve = |base: Option<&TrainingConfig>| options.training.resolve(base).map_err(RunError::Flags);
     match &options.resume {
         Resume::Auto => {

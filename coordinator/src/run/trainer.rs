@@ -4,8 +4,8 @@
 //! run is a sequence of steps; a validation follows each epoch, and a test the last one. `batches` provides
 //! the leaves' samples.
 
+use crate::cluster::sum::SumBody;
 use crate::run::batches::Leaves;
-use crate::run::sum::SumBody;
 use crate::run::work::Work;
 use common::checkpoint::{Best, Checkpoint, CheckpointError, Position, Verified};
 use common::data::samples::Samples;

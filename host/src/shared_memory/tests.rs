@@ -35,8 +35,28 @@ fn a_slot_is_free_again_when_its_last_reader_is_done() {
     drop(first);
     assert!(memory.lease(8).is_none());
     drop(reader);
-    assert!(memory.lease(9).is_none(), "larger than a slot");
     assert!(memory.lease(8).is_some());
+}
+
+#[test]
+fn a_slot_grows_away_from_what_others_read() {
+    let memory = Memory::create().unwrap();
+    let view = View::open(this(), memory.address()).unwrap();
+    let small = memory.lease(4).unwrap();
+    let place = small.write(0, b"kept").unwrap();
+    for bytes in [8, 4096, 1 << 20, 1 << 16] {
+        let tensor = vec![bytes as u8 + 1; bytes];
+        let large = memory.lease(bytes as u64).unwrap();
+        let mut read = vec![0; bytes];
+        view.read(large.write(0, &tensor).unwrap(), &mut read).unwrap();
+        assert_eq!(read, tensor);
+        assert!(memory.lease(1).is_none(), "both are leased");
+    }
+    let mut bytes = [0; 4];
+    view.read(place, &mut bytes).unwrap();
+    assert_eq!(&bytes, b"kept");
+    let pages = rustix::fs::fstat(&*memory.file).unwrap().st_blocks * 512;
+    assert!(pages <= 2 * (1 << 20), "{pages} bytes are in use: what is too small was not given back");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! The arithmetic that a run is held to, and what follows for workers with another one.
 //!
-//! 1. The arithmetic is settled by the first accepted answer, or by the checkpoint that the run resumes from.
-//!    A hello settles nothing: its sender has computed nothing and may leave at once.
+//! 1. The arithmetic is settled by the first accepted answer, or by the first checkpoint that a run resumes
+//!    from, and holds for all runs from then on. A hello settles nothing: its sender has computed nothing and
+//!    may leave at once.
 //! 2. Once it is settled and numerics are strict, a worker with another digest is refused. Members and spares
 //!    with another digest are removed, which is no offence. So no answer of another digest is ever accepted
 //!    afterwards.
@@ -78,12 +79,21 @@ impl Coordinator {
         Some(OtherArithmetic { run, own })
     }
 
-    /// Settles the run's arithmetic by the first accepted answer.
+    /// Settles the arithmetic by the first accepted answer.
     pub(super) fn settle_numerics(&mut self, digest: NumericsDigest, actions: &mut Vec<Action>) {
+        self.settle_by(Settled { digest, by: SettledBy::Answer }, actions);
+    }
+
+    /// Settles the arithmetic by the checkpoint that a run resumes from.
+    pub(super) fn hold_to(&mut self, digest: NumericsDigest, actions: &mut Vec<Action>) {
+        self.settle_by(Settled { digest, by: SettledBy::Checkpoint }, actions);
+    }
+
+    fn settle_by(&mut self, settled: Settled, actions: &mut Vec<Action>) {
         if self.settled.is_some() {
             return;
         }
-        self.settled = Some(Settled { digest, by: SettledBy::Answer });
+        self.settled = Some(settled);
         let members = self.members.iter().map(|(&who, member)| (who, &member.name, member.numerics));
         let spares = self.spares.iter().map(|(&who, spare)| (who, &spare.newcomer));
         let all = members.chain(spares.map(|(who, spare)| (who, &spare.name, spare.numerics)));

@@ -3,7 +3,7 @@
 use super::*;
 use common::data::digits::{PIXELS, SPEC};
 use common::data::samples::Samples;
-use common::ids::{ParamsId, Round, SetupId};
+use common::ids::{ParamsId, Round};
 use common::reduce::tree::{Node, Tree};
 use futures_util::{FutureExt, StreamExt};
 use proto::message::Task;
@@ -12,15 +12,23 @@ use proto::message::Task;
 const SAMPLE_BYTES: usize = PIXELS + size_of::<u16>();
 
 fn parameters(id: u64) -> Outgoing {
-    Outgoing::Parameters(Arc::new(EncodedParameters::new(ParamsId(id), SetupId(0), Arc::new(vec![0.0; 4]))))
+    parameters_of(SetupId(0), id)
+}
+
+fn parameters_of(setup: SetupId, id: u64) -> Outgoing {
+    Outgoing::Parameters(Arc::new(EncodedParameters::new(ParamsId(id), setup, Arc::new(vec![0.0; 4]))))
 }
 
 fn piece(round: u64, images: usize) -> Outgoing {
+    piece_of_setup(SetupId(0), round, images)
+}
+
+fn piece_of_setup(setup: SetupId, round: u64, images: usize) -> Outgoing {
     let samples = Samples::new(SPEC, vec![0; images * PIXELS], vec![0; images]).unwrap();
     Outgoing::Message(CoordinatorMessage::Piece(Piece {
         round: Round(round),
         task: Task::Train,
-        setup: SetupId(0),
+        setup,
         parameters: ParamsId(round),
         tree: Tree::new(1),
         node: Node::leaf(0),
@@ -56,10 +64,34 @@ fn newer_parameters_replace_older_ones_and_their_pieces() {
 }
 
 #[test]
+fn nothing_waits_of_a_setup_that_is_to_be_forgotten() {
+    let queue = Queue::default();
+    let other = SetupId(1);
+    let forget = Outgoing::Message(CoordinatorMessage::Forget(SetupId(0)));
+    let waits = [parameters(7), piece(1, 1), parameters_of(other, 8), piece_of_setup(other, 2, 1), forget];
+    waits.into_iter().for_each(|new| queue.push(new).unwrap());
+    assert_eq!(waiting(&queue), ["parameters 8", "piece of 2", "message"]);
+}
+
+#[test]
 fn a_later_round_without_new_parameters_replaces_its_pieces() {
     let queue = Queue::default();
     [parameters(7), piece(1, 1), message(), piece(2, 1)].into_iter().for_each(|new| queue.push(new).unwrap());
     assert_eq!(waiting(&queue), ["parameters 7", "message", "piece of 2"]);
+}
+
+#[test]
+fn what_waits_of_other_runs_stays() {
+    let queue = Queue::default();
+    let other = SetupId(1);
+    for new in [parameters(7), piece(1, 1), parameters_of(other, 8), piece_of_setup(other, 2, 1)] {
+        queue.push(new).unwrap();
+    }
+    assert_eq!(waiting(&queue), ["parameters 7", "piece of 1", "parameters 8", "piece of 2"]);
+    queue.push(piece(3, 1)).unwrap();
+    assert_eq!(waiting(&queue), ["parameters 7", "parameters 8", "piece of 2", "piece of 3"]);
+    queue.push(parameters_of(other, 9)).unwrap();
+    assert_eq!(waiting(&queue), ["parameters 7", "piece of 3", "parameters 9"]);
 }
 
 #[test]

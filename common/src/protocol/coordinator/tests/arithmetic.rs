@@ -78,6 +78,20 @@ fn a_run_that_goes_on_is_held_to_its_checkpoints_arithmetic() {
 }
 
 #[test]
+fn a_run_that_goes_on_beside_others_settles_who_may_stay() {
+    let mut machine = Coordinator::new(Limits { max: 2, ..LIMITS }, Incarnation(1));
+    for (name, numerics) in [("other", OTHER), ("a", RUN)] {
+        join_with(&mut machine, 0, name, numerics);
+    }
+    let actions = machine.on_event(1, Event::HoldTo(RUN));
+    let cause = Cause::Numerics(differs(SettledBy::Checkpoint));
+    assert_eq!(actions[0], Action::Removed { member: Incarnation(1), cause, returned: Vec::new() });
+    assert_eq!(machine.numerics(), Some(RUN));
+    assert_eq!(machine.on_event(2, Event::HoldTo(OTHER)), [], "the first one holds");
+    assert_eq!(machine.numerics(), Some(RUN));
+}
+
+#[test]
 fn relaxed_numerics_let_a_worker_in_and_say_so() {
     let limits = Limits { numerics: Numerics::Relaxed, ..LIMITS };
     let mut machine = settled(limits);

@@ -3,10 +3,12 @@
 //! that one.
 //!
 //! Where no checkpoint is old enough the run goes back to its beginning, which is the state before any worker
-//! joined. What a worker did before this coordinator started is not known.
+//! joined. What a worker did before the run began here is not known.
 
-use super::{Driver, SETUP};
+use super::RunInProgress;
 use crate::RunError;
+use crate::cluster::Cluster;
+use crate::cluster::sum::Sum;
 use crate::run::records::run_record;
 use crate::store::writer::{LookBack, LookedBack};
 use crate::store::{Expected, Saved, StoreError};
@@ -23,7 +25,7 @@ const ENTRANCES_MAX: usize = 4096;
 /// At which step each worker joined first.
 #[derive(Debug)]
 pub(super) struct Entrances {
-    /// The first step of this coordinator.
+    /// The step with which the run began here.
     first: Step,
     by_instance: BTreeMap<Instance, Step>,
 }
@@ -50,10 +52,11 @@ impl Entrances {
     }
 }
 
-impl Driver {
+impl RunInProgress {
     /// Begins the round anew, or waits for the checkpoint to go back to.
-    pub(super) fn anew(
+    pub(crate) fn anew(
         &mut self,
+        cluster: &mut Cluster<Sum>,
         piece: Node,
         worker: String,
         instance: Instance,
@@ -66,10 +69,10 @@ impl Driver {
         let expected = Expected::of(self.trainer.config().training());
         self.writer.look_back(LookBack { expected, until: joined, goes_back });
         if !goes_back {
-            return self.begin_round();
+            return self.begin_round(cluster);
         }
         self.work = None;
-        self.cluster.end_round(self.clock.now_us(), SETUP);
+        cluster.end_round(self.clock.now_us(), self.setup);
         self.goes_back();
     }
 
@@ -77,7 +80,11 @@ impl Driver {
     ///
     /// # Errors
     /// When it can't be read, or belongs to another run.
-    pub(super) fn looked_back(&mut self, found: LookedBack) -> Result<(), RunError> {
+    pub(super) fn looked_back(
+        &mut self,
+        cluster: &mut Cluster<Sum>,
+        found: LookedBack,
+    ) -> Result<(), RunError> {
         let LookedBack { asked: LookBack { until: joined, goes_back, .. }, result } = found;
         let found = result?;
         let checkpoint = found.as_ref().map(|(path, _)| path.display().to_string());
@@ -110,7 +117,7 @@ impl Driver {
         self.records.pause();
         let run = run_record(&self.trainer, &self.rules.run_id);
         self.tell(RunEvent::RunRolledBack { from, checkpoint, run });
-        self.begin_round();
+        self.begin_round(cluster);
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! The value of a node in a run: a gradient or counts, with the totals of its samples.
+//! The value of a node as workers send it: a gradient or counts, with the totals of its samples.
 //!
 //! The last addition of gradients is left to the optimizer, which makes it on its way: the root has a left
 //! side and a right side.

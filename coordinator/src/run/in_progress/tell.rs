@@ -1,7 +1,6 @@
-//! The one place from which the events of a run are told, with its beginning and its end. What happens in
-//! between is told where it is done.
+//! What is told of a run's beginning and end. What happens in between is told where it is done.
 
-use super::Driver;
+use super::RunInProgress;
 use crate::RunError;
 use crate::run::records::run_record;
 use crate::store::Saved;
@@ -9,7 +8,7 @@ use common::event::{Event, RunOutcome};
 use common::ids::Step;
 use std::net::SocketAddr;
 
-impl Driver {
+impl RunInProgress {
     /// Tells what is about to be done, and where workers can come.
     pub(crate) fn introduce(&mut self, address: Option<SocketAddr>, resumed: Option<Saved>) {
         let run = run_record(&self.trainer, &self.rules.run_id);

@@ -1,7 +1,9 @@
-//! How a run ends: the last checkpoint has to be on disk before the driver lets go.
+//! How a run ends: the last checkpoint has to be on disk before the run is over.
 
 use super::tell::last_before;
-use super::{Driver, RunError, SETUP};
+use super::{RunError, RunInProgress};
+use crate::cluster::Cluster;
+use crate::cluster::sum::Sum;
 use crate::run::work::Work;
 use crate::store::writer::{Ticket, Written};
 use crate::store::{Saved, StoreError};
@@ -64,14 +66,13 @@ impl Shutdown {
     }
 }
 
-impl Driver {
+impl RunInProgress {
     /// Hands a copy of the trainer's state to the writer.
-    pub(super) fn checkpoint(&mut self) {
+    pub(super) fn checkpoint(&mut self, cluster: &Cluster<Sum>) {
         let mut checkpoint = trace::within("checkpoint copy", || self.trainer.checkpoint());
         // Before the first step nothing has been computed: an answer that happens to be there already is no
         // part of it.
-        checkpoint.numerics =
-            self.cluster.machine().numerics().filter(|_| checkpoint.position.step > Step(0));
+        checkpoint.numerics = cluster.machine().numerics().filter(|_| checkpoint.position.step > Step(0));
         let state = (checkpoint.position.step, checkpoint.position.validation.is_some());
         if self.shutdown.submitted != Some(state) {
             self.shutdown.submitted = Some(state);
@@ -80,7 +81,7 @@ impl Driver {
     }
 
     /// Has a checkpoint written after a round of this work, if one is due.
-    pub(super) fn checkpoint_if_due(&mut self, work: Work) {
+    pub(super) fn checkpoint_if_due(&mut self, cluster: &Cluster<Sum>, work: Work) {
         let step = self.trainer.step().0;
         let every = self.rules.checkpoint_every;
         let is_due = match work {
@@ -91,7 +92,7 @@ impl Driver {
             Work::Test => false,
         };
         if is_due {
-            self.checkpoint();
+            self.checkpoint(cluster);
         }
     }
 
@@ -151,20 +152,22 @@ impl Driver {
     }
 
     /// An operator asks for an end: the step in progress is finished, an evaluation is not.
-    pub(super) fn stop(&mut self) {
+    pub(crate) fn stop(&mut self, cluster: &Cluster<Sum>) {
         if self.shutdown.is_ending() {
             return;
         }
         let in_step = self.work == Some(Work::Train);
-        let mut members = self.cluster.machine().members();
-        let has_workers = members.any(|(_, member)| member.pieces().next().is_some());
+        let has_workers = cluster.is_computed(self.setup);
         self.tell(Event::Stopping { step: self.trainer.step() });
         let grace = if in_step && has_workers { STOP_GRACE } else { Duration::ZERO };
         self.shutdown.phase = Phase::Stopping { until_us: self.clock.now_us() + grace.as_micros() as u64 };
     }
 
     /// Moves the ending on; whether the run is over.
-    pub(super) fn is_over(&mut self) -> Result<bool, RunError> {
+    ///
+    /// # Errors
+    /// When the last checkpoint, or the one to go back to, is not there in time.
+    pub(crate) fn is_over(&mut self, cluster: &mut Cluster<Sum>) -> Result<bool, RunError> {
         let now_us = self.clock.now_us();
         if let Some(until_us) = self.shutdown.going_back_until_us {
             let step = self.trainer.step();
@@ -176,11 +179,11 @@ impl Driver {
             };
         }
         match self.shutdown.phase {
-            Phase::Running if self.test.is_some() => self.save_last(now_us),
+            Phase::Running if self.test.is_some() => self.save_last(now_us, cluster),
             Phase::Stopping { until_us } if self.work.is_none() || until_us <= now_us => {
                 self.work = None;
-                self.cluster.end_round(now_us, SETUP);
-                self.save_last(now_us);
+                cluster.end_round(now_us, self.setup);
+                self.save_last(now_us, cluster);
             }
             Phase::Running | Phase::Stopping { .. } | Phase::Saving { .. } => {}
         }
@@ -198,18 +201,18 @@ impl Driver {
         Ok(false)
     }
 
-    fn save_last(&mut self, now_us: u64) {
-        self.checkpoint();
+    fn save_last(&mut self, now_us: u64, cluster: &Cluster<Sum>) {
+        self.checkpoint(cluster);
         self.shutdown.phase = Phase::Saving { until_us: now_us + WRITE_GRACE.as_micros() as u64 };
     }
 
     /// What stops the run when workers agree that a leaf is not finite.
-    pub(super) fn non_finite(&self, leaf: u32, workers: Vec<String>) -> RunError {
+    pub(crate) fn non_finite(&self, leaf: u32, workers: Vec<String>) -> RunError {
         RunError::NonFinite { step: self.trainer.step(), leaf, workers, last_good: self.last_good() }
     }
 
     /// What stops the run when workers give one piece different bits.
-    pub(super) fn disputed(&self, piece: Node, workers: Vec<String>) -> RunError {
+    pub(crate) fn disputed(&self, piece: Node, workers: Vec<String>) -> RunError {
         RunError::Disputed { step: self.trainer.step(), piece, workers, last_good: self.last_good() }
     }
 

@@ -1,0 +1,283 @@
+//! A run in progress: asks for its rounds, trains on their sums, tells what happens, and has checkpoints
+//! written.
+//!
+//! It has no thread of its own: a session's driver calls it with the cluster that computes its rounds, and it
+//! waits for nothing. Other runs may use the same cluster. A method that fails ends this run alone; the
+//! driver then calls [`RunInProgress::end`]. How a run ends is in `shutdown`, what follows a worker that
+//! miscomputes in `rollback`.
+
+mod rollback;
+mod shutdown;
+mod tell;
+
+use self::rollback::Entrances;
+use self::shutdown::Shutdown;
+use super::records::{Records, evaluation};
+use super::trainer::{Evaluated, Outcome, Trainer};
+use super::work::Work;
+use crate::RunError;
+use crate::cluster::sum::Sum;
+use crate::cluster::{Cluster, RoundPlan};
+use crate::observe::events::Events;
+use crate::store::Saved;
+use crate::store::writer::{Done, Writer};
+use common::checkpoint::Best;
+use common::event::Event as RunEvent;
+use common::ids::{Instance, Leaf, ParamsId, Round, SetupId};
+use common::reduce::tree::Node;
+use host::clock::Clock;
+use host::trace;
+use proto::message::Piece;
+use proto::parameters::EncodedParameters;
+use proto::setup::Setup;
+use std::sync::Arc;
+
+/// The operator's choices for a run, besides those that the numbers depend on.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    pub(crate) run_id: String,
+    /// Steps between checkpoints besides those at the end of each epoch; 0 for none.
+    pub(crate) checkpoint_every: u64,
+    /// Whether a checkpoint that can't be written ends the run.
+    pub(crate) checkpoint_required: bool,
+    /// Whether the run goes back to before a worker joined that is found to miscompute.
+    pub(crate) audit_rollback: bool,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub(crate) struct Ended {
+    /// The final test, if the run is complete.
+    pub(crate) test: Option<Evaluated>,
+    /// The best validation.
+    pub(crate) best: Option<Best>,
+    /// The last checkpoint.
+    pub(crate) saved: Saved,
+    /// Training time in seconds, and the samples of that time.
+    pub(crate) trained: (f64, u64),
+}
+
+/// What a run leaves behind: its result, and threads that are still at work.
+#[derive(Debug)]
+pub(crate) struct Over {
+    pub(crate) result: Result<Ended, RunError>,
+    pub(crate) threads: Threads,
+}
+
+/// A run's checkpoint thread, and the threads of its observers.
+#[derive(Debug)]
+pub(crate) struct Threads {
+    writer: Writer,
+    events: Events,
+}
+
+impl Threads {
+    /// Waits until they have ended, or leaves them behind after a while. Blocks; the writer may have
+    /// something left to deliver, which the driver must still take.
+    pub(crate) fn finish(self) {
+        drop(self.writer);
+        self.events.finish();
+    }
+}
+
+/// The training with all that belongs to it.
+pub(crate) struct RunInProgress {
+    rules: Rules,
+    clock: Clock,
+    setup: SetupId,
+    trainer: Trainer,
+    events: Events,
+    records: Records,
+    writer: Writer,
+    /// What the round in progress is for.
+    work: Option<Work>,
+    /// The present parameters, once a worker has been sent them.
+    parameters: Option<Arc<EncodedParameters>>,
+    entrances: Entrances,
+    /// Numbers of parameters that were given before under this setup's number, by an earlier run or before
+    /// this one went back, so that none is given twice.
+    params_before: u64,
+    shutdown: Shutdown,
+    test: Option<Evaluated>,
+}
+
+impl RunInProgress {
+    /// A run under that setup number, which begins with [`begin`](Self::begin).
+    pub(crate) fn new(
+        rules: Rules,
+        clock: Clock,
+        setup: SetupId,
+        trainer: Trainer,
+        events: Events,
+        writer: Writer,
+    ) -> Self {
+        Self {
+            rules,
+            clock,
+            setup,
+            entrances: Entrances::new(trainer.step()),
+            trainer,
+            events,
+            records: Records::default(),
+            writer,
+            work: None,
+            parameters: None,
+            params_before: 0,
+            shutdown: Shutdown::default(),
+            test: None,
+        }
+    }
+
+    /// The number by which workers and the cluster know the run.
+    pub(crate) fn setup_id(&self) -> SetupId {
+        self.setup
+    }
+
+    /// The run's name among those of other configurations.
+    pub(crate) fn run_id(&self) -> &str {
+        &self.rules.run_id
+    }
+
+    /// What workers must know of the run.
+    pub(crate) fn setup(&self) -> Setup {
+        let config = self.trainer.config();
+        Setup { id: self.setup, model: config.model().clone(), precision: config.training().wire_dtype }
+    }
+
+    /// Begins the first round. Parameters are numbered from `params_before` on.
+    pub(crate) fn begin(&mut self, cluster: &mut Cluster<Sum>, params_before: u64) {
+        self.params_before = params_before;
+        self.begin_round(cluster);
+    }
+
+    /// A number above that of all parameters so far.
+    pub(crate) fn next_params(&self) -> u64 {
+        self.params_before + self.trainer.step().0 + 1
+    }
+
+    /// When [`is_over`](Self::is_over) must be asked at the latest.
+    pub(crate) fn deadline_us(&self) -> Option<u64> {
+        self.shutdown.deadline_us()
+    }
+
+    /// Gathers some samples of the next step in advance; returns whether there were any left.
+    pub(crate) fn prefetch(&mut self) -> bool {
+        self.work == Some(Work::Train) && self.trainer.prefetch()
+    }
+
+    /// Tells all observers of the run what has happened; waits for none.
+    pub(crate) fn tell(&self, event: RunEvent) {
+        self.events.tell(event);
+    }
+
+    /// A worker has got a place.
+    pub(crate) fn joined(&mut self, instance: Instance) {
+        self.entrances.note(instance, self.trainer.step());
+    }
+
+    /// The present parameters, encoded once for all workers.
+    pub(crate) fn encoded(&mut self, id: ParamsId) -> Arc<EncodedParameters> {
+        let fresh = || Arc::new(EncodedParameters::new(id, self.setup, self.trainer.params()));
+        let encoded = self.parameters.take().filter(|encoded| encoded.id() == id).unwrap_or_else(fresh);
+        Arc::clone(self.parameters.insert(encoded))
+    }
+
+    /// A piece of the round in progress with its samples.
+    pub(crate) fn piece(&mut self, round: Round, node: Node, parameters: ParamsId) -> Option<Piece> {
+        let work = self.work?;
+        let tree = self.trainer.tree(work);
+        let leaves = tree.leaves_below(node).map(|leaf| self.trainer.leaf(work, Leaf(leaf))).collect();
+        Some(Piece { round, task: work.task(), setup: self.setup, parameters, tree, node, leaves })
+    }
+
+    /// Takes a round's sum: trains, tells, and begins the next round.
+    ///
+    /// # Errors
+    /// When the training can't go on.
+    pub(crate) fn complete(
+        &mut self,
+        cluster: &mut Cluster<Sum>,
+        sum: Sum,
+        out_of_line: u32,
+    ) -> Result<(), RunError> {
+        let Some(work) = self.work.take() else { return Ok(()) };
+        let workers = cluster.machine().members().count();
+        let event = self.finish(work, sum, workers, out_of_line)?;
+        self.tell(event);
+        self.checkpoint_if_due(cluster, work);
+        self.begin_round(cluster);
+        Ok(())
+    }
+
+    /// The checkpoint thread has done something.
+    ///
+    /// # Errors
+    /// When it has failed in a way that ends the run.
+    pub(crate) fn done(&mut self, cluster: &mut Cluster<Sum>, done: Done) -> Result<(), RunError> {
+        match done {
+            Done::Written(written) => self.written(written),
+            Done::LookedBack(found) => self.looked_back(cluster, *found),
+        }
+    }
+
+    /// Tells how the run ended, and lets go.
+    pub(crate) fn end(self, result: Result<(), RunError>) -> Over {
+        self.tell_end(&result);
+        let Self { test, trainer, records, shutdown, writer, events, .. } = self;
+        let lost = || RunError::Internal("the run ended without a checkpoint".to_owned());
+        let saved = result.and_then(|()| shutdown.into_saved().ok_or_else(lost));
+        let trained = records.trained();
+        let best = trainer.best();
+        let result = saved.map(|saved| Ended { test, best, saved, trained });
+        Over { result, threads: Threads { writer, events } }
+    }
+
+    /// Begins the next round, if the run is to go on.
+    fn begin_round(&mut self, cluster: &mut Cluster<Sum>) {
+        cluster.at_step(self.setup, self.trainer.step());
+        self.work = self.trainer.next().filter(|_| !self.shutdown.is_ending());
+        let now_us = self.clock.now_us();
+        let Some(work) = self.work else { return cluster.end_round(now_us, self.setup) };
+        match work {
+            Work::Train => self.records.begin_step(now_us),
+            Work::Validate | Work::Test => self.records.pause(),
+        }
+        let leaves = 0..self.trainer.tree(work).leaves();
+        let plan = RoundPlan {
+            setup: self.setup,
+            parameters: ParamsId(self.params_before + self.trainer.step().0),
+            samples: leaves.map(|leaf| self.trainer.leaf_samples(work, Leaf(leaf))).collect(),
+            kind: work.answer_kind(),
+        };
+        cluster.begin(now_us, plan);
+    }
+
+    /// Has the training take a round's sum. Returns what to tell of it.
+    fn finish(
+        &mut self,
+        work: Work,
+        sum: Sum,
+        workers: usize,
+        out_of_line: u32,
+    ) -> Result<RunEvent, RunError> {
+        let Sum { totals, body, .. } = sum;
+        if work == Work::Train {
+            // Else the update would have to work on a copy.
+            self.parameters = None;
+        }
+        let finishing = (work == Work::Train).then(|| trace::span("optimizer"));
+        let outcome = self.trainer.finish(work, totals, body)?;
+        drop(finishing);
+        Ok(match outcome {
+            Outcome::Stepped(stepped) => {
+                RunEvent::Step(self.records.step(self.clock.now_us(), &stepped, workers, out_of_line))
+            }
+            Outcome::Validated(evaluated) => RunEvent::Validation(self.records.validation(&evaluated)),
+            Outcome::Tested(evaluated) => {
+                let event = RunEvent::Test(evaluation(&evaluated));
+                self.test = Some(evaluated);
+                event
+            }
+        })
+    }
+}

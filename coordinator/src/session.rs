@@ -1,0 +1,357 @@
+//! A session: a standing cluster on which runs come and go, one after the other and at the same time.
+//!
+//! It owns the listeners, the server, the local workers and the driver's thread. Workers join it once and
+//! compute for all runs. What a run is, [`run`](crate::run) decides; how the cluster shares its workers among
+//! runs, the rules in `common::protocol::coordinator`.
+//!
+//! 1. At most [`SETUPS_MAX`] runs are in progress at the same time; one more is refused.
+//! 2. A run that fails, is stopped or is complete leaves the others alone, also in its bits.
+//! 3. A run that goes on from a checkpoint holds the cluster to the arithmetic that this one records. Where
+//!    the cluster has settled another one, it is refused.
+//! 4. The session ends with [`Session::close`]. Runs that are still in progress fail then.
+//!
+//! ```no_run
+//! use clap::Parser;
+//! use coordinator::cli::Flags;
+//! use coordinator::cluster::Farewell;
+//! use coordinator::observe::console::Console;
+//! use coordinator::run::prepare_run;
+//! use coordinator::session::Session;
+//!
+//! # async fn sweep() -> Result<(), Box<dyn std::error::Error>> {
+//! let flags = |lr| {
+//!     Flags::try_parse_from(["program", "--dataset", "digits", "--lr", lr, "--checkpoint-dir", lr])
+//! };
+//! let console = Console::silent();
+//! let session = Session::open(&flags("0.1")?.options()?.cluster, &console)?;
+//! // Sending a number above 0 asks a run to end.
+//! let (_stop, requests) = tokio::sync::watch::channel(0);
+//! let mut running = Vec::new();
+//! for lr in ["0.1", "0.01"] {
+//!     // It reads data and checkpoints, and blocks: it belongs on another thread where much else is done.
+//!     let run = prepare_run(&flags(lr)?.options()?.run, &console)?;
+//!     running.push(session.start(run, requests.clone()).await?);
+//! }
+//! for run in running {
+//!     println!("model {}", run.ended().await?.model_sha256);
+//! }
+//! session.close(Farewell::Finished).await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod driver;
+mod links;
+mod outputs;
+mod setup_numbers;
+
+pub use crate::net::listener::Listen;
+
+use self::driver::Driver;
+use self::setup_numbers::{SetupNumber, SetupNumbers};
+use crate::RunError;
+use crate::cluster::Farewell;
+use crate::local::{Local, LocalWorkers};
+use crate::mailbox::{INBOX, Input, RunNumber, Start};
+use crate::net::listener::Sockets;
+use crate::net::{accept, server};
+use crate::observe::console::Console;
+use crate::run::in_progress::{Over, Threads};
+use crate::run::{Facts, Launched, PreparedRun, Summary};
+use common::protocol::coordinator::Limits;
+use host::clock::Clock;
+use host::stop::StopRequests;
+use proto::setup::{SETUPS_MAX, Setups};
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{AbortHandle, JoinHandle};
+use tracing::warn;
+
+/// For adding gradients and updating parameters: more would only wait for memory.
+const ARITHMETIC_THREADS_MAX: NonZeroUsize = NonZeroUsize::new(4).expect("4 is not 0");
+/// For the driver to end what it is doing, say goodbye and end. Far longer than an update of the largest
+/// model.
+const DRIVER_GRACE: Duration = Duration::from_secs(30);
+/// For open connections to end after the driver has.
+const SERVER_GRACE: Duration = Duration::from_secs(3);
+
+/// What an operator chose for a cluster.
+#[derive(Clone, Debug)]
+pub struct ClusterOptions {
+    /// Where workers come in.
+    pub listen: Listen,
+    /// How many workers, and how they are treated.
+    pub limits: Limits,
+    /// Workers to start here.
+    pub local: Option<Local>,
+}
+
+/// A standing cluster. Dropping it ends it too, as if it had failed.
+pub struct Session {
+    inbox: mpsc::Sender<Input>,
+    clock: Clock,
+    /// The setups that workers may answer to.
+    setups: Setups,
+    numbers: SetupNumbers,
+    /// Runs that were started so far.
+    started: AtomicU64,
+    address: Option<SocketAddr>,
+    local_address: String,
+    local: Option<LocalWorkers>,
+    server: Server,
+    /// Resolves when the driver's thread has ended.
+    driver: oneshot::Receiver<()>,
+}
+
+/// A run on a session.
+#[derive(Debug)]
+pub struct Running(JoinHandle<Result<Summary, RunError>>);
+
+/// A run on a session that nobody waits for yet.
+pub(crate) struct Started {
+    facts: Facts,
+    over: oneshot::Receiver<Over>,
+    /// Passes on requests to stop.
+    asking: JoinHandle<()>,
+    /// Held until the run is over.
+    _setup: SetupNumber,
+}
+
+/// The task that serves connections.
+struct Server {
+    /// Dropped when no further connection is to be served.
+    until: watch::Sender<()>,
+    serving: AbortHandle,
+    watching: JoinHandle<()>,
+}
+
+impl Session {
+    /// Opens the listeners and starts the local workers. Must be called within a runtime, in which the
+    /// session then lives.
+    ///
+    /// # Errors
+    /// When an address can't be listened on, or a thread or a worker can't be started.
+    pub fn open(options: &ClusterOptions, console: &Console) -> Result<Self, RunError> {
+        let sockets = Sockets::open(&options.listen)?;
+        let (mut session, driver, inbox) = Self::new(sockets, options, console)?;
+        session.drive(driver, inbox)?;
+        Ok(session)
+    }
+
+    /// Opens a session that begins with a run: no worker is there before it.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open) and [`start`](Self::start).
+    pub(crate) fn open_with(
+        sockets: Sockets,
+        options: &ClusterOptions,
+        console: &Console,
+        run: PreparedRun,
+        stop: StopRequests,
+    ) -> Result<(Self, Started), RunError> {
+        let (mut session, mut driver, inbox) = Self::new(sockets, options, console)?;
+        let (start, started) = session.launch(run, stop)?;
+        driver.start(start);
+        session.drive(driver, inbox)?;
+        Ok((session, started))
+    }
+
+    /// Where workers can connect over TCP, if they can.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// The fastest way for a worker on this machine.
+    #[must_use]
+    pub fn local_address(&self) -> &str {
+        &self.local_address
+    }
+
+    /// Starts a run beside those that are in progress. A change of `stop` asks it to end.
+    ///
+    /// # Errors
+    /// When too many runs are in progress, a thread can't be started, or the driver has ended. Whether the
+    /// cluster can compute the run shows in [`Running::ended`].
+    pub async fn start(&self, run: PreparedRun, stop: StopRequests) -> Result<Running, RunError> {
+        let (start, started) = self.launch(run, stop)?;
+        self.inbox.send(Input::Start(Box::new(start))).await.map_err(|_| RunError::Closed)?;
+        Ok(Running(tokio::spawn(async {
+            let (result, threads) = started.result().await;
+            finish(threads).await;
+            result
+        })))
+    }
+
+    /// Ends the session, with a last word to its workers. Runs that are in progress fail.
+    pub async fn close(self, last: Farewell) {
+        let Self { inbox, driver, server, local, .. } = self;
+        let end = async {
+            // If the receiver is gone the driver has ended already.
+            let _ = inbox.send(Input::Close(last)).await;
+            let _ = driver.await;
+        };
+        if tokio::time::timeout(DRIVER_GRACE, end).await.is_err() {
+            warn!(waited_s = DRIVER_GRACE.as_secs(), "the driver does not end; its thread is left behind");
+        }
+        let Server { until, serving, mut watching } = server;
+        drop(until);
+        if let Some(local) = local {
+            local.end().await;
+        }
+        if tokio::time::timeout(SERVER_GRACE, &mut watching).await.is_err() {
+            serving.abort();
+        }
+    }
+
+    /// A session whose driver is still to be started.
+    fn new(
+        sockets: Sockets,
+        options: &ClusterOptions,
+        console: &Console,
+    ) -> Result<(Self, Driver, mpsc::Receiver<Input>), RunError> {
+        let (inbox, receiver) = mpsc::channel(INBOX);
+        let address = sockets.address;
+        let local_address = sockets.local_address.clone();
+        let setups = Setups::default();
+        let clock = Clock::start();
+        let server = serve(sockets, options, setups.clone(), &inbox)?;
+        let local = match &options.local {
+            Some(local) => Some(LocalWorkers::start(local, &local_address, console, &inbox)?),
+            None => None,
+        };
+        let driver = Driver::new(clock, options.limits, address, arithmetic_threads());
+        let session = Self {
+            inbox,
+            clock,
+            setups,
+            numbers: SetupNumbers::default(),
+            started: AtomicU64::new(0),
+            address,
+            local_address,
+            local,
+            server,
+            driver: oneshot::channel().1,
+        };
+        Ok((session, driver, receiver))
+    }
+
+    /// Starts the driver's thread.
+    fn drive(&mut self, driver: Driver, inbox: mpsc::Receiver<Input>) -> Result<(), RunError> {
+        let handle = tokio::runtime::Handle::current();
+        let (ended, driver_ended) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("driver".into()).spawn(move || {
+            driver.run(&handle, inbox);
+            // Nobody waits where the session was dropped.
+            let _ = ended.send(());
+        });
+        thread.map_err(|source| RunError::Thread { name: "driver", source })?;
+        self.driver = driver_ended;
+        Ok(())
+    }
+
+    /// Starts what belongs to a run, and has its answers accepted from now on.
+    fn launch(&self, run: PreparedRun, stop: StopRequests) -> Result<(Start, Started), RunError> {
+        let setup = self.numbers.take().ok_or(RunError::TooManyRuns { most: SETUPS_MAX })?;
+        let number = RunNumber(self.started.fetch_add(1, Ordering::Relaxed));
+        // Weak, because the driver holds the run: else it would wait for inputs that nobody can send.
+        let inbox = self.inbox.downgrade();
+        let done = move |done| {
+            if let Some(inbox) = inbox.upgrade() {
+                // The driver is gone only when the run is over.
+                let _ = inbox.blocking_send(Input::Done(number, done));
+            }
+        };
+        let Launched { run, facts, resumed, numerics } =
+            run.launch(self.clock, setup.id(), arithmetic_threads(), done)?;
+        self.setups.insert(&run.setup());
+        let (over, is_over) = oneshot::channel();
+        let asking = tokio::spawn(forward(stop, number, self.inbox.downgrade()));
+        let started = Started { facts, over: is_over, asking, _setup: setup };
+        Ok((Start { number, run, numerics, resumed, over }, started))
+    }
+}
+
+impl Running {
+    /// Waits until the run is complete, was stopped or has failed, and its threads have ended. A run that
+    /// nobody waits for goes on.
+    ///
+    /// # Errors
+    /// When the run fails; the last checkpoint is on disk then.
+    pub async fn ended(self) -> Result<Summary, RunError> {
+        self.0.await.unwrap_or_else(|error| Err(RunError::Internal(error.to_string())))
+    }
+}
+
+impl Started {
+    /// Waits for the run's end. Its threads may still be at work then ([`finish`]).
+    pub(crate) async fn result(self) -> (Result<Summary, RunError>, Option<Threads>) {
+        let over = self.over.await;
+        self.asking.abort();
+        match over {
+            Ok(Over { result, threads }) => (result.map(|ended| self.facts.summarize(ended)), Some(threads)),
+            Err(_) => (Err(RunError::Internal("the driver thread panicked".to_owned())), None),
+        }
+    }
+}
+
+/// Waits for the end of a run's threads, or until they are left behind.
+pub(crate) async fn finish(threads: Option<Threads>) {
+    if let Some(threads) = threads {
+        // It fails only where the runtime ends.
+        let _ = tokio::task::spawn_blocking(|| threads.finish()).await;
+    }
+}
+
+/// Serves connections. If that fails the driver is told.
+fn serve(
+    sockets: Sockets,
+    options: &ClusterOptions,
+    setups: Setups,
+    inbox: &mpsc::Sender<Input>,
+) -> Result<Server, RunError> {
+    let address = sockets.local_address.clone();
+    let listeners = sockets.listen()?;
+    let (until, is_over) = watch::channel(());
+    let names = options.local.as_ref().map(Local::names).unwrap_or_default();
+    let limits = accept::Limits::new(options.limits.max, options.limits.spares, names.len() as u32);
+    let serving = tokio::spawn(server::serve(listeners, names, setups, inbox.clone(), limits, is_over));
+    let abort = serving.abort_handle();
+    tokio::spawn(close_if_dropped(until.subscribe(), inbox.downgrade()));
+    let inbox = inbox.downgrade();
+    let watching = tokio::spawn(async move {
+        let what = serving.await.map_or_else(|error| error.to_string(), |result| format!("{result:?}"));
+        if let Some(inbox) = inbox.upgrade() {
+            // The receiver is gone when the session is over, and the server was to end.
+            let _ = inbox.send(Input::ServerFailed { address, what }).await;
+        }
+    });
+    Ok(Server { until, serving: abort, watching })
+}
+
+/// Ends the driver of a session that was dropped: the connections wait for it, and it for them.
+async fn close_if_dropped(mut until: watch::Receiver<()>, inbox: mpsc::WeakSender<Input>) {
+    while until.changed().await.is_ok() {}
+    if let Some(inbox) = inbox.upgrade() {
+        // If the session was closed the receiver is gone.
+        let _ = inbox.send(Input::Close(Farewell::Failed)).await;
+    }
+}
+
+/// Threads that add gradients and update parameters.
+fn arithmetic_threads() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).min(ARITHMETIC_THREADS_MAX)
+}
+
+/// Passes on requests to stop a run.
+async fn forward(mut stop: StopRequests, number: RunNumber, inbox: mpsc::WeakSender<Input>) {
+    while stop.changed().await.is_ok() {
+        let Some(inbox) = inbox.upgrade() else { return };
+        if inbox.send(Input::Stop(number)).await.is_err() {
+            return;
+        }
+    }
+}

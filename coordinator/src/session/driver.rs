@@ -1,0 +1,296 @@
+//! The thread around the cluster: it owns the cluster, the ends of all connections, and the runs in progress.
+//!
+//! Inputs (messages, runs to begin, finished checkpoints, requests to stop) and deadlines go to the cluster
+//! and the runs; the cluster's outputs are carried out (`outputs`). What a run does with its rounds is not
+//! known here. The thread blocks only while it waits for its inbox, and that has a deadline.
+//!
+//! 1. A run is known by the number of its setup. It is over when it says so, when one of its methods fails,
+//!    or when the cluster can't go on with it. Then its result goes to whoever started it, and the others go
+//!    on.
+//! 2. What is for a run that is over is ignored.
+//! 3. When the last local worker has ended, or the server has failed, so have all runs, and those that are
+//!    started later.
+
+use super::links::Links;
+use crate::RunError;
+use crate::cluster::sum::Sum;
+use crate::cluster::{Cluster, Farewell, Introduction};
+use crate::mailbox::{INBOX, Input, RunNumber, Start};
+use crate::run::in_progress::{Over, RunInProgress};
+use common::ids::{Incarnation, SetupId};
+use common::protocol::coordinator::{Cause, Limits, ProtocolError};
+use host::clock::Clock;
+use host::trace;
+use proto::message::{Answer, Hello, ReceivedMessage, WorkerMessage};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+
+/// Most inputs that are taken before deadlines are looked at again.
+const INPUTS_AT_ONCE: usize = 4 * INBOX;
+
+/// The thread's state.
+pub(crate) struct Driver {
+    pub(super) clock: Clock,
+    pub(super) cluster: Cluster<Sum>,
+    pub(super) links: Links,
+    heartbeat_timeout_us: u64,
+    /// Threads that add gradients.
+    threads: NonZeroUsize,
+    /// Where workers can come over TCP.
+    address: Option<SocketAddr>,
+    pub(super) runs: BTreeMap<SetupId, Entry>,
+    /// For each setup number that was in use: one above the highest number of parameters.
+    params: BTreeMap<SetupId, u64>,
+    /// Why no run can go on any more.
+    unusable: Option<Unusable>,
+}
+
+/// A run in progress, and who waits for it.
+pub(super) struct Entry {
+    pub(super) run: RunInProgress,
+    number: RunNumber,
+    over: oneshot::Sender<Over>,
+}
+
+/// Reason why no run can go on any more.
+#[derive(Clone, Debug)]
+enum Unusable {
+    /// All local workers have ended.
+    NoLocalWorkers,
+    /// The gRPC server has failed.
+    Server { address: String, what: String },
+}
+
+impl Unusable {
+    fn error(&self) -> RunError {
+        match self.clone() {
+            Self::NoLocalWorkers => RunError::NoLocalWorkers,
+            Self::Server { address, what } => RunError::Server { address, what },
+        }
+    }
+}
+
+impl Driver {
+    /// A driver without connections or runs.
+    pub(crate) fn new(
+        clock: Clock,
+        limits: Limits,
+        address: Option<SocketAddr>,
+        threads: NonZeroUsize,
+    ) -> Self {
+        let now_us = clock.now_us();
+        Self {
+            clock,
+            cluster: Cluster::by_the_rules(now_us, limits, first_incarnation()),
+            links: Links::default(),
+            heartbeat_timeout_us: limits.heartbeat_timeout_us,
+            threads,
+            address,
+            runs: BTreeMap::new(),
+            params: BTreeMap::new(),
+            unusable: None,
+        }
+    }
+
+    /// Runs until the session is closed, and says goodbye to the workers. Blocks: it wants a thread of its
+    /// own, outside the runtime of `handle`.
+    pub(crate) fn run(mut self, handle: &Handle, mut inbox: mpsc::Receiver<Input>) {
+        let last = self.serve(handle, &mut inbox);
+        self.cluster.close_all(&last);
+        self.perform();
+        self.end_all(|| RunError::Closed);
+    }
+
+    /// Begins a run, unless the cluster can't compute it.
+    pub(crate) fn start(&mut self, start: Start) {
+        let Start { number, mut run, numerics, resumed, over } = start;
+        let now_us = self.clock.now_us();
+        let hold_to = |recorded| {
+            let other = |settled| RunError::OtherArithmetic { recorded, settled };
+            self.cluster.hold_to(now_us, recorded).map_err(other)
+        };
+        let can_start = match &self.unusable {
+            Some(why) => Err(why.error()),
+            None => numerics.map_or(Ok(()), hold_to),
+        };
+        run.introduce(self.address, resumed);
+        match can_start {
+            Ok(()) => {
+                let setup = run.setup_id();
+                run.begin(&mut self.cluster, self.params.get(&setup).copied().unwrap_or(0));
+                self.runs.insert(setup, Entry { run, number, over });
+            }
+            Err(error) => hand_back(over, run.end(Err(error))),
+        }
+    }
+
+    /// Ends a run. The others go on.
+    pub(super) fn end(&mut self, setup: SetupId, result: Result<(), RunError>) {
+        let Some(Entry { run, over, .. }) = self.runs.remove(&setup) else { return };
+        self.params.insert(setup, run.next_params());
+        self.cluster.end_run(self.clock.now_us(), setup);
+        hand_back(over, run.end(result));
+    }
+
+    /// Serves until the session is closed. Returns the last word for the workers.
+    fn serve(&mut self, handle: &Handle, inbox: &mut mpsc::Receiver<Input>) -> Farewell {
+        self.perform();
+        loop {
+            // The next steps' samples are gathered while nobody wants anything.
+            while inbox.is_empty() && self.runs.values_mut().any(|entry| entry.run.prefetch()) {}
+            let deadline = self.clock.instant(self.deadline_us());
+            let wait = async { tokio::time::timeout_at(deadline.into(), inbox.recv()).await };
+            let received = trace::within("wait", || handle.block_on(wait));
+            if let Ok(input) = received {
+                // Without a sender there is no session any more.
+                let Some(input) = input else { return Farewell::Failed };
+                if let Some(last) = self.input(input) {
+                    return last;
+                }
+                // What has arrived counts before any deadline does.
+                for input in std::iter::from_fn(|| inbox.try_recv().ok()).take(INPUTS_AT_ONCE) {
+                    if let Some(last) = self.input(input) {
+                        return last;
+                    }
+                }
+            }
+            self.tick();
+            self.end_what_is_over();
+        }
+    }
+
+    fn deadline_us(&self) -> u64 {
+        let runs = self.runs.values().filter_map(|entry| entry.run.deadline_us());
+        runs.chain([self.cluster.deadline_us()]).min().unwrap_or(u64::MAX)
+    }
+
+    fn tick(&mut self) {
+        let now_us = self.clock.now_us();
+        if self.cluster.tick(now_us) {
+            self.give_up_the_stuck(now_us);
+        }
+        self.perform();
+        let links = &self.links;
+        self.cluster.admit_gradients(now_us, |connection| links.arrived(connection));
+        self.perform();
+    }
+
+    /// Drops workers that read nothing, and workers whose gradients do not arrive.
+    fn give_up_the_stuck(&mut self, now_us: u64) {
+        let look_us = self.cluster.heartbeat_us();
+        for (connection, still_us) in self.links.not_reading(now_us, look_us, self.heartbeat_timeout_us) {
+            if let Some(who) = self.cluster.on(connection) {
+                self.cluster.give_up(now_us, who, Cause::NotReading { still_us });
+            }
+        }
+        let links = &self.links;
+        for (who, cause) in self.cluster.stalled(now_us, look_us, |connection| links.arrived(connection)) {
+            self.cluster.give_up(now_us, who, cause);
+        }
+    }
+
+    fn end_what_is_over(&mut self) {
+        for setup in self.runs.keys().copied().collect::<Vec<_>>() {
+            let Some(Entry { run, .. }) = self.runs.get_mut(&setup) else { continue };
+            match run.is_over(&mut self.cluster) {
+                Ok(false) => {}
+                Ok(true) => self.end(setup, Ok(())),
+                Err(error) => self.end(setup, Err(error)),
+            }
+        }
+        self.perform();
+    }
+
+    fn end_all(&mut self, error: impl Fn() -> RunError) {
+        for setup in self.runs.keys().copied().collect::<Vec<_>>() {
+            self.end(setup, Err(error()));
+        }
+    }
+
+    fn fail(&mut self, why: Unusable) {
+        self.end_all(|| why.error());
+        self.unusable = Some(why);
+    }
+
+    /// Takes an input. Returns the last word for the workers, if the session is to be closed.
+    fn input(&mut self, input: Input) -> Option<Farewell> {
+        let now_us = self.clock.now_us();
+        match input {
+            Input::Hello { connection, hello: Hello { name, instance, threads, numerics }, outbox } => {
+                self.links.open(connection, outbox);
+                self.cluster.hello(now_us, connection, Introduction { name, instance, threads, numerics });
+            }
+            Input::Announced { connection, round, node, enter } => {
+                if self.cluster.announced(now_us, connection, round, node) {
+                    self.links.wait(connection, enter);
+                }
+            }
+            Input::Message { connection, message } => self.message(now_us, connection, message),
+            Input::Invalid { connection, what } => self.cluster.invalid(now_us, connection, what),
+            Input::Ended { connection, why } => self.cluster.ended(now_us, connection, why),
+            Input::Start(start) => self.start(*start),
+            Input::Done(number, done) => {
+                self.with_run(number, |run, cluster| run.done(cluster, done));
+            }
+            Input::Stop(number) => self.with_run(number, |run, cluster| {
+                run.stop(cluster);
+                Ok(())
+            }),
+            Input::NoLocalWorkers => self.fail(Unusable::NoLocalWorkers),
+            Input::ServerFailed { address, what } => self.fail(Unusable::Server { address, what }),
+            Input::Close(last) => return Some(last),
+        }
+        self.perform();
+        None
+    }
+
+    /// Calls a run that is in progress. If the call fails the run has.
+    fn with_run(
+        &mut self,
+        number: RunNumber,
+        call: impl FnOnce(&mut RunInProgress, &mut Cluster<Sum>) -> Result<(), RunError>,
+    ) {
+        let entry = self.runs.iter().find(|(_, entry)| entry.number == number);
+        if let Some((&setup, _)) = entry {
+            self.of_run(setup, call);
+        }
+    }
+
+    fn message(&mut self, now_us: u64, connection: u64, message: Option<ReceivedMessage>) {
+        match message {
+            // Only an answer has parts.
+            None => self.cluster.heard(now_us, connection, true),
+            // What is shared is settled where the stream is read.
+            Some(WorkerMessage::Heartbeat | WorkerMessage::Sharing(_)) => {
+                self.cluster.heard(now_us, connection, false);
+            }
+            Some(WorkerMessage::Leave) => self.cluster.left(now_us, connection),
+            Some(WorkerMessage::Hello(_)) => {
+                self.cluster.invalid(now_us, connection, ProtocolError::SecondHello);
+            }
+            Some(WorkerMessage::Answer(received)) => {
+                let Answer { incarnation, round, node, .. } = received.answer;
+                let sum = Sum::of(received, self.threads);
+                trace::within("add", || {
+                    self.cluster.answer(now_us, connection, incarnation, round, node, sum);
+                });
+            }
+        }
+    }
+}
+
+/// Hands a run back to whoever started it.
+fn hand_back(to: oneshot::Sender<Over>, over: Over) {
+    if let Err(Over { threads, .. }) = to.send(over) {
+        // Nobody waits for it any more. Its threads may take a while, which must hold up no other run.
+        let _ = std::thread::Builder::new().name("ending".into()).spawn(|| threads.finish());
+    }
+}
+
+/// Where this coordinator's numbers begin: far from those of an earlier one, whose workers may still answer.
+fn first_incarnation() -> Incarnation {
+    Incarnation(host::random() << 32)
+}

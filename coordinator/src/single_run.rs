@@ -1,0 +1,98 @@
+//! One run with a cluster of its own: what the `coordinator` program does.
+//!
+//! [`prepare`] does all that can fail before a worker is needed; it blocks. [`Prepared::run`] opens a
+//! session, starts the run on it and closes it.
+//!
+//! A program that trains with workers of its own choice:
+//!
+//! ```no_run
+//! use clap::Parser;
+//! use coordinator::cli::Flags;
+//! use coordinator::observe::console::Console;
+//! use coordinator::single_run::prepare;
+//!
+//! let flags = Flags::try_parse_from(["program", "--bind", "127.0.0.1:0", "--dataset", "digits"])?;
+//! let prepared = prepare(flags.options()?, &Console::silent())?;
+//! println!("start workers with --connect {}", prepared.local_address());
+//! // Sending a number above 0 asks for an end.
+//! let (_stop, requests) = tokio::sync::watch::channel(0);
+//! let summary = tokio::runtime::Runtime::new()?.block_on(prepared.run(requests))?;
+//! println!("{} steps, model {}", summary.steps, summary.model_sha256);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use crate::RunError;
+use crate::cluster::Farewell;
+use crate::net::listener::Sockets;
+use crate::observe::Observer;
+use crate::observe::console::Console;
+use crate::run::{PreparedRun, RunOptions, Summary, gather};
+use crate::session::{ClusterOptions, Session, finish};
+use host::stop::StopRequests;
+use std::net::SocketAddr;
+
+/// What an operator chose.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "field names say all")]
+pub struct Options {
+    pub cluster: ClusterOptions,
+    pub run: RunOptions,
+}
+
+/// A run that only lacks workers.
+pub struct Prepared {
+    cluster: ClusterOptions,
+    console: Console,
+    run: PreparedRun,
+    sockets: Sockets,
+}
+
+/// Gathers all that a run needs, and opens the listeners.
+///
+/// # Errors
+/// When the data, the configuration, the checkpoint directory or the address can't be used.
+pub fn prepare(options: Options, console: &Console) -> Result<Prepared, RunError> {
+    let Options { cluster, run: options } = options;
+    let gathered = gather(&options, console)?;
+    // A taken port leaves an earlier run's metrics as they are.
+    let sockets = Sockets::open(&cluster.listen)?;
+    let run = gathered.observed(&options, console)?;
+    Ok(Prepared { cluster, console: console.clone(), run, sockets })
+}
+
+impl Prepared {
+    /// Where workers can connect over TCP, if they can.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.sockets.address
+    }
+
+    /// The fastest way for a worker on this machine.
+    #[must_use]
+    pub fn local_address(&self) -> &str {
+        &self.sockets.local_address
+    }
+
+    /// Has one more observer told what happens; `name` is also its thread's.
+    pub fn observe(&mut self, name: &'static str, observer: impl Observer + 'static) {
+        self.run.observe(name, observer);
+    }
+
+    /// Trains until the run is complete or `stop` asks for an end.
+    ///
+    /// # Errors
+    /// When the run fails; the last checkpoint is on disk then.
+    pub async fn run(self, stop: StopRequests) -> Result<Summary, RunError> {
+        let Self { cluster, console, run, sockets } = self;
+        let (session, started) = Session::open_with(sockets, &cluster, &console, run, stop)?;
+        let (result, threads) = started.result().await;
+        let last = match &result {
+            Ok(summary) if summary.test.is_some() => Farewell::Finished,
+            Ok(_) => Farewell::Stopped,
+            Err(_) => Farewell::Failed,
+        };
+        // Workers need not wait for a slow disk.
+        tokio::join!(finish(threads), session.close(last));
+        result
+    }
+}
