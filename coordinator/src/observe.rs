@@ -11,6 +11,7 @@
 //! 3. It can't change a run: it gets events and gives nothing back.
 
 pub mod console;
+mod disturbances;
 pub(crate) mod events;
 pub mod jsonl;
 mod log;
@@ -51,6 +52,7 @@ impl Observers {
         all.add("log", log::Log::new(console.clone(), format));
         all.add("reporter", reporter::Reporter::new(console.clone()));
         all.add("metrics", metrics::Metrics::new(file));
+        all.add("disturbances", disturbances::Disturbances::new(console.clone()));
         all
     }
 

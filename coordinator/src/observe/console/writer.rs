@@ -124,12 +124,15 @@ mod tests {
 
     /// A writer that waits for permission before each write; what it has written can be read.
     struct Stopped {
+        entered: mpsc::Sender<()>,
         leave: mpsc::Receiver<()>,
         written: mpsc::Sender<String>,
     }
 
     impl Write for Stopped {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            // Nobody waits for the later ones.
+            let _ = self.entered.send(());
             // Once its owner has gone, it writes at once.
             let _ = self.leave.recv();
             self.written.send(String::from_utf8_lossy(bytes).into_owned()).map_err(io::Error::other)?;
@@ -145,11 +148,13 @@ mod tests {
     fn a_stopped_terminal_holds_nobody_up_and_hears_how_much_it_missed() {
         let (go, leave) = mpsc::channel();
         let (written, heard) = mpsc::channel();
+        let (entered, writes) = mpsc::channel();
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
-        let lines = Lines::start(bars, Box::new(Stopped { leave, written })).unwrap();
+        let lines = Lines::start(bars, Box::new(Stopped { entered, leave, written })).unwrap();
         let line = vec![b'x'; WAITING_BYTES_MAX / 4];
-        // One is being written, or is about to be.
-        (0..9).for_each(|_| lines.push(line.clone()));
+        lines.push(line.clone());
+        writes.recv().unwrap();
+        (1..9).for_each(|_| lines.push(line.clone()));
         lines.flush(Duration::from_millis(1));
         drop(go);
         lines.flush(Duration::from_secs(60));
