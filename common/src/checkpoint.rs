@@ -60,13 +60,13 @@ pub struct Best {
 /// Size and digest of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileRecord {
-    /// Size in bytes.
+    /// Size of the file in bytes.
     pub bytes: u64,
     /// SHA-256 in hexadecimal digits.
     pub sha256: String,
 }
 
-/// Content of `manifest.json`.
+/// Content of a checkpoint's `manifest.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
@@ -90,7 +90,7 @@ pub struct Manifest {
 /// Everything that a run needs to resume.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
-    /// The run's position.
+    /// Where the run goes on: its step, epoch and validation.
     pub position: Position,
     /// Every setting that the numbers depend on.
     pub config: Fields,

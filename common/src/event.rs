@@ -37,14 +37,14 @@ pub enum Event {
         #[serde(flatten)]
         run: RunRecord,
     },
-    /// The run ended.
+    /// The run is complete, was stopped, or has failed.
     RunEnded {
         /// Last step that was committed.
         step: Step,
         steps_done: u64,
         outcome: RunOutcome,
     },
-    /// Workers can connect.
+    /// The coordinator listens: workers can connect.
     Listening {
         /// TCP address of the listener; `None` if only local workers can connect.
         address: Option<String>,

@@ -61,7 +61,7 @@ impl Rules for Coordinator {
     }
 }
 
-/// A worker's introduction.
+/// How a worker introduces itself when it connects.
 #[allow(missing_docs, reason = "field names say all")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Introduction {
@@ -94,7 +94,7 @@ pub struct Cluster<V, R = Coordinator> {
     heartbeat_due_us: u64,
     connections: Connections,
     runs: BTreeMap<SetupId, RunState<V>>,
-    /// Rounds so far.
+    /// Number of rounds that were begun so far.
     rounds: u64,
     outputs: VecDeque<Output<V>>,
 }

@@ -216,7 +216,7 @@ fn load_from(
     }
 }
 
-/// The embedded digits.
+/// The embedded digits as a data set.
 fn embedded(note: Option<String>) -> Dataset {
     let train = drawn(Half::Train, digits::TRAIN);
     let test = drawn(Half::Test, digits::TEST);

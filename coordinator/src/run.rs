@@ -46,7 +46,7 @@ const METRICS_FILE: &str = "metrics.jsonl";
 pub struct RunOptions {
     /// Whether the run goes back to before a worker joined that is found to miscompute.
     pub audit_rollback: bool,
-    /// The data.
+    /// Name or folder of the data set.
     pub dataset: DatasetChoice,
     /// Where MNIST lies or is put.
     pub data_dir: Option<PathBuf>,
@@ -73,13 +73,13 @@ pub struct RunOptions {
 pub struct Summary {
     /// The data set's name.
     pub dataset: String,
-    /// Steps done.
+    /// Optimizer steps that were done.
     pub steps: u64,
     /// Steps that the whole run has.
     pub steps_total: u64,
     /// On the test samples, if the run is complete.
     pub test: Option<Evaluated>,
-    /// The best validation.
+    /// The validation with the most correct answers so far.
     pub best: Option<Best>,
     /// The last checkpoint's directory.
     pub checkpoint: PathBuf,
@@ -104,7 +104,7 @@ pub(crate) struct Facts {
 pub(crate) struct Gathered {
     facts: Facts,
     store: Store,
-    /// Where metrics go.
+    /// File that the metrics are written to.
     place: Place,
     trainer: Trainer,
     /// The checkpoint that it goes on from.

@@ -73,9 +73,9 @@ pub enum StoreError {
 /// A checkpoint that is on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Saved {
-    /// Its directory.
+    /// Directory of the checkpoint.
     pub path: PathBuf,
-    /// Completed steps.
+    /// Number of steps that it contains.
     pub step: Step,
     /// SHA-256 of [`MODEL_FILE`] in hexadecimal digits.
     pub model_sha256: String,
@@ -133,7 +133,7 @@ impl Expected {
     }
 }
 
-/// Result of [`Store::newest`].
+/// What [`Store::newest`] has found.
 #[derive(Debug)]
 pub struct Found {
     /// The newest valid checkpoint and its directory.

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-/// A monotonic clock.
+/// A clock that never goes back, in microseconds from its start.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     origin: Instant,

@@ -35,7 +35,7 @@ pub enum WorkerMessage<A = Answer> {
 /// A message from a worker, as it is received.
 pub type ReceivedMessage = WorkerMessage<ReceivedAnswer>;
 
-/// A worker's introduction.
+/// How a worker introduces itself when it connects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
     /// Name of the worker, unique within the run.
@@ -213,7 +213,7 @@ pub struct Piece {
     pub parameters: ParamsId,
     /// Reduction tree of the round.
     pub tree: Tree,
-    /// Node to compute.
+    /// Node of the tree whose leaves are to be computed.
     pub node: Node,
     /// Samples of each leaf below the node.
     pub leaves: Vec<Samples>,

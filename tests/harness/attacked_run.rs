@@ -13,7 +13,7 @@ const DELAY: Duration = Duration::from_millis(60);
 pub struct AttackedRun {
     /// Data and checkpoint folder of the run.
     pub bench: Bench,
-    /// The coordinator's process.
+    /// The process of the coordinator.
     pub run: Process,
     /// The coordinator's own address.
     pub address: String,

@@ -67,7 +67,7 @@ impl Link {
     }
 }
 
-/// A running proxy.
+/// A proxy that runs until it is dropped.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
@@ -139,7 +139,7 @@ impl Proxy {
         self.set(Way::Down, link);
     }
 
-    /// Removes all faults.
+    /// Lets everything through again.
     pub fn heal(&self) {
         self.set_both(Link::default());
     }

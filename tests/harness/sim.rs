@@ -102,7 +102,7 @@ pub enum Sabotage {
 /// Statistics of one run or, added up, of many.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// Number of runs.
+    /// Number of simulated worlds.
     pub runs: u64,
     /// Number of handled events.
     pub events: u64,

@@ -17,7 +17,7 @@ use tracing::debug;
 /// The memory for the gradients of one stream.
 #[derive(Debug)]
 pub(crate) struct SharedChannel {
-    /// The coordinator's process.
+    /// Process id of the coordinator.
     process: NonZeroU32,
     memory: Memory,
     state: Mutex<State>,

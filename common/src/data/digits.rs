@@ -39,9 +39,9 @@ const SEED: u64 = 28;
 /// The training half or the test half of the data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Half {
-    /// Images `0..TRAIN`.
+    /// The images `0..TRAIN`, to train on.
     Train,
-    /// Images `0..TEST`.
+    /// The images `0..TEST`, to test on.
     Test,
 }
 

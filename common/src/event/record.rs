@@ -31,7 +31,7 @@ pub struct RunRecord {
     pub validation_samples: u64,
 }
 
-/// A committed step.
+/// An optimizer step that has been applied.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "field names say all")]
 pub struct StepRecord {

@@ -87,7 +87,7 @@ impl Confusion {
         Self { classes, counts: vec![0; classes * classes] }
     }
 
-    /// Number of classes.
+    /// Number of classes that are counted.
     #[must_use]
     pub fn classes(&self) -> usize {
         self.classes

@@ -196,7 +196,7 @@ pub struct Stepped {
 /// them. If there are several kinds, it is the one from which the others follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NonFinite {
-    /// The mean gradient.
+    /// The mean gradient over a step's samples.
     Gradient,
     /// The optimizer's slot of that name.
     Slot(&'static str),

@@ -34,7 +34,7 @@ const SLOW_US: u64 = 10_000_000;
 pub(crate) struct GradientBudget {
     /// When somebody was last let in, or had arrived.
     moved_us: u64,
-    /// By connection.
+    /// Gradients on their way, by connection.
     arriving: BTreeMap<u64, Arriving>,
     waiting: Vec<Waiting>,
 }
@@ -55,7 +55,7 @@ struct Waiting {
     node: Node,
 }
 
-/// What else decides.
+/// State of the round, and time, by which gradients are admitted.
 pub(crate) struct RoundState<J> {
     pub(crate) now_us: u64,
     /// Of the round in progress.
@@ -88,7 +88,7 @@ impl GradientBudget {
         self.waiting.drain(..).map(|waiting| waiting.connection).collect()
     }
 
-    /// Whether nobody waits.
+    /// Whether no gradient waits to be admitted.
     pub(crate) fn is_quiet(&self) -> bool {
         self.waiting.is_empty()
     }

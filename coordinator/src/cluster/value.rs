@@ -8,7 +8,7 @@ pub trait RoundValue {
     /// The setup with which it was computed.
     fn setup(&self) -> SetupId;
 
-    /// Kind of value.
+    /// Whether it is a gradient or counts.
     fn kind(&self) -> AnswerKind;
 
     /// Number of samples that it is the sum over.

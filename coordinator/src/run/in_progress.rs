@@ -49,9 +49,9 @@ pub(crate) struct Rules {
 pub(crate) struct Ended {
     /// The final test, if the run is complete.
     pub(crate) test: Option<Evaluated>,
-    /// The best validation.
+    /// The validation with the most correct answers so far.
     pub(crate) best: Option<Best>,
-    /// The last checkpoint.
+    /// The last checkpoint that is on disk.
     pub(crate) saved: Saved,
     /// Training time in seconds, and the samples of that time.
     pub(crate) trained: (f64, u64),

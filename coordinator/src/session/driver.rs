@@ -31,7 +31,7 @@ use tokio::sync::{mpsc, oneshot};
 /// Most inputs that are taken before deadlines are looked at again.
 const INPUTS_AT_ONCE: usize = 4 * INBOX;
 
-/// The thread's state.
+/// The state of the driver's thread.
 pub(crate) struct Driver {
     pub(super) clock: Clock,
     pub(super) cluster: Cluster<Sum>,

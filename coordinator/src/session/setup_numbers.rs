@@ -45,7 +45,7 @@ impl SetupNumbers {
 }
 
 impl SetupNumber {
-    /// The number itself.
+    /// The number as a setup's id.
     pub(super) fn id(&self) -> SetupId {
         SetupId(self.number)
     }

@@ -65,7 +65,7 @@ impl Field {
         self.folder.path()
     }
 
-    /// The coordinator's address.
+    /// Where the coordinator listens.
     pub(crate) fn address(&self) -> &str {
         &self.address
     }

@@ -108,7 +108,7 @@ trait Invariant {
     fn saw(&mut self, now_us: u64, ledger: &Ledger, observation: &Observation<'_>) -> Result<(), String>;
 }
 
-/// All promises.
+/// All promises, with the ledger by which they judge.
 pub(crate) struct Watch {
     ledger: Ledger,
     ends: TheRunEnds,

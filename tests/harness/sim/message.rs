@@ -6,7 +6,7 @@ use common::ids::{Incarnation, Instance, ParamsId, Round, SetupId};
 use common::reduce::tree::Node;
 use common::selftest::NumericsDigest;
 
-/// A future event.
+/// An event that is still to come.
 #[derive(Debug)]
 pub(crate) enum Wake {
     /// A message reaches the coordinator.
@@ -35,7 +35,7 @@ pub(crate) enum Wake {
     StartNewcomer,
     /// A dead coordinator is started again.
     StartCoordinator,
-    /// Faults end.
+    /// From now on there are no faults.
     Heal,
 }
 

@@ -78,7 +78,7 @@ pub(crate) enum Fault {
 pub(crate) enum Start {
     /// As soon as the coordinator is there.
     AtOnce,
-    /// So much later.
+    /// A fixed time after that.
     After { us: u64 },
     /// When all runs before are over.
     AfterTheOthers,

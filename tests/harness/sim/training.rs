@@ -18,7 +18,7 @@ pub(crate) struct Checkpoint {
     pub(crate) parameters: u64,
     /// The arithmetic of all these steps, if the coordinator records it.
     pub(crate) numerics: Option<NumericsDigest>,
-    /// The optimizer's slot.
+    /// The optimizer's running mean of squares.
     pub(crate) slot: f32,
     /// Whether the run was stopped: nothing follows.
     pub(crate) is_stopped: bool,

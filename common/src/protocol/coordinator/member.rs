@@ -41,11 +41,11 @@ impl fmt::Display for Piece {
 /// A member as others may see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// The worker's name.
+    /// Name of the worker, a label for people.
     pub name: String,
     /// The worker's process, across its connections.
     pub instance: Instance,
-    /// The member's slot.
+    /// Slot of the member, below the most members.
     pub rank: Rank,
     /// Leaves that it computes at the same time.
     pub threads: u32,

@@ -47,7 +47,7 @@ pub enum Cause {
         /// Time since the announcement, in microseconds.
         took_us: u64,
     },
-    /// The worker left.
+    /// The worker said goodbye.
     #[error("left")]
     Left,
     /// The same worker connected again.

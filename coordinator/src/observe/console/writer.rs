@@ -43,7 +43,7 @@ impl Lines {
         Ok(Self(shared))
     }
 
-    /// Queues whole lines.
+    /// Queues whole lines, without waiting for the terminal.
     pub(super) fn push(&self, lines: Vec<u8>) {
         let mut state = self.0.lock();
         if state.bytes + lines.len() > WAITING_BYTES_MAX {

@@ -5,7 +5,7 @@ use super::{Deliver, Layer, kept};
 use crate::engine::op::borrow;
 use candle_core::{Result, Tensor};
 
-/// A ReLU layer.
+/// A layer that replaces negative numbers by 0.
 #[derive(Default)]
 pub struct Relu {
     /// Output of the last forward pass.

@@ -49,7 +49,7 @@ pub const CLOSED: u32 = 4;
 /// The sizes of one convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
-    /// Number of images.
+    /// Number of images in the batch.
     pub n: usize,
     /// Height of the input.
     pub height: usize,
@@ -63,7 +63,7 @@ pub struct Geometry {
     pub kernel_h: usize,
     /// Width of the kernel.
     pub kernel_w: usize,
-    /// Whether ReLU follows.
+    /// Whether a ReLU follows the convolution.
     pub relu: bool,
     /// Whether 2x2 max pooling follows.
     pub pool: bool,
