@@ -4,6 +4,19 @@
 //! [`prepare_run`] does all that can fail before a worker is needed; it blocks. A session starts what it
 //! returns ([`Session::start`](crate::session::Session::start)), and calls it while it is in progress
 //! (`in_progress`). Nothing here knows a socket; which cluster computes a run's rounds is not decided here.
+//!
+//! ```no_run
+//! use clap::Parser;
+//! use coordinator::cli::Flags;
+//! use coordinator::observe::console::Console;
+//! use coordinator::run::prepare_run;
+//!
+//! let flags = Flags::try_parse_from(["program", "--dataset", "digits", "--model", "lenet5"])?;
+//! // Reads the data and any checkpoint to go on from, and checks the configuration against them.
+//! let run = prepare_run(&flags.options()?.run, &Console::silent())?;
+//! # let _ = run;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod batches;
 pub(crate) mod in_progress;

@@ -293,9 +293,9 @@ impl Coordinator {
     /// When a case of this round may be handed to another member: the next piece becomes late, or newcomers
     /// are waited for no longer.
     pub(super) fn next_opinion_us(&self, now_us: u64, open: &OpenRound) -> Option<u64> {
-        let is_dealt = |case: &&Case| !case.is_accepted || open.queue.waiting() == 0;
+        let is_asked = |case: &&Case| !case.is_accepted || open.queue.waiting() == 0;
         let newcomers =
-            open.cases.0.values().filter(is_dealt).map(|case| self.newcomers_until_us(open, case));
+            open.cases.0.values().filter(is_asked).map(|case| self.newcomers_until_us(open, case));
         let newcomers: Vec<u64> = newcomers.collect();
         let is_ahead = |&at_us: &u64| now_us < at_us && at_us < u64::MAX;
         let late = (!newcomers.is_empty()).then(|| self.next_end_us(now_us)).flatten();
