@@ -1,9 +1,9 @@
 //! Cost of adding a step's gradients in tree order, on one core.
 //!
 //! `cargo bench --workspace --bench reduction`, on the programs' allocator. It takes the coordinator's own
-//! path: `common`'s tree, the addition of [`GradientSum`], and buffers that return to their store. Four leaves
-//! arrive in order (each is added as early as possible) or in reverse (only the waiting leaves differ).
-//! Throughput is in bytes of the gradients that are put in. The time does not include filling them.
+//! path: `common`'s tree, the addition of [`GradientSum`], and buffers that return to their store. Four
+//! leaves arrive in order (each is added as early as possible) or in reverse (only the waiting leaves
+//! differ). Throughput is in bytes of the gradients that are put in. The time does not include filling them.
 
 use common::reduce::precision::Precision;
 use common::reduce::tree::{Node, Reduction, Tree};

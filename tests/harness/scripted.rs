@@ -106,7 +106,8 @@ impl Scripted {
                 Some(Input::Pool(Outcome::Computed(answer))) => {
                     let sent =
                         script(answer).into_iter().try_for_each(|message| self.connection.send(message));
-                    // A coordinator that has dropped this worker reads nothing more; its reason is on its way.
+                    // A coordinator that has dropped this worker reads nothing more; its reason is on its
+                    // way.
                     if let Err(why) = sent {
                         return Err(self.last_word().await.unwrap_or(why));
                     }

@@ -205,7 +205,7 @@ fn a_cluster_that_is_dropped_ends_its_runs_and_lets_go_of_its_workers() {
 }
 
 #[test]
-fn a_checkpoint_of_other_arithmetic_is_not_gone_on_from_beside_other_runs() {
+fn a_checkpoint_of_other_arithmetic_is_refused_beside_other_runs() {
     draw_lone();
     let there = || {
         let Hello { numerics: NumericsDigest(digest), .. } = hello("there");

@@ -1,9 +1,9 @@
 //! The messages that wait for one worker, bounded in number, bytes and versions of the parameters.
 //!
 //! Nothing obsolete waits. Newer parameters of a setup replace older ones. A piece is removed when one of a
-//! later round or newer parameters of its setup arrive, or the setup is to be forgotten: its round is over. So an outbox holds at most one
-//! version of each setup's parameters, and its run holds another. The driver drops a worker that reads
-//! nothing for too long; it asks [`Outbox::stalled_us`].
+//! later round or newer parameters of its setup arrive, or the setup is to be forgotten: its round is over.
+//! So an outbox holds at most one version of each setup's parameters, and its run holds another. The driver
+//! drops a worker that reads nothing for too long; it asks [`Outbox::stalled_us`].
 
 use crate::net::pending::{AcceptedMark, ConnectionState};
 use crate::stall::Stall;

@@ -61,7 +61,8 @@ impl Slots {
 
     fn place(&self, parameters: &EncodedParameters) -> Option<Lease> {
         let memory = self.memory.as_ref()?;
-        let (setup, id) = (parameters.setup(), parameters.id());
+        let setup = parameters.setup();
+        let id = parameters.id();
         let mut newest = lock(&self.newest);
         if let Some(at) = newest.iter().position(|newest| newest.setup == setup) {
             match newest[at].id.cmp(&id) {

@@ -1,7 +1,7 @@
 //! A simulated coordinator process: the real cluster, driven on the virtual clock.
 //!
-//! Decides nothing but when messages travel, when runs start and when their next rounds begin. A gradient may be announced
-//! before it is read, as large ones are; then all that follows it on its connection waits too.
+//! Decides nothing but when messages travel, when runs start and when their next rounds begin. A gradient may
+//! be announced before it is read, as large ones are; then all that follows it on its connection waits too.
 
 mod shown;
 

@@ -1,4 +1,5 @@
-//! One simulated world: passes each event to its process, heals the world at its time, and ends with the last step of the last run.
+//! One simulated world: passes each event to its process, heals the world at its time, and ends with the last
+//! step of the last run.
 
 use super::coordinator::SimCoordinator;
 use super::invariants::{Able, Observation, Violation};

@@ -184,8 +184,8 @@ impl Member {
         }
     }
 
-    /// Ends a run for this member, whose last round has been forgotten: nothing of it is owed any more. It has
-    /// `patience_us` for what it may still be computing of it.
+    /// Ends a run for this member, whose last round has been forgotten: nothing of it is owed any more. It
+    /// has `patience_us` for what it may still be computing of it.
     pub(super) fn forget_run(&mut self, now_us: u64, run: SetupId, patience_us: u64) {
         self.speeds.remove(&run);
         if self.owes.as_ref().is_some_and(|owed| owed.run == run) {

@@ -1,6 +1,6 @@
-//! While enough members are there, no member has an idle thread while a leaf waits, of whichever run. There are
-//! two exceptions: a run that is being stopped, and a member that would delay the round, while another one is
-//! at work.
+//! While enough members are there, no member has an idle thread while a leaf waits, of whichever run. There
+//! are two exceptions: a run that is being stopped, and a member that would delay the round, while another
+//! one is at work.
 
 use super::ledger::{Holder, OpenRound};
 use super::{Invariant, Ledger, Observation};

@@ -86,7 +86,8 @@ impl Holder {
         self.pieces.values().filter(|work| work.run == run).map(|work| work.leaves).sum()
     }
 
-    /// Notes that a leaf of a piece has taken the member until now. Returns the longest such time in that run.
+    /// Notes that a leaf of a piece has taken the member until now. Returns the longest such time in that
+    /// run.
     pub(super) fn took(&mut self, now_us: u64, work: Work) -> u64 {
         let threads = u64::from(self.threads);
         let leaf_us = (now_us - work.began_us) * threads / u64::from(work.leaves).max(threads);
