@@ -10,6 +10,7 @@ use crate::RunError;
 use crate::mailbox::Input;
 use crate::observe::console::Console;
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -115,6 +116,11 @@ fn spawn(local: &Local, address: &str, name: &str) -> std::io::Result<Child> {
         .kill_on_drop(true);
     if let Some(trace) = &local.trace {
         command.arg("--trace").arg(trace);
+    }
+    // They are meant for the coordinator; what the workers need of it they are given above.
+    let is_ours = |variable: &OsString| variable.to_string_lossy().starts_with("LOCKSTEP_");
+    for variable in std::env::vars_os().map(|(variable, _)| variable).filter(is_ours) {
+        command.env_remove(variable);
     }
     if std::env::var_os("RUST_LOG").is_none() {
         // The coordinator's log already shows when workers join and leave.

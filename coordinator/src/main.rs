@@ -9,20 +9,15 @@ use coordinator::observe::table::evaluation_table;
 use coordinator::run::Summary;
 use coordinator::single_run::{Options, prepare};
 use host::args::SharedFlags;
-use host::printable_lines;
 use host::trace::Begin;
+use host::{REPORT_GRACE, printable_lines};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
-use std::time::Duration;
 
 /// mimalloc instead of glibc's allocator, which returns pages and faults them in again with every step.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// Longest wait for a terminal to take the last lines. A terminal that was stopped for longer does not delay
-/// the end.
-const CONSOLE_GRACE: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let flags: Flags = host::args::parse();
@@ -38,7 +33,7 @@ fn main() -> ExitCode {
     };
     host::logging::init(flags.shared.log_format, "info", console.clone());
     let result = run(options, &flags.shared, &console);
-    console.flush(CONSOLE_GRACE);
+    console.flush(REPORT_GRACE);
     host::exit_code("coordinator", result)
 }
 
@@ -56,7 +51,7 @@ fn run(options: Options, shared: &SharedFlags, console: &Console) -> anyhow::Res
         tokio::spawn(leave_at_second(stop.clone(), console.clone()));
         anyhow::Ok(prepared.run(stop).await?)
     })?;
-    console.flush(CONSOLE_GRACE);
+    console.flush(REPORT_GRACE);
     // If standard output is closed, nobody reads the summary.
     let _ = std::io::stdout().lock().write_all(tell(&summary).as_bytes());
     Ok(())
@@ -65,7 +60,7 @@ fn run(options: Options, shared: &SharedFlags, console: &Console) -> anyhow::Res
 /// Ends the program at once at a second signal. Local workers end with it, because their input closes.
 async fn leave_at_second(mut stop: host::stop::StopRequests, console: Console) {
     if stop.wait_for(|&count| count >= 2).await.is_ok() {
-        console.flush(CONSOLE_GRACE);
+        console.flush(REPORT_GRACE);
         host::report("coordinator: stopped at once, without a checkpoint of the step in progress");
         std::process::exit(1);
     }

@@ -6,6 +6,7 @@
 pub mod args;
 pub mod clock;
 pub mod files;
+pub mod lines;
 pub mod local_socket;
 pub mod logging;
 mod pace;
@@ -20,6 +21,11 @@ pub use printable::{printable, printable_lines};
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// Longest wait for a terminal to take a program's last lines. A terminal that was stopped for longer does
+/// not delay the end.
+pub const REPORT_GRACE: Duration = Duration::from_secs(2);
 
 /// Converts a program's result to its exit code: 0 for success, 1 for failure, with one line that gives the
 /// reason. A trace is written out first.
@@ -36,10 +42,14 @@ pub fn exit_code(program: &str, result: anyhow::Result<()>) -> ExitCode {
     }
 }
 
-/// Writes one or several lines to standard error, with control characters escaped. A failure is ignored.
-pub fn report(line: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stderr().lock(), "{}", printable_lines(line));
+/// Writes one or several lines to standard error, with control characters escaped. A failure is ignored, and
+/// a terminal that takes nothing is waited for no longer than [`REPORT_GRACE`].
+pub fn report(text: &str) {
+    // Without a thread there is no report; the exit code says it all the same.
+    if let Ok(lines) = lines::Lines::on_stderr() {
+        lines.push(format!("{}\n", printable_lines(text)).into_bytes());
+        lines.flush(REPORT_GRACE);
+    }
 }
 
 /// A random number from the system, another one at each call. No computed value may depend on it.

@@ -27,6 +27,8 @@ where
 {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Printable(writer));
+    // It would report a failed write on standard error, and panic if that fails too.
+    let builder = builder.log_internal_errors(false);
     // It fails if a subscriber is installed already, as in tests with several clusters.
     let _ = match format {
         LogFormat::Text => builder.with_target(false).with_ansi(false).try_init(),

@@ -1,8 +1,10 @@
 //! The `worker` program: flags, logs, signals, exit code. Everything else is in the library.
 
 use common::protocol::worker::Exit;
+use host::lines::Lines;
 use host::trace::Begin;
 use std::process::ExitCode;
+use std::sync::Arc;
 use worker::cli::Flags;
 
 /// mimalloc instead of glibc's allocator, which returns pages and faults them in again with every leaf.
@@ -11,8 +13,19 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let flags: Flags = host::args::parse();
-    host::logging::init(flags.shared.log_format, "info", std::io::stderr);
-    host::exit_code("worker", run(&flags))
+    let console = match Lines::on_stderr() {
+        Ok(lines) => Arc::new(lines),
+        Err(error) => {
+            return host::exit_code(
+                "worker",
+                Err(anyhow::anyhow!("can't start the console thread: {error}")),
+            );
+        }
+    };
+    host::logging::init(flags.shared.log_format, "info", Arc::clone(&console));
+    let result = run(&flags);
+    console.flush(host::REPORT_GRACE);
+    host::exit_code("worker", result)
 }
 
 fn run(flags: &Flags) -> anyhow::Result<()> {

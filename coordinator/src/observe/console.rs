@@ -1,12 +1,10 @@
 //! Access to the terminal: log lines go above the progress bar instead of through it.
 //!
 //! Every line to stderr goes through a [`Console`], so that none lands in the middle of a drawn bar. A
-//! separate thread writes the lines (`writer`), so that no writer has to wait. This file decides whether
+//! separate thread writes the lines ([`Lines`]), so that no writer has to wait. This file decides whether
 //! there can be a bar; [`progress`](super::progress) decides what it shows.
 
-mod writer;
-
-use self::writer::Lines;
+use host::lines::Lines;
 use host::printable_lines;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use std::io::{self, Write};
@@ -61,10 +59,16 @@ impl Console {
     pub(super) fn on(
         mode: ProgressMode,
         target: ProgressDrawTarget,
-        out: Box<dyn Write + Send>,
+        mut out: Box<dyn Write + Send>,
     ) -> io::Result<Self> {
         let bars = MultiProgress::with_draw_target(target);
-        let lines = Some(Lines::start(bars.clone(), out)?);
+        let theirs = bars.clone();
+        let lines = Some(Lines::start(move |lines| {
+            theirs.suspend(|| {
+                // A closed stderr is no reason to stop the training, and there is nowhere left to report it.
+                let _ = out.write_all(lines).and_then(|()| out.flush());
+            });
+        })?);
         Ok(Self(Arc::new(Inner { mode, bars, lines })))
     }
 

@@ -1,9 +1,8 @@
-//! The thread that writes to stderr, and the queue of lines for it. A stopped terminal, or a pipe that nobody
-//! reads, blocks this thread and nothing else.
+//! The thread that writes to stderr, and the queue of lines for it. A stopped terminal, a pipe that nobody
+//! reads, a full disk: they hold up this thread and nothing else, and end no program.
 //!
 //! Lines that do not fit are left out and counted; the count is shown as soon as there is room.
 
-use indicatif::MultiProgress;
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -14,7 +13,7 @@ const WAITING_BYTES_MAX: usize = 1 << 20;
 
 /// A handle to the thread. When it is dropped, the thread writes the waiting lines and ends.
 #[derive(Debug)]
-pub(super) struct Lines(Arc<Shared>);
+pub struct Lines(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -32,19 +31,31 @@ struct State {
 }
 
 impl Lines {
-    /// Starts the thread.
+    /// Starts the thread, which calls `write` with whole lines. What becomes of them is not asked: there is
+    /// nowhere left to report it.
     ///
     /// # Errors
     /// When the thread can't be started.
-    pub(super) fn start(bars: MultiProgress, out: Box<dyn Write + Send>) -> io::Result<Self> {
+    pub fn start(write: impl FnMut(&[u8]) + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
-        std::thread::Builder::new().name("console".into()).spawn(move || theirs.write(&bars, out))?;
+        std::thread::Builder::new().name("console".into()).spawn(move || theirs.write(write))?;
         Ok(Self(shared))
     }
 
+    /// Lines on the process's stderr.
+    ///
+    /// # Errors
+    /// When the thread can't be started.
+    pub fn on_stderr() -> io::Result<Self> {
+        Self::start(|lines| {
+            let mut stderr = io::stderr().lock();
+            let _ = stderr.write_all(lines).and_then(|()| stderr.flush());
+        })
+    }
+
     /// Queues whole lines, without waiting for the terminal.
-    pub(super) fn push(&self, lines: Vec<u8>) {
+    pub fn push(&self, lines: Vec<u8>) {
         let mut state = self.0.lock();
         if state.bytes + lines.len() > WAITING_BYTES_MAX {
             state.left_out += 1;
@@ -62,7 +73,7 @@ impl Lines {
     }
 
     /// Waits until all lines are written, at most for `grace`.
-    pub(super) fn flush(&self, grace: Duration) {
+    pub fn flush(&self, grace: Duration) {
         let is_busy = |state: &mut State| state.is_writing || !state.waiting.is_empty();
         drop(self.0.changed.wait_timeout_while(self.0.lock(), grace, is_busy));
     }
@@ -72,6 +83,18 @@ impl Drop for Lines {
     fn drop(&mut self) {
         self.0.lock().is_closed = true;
         self.0.changed.notify_all();
+    }
+}
+
+/// Writes whole lines; never fails or waits.
+impl Write for &Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.push(bytes.to_vec());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -87,12 +110,9 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self, bars: &MultiProgress, mut out: Box<dyn Write + Send>) {
+    fn write(&self, mut write: impl FnMut(&[u8])) {
         while let Some(lines) = self.next() {
-            bars.suspend(|| {
-                // A closed stderr is no reason to stop the training, and there is nowhere left to report it.
-                let _ = out.write_all(&lines).and_then(|()| out.flush());
-            });
+            write(&lines);
         }
     }
 
@@ -119,38 +139,21 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use indicatif::ProgressDrawTarget;
     use std::sync::mpsc;
-
-    /// A writer that waits for permission before each write; what it has written can be read.
-    struct Stopped {
-        entered: mpsc::Sender<()>,
-        leave: mpsc::Receiver<()>,
-        written: mpsc::Sender<String>,
-    }
-
-    impl Write for Stopped {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            // Nobody waits for the later ones.
-            let _ = self.entered.send(());
-            // Once its owner has gone, it writes at once.
-            let _ = self.leave.recv();
-            self.written.send(String::from_utf8_lossy(bytes).into_owned()).map_err(io::Error::other)?;
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
 
     #[test]
     fn a_stopped_terminal_holds_nobody_up_and_hears_how_much_it_missed() {
-        let (go, leave) = mpsc::channel();
+        let (go, leave) = mpsc::channel::<()>();
         let (written, heard) = mpsc::channel();
         let (entered, writes) = mpsc::channel();
-        let bars = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
-        let lines = Lines::start(bars, Box::new(Stopped { entered, leave, written })).unwrap();
+        let lines = Lines::start(move |bytes| {
+            // Nobody waits for the later ones.
+            let _ = entered.send(());
+            // It waits for permission; once its owner has gone, it writes at once.
+            let _ = leave.recv();
+            written.send(String::from_utf8_lossy(bytes).into_owned()).unwrap();
+        });
+        let lines = lines.unwrap();
         let line = vec![b'x'; WAITING_BYTES_MAX / 4];
         lines.push(line.clone());
         writes.recv().unwrap();
