@@ -57,6 +57,17 @@ pub enum StoreError {
     /// The folder has no checkpoint to go on from.
     #[error("{} holds no valid checkpoint; name a folder that does with --resume", .0.display())]
     Empty(PathBuf),
+    /// The folder has checkpoints, and none of them can be used: a run that began anew would hide them.
+    #[error(
+        "none of the {checkpoints} checkpoints in {} can be used; the newest: {newest}\nput an intact copy back, or start \
+         anew with --resume never, which moves them aside", .folder.display()
+    )]
+    NoneValid {
+        folder: PathBuf,
+        checkpoints: usize,
+        /// Why the newest can't be used.
+        newest: Box<StoreError>,
+    },
     /// The checkpoint belongs to another configuration.
     #[error(
         "{} is of another configuration:{}\nuse its values to go on with it, another --checkpoint-dir for another run, \

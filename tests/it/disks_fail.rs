@@ -96,6 +96,27 @@ fn a_checkpoint_without_bytes_data_or_manifest_is_passed_over_by_name() {
     assert_golden(&outcome);
 }
 
+#[test]
+fn where_no_checkpoint_can_be_read_a_run_does_not_begin_anew() {
+    let bench = Bench::new();
+    let _ = bench.stopped(1, 20, SIGTERM);
+    let metrics = fs::read(bench.folder().join("metrics.jsonl")).unwrap();
+    let kept = checkpoints(bench.folder());
+    for step in &kept {
+        fs::write(bench.folder().join(format!("step-{step:012}/model.safetensors")), "").unwrap();
+    }
+    let flags = ["--bind", "127.0.0.1:0", "--workers", "1", "--local", "--threads", "1"];
+    let outcome = Process::start("coordinator", &bench.flags(&flags)).wait();
+    assert_eq!(outcome.code, Some(1), "{}", outcome.errors);
+    for words in ["none of the", "model.safetensors", "--resume never"] {
+        assert!(outcome.errors.contains(words), "{words}: {}", outcome.errors);
+    }
+    assert_eq!(checkpoints(bench.folder()), kept, "they are left as they were");
+    assert!(fs::read(bench.folder().join("metrics.jsonl")).unwrap() == metrics, "and so are the metrics");
+    let anew = bench.coordinator(&["--workers", "1", "--local", "--threads", "1", "--resume", "never"]).0;
+    assert_golden(&anew.wait());
+}
+
 #[track_caller]
 fn assert_passed_over(errors: &str, damaged: Option<&Path>) {
     let Some(damaged) = damaged else { return };

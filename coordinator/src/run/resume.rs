@@ -1,7 +1,8 @@
 //! The start of a run: from which checkpoint it resumes, with which training settings, on which data.
 //!
 //! 1. `auto` takes the newest valid checkpoint of the checkpoint folder. Its settings must be those of the
-//!    flags; a flag that is not given stands for its default.
+//!    flags; a flag that is not given stands for its default. Where there are checkpoints and none is valid,
+//!    the run does not start: what it would write could take their place.
 //! 2. A folder is a checkpoint, or has several: then the newest valid one is taken. Its settings are the
 //!    run's; a flag that is given must agree with them.
 //! 3. `never` moves earlier checkpoints aside.
@@ -9,7 +10,7 @@
 use super::{CHECKPOINT_DIR, METRICS_FILE, RunOptions};
 use crate::RunError;
 use crate::dataset::DatasetChoice;
-use crate::store::{self, Expected, Store, StoreError};
+use crate::store::{self, Expected, Found as FoundCheckpoint, Store, StoreError};
 use common::checkpoint::{MANIFEST_FILE, Manifest, Verified};
 use common::train::config::{DATASET_FIELD, TrainingConfig};
 use host::printable;
@@ -90,12 +91,20 @@ fn same_folder(one: &Path, other: &Path) -> bool {
 }
 
 /// The newest valid checkpoint. Newer ones that are not valid are reported.
+///
+/// # Errors
+/// When the folder can't be read, or has checkpoints of which none is valid.
 fn newest(store: &Store, expected: &Expected) -> Result<Option<(PathBuf, Verified)>, RunError> {
-    let found = store.newest(expected)?;
-    for error in &found.rejected {
+    let FoundCheckpoint { newest, mut rejected } = store.newest(expected)?;
+    if newest.is_none() && !rejected.is_empty() {
+        let checkpoints = rejected.len();
+        let newest = Box::new(rejected.swap_remove(0));
+        return Err(StoreError::NoneValid { folder: store.root().to_owned(), checkpoints, newest }.into());
+    }
+    for error in &rejected {
         warn!(%error, "passing over a checkpoint");
     }
-    Ok(found.newest)
+    Ok(newest)
 }
 
 /// The data set that the checkpoint in `path` names, if it needs no permission. A manifest may come from
