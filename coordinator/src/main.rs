@@ -9,15 +9,21 @@ use coordinator::observe::table::evaluation_table;
 use coordinator::run::Summary;
 use coordinator::single_run::{Options, prepare};
 use host::args::SharedFlags;
+use host::stop::StopRequests;
 use host::trace::Begin;
 use host::{REPORT_GRACE, printable_lines};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 
 /// mimalloc instead of glibc's allocator, which returns pages and faults them in again with every step.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Longest time from the first request to stop to the end of the program.
+const STOP_MAX: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
     let flags: Flags = host::args::parse();
@@ -48,7 +54,7 @@ fn run(options: Options, shared: &SharedFlags, console: &Console) -> anyhow::Res
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let summary = runtime.block_on(async {
         let stop = host::stop::on_signals(false)?;
-        tokio::spawn(leave_at_second(stop.clone(), console.clone()));
+        tokio::spawn(leave_at_third(stop.clone(), console.clone()));
         anyhow::Ok(prepared.run(stop).await?)
     })?;
     console.flush(REPORT_GRACE);
@@ -57,13 +63,27 @@ fn run(options: Options, shared: &SharedFlags, console: &Console) -> anyhow::Res
     Ok(())
 }
 
-/// Ends the program at once at a second signal. Local workers end with it, because their input closes.
-async fn leave_at_second(mut stop: host::stop::StopRequests, console: Console) {
-    if stop.wait_for(|&count| count >= 2).await.is_ok() {
-        console.flush(REPORT_GRACE);
-        host::report("coordinator: stopped at once, without a checkpoint of the step in progress");
-        std::process::exit(1);
+/// Ends the program without a checkpoint at a third signal, or when the first one was [`STOP_MAX`] ago. A
+/// second one changes nothing: launchers send it to the group and to the process. Local workers end with the
+/// program, because their input closes.
+async fn leave_at_third(mut stop: StopRequests, console: Console) {
+    if stop.wait_for(|&count| count >= 1).await.is_err() {
+        return;
     }
+    let deadline = Instant::now() + STOP_MAX;
+    if let Ok(Ok(_)) = timeout_at(deadline, stop.wait_for(|&count| count >= 2)).await {
+        console.line("asked to stop again; a third time ends the program without a checkpoint of this step");
+    }
+    let why = match timeout_at(deadline, stop.wait_for(|&count| count >= 3)).await {
+        Ok(Ok(_)) => "asked three times to stop",
+        Ok(Err(_)) => return,
+        Err(_) => "asked to stop a minute ago",
+    };
+    console.flush(REPORT_GRACE);
+    host::report(&format!(
+        "coordinator: {why}; stopped at once, without a checkpoint of the step in progress"
+    ));
+    std::process::exit(1);
 }
 
 fn tell(summary: &Summary) -> String {

@@ -1,19 +1,32 @@
-//! Requests to stop a program, counted: SIGTERM, SIGINT and, if wanted, the end of standard input.
+//! Requests to stop a program, counted: SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2 and, if wanted, the end of
+//! standard input.
+//!
+//! Schedulers choose one of these signals, and some send it to a process and to its group. A SIGHUP that was
+//! ignored when the program started, as under `nohup`, stays ignored.
 
-use tokio::sync::watch;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
 
 /// The number of requests to stop so far.
 pub type StopRequests = watch::Receiver<u32>;
 
-/// Starts to count SIGTERM, SIGINT and, with `until_stdin_closes`, the end of standard input. The counting
-/// task ends with the runtime, or when nobody receives the count any more.
+/// Starts to count the signals and, with `until_stdin_closes`, the end of standard input. The counting tasks
+/// end with the runtime, or when nobody receives the count any more.
 ///
 /// # Errors
 /// When the system refuses the signal handlers.
 pub fn on_signals(until_stdin_closes: bool) -> std::io::Result<StopRequests> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (came, mut signals) = mpsc::channel(1);
+    let hangup = (!is_hangup_ignored()).then(SignalKind::hangup);
+    let others = [
+        SignalKind::terminate(),
+        SignalKind::interrupt(),
+        SignalKind::user_defined1(),
+        SignalKind::user_defined2(),
+    ];
+    for kind in others.into_iter().chain(hangup) {
+        tokio::spawn(pass_on(signal(kind)?, came.clone()));
+    }
     let (count, requests) = watch::channel(0);
     let closed = stdin_closed(until_stdin_closes)?;
     tokio::spawn(async move {
@@ -21,8 +34,7 @@ pub fn on_signals(until_stdin_closes: bool) -> std::io::Result<StopRequests> {
         let mut open = true;
         loop {
             tokio::select! {
-                _ = terminate.recv() => count.send_modify(|n| *n += 1),
-                _ = interrupt.recv() => count.send_modify(|n| *n += 1),
+                _ = signals.recv() => count.send_modify(|n| *n += 1),
                 () = &mut closed, if open => {
                     open = false;
                     count.send_modify(|n| *n += 1);
@@ -32,6 +44,19 @@ pub fn on_signals(until_stdin_closes: bool) -> std::io::Result<StopRequests> {
         }
     });
     Ok(requests)
+}
+
+async fn pass_on(mut signal: Signal, to: mpsc::Sender<()>) {
+    while signal.recv().await.is_some() && to.send(()).await.is_ok() {}
+}
+
+/// Whether this process was started with SIGHUP ignored. Where the system does not say so, it was not.
+fn is_hangup_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    let bit = SignalKind::hangup().as_raw_value() - 1;
+    mask >> bit & 1 == 1
 }
 
 /// Ends when standard input does; never if that is not wanted.

@@ -2,7 +2,7 @@
 //! bits.
 
 use common::event::Event;
-use nix::sys::signal::Signal::{SIGCONT, SIGINT, SIGKILL, SIGSTOP, SIGTERM};
+use nix::sys::signal::Signal::{SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGSTOP, SIGTERM, SIGUSR1, SIGUSR2};
 use std::time::{Duration, Instant};
 use tests::golden::{Bench, SLOW, assert_golden};
 use tests::process::Process;
@@ -70,18 +70,54 @@ fn a_coordinator_killed_while_it_writes_a_checkpoint_goes_on() {
 }
 
 #[test]
-fn a_second_signal_ends_the_coordinator_at_once_and_costs_no_bit() {
+fn a_launcher_that_asks_twice_at_once_gets_its_checkpoint() {
+    let bench = Bench::new();
+    let (mut run, proxy) = bench.slowed(&["--workers", "1"]);
+    let _worker = Process::worker(&proxy.address(), "worker");
+    run.wait_for_checkpoint(bench.folder(), 10);
+    run.signal(SIGTERM);
+    run.signal(SIGINT);
+    let outcome = run.wait();
+    assert_eq!(outcome.code, Some(0), "{}", outcome.errors);
+    let saved = format!("steps               {} of", bench.newest());
+    assert!(outcome.output.contains(&saved), "{saved}: {}", outcome.output);
+    assert_golden(&bench.local("1").wait());
+}
+
+#[test]
+fn the_signals_that_schedulers_send_stop_a_run_well() {
+    let bench = Bench::new();
+    for (at, signal) in [(10, SIGHUP), (20, SIGUSR1), (30, SIGUSR2)] {
+        let _ = bench.stopped(1, at, signal);
+    }
+    assert_golden(&bench.local("1").wait());
+}
+
+#[test]
+fn under_nohup_a_hangup_stops_nothing() {
+    let bench = Bench::new();
+    let flags = bench.flags(&["--bind", "127.0.0.1:0", "--workers", "1", "--local", "--threads", "1"]);
+    let mut run = Process::start_after("trap '' HUP", "coordinator", &flags);
+    run.wait_for_checkpoint(bench.folder(), 5);
+    run.signal(SIGHUP);
+    assert_golden(&run.wait());
+}
+
+#[test]
+fn a_third_signal_ends_the_coordinator_at_once_and_costs_no_bit() {
     let bench = Bench::new();
     let (mut run, address) = bench.coordinator(&["--workers", "1"]);
     let proxy = Proxy::start(&address);
     proxy.set_both(SLOW);
     let worker = Process::worker(&proxy.address(), "frozen");
     run.wait_for_checkpoint(bench.folder(), 10);
-    // Its step can't end, so the first signal is still being handled when the second comes.
+    // Its step can't end, so the first signal is still being handled when the others come.
     worker.signal(SIGSTOP);
     run.signal(SIGTERM);
     run.wait_for_event("stops", |event| matches!(event, Event::Stopping { .. }));
     run.signal(SIGINT);
+    run.wait_for_line("asked to stop again");
+    run.signal(SIGTERM);
     let outcome = run.wait();
     assert_eq!(outcome.code, Some(1), "{}", outcome.errors);
     assert!(outcome.errors.contains("stopped at once"), "{}", outcome.errors);
