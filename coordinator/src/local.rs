@@ -2,9 +2,10 @@
 //!
 //! A worker lives as long as its standard input is open, so none outlives this process, however that ends.
 //! Each has its own process group: an interrupt from the keyboard reaches the coordinator alone, which then
-//! ends the workers in good order.
+//! ends the workers in good order. One that dies is started again (`supervisor`).
 
 mod cores;
+mod supervisor;
 
 use crate::RunError;
 use crate::mailbox::Input;
@@ -16,9 +17,8 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, ChildStdin, Command};
-use tokio::sync::mpsc;
+use tokio::process::{Child, Command};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 /// Time for a worker to end by itself after its input was closed.
@@ -51,48 +51,48 @@ impl Local {
 
 /// Handles of the started workers.
 pub(crate) struct LocalWorkers {
-    inputs: Vec<ChildStdin>,
+    /// Dropped when the workers are to end.
+    until: watch::Sender<()>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl LocalWorkers {
-    /// Starts all workers. Their standard error goes to `console`. When the last one has ended, `inbox` gets
-    /// [`Input::NoLocalWorkers`].
+    /// Starts all workers. Their standard error goes to `console`. When the last one has ended for good,
+    /// `inbox` gets [`Input::NoLocalWorkers`].
     pub(crate) fn start(
         local: &Local,
         address: &str,
         console: &Console,
         inbox: &mpsc::Sender<Input>,
     ) -> Result<Self, RunError> {
-        let mut workers = Self { inputs: Vec::new(), tasks: Vec::new() };
+        let (until, _) = watch::channel(());
         let living = Arc::new(AtomicUsize::new(local.workers as usize));
         let allowed = cores::allowed();
+        let mut tasks = Vec::new();
         for index in 0..local.workers {
-            let name = name_of(index);
-            let started = match cores::of_worker(index, local.workers, local.threads, &allowed) {
-                Some(own) => cores::within(own, || spawn(local, address, &name)),
-                None => spawn(local, address, &name),
-            };
-            let mut child =
-                started.map_err(|source| RunError::LocalWorker { program: local.program.clone(), source })?;
-            workers.inputs.extend(child.stdin.take());
+            let own = cores::of_worker(index, local.workers, local.threads, &allowed).map(<[usize]>::to_vec);
+            let worker = LocalWorker { local: local.clone(), address: address.to_owned(), index, cores: own };
+            let first = worker.spawn();
+            let first =
+                first.map_err(|source| RunError::LocalWorker { program: local.program.clone(), source })?;
             let console = console.clone();
             let inbox = inbox.clone();
             let living = Arc::clone(&living);
-            workers.tasks.push(tokio::spawn(async move {
-                watch(child, &name, &console).await;
+            let until = until.subscribe();
+            tasks.push(tokio::spawn(async move {
+                supervisor::supervise(&worker, first, &console, until).await;
                 if living.fetch_sub(1, Ordering::SeqCst) == 1 {
                     // The receiver is gone when the run is over, and nobody needs the input then.
                     let _ = inbox.send(Input::NoLocalWorkers).await;
                 }
             }));
         }
-        Ok(workers)
+        Ok(Self { until, tasks })
     }
 
     /// Asks all workers to end and waits for it. Kills those that do not.
     pub(crate) async fn end(self) {
-        drop(self.inputs);
+        drop(self.until);
         let deadline = tokio::time::Instant::now() + END_GRACE;
         for mut task in self.tasks {
             if tokio::time::timeout_at(deadline, &mut task).await.is_err() {
@@ -100,6 +100,29 @@ impl LocalWorkers {
                 task.abort();
                 let _ = task.await;
             }
+        }
+    }
+}
+
+/// One of the local workers: all that is needed to start it, and to start it again.
+struct LocalWorker {
+    local: Local,
+    address: String,
+    index: u32,
+    /// The cores that it keeps to, if not all.
+    cores: Option<Vec<usize>>,
+}
+
+impl LocalWorker {
+    fn name(&self) -> String {
+        name_of(self.index)
+    }
+
+    fn spawn(&self) -> std::io::Result<Child> {
+        let start = || spawn(&self.local, &self.address, &self.name());
+        match &self.cores {
+            Some(own) => cores::within(own, start),
+            None => start(),
         }
     }
 }
@@ -127,19 +150,4 @@ fn spawn(local: &Local, address: &str, name: &str) -> std::io::Result<Child> {
         command.env("RUST_LOG", "error");
     }
     command.spawn()
-}
-
-/// Forwards a worker's standard error until it has ended.
-async fn watch(mut child: Child, name: &str, console: &Console) {
-    if let Some(errors) = child.stderr.take() {
-        let mut lines = BufReader::new(errors).lines();
-        while let Ok(Some(line)) = lines.next_line().await {
-            console.line(&format!("[{name}] {line}"));
-        }
-    }
-    match child.wait().await {
-        Ok(status) if status.success() => tracing::debug!(worker = %name, "local worker ended"),
-        Ok(status) => tracing::warn!(worker = %name, %status, "local worker ended"),
-        Err(error) => tracing::warn!(worker = %name, %error, "local worker lost"),
-    }
 }

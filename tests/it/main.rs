@@ -14,6 +14,7 @@ mod floods;
 mod gradient_budget;
 mod hostile_bytes;
 mod links_fail;
+mod local_workers;
 mod names;
 mod networks;
 mod observers;
