@@ -146,7 +146,13 @@ pub struct Reports {
     /// Progress display on standard error
     #[arg(long, env = "LOCKSTEP_PROGRESS", value_enum, default_value_t = ProgressMode::Auto)]
     pub progress: ProgressMode,
+    /// Exit code of a run that was asked to stop before its end
+    #[arg(long, value_name = "CODE", env = "LOCKSTEP_STOPPED_EXIT_CODE", default_value_t = STOPPED)]
+    pub stopped_exit_code: u8,
 }
+
+/// EX_TEMPFAIL of sysexits.h: whoever started the program may try again.
+const STOPPED: u8 = 75;
 
 /// The value of `--numerics`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -8,7 +8,6 @@ use coordinator::observe::console::Console;
 use coordinator::observe::table::evaluation_table;
 use coordinator::run::Summary;
 use coordinator::single_run::{Options, prepare};
-use host::args::SharedFlags;
 use host::stop::StopRequests;
 use host::trace::Begin;
 use host::{REPORT_GRACE, printable_lines};
@@ -38,13 +37,14 @@ fn main() -> ExitCode {
         }
     };
     host::logging::init(flags.shared.log_format, "info", console.clone());
-    let result = run(options, &flags.shared, &console);
+    let result = run(options, &flags, &console);
     console.flush(REPORT_GRACE);
     host::exit_code("coordinator", result)
 }
 
-fn run(options: Options, shared: &SharedFlags, console: &Console) -> anyhow::Result<()> {
-    shared.start_trace("coordinator", Begin::Anew)?;
+/// Returns the exit code of a run that has not failed.
+fn run(options: Options, flags: &Flags, console: &Console) -> anyhow::Result<u8> {
+    flags.shared.start_trace("coordinator", Begin::Anew)?;
     let prepared = match prepare(options, console) {
         Err(error) if error.is_usage() => Flags::command().error(ErrorKind::ValueValidation, error).exit(),
         other => other?,
@@ -60,7 +60,7 @@ fn run(options: Options, shared: &SharedFlags, console: &Console) -> anyhow::Res
     console.flush(REPORT_GRACE);
     // If standard output is closed, nobody reads the summary.
     let _ = std::io::stdout().lock().write_all(tell(&summary).as_bytes());
-    Ok(())
+    Ok(if summary.test.is_some() { 0 } else { flags.reports.stopped_exit_code })
 }
 
 /// Ends the program without a checkpoint at a third signal, or when the first one was [`STOP_MAX`] ago. A

@@ -27,14 +27,14 @@ use std::time::Duration;
 /// not delay the end.
 pub const REPORT_GRACE: Duration = Duration::from_secs(2);
 
-/// Converts a program's result to its exit code: 0 for success, 1 for failure, with one line that gives the
+/// Converts a program's result to its exit code: its own, or 1 for failure, with one line that gives the
 /// reason. A trace is written out first.
 ///
 /// An error's message includes its cause, so neither the chain nor a backtrace is added.
-pub fn exit_code(program: &str, result: anyhow::Result<()>) -> ExitCode {
+pub fn exit_code(program: &str, result: anyhow::Result<u8>) -> ExitCode {
     trace::finish();
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code.into(),
         Err(error) => {
             report(&format!("{program}: {error}"));
             ExitCode::FAILURE

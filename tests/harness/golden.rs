@@ -28,6 +28,8 @@ const NUMBERS: [&str; 16] = [
     "--keep",
     "2",
 ];
+/// Exit code of a coordinator that was asked to stop.
+pub const STOPPED: i32 = 75;
 /// The number of steps of that run.
 pub const STEPS: u64 = 288;
 
@@ -123,7 +125,7 @@ impl Bench {
         run.wait_for_checkpoint(self.folder(), at);
         run.signal(signal);
         let outcome = run.wait();
-        assert_eq!(outcome.code, Some(0), "{}", outcome.errors);
+        assert_eq!(outcome.code, Some(STOPPED), "{}", outcome.errors);
         assert!(outcome.output.contains("stopped; the same command goes on"), "{}", outcome.output);
         assert!(self.newest() < STEPS, "it was over already");
         outcome

@@ -4,7 +4,7 @@
 use common::event::Event;
 use nix::sys::signal::Signal::{SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGSTOP, SIGTERM, SIGUSR1, SIGUSR2};
 use std::time::{Duration, Instant};
-use tests::golden::{Bench, SLOW, assert_golden};
+use tests::golden::{Bench, SLOW, STOPPED, assert_golden};
 use tests::process::Process;
 use tests::proxy::Proxy;
 use tests::told::{any_joined, resumed};
@@ -70,6 +70,19 @@ fn a_coordinator_killed_while_it_writes_a_checkpoint_goes_on() {
 }
 
 #[test]
+fn a_stopped_run_has_an_exit_code_of_its_own_or_the_one_that_is_asked_for() {
+    let bench = Bench::new();
+    for (more, code) in [(&[][..], STOPPED), (&["--stopped-exit-code", "0"], 0)] {
+        let (mut run, proxy) = bench.slowed(&[&["--workers", "1"], more].concat());
+        let _worker = Process::worker(&proxy.address(), "worker");
+        run.wait_for_checkpoint(bench.folder(), bench.newest() + 5);
+        run.signal(SIGTERM);
+        assert_eq!(run.wait().code, Some(code));
+    }
+    assert_golden(&bench.local("1").wait());
+}
+
+#[test]
 fn a_launcher_that_asks_twice_at_once_gets_its_checkpoint() {
     let bench = Bench::new();
     let (mut run, proxy) = bench.slowed(&["--workers", "1"]);
@@ -78,7 +91,7 @@ fn a_launcher_that_asks_twice_at_once_gets_its_checkpoint() {
     run.signal(SIGTERM);
     run.signal(SIGINT);
     let outcome = run.wait();
-    assert_eq!(outcome.code, Some(0), "{}", outcome.errors);
+    assert_eq!(outcome.code, Some(STOPPED), "{}", outcome.errors);
     let saved = format!("steps               {} of", bench.newest());
     assert!(outcome.output.contains(&saved), "{saved}: {}", outcome.output);
     assert_golden(&bench.local("1").wait());

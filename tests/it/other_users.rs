@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tests::other_user::{Neighbour, as_user, socket_of, wait_for};
 use tests::process::{JSON, Process, with_argument};
-use tests::told::{dropped, joined};
+use tests::told::{dropped, joined, left};
 
 /// A user without any permissions here.
 const NOBODY: u32 = 65534;
@@ -131,8 +131,9 @@ fn run_with_a_place() -> (Process, String, TempDir) {
     };
     let doomed = with_argument(&own).into_iter().find(is_doomed).expect("a local worker");
     let pid = nix::unistd::Pid::from_raw(doomed as i32);
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("a process that runs");
-    let _ = run.wait_for_event("drops the dead one", dropped("local-1"));
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("a process that runs");
+    // It has left as it should, and so it is not started again.
+    let _ = run.wait_for_event("is left", left("local-1"));
     (run, name, folder)
 }
 

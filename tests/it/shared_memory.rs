@@ -3,6 +3,7 @@
 
 use nix::sys::signal::Signal::SIGTERM;
 use std::time::{Duration, Instant};
+use tests::golden::STOPPED;
 use tests::process::Process;
 
 /// Timeout for memories to be opened.
@@ -33,7 +34,7 @@ fn only_a_local_worker_and_the_coordinator_open_each_others_memory() {
         }
         assert_eq!(memories(&run), expected);
         run.signal(SIGTERM);
-        assert_eq!(run.wait().code, Some(0));
+        assert_eq!(run.wait().code, Some(STOPPED));
         drop(worker);
     }
 }

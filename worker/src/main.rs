@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     host::exit_code("worker", result)
 }
 
-fn run(flags: &Flags) -> anyhow::Result<()> {
+fn run(flags: &Flags) -> anyhow::Result<u8> {
     let options = flags.options();
     flags.shared.start_trace(&format!("worker {}", options.name), Begin::Join)?;
     // A single thread: the network's only task is rarely busy, and the compute threads are separate.
@@ -43,7 +43,7 @@ fn run(flags: &Flags) -> anyhow::Result<()> {
     match exit {
         Exit::Finished | Exit::Left => {
             tracing::info!("{exit}");
-            Ok(())
+            Ok(0)
         }
         Exit::Refused(_) | Exit::GaveUp { .. } => {
             anyhow::bail!("{exit} (coordinator {}; is it running there?)", flags.connect)

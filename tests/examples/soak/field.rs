@@ -6,6 +6,7 @@ use nix::sys::signal::Signal::SIGTERM;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use tests::golden::STOPPED;
 use tests::process::{Outcome, Process, checkpoints};
 use tests::proxy::{Proxy, Way};
 
@@ -128,7 +129,7 @@ impl Field {
         let Self { data, folder, address, coordinator, slots } = self;
         coordinator.signal(SIGTERM);
         let stopped = coordinator.wait();
-        assert_eq!(stopped.code, Some(0), "{}", stopped.errors);
+        assert_eq!(stopped.code, Some(STOPPED), "{}", stopped.errors);
         let steps = stopped.events.iter().find_map(|event| match event {
             Event::RunStarted(run) | Event::RunResumed(run) => Some(run.steps_per_epoch),
             _ => None,
