@@ -8,6 +8,7 @@ use proto::wire::from_coordinator::Message;
 use proto::wire::sharing::{Opened, Step};
 use proto::wire::{Answer, Chunk, Dropped, Dtype, FromWorker, Piece, TensorHead, from_worker};
 use rustix::fs::{CWD, FileType, MemfdFlags, Mode, OFlags, SealFlags};
+use rustix::io::DupFlags;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -203,7 +204,7 @@ fn a_neighbour_learns_nothing_of_files_that_it_offers() {
     secret.write_all_at(&bytes, 0).unwrap();
     let path = folder.path().join("pipe");
     rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
-    let pipe = rustix::fs::open(&path, OFlags::PATH, Mode::empty()).unwrap();
+    let pipe = rustix::fs::open(&path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
     // The number of one of the coordinator's own memories, which this process does not have.
     let foreign = wait_for("a memory", || {
         let files = std::fs::read_dir(format!("/proc/{}/fd", run.id())).ok()?;
@@ -223,14 +224,15 @@ fn a_neighbour_learns_nothing_of_files_that_it_offers() {
     let outcome = runtime.block_on(offer(&socket, "memory", honest.as_raw_fd(), 7));
     assert!(outcome.opened && outcome.told.contains("checksum 00000001"), "{outcome:?}");
 
-    let mut slot = rustix::io::dup(&honest).unwrap();
+    // Programs that other tests start meanwhile must not inherit it.
+    let mut slot = rustix::io::fcntl_dupfd_cloexec(&honest, 0).unwrap();
     let descriptor = slot.as_raw_fd();
     let is_over = AtomicBool::new(false);
     let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
         scope.spawn(|| {
             while !is_over.load(Ordering::Relaxed) {
-                rustix::io::dup2(&secret, &mut slot).unwrap();
-                rustix::io::dup2(&honest, &mut slot).unwrap();
+                rustix::io::dup3(&secret, &mut slot, DupFlags::CLOEXEC).unwrap();
+                rustix::io::dup3(&honest, &mut slot, DupFlags::CLOEXEC).unwrap();
             }
         });
         let one = |index| runtime.block_on(offer(&socket, &format!("exchange-{index}"), descriptor, 7));

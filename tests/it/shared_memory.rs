@@ -28,11 +28,11 @@ fn only_a_local_worker_and_the_coordinator_open_each_others_memory() {
         let worker = worker.map(|name| Process::worker(&address, name));
         run.wait_for_checkpoint(checkpoints.path(), 5);
         let deadline = Instant::now() + PATIENCE;
-        // What is opened only to be looked at is closed again.
-        while memories(&run) != expected {
-            assert!(Instant::now() < deadline, "{} memories are open, not {expected}", memories(&run));
+        while memories(&run) < expected {
+            assert!(Instant::now() < deadline, "{} of {expected} memories are open", memories(&run));
             std::thread::sleep(Duration::from_millis(2));
         }
+        assert_eq!(memories(&run), expected);
         run.signal(SIGTERM);
         assert_eq!(run.wait().code, Some(STOPPED));
         drop(worker);
