@@ -133,8 +133,10 @@ fn run_with_a_place() -> (Process, String, TempDir) {
     let doomed = with_argument(&own).into_iter().find(is_doomed).expect("a local worker");
     let pid = nix::unistd::Pid::from_raw(doomed as i32);
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("a process that runs");
-    // It has left as it should, and so it is not started again.
-    let _ = run.wait_for_event("is left", left("local-1"));
+    // It ends as it should, and so it is not started again. It may not know yet that it is a member, and then
+    // it closes its stream without a goodbye.
+    let is_gone = |event: &Event| left("local-1")(event) || dropped("local-1")(event);
+    let _ = run.wait_for_event("is left", is_gone);
     (run, name, folder)
 }
 
