@@ -65,8 +65,7 @@ impl SimCoordinator {
         }
         world.note(|| format!("coordinator: life {life} from {saved:?}"));
         world.saw(&Observation::Born { from: saved })?;
-        let numerics = settled(saved).filter(|_| !world.has(Sabotage::ForgetArithmetic));
-        let machine = Coordinator::new(limits, Incarnation(life << 32)).resumed_with(numerics);
+        let machine = Coordinator::new(limits, Incarnation(life << 32));
         let rules = SimulatedRules::new(machine, world.sabotage);
         world.after(0, Wake::Beat(life));
         let trainings = saved.iter().enumerate();
@@ -80,6 +79,11 @@ impl SimCoordinator {
             rounds: BTreeMap::new(),
             tick_us: None,
         };
+        if let Some(numerics) = settled(saved).filter(|_| !world.has(Sabotage::ForgetArithmetic)) {
+            let held = coordinator.cluster.hold_to(world.now_us, numerics);
+            held.expect("nothing is settled before");
+        }
+        coordinator.perform(world, None)?;
         coordinator.start_runs(world);
         Ok(coordinator)
     }

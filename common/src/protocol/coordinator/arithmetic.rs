@@ -59,13 +59,6 @@ pub struct OtherArithmetic {
 }
 
 impl Coordinator {
-    /// Holds the run to the arithmetic of the checkpoint that it resumes from, if that records one.
-    #[must_use]
-    pub fn resumed_with(mut self, digest: Option<NumericsDigest>) -> Self {
-        self.settled = digest.map(|digest| Settled { digest, by: SettledBy::Checkpoint });
-        self
-    }
-
     /// Digest that all accepted answers have in common, for a checkpoint to record. `None` before it is
     /// settled, and with relaxed numerics, where each worker's may be another.
     #[must_use]

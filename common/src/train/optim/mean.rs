@@ -22,7 +22,7 @@ pub struct GradientSum<V> {
 }
 
 impl<V> GradientSum<V> {
-    /// A single gradient.
+    /// The sum of a single gradient.
     pub fn new(gradient: V, precision: Precision) -> Self {
         Self { left: gradient, right: None, precision }
     }

@@ -68,13 +68,13 @@ fn the_first_accepted_answer_settles_who_may_stay() {
 
 #[test]
 fn a_run_that_goes_on_is_held_to_its_checkpoints_arithmetic() {
-    let mut machine = Coordinator::new(LIMITS, Incarnation(1)).resumed_with(Some(RUN));
+    let mut machine = Coordinator::new(LIMITS, Incarnation(1));
+    assert_eq!(machine.numerics(), None);
+    machine.on_event(0, Event::HoldTo(RUN));
     let refusal = Refusal::Numerics(differs(SettledBy::Checkpoint));
     assert!(refusal.to_string().contains("the checkpoint that this run goes on from"), "{refusal}");
     assert_eq!(join_with(&mut machine, 0, "b", OTHER), [Action::Refuse { connection: 1, refusal }]);
     assert!(matches!(join_with(&mut machine, 0, "a", RUN)[0], Action::Welcome { .. }));
-    let machine = Coordinator::new(LIMITS, Incarnation(1)).resumed_with(None);
-    assert_eq!(machine.numerics(), None);
 }
 
 #[test]
