@@ -94,7 +94,7 @@ struct OpenRound {
 
 impl OpenRound {
     /// Whether its leaves or their audits are still to be computed.
-    fn is_open(&self) -> bool {
+    fn wants_work(&self) -> bool {
         !self.complete && !self.is_void
     }
 
@@ -198,7 +198,7 @@ impl Coordinator {
         assert!(self.newest < Some(round), "round {round} begins after round {:?}", self.newest);
         if let Some(before) = self.forget_round(now_us, run) {
             let OpenRound { number, .. } = before;
-            assert!(!before.is_open(), "round {round} begins while round {number} is incomplete");
+            assert!(!before.wants_work(), "round {round} begins while round {number} is incomplete");
         }
         self.newest = Some(round);
         let open = OpenRound {
@@ -296,7 +296,7 @@ impl Coordinator {
 
     /// Completes each round of which every leaf is accepted and every possible audit is made.
     fn settle(&mut self, now_us: u64, actions: &mut Vec<Action>) {
-        let done = self.rounds.values().filter(|open| open.is_open() && open.queue.is_complete());
+        let done = self.rounds.values().filter(|open| open.wants_work() && open.queue.is_complete());
         for round in done.map(|open| open.number).collect::<Vec<_>>() {
             if let Some(open) = self.rounds.get_mut(&round) {
                 open.done_us.get_or_insert(now_us);

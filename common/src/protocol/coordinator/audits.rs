@@ -81,7 +81,7 @@ impl Coordinator {
     /// Removes a worker that two others contradict, and voids all rounds in which it may have taken part.
     fn miscomputed(&mut self, wrong: Piece, who: Witness, right: [String; 2], actions: &mut Vec<Action>) {
         let Piece { round, node } = wrong;
-        let voided = self.rounds.values_mut().filter(|open| open.is_open());
+        let voided = self.rounds.values_mut().filter(|open| open.wants_work());
         let voided = voided.map(|open| {
             open.is_void = true;
             open.number

@@ -46,7 +46,7 @@ impl Coordinator {
     /// Hands pieces to members with idle threads, when enough members are there.
     pub(super) fn schedule(&mut self, now_us: u64, actions: &mut Vec<Action>) {
         let open: Vec<Round> =
-            self.rounds.values().filter(|open| open.is_open()).map(|open| open.number).collect();
+            self.rounds.values().filter(|open| open.wants_work()).map(|open| open.number).collect();
         if open.is_empty() || !self.has_enough() {
             self.forget_dues();
             self.notice(now_us, (!open.is_empty()).then_some(self.needed()), actions);
