@@ -17,6 +17,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tests::flood::{Flood, Kind, WITHOUT_HELLO};
+use tests::golden::STOPPED;
 use tests::process::Process;
 use tests::told::any_joined;
 
@@ -61,7 +62,7 @@ fn main() -> anyhow::Result<()> {
     }
     run.signal(SIGTERM);
     let outcome = run.wait();
-    anyhow::ensure!(outcome.code == Some(0), "{}", outcome.errors);
+    anyhow::ensure!(outcome.code == Some(STOPPED), "{}", outcome.errors);
     drop(worker);
     report(&measured, &steps_at(&folder.path().join("metrics.jsonl"))?);
     Ok(())

@@ -24,6 +24,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+use tests::golden::STOPPED;
 use tests::process::Process;
 use tests::proxy::{Proxy, Way};
 use tests::told::{drop_of, dropped, joined};
@@ -111,7 +112,7 @@ fn deaths(leaf: u32) -> anyhow::Result<Deaths> {
     }
     run.signal(SIGTERM);
     let outcome = run.wait();
-    anyhow::ensure!(outcome.code == Some(0), "{}", outcome.errors);
+    anyhow::ensure!(outcome.code == Some(STOPPED), "{}", outcome.errors);
     steady.signal(SIGTERM);
     steady.wait_for_end();
     let times = step_times(&folder.path().join("metrics.jsonl"))?;
