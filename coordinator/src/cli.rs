@@ -17,8 +17,10 @@ use common::protocol::coordinator::{
     ANSWER_TIMEOUT_US_MIN, Audit, Limits, Numerics, SHARE_PARTS, SPARES_MAX,
 };
 use host::args::SharedFlags;
-use std::num::NonZeroU32;
+use host::duration::parse_within;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 /// Most workers; each holds a connection and a share of every step.
 const WORKERS_MAX: u32 = 1024;
@@ -30,8 +32,8 @@ const TRACE_HELP: &str = "File for a Chrome or Perfetto trace of this program an
 /// Trains an image classifier with any number of workers; the same flags give the same bits.
 ///
 /// Every flag can also be set by the environment variable beside it, or by its long name in the --config
-/// file. Exit codes: 0 if the run is complete, or was asked to stop and has written a checkpoint; 1 on
-/// failure; 2 on invalid flags.
+/// file. Exit codes: 0 if the run is complete; 75 if it was asked to stop before its end, or its --max-time
+/// was over, and has written a checkpoint; 1 on failure; 2 on invalid flags.
 #[derive(Clone, Debug, Parser)]
 #[command(version, about, long_about, mut_arg("trace", |arg| arg.help(TRACE_HELP)))]
 pub struct Flags {
@@ -86,14 +88,14 @@ pub struct Cluster {
     /// or to the beginning if there is none
     #[arg(long, env = "LOCKSTEP_AUDIT_ROLLBACK")]
     pub audit_rollback: bool,
-    /// Seconds of silence after which a worker is dropped and its pieces go to others
-    #[arg(long, value_name = "SECONDS", env = "LOCKSTEP_HEARTBEAT_TIMEOUT", default_value_t = 10.0, value_parser = timeout)]
-    pub heartbeat_timeout: f64,
-    /// Timeout in seconds for each micro-batch of a worker's first answer, including the transfer of the
-    /// parameters. A worker that takes longer is dropped, even if it sends heartbeats. Later answers may take
-    /// ten times as long as earlier ones, and at least 10 seconds
-    #[arg(long, value_name = "SECONDS", env = "LOCKSTEP_ANSWER_TIMEOUT", default_value_t = 120.0, value_parser = timeout)]
-    pub answer_timeout: f64,
+    /// Silence after which a worker is dropped and its pieces go to others, in seconds or with a unit (20s, 2m)
+    #[arg(long, value_name = "DURATION", env = "LOCKSTEP_HEARTBEAT_TIMEOUT", default_value = "10s", value_parser = timeout)]
+    pub heartbeat_timeout: Duration,
+    /// Timeout for each micro-batch of a worker's first answer, including the transfer of the parameters. A
+    /// worker that takes longer is dropped, even if it sends heartbeats. Later answers may take ten times as
+    /// long as earlier ones, and at least 10 seconds
+    #[arg(long, value_name = "DURATION", env = "LOCKSTEP_ANSWER_TIMEOUT", default_value = "2m", value_parser = timeout)]
+    pub answer_timeout: Duration,
 }
 
 /// Flags of the data set.
@@ -111,7 +113,7 @@ pub struct Data {
     pub data_dir: Option<PathBuf>,
 }
 
-/// Flags of the checkpoints.
+/// Flags of where a run begins and ends, and of the checkpoints.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Checkpoints")]
 pub struct Checkpoints {
@@ -130,9 +132,20 @@ pub struct Checkpoints {
     pub keep: NonZeroU32,
     /// Checkpoint to resume from. auto: the newest valid one in --checkpoint-dir, if there is one; never:
     /// move earlier checkpoints aside and start from the beginning; FOLDER: this checkpoint, or the newest of
-    /// several in it, with its own training settings
+    /// several in it, with its own training settings, and at later starts the run's own newer checkpoints
     #[arg(long, value_name = "auto|never|FOLDER", env = "LOCKSTEP_RESUME", value_parser = resume, default_value = "auto")]
     pub resume: Resume,
+    /// Time after which the run writes a checkpoint and stops, as at SIGTERM, counted from the start of the
+    /// program; in seconds or with a unit (55m, 3h30m) [default: no limit]
+    #[arg(long, value_name = "DURATION", env = "LOCKSTEP_MAX_TIME", value_parser = max_time)]
+    pub max_time: Option<Duration>,
+    /// Number of steps, over all starts, after which the run ends with the test, even if it has more epochs.
+    /// The schedule is that of the whole run [default: no limit]
+    #[arg(long, value_name = "STEPS", env = "LOCKSTEP_MAX_STEPS")]
+    pub max_steps: Option<NonZeroU64>,
+    /// Check flags, data, checkpoints, disk and address, print the configuration, and train nothing
+    #[arg(long, env = "LOCKSTEP_DRY_RUN")]
+    pub dry_run: bool,
 }
 
 /// Flags of metrics and progress.
@@ -153,6 +166,9 @@ pub struct Reports {
 
 /// EX_TEMPFAIL of sysexits.h: whoever started the program may try again.
 const STOPPED: u8 = 75;
+
+/// Longest `--max-time`: a year.
+const MAX_TIME_MAX: Duration = Duration::from_hours(365 * 24);
 
 /// The value of `--numerics`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -197,7 +213,7 @@ impl Flags {
             return Err(conflict("--audit-rollback has no meaning without --audit".to_owned()));
         }
         let Workers { start, min, max } = self.cluster.workers;
-        let us = |seconds: f64| (seconds * 1e6) as u64;
+        let us = |duration: Duration| duration.as_micros() as u64;
         let cluster = ClusterOptions {
             listen: self.cluster.listen(),
             limits: Limits {
@@ -211,7 +227,7 @@ impl Flags {
                 answer_timeout_us: us(self.cluster.answer_timeout),
                 answer_timeout_us_min: ANSWER_TIMEOUT_US_MIN,
             },
-            local: self.cluster.local.then(|| self.cluster.local(self.shared.trace.clone())),
+            local: self.cluster.local.then(|| self.cluster.local(&self.shared)),
         };
         let run = RunOptions {
             audit_rollback: self.cluster.audit_rollback,
@@ -223,6 +239,9 @@ impl Flags {
             checkpoint_required: self.checkpoints.checkpoint_required,
             keep: self.checkpoints.keep.get() as usize,
             resume: self.checkpoints.resume.clone(),
+            stop_at: self.checkpoints.max_time.map(|time| Instant::now() + time),
+            max_steps: self.checkpoints.max_steps.map(NonZeroU64::get),
+            workers_max: max,
             metrics: self.reports.metrics.clone(),
             log_format: self.shared.log_format,
         };
@@ -246,13 +265,14 @@ impl Cluster {
     }
 
     /// Settings of the local workers, which fill all places and run the program beside this one.
-    fn local(&self, trace: Option<PathBuf>) -> Local {
+    fn local(&self, shared: &SharedFlags) -> Local {
         let workers = self.workers.max;
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
         let threads = self.threads.map_or((cores / workers).max(1), NonZeroU32::get);
         let name = format!("worker{}", std::env::consts::EXE_SUFFIX);
         let here = std::env::current_exe().ok().and_then(|path| Some(path.parent()?.to_owned()));
-        Local { workers, threads, program: here.unwrap_or_default().join(name), trace }
+        let program = here.unwrap_or_default().join(name);
+        Local { workers, threads, program, trace: shared.trace.clone(), log_format: shared.log_format }
     }
 }
 
@@ -274,9 +294,12 @@ fn audit(text: &str) -> Result<f64, String> {
     share.ok_or_else(|| "a share is 0 to 1".to_owned())
 }
 
-fn timeout(text: &str) -> Result<f64, String> {
-    let seconds = text.parse().ok().filter(|s| (0.5..=3600.0).contains(s));
-    seconds.ok_or_else(|| "a timeout is 0.5 to 3600 seconds".to_owned())
+fn timeout(text: &str) -> Result<Duration, String> {
+    parse_within(text, Duration::from_millis(500), Duration::from_hours(1))
+}
+
+fn max_time(text: &str) -> Result<Duration, String> {
+    parse_within(text, Duration::from_secs(1), MAX_TIME_MAX)
 }
 
 fn resume(text: &str) -> Result<Resume, String> {

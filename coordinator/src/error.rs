@@ -2,7 +2,7 @@
 
 use crate::dataset::DatasetError;
 use crate::observe::jsonl::MetricsError;
-use crate::run::trainer::TrainError;
+use crate::run::trainer::{Evaluated, TrainError};
 use crate::store::StoreError;
 use common::ids::Step;
 use common::reduce::tree::Node;
@@ -72,9 +72,32 @@ pub enum RunError {
     /// A thread can't be started.
     #[error("can't start the {name} thread: {source}")]
     Thread { name: &'static str, source: io::Error },
-    /// The program for `--local` is missing or does not start.
-    #[error("can't start {}: {source}; build both programs with cargo build --release", program.display())]
+    /// The program for `--local` is missing.
+    #[error(
+        "there is no {}, which --local starts: keep both programs in one folder (cargo build --release --workspace \
+         builds both)", .0.display()
+    )]
+    NoWorkerProgram(PathBuf),
+    /// A local worker does not start.
+    #[error("can't start a local worker, {}: {source}", program.display())]
     LocalWorker { program: PathBuf, source: io::Error },
+    /// The checkpoint folder has too little room.
+    #[error(
+        "{} has room for {free} bytes, and this run's checkpoints need {needed}; make room, lower --keep, or choose \
+         another --checkpoint-dir", folder.display()
+    )]
+    TooLittleRoom {
+        folder: PathBuf,
+        /// Bytes of the checkpoints that are kept, and of the one that is being written.
+        needed: u64,
+        free: u64,
+    },
+    /// The system lets this process open fewer files than its workers need.
+    #[error(
+        "{needed} open files are needed for this number of workers, and the system allows {limit}; raise the limit \
+         (ulimit -Hn {needed}, or LimitNOFILE= of systemd), or use fewer --workers"
+    )]
+    TooFewFiles { needed: u64, limit: u64 },
     /// All local workers have ended.
     #[error("all local workers have ended; their last words are above")]
     NoLocalWorkers,
@@ -124,6 +147,9 @@ pub enum RunError {
     /// The last checkpoint takes too long to write.
     #[error("the checkpoint of step {step} was not written within {waited_s} s; is the disk alive?")]
     SlowCheckpoint { step: Step, waited_s: u64 },
+    /// The run failed after its test, so that the result is known all the same.
+    #[error("{error}")]
+    Tested { test: Box<Evaluated>, error: Box<RunError> },
     /// The search for a checkpoint to go back to takes too long.
     #[error(
         "step {step}: looking for a checkpoint to go back to took longer than {waited_s} s; is the disk alive?"

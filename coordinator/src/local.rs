@@ -10,6 +10,8 @@ mod supervisor;
 use crate::RunError;
 use crate::mailbox::Input;
 use crate::observe::console::Console;
+use clap::ValueEnum;
+use host::logging::LogFormat;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -34,6 +36,8 @@ pub struct Local {
     pub program: PathBuf,
     /// The coordinator's trace file, if there is one: the workers write to it too.
     pub trace: Option<PathBuf>,
+    /// Format of the workers' log lines.
+    pub log_format: LogFormat,
 }
 
 /// The name of local worker `index`.
@@ -137,6 +141,9 @@ fn spawn(local: &Local, address: &str, name: &str) -> std::io::Result<Child> {
         .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true);
+    if let Some(format) = local.log_format.to_possible_value() {
+        command.args(["--log-format", format.get_name()]);
+    }
     if let Some(trace) = &local.trace {
         command.arg("--trace").arg(trace);
     }

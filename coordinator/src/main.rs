@@ -3,11 +3,13 @@
 
 use clap::CommandFactory;
 use clap::error::ErrorKind;
+use coordinator::RunError;
 use coordinator::cli::Flags;
 use coordinator::observe::console::Console;
 use coordinator::observe::table::evaluation_table;
 use coordinator::run::Summary;
-use coordinator::single_run::{Options, prepare};
+use coordinator::single_run::{Options, check, prepare};
+use host::logging::LogFormat;
 use host::stop::StopRequests;
 use host::trace::Begin;
 use host::{REPORT_GRACE, printable_lines};
@@ -26,47 +28,74 @@ const STOP_MAX: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
     let flags: Flags = host::args::parse();
-    let options = flags.options().unwrap_or_else(|error| error.exit());
-    let console = match Console::new(flags.reports.progress) {
+    let format = flags.shared.log_format;
+    let options = flags.options().unwrap_or_else(|error| host::args::exit(&error, format));
+    let console = match Console::new(flags.reports.progress, format) {
         Ok(console) => console,
         Err(error) => {
-            return host::exit_code(
-                "coordinator",
-                Err(anyhow::anyhow!("can't start the console thread: {error}")),
-            );
+            let error = anyhow::anyhow!("can't start the console thread: {error}");
+            return host::exit_code("coordinator", format, Err(error));
         }
     };
-    host::logging::init(flags.shared.log_format, "info", console.clone());
+    host::logging::init(format, "info", console.clone());
+    host::open_files::raise_limit();
     let result = run(options, &flags, &console);
     console.flush(REPORT_GRACE);
-    host::exit_code("coordinator", result)
+    host::exit_code("coordinator", format, result)
 }
 
 /// Returns the exit code of a run that has not failed.
 fn run(options: Options, flags: &Flags, console: &Console) -> anyhow::Result<u8> {
+    flags.shared.check_trace()?;
+    if flags.checkpoints.dry_run {
+        show(console, &usable(check(&options, console), flags)?);
+        return Ok(0);
+    }
+    let prepared = usable(prepare(options, console), flags)?;
     flags.shared.start_trace("coordinator", Begin::Anew)?;
-    let prepared = match prepare(options, console) {
-        Err(error) if error.is_usage() => Flags::command().error(ErrorKind::ValueValidation, error).exit(),
-        other => other?,
-    };
     // Two threads, so that two workers' tensors are decoded at the same time. The driver's arithmetic has its
     // own thread.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let summary = runtime.block_on(async {
+    let result = runtime.block_on(async {
         let stop = host::stop::on_signals(false)?;
-        tokio::spawn(leave_at_third(stop.clone(), console.clone()));
-        anyhow::Ok(prepared.run(stop).await?)
+        tokio::spawn(leave_at_third(stop.clone(), console.clone(), flags.shared.log_format));
+        anyhow::Ok(prepared.run(stop).await)
     })?;
+    match result {
+        Ok(summary) => {
+            show(console, &tell(&summary));
+            Ok(if summary.test.is_some() { 0 } else { flags.reports.stopped_exit_code })
+        }
+        Err(error) => {
+            if let RunError::Tested { test, .. } = &error {
+                show(console, &evaluation_table("test", &test.confusion, test.totals.loss()));
+            }
+            Err(error.into())
+        }
+    }
+}
+
+/// What was prepared. A mistake in the flags ends the program as one that shows without the data does.
+fn usable<T>(prepared: Result<T, RunError>, flags: &Flags) -> anyhow::Result<T> {
+    match prepared {
+        Err(error) if error.is_usage() => {
+            let error = Flags::command().error(ErrorKind::ValueValidation, error);
+            host::args::exit(&error, flags.shared.log_format)
+        }
+        other => Ok(other?),
+    }
+}
+
+/// Writes to standard output. If that is closed, nobody reads it.
+fn show(console: &Console, text: &str) {
     console.flush(REPORT_GRACE);
-    // If standard output is closed, nobody reads the summary.
-    let _ = std::io::stdout().lock().write_all(tell(&summary).as_bytes());
-    Ok(if summary.test.is_some() { 0 } else { flags.reports.stopped_exit_code })
+    let _ = std::io::stdout().lock().write_all(printable_lines(text).as_bytes());
 }
 
 /// Ends the program without a checkpoint at a third signal, or when the first one was [`STOP_MAX`] ago. A
 /// second one changes nothing: launchers send it to the group and to the process. Local workers end with the
 /// program, because their input closes.
-async fn leave_at_third(mut stop: StopRequests, console: Console) {
+async fn leave_at_third(mut stop: StopRequests, console: Console, format: LogFormat) {
     if stop.wait_for(|&count| count >= 1).await.is_err() {
         return;
     }
@@ -80,9 +109,8 @@ async fn leave_at_third(mut stop: StopRequests, console: Console) {
         Err(_) => "asked to stop a minute ago",
     };
     console.flush(REPORT_GRACE);
-    host::report(&format!(
-        "coordinator: {why}; stopped at once, without a checkpoint of the step in progress"
-    ));
+    let error = anyhow::anyhow!("{why}; stopped at once, without a checkpoint of the step in progress");
+    let _ = host::exit_code("coordinator", format, Err(error));
     std::process::exit(1);
 }
 
@@ -106,5 +134,5 @@ fn tell(summary: &Summary) -> String {
     let _ = writeln!(text, "checkpoint          {}", summary.checkpoint.display());
     let _ = writeln!(text, "model.safetensors      sha256 {}", summary.model_sha256);
     let _ = writeln!(text, "optimizer.safetensors  sha256 {}", summary.optimizer_sha256);
-    printable_lines(&text).into_owned()
+    text
 }

@@ -19,6 +19,7 @@
 //! ```
 
 mod batches;
+mod describe;
 pub(crate) mod in_progress;
 pub(crate) mod records;
 mod resume;
@@ -30,23 +31,25 @@ use crate::RunError;
 use crate::dataset::{self, Dataset, DatasetChoice};
 use crate::observe::console::Console;
 use crate::observe::events::Events;
-use crate::observe::jsonl::{MetricsFile, Place};
+use crate::observe::jsonl::{MetricsFile, Place, UsablePlace};
 use crate::observe::{Observer, Observers};
 use crate::run::in_progress::{Ended, Rules, RunInProgress};
-use crate::run::resume::Found;
 pub use crate::run::resume::Resume;
+use crate::run::resume::{Beginning, Found};
 use crate::run::trainer::{Evaluated, Trainer};
 use crate::store::writer::{Done, Writer};
 use crate::store::{Saved, Store, StoreError};
 use crate::training_flags::TrainingFlags;
 use common::checkpoint::Best;
-use common::ids::SetupId;
+use common::ids::{SetupId, Step};
 use common::selftest::NumericsDigest;
 use common::train::config::{DataIdentity, RunConfig, difference};
+use common::train::doubts::doubts;
 use host::clock::Clock;
 use host::logging::LogFormat;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Instant;
 use tracing::warn;
 
 /// Where checkpoints are kept if nobody says where.
@@ -75,6 +78,12 @@ pub struct RunOptions {
     pub keep: usize,
     /// Whether to go on from one.
     pub resume: Resume,
+    /// When the run writes a checkpoint and stops, if it is not over by then.
+    pub stop_at: Option<Instant>,
+    /// Steps after which the run is over, even if it has more epochs.
+    pub max_steps: Option<u64>,
+    /// Most workers that can compute for the run at the same time.
+    pub workers_max: u32,
     /// Where metrics go, if not into the checkpoint directory.
     pub metrics: Option<PathBuf>,
     /// How lines of the log look.
@@ -116,9 +125,11 @@ pub(crate) struct Facts {
 /// All that a run needs but its observers and a cluster.
 pub(crate) struct Gathered {
     facts: Facts,
+    stop_at: Option<Instant>,
+    /// File that the metrics are written to. Dropped before the store, in whose folder it may be.
+    metrics: UsablePlace,
     store: Store,
-    /// File that the metrics are written to.
-    place: Place,
+    beginning: Beginning,
     trainer: Trainer,
     /// The checkpoint that it goes on from.
     resumed: Option<Saved>,
@@ -153,17 +164,16 @@ pub fn prepare_run(options: &RunOptions, console: &Console) -> Result<PreparedRu
     gather(options, console)?.observed(options, console)
 }
 
-/// Gathers what a run needs, without touching its metrics.
+/// Gathers what a run needs, and leaves everything as it is.
 ///
 /// # Errors
-/// When the data, the configuration or the checkpoint directory can't be used.
+/// When the data, the configuration, the checkpoint directory or the metrics file can't be used.
 pub(crate) fn gather(options: &RunOptions, console: &Console) -> Result<Gathered, RunError> {
-    let store = Store::open(&resume::checkpoint_dir(options), options.keep)?;
-    let place = match &options.metrics {
-        Some(path) => Place::Named(path.clone()),
-        None => Place::Own(store.root().join(METRICS_FILE)),
-    };
-    let Found { saved, training } = resume::find(&store, options, place.path())?;
+    let mut store = Store::open(&resume::checkpoint_dir(options), options.keep)?;
+    for lacking in store.probe()?.consequences() {
+        warn!(folder = %store.root().display(), "the file system of the checkpoints lacks something: {lacking}");
+    }
+    let Found { saved, training, beginning } = resume::find(&store, options)?;
     let choice = match (&options.dataset, &saved) {
         // What a run has begun with it goes on with.
         (DatasetChoice::Auto, Some((path, saved))) => resume::dataset_of(path, &saved.manifest)?,
@@ -174,9 +184,12 @@ pub(crate) fn gather(options: &RunOptions, console: &Console) -> Result<Gathered
     note.iter().for_each(|note| console.line(note));
     let data = DataIdentity { name: name.clone(), digest, samples: train.len() as u32, spec: train.spec() };
     let config = RunConfig::new(training, data)?;
+    for doubt in doubts(&config, options.workers_max) {
+        warn!("is this meant? {doubt}");
+    }
     let resumed = saved.as_ref().map(|(path, saved)| Saved::new(path.clone(), &saved.manifest));
     let numerics = saved.as_ref().and_then(|(_, saved)| saved.manifest.numerics);
-    let trainer = match saved {
+    let mut trainer = match saved {
         None => Trainer::start(config, train, test),
         Some((path, saved)) => {
             let differences = difference(&saved.manifest.config, &config.fields());
@@ -187,21 +200,30 @@ pub(crate) fn gather(options: &RunOptions, console: &Console) -> Result<Gathered
             Trainer::resume(config, train, test, saved)?
         }
     };
-    let facts = Facts { dataset: name, steps_total: trainer.config().length().total };
-    Ok(Gathered { facts, store, place, trainer, resumed, numerics })
+    trainer.end_after(options.max_steps);
+    let place = match &options.metrics {
+        Some(path) => Place::Named(path.clone()),
+        None => Place::Own(store.root().join(METRICS_FILE)),
+    };
+    let metrics = UsablePlace::find(&place, &trainer.config().fingerprint())?;
+    let facts = Facts { dataset: name, steps_total: trainer.end().0 };
+    Ok(Gathered { facts, stop_at: options.stop_at, store, beginning, metrics, trainer, resumed, numerics })
 }
 
 impl Gathered {
-    /// Adds the program's observers.
+    /// Moves aside what the run does not go on from, begins its metrics, and adds the program's observers.
     ///
     /// # Errors
-    /// When the metrics file can't be used.
+    /// When the file system refuses.
     pub(crate) fn observed(self, options: &RunOptions, console: &Console) -> Result<PreparedRun, RunError> {
-        let Self { facts, store, place, trainer, resumed, numerics } = self;
-        let metrics = open_metrics(&trainer, resumed.is_some(), &place)?;
+        let Self { facts, stop_at, mut store, beginning, metrics, trainer, resumed, numerics } = self;
+        store.begin();
+        beginning.perform(&store, metrics.path())?;
+        let metrics = begin_metrics(metrics, resumed.is_some().then(|| trainer.step()))?;
         let observers = Observers::of_program(console, options.log_format, metrics);
         let rules = Rules {
             run_id: trainer.config().fingerprint()[..12].to_owned(),
+            stop_at,
             checkpoint_every: options.checkpoint_every,
             checkpoint_required: options.checkpoint_required,
             audit_rollback: options.audit_rollback,
@@ -210,14 +232,12 @@ impl Gathered {
     }
 }
 
-fn open_metrics(trainer: &Trainer, resumed: bool, place: &Place) -> Result<MetricsFile, RunError> {
-    let fingerprint = trainer.config().fingerprint();
-    if !resumed {
-        return Ok(MetricsFile::create(place, &fingerprint)?);
-    }
-    let (file, found) = MetricsFile::resume(place, &fingerprint, trainer.step())?;
+fn begin_metrics(place: UsablePlace, resumed_at: Option<Step>) -> Result<MetricsFile, RunError> {
+    let Some(step) = resumed_at else { return Ok(place.create()?) };
+    let path = place.path().to_owned();
+    let (file, found) = place.resume(step)?;
     if found.unreadable > 1 {
-        warn!(path = %place.path().display(), lines = found.unreadable, "dropped lines that are no records");
+        warn!(path = %path.display(), lines = found.unreadable, "dropped lines that are no records");
     }
     Ok(file)
 }

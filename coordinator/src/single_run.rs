@@ -1,7 +1,7 @@
 //! One run with a cluster of its own: what the `coordinator` program does.
 //!
 //! [`prepare`] does all that can fail before a worker is needed; it blocks. [`Prepared::run`] opens a
-//! session, starts the run on it and closes it.
+//! session, starts the run on it and closes it. [`check`] is a [`prepare`] that leaves everything as it is.
 //!
 //! A program that trains with workers of its own choice:
 //!
@@ -23,11 +23,14 @@
 
 use crate::RunError;
 use crate::cluster::Farewell;
+use crate::net::accept::files_needed;
 use crate::net::listener::Sockets;
 use crate::observe::Observer;
 use crate::observe::console::Console;
-use crate::run::{PreparedRun, RunOptions, Summary, gather};
+use crate::run::{Gathered, PreparedRun, RunOptions, Summary, gather};
 use crate::session::{ClusterOptions, Session, finish};
+use common::protocol::coordinator::Limits;
+use host::open_files;
 use host::stop::StopRequests;
 use std::net::SocketAddr;
 
@@ -52,12 +55,44 @@ pub struct Prepared {
 /// # Errors
 /// When the data, the configuration, the checkpoint directory or the address can't be used.
 pub fn prepare(options: Options, console: &Console) -> Result<Prepared, RunError> {
+    let (gathered, sockets) = find(&options, console)?;
     let Options { cluster, run: options } = options;
-    let gathered = gather(&options, console)?;
-    // A taken port leaves an earlier run's metrics as they are.
-    let sockets = Sockets::open(&cluster.listen)?;
     let run = gathered.observed(&options, console)?;
     Ok(Prepared { cluster, console: console.clone(), run, sockets })
+}
+
+/// Checks all that a run needs, and describes it in lines for a person. Nothing is trained, moved or created;
+/// MNIST is downloaded if it is asked for and missing.
+///
+/// # Errors
+/// When the run could not start, or its folder has too little room for the checkpoints.
+pub fn check(options: &Options, console: &Console) -> Result<String, RunError> {
+    let (gathered, sockets) = find(options, console)?;
+    let mut text = gathered.describe()?;
+    let ClusterOptions { limits: Limits { start, min, max, .. }, local, .. } = &options.cluster;
+    let whose = if local.is_some() { "started here" } else { "expected to connect" };
+    text += &format!("workers             {start} to start, {min} to go on, at most {max}; {whose}\n");
+    let address = sockets.address.map_or("none".to_owned(), |address| address.to_string());
+    text += &format!("port                {address}\n");
+    Ok(text)
+}
+
+/// Finds all that a run needs, and leaves everything as it is.
+fn find(options: &Options, console: &Console) -> Result<(Gathered, Sockets), RunError> {
+    let Options { cluster, run } = options;
+    let local = cluster.local.as_ref();
+    if let Some(local) = local
+        && !local.program.is_file()
+    {
+        return Err(RunError::NoWorkerProgram(local.program.clone()));
+    }
+    let needed = files_needed(cluster.limits.max, local.map_or(0, |local| local.workers));
+    if let Some(limit) = open_files::limit().filter(|&limit| limit < needed) {
+        return Err(RunError::TooFewFiles { needed, limit });
+    }
+    let gathered = gather(run, console)?;
+    let sockets = Sockets::open(&cluster.listen)?;
+    Ok((gathered, sockets))
 }
 
 impl Prepared {

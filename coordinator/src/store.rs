@@ -6,25 +6,32 @@
 //! with the final name is complete. Reading verifies everything. The other files are read only if the
 //! manifest's configuration is valid and the one that is wanted: it bounds their sizes. A checkpoint that is
 //! damaged is passed over by name, and the one before is taken. A lock file keeps a second coordinator out.
-//! [`disk`] is the file system, [`writer`] the thread that writes.
+//! [`disk`] is the file system, [`lacks`] what it may be without, [`writer`] the thread that writes.
+//!
+//! Until [`Store::begin`] nothing that was there is changed, and what was created is removed again with the
+//! store: a start that fails leaves everything as it was.
 
+mod aside;
 pub mod disk;
+pub mod lacks;
+mod origin;
+mod save;
 pub mod writer;
 
 use common::checkpoint::{
-    Checkpoint, CheckpointError, Encoded, FileRecord, MANIFEST_BYTES_MAX, MANIFEST_FILE, MODEL_FILE,
-    Manifest, OPTIMIZER_FILE, Verified, tensors_bytes_max,
+    CheckpointError, FileRecord, MANIFEST_BYTES_MAX, MANIFEST_FILE, MODEL_FILE, Manifest, OPTIMIZER_FILE,
+    Verified, tensors_bytes_max,
 };
 use common::ids::Step;
-use common::model::params::Layout;
 use common::train::config::{DATA_FIELDS, FieldError, Fields, RunConfig, TrainingConfig, difference};
 use disk::{Disk, FileSystem};
-use host::files::{FileError, open_lock};
+use host::files::{FileError, is_unsupported, open_lock};
 use host::printable;
-use std::fs::{File, TryLockError};
+use lacks::{Lacks, PROBE};
+use std::fs::{File, Metadata, TryLockError};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use writer::LookBack;
 
 /// Lock file, which one coordinator at a time holds.
 const LOCK_FILE: &str = "lock";
@@ -159,6 +166,9 @@ pub struct Store {
     root: PathBuf,
     keep: usize,
     disk: Box<dyn Disk>,
+    lacks: Lacks,
+    /// The topmost directory that was created for it, until the run begins.
+    created: Option<PathBuf>,
     /// The lock, held until the store is dropped.
     _lock: File,
 }
@@ -174,18 +184,33 @@ impl Store {
     }
 
     fn open_on(disk: Box<dyn Disk>, root: &Path, keep: usize) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(root).map_err(failed("create", root))?;
-        let lock_path = root.join(LOCK_FILE);
-        let lock =
-            open_lock(&lock_path).map_err(|source| StoreError::File { path: lock_path.clone(), source })?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(StoreError::Locked(root.to_owned())),
-            Err(TryLockError::Error(source)) => return Err(failed("lock", &lock_path)(source)),
-        }
-        let store = Self { root: root.to_owned(), keep: keep.max(1), disk, _lock: lock };
+        let created = create_dir(root)?;
+        let (lock, locks) = lock(root)?;
+        let lacks = Lacks { lock: !locks, ..Lacks::default() };
+        let store = Self { root: root.to_owned(), keep: keep.max(1), disk, lacks, created, _lock: lock };
         store.clear_leftovers()?;
         Ok(store)
+    }
+
+    /// Tries what the file system has, and keeps to that from now on.
+    ///
+    /// # Errors
+    /// When nothing can be written.
+    pub fn probe(&mut self) -> Result<Lacks, StoreError> {
+        let found = lacks::probe(&*self.disk, &self.root)?;
+        self.lacks = Lacks { lock: self.lacks.lock, ..found };
+        Ok(self.lacks)
+    }
+
+    /// The run begins: from now on the directory stays.
+    pub fn begin(&mut self) {
+        self.created = None;
+    }
+
+    /// Number of newest checkpoints that are kept.
+    #[must_use]
+    pub fn keep(&self) -> usize {
+        self.keep
     }
 
     /// The directory that holds the checkpoints.
@@ -203,6 +228,10 @@ impl Store {
         let mut rejected = Vec::new();
         for step in self.steps()?.into_iter().rev() {
             let path = self.root.join(directory(step));
+            if self.lacks.rename && !self.disk.exists(&path.join(MANIFEST_FILE)) {
+                // A crash came before it was complete.
+                continue;
+            }
             match load_on(&*self.disk, &path, expected) {
                 Ok(verified) => return Ok(Found { newest: Some((path, verified)), rejected }),
                 Err(error @ StoreError::Different { .. }) => return Err(error),
@@ -210,81 +239,6 @@ impl Store {
             }
         }
         Ok(Found { newest: None, rejected })
-    }
-
-    /// Writes a checkpoint, which replaces one of the same step, then removes those that need not be kept.
-    ///
-    /// # Errors
-    /// When the file system refuses. Earlier checkpoints are intact then, and a further call starts with new
-    /// files.
-    pub fn save(&self, checkpoint: &Checkpoint, layout: &Layout) -> Result<Saved, StoreError> {
-        let step = checkpoint.position.step;
-        let name = directory(step);
-        let [target, writing, replaced] =
-            ["", WRITING, REPLACED].map(|prefix| self.root.join(format!("{prefix}{name}")));
-        self.remove(&writing)?;
-        self.disk.create_dir(&writing).map_err(failed("create", &writing))?;
-        let Encoded { manifest, files } = checkpoint.encode(layout);
-        for (file, bytes) in files {
-            let path = writing.join(file);
-            let mut new = self.disk.create_new(&path).map_err(failed("create", &path))?;
-            new.write(&bytes).map_err(failed("write", &path))?;
-            new.sync().map_err(failed("sync", &path))?;
-        }
-        self.disk.sync_dir(&writing).map_err(failed("sync", &writing))?;
-        if self.disk.exists(&target) {
-            self.remove(&replaced)?;
-            self.disk.rename(&target, &replaced).map_err(failed("rename", &target))?;
-        }
-        self.disk.rename(&writing, &target).map_err(failed("rename", &writing))?;
-        self.disk.sync_dir(&self.root).map_err(failed("sync", &self.root))?;
-        self.remove(&replaced)?;
-        self.prune(step, checkpoint.position.best.map(|best| best.step))?;
-        Ok(Saved::new(target, &manifest))
-    }
-
-    /// Moves all checkpoints into a new subdirectory `earlier-<n>`. Returns it if there were any.
-    ///
-    /// # Errors
-    /// When the file system refuses.
-    pub fn set_aside(&self) -> Result<Option<PathBuf>, StoreError> {
-        self.move_aside(|_| true)
-    }
-
-    fn move_aside(&self, which: impl Fn(Step) -> bool) -> Result<Option<PathBuf>, StoreError> {
-        let mut steps = self.steps()?;
-        steps.retain(|&step| which(step));
-        if steps.is_empty() {
-            return Ok(None);
-        }
-        let mut names = (1..).map(|n: u32| self.root.join(format!("earlier-{n}")));
-        let aside = names.find(|path| !self.disk.exists(path)).expect("numbers do not run out");
-        self.disk.create_dir(&aside).map_err(failed("create", &aside))?;
-        for step in steps {
-            let from = self.root.join(directory(step));
-            let to = aside.join(directory(step));
-            self.disk.rename(&from, &to).map_err(failed("rename", &from))?;
-        }
-        self.disk.sync_dir(&aside).map_err(failed("sync", &aside))?;
-        self.disk.sync_dir(&self.root).map_err(failed("sync", &self.root))?;
-        Ok(Some(aside))
-    }
-
-    /// Finds the newest valid checkpoint up to a step. If the run goes back to it, all later ones are moved
-    /// into a new subdirectory.
-    fn look_back(&self, asked: &LookBack) -> Result<Option<(PathBuf, Verified)>, StoreError> {
-        let mut earlier = self.steps()?;
-        earlier.retain(|&step| step <= asked.until);
-        let paths = earlier.into_iter().rev().map(|step| (step, self.root.join(directory(step))));
-        let mut valid = paths.filter_map(|(step, path)| {
-            Some((step, (path.clone(), load_on(&*self.disk, &path, &asked.expected).ok()?)))
-        });
-        let found = valid.next();
-        if asked.goes_back {
-            let kept = found.as_ref().map(|&(step, _)| step);
-            self.move_aside(|step| kept.is_none_or(|kept| step > kept))?;
-        }
-        Ok(found.map(|(_, found)| found))
     }
 
     /// Steps of the checkpoints, ascending.
@@ -295,17 +249,6 @@ impl Store {
         Ok(steps)
     }
 
-    /// Removes all checkpoints up to `step` but the newest ones and the best. Later ones were written before
-    /// the run was resumed: they stay.
-    fn prune(&self, step: Step, best: Option<Step>) -> Result<(), StoreError> {
-        let past: Vec<Step> = self.steps()?.into_iter().filter(|&s| s <= step).collect();
-        let old = &past[..past.len().saturating_sub(self.keep)];
-        for &step in old.iter().filter(|&&step| Some(step) != best) {
-            self.remove(&self.root.join(directory(step)))?;
-        }
-        Ok(())
-    }
-
     fn clear_leftovers(&self) -> Result<(), StoreError> {
         for name in self.disk.list(&self.root).map_err(failed("list", &self.root))? {
             let path = self.root.join(&name);
@@ -314,7 +257,7 @@ impl Store {
             {
                 // The crash came between the two renames: the old directory is still the valid one.
                 self.disk.rename(&path, &target).map_err(failed("rename", &path))?;
-            } else if name.starts_with(WRITING) || name.starts_with(REPLACED) {
+            } else if [WRITING, REPLACED, PROBE].iter().any(|prefix| name.starts_with(prefix)) {
                 self.remove(&path)?;
             }
         }
@@ -323,6 +266,47 @@ impl Store {
 
     fn remove(&self, path: &Path) -> Result<(), StoreError> {
         self.disk.remove_dir(path).map_err(failed("remove", path))
+    }
+}
+
+impl Drop for Store {
+    /// Removes what [`Store::open`] has created for a run that did not begin. What others have put there stays.
+    fn drop(&mut self) {
+        let Some(top) = self.created.take() else { return };
+        let _ = std::fs::remove_file(self.root.join(LOCK_FILE));
+        for path in self.root.ancestors() {
+            if std::fs::remove_dir(path).is_err() || path == top {
+                return;
+            }
+        }
+    }
+}
+
+/// Creates a directory with those above it. Returns the topmost one that was missing.
+fn create_dir(root: &Path) -> Result<Option<PathBuf>, StoreError> {
+    let missing = root.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists());
+    let top = missing.last().map(Path::to_owned);
+    std::fs::create_dir_all(root).map_err(failed("create", root))?;
+    Ok(top)
+}
+
+/// Opens the lock file, and locks it where the file system has locks; returns whether it has.
+fn lock(root: &Path) -> Result<(File, bool), StoreError> {
+    let path = root.join(LOCK_FILE);
+    let file = open_lock(&path).map_err(|source| StoreError::File { path: path.clone(), source })?;
+    let locks = match file.try_lock() {
+        Ok(()) => true,
+        Err(TryLockError::WouldBlock) => return Err(StoreError::Locked(root.to_owned())),
+        Err(TryLockError::Error(error)) if is_unsupported(&error) => false,
+        Err(TryLockError::Error(source)) => return Err(failed("lock", &path)(source)),
+    };
+    // A coordinator that failed to start may have removed the file that was opened, and a third one may have
+    // locked a new one.
+    let numbers = |metadata: Metadata| (metadata.dev(), metadata.ino());
+    match (file.metadata().map(numbers), path.symlink_metadata().map(numbers)) {
+        (Ok(opened), Ok(named)) if opened != named => Err(StoreError::Locked(root.to_owned())),
+        (Ok(_), Err(_)) => Err(StoreError::Locked(root.to_owned())),
+        _ => Ok((file, locks)),
     }
 }
 

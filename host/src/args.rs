@@ -2,19 +2,28 @@
 //!
 //! A file's keys are the flags' long names. The command line is parsed twice: once to see which flags are
 //! set, and once with the file's values for those that are not.
+//!
+//! 1. Of a flag that is given twice the last one counts, so that a wrapper script can set defaults.
+//! 2. An empty environment variable counts as unset.
+//! 3. The variable of a switch takes 1, true, yes and on, or 0, false, no and off.
 
 use crate::files::{Links, read_regular};
 use crate::logging::LogFormat;
 use crate::trace::{self, Begin};
-use crate::{printable, printable_lines};
+use crate::{printable, printable_lines, write_to_stderr};
 use anyhow::{Context, bail};
+use clap::builder::{BoolishValueParser, Resettable};
+use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{ArgAction, Args, CommandFactory, FromArgMatches};
+use clap::{Arg, ArgAction, Args, Command, CommandFactory, FromArgMatches};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use tracing::Level;
 
 /// The flag, and environment variable, that names the file.
 const CONFIG: &str = "config";
+/// Environment variable of `--log-format`.
+const LOG_FORMAT: &str = "LOCKSTEP_LOG_FORMAT";
 /// Largest file of flags, in bytes: a thousand times what all flags need.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -25,7 +34,7 @@ pub struct SharedFlags {
     #[allow(missing_docs, reason = "a comment would be its help")]
     pub trace: Option<PathBuf>,
     /// Log format on standard error; RUST_LOG sets the filter
-    #[arg(long, env = "LOCKSTEP_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    #[arg(long, env = LOG_FORMAT, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
     /// TOML file with values for these flags
     #[arg(long, value_name = "FILE", env = "LOCKSTEP_CONFIG")]
@@ -33,6 +42,15 @@ pub struct SharedFlags {
 }
 
 impl SharedFlags {
+    /// Checks that the trace that was asked for can be written, and leaves its file as it is.
+    ///
+    /// # Errors
+    /// When it can't.
+    pub fn check_trace(&self) -> anyhow::Result<()> {
+        let Some(path) = &self.trace else { return Ok(()) };
+        trace::check(path).map_err(|error| anyhow::anyhow!("--trace {}: {error}", path.display()))
+    }
+
     /// Starts the trace that was asked for, if any, of the program with this name.
     ///
     /// # Errors
@@ -47,16 +65,41 @@ impl SharedFlags {
 /// Parses the program's flags. Ends the program if they are invalid (code 2) or help is asked for (code 0).
 #[must_use]
 pub fn parse<P: CommandFactory + FromArgMatches>() -> P {
-    match try_parse(std::env::args_os().collect()) {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let format = wanted_format(&args);
+    match try_parse(args) {
         Ok(parsed) => parsed,
         Err(error) => match error.downcast::<clap::Error>() {
-            Ok(error) => error.exit(),
+            Ok(error) => exit(&error, format),
             Err(error) => {
                 let message = format!("{error:#}");
-                P::command().error(clap::error::ErrorKind::Io, printable_lines(&message)).exit()
+                exit(&P::command().error(ErrorKind::Io, printable_lines(&message)), format)
             }
         },
     }
+}
+
+/// Ends the program with a message about its flags and code 2, or with its help and code 0.
+pub fn exit(error: &clap::Error, format: LogFormat) -> ! {
+    if format == LogFormat::Json && error.use_stderr() {
+        let message = error.render().to_string();
+        let line = format.lines(Level::ERROR, "flags", message.trim_end());
+        write_to_stderr(&line);
+        std::process::exit(error.exit_code());
+    }
+    error.exit()
+}
+
+/// The log format that a command line asks for that may not be valid as a whole.
+fn wanted_format(args: &[OsString]) -> LogFormat {
+    let texts = || args.iter().map(|arg| arg.to_string_lossy());
+    let after =
+        texts().zip(texts().skip(1)).filter(|(flag, _)| flag == "--log-format").map(|(_, value)| value);
+    let joined =
+        texts().filter_map(|arg| arg.strip_prefix("--log-format=").map(|value| value.to_owned().into()));
+    let flag = after.chain(joined).last();
+    let value = flag.map(|value| value.into_owned()).or_else(|| std::env::var(LOG_FORMAT).ok());
+    if value.as_deref() == Some("json") { LogFormat::Json } else { LogFormat::Text }
 }
 
 /// Parses `args`, the first of which is the program's name.
@@ -64,7 +107,7 @@ pub fn parse<P: CommandFactory + FromArgMatches>() -> P {
 /// # Errors
 /// A [`clap::Error`] for invalid flags or a request for help; another error for a file that can't be used.
 pub fn try_parse<P: CommandFactory + FromArgMatches>(mut args: Vec<OsString>) -> anyhow::Result<P> {
-    let command = P::command();
+    let command = lenient(P::command());
     let matches = command.clone().try_get_matches_from(&args)?;
     if let Some(path) = matches.get_one::<PathBuf>(CONFIG) {
         let from = || format!("--config {}", path.display());
@@ -85,6 +128,23 @@ pub fn try_parse<P: CommandFactory + FromArgMatches>(mut args: Vec<OsString>) ->
         }
     }
     Ok(P::from_arg_matches(&command.try_get_matches_from(args)?)?)
+}
+
+/// The command with the rules for repeated flags, empty variables and switches.
+fn lenient(command: Command) -> Command {
+    command.args_override_self(true).mut_args(|arg| {
+        let arg = match arg.get_action() {
+            ArgAction::SetTrue => arg.value_parser(BoolishValueParser::new()),
+            // A list is one value with commas.
+            ArgAction::Append => arg.action(ArgAction::Set),
+            _ => arg,
+        };
+        if is_set_to_nothing(&arg) { arg.env(Resettable::Reset) } else { arg }
+    })
+}
+
+fn is_set_to_nothing(arg: &Arg) -> bool {
+    arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty())
 }
 
 /// One `key = value` as an argument; none for a switch that is off.
@@ -143,6 +203,18 @@ mod tests {
         let flags = parse_with("size = 7\nfast = false", &["--size", "9"]).unwrap();
         assert_eq!((flags.size, flags.fast), (9, false));
         assert!(flags.config.is_some());
+    }
+
+    fn parse_args(flags: &[&str]) -> anyhow::Result<Flags> {
+        try_parse(["program"].iter().chain(flags).map(OsString::from).collect())
+    }
+
+    #[test]
+    fn of_a_flag_that_is_given_twice_the_last_one_counts() {
+        let flags =
+            parse_args(&["--size", "7", "--fast", "--widths", "1,2", "--fast", "--size=9", "--widths=3"])
+                .unwrap();
+        assert_eq!((flags.size, flags.fast, flags.widths), (9, true, vec![3]));
     }
 
     #[test]

@@ -22,6 +22,12 @@ impl Clock {
         u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
+    /// What the clock shows at an instant; 0 for one before its start.
+    #[must_use]
+    pub fn us_at(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.origin).as_micros()).unwrap_or(u64::MAX)
+    }
+
     /// The instant at which the clock shows `us`.
     #[must_use]
     pub fn instant(&self, us: u64) -> Instant {

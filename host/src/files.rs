@@ -127,6 +127,25 @@ pub fn open_lock(path: &Path) -> Result<File, FileError> {
     Ok(file)
 }
 
+/// Opens or creates a regular file of ours to write it anew. What it holds stays until the caller truncates it.
+///
+/// # Errors
+/// When another kind of file has the name, or the system refuses.
+pub fn open_to_rewrite(path: &Path) -> Result<File, FileError> {
+    let mut options = OpenOptions::new();
+    let (file, _) = open_as(options.write(true).create(true).truncate(false), path, Links::Refused)?;
+    Ok(file)
+}
+
+/// Whether a file system says with this error that it does not have a call at all, such as an object store
+/// without renames, or a network file system without locks.
+#[must_use]
+pub fn is_unsupported(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let unsupported = [Errno::NOSYS, Errno::OPNOTSUPP, Errno::INVAL, Errno::NOLCK, Errno::NOTTY];
+    error.kind() == io::ErrorKind::Unsupported || unsupported.iter().any(|&errno| is(error, errno))
+}
+
 /// Opens a directory to make its entries durable.
 ///
 /// # Errors

@@ -5,10 +5,12 @@
 
 pub mod args;
 pub mod clock;
+pub mod duration;
 pub mod files;
 pub mod lines;
 pub mod local_socket;
 pub mod logging;
+pub mod open_files;
 mod pace;
 mod printable;
 pub mod shared_memory;
@@ -19,9 +21,11 @@ pub mod trace;
 pub use pace::paced;
 pub use printable::{printable, printable_lines};
 
+use crate::logging::LogFormat;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::process::ExitCode;
 use std::time::Duration;
+use tracing::Level;
 
 /// Longest wait for a terminal to take a program's last lines. A terminal that was stopped for longer does
 /// not delay the end.
@@ -31,12 +35,16 @@ pub const REPORT_GRACE: Duration = Duration::from_secs(2);
 /// reason. A trace is written out first.
 ///
 /// An error's message includes its cause, so neither the chain nor a backtrace is added.
-pub fn exit_code(program: &str, result: anyhow::Result<u8>) -> ExitCode {
+pub fn exit_code(program: &str, format: LogFormat, result: anyhow::Result<u8>) -> ExitCode {
     trace::finish();
     match result {
         Ok(code) => code.into(),
         Err(error) => {
-            report(&format!("{program}: {error}"));
+            let message = match format {
+                LogFormat::Text => format!("{program}: {error}"),
+                LogFormat::Json => error.to_string(),
+            };
+            write_to_stderr(&format.lines(Level::ERROR, program, &message));
             ExitCode::FAILURE
         }
     }
@@ -45,10 +53,15 @@ pub fn exit_code(program: &str, result: anyhow::Result<u8>) -> ExitCode {
 /// Writes one or several lines to standard error, with control characters escaped. A failure is ignored, and
 /// a terminal that takes nothing is waited for no longer than [`REPORT_GRACE`].
 pub fn report(text: &str) {
+    write_to_stderr(&LogFormat::Text.lines(Level::INFO, "", text));
+}
+
+/// Writes whole lines as they are; otherwise as [`report`].
+pub(crate) fn write_to_stderr(lines: &str) {
     // Without a thread there is no report; the exit code says it all the same.
-    if let Ok(lines) = lines::Lines::on_stderr() {
-        lines.push(format!("{}\n", printable_lines(text)).into_bytes());
-        lines.flush(REPORT_GRACE);
+    if let Ok(stderr) = lines::Lines::on_stderr(LogFormat::Text) {
+        stderr.push(lines.as_bytes().to_vec());
+        stderr.flush(REPORT_GRACE);
     }
 }
 

@@ -3,17 +3,23 @@
 //!
 //! Lines that do not fit are left out and counted; the count is shown as soon as there is room.
 
+use crate::logging::LogFormat;
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tracing::Level;
 
 /// Largest size of the queue in bytes: thousands of lines, and a negligible part of a run's memory.
 const WAITING_BYTES_MAX: usize = 1 << 20;
 
 /// A handle to the thread. When it is dropped, the thread writes the waiting lines and ends.
 #[derive(Debug)]
-pub struct Lines(Arc<Shared>);
+pub struct Lines {
+    shared: Arc<Shared>,
+    /// Format of the line that tells how many were left out.
+    format: LogFormat,
+}
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -36,19 +42,19 @@ impl Lines {
     ///
     /// # Errors
     /// When the thread can't be started.
-    pub fn start(write: impl FnMut(&[u8]) + Send + 'static) -> io::Result<Self> {
+    pub fn start(format: LogFormat, write: impl FnMut(&[u8]) + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
         std::thread::Builder::new().name("console".into()).spawn(move || theirs.write(write))?;
-        Ok(Self(shared))
+        Ok(Self { shared, format })
     }
 
     /// Lines on the process's stderr.
     ///
     /// # Errors
     /// When the thread can't be started.
-    pub fn on_stderr() -> io::Result<Self> {
-        Self::start(|lines| {
+    pub fn on_stderr(format: LogFormat) -> io::Result<Self> {
+        Self::start(format, |lines| {
             let mut stderr = io::stderr().lock();
             let _ = stderr.write_all(lines).and_then(|()| stderr.flush());
         })
@@ -56,33 +62,31 @@ impl Lines {
 
     /// Queues whole lines, without waiting for the terminal.
     pub fn push(&self, lines: Vec<u8>) {
-        let mut state = self.0.lock();
+        let mut state = self.shared.lock();
         if state.bytes + lines.len() > WAITING_BYTES_MAX {
             state.left_out += 1;
             return;
         }
         let left_out = std::mem::take(&mut state.left_out);
         if left_out > 0 {
-            state.push(
-                format!("{left_out} lines were left out: they came faster than they could be written\n")
-                    .into(),
-            );
+            let text = format!("{left_out} lines were left out: they came faster than they could be written");
+            state.push(self.format.lines(Level::WARN, "console", &text).into());
         }
         state.push(lines);
-        self.0.changed.notify_all();
+        self.shared.changed.notify_all();
     }
 
     /// Waits until all lines are written, at most for `grace`.
     pub fn flush(&self, grace: Duration) {
         let is_busy = |state: &mut State| state.is_writing || !state.waiting.is_empty();
-        drop(self.0.changed.wait_timeout_while(self.0.lock(), grace, is_busy));
+        drop(self.shared.changed.wait_timeout_while(self.shared.lock(), grace, is_busy));
     }
 }
 
 impl Drop for Lines {
     fn drop(&mut self) {
-        self.0.lock().is_closed = true;
-        self.0.changed.notify_all();
+        self.shared.lock().is_closed = true;
+        self.shared.changed.notify_all();
     }
 }
 
@@ -146,7 +150,7 @@ mod tests {
         let (go, leave) = mpsc::channel::<()>();
         let (written, heard) = mpsc::channel();
         let (entered, writes) = mpsc::channel();
-        let lines = Lines::start(move |bytes| {
+        let lines = Lines::start(LogFormat::Text, move |bytes| {
             // Nobody waits for the later ones.
             let _ = entered.send(());
             // It waits for permission; once its owner has gone, it writes at once.

@@ -1,9 +1,16 @@
 //! Logs: `tracing` events on standard error, or above a progress bar, as text or JSON, filtered by
 //! `RUST_LOG`. Each event is written as one line without control characters, because its text may come from
 //! any peer.
+//!
+//! With [`LogFormat::Json`] standard error has JSON lines and nothing else: what a program says there by other
+//! ways than `tracing` is put into their form by [`LogFormat::lines`].
 
 use crate::printable::Printable;
+use crate::printable_lines;
 use clap::ValueEnum;
+use serde_json::{Value, json};
+use std::io::Write as _;
+use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
@@ -18,6 +25,26 @@ pub enum LogFormat {
     Json,
 }
 
+impl LogFormat {
+    /// A message as it is written to standard error: its lines with control characters escaped, or one line of
+    /// JSON. `target` is the program that says it.
+    #[must_use]
+    pub fn lines(self, level: Level, target: &str, message: &str) -> String {
+        match self {
+            Self::Text => format!("{}\n", printable_lines(message)),
+            Self::Json => json_line(level, target, json!({ "message": message })),
+        }
+    }
+}
+
+/// A line of the log in JSON, with the line feed: the form that `tracing_subscriber` gives its own.
+#[must_use]
+pub fn json_line(level: Level, target: &str, fields: Value) -> String {
+    let line =
+        json!({ "timestamp": timestamp(), "level": level.as_str(), "fields": fields, "target": target });
+    format!("{line}\n")
+}
+
 /// Installs the logger for the whole process. A second call does nothing.
 ///
 /// `default` is the filter if `RUST_LOG` is unset or invalid.
@@ -29,6 +56,13 @@ where
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Printable(writer));
     // It would report a failed write on standard error, and panic if that fails too.
     let builder = builder.log_internal_errors(false);
+    if format == LogFormat::Json {
+        std::panic::set_hook(Box::new(move |panic| {
+            let line = format.lines(Level::ERROR, "panic", &panic.to_string());
+            // If standard error is closed there is nowhere to report it.
+            let _ = std::io::stderr().lock().write_all(line.as_bytes());
+        }));
+    }
     // It fails if a subscriber is installed already, as in tests with several clusters.
     let _ = match format {
         LogFormat::Text => builder.with_target(false).with_ansi(false).try_init(),
@@ -36,11 +70,26 @@ where
     };
 }
 
-/// The present time in the form that lines of the log have, for lines that do not come by `tracing`.
-#[must_use]
-pub fn timestamp() -> String {
+/// The present time in the form that lines of the log have.
+fn timestamp() -> String {
     let mut text = String::new();
     // Writing to a string can't fail.
     let _ = SystemTime.format_time(&mut Writer::new(&mut text));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_of_several_lines_is_one_line_of_json() {
+        let lines = |format: LogFormat| format.lines(Level::WARN, "worker", "one\ntwo \u{1b}[31m");
+        assert_eq!(lines(LogFormat::Text), "one\ntwo \\u001b[31m\n");
+        let json = lines(LogFormat::Json);
+        assert_eq!(json.matches('\n').count(), 1);
+        let value: Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(value["fields"]["message"], "one\ntwo \u{1b}[31m");
+        assert_eq!((&value["level"], &value["target"]), (&"WARN".into(), &"worker".into()));
+    }
 }

@@ -10,10 +10,10 @@
 
 mod line;
 
-use crate::files::{FileError, open_to_append};
+use crate::files::{FileError, Kind, Links, open_regular, open_to_append};
 use std::cell::Cell;
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -32,17 +32,33 @@ static TRACE: OnceLock<Trace> = OnceLock::new();
 /// Whether a trace file is begun or joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begin {
-    /// A regular file is truncated.
+    /// The regular file of an earlier trace is truncated.
     Anew,
     /// Lines are appended to those of other processes; a missing file is created.
     Join,
 }
 
+/// Checks that a trace could be written to `path`, and leaves everything there as it is.
+///
+/// # Errors
+/// When the file is something else than a trace, or its folder is missing.
+pub fn check(path: &Path) -> Result<(), FileError> {
+    match is_trace(path) {
+        Ok(true) | Err(FileError::NotRegular(Kind::Fifo | Kind::Device)) => Ok(()),
+        Ok(false) => Err(no_trace()),
+        Err(error) if error.is_missing() => {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            folder.map_or(Ok(()), |folder| Ok(folder.metadata().map(drop)?))
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Starts to trace this process to `path`, under the name `process`. A second call does nothing.
 ///
 /// # Errors
-/// When the file can't be opened, such as a FIFO without a reader, or the thread can't be started. A later
-/// failure is a warning and ends the trace.
+/// When the file can't be opened, such as a FIFO without a reader, or is something else than a trace, or the
+/// thread can't be started. A later failure is a warning and ends the trace.
 pub fn start(path: &Path, process: &str, begin: Begin) -> Result<(), FileError> {
     let trace = Trace::open(path, process, begin)?;
     if TRACE.set(trace).is_ok() {
@@ -155,6 +171,9 @@ impl Trace {
             Begin::Join => File::create_new(path).is_ok(),
         };
         let (file, is_regular) = open_to_append(path)?;
+        if is_regular && !is_trace(path)? {
+            return Err(no_trace());
+        }
         if begin == Begin::Anew && is_regular {
             file.set_len(0)?;
         }
@@ -241,6 +260,19 @@ impl Trace {
             tracing::warn!(file = %self.path, dropped, "the disk was too slow for some of the trace's spans");
         }
     }
+}
+
+/// Whether a regular file is empty or has the beginning of a trace.
+fn is_trace(path: &Path) -> Result<bool, FileError> {
+    let mut beginning = Vec::new();
+    let file = open_regular(path, u64::MAX, Links::Followed)?;
+    file.take(line::FILE_BEGIN.len() as u64).read_to_end(&mut beginning)?;
+    // A process that has just joined may see the first one's bracket alone.
+    Ok(line::FILE_BEGIN.as_bytes().starts_with(&beginning))
+}
+
+fn no_trace() -> FileError {
+    io::Error::other("it is there already and is no trace; choose another file").into()
 }
 
 /// Both clocks at the same moment: the quickest of several attempts, in case the thread is suspended between

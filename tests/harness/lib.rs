@@ -12,7 +12,8 @@
 //! Workers for tests: [`scripted`] computes correctly and sends wrong messages, [`manual`] sends single
 //! messages, and [`instant`] computes nothing, to measure everything else. [`flood`] has connections that
 //! only do harm. [`hostile`] has the entry points for bytes from outside. [`small_data`] is the data set
-//! where the data does not matter. [`told`] reads what coordinators tell, [`documents`] what the project's
+//! where the data does not matter. [`preload`] replaces calls of the system, [`folder`] sees what a program
+//! has changed. [`told`] reads what coordinators tell, [`documents`] what the project's
 //! documents say. The tests are in `it/`, one file per promise; `README.md` says which fault is covered by
 //! which test.
 
@@ -20,11 +21,13 @@ pub mod attacked_run;
 pub mod cluster;
 pub mod documents;
 pub mod flood;
+pub mod folder;
 pub mod golden;
 pub mod hostile;
 pub mod instant;
 pub mod manual;
 pub mod other_user;
+pub mod preload;
 pub mod process;
 pub mod proxy;
 pub mod scripted;

@@ -67,6 +67,7 @@ fn a_run_on_a_full_disk_ends_and_keeps_the_last_good_checkpoint() {
     let outcome = Process::start_after(limited, "coordinator", &flags).wait();
     assert_eq!(outcome.code, Some(1), "{}", outcome.errors);
     assert!(outcome.events.iter().any(no_checkpoint), "{}", outcome.errors);
+    assert!(outcome.output.contains("test: accuracy"), "the result is not lost: {}", outcome.output);
     let failure = format!("the checkpoint of step {STEPS} could not be written");
     assert!(outcome.errors.contains(&failure), "{}", outcome.errors);
     assert_eq!(checkpoints(bench.folder()).last(), Some(&good));

@@ -34,11 +34,13 @@ pages! {
     commands_about_checkpoints_run: "docs/checkpoints.md",
     commands_about_data_run: "docs/data.md",
     commands_about_faults_run: "docs/faults.md",
+    commands_about_jobs_run: "docs/jobs.md",
     commands_about_metrics_run: "docs/metrics.md",
     commands_about_networks_run: "docs/networks.md",
     commands_about_running_run: "docs/running.md",
     commands_about_security_run: "docs/security.md",
     commands_about_training_run: "docs/training.md",
+    commands_about_troubleshooting_run: "docs/troubleshooting.md",
 }
 /// Pages for developers: what they name exists.
 const FOR_DEVELOPERS: [&str; 3] = ["ARCHITECTURE.md", "CONTRIBUTING.md", "tests/README.md"];
@@ -58,6 +60,30 @@ fn every_page_is_run() {
     let pages: BTreeSet<_> = tree().into_iter().filter(|path| path.starts_with("docs/")).collect();
     let pages: Vec<_> = pages.iter().filter(|path| path.ends_with(".md")).map(String::as_str).collect();
     assert_eq!(pages, PAGES[1..], "add the page to the list above");
+}
+
+#[test]
+fn messages_that_are_explained_are_those_of_the_programs() {
+    let sources = tree().into_iter().filter(|path| path.ends_with(".rs") && !path.starts_with("tests/"));
+    let sources: Vec<String> =
+        sources.map(|path| std::fs::read_to_string(root().join(path)).expect("a source")).collect();
+    // A literal may go on in the next line.
+    let lines = sources.iter().flat_map(|source| source.split("\\\n"));
+    let said = lines.enumerate().map(|(at, line)| if at == 0 { line } else { line.trim_start() });
+    let said = said.collect::<String>();
+    let page = Page::read("docs/troubleshooting.md");
+    let rows = page.text.lines().filter(|line| line.starts_with("| "));
+    let messages: Vec<&str> = rows
+        .filter_map(|row| row.split('|').nth(1))
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .flat_map(|message| message.split("..."))
+        .map(str::trim)
+        .filter(|message| message.contains(' '))
+        .collect();
+    assert!(messages.len() > 15, "{messages:?}");
+    for message in messages {
+        assert!(said.contains(message), "no program says {message:?}");
+    }
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! A wall clock that jumps an hour either way has no effect: nothing that a run does is decided by it.
 
 use std::collections::BTreeSet;
-use std::process::Command;
 use tests::golden::{Bench, assert_golden};
+use tests::preload::Preload;
 use tests::process::Process;
 
 /// A C library that replaces the system's clock: each reading of the wall clock is one or two hours from the
@@ -25,17 +25,10 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
 
 #[test]
 fn a_wall_clock_that_jumps_an_hour_either_way_has_no_effect() {
-    let folder = tempfile::tempdir().unwrap();
-    let [source, library] = ["jumps.c", "jumps.so"].map(|name| folder.path().join(name));
-    std::fs::write(&source, JUMPS).unwrap();
-    // `cc` is available, because Rust links with it.
-    let built =
-        Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).output().unwrap();
-    assert!(built.status.success(), "{built:?}");
+    let jumps = Preload::build(JUMPS);
     let bench = Bench::new();
     let more = ["--bind", "127.0.0.1:0", "--workers", "2", "--local", "--threads", "1"];
-    let preload = format!("export LD_PRELOAD='{}'", library.display());
-    let outcome = Process::start_after(&preload, "coordinator", &bench.flags(&more)).wait();
+    let outcome = Process::start_after(&jumps.line(), "coordinator", &bench.flags(&more)).wait();
     // Only the log uses the clock: its lines begin with the date and the hour.
     let hours =
         outcome.errors.lines().filter(|line| line.starts_with("20")).filter_map(|line| line.get(..13));

@@ -4,6 +4,7 @@ use crate::driver::Options;
 use clap::Parser;
 use common::ids::Instance;
 use host::args::SharedFlags;
+use host::duration::parse_within;
 use host::files::{Links, read_regular};
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -32,9 +33,9 @@ pub struct Flags {
     /// process id and four random digits]
     #[arg(long, env = "LOCKSTEP_NAME", value_parser = name)]
     pub name: Option<String>,
-    /// Seconds without a coordinator after which the worker gives up
-    #[arg(long, value_name = "SECONDS", env = "LOCKSTEP_GIVE_UP", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
-    pub give_up: u64,
+    /// Time without a coordinator after which the worker gives up, in seconds or with a unit (90s, 5m)
+    #[arg(long, value_name = "DURATION", env = "LOCKSTEP_GIVE_UP", default_value = "5m", value_parser = give_up)]
+    pub give_up: Duration,
     /// Leave when standard input closes, for a parent process that may be killed
     #[arg(long, env = "LOCKSTEP_UNTIL_STDIN_CLOSES")]
     pub until_stdin_closes: bool,
@@ -55,7 +56,7 @@ impl Flags {
             name: self.name.clone().unwrap_or_else(|| default_name(instance)),
             instance,
             threads: self.threads.map_or(cores, NonZeroU32::get),
-            give_up: Duration::from_secs(self.give_up),
+            give_up: self.give_up,
             join_timeout: Duration::from_secs(10),
         }
     }
@@ -79,6 +80,10 @@ fn address(text: &str) -> Result<String, String> {
         Some((host, port)) if !host.is_empty() && port > 0 => Ok(text.to_owned()),
         _ => Err("an address is HOST:PORT, such as 127.0.0.1:29400".to_owned()),
     }
+}
+
+fn give_up(text: &str) -> Result<Duration, String> {
+    parse_within(text, Duration::from_secs(1), Duration::from_hours(365 * 24))
 }
 
 fn threads(text: &str) -> Result<NonZeroU32, String> {

@@ -13,19 +13,18 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let flags: Flags = host::args::parse();
-    let console = match Lines::on_stderr() {
+    let format = flags.shared.log_format;
+    let console = match Lines::on_stderr(format) {
         Ok(lines) => Arc::new(lines),
         Err(error) => {
-            return host::exit_code(
-                "worker",
-                Err(anyhow::anyhow!("can't start the console thread: {error}")),
-            );
+            let error = anyhow::anyhow!("can't start the console thread: {error}");
+            return host::exit_code("worker", format, Err(error));
         }
     };
-    host::logging::init(flags.shared.log_format, "info", Arc::clone(&console));
+    host::logging::init(format, "info", Arc::clone(&console));
     let result = run(&flags);
     console.flush(host::REPORT_GRACE);
-    host::exit_code("worker", result)
+    host::exit_code("worker", format, result)
 }
 
 fn run(flags: &Flags) -> anyhow::Result<u8> {

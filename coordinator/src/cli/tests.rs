@@ -71,7 +71,9 @@ fn timeouts_are_seconds_within_an_hour() {
     assert_eq!((default.heartbeat_timeout_us, default.answer_timeout_us), (10_000_000, 120_000_000));
     let chosen = limits(&["--heartbeat-timeout", "2.5", "--answer-timeout", "0.5"]).unwrap();
     assert_eq!((chosen.heartbeat_timeout_us, chosen.answer_timeout_us), (2_500_000, 500_000));
-    for bad in ["0", "-1", "NaN", "3601", "long"] {
+    let chosen = limits(&["--heartbeat-timeout", "2s", "--answer-timeout", "5m"]).unwrap();
+    assert_eq!((chosen.heartbeat_timeout_us, chosen.answer_timeout_us), (2_000_000, 300_000_000));
+    for bad in ["0", "-1", "NaN", "3601", "long", "61m"] {
         assert!(limits(&["--answer-timeout", bad]).is_err(), "{bad}");
     }
 }

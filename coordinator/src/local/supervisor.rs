@@ -79,7 +79,7 @@ async fn watch_one(mut child: Child, name: &str, console: &Console) -> Option<Ex
     if let Some(errors) = child.stderr.take() {
         let mut lines = BufReader::new(errors).lines();
         while let Ok(Some(line)) = lines.next_line().await {
-            console.line(&format!("[{name}] {line}"));
+            console.forward(name, &line);
         }
     }
     match child.wait().await {

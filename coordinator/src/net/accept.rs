@@ -13,6 +13,7 @@
 use super::pending::{ConnectionState, LimitedConnection};
 use crate::net::token_bucket::{PeerLines, TokenBucket};
 use futures_util::{Stream, StreamExt, stream};
+use host::open_files;
 use std::collections::VecDeque;
 use std::io;
 use std::num::NonZeroU32;
@@ -58,7 +59,7 @@ impl Limits {
     /// The limits for a run with `members`, `spares`, and `local` workers among them.
     pub(crate) fn new(members: u32, spares: u32, local: u32) -> Self {
         let own = FILES_RESERVED + FILES_OF_A_LOCAL_WORKER * u64::from(local);
-        Self::of(members, spares, files_max().map(|files| files.saturating_sub(own)))
+        Self::of(members, spares, open_files::limit().map(|files| files.saturating_sub(own)))
     }
 
     /// The limits where connections may use `files` open files, or any number of them.
@@ -66,7 +67,13 @@ impl Limits {
         let wanted = [members, spares, PENDING_MAX, ENDING_MAX].map(u64::from).iter().sum::<u64>();
         let places = files.map_or(wanted, |files| wanted.min(files)).max(2);
         if places < u64::from(members) + u64::from(ENDING_MAX) {
-            tracing::warn!(places, members, "the limit of open files bounds the connections; see ulimit -n");
+            let wanted = FILES_RESERVED + wanted;
+            tracing::warn!(
+                places,
+                members,
+                wanted,
+                "the limit of open files bounds the connections; raise it with ulimit -Hn"
+            );
         }
         Self {
             places: Arc::new(Semaphore::new(places as usize)),
@@ -171,10 +178,10 @@ fn forget_settled(pending: &mut Queue) {
     pending.retain(|(state, _)| state.upgrade().is_some_and(|state| state.is_pending()));
 }
 
-/// The number of files that this process may have open; `None` without a limit.
-#[cfg(unix)]
-fn files_max() -> Option<u64> {
-    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
+/// Files that a coordinator needs for `members`, `local` workers of its own among them, when nobody else
+/// connects.
+pub(crate) fn files_needed(members: u32, local: u32) -> u64 {
+    FILES_RESERVED + FILES_OF_A_LOCAL_WORKER * u64::from(local) + u64::from(members)
 }
 
 #[cfg(test)]

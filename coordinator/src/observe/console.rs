@@ -5,11 +5,13 @@
 //! there can be a bar; [`progress`](super::progress) decides what it shows.
 
 use host::lines::Lines;
-use host::printable_lines;
+use host::logging::{LogFormat, json_line};
 use indicatif::{MultiProgress, ProgressDrawTarget};
+use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::Level;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Form in which a run's progress is shown.
@@ -30,46 +32,49 @@ pub struct Console(Arc<Inner>);
 
 struct Inner {
     mode: ProgressMode,
+    format: LogFormat,
     bars: MultiProgress,
     /// Queue of lines; `None` if nothing is shown.
     lines: Option<Lines>,
 }
 
 impl Console {
-    /// A console on the process's stderr.
+    /// A console on the process's stderr. With [`LogFormat::Json`] there is no bar, and each message is a line
+    /// of JSON.
     ///
     /// # Errors
     /// When the thread can't be started.
-    pub fn new(mode: ProgressMode) -> io::Result<Self> {
-        let target = match mode {
-            ProgressMode::Auto => ProgressDrawTarget::stderr(),
-            ProgressMode::Plain | ProgressMode::Off => ProgressDrawTarget::hidden(),
+    pub fn new(mode: ProgressMode, format: LogFormat) -> io::Result<Self> {
+        let target = match (mode, format) {
+            (ProgressMode::Auto, LogFormat::Text) => ProgressDrawTarget::stderr(),
+            _ => ProgressDrawTarget::hidden(),
         };
-        Self::on(mode, target, Box::new(io::stderr()))
+        Self::on(mode, format, target, Box::new(io::stderr()))
     }
 
     /// A console that shows nothing, for a run inside another program.
     #[must_use]
     pub fn silent() -> Self {
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
-        Self(Arc::new(Inner { mode: ProgressMode::Off, bars, lines: None }))
+        Self(Arc::new(Inner { mode: ProgressMode::Off, format: LogFormat::Text, bars, lines: None }))
     }
 
     /// A console with a bar on `target` and lines to `out`, which should be the same terminal.
     pub(super) fn on(
         mode: ProgressMode,
+        format: LogFormat,
         target: ProgressDrawTarget,
         mut out: Box<dyn Write + Send>,
     ) -> io::Result<Self> {
         let bars = MultiProgress::with_draw_target(target);
         let theirs = bars.clone();
-        let lines = Some(Lines::start(move |lines| {
+        let lines = Some(Lines::start(format, move |lines| {
             theirs.suspend(|| {
                 // A closed stderr is no reason to stop the training, and there is nowhere left to report it.
                 let _ = out.write_all(lines).and_then(|()| out.flush());
             });
         })?);
-        Ok(Self(Arc::new(Inner { mode, bars, lines })))
+        Ok(Self(Arc::new(Inner { mode, format, bars, lines })))
     }
 
     /// Place for a progress bar, if one can be drawn.
@@ -84,7 +89,27 @@ impl Console {
 
     /// Prints one or more lines above the bar; control characters are escaped. Never waits for the terminal.
     pub fn line(&self, text: &str) {
-        self.write_whole(format!("{}\n", printable_lines(text)).into_bytes());
+        self.write_whole(self.0.format.lines(Level::INFO, "coordinator", text).into_bytes());
+    }
+
+    /// Prints a line that a local worker has written.
+    pub(crate) fn forward(&self, worker: &str, line: &str) {
+        match (self.0.format, serde_json::from_str(line)) {
+            (LogFormat::Text, _) => self.line(&format!("[{worker}] {line}")),
+            (LogFormat::Json, Ok(Value::Object(mut own))) => {
+                own.insert("worker".to_owned(), worker.into());
+                self.write_whole(format!("{}\n", Value::Object(own)).into_bytes());
+            }
+            (LogFormat::Json, _) => {
+                let fields = json!({ "message": line, "worker": worker });
+                self.write_whole(json_line(Level::INFO, "worker", fields).into_bytes());
+            }
+        }
+    }
+
+    /// Form of the lines.
+    pub(super) fn format(&self) -> LogFormat {
+        self.0.format
     }
 
     /// Waits until all lines are written, at most for `grace`. A stopped terminal shows them when it
@@ -93,7 +118,7 @@ impl Console {
         self.0.lines.iter().for_each(|lines| lines.flush(grace));
     }
 
-    fn write_whole(&self, bytes: Vec<u8>) {
+    pub(super) fn write_whole(&self, bytes: Vec<u8>) {
         if let Some(lines) = &self.0.lines {
             lines.push(bytes);
         }

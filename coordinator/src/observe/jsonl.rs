@@ -17,7 +17,7 @@ mod record;
 pub use self::record::{Record, RunEvent};
 
 use common::ids::Step;
-use host::files::{FileError, Kind, Links, open_regular, open_to_append};
+use host::files::{FileError, Kind, Links, is_unsupported, open_regular, open_to_append, open_to_rewrite};
 use serde::Deserialize;
 use std::fs::{self, File, Permissions};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, Write};
@@ -96,13 +96,77 @@ pub struct MetricsFile {
     out: BufWriter<File>,
 }
 
-/// The file that exists at a place.
+/// A place that can be used for a run's metrics, as it was found: nothing there has been changed yet.
+#[derive(Debug)]
+pub struct UsablePlace {
+    place: Place,
+    existing: Existing,
+}
+
+/// What exists at a place.
+#[derive(Debug)]
 enum Existing {
     /// A FIFO, a device, or an open file of a process such as `/dev/stdout`. It is appended to and never
     /// replaced.
     Stream(File),
-    /// A regular file at that path, or none. The path is not a link's.
-    File(PathBuf, Option<File>),
+    /// A regular file at that path, or none, and the file that is to replace it. The path is not a link's.
+    File { path: PathBuf, old: Option<File>, new: NamedTempFile },
+}
+
+impl UsablePlace {
+    /// Looks at a place on behalf of the run with that fingerprint.
+    ///
+    /// # Errors
+    /// When no file can be written there, or the existing one is not this run's.
+    pub fn find(place: &Place, fingerprint: &str) -> Result<Self, MetricsError> {
+        Ok(Self { place: place.clone(), existing: open_existing(place, fingerprint)? })
+    }
+
+    /// Path of the file, as it was given.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.place.path()
+    }
+
+    /// Begins the file of a fresh run. It replaces a file of an earlier start of the run.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn create(self) -> Result<MetricsFile, MetricsError> {
+        let Self { place, existing } = self;
+        match existing {
+            Existing::Stream(file) => Ok(MetricsFile::on(place, file)),
+            Existing::File { path, new, .. } => MetricsFile::put(place, new, path),
+        }
+    }
+
+    /// Opens the file of a run that continues with `step`. Results of that step and later ones are dropped,
+    /// and so are lines that can't be read. A crash in this function leaves the file as it was.
+    ///
+    /// # Errors
+    /// When the file can't be read, or its successor can't be written beside it.
+    pub fn resume(self, step: Step) -> Result<(MetricsFile, Found), MetricsError> {
+        let Self { place, existing } = self;
+        let (path, old, new) = match existing {
+            Existing::Stream(file) => return Ok((MetricsFile::on(place, file), Found::default())),
+            Existing::File { path, old, new } => (path, old, new),
+        };
+        let mut found = Found::default();
+        if let Some(old) = old {
+            let mut out = BufWriter::new(new.as_file());
+            let copied = copy_earlier(BufReader::with_capacity(BUFFER_BYTES, old), &mut out, step);
+            found = copied
+                .and_then(|found| out.flush().map(|()| found))
+                .map_err(|source| io_error("rewrite", &path, source))?;
+            // Without it the rename could reach the disk before the lines do. Where the file system has no
+            // sync, there is nothing that could be done.
+            match new.as_file().sync_all() {
+                Err(error) if !is_unsupported(&error) => return Err(io_error("sync", &path, error)),
+                _ => {}
+            }
+        }
+        Ok((MetricsFile::put(place, new, path)?, found))
+    }
 }
 
 impl MetricsFile {
@@ -112,49 +176,32 @@ impl MetricsFile {
     /// # Errors
     /// When the file can't be created, or the existing one is not this run's.
     pub fn create(place: &Place, fingerprint: &str) -> Result<Self, MetricsError> {
-        match open_existing(place, fingerprint)? {
-            Existing::Stream(file) => Ok(Self::on(place, file)),
-            Existing::File(path, _) => {
-                let new = successor(&path)?;
-                Self::put(place, new, path)
-            }
-        }
+        UsablePlace::find(place, fingerprint)?.create()
     }
 
-    /// Opens the file of a run that continues with `step`. Results of that step and later ones are dropped,
-    /// and so are lines that can't be read.
-    ///
-    /// A crash in this function leaves the file as it was. If there is none, one is created.
+    /// Opens the file of a run that continues with `step`, as [`UsablePlace::resume`] does. If there is none,
+    /// one is created.
     ///
     /// # Errors
     /// When the file can't be read, its successor can't be written beside it, or the file is not this run's.
     pub fn resume(place: &Place, fingerprint: &str, step: Step) -> Result<(Self, Found), MetricsError> {
-        let (path, old) = match open_existing(place, fingerprint)? {
-            Existing::Stream(file) => return Ok((Self::on(place, file), Found::default())),
-            Existing::File(path, old) => (path, old),
+        UsablePlace::find(place, fingerprint)?.resume(step)
+    }
+
+    fn on(place: Place, file: File) -> Self {
+        Self { path: place.path().to_owned(), place, out: BufWriter::new(file) }
+    }
+
+    /// Renames the new file to `path`, replacing an existing one. Where the file system has no rename, the
+    /// content is copied, and the new file stays until that is done.
+    fn put(place: Place, new: NamedTempFile, path: PathBuf) -> Result<Self, MetricsError> {
+        let file = match new.persist(&path) {
+            Ok(file) => file,
+            Err(failed) => {
+                copy_over(failed.file, &path).map_err(|_| io_error("replace", &path, failed.error))?
+            }
         };
-        let new = successor(&path)?;
-        let mut found = Found::default();
-        if let Some(old) = old {
-            let mut out = BufWriter::new(new.as_file());
-            let copied = copy_earlier(BufReader::with_capacity(BUFFER_BYTES, old), &mut out, step);
-            found = copied
-                .and_then(|found| out.flush().map(|()| found))
-                .map_err(|source| io_error("rewrite", &path, source))?;
-            // Without it the rename could reach the disk before the lines do.
-            new.as_file().sync_all().map_err(|source| io_error("sync", &path, source))?;
-        }
-        Ok((Self::put(place, new, path)?, found))
-    }
-
-    fn on(place: &Place, file: File) -> Self {
-        Self { place: place.clone(), path: place.path().to_owned(), out: BufWriter::new(file) }
-    }
-
-    /// Renames the new file to `path`, replacing an existing one.
-    fn put(place: &Place, new: NamedTempFile, path: PathBuf) -> Result<Self, MetricsError> {
-        let file = new.persist(&path).map_err(|failed| io_error("replace", &path, failed.error))?;
-        Ok(Self { place: place.clone(), path, out: BufWriter::new(file) })
+        Ok(Self { place, path, out: BufWriter::new(file) })
     }
 
     /// The same file without the results of `step` and later ones.
@@ -206,7 +253,10 @@ fn open_existing(place: &Place, fingerprint: &str) -> Result<Existing, MetricsEr
     };
     let old = match open_regular(&path, FILE_BYTES_MAX, Links::Refused) {
         Ok(old) => old,
-        Err(error) if error.is_missing() => return Ok(Existing::File(path, None)),
+        Err(error) if error.is_missing() => {
+            let new = successor(&path)?;
+            return Ok(Existing::File { path, old: None, new });
+        }
         Err(FileError::NotRegular(Kind::Fifo | Kind::Device)) if matches!(place, Place::Named(_)) => {
             return open_to_append(&path).map(|(file, _)| Existing::Stream(file)).map_err(failed);
         }
@@ -215,7 +265,8 @@ fn open_existing(place: &Place, fingerprint: &str) -> Result<Existing, MetricsEr
     if matches!(place, Place::Named(_)) && !begins_with_run(&old, fingerprint) {
         return Err(MetricsError::Foreign(path));
     }
-    Ok(Existing::File(path, Some(old)))
+    let new = successor(&path)?;
+    Ok(Existing::File { path, old: Some(old), new })
 }
 
 /// Whether the path leads to an open file of a process, such as `/dev/stdout`, which others use too.
@@ -291,6 +342,17 @@ fn successor(path: &Path) -> Result<NamedTempFile, MetricsError> {
         .permissions(Permissions::from_mode(FILE_MODE))
         .tempfile_in(folder);
     new.map_err(|source| io_error("create", path, source))
+}
+
+/// Writes a temporary file's content to `path`, where there is a regular file or none. Returns the file there,
+/// at its end.
+fn copy_over(from: NamedTempFile, path: &Path) -> io::Result<File> {
+    let mut content = from.reopen()?;
+    let mut to = open_to_rewrite(path).map_err(io::Error::other)?;
+    to.set_len(0)?;
+    io::copy(&mut content, &mut to)?;
+    from.close()?;
+    Ok(to)
 }
 
 fn io_error(action: &'static str, path: &Path, source: io::Error) -> MetricsError {

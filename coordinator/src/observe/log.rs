@@ -7,8 +7,7 @@ use super::Observer;
 use super::console::Console;
 use super::rate::Rate;
 use common::event::Event;
-use host::logging::{LogFormat, timestamp};
-use serde_json::{Value, json};
+use host::logging::{LogFormat, json_line};
 use std::time::Instant;
 use tracing::Level;
 
@@ -37,7 +36,7 @@ impl Observer for Log {
         let Self { console, format, rate } = self;
         rate.pass(event, Instant::now(), |left_out| match format {
             LogFormat::Text => write(level, &with_count(event, left_out)),
-            LogFormat::Json => console.line(&line(level, event, left_out).to_string()),
+            LogFormat::Json => console.write_whole(line(level, event, left_out).into_bytes()),
         });
     }
 }
@@ -100,25 +99,26 @@ fn with_count(event: &Event, left_out: Option<u64>) -> String {
 }
 
 /// The event in the JSON form of the other log lines.
-fn line(level: Level, event: &Event, left_out: Option<u64>) -> Value {
+fn line(level: Level, event: &Event, left_out: Option<u64>) -> String {
     // An event consists of maps with text keys, so it has a JSON form.
-    let mut fields = serde_json::to_value(event).unwrap_or_default();
+    let mut fields: serde_json::Value = serde_json::to_value(event).unwrap_or_default();
     fields["message"] = with_count(event, left_out).into();
     if let Some(left_out) = left_out {
         fields["left_out"] = left_out.into();
     }
-    json!({ "timestamp": timestamp(), "level": level.as_str(), "fields": fields, "target": TARGET })
+    json_line(level, TARGET, fields)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use common::ids::Step;
+    use serde_json::Value;
 
     #[test]
     fn a_line_of_json_reads_back_as_the_event() {
         let event = Event::WaitingForWorkers { live: 0, needed: 1, step: Step(7) };
-        let line = line(Level::WARN, &event, Some(3));
+        let line: Value = serde_json::from_str(&line(Level::WARN, &event, Some(3))).unwrap();
         assert_eq!(line["fields"]["event"], "waiting_for_workers");
         assert_eq!((&line["level"], &line["fields"]["left_out"]), (&"WARN".into(), &3.into()));
         assert_eq!(serde_json::from_value::<Event>(line["fields"].clone()).unwrap(), event);

@@ -1,9 +1,11 @@
-//! Output for a person at a terminal: the progress, and a line when a run begins or an epoch ends.
+//! Output for a person at a terminal: the progress, and a line when a run begins or an epoch ends. Where the
+//! log is in JSON its events say all but the progress.
 
 use super::Observer;
 use super::console::Console;
 use super::progress::Progress;
 use common::event::{Departure, Event, RunRecord, ValidationRecord};
+use host::logging::LogFormat;
 
 /// The observer that reports a run's progress.
 pub(super) struct Reporter {
@@ -17,8 +19,14 @@ impl Reporter {
         Self { console, progress: None }
     }
 
+    fn say(&self, text: &str) {
+        if self.console.format() == LogFormat::Text {
+            self.console.line(text);
+        }
+    }
+
     fn begin(&mut self, run: &RunRecord) {
-        self.console.line(&introduction(run));
+        self.say(&introduction(run));
         if run.step.0 > run.steps_total {
             self.console.line(&format!(
                 "the checkpoint is at step {}, beyond the {} steps of this run: only the test is left",
@@ -33,8 +41,8 @@ impl Observer for Reporter {
     fn observe(&mut self, event: &Event) {
         match event {
             Event::RunStarted(run) | Event::RunResumed(run) => self.begin(run),
-            Event::Listening { address } => self.console.line(&invitation(address.as_deref())),
-            Event::Validation(validation) => self.console.line(&epoch_done(validation)),
+            Event::Listening { address } => self.say(&invitation(address.as_deref())),
+            Event::Validation(validation) => self.say(&epoch_done(validation)),
             Event::RunEnded { .. } => self.progress.take().into_iter().for_each(Progress::finish),
             Event::Step(step) => self.progress.iter_mut().for_each(|progress| progress.step(step)),
             Event::WorkerJoined { workers, .. }

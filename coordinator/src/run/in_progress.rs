@@ -31,11 +31,14 @@ use proto::message::Piece;
 use proto::parameters::EncodedParameters;
 use proto::setup::Setup;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// The operator's choices for a run, besides those that the numbers depend on.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
     pub(crate) run_id: String,
+    /// When the run stops by itself, if it is not over by then.
+    pub(crate) stop_at: Option<Instant>,
     /// Steps between checkpoints besides those at the end of each epoch; 0 for none.
     pub(crate) checkpoint_every: u64,
     /// Whether a checkpoint that can't be written ends the run.
@@ -157,7 +160,13 @@ impl RunInProgress {
 
     /// When [`is_over`](Self::is_over) must be asked at the latest.
     pub(crate) fn deadline_us(&self) -> Option<u64> {
-        self.shutdown.deadline_us()
+        let stop_us = self.stop_us().filter(|_| !self.shutdown.is_ending());
+        self.shutdown.deadline_us().into_iter().chain(stop_us).min()
+    }
+
+    /// When the run stops by itself.
+    fn stop_us(&self) -> Option<u64> {
+        self.rules.stop_at.map(|at| self.clock.us_at(at))
     }
 
     /// Gathers some samples of the next step in advance; returns whether there were any left.
@@ -228,7 +237,14 @@ impl RunInProgress {
         let saved = result.and_then(|()| shutdown.into_saved().ok_or_else(lost));
         let trained = records.trained();
         let best = trainer.best();
-        let result = saved.map(|saved| Ended { test, best, saved, trained });
+        let result = match (saved, test) {
+            (Ok(saved), test) => Ok(Ended { test, best, saved, trained }),
+            // What was computed must not be lost with what could not be written.
+            (Err(error), Some(test)) => {
+                Err(RunError::Tested { test: Box::new(test), error: Box::new(error) })
+            }
+            (Err(error), None) => Err(error),
+        };
         Over { result, threads: Threads { writer, events } }
     }
 

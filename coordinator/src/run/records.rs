@@ -81,7 +81,7 @@ pub(crate) fn run_record(trainer: &Trainer, run_id: &str) -> RunRecord {
         run_id: run_id.to_owned(),
         fingerprint: config.fingerprint(),
         config: config.fields(),
-        steps_total: length.total,
+        steps_total: trainer.end().0,
         steps_per_epoch: length.epoch,
         epochs: config.training().epochs,
         parameters: trainer.layout().len() as u64,

@@ -4,14 +4,19 @@
 //!    flags; a flag that is not given stands for its default. Where there are checkpoints and none is valid,
 //!    the run does not start: what it would write could take their place.
 //! 2. A folder is a checkpoint, or has several: then the newest valid one is taken. Its settings are the
-//!    run's; a flag that is given must agree with them.
-//! 3. `never` moves earlier checkpoints aside.
+//!    run's; a flag that is given must agree with them. A run that has begun from that folder already, and was
+//!    started again by the same command, goes on from its own checkpoints instead.
+//! 3. `never` starts anew.
+//!
+//! [`find`] reads and changes nothing. [`Beginning::perform`] moves aside what the run leaves behind, once
+//! nothing else can keep it from starting.
 
 use super::{CHECKPOINT_DIR, METRICS_FILE, RunOptions};
 use crate::RunError;
 use crate::dataset::DatasetChoice;
 use crate::store::{self, Expected, Found as FoundCheckpoint, Store, StoreError};
 use common::checkpoint::{MANIFEST_FILE, Manifest, Verified};
+use common::ids::Step;
 use common::train::config::{DATASET_FIELD, TrainingConfig};
 use host::printable;
 use std::path::{Path, PathBuf};
@@ -49,41 +54,107 @@ pub(super) struct Found {
     pub(super) saved: Option<(PathBuf, Verified)>,
     /// Training settings of the checkpoint, or those that were asked for.
     pub(super) training: TrainingConfig,
+    pub(super) beginning: Beginning,
 }
 
-pub(super) fn find(store: &Store, options: &RunOptions, metrics: &Path) -> Result<Found, RunError> {
+/// What becomes of the checkpoints that are in the run's folder when it begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Beginning {
+    /// The run goes on from the newest of them, or there are none.
+    On,
+    /// They are another run's, and are moved aside with their metrics.
+    Anew,
+    /// The run comes from this folder, so that they are moved aside too.
+    From(PathBuf),
+    /// The run goes back to this step, one of them, which was named; later ones are moved aside.
+    Back { step: Step, named: PathBuf },
+}
+
+pub(super) fn find(store: &Store, options: &RunOptions) -> Result<Found, RunError> {
     let resolve = |base: Option<&TrainingConfig>| options.training.resolve(base).map_err(RunError::Flags);
     match &options.resume {
         Resume::Auto => {
             let training = resolve(None)?;
-            Ok(Found { saved: newest(store, &Expected::of(&training))?, training })
+            let saved = newest(store, &Expected::of(&training))?;
+            Ok(Found { saved, training, beginning: Beginning::On })
         }
         Resume::From(folder) => {
-            let saved = if is_checkpoint(folder) || !folder.is_dir() {
-                (folder.clone(), store::load(folder, &Expected::any())?)
-            } else if same_folder(folder, store.root()) {
-                newest(store, &Expected::any())?.ok_or_else(|| StoreError::Empty(folder.clone()))?
-            } else {
-                let other = Store::open(folder, options.keep)?;
-                newest(&other, &Expected::any())?.ok_or_else(|| StoreError::Empty(folder.clone()))?
-            };
+            let (saved, beginning) = find_from(store, folder, options.keep)?;
             let invalid = |source| StoreError::Config { path: saved.0.clone(), source: Box::new(source) };
             let base = TrainingConfig::from_fields(&saved.1.manifest.config).map_err(invalid)?;
             let training = resolve(Some(&base))?;
-            Ok(Found { saved: Some(saved), training })
+            Ok(Found { saved: Some(saved), training, beginning })
         }
-        Resume::Never => {
-            if let Some(aside) = store.set_aside()? {
-                info!(to = %aside.display(), "moved earlier checkpoints aside");
-                if metrics.parent() == Some(store.root()) && metrics.symlink_metadata().is_ok() {
-                    let to = aside.join(METRICS_FILE);
-                    let failed = |source| StoreError::Io { action: "rename", path: metrics.into(), source };
-                    std::fs::rename(metrics, to).map_err(failed)?;
-                }
-            }
-            Ok(Found { saved: None, training: resolve(None)? })
-        }
+        Resume::Never => Ok(Found { saved: None, training: resolve(None)?, beginning: Beginning::Anew }),
     }
+}
+
+/// The checkpoint to go on from where a folder is named.
+fn find_from(
+    store: &Store,
+    folder: &Path,
+    keep: usize,
+) -> Result<((PathBuf, Verified), Beginning), RunError> {
+    let empty = || StoreError::Empty(folder.to_owned());
+    if same_folder(folder, store.root()) {
+        return Ok((newest(store, &Expected::any())?.ok_or_else(empty)?, Beginning::On));
+    }
+    if store.began_from(folder)
+        && let Some(own) = newest(store, &Expected::any())?
+    {
+        return Ok((own, Beginning::On));
+    }
+    if folder.is_dir() && !is_checkpoint(folder) {
+        let other = Store::open(folder, keep)?;
+        let found = newest(&other, &Expected::any())?.ok_or_else(empty)?;
+        return Ok((found, Beginning::From(folder.to_owned())));
+    }
+    let found = store::load(folder, &Expected::any())?;
+    let is_own = folder.parent().is_some_and(|parent| same_folder(parent, store.root()));
+    let step = found.manifest.position.step;
+    let named = folder.to_owned();
+    let beginning = if is_own { Beginning::Back { step, named } } else { Beginning::From(named) };
+    Ok(((folder.to_owned(), found), beginning))
+}
+
+impl Beginning {
+    /// Moves aside what the run leaves behind. `metrics` is its metrics file.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub(super) fn perform(&self, store: &Store, metrics: &Path) -> Result<(), RunError> {
+        let aside = match self {
+            Self::On => None,
+            Self::Anew | Self::From(_) => {
+                let aside = store.move_aside(|_| true)?;
+                if let Some(aside) = &aside
+                    && metrics.parent() == Some(store.root())
+                    && metrics.symlink_metadata().is_ok()
+                {
+                    move_file(metrics, &aside.join(METRICS_FILE))?;
+                }
+                aside
+            }
+            Self::Back { step, .. } => store.move_aside(|other| other > *step)?,
+        };
+        if let Some(aside) = aside {
+            info!(to = %aside.display(), "moved checkpoints aside that this run does not go on from");
+        }
+        match self {
+            Self::On => {}
+            Self::Anew => store.record_origin(None)?,
+            Self::From(folder) | Self::Back { named: folder, .. } => store.record_origin(Some(folder))?,
+        }
+        Ok(())
+    }
+}
+
+/// Renames a file, or copies it where the file system has no renames.
+fn move_file(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let failed = |source| StoreError::Io { action: "rename", path: from.into(), source };
+    std::fs::rename(from, to)
+        .or_else(|_| std::fs::copy(from, to).and_then(|_| std::fs::remove_file(from)))
+        .map_err(failed)
 }
 
 fn same_folder(one: &Path, other: &Path) -> bool {

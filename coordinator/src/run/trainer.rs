@@ -106,6 +106,8 @@ pub struct Trainer {
     params: Arc<Vec<f32>>,
     optimizer: Optimizer,
     position: Position,
+    /// Number of steps after which the run is over.
+    end: Step,
     tested: bool,
     /// Number of threads for the arithmetic; it never affects the results.
     threads: NonZeroUsize,
@@ -121,6 +123,7 @@ impl Trainer {
         let optimizer = Optimizer::new(training.optimizer, config.partition().clone());
         Self {
             leaves: Leaves::new(&config, train, test),
+            end: Step(config.length().total),
             config,
             layout,
             params,
@@ -211,6 +214,19 @@ impl Trainer {
         self.position.step
     }
 
+    /// Ends the run after `steps` steps, or where the configuration does if that is earlier. Nothing else
+    /// changes: a run that goes on later has the bits of one that never ended.
+    pub fn end_after(&mut self, steps: Option<u64>) {
+        let total = self.config.length().total;
+        self.end = Step(steps.map_or(total, |steps| steps.min(total)));
+    }
+
+    /// Number of steps after which the run is over.
+    #[must_use]
+    pub fn end(&self) -> Step {
+        self.end
+    }
+
     /// Best validation so far.
     #[must_use]
     pub fn best(&self) -> Option<Best> {
@@ -224,7 +240,7 @@ impl Trainer {
         let epoch_over = step.0 > 0 && *step_in_epoch == 0;
         if epoch_over && validation.is_none() && self.leaves.has_validation() {
             Some(Work::Validate)
-        } else if step.0 < self.config.length().total {
+        } else if *step < self.end {
             Some(Work::Train)
         } else {
             (!self.tested).then_some(Work::Test)
@@ -251,7 +267,7 @@ impl Trainer {
     /// Prefetches one more leaf of the step after the present one; returns whether there was one left.
     pub fn prefetch(&mut self) -> bool {
         let next = Step(self.position.step.0 + 1);
-        next.0 < self.config.length().total && self.leaves.prefetch(next)
+        next < self.end && self.leaves.prefetch(next)
     }
 
     /// Number of samples in a leaf of this round.

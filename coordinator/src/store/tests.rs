@@ -1,13 +1,13 @@
 mod crashes;
 mod model;
 
-use super::writer::{Done, Writer, Written};
+use super::writer::{Done, LookBack, Writer, Written};
 use super::*;
 use crate::observe::events::Kept;
-use common::checkpoint::{Best, Position};
+use common::checkpoint::{Best, Checkpoint, Position};
 use common::data::digits::SPEC;
 use common::ids::Epoch;
-use common::model::params::Init;
+use common::model::params::{Init, Layout};
 use common::reduce::precision::Precision;
 use common::train::config::DataIdentity;
 use common::train::metrics::Totals;
@@ -225,10 +225,10 @@ fn a_second_coordinator_is_refused_while_the_first_is_there() {
 fn set_aside_means_moved_and_never_deleted() {
     let root = tempfile::tempdir().unwrap();
     let store = Store::open(root.path(), 3).unwrap();
-    assert_eq!(store.set_aside().unwrap(), None);
+    assert_eq!(store.move_aside(|_| true).unwrap(), None);
     for life in ["earlier-1", "earlier-2"] {
         store.save(&checkpoint(7), &layout()).unwrap();
-        assert_eq!(store.set_aside().unwrap(), Some(root.path().join(life)));
+        assert_eq!(store.move_aside(|_| true).unwrap(), Some(root.path().join(life)));
         assert!(store.newest(&expected()).unwrap().newest.is_none());
         assert!(load(&root.path().join(life).join("step-000000000007"), &expected()).is_ok());
     }

@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 /// First line of a file. The closing bracket may be missing.
 pub(super) const BEGIN: &str = "[\n";
+/// Beginning of every file: its first line, and the event that names the first process.
+pub(super) const FILE_BEGIN: &str = "[\n{\"name\":\"process_name\",";
 
 /// A span from `begin_us` to `end_us`, in whole microseconds. Both times are truncated before they are
 /// subtracted, so that nested spans stay nested.

@@ -33,7 +33,7 @@ fn spans(trace: &Trace, count: usize) {
 #[test]
 fn processes_that_join_leave_each_others_lines_whole() {
     let scratch = Scratch::new("join");
-    std::fs::write(&scratch.0, "of an earlier run").unwrap();
+    drop(Trace::open(&scratch.0, "of an earlier run", Begin::Anew).unwrap());
     let first = Trace::open(&scratch.0, "first", Begin::Anew).unwrap();
     let second = Trace::open(&scratch.0, "second", Begin::Join).unwrap();
     for _ in 0..3 {
@@ -49,6 +49,19 @@ fn processes_that_join_leave_each_others_lines_whole() {
     assert_eq!(text.matches("\"ph\":\"X\"").count(), 60);
     assert_eq!(text.matches("\"dur\":7,").count(), 60);
     assert_eq!(text.matches("process_name").count(), 2);
+}
+
+#[test]
+fn a_file_that_is_no_trace_is_left_alone() {
+    let scratch = Scratch::new("notes");
+    for text in ["somebody's notes", "[\n{\"name\": \"notes\"}]", "[\n{\"name\":\"process\"}]"] {
+        std::fs::write(&scratch.0, text).unwrap();
+        for begin in [Begin::Anew, Begin::Join] {
+            let refused = Trace::open(&scratch.0, "first", begin).unwrap_err();
+            assert!(refused.to_string().contains("is no trace"), "{refused}");
+            assert_eq!(scratch.text(), text);
+        }
+    }
 }
 
 #[test]

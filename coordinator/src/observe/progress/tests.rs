@@ -1,6 +1,7 @@
 use super::*;
 use crate::observe::console::ProgressMode;
 use crate::observe::view;
+use host::logging::LogFormat;
 use indicatif::{ProgressDrawTarget, TermLike};
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -81,12 +82,12 @@ fn with_bar() -> (Tape, Console) {
     let tape = Tape::default();
     // As often as possible, so that no draw is skipped.
     let target = ProgressDrawTarget::term_like_with_hz(Box::new(tape.clone()), 255);
-    (tape.clone(), Console::on(ProgressMode::Auto, target, Box::new(tape)).unwrap())
+    (tape.clone(), Console::on(ProgressMode::Auto, LogFormat::Text, target, Box::new(tape)).unwrap())
 }
 
 fn without_bar(mode: ProgressMode) -> (Tape, Console) {
     let tape = Tape::default();
-    (tape.clone(), Console::on(mode, ProgressDrawTarget::hidden(), Box::new(tape)).unwrap())
+    (tape.clone(), Console::on(mode, LogFormat::Text, ProgressDrawTarget::hidden(), Box::new(tape)).unwrap())
 }
 
 #[test]

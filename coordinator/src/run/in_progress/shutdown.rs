@@ -12,6 +12,7 @@ use common::ids::Step;
 use common::reduce::tree::Node;
 use host::trace;
 use std::time::Duration;
+use tracing::info;
 
 /// For the step in progress, once a stop is asked for.
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -177,6 +178,11 @@ impl RunInProgress {
             } else {
                 Ok(false)
             };
+        }
+        if !self.shutdown.is_ending() && self.test.is_none() && self.stop_us().is_some_and(|at| at <= now_us)
+        {
+            info!("the run's time is over (--max-time); it can go on later");
+            self.stop(cluster);
         }
         match self.shutdown.phase {
             Phase::Running if self.test.is_some() => self.save_last(now_us, cluster),

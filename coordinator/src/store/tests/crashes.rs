@@ -80,6 +80,35 @@ fn a_crash_while_a_checkpoint_is_replaced_leaves_the_old_or_the_new_one() {
 }
 
 #[test]
+fn without_renames_a_crash_at_any_call_leaves_a_whole_checkpoint() {
+    let (root, model) = disk(false);
+    let store = |model: &Model| {
+        let mut store = Store::open_on(Box::new(model.clone()), root.path(), 1).unwrap();
+        model.set(Some(Fault::NoRename));
+        assert_eq!(store.probe().unwrap(), Lacks { rename: true, ..Lacks::default() });
+        store
+    };
+    let writing = store(&model);
+    model.set(Some(Fault::NoRename));
+    writing.save(&checkpoint(2), &layout()).unwrap();
+    drop(writing);
+    let history: Vec<State> = model.history();
+    let mut tried = 0;
+    for (calls, state) in history.iter().enumerate() {
+        for after in state.crashes(BY_CHANCE) {
+            tried += 1;
+            let after = Model::of(root.path(), after);
+            let found = store(&after).newest(&expected()).unwrap();
+            let (_, verified) = found.newest.unwrap_or_else(|| panic!("nothing is left after {calls} calls"));
+            let decoded = verified.decode(&layout(), &["momentum_buffer"]).unwrap();
+            let is_saved = calls + 1 == history.len();
+            assert!(decoded == checkpoint(2) || !is_saved && decoded == checkpoint(1), "after {calls} calls");
+        }
+    }
+    assert!(tried > 1000, "{tried}");
+}
+
+#[test]
 fn every_single_sync_of_a_save_is_needed() {
     let (root, model) = disk(false);
     save(&root, &model, 2).unwrap();

@@ -39,6 +39,8 @@ pub(super) enum Fault {
     Error(usize, ErrorKind),
     /// The nth sync does nothing and reports success.
     IgnoredSync(usize),
+    /// There are no renames.
+    NoRename,
 }
 
 #[derive(Debug)]
@@ -243,6 +245,9 @@ impl Disk for Model {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.call(|inner| {
+            if inner.fault == Some(Fault::NoRename) {
+                return Err(ErrorKind::Unsupported.into());
+            }
             let ((directory, old), (same, new)) =
                 (self.place(&inner.state, from)?, self.place(&inner.state, to)?);
             assert_eq!(directory, same, "renamed within a directory");
