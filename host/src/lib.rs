@@ -1,8 +1,9 @@
 //! What both programs share outside the training: flags from a file, logs, traces, exit codes, the clock,
-//! opening of files, connections and shared memory within a machine.
+//! opening of files, addresses, connections and shared memory within a machine.
 //!
 //! Nothing here depends on the training.
 
+pub mod address;
 pub mod args;
 pub mod clock;
 pub mod files;
