@@ -6,6 +6,7 @@
 pub mod address;
 pub mod args;
 pub mod clock;
+pub mod dial;
 pub mod files;
 pub mod lines;
 pub mod local_socket;

@@ -54,6 +54,16 @@ fn an_address_of_the_environment_or_a_file_is_refused_alike() {
 }
 
 #[test]
+fn a_name_that_nobody_knows_is_said_to_be_unknown() {
+    let unknown = "no-such-host.invalid:29400";
+    let worker = Process::start("worker", &["--connect", unknown, "--give-up", "1"]);
+    // It can't be resolved, or was not in time.
+    ends(worker, 1, &["the name no-such-host.invalid", "resolved"]);
+    let bench = Bench::new();
+    ends(Process::start("coordinator", &bench.flags(&["--bind", unknown])), 1, &[unknown, "--bind"]);
+}
+
+#[test]
 fn an_address_with_a_scheme_and_a_slash_joins_a_run() {
     let bench = Bench::new();
     let (run, address) = bench.coordinator_on("tcp://127.0.0.1:0/", &[]);
