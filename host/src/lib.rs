@@ -13,6 +13,7 @@ pub mod local_socket;
 pub mod logging;
 mod pace;
 mod printable;
+pub mod reachable;
 pub mod shared_memory;
 pub mod stop;
 pub mod tcp;

@@ -1,5 +1,7 @@
-//! Addresses as people write them are understood, or refused with the right spelling.
+//! Addresses as people write them are understood, or refused with the right spelling; those that a
+//! coordinator prints can be dialled.
 
+use std::net::SocketAddr;
 use tests::golden::{Bench, assert_golden};
 use tests::process::Process;
 
@@ -68,6 +70,20 @@ fn an_address_with_a_scheme_and_a_slash_joins_a_run() {
     let bench = Bench::new();
     let (run, address) = bench.coordinator_on("tcp://127.0.0.1:0/", &[]);
     let worker = Process::worker(&format!("http://{address}/"), "guest");
+    assert_golden(&run.wait());
+    assert_eq!(worker.wait().code, Some(0));
+}
+
+#[test]
+fn a_coordinator_on_all_addresses_prints_one_with_which_workers_join() {
+    let bench = Bench::new();
+    let (mut run, listening) = bench.coordinator_on("0.0.0.0:0", &[]);
+    let line = run.wait_for_line("workers join with: worker --connect ");
+    assert!(!line.contains(&listening), "nobody can dial {listening}: {line}");
+    let words: Vec<&str> = line.split([' ', '(', ',', ')']).collect();
+    // The machine's name is among them too, but a test can't ask that it be known.
+    let address = words.iter().find(|word| word.parse::<SocketAddr>().is_ok()).expect(&line);
+    let worker = Process::worker(address, "invited");
     assert_golden(&run.wait());
     assert_eq!(worker.wait().code, Some(0));
 }
