@@ -71,9 +71,9 @@ pub struct Cluster {
     /// Number of compute threads of each local worker [default: cores divided by workers]
     #[arg(long, value_name = "N", env = "LOCKSTEP_THREADS", requires = "local")]
     pub threads: Option<NonZeroU32>,
-    /// Address to listen on for workers; with port 0 a free port is chosen and printed [default:
-    /// 127.0.0.1:29400; none with --local]
-    #[arg(long, value_name = "HOST:PORT", env = "LOCKSTEP_BIND")]
+    /// Address to listen on for workers; 0.0.0.0:PORT is all addresses of this machine; with port 0 a free port
+    /// is chosen and printed [default: 127.0.0.1:29400; none with --local]
+    #[arg(long, value_name = "HOST:PORT", env = "LOCKSTEP_BIND", value_parser = host::address::to_listen_on)]
     pub bind: Option<String>,
     /// Treatment of workers whose arithmetic (by type of CPU and build) differs from the run's first answer,
     /// or from its checkpoint. strict: refuse them; relaxed: admit them, so that bits may depend on who

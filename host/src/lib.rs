@@ -1,10 +1,12 @@
 //! What both programs share outside the training: flags from a file, logs, traces, exit codes, the clock,
-//! opening of files, connections and shared memory within a machine.
+//! opening of files, addresses, connections and shared memory within a machine.
 //!
 //! Nothing here depends on the training.
 
+pub mod address;
 pub mod args;
 pub mod clock;
+pub mod dial;
 pub mod duration;
 pub mod files;
 pub mod lines;
@@ -13,6 +15,7 @@ pub mod logging;
 pub mod open_files;
 mod pace;
 mod printable;
+pub mod reachable;
 pub mod shared_memory;
 pub mod stop;
 pub mod tcp;

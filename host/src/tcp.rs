@@ -6,16 +6,17 @@
 //! packets. A worker that was given a TCP address keeps to it, on the coordinator's machine too.
 
 use std::io;
+use std::net::SocketAddr;
 use tokio::net::TcpStream;
 
 /// Congestion control within a machine. Every Linux has it, and lets every user choose it.
 const WITHIN_A_MACHINE: &str = "reno";
 
-/// Connects to `address`, `HOST:PORT`, and prepares the connection.
+/// Connects to `address`, and prepares the connection.
 ///
 /// # Errors
-/// When the address can't be reached, or the name is unknown.
-pub async fn connect(address: &str) -> io::Result<TcpStream> {
+/// When the address can't be reached.
+pub async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     prepare(&stream);
     Ok(stream)
@@ -53,8 +54,8 @@ mod tests {
     #[tokio::test]
     async fn both_ends_of_a_connection_within_a_machine_send_at_once() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let (there, here) = tokio::join!(connect(&address), listener.accept());
+        let address = listener.local_addr().unwrap();
+        let (there, here) = tokio::join!(connect(address), listener.accept());
         let (there, (here, _)) = (there.unwrap(), here.unwrap());
         prepare(&here);
         for stream in [there, here] {

@@ -18,6 +18,8 @@ use tokio::sync::{mpsc, watch};
 const READ_BYTES: usize = 16 << 10;
 /// Most reads in a link; together with [`READ_BYTES`] the bytes that it holds.
 const IN_FLIGHT: usize = 64;
+/// Timeout of a connection to the coordinator.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for the tasks to end when the proxy is dropped.
 const END_GRACE: Duration = Duration::from_secs(2);
 
@@ -187,7 +189,7 @@ impl Drop for Proxy {
 async fn connection(mut client: TcpStream, shared: Arc<Shared>) {
     let mut broken = shared.broken.subscribe();
     // If nobody listens upstream, the client sees its connection closed.
-    let Ok(mut server) = host::tcp::connect(&shared.upstream).await else { return };
+    let Ok(mut server) = host::dial::connect(&shared.upstream, CONNECT_TIMEOUT).await else { return };
     host::tcp::prepare(&client);
     let [up, down] = &shared.ways;
     let fate = {

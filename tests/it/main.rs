@@ -1,5 +1,6 @@
 //! All tests that span crates, in one binary that links once. Each file tests one promise.
 
+mod addresses;
 mod byzantine_workers;
 mod checkpoint_required;
 mod cli;

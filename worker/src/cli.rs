@@ -72,14 +72,8 @@ fn default_name(instance: Instance) -> String {
 }
 
 fn address(text: &str) -> Result<String, String> {
-    if host::local_socket::name_of(text).is_some_and(|name| !name.is_empty()) {
-        return Ok(text.to_owned());
-    }
-    let parts = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
-    match parts {
-        Some((host, port)) if !host.is_empty() && port > 0 => Ok(text.to_owned()),
-        _ => Err("an address is HOST:PORT, such as 127.0.0.1:29400".to_owned()),
-    }
+    let is_local = host::local_socket::name_of(text).is_some_and(|name| !name.is_empty());
+    if is_local { Ok(text.to_owned()) } else { host::address::to_dial(text) }
 }
 
 fn give_up(text: &str) -> Result<Duration, String> {
@@ -119,11 +113,11 @@ mod tests {
     }
 
     #[test]
-    fn addresses_need_a_host_and_a_port() {
-        for good in ["127.0.0.1:29400", "node-1.local:1", "[::1]:80", "unix:@lockstep-1"] {
+    fn an_address_is_a_local_sockets_or_one_to_dial() {
+        for good in ["127.0.0.1:29400", "unix:@lockstep-1"] {
             assert_eq!(address(good).as_deref(), Ok(good));
         }
-        for bad in ["", "localhost", ":80", "host:0", "host:99999", "host:x", "unix:@"] {
+        for bad in ["", "localhost", "unix:@", "unix:lockstep-1", "0.0.0.0:29400"] {
             assert!(address(bad).is_err(), "{bad}");
         }
     }

@@ -6,6 +6,7 @@ use crate::mailbox::Input;
 use crate::shared_memory::SharedChannel;
 use futures_util::{StreamExt, stream};
 use host::trace::{self, Track};
+use host::{address, dial};
 use hyper_util::rt::TokioIo;
 use proto::inbound::CoordinatorDecoder;
 use proto::message::{CoordinatorMessage, Sharing, WorkerMessage};
@@ -14,12 +15,14 @@ use proto::{FRAME_BYTES, MESSAGE_BYTES_MAX, MESSAGES_AT_ONCE, STILL_ARRIVING, WI
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 
-/// Timeout of the TCP connection. The machine bounds the whole time until a welcome.
+/// Timeout of the TCP connection, from the look-up of the coordinator's name on. The machine bounds the whole
+/// time until a welcome.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most answers that wait to be written: more than a coordinator asks for at the same time.
 const OUTBOX_MESSAGES: usize = 256;
@@ -143,27 +146,27 @@ impl Reader {
 
 /// A channel, and the coordinator's process if it is on this machine and can be identified.
 async fn connect(address: &str) -> Result<(Channel, Option<NonZeroU32>), String> {
-    let local = host::local_socket::name_of(address);
-    let authority = if local.is_some() { "localhost" } else { address };
-    let endpoint = Endpoint::from_shared(format!("http://{authority}"))
-        .map_err(|error| format!("{address} is not an address: {error}"))?
-        .connect_timeout(CONNECT_TIMEOUT)
-        .max_frame_size(FRAME_BYTES)
-        .initial_stream_window_size(WINDOW_BYTES)
-        .initial_connection_window_size(WINDOW_BYTES);
-    let Some(name) = local else {
-        let address = address.to_owned();
-        let open = move |_| {
-            let address = address.clone();
-            async move { host::tcp::connect(&address).await.map(TokioIo::new) }
-        };
-        let connected = endpoint.connect_with_connector(tower::service_fn(open)).await;
-        return connected.map(|channel| (channel, None)).map_err(|error| describe(&error));
+    let Some(name) = host::local_socket::name_of(address) else {
+        let stream = dial::connect(address, CONNECT_TIMEOUT).await.map_err(|error| error.to_string())?;
+        return Ok((channel(&address::authority(address), stream).await?, None));
     };
     let stream = host::local_socket::connect(name).map_err(|error| error.to_string())?;
     // Any user can take the name first: the hello must not be sent before the other end's user is verified.
     let process = host::local_socket::process_of_peer(&stream)
         .map_err(|error| format!("no coordinator of this user listens on {address}: {error}"))?;
+    Ok((channel("localhost", stream).await?, process))
+}
+
+/// A channel over an open connection to `authority`.
+async fn channel<S>(authority: &str, stream: S) -> Result<Channel, String>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let endpoint = Endpoint::from_shared(format!("http://{authority}"))
+        .map_err(|error| format!("{authority} is not an address: {error}"))?
+        .max_frame_size(FRAME_BYTES)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES);
     let mut stream = Some(TokioIo::new(stream));
     // One connection per dial: when it breaks, the machine decides what follows.
     let open = move |_| {
@@ -171,7 +174,7 @@ async fn connect(address: &str) -> Result<(Channel, Option<NonZeroU32>), String>
         async move { stream.map_err(std::io::Error::from) }
     };
     let connected = endpoint.connect_with_connector(tower::service_fn(open)).await;
-    connected.map(|channel| (channel, process)).map_err(|error| describe(&error))
+    connected.map_err(|error| describe(&error))
 }
 
 /// The innermost cause of a transport error. "transport error" alone says nothing.
@@ -181,4 +184,18 @@ fn describe(error: &dyn std::error::Error) -> String {
         cause = deeper;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_address_that_can_be_dialled_is_the_authority_of_a_uri() {
+        for text in ["node_7.local.:29400", "127.0.0.1:1", "[::1]:29400", "[fe80::1%eth0]:29400"] {
+            let dialled = address::to_dial(text).unwrap();
+            assert_eq!(dialled, text);
+            Endpoint::from_shared(format!("http://{}", address::authority(&dialled))).unwrap();
+        }
+    }
 }

@@ -11,8 +11,8 @@
 //! connect to the socket.
 
 use crate::RunError;
-use host::local_socket;
-use std::net::{SocketAddr, TcpListener};
+use host::{address, local_socket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use tracing::warn;
 
@@ -65,7 +65,8 @@ impl Sockets {
         let tcp = bind.map(open_tcp).transpose()?;
         let (tcp, address) = tcp.unzip();
         let (unix, name) = unix.unzip();
-        let local_address = name.or(address.as_ref().map(SocketAddr::to_string)).unwrap_or_default();
+        let local_address =
+            name.or(address.map(|address| from_here(address).to_string())).unwrap_or_default();
         Ok(Self { address, local_address, tcp, unix })
     }
 
@@ -83,10 +84,25 @@ impl Sockets {
 
 fn open_tcp(bind: &str) -> Result<(TcpListener, SocketAddr), RunError> {
     let failed = |source| RunError::Bind { address: bind.to_owned(), source };
-    let tcp = TcpListener::bind(bind).map_err(failed)?;
+    let tcp = match address::split(bind) {
+        // A zone's name, as in `[fe80::1%eth0]:PORT`, is understood without brackets only.
+        Some((host, port)) => TcpListener::bind((host, port)),
+        None => TcpListener::bind(bind),
+    };
+    let tcp = tcp.map_err(failed)?;
     tcp.set_nonblocking(true).map_err(failed)?;
     let address = tcp.local_addr().map_err(failed)?;
     Ok((tcp, address))
+}
+
+/// Where this machine's processes can dial a listener: one on all addresses is on loopback too.
+fn from_here(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
 }
 
 /// A Unix socket under a random name, and its address. `None` where the system has no such sockets.
@@ -116,5 +132,19 @@ mod tests {
         assert_eq!(unix.tcp.is_some(), unix.unix.is_none(), "one way, whatever the system has");
         assert_eq!(both.unix.is_some(), unix.unix.is_some());
         assert!(!unix.local_address.is_empty() && unix.local_address != both.local_address);
+    }
+    #[test]
+    fn a_listener_on_all_addresses_is_dialled_on_loopback_from_here() {
+        for (listening, dialled) in [
+            ("0.0.0.0:80", "127.0.0.1:80"),
+            ("[::]:80", "[::1]:80"),
+            ("127.0.0.2:80", "127.0.0.2:80"),
+            ("[2001:db8::7]:80", "[2001:db8::7]:80"),
+        ] {
+            assert_eq!(from_here(listening.parse().unwrap()).to_string(), dialled);
+        }
+        let all = Sockets::open(&Listen::Tcp("0.0.0.0:0".to_owned())).unwrap();
+        let port = all.address.unwrap().port();
+        assert_eq!(all.local_address, format!("127.0.0.1:{port}"));
     }
 }
