@@ -70,6 +70,19 @@ fn every_event_reads_back_from_json() {
 }
 
 #[test]
+fn an_evaluation_of_an_earlier_program_reads_back() {
+    let evaluation = Evaluation::new(Step(9), crate::ids::Epoch(1), 0.5, Confusion::new(2));
+    let mut json = serde_json::to_value(Event::Test(evaluation.clone())).unwrap();
+    let fields = json.as_object_mut().unwrap();
+    for name in ["weighted_precision", "weighted_recall", "weighted_f1"] {
+        assert_eq!(fields.remove(name), Some(0.0.into()));
+    }
+    let without =
+        Evaluation { weighted_precision: None, weighted_recall: None, weighted_f1: None, ..evaluation };
+    assert_eq!(serde_json::from_value::<Event>(json).unwrap(), Event::Test(without));
+}
+
+#[test]
 fn a_reason_is_a_value_under_a_name() {
     let json = serde_json::to_value(dropped(Cause::Gone(Disconnect::Closed))).unwrap();
     assert_eq!(json["event"], "worker_dropped");
