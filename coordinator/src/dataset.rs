@@ -1,15 +1,18 @@
 //! Data sets: the samples that a run trains and tests on, and where they come from.
 //!
 //! There are four sources: the embedded digits, MNIST's four files on disk, the same from a public mirror,
-//! and any folder of four files like them. `parts` reads such files, `mnist` knows what MNIST's must contain,
-//! `download` fetches them. The formats are defined in [`common::data::idx`] and [`common::data::digits`].
-//! All calls block, for seconds during a download, so they need a plain thread.
+//! and any folder of four files like them. `find` says where in a folder such files lie, `parts` reads them,
+//! `mnist` knows what MNIST's must contain, `download` fetches them. The formats are defined in
+//! [`common::data::idx`] and [`common::data::digits`]. All calls block, for seconds during a download, so they
+//! need a plain thread.
 
 mod download;
+mod find;
 mod mnist;
 mod parts;
 
 pub use download::{DownloadError, FetchError};
+pub use find::Lacking;
 
 use crate::observe::console::Console;
 use common::data::digits::{self, Half};
@@ -45,13 +48,14 @@ pub struct Dataset {
 /// The value of `--dataset`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DatasetChoice {
-    /// MNIST where it is found or can be downloaded, else the embedded digits, with a note.
+    /// MNIST where it is found or can be downloaded. Otherwise the embedded digits, with a note; but an error
+    /// if the user has named a folder for MNIST.
     Auto,
     /// MNIST; an error if it can't be had.
     Mnist,
     /// The digits that this program draws itself.
     Digits,
-    /// A folder with four files of MNIST's names and format.
+    /// A folder with four files of MNIST's names and format, in one of the layouts of `dataset/find.rs`.
     Folder(PathBuf),
 }
 
@@ -87,13 +91,30 @@ pub enum DatasetError {
     /// The value of `--dataset` is neither a name nor a folder.
     #[error("--dataset {} is none of auto, mnist and digits, and no folder either; check its spelling", .0.display())]
     NoFolder(PathBuf),
-    /// One of the four files is not in the folder.
-    #[error("{} has neither {name} nor {name}.gz; put one of them there", folder.display())]
-    Missing {
-        folder: PathBuf,
-        /// File name without compression.
-        name: &'static str,
+    /// A folder is wanted, and something else was named.
+    #[error(
+        "{flag} {} is no folder; name the one that holds {} and the other three files, which may be {}; --dataset \
+         digits needs no file",
+        path.display(), parts::PARTS[0].name, folder_of(path).display()
+    )]
+    IsFile {
+        /// The flag that named it.
+        flag: &'static str,
+        path: PathBuf,
     },
+    /// A folder does not hold all four files.
+    #[error("{0}; put the missing ones there, or name the folder that holds all four")]
+    Missing(Box<Lacking>),
+    /// Two folders within the named one hold four files each.
+    #[error("{} and {} both hold a data set; name the one that is meant", first.display(), second.display())]
+    Ambiguous { first: PathBuf, second: PathBuf },
+    /// A folder can't be searched.
+    #[error(
+        "cannot look for the data set's files at {} ({source}); let this user read the folder, or name another one; \
+         --dataset digits needs no file",
+        path.display()
+    )]
+    Unsearchable { path: PathBuf, source: io::Error },
     /// A file can't be read.
     #[error("cannot read {}: {source}", path.display())]
     Read { path: PathBuf, source: FileError },
@@ -168,7 +189,13 @@ pub enum DatasetError {
         /// SHA-256 of the file's content, in hexadecimal digits.
         got: String,
     },
-    /// MNIST is neither on disk nor available for download.
+    /// The folder that was named for MNIST does not hold it, and it is not available for download.
+    #[error(
+        "MNIST: {lacking}; it could not be downloaded ({why}); put its four files there or name their folder with \
+         --data-dir; --dataset digits needs no file"
+    )]
+    NotInNamed { lacking: Box<Lacking>, why: DownloadError },
+    /// MNIST is neither in the user's cache nor available for download.
     #[error(
         "MNIST is not in {} and could not be downloaded ({why}); to train on it, put its four files there or name \
          their folder with --data-dir; --dataset digits needs no file",
@@ -188,7 +215,8 @@ pub enum DatasetError {
 ///
 /// # Errors
 /// When a file exists but is not what it should be, whatever the choice: no other data is used in its place.
-/// When MNIST is asked for and can't be had; without a network this takes at most 5 seconds.
+/// When MNIST is asked for, by its name or by `data_dir`, and can't be had; without a network this takes at
+/// most 5 seconds.
 pub fn load(
     choice: &DatasetChoice,
     data_dir: Option<&Path>,
@@ -202,17 +230,26 @@ fn load_from(
     data_dir: Option<&Path>,
     origin: Origin,
 ) -> Result<Dataset, DatasetError> {
-    use DatasetError::{NoCache, Unavailable};
+    use DatasetError::{NoCache, Unavailable, Unsearchable};
     match choice {
         DatasetChoice::Digits => Ok(embedded(None)),
         DatasetChoice::Folder(folder) => parts::load(folder),
         DatasetChoice::Mnist => mnist::load(data_dir, origin),
         DatasetChoice::Auto => match mnist::load(data_dir, origin) {
-            Err(error @ (Unavailable { .. } | NoCache)) => {
+            // Who has named a folder means MNIST.
+            Err(error @ (Unavailable { .. } | Unsearchable { .. } | NoCache)) if data_dir.is_none() => {
                 Ok(embedded(Some(format!("training on the embedded digits: {error}"))))
             }
             other => other,
         },
+    }
+}
+
+/// The folder that holds a file.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
     }
 }
 

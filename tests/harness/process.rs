@@ -148,7 +148,7 @@ impl Process {
     /// When it does not, or has no open port.
     pub fn address(&mut self) -> String {
         match self.wait_for_event("says where it listens", |event| matches!(event, Event::Listening { .. })) {
-            Event::Listening { address: Some(address) } => address,
+            Event::Listening { address: Some(address), .. } => address,
             event => panic!("no address: {event}"),
         }
     }

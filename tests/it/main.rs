@@ -6,6 +6,7 @@ mod checkpoint_required;
 mod cli;
 mod coordinator_fails;
 mod cores;
+mod data_folders;
 mod deaf_workers;
 mod digits;
 mod disks_fail;

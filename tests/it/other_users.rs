@@ -110,7 +110,7 @@ fn listening_ports(process: u32) -> Vec<String> {
 fn local_runs_open_a_port_only_where_bind_asks_for_it() {
     let (closed, _, _folder) = run("1", &[]);
     assert_eq!(listening_ports(closed.id()), [""; 0]);
-    assert_eq!(closed.events_with(|event| matches!(event, Event::Listening { address: None })), 1);
+    assert_eq!(closed.events_with(|event| matches!(event, Event::Listening { address: None, .. })), 1);
     let (open, _, _folder) = run("1", &["--bind", "127.0.0.1:0"]);
     assert_eq!(listening_ports(open.id()).len(), 1);
     let own = ["--dataset", "digits", "--bind", "127.0.0.1:0", "--checkpoint-dir"];

@@ -74,12 +74,22 @@ pub struct Evaluation {
     pub loss: f64,
     /// Share of samples classified correctly, in `[0, 1]`.
     pub accuracy: f64,
-    /// Unweighted mean of the classes' precision.
+    /// Unweighted mean of the precision of the classes that have samples or predictions.
     pub macro_precision: f64,
-    /// Unweighted mean of the classes' recall.
+    /// Unweighted mean of these classes' recall.
     pub macro_recall: f64,
-    /// Unweighted mean of the classes' F1.
+    /// Unweighted mean of these classes' F1.
     pub macro_f1: f64,
+    /// Mean of the classes' precision, weighted by their numbers of samples. Records of earlier programs lack
+    /// it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weighted_precision: Option<f64>,
+    /// Mean of the classes' recall, weighted likewise: the accuracy, but for its rounding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weighted_recall: Option<f64>,
+    /// Mean of the classes' F1, weighted likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weighted_f1: Option<f64>,
     /// Quality of each class, class 0 first.
     pub per_class: Vec<ClassQuality>,
     /// Confusion matrix: a row for each true class, a column for each predicted class.
@@ -91,6 +101,7 @@ impl Evaluation {
     #[must_use]
     pub fn new(step: Step, epoch: Epoch, loss: f64, confusion: Confusion) -> Self {
         let mean = confusion.macro_average();
+        let weighted = confusion.weighted_average();
         Self {
             step,
             epoch,
@@ -99,6 +110,9 @@ impl Evaluation {
             macro_precision: mean.precision,
             macro_recall: mean.recall,
             macro_f1: mean.f1,
+            weighted_precision: Some(weighted.precision),
+            weighted_recall: Some(weighted.recall),
+            weighted_f1: Some(weighted.f1),
             per_class: (0..confusion.classes()).map(|class| confusion.class(class)).collect(),
             confusion,
         }

@@ -56,7 +56,7 @@ fn events() -> Vec<Event> {
             train_accuracy: Some(0.5),
         }),
         Event::GradientDoubted { worker: "w".into(), piece: NODE, peak: 1e30, usual: 0.1, step: Step(3) },
-        Event::Listening { address: None },
+        Event::Listening { address: None, connect: vec![] },
     ]
 }
 
@@ -67,6 +67,19 @@ fn every_event_reads_back_from_json() {
         assert!(json.starts_with("{\"event\":\""), "{json}");
         assert_eq!(serde_json::from_str::<Event>(&json).unwrap(), event, "{json}");
     }
+}
+
+#[test]
+fn an_evaluation_of_an_earlier_program_reads_back() {
+    let evaluation = Evaluation::new(Step(9), crate::ids::Epoch(1), 0.5, Confusion::new(2));
+    let mut json = serde_json::to_value(Event::Test(evaluation.clone())).unwrap();
+    let fields = json.as_object_mut().unwrap();
+    for name in ["weighted_precision", "weighted_recall", "weighted_f1"] {
+        assert_eq!(fields.remove(name), Some(0.0.into()));
+    }
+    let without =
+        Evaluation { weighted_precision: None, weighted_recall: None, weighted_f1: None, ..evaluation };
+    assert_eq!(serde_json::from_value::<Event>(json).unwrap(), Event::Test(without));
 }
 
 #[test]

@@ -13,8 +13,8 @@ impl Event {
             Self::RunResumed(_) => "run resumed",
             Self::RunRolledBack { .. } => "going back to before the worker joined that miscomputes",
             Self::RunEnded { .. } => "run ended",
-            Self::Listening { address: Some(_) } => "listening",
-            Self::Listening { address: None } => "no port is open",
+            Self::Listening { address: Some(_), .. } => "listening",
+            Self::Listening { address: None, .. } => "no port is open",
             Self::WorkerJoined { .. } => "worker joined",
             Self::WorkerKeptAsSpare { .. } => "all places are taken; worker kept as a spare",
             Self::WorkerLeft(_) => "worker left",
@@ -73,7 +73,7 @@ impl Display for Event {
             | Self::OtherNumerics { .. }
             | Self::WorkerQuarantined { .. }
             | Self::WorkerLate { .. } => line.worker(self),
-            Self::Listening { address } => line.optional("address", address.as_ref()),
+            Self::Listening { address, .. } => line.optional("address", address.as_ref()),
             Self::CheckpointWritten { checkpoint, path, .. } => {
                 line.field("checkpoint", checkpoint)?;
                 line.field("path", path)

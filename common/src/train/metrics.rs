@@ -192,17 +192,56 @@ impl Confusion {
         }
     }
 
-    /// Unweighted means over the classes; `support` is the total number of samples.
+    /// Number of classes that are met: those that have samples or predictions. It lies in `0..=classes`.
+    #[must_use]
+    pub fn classes_met(&self) -> usize {
+        (0..self.classes).filter(|&class| self.is_met(class)).count()
+    }
+
+    /// Unweighted means of precision, recall and F1; `support` is the total number of samples. All 0 if
+    /// nothing is counted.
+    ///
+    /// The means are over the classes that have samples or predictions. A class that has neither says nothing
+    /// about the model, so it does not count as a 0. These are the classes of scikit-learn's
+    /// `average='macro'` (all labels in `y_true` or `y_pred`) and of torchmetrics' (`tp + fp + fn > 0`).
     #[must_use]
     pub fn macro_average(&self) -> ClassQuality {
-        let mut mean = ClassQuality::default();
-        for quality in (0..self.classes).map(|class| self.class(class)) {
-            mean.precision += quality.precision / self.classes as f64;
-            mean.recall += quality.recall / self.classes as f64;
-            mean.f1 += quality.f1 / self.classes as f64;
-            mean.support += quality.support;
+        self.average(self.classes_met() as u64, |_| 1)
+    }
+
+    /// Means of precision, recall and F1, each class weighted by its number of samples, as scikit-learn's
+    /// `average='weighted'`; `support` is the total number of samples. All 0 if nothing is counted.
+    ///
+    /// A class without samples has no weight, even if there are predictions of it. The recall is the
+    /// accuracy, but for its rounding.
+    #[must_use]
+    pub fn weighted_average(&self) -> ClassQuality {
+        self.average(self.samples(), |support| support)
+    }
+
+    /// Means over the classes that are met, with a weight for each that follows from its support. `total` is
+    /// the sum of the weights.
+    fn average(&self, total: u64, weight: impl Fn(u64) -> u64) -> ClassQuality {
+        let total = total.max(1) as f64;
+        let mut sum = ClassQuality::default();
+        for quality in (0..self.classes).filter(|&class| self.is_met(class)).map(|class| self.class(class)) {
+            let weight = weight(quality.support) as f64;
+            sum.precision += weight * quality.precision;
+            sum.recall += weight * quality.recall;
+            sum.f1 += weight * quality.f1;
+            sum.support += quality.support;
         }
-        mean
+        ClassQuality {
+            precision: sum.precision / total,
+            recall: sum.recall / total,
+            f1: sum.f1 / total,
+            support: sum.support,
+        }
+    }
+
+    /// Whether the class has samples or predictions.
+    fn is_met(&self, class: usize) -> bool {
+        (0..self.classes).any(|other| self.get(class, other) + self.get(other, class) > 0)
     }
 }
 
@@ -248,6 +287,46 @@ mod tests {
         assert_eq!(confusion.macro_average().support, 16);
     }
 
+    #[track_caller]
+    fn assert_average(got: ClassQuality, precision: f64, recall: f64, f1: f64, support: u64) {
+        let pairs = [(got.precision, precision), (got.recall, recall), (got.f1, f1)];
+        assert!(pairs.iter().all(|(got, expected)| (got - expected).abs() < 1e-15), "{got:?}");
+        assert_eq!(got.support, support);
+    }
+
+    #[test]
+    fn averages_are_those_of_scikit_learn() {
+        // Class 2 is never predicted, class 3 is not met at all, class 4 is predicted and has no samples.
+        // Printed by scikit-learn 1.9.1:
+        //   from sklearn.metrics import precision_recall_fscore_support as quality
+        //   true = [0] * 8 + [1] * 6 + [2] * 4
+        //   guess = [0] * 6 + [1] * 2 + [0] + [1] * 3 + [4] * 2 + [0] * 4
+        //   for average in "macro", "weighted":
+        //       print(quality(true, guess, average=average, zero_division=0))
+        let mut confusion = Confusion::new(5);
+        for (label, prediction, times) in [(0, 0, 6), (0, 1, 2), (1, 0, 1), (1, 1, 3), (1, 4, 2), (2, 0, 4)] {
+            confusion.count(label, prediction, times);
+        }
+        assert_eq!(confusion.classes_met(), 4);
+        let (precision, recall, f1) = (0.2863636363636364, 0.3125, 0.2942583732057416);
+        assert_average(confusion.macro_average(), precision, recall, f1, 18);
+        let (precision, recall, f1) = (0.4424242424242424, 0.5, 0.46251993620414666);
+        assert_average(confusion.weighted_average(), precision, recall, f1, 18);
+    }
+
+    #[test]
+    fn a_class_that_nothing_is_known_of_changes_no_average() {
+        let averages = |classes| {
+            let mut confusion = Confusion::new(classes);
+            for (label, prediction, times) in [(0, 0, 5), (0, 1, 2), (1, 1, 3)] {
+                confusion.count(label, prediction, times);
+            }
+            (confusion.macro_average(), confusion.weighted_average())
+        };
+        assert_eq!(averages(2), averages(200));
+        assert!((averages(2).1.recall - 0.8).abs() < 1e-15);
+    }
+
     #[test]
     fn the_sparse_form_has_what_was_counted_and_is_checked() {
         let mut confusion = Confusion::new(5);
@@ -274,6 +353,9 @@ mod tests {
     #[test]
     fn nothing_counted_is_zero_and_not_nan() {
         assert_eq!((Totals::default().accuracy(), Totals::default().loss()), (0.0, 0.0));
-        assert_eq!(Confusion::new(3).macro_average(), ClassQuality::default());
+        let nothing = Confusion::new(3);
+        assert_eq!(nothing.macro_average(), ClassQuality::default());
+        assert_eq!(nothing.weighted_average(), ClassQuality::default());
+        assert_eq!(nothing.classes_met(), 0);
     }
 }

@@ -1,8 +1,9 @@
-//! Data sets in four files of MNIST's names, each plain or in gzip: finding, reading, checking, joining.
+//! Data sets in four files like MNIST's, each plain or in gzip: reading, checking, joining.
 //!
 //! Memory is bounded: a file is read up to what its header announces and one byte more, and a header may
 //! announce [`PART_BYTES_MAX`] at most. The samples use the buffer that was read, without a copy.
 
+use super::find::{self, Lacking, Name};
 use super::{Dataset, DatasetError};
 use common::data::idx::{self, Kind};
 use common::data::samples::Samples;
@@ -12,7 +13,6 @@ use flate2::bufread::MultiGzDecoder;
 use host::files::{Links, open_regular};
 use sha2::{Digest, Sha256};
 use std::cmp::Ordering;
-use std::fs;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
@@ -30,7 +30,7 @@ const DEFLATE_RATIO_MAX: u64 = 1032;
 /// One of the four files of a data set.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part {
-    /// File name without compression.
+    /// The first of its names ([`find`]).
     pub(super) name: &'static str,
     pub(super) kind: Kind,
 }
@@ -49,27 +49,20 @@ pub(super) type Content = (PathBuf, Vec<u8>);
 /// Loads the data set in a folder and names it after the folder.
 pub(super) fn load(folder: &Path) -> Result<Dataset, DatasetError> {
     if !folder.is_dir() {
-        return Err(DatasetError::NoFolder(folder.to_owned()));
+        let path = folder.to_owned();
+        return Err(if path.exists() {
+            DatasetError::IsFile { flag: "--dataset", path }
+        } else {
+            DatasetError::NoFolder(path)
+        });
     }
+    let mut paths = find::files(folder, Name::Any)?.into_iter();
     assemble(folder.display().to_string(), |part| {
-        let missing = || DatasetError::Missing { folder: folder.to_owned(), name: part.name };
-        let path = find(folder, part)?.ok_or_else(missing)?;
+        let path = paths.next().flatten();
+        let path = path.ok_or_else(|| DatasetError::Missing(Lacking::of(folder, Name::Any).into()))?;
         let content = read(&path, part.kind)?;
         Ok((path, content))
     })
-}
-
-/// The path of a file in the folder; a plain file comes before a compressed one.
-pub(super) fn find(folder: &Path, part: Part) -> Result<Option<PathBuf>, DatasetError> {
-    for name in [part.name.to_owned(), format!("{}.gz", part.name)] {
-        let path = folder.join(name);
-        match fs::metadata(&path) {
-            Ok(_) => return Ok(Some(path)),
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(source) => return Err(DatasetError::Read { path, source: source.into() }),
-        }
-    }
-    Ok(None)
 }
 
 /// The uncompressed content of a file, as long as its header says. Its first bytes tell whether it is

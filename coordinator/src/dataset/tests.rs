@@ -40,7 +40,7 @@ fn server_of(contents: [Vec<u8>; 4]) -> Server {
 /// MNIST as these four files, on that mirror.
 fn origin(contents: &[Vec<u8>; 4], server: &Server) -> Origin {
     let sha256 = contents.each_ref().map(|content| hex(&Sha256::digest(content)));
-    Origin { mirrors: mirrors(&[server], PATIENT), sha256 }
+    Origin { mirrors: mirrors(&[server], PATIENT), sha256, cache: None }
 }
 
 /// The error for a folder of four files of which number `part` holds `bytes`. It names that file, on one
@@ -94,9 +94,13 @@ fn what_is_not_there_is_named() {
     let folder = folder_of(&contents(3, 2));
     fs::remove_file(folder.path().join(PARTS[3].name)).unwrap();
     let error = parts::load(folder.path()).unwrap_err();
-    assert!(matches!(error, DatasetError::Missing { name: "t10k-labels-idx1-ubyte", .. }), "{error}");
+    assert!(error.to_string().contains(&format!("lacks {} (", PARTS[3].name)), "{error}");
+    assert!(matches!(error, DatasetError::Missing(lacking) if *lacking.missing() == [PARTS[3].name]));
     let error = parts::load(&folder.path().join("typo")).unwrap_err();
     assert!(matches!(error, DatasetError::NoFolder(_)), "{error}");
+    let error = parts::load(&folder.path().join(PARTS[0].name)).unwrap_err();
+    assert!(matches!(error, DatasetError::IsFile { flag: "--dataset", .. }), "{error}");
+    assert!(error.to_string().contains(&format!("may be {};", folder.path().display())), "{error}");
 }
 
 #[test]
@@ -217,17 +221,61 @@ fn mnist_is_downloaded_once_and_then_read_without_a_request() {
 }
 
 #[test]
+fn mnist_is_read_from_torchvisions_layout_without_a_request() {
+    let contents = contents(3, 2);
+    let server = server_of(contents.clone());
+    let root = tempfile::tempdir().unwrap();
+    for (name, last) in [("FashionMNIST", 5), ("MNIST", 2)] {
+        let raw = root.path().join(name).join("raw");
+        fs::create_dir_all(&raw).unwrap();
+        let contents = self::contents(3, last);
+        PARTS
+            .iter()
+            .zip(contents)
+            .for_each(|(part, content)| fs::write(raw.join(part.name), content).unwrap());
+    }
+    let data = load_from(&DatasetChoice::Auto, Some(root.path()), origin(&contents, &server)).unwrap();
+    assert_eq!((data.name.as_str(), data.digest), ("mnist", hex(&Sha256::digest(contents.concat()))));
+    assert!(server.requests().is_empty());
+    assert_eq!(names(root.path()), ["FashionMNIST", "MNIST"]);
+}
+
+#[test]
 fn without_mnist_auto_trains_on_digits_with_a_note_where_mnist_fails() {
     let server = Server::start(|_| Reply::Status(404));
     let folder = tempfile::tempdir().unwrap();
-    let load = |choice| load_from(&choice, Some(folder.path()), origin(&contents(3, 2), &server));
-    let error = load(DatasetChoice::Mnist).unwrap_err();
+    let cache = Some(folder.path().to_owned());
+    let origin = || Origin { cache: cache.clone(), ..origin(&contents(3, 2), &server) };
+    let error = load_from(&DatasetChoice::Mnist, None, origin()).unwrap_err();
     assert!(matches!(error, DatasetError::Unavailable { .. }), "{error}");
-    let data = load(DatasetChoice::Auto).unwrap();
+    let data = load_from(&DatasetChoice::Auto, None, origin()).unwrap();
     assert_eq!((data.name.as_str(), data.train.len(), data.test.len()), ("digits", 60_000, 10_000));
     let note = data.note.unwrap();
     assert_eq!(note, format!("training on the embedded digits: {error}"));
     assert!(note.contains(&server.base()) && note.contains("404") && !note.contains('\n'), "{note}");
+}
+
+#[test]
+fn a_folder_that_is_named_for_mnist_is_used_or_refused() {
+    let server = Server::start(|_| Reply::Status(404));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    let origin = || origin(&contents(3, 2), &server);
+    let named = [folder.path().to_owned(), folder.path().join("new"), file.clone(), file.join("below")];
+    for path in named {
+        for choice in [DatasetChoice::Auto, DatasetChoice::Mnist] {
+            let error = load_from(&choice, Some(&path), origin()).unwrap_err();
+            assert!(
+                matches!(error, DatasetError::NotInNamed { .. } | DatasetError::IsFile { .. }),
+                "{error}"
+            );
+            let text = error.to_string();
+            for word in [path.to_str().unwrap(), PARTS[0].name, "--dataset digits", "--data-dir"] {
+                assert!(text.contains(word) && !text.contains('\n'), "{word}: {text}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -6,8 +6,6 @@ use super::console::Console;
 use super::progress::Progress;
 use common::event::{Departure, Event, RunRecord, ValidationRecord};
 use host::logging::LogFormat;
-use host::reachable;
-use std::net::SocketAddr;
 
 /// The observer that reports a run's progress.
 pub(super) struct Reporter {
@@ -43,7 +41,7 @@ impl Observer for Reporter {
     fn observe(&mut self, event: &Event) {
         match event {
             Event::RunStarted(run) | Event::RunResumed(run) => self.begin(run),
-            Event::Listening { address } => self.say(&invitation(address.as_deref())),
+            Event::Listening { address, connect } => self.say(&invitation(address.as_deref(), connect)),
             Event::Validation(validation) => self.say(&epoch_done(validation)),
             Event::RunEnded { .. } => self.progress.take().into_iter().for_each(Progress::finish),
             Event::Step(step) => self.progress.iter_mut().for_each(|progress| progress.step(step)),
@@ -73,31 +71,14 @@ fn introduction(run: &RunRecord) -> String {
 }
 
 /// Text about how workers can connect.
-fn invitation(address: Option<&str>) -> String {
-    let Some(address) = address else {
-        return "no port is open; for others than the local workers to join, add --bind HOST:PORT".to_owned();
-    };
-    match address.parse::<SocketAddr>() {
-        Ok(all) if all.ip().is_unspecified() => {
-            invitation_to_all(all.port(), &reachable::from_elsewhere(all))
+fn invitation(address: Option<&str>, connect: &[String]) -> String {
+    match (address, connect) {
+        (Some(address), [best, others @ ..]) => {
+            let others =
+                if others.is_empty() { String::new() } else { format!(" (or {})", others.join(", ")) };
+            format!("listening on {address}; workers join with: worker --connect {best}{others}")
         }
-        _ => format!("listening on {address}; workers join with: worker --connect {address}"),
-    }
-}
-
-/// Text about how workers can connect to a port of all addresses. Nobody can dial "all addresses", so it
-/// names those at which others may find this machine.
-fn invitation_to_all(port: u16, dialable: &[String]) -> String {
-    let listening = format!("listening on all addresses, port {port}");
-    match dialable {
-        [] => format!(
-            "{listening}; this machine has no address for others; workers on it join with: worker --connect \
-             127.0.0.1:{port}"
-        ),
-        [only] => format!("{listening}; workers join with: worker --connect {only}"),
-        [best, others @ ..] => {
-            format!("{listening}; workers join with: worker --connect {best} (or {})", others.join(", "))
-        }
+        _ => "no port is open; for others than the local workers to join, add --bind HOST:PORT".to_owned(),
     }
 }
 
@@ -122,19 +103,13 @@ mod tests {
 
     #[test]
     fn an_invitation_names_addresses_that_can_be_dialled() {
-        let one = invitation(Some("10.0.0.7:80"));
-        assert_eq!(one, "listening on 10.0.0.7:80; workers join with: worker --connect 10.0.0.7:80");
-        for all in ["0.0.0.0:80", "[::]:80"] {
-            let text = invitation(Some(all));
-            assert!(text.contains("join with: worker --connect ") && !text.contains(all), "{text}");
-        }
-        let dialable = ["node7:80", "10.0.0.7:80", "10.1.0.7:80"].map(str::to_owned);
-        let ends = ["--connect 127.0.0.1:80", "--connect node7:80", "node7:80 (or 10.0.0.7:80, 10.1.0.7:80)"];
-        for (count, end) in [0, 1, 3].into_iter().zip(ends) {
-            let text = invitation_to_all(80, &dialable[..count]);
-            assert!(text.starts_with("listening on all addresses, port 80; "), "{text}");
+        let connect = ["node7:80", "10.0.0.7:80", "10.1.0.7:80"].map(str::to_owned);
+        let ends = ["--connect node7:80", "node7:80 (or 10.0.0.7:80, 10.1.0.7:80)"];
+        for (count, end) in [1, 3].into_iter().zip(ends) {
+            let text = invitation(Some("0.0.0.0:80"), &connect[..count]);
+            assert!(text.starts_with("listening on 0.0.0.0:80; workers join with: "), "{text}");
             assert!(text.ends_with(end), "{text}");
         }
-        assert!(invitation(None).contains("--bind HOST:PORT"));
+        assert!(invitation(None, &[]).contains("--bind HOST:PORT"));
     }
 }

@@ -49,15 +49,21 @@ fn qualities(f: &mut fmt::Formatter<'_>, confusion: &Confusion) -> fmt::Result {
         classes.truncate(CLASSES_SHOWN);
         writeln!(f, "the {CLASSES_SHOWN} classes of {} with the lowest f1", confusion.classes())?;
     }
-    writeln!(f, "class  precision  recall      f1  support")?;
+    writeln!(f, "   class  precision  recall      f1  support")?;
     let mut line = |name: &dyn Display, quality: ClassQuality| {
         let ClassQuality { precision, recall, f1, support } = quality;
-        writeln!(f, "{name:>5}  {precision:9.4}  {recall:.4}  {f1:.4}  {support:7}")
+        writeln!(f, "{name:>8}  {precision:9.4}  {recall:.4}  {f1:.4}  {support:7}")
     };
     for (class, quality) in classes {
         line(&class, quality)?;
     }
-    line(&"macro", confusion.macro_average())
+    line(&"macro", confusion.macro_average())?;
+    line(&"weighted", confusion.weighted_average())?;
+    let (met, classes) = (confusion.classes_met(), confusion.classes());
+    if met < classes {
+        writeln!(f, "macro: over the {met} of {classes} classes that have samples or predictions")?;
+    }
+    Ok(())
 }
 
 fn matrix(f: &mut fmt::Formatter<'_>, confusion: &Confusion) -> fmt::Result {
@@ -107,22 +113,29 @@ mod tests {
         assert_eq!(evaluation_table("validation", &confusion, 0.123_46), EXPECTED);
     }
 
-    // Class 4: precision 94/106, recall 94/101, F1 188/207. Class 9: 99/106, 99/111, 198/217.
+    // Class 4: precision 94/106, recall 94/101, F1 188/207. Class 9: 99/106, 99/111, 198/217. The averages
+    // are those that scikit-learn 1.9.1 prints for these counts:
+    //   from sklearn.metrics import precision_recall_fscore_support as quality
+    //   pairs = [(c, c) for c in range(1, 10) for _ in range(90 + c)] + [(4, 9)] * 7 + [(9, 4)] * 12
+    //   for average in "macro", "weighted":
+    //       print(quality(*zip(*pairs), average=average, zero_division=0))
     const EXPECTED: &str = "\
 validation: accuracy 97.83 % (855 of 874), mean loss 0.1235
 
-class  precision  recall      f1  support
-    0     0.0000  0.0000  0.0000        0
-    1     1.0000  1.0000  1.0000       91
-    2     1.0000  1.0000  1.0000       92
-    3     1.0000  1.0000  1.0000       93
-    4     0.8868  0.9307  0.9082      101
-    5     1.0000  1.0000  1.0000       95
-    6     1.0000  1.0000  1.0000       96
-    7     1.0000  1.0000  1.0000       97
-    8     1.0000  1.0000  1.0000       98
-    9     0.9340  0.8919  0.9124      111
-macro     0.8821  0.8823  0.8821      874
+   class  precision  recall      f1  support
+       0     0.0000  0.0000  0.0000        0
+       1     1.0000  1.0000  1.0000       91
+       2     1.0000  1.0000  1.0000       92
+       3     1.0000  1.0000  1.0000       93
+       4     0.8868  0.9307  0.9082      101
+       5     1.0000  1.0000  1.0000       95
+       6     1.0000  1.0000  1.0000       96
+       7     1.0000  1.0000  1.0000       97
+       8     1.0000  1.0000  1.0000       98
+       9     0.9340  0.8919  0.9124      111
+   macro     0.9801  0.9803  0.9801      874
+weighted     0.9785  0.9783  0.9783      874
+macro: over the 9 of 10 classes that have samples or predictions
 
 confusion (row: true class, column: predicted class, dot: none)
          0    1    2    3    4    5    6    7    8    9
@@ -149,6 +162,15 @@ confusion (row: true class, column: predicted class, dot: none)
             assert!(widest <= COLUMNS, "{widest} columns:\n{table}");
             assert!(table.lines().count() < 70, "{table}");
         }
+    }
+
+    #[test]
+    fn where_every_class_counts_nothing_is_said_of_it() {
+        let mut confusion = Confusion::new(2);
+        // Class 1 has predictions only.
+        [(0, 0), (0, 1)].into_iter().for_each(|(label, guess)| confusion.count(label, guess, 1));
+        let table = evaluation_table("test", &confusion, 1.0);
+        assert!(!table.contains("macro:"), "{table}");
     }
 
     #[test]

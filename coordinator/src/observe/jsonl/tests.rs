@@ -74,10 +74,20 @@ fn an_evaluation_carries_what_follows_from_its_counts() {
     let json: serde_json::Value = serde_json::to_value(Record::test(&test)).unwrap();
     assert_eq!((&json["kind"], &json["step"], &json["epoch"]), (&"test".into(), &9.into(), &1.into()));
     assert_eq!((&json["loss"], &json["accuracy"]), (&0.5.into(), &0.75.into()));
-    // Class 0: precision 2/2, recall 2/3, F1 4/5. Class 1: 1/2, 1/1, 2/3. The other eight: 0.
-    for (name, sum) in [("precision", 1.5), ("recall", 5.0 / 3.0), ("f1", 22.0 / 15.0)] {
-        let mean = json[format!("macro_{name}")].as_f64().unwrap();
-        assert!((mean - sum / 10.0).abs() < 1e-15, "{name}: {mean}");
+    // Class 0: precision 2/2, recall 2/3, F1 4/5, three samples. Class 1: 1/2, 1/1, 2/3, one sample. The
+    // other eight do not count. As scikit-learn 1.9.1 prints them:
+    //   from sklearn.metrics import precision_recall_fscore_support as quality
+    //   for average in "macro", "weighted":
+    //       print(quality([0, 0, 0, 1], [0, 0, 1, 1], average=average))
+    let expected = [
+        ("macro", [0.75, 0.8333333333333333, 0.7333333333333334]),
+        ("weighted", [0.875, 0.75, 0.7666666666666667]),
+    ];
+    for (average, values) in expected {
+        for (name, value) in ["precision", "recall", "f1"].into_iter().zip(values) {
+            let mean = json[format!("{average}_{name}")].as_f64().unwrap();
+            assert!((mean - value).abs() < 1e-15, "{average}_{name}: {mean}");
+        }
     }
     assert_eq!(json["per_class"][1]["precision"], 0.5);
     assert_eq!(json["per_class"][0]["support"], 3);

@@ -6,6 +6,7 @@ use crate::run::records::run_record;
 use crate::store::Saved;
 use common::event::{Event, RunOutcome};
 use common::ids::Step;
+use host::reachable;
 use std::net::SocketAddr;
 
 impl RunInProgress {
@@ -18,7 +19,8 @@ impl RunInProgress {
         } else {
             self.tell(Event::RunStarted(run));
         }
-        self.tell(Event::Listening { address: address.map(|address| address.to_string()) });
+        let connect = address.map_or_else(Vec::new, to_connect_to);
+        self.tell(Event::Listening { address: address.map(|address| address.to_string()), connect });
     }
 
     /// Tells how the run ended.
@@ -31,6 +33,15 @@ impl RunInProgress {
         let steps_done = self.trainer.step();
         self.tell(Event::RunEnded { step: last_before(steps_done), steps_done: steps_done.0, outcome });
     }
+}
+
+/// Addresses that workers can dial. Nobody can dial "all addresses": then they are those of this machine.
+fn to_connect_to(address: SocketAddr) -> Vec<String> {
+    if !address.ip().is_unspecified() {
+        return vec![address.to_string()];
+    }
+    let elsewhere = reachable::from_elsewhere(address);
+    if elsewhere.is_empty() { vec![format!("127.0.0.1:{}", address.port())] } else { elsewhere }
 }
 
 /// The last step that was committed when so many were done: what is told of a checkpoint, or of the end,
