@@ -20,6 +20,7 @@ pub mod cli;
 pub mod cluster;
 pub mod dataset;
 mod error;
+mod folder;
 pub mod local;
 mod mailbox;
 mod net;

@@ -18,6 +18,7 @@ mod origin;
 mod save;
 pub mod writer;
 
+use crate::folder::NewFolder;
 use common::checkpoint::{
     CheckpointError, FileRecord, MANIFEST_BYTES_MAX, MANIFEST_FILE, MODEL_FILE, Manifest, OPTIMIZER_FILE,
     Verified, tensors_bytes_max,
@@ -167,8 +168,8 @@ pub struct Store {
     keep: usize,
     disk: Box<dyn Disk>,
     lacks: Lacks,
-    /// The topmost directory that was created for it, until the run begins.
-    created: Option<PathBuf>,
+    /// The directory, which is not kept where it is new and no run begins.
+    folder: NewFolder,
     /// The lock, held until the store is dropped.
     _lock: File,
 }
@@ -184,10 +185,10 @@ impl Store {
     }
 
     fn open_on(disk: Box<dyn Disk>, root: &Path, keep: usize) -> Result<Self, StoreError> {
-        let created = create_dir(root)?;
+        let folder = NewFolder::create(root).map_err(failed("create", root))?;
         let (lock, locks) = lock(root)?;
         let lacks = Lacks { lock: !locks, ..Lacks::default() };
-        let store = Self { root: root.to_owned(), keep: keep.max(1), disk, lacks, created, _lock: lock };
+        let store = Self { root: root.to_owned(), keep: keep.max(1), disk, lacks, folder, _lock: lock };
         store.clear_leftovers()?;
         Ok(store)
     }
@@ -204,7 +205,7 @@ impl Store {
 
     /// The run begins: from now on the directory stays.
     pub fn begin(&mut self) {
-        self.created = None;
+        self.folder.keep();
     }
 
     /// Number of newest checkpoints that are kept.
@@ -270,24 +271,12 @@ impl Store {
 }
 
 impl Drop for Store {
-    /// Removes what [`Store::open`] has created for a run that did not begin. What others have put there stays.
+    /// Removes the lock file of a folder that is about to be removed with the store.
     fn drop(&mut self) {
-        let Some(top) = self.created.take() else { return };
-        let _ = std::fs::remove_file(self.root.join(LOCK_FILE));
-        for path in self.root.ancestors() {
-            if std::fs::remove_dir(path).is_err() || path == top {
-                return;
-            }
+        if self.folder.is_new() {
+            let _ = std::fs::remove_file(self.root.join(LOCK_FILE));
         }
     }
-}
-
-/// Creates a directory with those above it. Returns the topmost one that was missing.
-fn create_dir(root: &Path) -> Result<Option<PathBuf>, StoreError> {
-    let missing = root.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists());
-    let top = missing.last().map(Path::to_owned);
-    std::fs::create_dir_all(root).map_err(failed("create", root))?;
-    Ok(top)
 }
 
 /// Opens the lock file, and locks it where the file system has locks; returns whether it has.

@@ -5,6 +5,7 @@ use common::event::Event;
 use nix::sys::signal::Signal::{SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGSTOP, SIGTERM, SIGUSR1, SIGUSR2};
 use std::time::{Duration, Instant};
 use tests::golden::{Bench, SLOW, STOPPED, assert_golden};
+use tests::preload::Preload;
 use tests::process::Process;
 use tests::proxy::Proxy;
 use tests::told::{any_joined, resumed};
@@ -152,4 +153,42 @@ fn two_coordinators_do_not_share_a_folder() {
     assert!(second.errors.contains(&folder), "{}", second.errors);
     let _worker = Process::worker(&address, "a");
     assert_golden(&run.wait());
+}
+
+/// A C library in which syncs hang once a file is there, whose path is in the environment.
+const HANGS: &str = "
+#define _GNU_SOURCE
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int fsync(int file) {
+    const char *path = getenv(\"HANG_WHEN\");
+    while (path && access(path, F_OK) == 0)
+        sleep(1);
+    return syscall(SYS_fsync, file);
+}
+";
+
+#[test]
+fn a_disk_that_hangs_holds_a_stopped_run_up_for_a_minute() {
+    let hangs = Preload::build(HANGS);
+    let bench = Bench::new();
+    let flag = tempfile::tempdir().unwrap();
+    let flag = flag.path().join("hang");
+    let prepare = format!("{}; export HANG_WHEN='{}'", hangs.line(), flag.display());
+    let flags = bench.flags(&["--bind", "127.0.0.1:0", "--log-format", "json"]);
+    let mut run = Process::start_after(&prepare, "coordinator", &flags);
+    let proxy = Proxy::start(&run.address());
+    proxy.set_both(SLOW);
+    let worker = Process::worker(&proxy.address(), "a");
+    run.wait_for_checkpoint(bench.folder(), 5);
+    std::fs::write(&flag, "").unwrap();
+    run.signal(SIGTERM);
+    let outcome = run.wait_for(PATIENCE);
+    assert_eq!(outcome.code, Some(1), "{}", outcome.errors);
+    assert!(outcome.errors.contains("asked to stop a minute ago"), "{}", outcome.errors);
+    drop(worker);
+    std::fs::remove_file(&flag).unwrap();
+    assert_golden(&bench.local("1").wait());
 }

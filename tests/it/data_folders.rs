@@ -117,6 +117,7 @@ fn a_named_folder_without_mnist_ends_the_run_and_not_in_digits() {
         refused(OFFLINE, &["--dataset", "mnist", "--data-dir", text(&path)], &words);
     }
     refused(OFFLINE, &["--data-dir", text(&at("partial"))], &["train_images.idx3"]);
+    assert!(!at("new").exists(), "what was created for files that did not come is removed");
 }
 
 #[test]

@@ -13,8 +13,9 @@ pub(super) use mirror::Limits;
 
 use super::DatasetError;
 use super::parts::{Content, Part};
+use crate::folder::{self, NewFolder};
 use backon::{BackoffBuilder, ExponentialBuilder};
-use host::files::{FileError, open_directory};
+use host::files::{FileError, is_unsupported, open_directory};
 use indicatif::MultiProgress;
 use mirror::{Client, Failure, Mirror};
 use std::fs::{self, Permissions};
@@ -96,7 +97,7 @@ impl Mirrors {
     ) -> Result<Content, DownloadError> {
         let file = format!("{}.gz", part.name);
         let disk = |why| DownloadError::Disk { folder: folder.to_owned(), why };
-        fs::create_dir_all(folder).map_err(disk)?;
+        let mut kept = NewFolder::create(folder).map_err(disk)?;
         remove_abandoned(folder);
         let pauses = ExponentialBuilder::new().with_min_delay(self.client.limits.pause);
         let pauses = pauses.with_max_times(ROUNDS - 1).build();
@@ -111,7 +112,10 @@ impl Mirrors {
                     continue;
                 }
                 match attempt(mirror, &self.client, folder, &file, &check) {
-                    Ok(content) => return Ok(content),
+                    Ok(content) => {
+                        kept.keep();
+                        return Ok(content);
+                    }
                     Err(Failure::Disk(why)) => return Err(disk(why)),
                     Err(Failure::Mirror(error)) => {
                         if error.may_pass() {
@@ -150,11 +154,19 @@ fn attempt(
         why => FetchError::Foreign { bytes, why: Box::new(why) }.into(),
     })?;
     let target = folder.join(file);
-    temporary.as_file().sync_all()?;
-    temporary.persist(&target).map_err(|error| error.error)?;
-    open_directory(folder)?.sync_all()?;
+    if_there_are_syncs(temporary.as_file().sync_all())?;
+    folder::put(temporary, &target)?;
+    if_there_are_syncs(open_directory(folder)?.sync_all())?;
     info!(file, mirror = mirror.base(), bytes, "downloaded");
     Ok((target, content))
+}
+
+/// The outcome of a sync, which counts for nothing on a file system that has none.
+fn if_there_are_syncs(outcome: io::Result<()>) -> io::Result<()> {
+    match outcome {
+        Err(error) if is_unsupported(&error) => Ok(()),
+        other => other,
+    }
 }
 
 /// Removes temporary files of killed downloads. Nothing depends on it, so failures are ignored.

@@ -14,6 +14,7 @@
 use super::{CHECKPOINT_DIR, METRICS_FILE, RunOptions};
 use crate::RunError;
 use crate::dataset::DatasetChoice;
+use crate::folder;
 use crate::store::{self, Expected, Found as FoundCheckpoint, Store, StoreError};
 use common::checkpoint::{MANIFEST_FILE, Manifest, Verified};
 use common::ids::Step;
@@ -131,7 +132,9 @@ impl Beginning {
                     && metrics.parent() == Some(store.root())
                     && metrics.symlink_metadata().is_ok()
                 {
-                    move_file(metrics, &aside.join(METRICS_FILE))?;
+                    let failed =
+                        |source| StoreError::Io { action: "move aside", path: metrics.into(), source };
+                    folder::rename(metrics, &aside.join(METRICS_FILE)).map_err(failed)?;
                 }
                 aside
             }
@@ -147,14 +150,6 @@ impl Beginning {
         }
         Ok(())
     }
-}
-
-/// Renames a file, or copies it where the file system has no renames.
-fn move_file(from: &Path, to: &Path) -> Result<(), StoreError> {
-    let failed = |source| StoreError::Io { action: "rename", path: from.into(), source };
-    std::fs::rename(from, to)
-        .or_else(|_| std::fs::copy(from, to).and_then(|_| std::fs::remove_file(from)))
-        .map_err(failed)
 }
 
 fn same_folder(one: &Path, other: &Path) -> bool {

@@ -3,6 +3,8 @@ use crate::observe::view;
 use common::event::{Evaluation, Event, RunRecord, StepRecord, ValidationRecord};
 use common::ids::Epoch;
 use common::train::metrics::Confusion;
+use std::fs;
+use std::io::Read;
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use tempfile::TempDir;
 
@@ -179,6 +181,26 @@ fn a_link_is_followed_only_where_a_person_named_it() {
     // The run's line and step 0.
     assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 2);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn what_another_run_or_program_wrote_in_our_place_is_moved_aside() {
+    let (folder, path) = folder();
+    let other = "{\"kind\":\"run\",\"step\":0,\"fingerprint\":\"f1\"}\n";
+    let at = |n: u32| folder.path().join(format!("metrics.jsonl.earlier-{n}"));
+    for (n, text) in [(1, other), (2, "somebody's notes\n"), (3, other)] {
+        fs::write(&path, text).unwrap();
+        if n == 3 {
+            drop(resume(&path, 0))
+        } else {
+            drop(create(&path))
+        }
+        assert_eq!(fs::read_to_string(at(n)).unwrap(), text);
+        assert_eq!(fs::read(&path).unwrap(), b"");
+    }
+    begin(&mut create(&path));
+    drop(create(&path));
+    assert!(!at(4).exists(), "its own earlier start");
 }
 
 #[test]
