@@ -36,10 +36,9 @@ pub fn doubts(config: &RunConfig, workers: u32) -> Vec<String> {
     });
     doubt(micro_batch <= batch_size && leaves < workers, &|| {
         format!(
-            "--workers {workers}: a step of {} samples has {leaves} micro-batches, so {} would be idle; a smaller \
+            "--workers {workers}: a step of {} samples has micro-batches for {leaves} of them only; a smaller \
              --micro-batch changes that, and the bits",
-            batch_size.min(samples),
-            workers - leaves
+            batch_size.min(samples)
         )
     });
     if let Shape::Step { every_epochs, .. } = schedule.shape {
