@@ -10,7 +10,9 @@
 //! The workers' process reads the coordinator's CPU time when the first worker has the parameters of two
 //! steps, an early one and the last. All columns are the difference over the steps between them. "MB a
 //! worker" is what went through a socket, in both directions. A relay counts it in a separate run with one
-//! worker; no other run has the relay. Memory is that of 10^7 parameters, with a separate process for each
+//! worker; no other run has the relay. The last table follows from these columns: a step takes at best the
+//! computing T, and x for each worker and once more, where x is what a worker costs in one direction (the
+//! parameters go out before the computing, the gradients come in after it). Memory is that of 10^7 parameters, with a separate process for each
 //! number of workers.
 
 #![allow(clippy::print_stdout, reason = "a benchmark's result")]
@@ -53,6 +55,8 @@ const WARM_UP: u32 = 3;
 const COUNTED_STEPS: u32 = 4;
 /// Links in the last table, in Gbit/s.
 const LINKS: [f64; 3] = [1.0, 10.0, 25.0];
+/// Computing of a worker in a step in the last table, in ms: 64 images of MNIST by the CNN on a core with AVX-512.
+const COMPUTE_MS: f64 = 2.5;
 
 fn main() -> anyhow::Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -129,14 +133,26 @@ fn by_parameters() -> anyhow::Result<()> {
         println!("| {parameters} | {ms:.2} | {own_ms:.2} | {share:.3} | {mb:.3} |");
         costs.push((parameters, share, bytes));
     }
-    println!("\nWhat a worker costs the coordinator in each step, ms:\n");
+    // Each direction has half of the bytes, and the whole rate of the link.
+    let link_ms = |bytes: f64, gbit_per_s: f64| bytes / 2.0 * 8.0 / (gbit_per_s * 1e6);
+    println!("\nWhat a worker costs the coordinator in each direction of a step, ms:\n");
     println!("| parameters | CPU | link of 1 Gbit/s | of 10 Gbit/s | of 25 Gbit/s |");
     println!("|---|---|---|---|---|");
-    for (parameters, cpu_ms, bytes) in costs {
-        // Both directions at once: each has half of the bytes and the whole rate.
-        let link_ms = |gbit_per_s: f64| bytes / 2.0 * 8.0 / (gbit_per_s * 1e6);
-        let links = LINKS.map(|rate| format!("{:.3}", link_ms(rate))).join(" | ");
-        println!("| {parameters} | {cpu_ms:.3} | {links} |");
+    for &(parameters, cpu_ms, bytes) in &costs {
+        let links = LINKS.map(|rate| format!("{:.3}", link_ms(bytes, rate))).join(" | ");
+        println!("| {parameters} | {:.3} | {links} |", cpu_ms / 2.0);
+    }
+    println!("\nWorkers with which half of a step is waiting, for {COMPUTE_MS} ms of computing a step:\n");
+    println!("| parameters | link of 1 Gbit/s | of 10 Gbit/s | of 25 Gbit/s |");
+    println!("|---|---|---|---|");
+    for &(parameters, cpu_ms, bytes) in &costs {
+        let halves = LINKS.map(|rate| {
+            // What is slower holds up the other.
+            let each_ms = link_ms(bytes, rate).max(cpu_ms / 2.0);
+            let workers = (COMPUTE_MS / each_ms - 1.0).max(0.0);
+            if workers < 1.0 { "fewer than 1".to_owned() } else { format!("{workers:.0}") }
+        });
+        println!("| {parameters} | {} |", halves.join(" | "));
     }
     Ok(())
 }
