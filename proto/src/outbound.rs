@@ -175,12 +175,14 @@ fn to_messages(
     precision: Precision,
     mut place: impl FnMut(u64, &[u8]) -> Option<u64>,
 ) -> impl Iterator<Item = wire::FromWorker> {
-    let count = values.len().div_ceil(tensor::CHUNK_VALUES);
-    let chunks = (0..count).map(move |index| {
-        let part = tensor::part(&values, index);
-        from_worker::Message::Chunk(tensor::placed_chunk(part, index, precision, &mut place))
-    });
-    std::iter::once(head).chain(chunks).map(to_coordinator)
+    let values = Arc::new(values);
+    let carried = Arc::clone(&values);
+    let chunks = tensor::chunks(
+        values.len(),
+        move |index| tensor::place_chunk(&values, index, precision, &mut place),
+        move |index| tensor::chunk(tensor::part(&carried, index), precision),
+    );
+    std::iter::once(head).chain(chunks.map(from_worker::Message::Chunk)).map(to_coordinator)
 }
 
 fn to_sharing(sharing: Sharing) -> wire::Sharing {

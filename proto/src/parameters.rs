@@ -17,16 +17,17 @@ pub struct EncodedParameters {
     values: Arc<Vec<f32>>,
     /// Chunks that carry their bytes.
     inline: Vec<OnceLock<Chunk>>,
-    /// Chunks that refer to bytes in shared memory.
-    placed: Vec<OnceLock<Chunk>>,
+    /// Where chunks lie in shared memory; `None` for one that can't be placed.
+    placed: Vec<OnceLock<Option<u64>>>,
 }
 
 impl EncodedParameters {
     /// Parameters of that setup, with a number higher than that of any before. Nothing is encoded yet.
     #[must_use]
     pub fn new(id: ParamsId, setup: SetupId, values: Arc<Vec<f32>>) -> Self {
-        let none = || vec![OnceLock::new(); values.len().div_ceil(tensor::CHUNK_VALUES)];
-        Self { id, setup, inline: none(), placed: none(), values }
+        let inline = vec![OnceLock::new(); values.len().div_ceil(tensor::CHUNK_VALUES)];
+        let placed = vec![OnceLock::new(); tensor::placed_chunks(values.len())];
+        Self { id, setup, inline, placed, values }
     }
 
     /// Number of this version.
@@ -50,10 +51,13 @@ impl EncodedParameters {
     /// Messages that carry the parameters, each made when it is asked for.
     pub fn messages(self: Arc<Self>) -> impl Iterator<Item = wire::FromCoordinator> + Send {
         let head = self.head();
-        let chunks = (0..self.inline.len()).map(move |index| {
-            self.inline[index].get_or_init(|| tensor::chunk(tensor::part(&self.values, index))).clone()
-        });
+        let chunks = (0..self.inline.len()).map(move |index| self.carried(index));
         to_messages(head, chunks)
+    }
+
+    fn carried(&self, index: usize) -> Chunk {
+        let encode = || tensor::chunk(tensor::part(&self.values, index), Precision::F32);
+        self.inline[index].get_or_init(encode).clone()
     }
 
     /// Messages that refer to the parameters in shared memory. `place` puts the bytes at an offset of the
@@ -64,12 +68,12 @@ impl EncodedParameters {
         mut place: impl FnMut(u64, &[u8]) -> Option<u64> + Send,
     ) -> impl Iterator<Item = wire::FromCoordinator> + Send {
         let head = self.head();
-        let chunks = (0..self.placed.len()).map(move |index| {
-            let part = tensor::part(&self.values, index);
-            self.placed[index]
-                .get_or_init(|| tensor::placed_chunk(part, index, Precision::F32, &mut place))
-                .clone()
-        });
+        let carrying = Arc::clone(&self);
+        let placing = move |index: usize| {
+            let place = || tensor::place_chunk(&self.values, index, Precision::F32, &mut place);
+            *self.placed[index].get_or_init(place)
+        };
+        let chunks = tensor::chunks(carrying.values.len(), placing, move |index| carrying.carried(index));
         to_messages(head, chunks)
     }
 

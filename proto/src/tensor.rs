@@ -3,8 +3,12 @@
 //! A stream that ends early looks complete to gRPC, so the number of values is announced first. Chunks are
 //! cut at fixed places, so equal values have equal chunks. They are made one by one when sent and checked one
 //! by one when received. Thus neither side holds a second copy of a tensor, and every pass over a chunk finds
-//! it in the cache. Within a machine a chunk's bytes may lie in memory that its sender shares. Then the chunk
-//! refers to them, and all else is the same.
+//! it in the cache.
+//!
+//! Within a machine a chunk's bytes may lie in memory that its sender shares. Then the chunk refers to them and
+//! has no checksum: the kernel copies them once from one process to the other, and the sender's lease keeps them
+//! as they are until they were read. What is compared between workers is the checksum that the receiver of a
+//! gradient computes ([`Inspection`]), which is the same on both ways.
 
 use crate::WireError;
 use crate::message::Inspection;
@@ -18,6 +22,11 @@ use std::fmt;
 /// Number of values in every chunk but a tensor's last. As f32 they take 64 KiB, which fits a core's
 /// second-level cache with room for what is done to them.
 pub const CHUNK_VALUES: usize = 16 * 1024;
+
+/// Number of values in a chunk that lies in shared memory, but for a tensor's last: such a chunk is a message of
+/// some bytes, however many values it has, and two system calls. As f32 they take 256 KiB, so a tensor of some
+/// megabytes can still be written by one side while the other reads.
+pub const PLACED_VALUES: usize = 4 * CHUNK_VALUES;
 
 /// Head that announces `values`.
 #[must_use]
@@ -49,26 +58,52 @@ pub(crate) fn part(values: &[f32], index: usize) -> &[f32] {
     &rest[..rest.len().min(CHUNK_VALUES)]
 }
 
-/// A chunk of at most [`CHUNK_VALUES`] values.
+/// A chunk that carries at most [`CHUNK_VALUES`] values, rounded to `precision`.
 #[must_use]
-pub(crate) fn chunk(values: &[f32]) -> Chunk {
-    placed_chunk(values, 0, Precision::F32, |_, _| None)
+pub(crate) fn chunk(values: &[f32], precision: Precision) -> Chunk {
+    let bytes = little_endian(values, precision);
+    Chunk { crc32: crc32fast::hash(&bytes), place: Some(Place::Data(bytes.to_vec().into())) }
 }
 
-/// Chunk `index` of a tensor, with `values` rounded to `precision`. `place` may put its bytes into shared
-/// memory; otherwise the chunk carries them.
-pub(crate) fn placed_chunk(
+/// A chunk whose values lie at an offset of the sender's shared memory.
+#[must_use]
+pub(crate) fn chunk_at(offset: u64) -> Chunk {
+    Chunk { crc32: 0, place: Some(Place::At(offset)) }
+}
+
+/// Number of chunks that lie in shared memory, for a tensor of so many values.
+#[must_use]
+pub(crate) fn placed_chunks(values: usize) -> usize {
+    values.div_ceil(PLACED_VALUES)
+}
+
+/// Places the values of chunk `index` of those. Returns where they are, or `None` if they must be carried.
+pub(crate) fn place_chunk(
     values: &[f32],
     index: usize,
     precision: Precision,
-    mut place: impl FnMut(u64, &[u8]) -> Option<u64>,
-) -> Chunk {
-    let bytes = little_endian(values, precision);
-    let place = match place((index * CHUNK_VALUES * precision.bytes()) as u64, &bytes) {
-        Some(at) => Place::At(at),
-        None => Place::Data(bytes.to_vec().into()),
-    };
-    Chunk { crc32: crc32fast::hash(&bytes), place: Some(place) }
+    place: impl FnOnce(u64, &[u8]) -> Option<u64>,
+) -> Option<u64> {
+    let rest = &values[index * PLACED_VALUES..];
+    let bytes = little_endian(&rest[..rest.len().min(PLACED_VALUES)], precision);
+    place((index * PLACED_VALUES * precision.bytes()) as u64, &bytes)
+}
+
+/// The chunks of a tensor, made as they are asked for. `place` may put bytes at an offset of the tensor into shared
+/// memory, and returns where they are. `carried` makes a chunk that carries its values.
+pub(crate) fn chunks(
+    values: usize,
+    mut place: impl FnMut(usize) -> Option<u64>,
+    carried: impl Fn(usize) -> Chunk,
+) -> impl Iterator<Item = Chunk> {
+    const EACH: usize = PLACED_VALUES / CHUNK_VALUES;
+    let all = values.div_ceil(CHUNK_VALUES);
+    let parts = (0..placed_chunks(values)).flat_map(move |index| {
+        let at = place(index);
+        let carried = EACH.min(all - index * EACH);
+        (0..if at.is_some() { 1 } else { carried }).map(move |part| (at, index * EACH + part))
+    });
+    parts.map(move |(at, part)| at.map_or_else(|| carried(part), chunk_at))
 }
 
 /// Bytes of the values on the wire. On most machines an f32's bytes already have this order.
@@ -106,6 +141,15 @@ impl fmt::Debug for SharedMemory {
     }
 }
 
+/// Whether a tensor's values are inspected as they arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Inspect {
+    /// Gradients, for audits and the rules of outliers.
+    Values,
+    /// Parameters, which are used as they are.
+    Nothing,
+}
+
 /// A tensor that arrives chunk by chunk.
 #[derive(Debug)]
 pub(crate) struct Assembly {
@@ -115,6 +159,7 @@ pub(crate) struct Assembly {
     elements: usize,
     buffers: Buffers,
     precision: Precision,
+    inspect: Inspect,
     /// Buffer for a chunk that is narrower than its values.
     narrow: Vec<u16>,
     /// Hash over the chunks' checksums.
@@ -132,6 +177,7 @@ impl Assembly {
         head: &TensorHead,
         expected: usize,
         agreed: Precision,
+        inspect: Inspect,
         buffers: &Buffers,
     ) -> Result<Self, WireError> {
         let got = precision(head.dtype())?;
@@ -147,6 +193,7 @@ impl Assembly {
             elements: expected,
             buffers: buffers.clone(),
             precision: agreed,
+            inspect,
             narrow: Vec::new(),
             hasher: crc32fast::Hasher::new(),
             largest: 0.0,
@@ -169,8 +216,10 @@ impl Assembly {
         if self.values.is_empty() {
             self.values = self.buffers.take(self.elements);
         }
+        let is_placed = matches!(chunk.place, Some(Place::At(_)));
+        let most = if is_placed { PLACED_VALUES } else { CHUNK_VALUES };
         let new = &mut self.values[self.filled..];
-        let new = if new.len() < CHUNK_VALUES { new } else { &mut new[..CHUNK_VALUES] };
+        let new = if new.len() < most { new } else { &mut new[..most] };
         let bytes: &mut [u8] = match self.precision {
             Precision::F32 => bytemuck::cast_slice_mut(new),
             Precision::Bf16 => {
@@ -191,11 +240,16 @@ impl Assembly {
             }
             None => return Err(WireError::Missing("a chunk's bytes")),
         }
-        let got = crc32fast::hash(bytes);
-        if got != chunk.crc32 {
-            return Err(WireError::Checksum { at, announced: chunk.crc32 });
+        if !is_placed || self.inspect == Inspect::Values {
+            // The checksum of a tensor does not depend on how it came.
+            for bytes in bytes.chunks(CHUNK_VALUES * self.precision.bytes()) {
+                let got = crc32fast::hash(bytes);
+                if !is_placed && got != chunk.crc32 {
+                    return Err(WireError::Checksum { at, announced: chunk.crc32 });
+                }
+                self.hasher.update(&got.to_le_bytes());
+            }
         }
-        self.hasher.update(&got.to_le_bytes());
         match self.precision {
             Precision::F32 if cfg!(target_endian = "little") => {}
             Precision::F32 => {
@@ -206,12 +260,14 @@ impl Assembly {
                 new.iter_mut().zip(narrow).for_each(|(new, value)| *new = value);
             }
         }
-        self.largest = larger(self.largest, precision::largest_magnitude(new));
+        if self.inspect == Inspect::Values {
+            self.largest = larger(self.largest, precision::largest_magnitude(new));
+        }
         self.filled += new.len();
         Ok(())
     }
 
-    /// The values, and their properties.
+    /// The values, and their properties where they were inspected.
     pub(crate) fn finish(self) -> (Values, Inspection) {
         (self.values, Inspection { checksum: self.hasher.finalize(), largest: self.largest })
     }
@@ -229,13 +285,15 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     const CHUNK_BYTES: usize = 4 * CHUNK_VALUES;
+    const PLACED_BYTES: usize = 4 * PLACED_VALUES;
 
     fn chunks(values: &[f32]) -> Vec<Chunk> {
-        values.chunks(CHUNK_VALUES).map(chunk).collect()
+        values.chunks(CHUNK_VALUES).map(|values| chunk(values, Precision::F32)).collect()
     }
 
     fn assemble(head: &TensorHead, chunks: &[Chunk], expected: usize) -> Result<Assembly, WireError> {
-        let mut assembly = Assembly::new(head, expected, Precision::F32, &Buffers::default())?;
+        let mut assembly =
+            Assembly::new(head, expected, Precision::F32, Inspect::Values, &Buffers::default())?;
         chunks.iter().try_for_each(|chunk| assembly.push(chunk, &SharedMemory::default()))?;
         Ok(assembly)
     }
@@ -278,8 +336,8 @@ mod tests {
     }
 
     #[test]
-    fn bytes_in_shared_memory_arrive_too_and_are_checked_the_same() {
-        let values: Vec<f32> = (0..CHUNK_VALUES + 10).map(|i| i as f32).collect();
+    fn bytes_in_shared_memory_arrive_too_and_are_inspected_the_same() {
+        let values: Vec<f32> = (0..PLACED_VALUES + CHUNK_VALUES + 10).map(|i| i as f32).collect();
         let memory = Arc::new(Mutex::new(vec![0; 8]));
         let mut place = |at: u64, bytes: &[u8]| {
             let mut memory = memory.lock().unwrap();
@@ -287,8 +345,13 @@ mod tests {
             memory.extend_from_slice(bytes);
             Some(at + 8)
         };
-        let chunks =
-            [0, 1].map(|index| placed_chunk(part(&values, index), index, Precision::F32, &mut place));
+        let chunks: Vec<Chunk> = super::chunks(
+            values.len(),
+            |index| place_chunk(&values, index, Precision::F32, &mut place),
+            |_| unreachable!("all are placed"),
+        )
+        .collect();
+        assert_eq!(chunks.len(), 2);
         let view = Arc::clone(&memory);
         let shared_memory = SharedMemory::new(Box::new(move |at, bytes| {
             let memory = view.lock().unwrap();
@@ -301,17 +364,22 @@ mod tests {
                 &head(&values, Precision::F32),
                 values.len(),
                 Precision::F32,
+                Inspect::Values,
                 &Buffers::default(),
             )?;
             chunks.iter().try_for_each(|chunk| assembly.push(chunk, &shared_memory)).map(|()| assembly)
         };
         let whole = arrive().unwrap();
         assert!(whole.is_from_shared_memory());
-        assert_eq!(*whole.finish().0, *values);
-        memory.lock().unwrap()[CHUNK_BYTES + 9] ^= 1;
-        assert!(matches!(arrive(), Err(WireError::Checksum { at: CHUNK_BYTES, .. })));
-        memory.lock().unwrap().truncate(CHUNK_BYTES + 9);
-        assert!(matches!(arrive(), Err(WireError::Memory { at: CHUNK_BYTES })));
+        let (arrived, inspection) = whole.finish();
+        assert_eq!(*arrived, *values);
+        let carried = self::chunks(&values);
+        let sent = assemble(&head(&values, Precision::F32), &carried, values.len()).unwrap();
+        assert_eq!(sent.finish().1, inspection, "a worker is compared with one on another machine");
+        memory.lock().unwrap()[4 * CHUNK_BYTES + 9] ^= 1;
+        assert_ne!(arrive().unwrap().finish().1.checksum, inspection.checksum, "an audit sees it");
+        memory.lock().unwrap().truncate(4 * CHUNK_BYTES + 9);
+        assert!(matches!(arrive(), Err(WireError::Memory { at: PLACED_BYTES })));
         assert!(matches!(
             assemble(&head(&values, Precision::F32), &chunks, values.len()),
             Err(WireError::Memory { at: 0 })
@@ -323,12 +391,11 @@ mod tests {
         let n = CHUNK_VALUES + 3;
         let mut values: Vec<f32> = (0..n).map(|i| i as f32 * 0.1).collect();
         Precision::Bf16.round(&mut values);
-        let chunks: Vec<Chunk> = (0..2)
-            .map(|index| placed_chunk(part(&values, index), index, Precision::Bf16, |_, _| None))
-            .collect();
+        let chunks: Vec<Chunk> = (0..2).map(|index| chunk(part(&values, index), Precision::Bf16)).collect();
         assert_eq!(chunks.iter().map(|chunk| data(chunk).len()).sum::<usize>(), 2 * n);
         let head = head(&values, Precision::Bf16);
-        let mut assembly = Assembly::new(&head, n, Precision::Bf16, &Buffers::default()).unwrap();
+        let mut assembly =
+            Assembly::new(&head, n, Precision::Bf16, Inspect::Values, &Buffers::default()).unwrap();
         chunks.iter().try_for_each(|chunk| assembly.push(chunk, &SharedMemory::default())).unwrap();
         assert_eq!(*assembly.finish().0, *values);
         let expected = Precision::F32;
@@ -339,7 +406,7 @@ mod tests {
     #[test]
     fn wrong_lengths_and_changed_bytes_are_refused() {
         let head = head(&[1.0, 2.0, 3.0], Precision::F32);
-        let mut chunk = chunk(&[1.0, 2.0, 3.0]);
+        let mut chunk = chunk(&[1.0, 2.0, 3.0], Precision::F32);
         assert_eq!(assemble(&head, &[], 4).unwrap_err(), WireError::Elements { expected: 4, got: 3 });
         let refusal = |chunks: &[Chunk]| assemble(&head, chunks, 3).unwrap_err();
         for length in [0, 7, 8, 16] {

@@ -30,8 +30,8 @@ fn main() -> ExitCode {
 fn run(flags: &Flags) -> anyhow::Result<u8> {
     let options = flags.options();
     flags.shared.start_trace(&format!("worker {}", options.name), Begin::Join)?;
-    // A single thread: the network's only task is rarely busy, and the compute threads are separate.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    // This thread does all that is not computing. A second one would have to be woken for each message.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let exit = runtime.block_on(async {
         let stop = host::stop::on_signals(flags.until_stdin_closes)?;
         anyhow::Ok(worker::run(options, stop).await?)

@@ -19,8 +19,9 @@ use host::trace::{self, Track};
 use proto::inbound::{Announced, WorkerDecoder};
 use proto::message::{CoordinatorMessage, Hello, ReceivedMessage, Sharing, WorkerMessage};
 use proto::setup::Setups;
-use proto::tensor::CHUNK_VALUES;
+use proto::tensor::{CHUNK_VALUES, PLACED_VALUES};
 use proto::values::Buffers;
+use proto::wire::chunk::Place;
 use proto::wire::cluster_server::{Cluster, ClusterServer};
 use proto::wire::{FromCoordinator, FromWorker, from_worker};
 use proto::{FRAME_BYTES, MESSAGE_BYTES_MAX, MESSAGES_AT_ONCE, STILL_ARRIVING, WINDOW_BYTES, WireError};
@@ -296,8 +297,10 @@ impl Reader {
     }
 
     fn decode(&mut self, wire: FromWorker) -> Result<Option<ReceivedMessage>, WireError> {
-        if matches!(wire.message, Some(from_worker::Message::Chunk(_))) {
-            self.state.note_chunk(CHUNK_VALUES * size_of::<f32>());
+        if let Some(from_worker::Message::Chunk(chunk)) = &wire.message {
+            let is_placed = matches!(chunk.place, Some(Place::At(_)));
+            let values = if is_placed { PLACED_VALUES } else { CHUNK_VALUES };
+            self.state.note_chunk(values * size_of::<f32>());
         }
         trace::within("decode", || self.decoder.decode(wire))
     }

@@ -4,7 +4,7 @@ use super::{check_node, check_reason, check_sharing, in_range};
 use crate::WireError;
 use crate::message::{CoordinatorMessage, Piece, Spare, Task, Welcome};
 use crate::setup::{MessageForm, SETUPS_MAX, Setup, Setups};
-use crate::tensor::{self, Assembly, Read, SharedMemory};
+use crate::tensor::{self, Assembly, Inspect, Read, SharedMemory};
 use crate::values::Buffers;
 use crate::wire::{self, from_coordinator};
 use common::data::samples::Samples;
@@ -128,7 +128,8 @@ impl CoordinatorDecoder {
                 let id = ParamsId(head.id);
                 let setup = SetupId(head.setup);
                 let expected = self.form(setup)?.elements;
-                let assembly = Assembly::new(&tensor, expected, Precision::F32, &self.buffers)?;
+                let assembly =
+                    Assembly::new(&tensor, expected, Precision::F32, Inspect::Nothing, &self.buffers)?;
                 self.pending = Some(Pending::Parameters { id, setup, assembly });
                 return Ok(None);
             }

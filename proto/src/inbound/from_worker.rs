@@ -5,7 +5,7 @@ use crate::message::{
     Answer, AnswerBody, Hello, NAME_BYTES_MAX, ReceivedAnswer, ReceivedMessage, THREADS_MAX, WorkerMessage,
 };
 use crate::setup::{MessageForm, Setups};
-use crate::tensor::{Assembly, Read, SharedMemory};
+use crate::tensor::{Assembly, Inspect, Read, SharedMemory};
 use crate::values::{Buffers, Values};
 use crate::wire::{self, from_worker};
 use crate::{PROTOCOL_VERSION, WireError};
@@ -99,7 +99,7 @@ impl WorkerDecoder {
         };
         match answer.body.ok_or(WireError::Missing("a gradient or counts"))? {
             wire::answer::Body::Gradient(head) => {
-                let assembly = Assembly::new(&head, elements, precision, &self.buffers)?;
+                let assembly = Assembly::new(&head, elements, precision, Inspect::Values, &self.buffers)?;
                 let bytes = elements * size_of::<f32>();
                 self.announced = Some(Announced { round: checked.round, node: checked.node, bytes });
                 self.pending = Some((checked, assembly));
