@@ -19,6 +19,9 @@ use std::fmt;
 /// second-level cache with room for what is done to them.
 pub const CHUNK_VALUES: usize = 16 * 1024;
 
+/// Bits that stand for every NaN in an answer's checksum.
+const ANY_NAN: u32 = 0x7fc0_0000;
+
 /// Head that announces `values`.
 #[must_use]
 pub(crate) fn head(values: &[f32], precision: Precision) -> TensorHead {
@@ -213,8 +216,23 @@ impl Assembly {
 
     /// The values, and their properties.
     pub(crate) fn finish(self) -> (Values, Inspection) {
-        (self.values, Inspection { checksum: self.hasher.finalize(), largest: self.largest })
+        let is_finite = self.largest.is_finite();
+        let checksum =
+            if is_finite { self.hasher.finalize() } else { without_nan_bits(&self.values, self.precision) };
+        (self.values, Inspection { checksum, largest: self.largest })
     }
+}
+
+/// The checksum that these values have when every NaN is the same one: which NaN an operation gives depends
+/// on the CPU.
+fn without_nan_bits(values: &[f32], precision: Precision) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    for chunk in values.chunks(CHUNK_VALUES) {
+        let alike = |&value: &f32| if value.is_nan() { f32::from_bits(ANY_NAN) } else { value };
+        let chunk: Vec<f32> = chunk.iter().map(alike).collect();
+        hasher.update(&crc32fast::hash(&little_endian(&chunk, precision)).to_le_bytes());
+    }
+    hasher.finalize()
 }
 
 /// The larger of two magnitudes. A value that is not finite is larger than all that are: `f32::max` would
@@ -274,6 +292,31 @@ mod tests {
             values[at] = -1e30;
             assert_eq!(inspect(&values).largest, 1e30);
             assert!(!bad.is_finite() && bad.checksum != good.checksum);
+        }
+    }
+
+    #[test]
+    fn answers_that_differ_in_the_bits_of_a_nan_have_one_checksum() {
+        let checksum = |values: &[f32], precision| {
+            let chunks = values.chunks(CHUNK_VALUES);
+            let chunks = chunks.map(|values| placed_chunk(values, 0, precision, |_, _| None));
+            let head = head(values, precision);
+            let mut assembly = Assembly::new(&head, values.len(), precision, &Buffers::default()).unwrap();
+            chunks.for_each(|chunk| assembly.push(&chunk, &SharedMemory::default()).unwrap());
+            assembly.finish().1.checksum
+        };
+        for precision in [Precision::F32, Precision::Bf16] {
+            for at in [0, CHUNK_VALUES + 2] {
+                // x86, ARM, and one that carries an operand's bits.
+                let [x86, arm, carried, infinite] =
+                    [0xffc0_0000, 0x7fc0_0000, 0x7fc1_0000, 0x7f80_0000].map(|bits| {
+                        let mut values = vec![1.0; CHUNK_VALUES + 3];
+                        values[at] = f32::from_bits(bits);
+                        checksum(&values, precision)
+                    });
+                assert_eq!((x86, carried), (arm, arm));
+                assert_ne!(x86, infinite);
+            }
         }
     }
 
