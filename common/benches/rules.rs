@@ -54,6 +54,7 @@ impl Cluster {
             max: workers,
             spares: 0,
             numerics: Numerics::Strict,
+            promised: NumericsDigest::default(),
             audit: Audit::NONE,
             heartbeat_timeout_us: 10_000_000,
             answer_timeout_us: 120_000_000,

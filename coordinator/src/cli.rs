@@ -16,6 +16,7 @@ use clap::{Args, CommandFactory, Parser, ValueEnum};
 use common::protocol::coordinator::{
     ANSWER_TIMEOUT_US_MIN, Audit, Limits, Numerics, SHARE_PARTS, SPARES_MAX,
 };
+use common::selftest::PROMISED;
 use host::args::SharedFlags;
 use host::duration::parse_within;
 use std::num::{NonZeroU32, NonZeroU64};
@@ -75,9 +76,8 @@ pub struct Cluster {
     /// is chosen and printed [default: 127.0.0.1:29400; none with --local]
     #[arg(long, value_name = "HOST:PORT", env = "LOCKSTEP_BIND", value_parser = host::address::to_listen_on)]
     pub bind: Option<String>,
-    /// Treatment of workers whose arithmetic (by type of CPU and build) differs from the run's first answer,
-    /// or from its checkpoint. strict: refuse them; relaxed: admit them, so that bits may depend on who
-    /// computed what
+    /// Treatment of workers whose arithmetic differs from the program's (another build, a CPU without fused
+    /// multiply-add). strict: refuse them; relaxed: admit them, so that bits may depend on who computed what
     #[arg(long, env = "LOCKSTEP_NUMERICS", value_enum, default_value_t = NumericsRule::Strict)]
     pub numerics: NumericsRule,
     /// Share of the pieces, 0 to 1, that a second worker computes too. Where the two differ, a third worker
@@ -222,6 +222,7 @@ impl Flags {
                 max,
                 spares: SPARES_MAX,
                 numerics: self.cluster.numerics.into(),
+                promised: PROMISED,
                 audit: Audit { seed: self.training.seed.unwrap_or(1), share: self.cluster.audit_parts() },
                 heartbeat_timeout_us: us(self.cluster.heartbeat_timeout),
                 answer_timeout_us: us(self.cluster.answer_timeout),

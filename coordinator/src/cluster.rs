@@ -234,16 +234,24 @@ impl<V: RoundValue, R: Rules> Cluster<V, R> {
         self.machine().members().any(|(_, member)| member.pieces().any(is_of_it))
     }
 
-    /// Holds all members to the arithmetic with which a run's checkpoint was computed. With relaxed numerics
-    /// it may differ from the one that is settled.
+    /// Holds all members to the arithmetic that a run needs: where the tensor library computes some of its
+    /// layers, to that of its checkpoint. With relaxed numerics it may differ from the one that is settled.
     ///
     /// # Errors
-    /// When another one is settled already.
-    pub fn hold_to(&mut self, now_us: u64, digest: NumericsDigest) -> Result<(), NumericsDigest> {
-        if let Some(settled) = self.machine().numerics().filter(|&settled| settled != digest) {
-            return Err(settled);
+    /// When the checkpoint records another one than is settled already.
+    pub fn hold_to(
+        &mut self,
+        now_us: u64,
+        recorded: Option<NumericsDigest>,
+        uses_library: bool,
+    ) -> Result<(), NumericsDigest> {
+        let other = recorded.and_then(|recorded| self.machine().contradicts(recorded, uses_library));
+        if let Some(other) = other {
+            return Err(other);
         }
-        self.feed(now_us, Event::HoldTo(digest), None);
+        if uses_library {
+            self.feed(now_us, recorded.map_or(Event::UsesLibrary, Event::HoldTo), None);
+        }
         Ok(())
     }
 

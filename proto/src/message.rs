@@ -13,6 +13,8 @@ use common::train::metrics::{Confusion, Totals};
 pub const NAME_BYTES_MAX: usize = 128;
 /// Largest number of threads that a worker may announce.
 pub const THREADS_MAX: u32 = 4096;
+/// Bits that stand for every NaN in an answer's checksum.
+const ANY_NAN: u64 = 0x7ff8_0000_0000_0000;
 /// Longest reason in a refusal, in bytes; longer ones are truncated.
 pub const REASON_BYTES_MAX: usize = 1024;
 
@@ -109,13 +111,15 @@ impl ReceivedAnswer {
         self.inspection.is_none_or(|seen| seen.is_finite()) && self.answer.totals.loss_sum.is_finite()
     }
 
-    /// Checksum over every number in the answer; equal answers to a piece have equal ones.
+    /// Checksum over every number in the answer; equal answers to a piece have equal ones. All NaN are equal:
+    /// which one an operation gives depends on the CPU.
     #[must_use]
     pub fn checksum(&self) -> u32 {
         let mut hasher = crc32fast::Hasher::new();
         let of_values = self.inspection.map_or(0, |seen| seen.checksum);
         let Totals { samples, correct, loss_sum } = self.answer.totals;
-        [u64::from(of_values), samples, correct, loss_sum.to_bits()]
+        let loss_bits = if loss_sum.is_nan() { ANY_NAN } else { loss_sum.to_bits() };
+        [u64::from(of_values), samples, correct, loss_bits]
             .iter()
             .for_each(|word| hasher.update(&word.to_le_bytes()));
         if let AnswerBody::Confusion(confusion) = &self.answer.body {

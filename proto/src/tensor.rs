@@ -27,6 +27,8 @@ pub const CHUNK_VALUES: usize = 16 * 1024;
 /// some bytes, however many values it has, and two system calls. As f32 they take 256 KiB, so a tensor of some
 /// megabytes can still be written by one side while the other reads.
 pub const PLACED_VALUES: usize = 4 * CHUNK_VALUES;
+/// Bits that stand for every NaN in an answer's checksum.
+const ANY_NAN: u32 = 0x7fc0_0000;
 
 /// Head that announces `values`.
 #[must_use]
@@ -269,8 +271,23 @@ impl Assembly {
 
     /// The values, and their properties where they were inspected.
     pub(crate) fn finish(self) -> (Values, Inspection) {
-        (self.values, Inspection { checksum: self.hasher.finalize(), largest: self.largest })
+        let is_finite = self.largest.is_finite();
+        let checksum =
+            if is_finite { self.hasher.finalize() } else { without_nan_bits(&self.values, self.precision) };
+        (self.values, Inspection { checksum, largest: self.largest })
     }
+}
+
+/// The checksum that these values have when every NaN is the same one: which NaN an operation gives depends
+/// on the CPU.
+fn without_nan_bits(values: &[f32], precision: Precision) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    for chunk in values.chunks(CHUNK_VALUES) {
+        let alike = |&value: &f32| if value.is_nan() { f32::from_bits(ANY_NAN) } else { value };
+        let chunk: Vec<f32> = chunk.iter().map(alike).collect();
+        hasher.update(&crc32fast::hash(&little_endian(&chunk, precision)).to_le_bytes());
+    }
+    hasher.finalize()
 }
 
 /// The larger of two magnitudes. A value that is not finite is larger than all that are: `f32::max` would
@@ -336,10 +353,37 @@ mod tests {
     }
 
     #[test]
+    fn answers_that_differ_in_the_bits_of_a_nan_have_one_checksum() {
+        let checksum = |values: &[f32], precision| {
+            let chunks = values.chunks(CHUNK_VALUES);
+            let chunks = chunks.map(|values| chunk(values, precision));
+            let head = head(values, precision);
+            let buffers = Buffers::default();
+            let mut assembly =
+                Assembly::new(&head, values.len(), precision, Inspect::Values, &buffers).unwrap();
+            chunks.for_each(|chunk| assembly.push(&chunk, &SharedMemory::default()).unwrap());
+            assembly.finish().1.checksum
+        };
+        for precision in [Precision::F32, Precision::Bf16] {
+            for at in [0, CHUNK_VALUES + 2] {
+                // x86, ARM, and one that carries an operand's bits.
+                let [x86, arm, carried, infinite] =
+                    [0xffc0_0000, 0x7fc0_0000, 0x7fc1_0000, 0x7f80_0000].map(|bits| {
+                        let mut values = vec![1.0; CHUNK_VALUES + 3];
+                        values[at] = f32::from_bits(bits);
+                        checksum(&values, precision)
+                    });
+                assert_eq!((x86, carried), (arm, arm));
+                assert_ne!(x86, infinite);
+            }
+        }
+    }
+
+    #[test]
     fn bytes_in_shared_memory_arrive_too_and_are_inspected_the_same() {
         let values: Vec<f32> = (0..PLACED_VALUES + CHUNK_VALUES + 10).map(|i| i as f32).collect();
         let memory = Arc::new(Mutex::new(vec![0; 8]));
-        let mut place = |at: u64, bytes: &[u8]| {
+        let place = |at: u64, bytes: &[u8]| {
             let mut memory = memory.lock().unwrap();
             assert_eq!(memory.len() as u64, at + 8);
             memory.extend_from_slice(bytes);
@@ -347,7 +391,7 @@ mod tests {
         };
         let chunks: Vec<Chunk> = super::chunks(
             values.len(),
-            |index| place_chunk(&values, index, Precision::F32, &mut place),
+            |index| place_chunk(&values, index, Precision::F32, place),
             |_| unreachable!("all are placed"),
         )
         .collect();

@@ -303,7 +303,7 @@ fn heartbeat() -> Vec<u8> {
 /// A valid hello; for a crowd one that is refused, because its arithmetic differs.
 fn hello(kind: Kind, name: &str) -> Vec<u8> {
     let mut hello = scripted::hello(name);
-    hello.numerics.0 ^= u64::from(kind == Kind::HiddenCrowd);
+    hello.numerics.0 ^= u64::from(kind == Kind::HiddenCrowd) << 63;
     encoded(WorkerMessage::Hello(hello))
 }
 

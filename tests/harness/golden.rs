@@ -10,11 +10,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// Flags of a run of small steps, long enough to be disturbed.
-const NUMBERS: [&str; 16] = [
-    "--model",
-    "mlp",
-    "--hidden",
-    "64",
+const NUMBERS: [&str; 12] = [
     "--val-split",
     "43",
     "--batch-size",
@@ -28,6 +24,10 @@ const NUMBERS: [&str; 16] = [
     "--keep",
     "2",
 ];
+/// The network of that run.
+const MLP: &[&str] = &["--model", "mlp", "--hidden", "64"];
+/// A network with a layer that the tensor library computes.
+pub const WITH_LIBRARY: &[&str] = &["--model", "flatten dense(24) gelu dense"];
 /// Exit code of a coordinator that was asked to stop.
 pub const STOPPED: i32 = 75;
 /// The number of steps of that run.
@@ -44,12 +44,7 @@ pub const SLOW: Link = Link { delay: Duration::from_millis(25), rate: None, fate
 #[must_use]
 pub fn golden() -> &'static [String; 2] {
     static GOLDEN: OnceLock<[String; 2]> = OnceLock::new();
-    GOLDEN.get_or_init(|| {
-        let bench = Bench::new();
-        let summary = crate::cluster::train(&bench.flags(&[]), &[1]);
-        assert_eq!(summary.steps, STEPS);
-        [summary.model_sha256, summary.optimizer_sha256]
-    })
+    GOLDEN.get_or_init(|| Bench::new().undisturbed())
 }
 
 /// Data and checkpoint folder of a run, removed when dropped.
@@ -57,6 +52,7 @@ pub fn golden() -> &'static [String; 2] {
 pub struct Bench {
     data: SmallData,
     checkpoints: TempDir,
+    network: &'static [&'static str],
 }
 
 impl Bench {
@@ -67,7 +63,16 @@ impl Bench {
     #[must_use]
     #[allow(clippy::new_without_default, reason = "it writes files, which a default should not")]
     pub fn new() -> Self {
-        Self { data: SmallData::write(), checkpoints: tempfile::tempdir().expect("a folder") }
+        Self::of(MLP)
+    }
+
+    /// The same for another network.
+    ///
+    /// # Panics
+    /// When the temporary folders can't be written.
+    #[must_use]
+    pub fn of(network: &'static [&'static str]) -> Self {
+        Self { data: SmallData::write(), checkpoints: tempfile::tempdir().expect("a folder"), network }
     }
 
     /// The coordinator's flags for this run, and `more`.
@@ -78,7 +83,19 @@ impl Bench {
     pub fn flags<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
         let folder = self.folder().to_str().expect("a readable name");
         let own = ["--dataset", self.data.folder(), "--checkpoint-dir", folder];
-        [&own, &NUMBERS[..], more].concat()
+        [&own, self.network, &NUMBERS, more].concat()
+    }
+
+    /// The digests of an undisturbed run of this network, in another folder.
+    ///
+    /// # Panics
+    /// When that run fails.
+    #[must_use]
+    pub fn undisturbed(&self) -> [String; 2] {
+        let bench = Self::of(self.network);
+        let summary = crate::cluster::train(&bench.flags(&[]), &[1]);
+        assert_eq!(summary.steps, STEPS);
+        [summary.model_sha256, summary.optimizer_sha256]
     }
 
     /// The folder of the checkpoints.
@@ -144,9 +161,18 @@ impl Bench {
 /// When it did not.
 #[track_caller]
 pub fn assert_golden(outcome: &Outcome) {
+    assert_ends_in(golden(), outcome);
+}
+
+/// Asserts that the run succeeded with those digests.
+///
+/// # Panics
+/// When it did not.
+#[track_caller]
+pub fn assert_ends_in(digests: &[String; 2], outcome: &Outcome) {
     assert_eq!(outcome.code, Some(0), "{}", outcome.errors);
     assert!(!outcome.errors.contains("panicked"), "{}", outcome.errors);
-    for digest in golden() {
+    for digest in digests {
         assert!(outcome.output.contains(digest), "{} is not in\n{}", digest, outcome.output);
     }
 }

@@ -13,7 +13,7 @@ use common::model::architecture::Architecture;
 use common::model::params::Layout;
 use common::reduce::precision::Precision;
 use common::reduce::tree::{Node, Tree};
-use common::selftest::NumericsDigest;
+use common::selftest::{NumericsDigest, PROMISED};
 use common::train::metrics::Totals;
 use coordinator::dataset::{self, DatasetChoice};
 use coordinator::observe::console::Console;
@@ -193,7 +193,7 @@ fn worker_seed() -> Vec<u8> {
             name: "w".to_owned(),
             instance: Instance(9),
             threads: 2,
-            numerics: NumericsDigest::default(),
+            numerics: PROMISED,
         }),
         WorkerMessage::Sharing(Sharing::Offer { descriptor: 3, token: 1 }),
         WorkerMessage::Heartbeat,

@@ -6,7 +6,7 @@
 
 use common::ids::{Incarnation, Instance, ParamsId};
 use common::reduce::precision::Precision;
-use common::selftest::NumericsDigest;
+use common::selftest::PROMISED;
 use common::train::metrics::{Confusion, Totals};
 use proto::message::{Answer, AnswerBody, CoordinatorMessage, Hello, Piece, Task, WorkerMessage};
 use proto::values::Values;
@@ -36,7 +36,7 @@ pub async fn work(address: &str, name: &str, mut see: impl FnMut(Seen)) -> Resul
         name: name.to_owned(),
         instance: Instance(host::random().max(1)),
         threads: 1,
-        numerics: NumericsDigest::default(),
+        numerics: PROMISED,
     });
     let connection = Connection::open(0, address, hello, sender);
     let mut incarnation = Incarnation::default();

@@ -159,6 +159,24 @@ impl Process {
         Self::start("worker", &["--connect", address, "--name", name, "--threads", "1"])
     }
 
+    /// Starts a worker with one thread on an x86-64 CPU that `qemu-x86_64` imitates; `None`, with a word on
+    /// standard error, where that is not installed.
+    ///
+    /// # Panics
+    /// When the worker does not start.
+    #[must_use]
+    pub fn worker_on_cpu(cpu: &str, address: &str, name: &str) -> Option<Self> {
+        let emulator = || Command::new("qemu-x86_64");
+        if !emulator().arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success()) {
+            host::report("there is no qemu-x86_64 (Debian's qemu-user), so no other CPU is imitated");
+            return None;
+        }
+        let mut command = emulator();
+        command.args(["-cpu", cpu]).arg(program("worker"));
+        command.args(["--connect", address, "--name", name, "--threads", "1"]);
+        Some(Self::spawn(name, command))
+    }
+
     /// Id of the process.
     #[must_use]
     pub fn id(&self) -> u32 {

@@ -3,9 +3,10 @@
 //! It uses the real worker's client and compute threads.
 
 use common::ids::{Incarnation, Instance};
+use common::selftest::NumericsDigest;
 use proto::message::{Answer, CoordinatorMessage, Hello, WorkerMessage};
 use proto::setup::Setup;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use worker::client::Connection;
@@ -23,7 +24,8 @@ const INBOX: usize = 16;
 /// When this machine's self-test fails.
 #[must_use]
 pub fn hello(name: &str) -> Hello {
-    let numerics = worker::selftest::digest().expect("this machine computes");
+    static NUMERICS: OnceLock<NumericsDigest> = OnceLock::new();
+    let numerics = *NUMERICS.get_or_init(|| worker::selftest::digest().expect("this machine computes"));
     Hello { name: name.to_owned(), instance: Instance(host::random().max(1)), threads: 1, numerics }
 }
 

@@ -1,6 +1,7 @@
 //! All tests that span crates, in one binary that links once. Each file tests one promise.
 
 mod addresses;
+mod any_cpu;
 mod byzantine_workers;
 mod checkpoint_required;
 mod cli;

@@ -1,20 +1,27 @@
-//! A worker that computes other bits than a run is refused, unless the operator admits it. Workers that never
+//! A worker that computes other bits than the program promises is refused, unless the operator admits it, also
+//! as the first one. What the tensor library computes is compared where a run uses it; workers that never
 //! compute decide nothing.
 
 use common::event::Event;
 use common::protocol::coordinator::Refusal;
-use common::selftest::NumericsDigest;
+use common::selftest::{NumericsDigest, PROMISED};
 use nix::sys::signal::Signal;
 use proto::message::{Hello, WorkerMessage};
 use std::path::Path;
 use tests::attacked_run::AttackedRun;
-use tests::golden::{Bench, STEPS, assert_golden};
+use tests::golden::{Bench, STEPS, WITH_LIBRARY, assert_ends_in, assert_golden};
 use tests::process::Process;
 use tests::scripted::{hello, say, work};
 use tests::told::{left, refused};
 
-/// A correct hello except for its self-test digest.
+/// A correct hello except for what it computes in dense layers.
 fn other_machine() -> Hello {
+    let Hello { name, instance, threads, numerics: NumericsDigest(digest) } = hello("other-machine");
+    Hello { name, instance, threads, numerics: NumericsDigest(digest ^ 1 << 63) }
+}
+
+/// A correct hello except for what the tensor library computes there.
+fn other_library() -> Hello {
     let Hello { name, instance, threads, numerics: NumericsDigest(digest) } = hello("other-machine");
     Hello { name, instance, threads, numerics: NumericsDigest(digest ^ 1) }
 }
@@ -36,8 +43,8 @@ fn differs(event: &Event) -> bool {
 }
 
 /// Works until the stream ends.
-fn work_there(address: &str) -> Result<(), String> {
-    work(address, other_machine(), |answer| vec![WorkerMessage::Answer(answer)])
+fn work_there(address: &str, hello: Hello) -> Result<(), String> {
+    work(address, hello, |answer| vec![WorkerMessage::Answer(answer)])
 }
 
 /// Manifest of the last step's checkpoint.
@@ -49,8 +56,11 @@ fn last_manifest(folder: &Path) -> String {
 #[test]
 fn a_worker_of_other_arithmetic_is_refused_and_told_what_differs() {
     let mut visited = AttackedRun::new(&[]);
-    let told = work_there(&visited.address).unwrap_err();
-    assert!(told.contains("its arithmetic differs") && told.contains("--numerics relaxed"), "{told}");
+    let told = work_there(&visited.address, other_machine()).unwrap_err();
+    assert!(
+        told.contains("its arithmetic differs in dense layers") && told.contains("--numerics relaxed"),
+        "{told}"
+    );
     visited.run.wait_for_event("refuses it", is_refused);
     visited.ends_golden_and_undisturbed();
 }
@@ -59,37 +69,63 @@ fn a_worker_of_other_arithmetic_is_refused_and_told_what_differs() {
 fn relaxed_numerics_let_it_in_and_say_what_is_lost() {
     let mut visited = AttackedRun::new(&["--numerics", "relaxed"]);
     visited.proxy.heal();
-    assert_eq!(work_there(&visited.address), Ok(()));
+    assert_eq!(work_there(&visited.address, other_machine()), Ok(()));
     visited.run.wait_for_event("says what differs", differs);
     assert_golden(&visited.run.wait());
     assert!(!last_manifest(visited.bench.folder()).contains("numerics\":"), "who computed leaves no trace");
 }
 
 #[test]
-fn a_first_comer_that_leaves_at_once_locks_nobody_out() {
+fn a_first_comer_of_other_arithmetic_is_refused_too() {
     let bench = Bench::new();
     let (mut run, address) = bench.coordinator(&["--workers", "1"]);
-    assert_eq!(say(&address, other_machine(), vec![WorkerMessage::Leave]), Err("left".to_owned()));
-    run.wait_for_event("is left", left("other-machine"));
-    let honest = Process::worker(&address, "honest");
-    let outcome = honest.wait();
-    assert_eq!(outcome.code, Some(0), "{}", outcome.errors);
+    let told = work_there(&address, other_machine()).expect_err("it would compute other bits");
+    assert!(told.contains("its arithmetic differs in dense layers"), "{told}");
+    run.wait_for_event("refuses it", is_refused);
+    let _honest = Process::worker(&address, "honest");
+    assert_golden(&run.wait());
+    let recorded = format!("\"numerics\": \"{PROMISED}\"");
+    assert!(last_manifest(bench.folder()).contains(&recorded));
+}
+
+#[test]
+fn another_tensor_library_is_let_in_where_nothing_runs_on_it() {
+    let bench = Bench::new();
+    let (run, address) = bench.coordinator(&["--workers", "2"]);
+    let _honest = Process::worker(&address, "honest");
+    assert_eq!(work_there(&address, other_library()), Ok(()));
     assert_golden(&run.wait());
 }
 
 #[test]
-fn a_resume_with_other_arithmetic_is_refused_with_a_word() {
-    let bench = Bench::new();
-    bench.stopped(1, 10, Signal::SIGTERM);
+fn a_first_comer_that_leaves_at_once_locks_nobody_out() {
+    let bench = Bench::of(WITH_LIBRARY);
     let (mut run, address) = bench.coordinator(&["--workers", "1"]);
-    let told = work_there(&address).expect_err("it would go on with other bits");
-    let words = ["the checkpoint that this run goes on from", "--numerics relaxed"];
-    assert!(words.iter().all(|words| told.contains(words)), "{told}");
-    run.wait_for_event("refuses it", is_refused);
-    let _honest = Process::worker(&address, "honest");
-    assert_golden(&run.wait());
-    let recorded = format!("\"numerics\": \"{}\"", hello("any").numerics);
-    assert!(last_manifest(bench.folder()).contains(&recorded));
+    assert_eq!(say(&address, other_library(), vec![WorkerMessage::Leave]), Err("left".to_owned()));
+    run.wait_for_event("is left", left("other-machine"));
+    let honest = Process::worker(&address, "honest");
+    let outcome = honest.wait();
+    assert_eq!(outcome.code, Some(0), "{}", outcome.errors);
+    let outcome = run.wait();
+    assert!(outcome.errors.contains("use workers on machines of one type"), "{}", outcome.errors);
+    assert_ends_in(&bench.undisturbed(), &outcome);
+}
+
+#[test]
+fn a_resume_with_other_arithmetic_is_refused_with_a_word() {
+    let own = (Bench::new(), other_machine(), PROMISED, "this program's has");
+    let words = "the checkpoint that this run goes on from";
+    let library = (Bench::of(WITH_LIBRARY), other_library(), hello("any").numerics, words);
+    for (bench, other, recorded, words) in [own, library] {
+        bench.stopped(1, 10, Signal::SIGTERM);
+        let (mut run, address) = bench.coordinator(&["--workers", "1"]);
+        let told = work_there(&address, other).expect_err("it would go on with other bits");
+        assert!([words, "--numerics relaxed"].iter().all(|words| told.contains(words)), "{told}");
+        run.wait_for_event("refuses it", is_refused);
+        let _honest = Process::worker(&address, "honest");
+        assert_ends_in(&bench.undisturbed(), &run.wait());
+        assert!(last_manifest(bench.folder()).contains(&format!("\"numerics\": \"{recorded}\"")));
+    }
 }
 
 #[test]
@@ -97,7 +133,7 @@ fn relaxed_numerics_go_on_where_a_strict_run_ended() {
     let bench = Bench::new();
     bench.stopped(1, 10, Signal::SIGTERM);
     let (mut run, address) = bench.coordinator(&["--workers", "1", "--numerics", "relaxed"]);
-    assert_eq!(work_there(&address), Ok(()));
+    assert_eq!(work_there(&address, other_machine()), Ok(()));
     run.wait_for_event("says what differs", differs);
     assert_golden(&run.wait());
     assert!(!last_manifest(bench.folder()).contains("numerics\":"), "who computed leaves no trace");

@@ -1,9 +1,13 @@
-//! The self-test: a digest of this machine's arithmetic, for the coordinator to compare with other workers'.
+//! The self-test: a digest of this machine's arithmetic, which the coordinator compares with the program's own
+//! and with other workers'.
 //!
 //! [`common::selftest`] defines what is computed; it takes some milliseconds.
 
 use crate::engine::network::{Network, NetworkError};
-use common::selftest::{Digester, NumericsDigest, self_tests};
+use crate::engine::op::loss::CrossEntropy;
+use candle_core::{Device, Tensor};
+use common::selftest::{Digester, NumericsDigest, PROMISED, Part, logits, self_tests};
+use tracing::warn;
 
 /// Computes the gradients of the self-test and their digest.
 ///
@@ -15,14 +19,42 @@ pub fn digest() -> Result<NumericsDigest, NetworkError> {
         let mut network = Network::new(&test.model)?;
         network.load(&test.parameters)?;
         let leaf = network.gradient(&test.samples)?;
-        digester.leaf(&leaf.gradient, leaf.loss_sum);
+        digester.leaf(test.part, &leaf.gradient, leaf.loss_sum);
     }
+    let (values, labels, classes) = logits();
+    let logits = Tensor::from_vec(values, (labels.len(), classes), &Device::Cpu)?;
+    let (loss_sum, gradient) = CrossEntropy::new(&labels).with_gradient(&logits, 1.0)?;
+    digester.leaf(Part::Loss, &crate::engine::op::to_vec(&gradient)?, loss_sum);
     Ok(digester.finish())
+}
+
+/// Warns where this machine does not compute the bits that are promised: strict coordinators refuse it.
+pub(crate) fn warn_of_other_bits(digest: NumericsDigest) {
+    let differing = PROMISED.differing(digest.promised());
+    if !differing.is_empty() {
+        let parts = differing.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let why = if has_fma() { "it may be faulty, or this is another build" } else { "its CPU has no FMA" };
+        warn!(parts, why, "this machine computes other bits than the program promises");
+    }
+}
+
+/// Whether the CPU multiplies and adds with one rounding.
+fn has_fma() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("fma");
+    #[cfg(not(target_arch = "x86_64"))]
+    true
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn this_machine_computes_what_is_promised() {
+        let digest = digest().unwrap();
+        assert_eq!(digest.promised(), PROMISED, "{:?} differ", digest.promised().differing(PROMISED));
+    }
 
     #[test]
     fn a_machine_agrees_with_itself() {

@@ -120,6 +120,12 @@ impl Layers {
         &self.0
     }
 
+    /// Whether the tensor library computes some of them.
+    #[must_use]
+    pub fn use_the_library(&self) -> bool {
+        self.0.iter().any(|layer| layer.is_the_librarys())
+    }
+
     /// Name of the network if it has one, else its layers.
     #[must_use]
     pub fn short_name(&self) -> String {

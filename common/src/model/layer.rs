@@ -44,6 +44,15 @@ pub enum Layer {
     LayerNorm,
 }
 
+impl Layer {
+    /// Whether the tensor library computes it. Then its bits may differ between types of CPU, while those of
+    /// all other layers have one definition.
+    #[must_use]
+    pub fn is_the_librarys(self) -> bool {
+        matches!(self, Self::Gelu | Self::LayerNorm)
+    }
+}
+
 impl fmt::Display for Layer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -47,7 +47,9 @@ pub struct Coordinator {
     spares: BTreeMap<Incarnation, Spare>,
     offences: Offences,
     miscomputers: Miscomputers,
-    /// The run's arithmetic, once it is settled.
+    /// Whether a run has begun some of whose layers the tensor library computes.
+    uses_library: bool,
+    /// The arithmetic that such runs are held to, once it is settled.
     settled: Option<Settled>,
     next_incarnation: u64,
     /// The last round that each run has begun, oldest first.
@@ -122,6 +124,7 @@ impl Coordinator {
             spares: BTreeMap::new(),
             offences: Offences::default(),
             miscomputers: Miscomputers::default(),
+            uses_library: false,
             settled: None,
             next_incarnation: first.0,
             rounds: BTreeMap::new(),
@@ -165,6 +168,7 @@ impl Coordinator {
             Event::Leave(from) => self.remove(from, Cause::Left, &mut actions),
             Event::Begin { run, round, leaves } => self.begin(now_us, run, round, leaves),
             Event::End(run) => self.end(now_us, run),
+            Event::UsesLibrary => self.uses_library = true,
             Event::HoldTo(digest) => self.hold_to(digest, &mut actions),
             Event::Tick => self.drop_the_overdue(now_us, &mut actions),
         }

@@ -136,6 +136,11 @@ impl RunInProgress {
         self.setup
     }
 
+    /// Whether the tensor library computes some of its network's layers.
+    pub(crate) fn uses_library(&self) -> bool {
+        self.trainer.config().model().layers().use_the_library()
+    }
+
     /// The run's name among those of other configurations.
     pub(crate) fn run_id(&self) -> &str {
         &self.rules.run_id

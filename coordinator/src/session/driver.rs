@@ -108,13 +108,11 @@ impl Driver {
     pub(crate) fn start(&mut self, start: Start) {
         let Start { number, mut run, numerics, resumed, over } = start;
         let now_us = self.clock.now_us();
-        let hold_to = |recorded| {
-            let other = |settled| RunError::OtherArithmetic { recorded, settled };
-            self.cluster.hold_to(now_us, recorded).map_err(other)
-        };
+        let recorded = numerics.unwrap_or_default();
+        let other = |settled| RunError::OtherArithmetic { recorded, settled };
         let can_start = match &self.unusable {
             Some(why) => Err(why.error()),
-            None => numerics.map_or(Ok(()), hold_to),
+            None => self.cluster.hold_to(now_us, numerics, run.uses_library()).map_err(other),
         };
         run.introduce(self.address, resumed);
         match can_start {

@@ -79,10 +79,10 @@ impl SimCoordinator {
             rounds: BTreeMap::new(),
             tick_us: None,
         };
-        if let Some(numerics) = settled(saved).filter(|_| !world.has(Sabotage::ForgetArithmetic)) {
-            let held = coordinator.cluster.hold_to(world.now_us, numerics);
-            held.expect("nothing is settled before");
-        }
+        let recorded = settled(saved).filter(|_| !world.has(Sabotage::ForgetArithmetic));
+        // The simulated machines differ in what the tensor library computes.
+        let held = coordinator.cluster.hold_to(world.now_us, recorded, true);
+        held.expect("nothing is settled before");
         coordinator.perform(world, None)?;
         coordinator.start_runs(world);
         Ok(coordinator)
@@ -127,7 +127,7 @@ impl SimCoordinator {
 
     /// The arithmetic with which the operator's next machines must compute.
     pub(crate) fn numerics(&self) -> Option<NumericsDigest> {
-        self.cluster.machine().numerics()
+        self.cluster.machine().numerics(true)
     }
 
     pub(crate) fn connections(&self) -> impl Iterator<Item = usize> {

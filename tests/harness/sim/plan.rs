@@ -6,6 +6,7 @@ use super::worker::SLOWED_TIMES;
 use common::protocol::coordinator::{Audit, Limits, Numerics, SHARE_PARTS};
 use common::protocol::worker::Pulse;
 use common::rng::Stream;
+use common::selftest::NumericsDigest;
 
 /// Range of message delays, in microseconds.
 #[derive(Clone, Copy, Debug)]
@@ -151,6 +152,7 @@ impl Plan {
                 max: start + random.below(4),
                 spares: random.below(4),
                 audit,
+                promised: NumericsDigest::default(),
                 numerics: if random.below(4) == 0 { Numerics::Relaxed } else { Numerics::Strict },
                 heartbeat_timeout_us: timeout_us,
                 // A slowed worker must not be dropped for its first leaf.

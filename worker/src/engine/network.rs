@@ -106,21 +106,21 @@ impl Network {
     /// When there are no samples, or they are of another form, or the tensor library fails.
     pub fn gradient(&mut self, samples: &Samples) -> Result<LeafGradient, NetworkError> {
         let logits = self.forward(samples, true)?;
-        let loss = loss::CrossEntropy::new(samples.labels());
         let mut gradient = vec![0.0; self.model.layout().len()];
         let ranges: Vec<Range<usize>> = self.model.layout().iter().map(|(_, range)| range).collect();
         let mut deliver = |at: usize, values: &Tensor| {
             gradient[ranges[at].clone()].copy_from_slice(&borrow(values)?);
             Ok(())
         };
-        let mut grad = loss.gradient(&logits, 1.0)?;
+        let loss = loss::CrossEntropy::new(samples.labels());
+        let (loss_sum, mut grad) = loss.with_gradient(&logits, 1.0)?;
         for layer in self.layers[self.untrained..].iter_mut().rev() {
             match layer.backward(&self.parameters, &grad, &mut deliver)? {
                 Some(before) => grad = before,
                 None => break,
             }
         }
-        let LeafEvaluation { loss_sum, predictions } = score(&borrow(&logits)?, samples);
+        let predictions = loss::predictions(&borrow(&logits)?, samples.spec().classes());
         Ok(LeafGradient { gradient, loss_sum, predictions })
     }
 

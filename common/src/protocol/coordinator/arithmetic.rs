@@ -1,15 +1,18 @@
 //! The arithmetic that a run is held to, and what follows for workers with another one.
 //!
-//! 1. The arithmetic is settled by the first accepted answer, or by the first checkpoint that a run resumes
-//!    from, and holds for all runs from then on. A hello settles nothing: its sender has computed nothing and
-//!    may leave at once.
-//! 2. Once it is settled and numerics are strict, a worker with another digest is refused. Members and spares
+//! 1. What the program's own kernels compute is the same on every CPU: its digest is a constant of the
+//!    program. A worker with another one is refused, even if it comes first.
+//! 2. What the tensor library computes may depend on the type of CPU. It counts from the first run on that has
+//!    such layers. Then the whole digest is settled by the first accepted answer, or by the first checkpoint
+//!    that such a run resumes from, and holds for all runs from then on. A hello settles nothing: its sender
+//!    has computed nothing and may leave at once.
+//! 3. Once it is settled and numerics are strict, a worker with another digest is refused. Members and spares
 //!    with another digest are removed, which is no offence. So no answer of another digest is ever accepted
 //!    afterwards.
-//! 3. With relaxed numerics all workers are admitted, and an action names each one that differs.
+//! 4. With relaxed numerics all workers are admitted, and an action names each one that differs.
 
 use super::{Action, Cause, Coordinator, Numerics};
-use crate::selftest::NumericsDigest;
+use crate::selftest::{NumericsDigest, Part};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -26,6 +29,8 @@ pub struct Settled {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SettledBy {
+    /// The program itself: its own kernels have one definition.
+    Program,
     /// The first answer that was accepted.
     Answer,
     /// The checkpoint that the run goes on from.
@@ -36,6 +41,9 @@ impl fmt::Display for Settled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digest = self.digest;
         match self.by {
+            SettledBy::Program => {
+                write!(f, "this program's has {digest} on every CPU with fused multiply-add")
+            }
             SettledBy::Answer => write!(f, "this run's first answer was computed with {digest}"),
             SettledBy::Checkpoint => {
                 write!(f, "the checkpoint that this run goes on from was computed with {digest}")
@@ -47,9 +55,9 @@ impl fmt::Display for Settled {
 /// The difference between a worker's arithmetic and its run's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error(
-    "its arithmetic differs: its self-test has digest {own}, but {run} (another type of CPU, or another build); \
-     start it on a machine like that, or the coordinator with --numerics relaxed, which goes on with bits that may depend \
-     on who computed what"
+    "its arithmetic differs in {}: its self-test has digest {own}, but {run} ({}); start it on a machine like that, or \
+     the coordinator with --numerics relaxed, which goes on with bits that may depend on who computed what",
+    names(&self.parts()), .run.why_another()
 )]
 pub struct OtherArithmetic {
     /// The arithmetic that the run is held to.
@@ -58,17 +66,64 @@ pub struct OtherArithmetic {
     pub own: NumericsDigest,
 }
 
-impl Coordinator {
-    /// Digest that all accepted answers have in common, for a checkpoint to record. `None` before it is
-    /// settled, and with relaxed numerics, where each worker's may be another.
-    #[must_use]
-    pub fn numerics(&self) -> Option<NumericsDigest> {
-        self.settled.filter(|_| self.limits.numerics == Numerics::Strict).map(|settled| settled.digest)
+impl Settled {
+    /// Whether a worker of that digest computes otherwise.
+    fn differs(&self, own: NumericsDigest) -> bool {
+        !self.parts(own).is_empty()
     }
 
-    /// How a worker's arithmetic differs from the run's, if that is settled.
+    /// The parts of the self-test in which a worker of that digest differs.
+    fn parts(&self, own: NumericsDigest) -> Vec<Part> {
+        match self.by {
+            SettledBy::Program => self.digest.differing(own.promised()),
+            SettledBy::Answer | SettledBy::Checkpoint => self.digest.differing(own),
+        }
+    }
+
+    fn why_another(&self) -> &'static str {
+        match self.by {
+            SettledBy::Program => "another build, or a CPU without it",
+            SettledBy::Answer | SettledBy::Checkpoint => "another type of CPU, C library or build",
+        }
+    }
+}
+
+impl OtherArithmetic {
+    /// The parts of the self-test that differ.
+    #[must_use]
+    pub fn parts(&self) -> Vec<Part> {
+        self.run.parts(self.own)
+    }
+}
+
+fn names(parts: &[Part]) -> String {
+    parts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+impl Coordinator {
+    /// Digest that all of a run's accepted answers have in common, for a checkpoint to record. `None` with
+    /// relaxed numerics, where each worker's may be another, and before it is settled where the run uses the
+    /// tensor library.
+    #[must_use]
+    pub fn numerics(&self, uses_library: bool) -> Option<NumericsDigest> {
+        match self.limits.numerics {
+            Numerics::Relaxed => None,
+            Numerics::Strict if uses_library => self.settled.map(|settled| settled.digest),
+            Numerics::Strict => Some(self.limits.promised),
+        }
+    }
+
+    /// The arithmetic that keeps a run from going on with that of its checkpoint.
+    #[must_use]
+    pub fn contradicts(&self, recorded: NumericsDigest, uses_library: bool) -> Option<NumericsDigest> {
+        let library = self.numerics(true).filter(|&settled| uses_library && settled != recorded);
+        library.or(self.numerics(false).filter(|&promised| promised != recorded.promised()))
+    }
+
+    /// How a worker's arithmetic differs from the program's, or from what is settled.
     pub(super) fn differs(&self, own: NumericsDigest) -> Option<OtherArithmetic> {
-        let run = self.settled.filter(|run| run.digest != own)?;
+        let program = Settled { digest: self.limits.promised, by: SettledBy::Program };
+        let run = [Some(program), self.settled].into_iter().flatten().find(|run| run.differs(own))?;
         Some(OtherArithmetic { run, own })
     }
 
@@ -77,13 +132,14 @@ impl Coordinator {
         self.settle_by(Settled { digest, by: SettledBy::Answer }, actions);
     }
 
-    /// Settles the arithmetic by the checkpoint that a run resumes from.
+    /// Settles the arithmetic by the checkpoint that a run resumes from, which uses the tensor library.
     pub(super) fn hold_to(&mut self, digest: NumericsDigest, actions: &mut Vec<Action>) {
+        self.uses_library = true;
         self.settle_by(Settled { digest, by: SettledBy::Checkpoint }, actions);
     }
 
     fn settle_by(&mut self, settled: Settled, actions: &mut Vec<Action>) {
-        if self.settled.is_some() {
+        if self.settled.is_some() || !self.uses_library {
             return;
         }
         self.settled = Some(settled);

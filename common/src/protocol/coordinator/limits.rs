@@ -1,6 +1,7 @@
 //! The operator's settings for the cluster. Decides nothing.
 
 use super::Audit;
+use crate::selftest::NumericsDigest;
 
 /// Most spares that a coordinator keeps. Each holds a connection with its buffers and costs a heartbeat. More
 /// than the machines of one rack do not fail at the same time.
@@ -10,7 +11,7 @@ pub const SPARES_MAX: u32 = 64;
 /// machine. Dropping it would cost more than waiting, because others compute its pieces meanwhile.
 pub const ANSWER_TIMEOUT_US_MIN: u64 = 10_000_000;
 
-/// How workers are treated whose self-test digest differs from the run's.
+/// How workers are treated whose self-test digest differs from the program's or the run's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Numerics {
     /// They are refused: the bits stay independent of who computed what.
@@ -32,6 +33,8 @@ pub struct Limits {
     pub spares: u32,
     /// Whether all members must have the same arithmetic.
     pub numerics: Numerics,
+    /// Digest of the program's own arithmetic, without the tensor library's part.
+    pub promised: NumericsDigest,
     /// Share of the pieces that a second worker computes too.
     pub audit: Audit,
     /// Silence after which a member is dropped, in microseconds.

@@ -248,7 +248,7 @@ fn a_group_is_trained_as_an_optimizer_of_its_own_would() {
         let (plain, _) = grouped("none", spec, None);
         let (frozen, norm) = grouped("*.bias(frozen)", spec, None);
         assert_eq!(frozen, [1.0, -2.0, plain[2], plain[3]]);
-        assert!((norm - (4.0f64.powi(2) + 16.0f64.powi(2)).sqrt()).abs() < 1e-6, "{norm}");
+        assert!((norm - (4.0f64 * 4.0 + 16.0 * 16.0).sqrt()).abs() < 1e-6, "{norm}");
         let (no_decay, _) = grouped("*.bias(weight_decay=0)", spec, None);
         let (other, _) = grouped("none", spec.with_weight_decay(0.0), None);
         assert_eq!(no_decay, [other[0], other[1], plain[2], plain[3]]);

@@ -24,7 +24,7 @@ fn formula_parameters(layout: &Layout) -> Vec<f32> {
     for (tensor, range) in layout.iter() {
         let fan_in = if tensor.shape.len() > 1 { tensor.len() / tensor.shape[0] } else { 25 };
         // About 4 / sqrt(fan_in), as a power of two so that f32 and f64 hold the same values.
-        let scale = 2f64.powi(2 - fan_in.ilog2() as i32 / 2);
+        let scale = 4.0 / f64::from(1 << (fan_in.ilog2() / 2));
         parameters.extend(range.map(|i| (value(i) * scale) as f32));
     }
     parameters

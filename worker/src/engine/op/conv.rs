@@ -14,8 +14,7 @@
 //!
 //! Without ReLU the forward pass is `plain`'s. All paths but `plain` are written once for every instruction
 //! set, which is chosen at run time. They add every sum in one order with fused multiply-adds, so their bits
-//! are the same on any CPU. `plain` and the dense layers leave the order to `gemm`, which chooses it by the
-//! CPU's instructions and caches.
+//! are the same on any CPU; those of `plain` are, by the definition of [`matmul`](super::matmul).
 //!
 //! Besides its results (y and a code of 4 bytes per value, or the operands' gradients) a pass holds its
 //! weights once or twice in its own layout (Winograd's are 16/9 as large), and buffers for one to four

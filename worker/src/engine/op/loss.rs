@@ -2,6 +2,9 @@
 //!
 //! loss_i = log Σ_j exp(z_ij) - z_i,label. Its gradient is softmax(z_i) - onehot(label_i). The row's maximum
 //! is subtracted first, so that no exponential overflows. Sums run in f64, row by row.
+//!
+//! exp and ln are those of the `libm` crate, a fixed sequence of additions and multiplications: the standard
+//! library's are the system's, whose bits depend on its version and on the CPU.
 
 use super::values;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
@@ -19,22 +22,24 @@ impl CrossEntropy {
         Self { labels: labels.to_vec() }
     }
 
-    /// `scale` times the gradient with respect to logits `[n, classes]`.
+    /// The summed loss, and `scale` times its gradient with respect to logits `[n, classes]`.
     ///
     /// # Errors
     /// When the labels do not fit the logits.
-    pub fn gradient(&self, logits: &Tensor, scale: f32) -> Result<Tensor> {
+    pub fn with_gradient(&self, logits: &Tensor, scale: f32) -> Result<(f64, Tensor)> {
         let (n, classes) = logits.dims2()?;
         self.check(n, classes)?;
         let mut gradient = super::to_vec(logits)?;
+        let mut losses = Vec::with_capacity(n);
         for (row, &label) in gradient.chunks_exact_mut(classes).zip(&self.labels) {
             let log_sum = log_sum_exp(row);
+            losses.push(loss_of(row, log_sum, label));
             for (class, value) in row.iter_mut().enumerate() {
                 let onehot = if class == usize::from(label) { 1.0 } else { 0.0 };
-                *value = (f64::from(scale) * ((f64::from(*value) - log_sum).exp() - onehot)) as f32;
+                *value = (f64::from(scale) * (libm::exp(f64::from(*value) - log_sum) - onehot)) as f32;
             }
         }
-        Tensor::from_vec(gradient, logits.shape(), logits.device())
+        Ok((losses.iter().sum(), Tensor::from_vec(gradient, logits.shape(), logits.device())?))
     }
 
     fn check(&self, n: usize, classes: usize) -> Result<()> {
@@ -50,7 +55,7 @@ impl CrossEntropy {
 #[must_use]
 pub fn loss_sum(logits: &[f32], classes: usize, labels: &[u16]) -> f64 {
     let rows = logits.chunks_exact(classes).zip(labels);
-    rows.map(|(row, &label)| log_sum_exp(row) - f64::from(row[usize::from(label)])).sum()
+    rows.map(|(row, &label)| loss_of(row, log_sum_exp(row), label)).sum()
 }
 
 /// The class of the largest logit in each row; of equal ones the lowest class.
@@ -68,9 +73,14 @@ pub fn predictions(logits: &[f32], classes: usize) -> Vec<u16> {
     logits.chunks_exact(classes).map(best).collect()
 }
 
+/// Loss of one sample, given the logarithm of its row's sum of exponentials.
+fn loss_of(row: &[f32], log_sum: f64, label: u16) -> f64 {
+    log_sum - f64::from(row[usize::from(label)])
+}
+
 fn log_sum_exp(row: &[f32]) -> f64 {
     let max = row.iter().fold(f64::NEG_INFINITY, |m, &z| m.max(z.into()));
-    max + row.iter().map(|&z| (f64::from(z) - max).exp()).sum::<f64>().ln()
+    max + libm::log(row.iter().map(|&z| libm::exp(f64::from(z) - max)).sum())
 }
 
 impl CustomOp1 for CrossEntropy {
@@ -86,7 +96,7 @@ impl CustomOp1 for CrossEntropy {
     }
 
     fn bwd(&self, logits: &Tensor, _loss: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        Ok(Some(self.gradient(logits, grad.to_scalar()?)?))
+        Ok(Some(self.with_gradient(logits, grad.to_scalar()?)?.1))
     }
 }
 
@@ -112,6 +122,26 @@ mod tests {
         let mean = candle_nn::loss::cross_entropy(&logits, &labels).unwrap().to_scalar::<f32>().unwrap();
         let sum = cross_entropy_sum(&logits, &[1, 2, 3, 4, 5]).unwrap().to_scalar::<f32>().unwrap();
         assert!((mean * 5.0 - sum).abs() < 1e-5 * sum);
+    }
+
+    #[test]
+    fn a_loss_beside_its_gradient_is_the_loss_alone() {
+        let logits = variable(4, &[7, 10], 9.0);
+        let labels = [0, 1, 2, 3, 4, 5, 9];
+        let (loss, _) = CrossEntropy::new(&labels).with_gradient(&logits, 1.0).unwrap();
+        let values = super::super::to_vec(&logits).unwrap();
+        assert_eq!(loss.to_bits(), loss_sum(&values, 10, &labels).to_bits());
+    }
+
+    #[test]
+    fn exponentials_and_logarithms_are_the_systems_to_the_last_place() {
+        for at in -7000..7000 {
+            let x = f64::from(at) / 10.0;
+            #[allow(clippy::disallowed_methods, reason = "the comparison is the test")]
+            let (exp, ln) = (x.exp(), (x + 700.5).ln());
+            assert!((libm::exp(x) - exp).abs() <= 2.0 * f64::EPSILON * exp, "exp({x})");
+            assert!((libm::log(x + 700.5) - ln).abs() <= 2.0 * f64::EPSILON * ln.abs(), "ln({x} + 700.5)");
+        }
     }
 
     #[test]

@@ -1,7 +1,42 @@
-//! Matrix products on one thread: a bounds-checked wrapper of the `gemm` crate.
+//! Matrix products on one thread, with one definition that holds on every CPU.
 //!
-//! This is the only unsafe code of the crate. `gemm` chooses its instructions at run time. Its order of
-//! addition depends on the sizes and the type of CPU, but not on threads: it is called without parallelism.
+//! k is cut evenly into as few chunks as possible of at most [`CHUNK_MAX`]: each has ⌈k / ⌈k / 512⌉⌉ places,
+//! the last one what is left. In f32, with one rounding for each operation:
+//!
+//! ```text
+//! sum(chunk) = acc after acc = fma(a[i, p], b[p, j], acc) for each p of the chunk in order, from acc = +0
+//! Replace:  destination[i, j] = ((sum(first) + sum(second)) + ...) + sum(last)
+//! Add:      destination[i, j] = ((destination[i, j] + sum(first)) + sum(second)) + ... + sum(last)
+//! ```
+//!
+//! The `gemm` crate computes it. It would add in other orders on some paths, by sizes, strides and the CPU's
+//! caches; this module keeps it off them (version 0.19, read and tested):
+//!
+//! | path of gemm | taken when | what it would do | kept off by |
+//! |---|---|---|---|
+//! | `horizontal_microkernel` | a's rows and b's columns are contiguous, and m · n <= 256 | adds k in lanes, then across | storing the smaller operand the other way round |
+//! | `gevv` | k <= 2 | multiplies and adds with two roundings | padding k to 3 |
+//! | `gemv` | m or n is 1 | eight sums, on some CPUs without fma | padding to 2 |
+//! | a cut of k | k > 512 | cuts by the L1 cache's size | cutting first |
+//! | without FMA on x86-64 | always | multiplies and adds with two roundings | the self-test: such a CPU is refused |
+//!
+//! What is left is its micro-kernel: one accumulator an element, k in order, and one addition to the
+//! destination.
+
+mod gemm;
+
+use super::scratch::Scratch;
+use std::ops::Range;
+
+/// Most places of k that one accumulator adds up. `gemm` cuts none that is not longer.
+pub const CHUNK_MAX: usize = 512;
+
+/// Most elements of a product for which gemm would add k in lanes.
+const LANES_MAX: usize = 256;
+
+/// Fewest rows, columns and places of k that gemm takes to its micro-kernel.
+const SIDE_MIN: usize = 2;
+const DEPTH_MIN: usize = 3;
 
 /// A view of a matrix inside a slice.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +70,20 @@ impl<'a> View<'a> {
             ..self
         }
     }
+
+    /// Those columns alone.
+    fn columns(self, range: Range<usize>) -> Self {
+        Self { data: &self.data[range.start * self.column_stride..], columns: range.len(), ..self }
+    }
+
+    /// Those rows alone.
+    fn rows(self, range: Range<usize>) -> Self {
+        self.transposed().columns(range).transposed()
+    }
+
+    fn at(&self, row: usize, column: usize) -> f32 {
+        self.data[row * self.row_stride + column * self.column_stride]
+    }
 }
 
 /// Whether the product replaces the destination's values or is added to them.
@@ -46,11 +95,10 @@ pub enum Into {
     Add,
 }
 
-/// `destination [a.rows, b.columns] = a · b`, or `+=`.
+/// `destination [a.rows, b.columns] = a · b`, or `+=`, by the definition above.
 ///
 /// # Panics
 /// When the sizes do not fit.
-#[allow(unsafe_code, reason = "gemm's entry point takes raw pointers; the invariant stands at the call")]
 pub fn matmul(destination: &mut [f32], a: View<'_>, b: View<'_>, into: Into) {
     let m = a.rows;
     let k = a.columns;
@@ -63,88 +111,55 @@ pub fn matmul(destination: &mut [f32], a: View<'_>, b: View<'_>, into: Into) {
         }
         return;
     }
-    let stride = |s: usize| isize::try_from(s).expect("a stride is below the length of a slice");
-    // SAFETY: gemm reads a[i, p] for i < m, p < k, reads b[p, j] for p < k, j < n, and reads and writes
-    // destination[i, j] for i < m, j < n, each at the strides given here. The fields of a `View` are private
-    // and made only by `new`, which checks rows * columns == data.len() for dense strides, and by
-    // `transposed`, which exchanges both; so every address is inside its slice. `destination` is a unique
-    // borrow of m * n elements and can't alias.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            destination.as_mut_ptr(),
-            1,
-            stride(n),
-            into == Into::Add,
-            a.data.as_ptr(),
-            stride(a.column_stride),
-            stride(a.row_stride),
-            b.data.as_ptr(),
-            stride(b.column_stride),
-            stride(b.row_stride),
-            1.0,
-            1.0,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        );
+    let length = k.div_ceil(k.div_ceil(CHUNK_MAX));
+    let mut into = into;
+    for start in (0..k).step_by(length) {
+        let chunk = start..k.min(start + length);
+        add_chunk(destination, a.columns(chunk.clone()), b.rows(chunk), into);
+        into = Into::Add;
     }
+}
+
+/// One chunk of the definition: stores what would take another path of `gemm` in the way that does not.
+fn add_chunk(destination: &mut [f32], a: View<'_>, b: View<'_>, into: Into) {
+    let (m, k, n) = (a.rows, a.columns, b.columns);
+    let (rows, depth, columns) = (m.max(SIDE_MIN), k.max(DEPTH_MIN), n.max(SIDE_MIN));
+    // Copies have another stride than 1 here, because they have at least two rows or columns.
+    let is_in_lanes = a.column_stride == 1 && b.row_stride == 1 && rows * columns <= LANES_MAX;
+    let copies_a = m < rows || k < depth || is_in_lanes && m <= n;
+    let copies_b = n < columns || k < depth || is_in_lanes && !copies_a;
+    // -0 · 0 added to any sum leaves its bits, where +0 would make +0 of a -0.
+    let a_copy = copies_a.then(|| padded(a, rows, depth, -0.0));
+    let b_copy = copies_b.then(|| padded(b.transposed(), columns, depth, 0.0));
+    let a = a_copy.as_ref().map_or(a, |copy| View::new(copy, depth, rows).transposed());
+    let b = b_copy.as_ref().map_or(b, |copy| View::new(copy, depth, columns));
+    if (m, n) == (rows, columns) {
+        gemm::multiply(destination, a, b, into);
+        return;
+    }
+    let mut larger = Scratch::zeros(rows * columns);
+    for (to, from) in larger.chunks_exact_mut(columns).zip(destination.chunks_exact(n)) {
+        to[..n].copy_from_slice(from);
+    }
+    gemm::multiply(&mut larger, a, b, into);
+    for (to, from) in destination.chunks_exact_mut(n).zip(larger.chunks_exact(columns)) {
+        to.copy_from_slice(&from[..n]);
+    }
+}
+
+/// `view` as the upper left of `[rows, depth]`, column after column. Columns beyond it are `beyond`, rows 0.
+fn padded(view: View<'_>, rows: usize, depth: usize, beyond: f32) -> Scratch {
+    let mut copy = Scratch::zeros(rows * depth);
+    for (place, column) in copy.chunks_exact_mut(rows).enumerate() {
+        if place < view.columns {
+            let values = (0..view.rows).map(|row| view.at(row, place));
+            column.iter_mut().zip(values).for_each(|(to, value)| *to = value);
+        } else {
+            column.fill(beyond);
+        }
+    }
+    copy
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::op::testing::noise;
-
-    /// The definition, in f64.
-    fn reference(destination: &[f32], a: View<'_>, b: View<'_>, into: Into) -> Vec<f64> {
-        let at = |v: View<'_>, i: usize, j: usize| f64::from(v.data[i * v.row_stride + j * v.column_stride]);
-        let mut product = Vec::new();
-        for i in 0..a.rows {
-            for j in 0..b.columns {
-                let old = if into == Into::Add { f64::from(destination[i * b.columns + j]) } else { 0.0 };
-                product.push(old + (0..a.columns).map(|p| at(a, i, p) * at(b, p, j)).sum::<f64>());
-            }
-        }
-        product
-    }
-
-    #[test]
-    fn products_equal_the_definition_for_all_layouts() {
-        for (m, k, n) in [(1, 1, 1), (3, 5, 2), (121, 288, 64), (17, 1, 33), (64, 100, 9)] {
-            let x = noise(1, m * k);
-            let y = noise(2, k * n);
-            for (a, b) in [
-                (View::new(&x, m, k), View::new(&y, k, n)),
-                (View::new(&x, k, m).transposed(), View::new(&y, k, n)),
-                (View::new(&x, m, k), View::new(&y, n, k).transposed()),
-            ] {
-                for into in [Into::Replace, Into::Add] {
-                    let mut got = noise(3, m * n);
-                    let want = reference(&got, a, b, into);
-                    matmul(&mut got, a, b, into);
-                    for (got, want) in got.iter().zip(want) {
-                        let error = (f64::from(*got) - want).abs();
-                        assert!(error < 1e-6 * (k as f64), "{m} {k} {n}: {got} is not {want}");
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn an_empty_inner_size_gives_zeros() {
-        let mut product = vec![1.0; 6];
-        matmul(&mut product, View::new(&[], 2, 0), View::new(&[], 0, 3), Into::Replace);
-        assert_eq!(product, [0.0; 6]);
-    }
-
-    #[test]
-    #[should_panic(expected = "a 3 x 4 matrix")]
-    fn a_view_larger_than_its_slice_is_refused() {
-        let _ = View::new(&[0.0; 11], 3, 4);
-    }
-}
+mod tests;
