@@ -137,6 +137,7 @@ fn a_backup_task_that_answers_second_is_the_audit() {
 #[test]
 fn workers_of_other_numerics_do_not_audit_each_other() {
     let mut machine = Coordinator::new(Limits { numerics: Numerics::Relaxed, ..ALL }, Incarnation(1));
+    machine.on_event(0, Event::UsesLibrary);
     join(&mut machine, 0, "a");
     join_with(&mut machine, 0, "b", NumericsDigest(8));
     machine.on_event(0, Event::Begin { run: RUN, round: Round(0), leaves: 1 });
