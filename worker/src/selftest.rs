@@ -1,7 +1,7 @@
-//! The self-test: a digest of this machine's arithmetic, which the coordinator compares with the program's own
-//! and with other workers'.
+//! The self-test: a digest of this machine's arithmetic, which the coordinator compares with the program's
+//! own and with other workers'.
 //!
-//! [`common::selftest`] defines what is computed; it takes some milliseconds.
+//! [`common::selftest`] defines what is computed; it takes some 20 ms.
 
 use crate::engine::network::{Network, NetworkError};
 use crate::engine::op::loss::CrossEntropy;

@@ -68,8 +68,8 @@ pub enum Event {
     End(SetupId),
     /// A run begins some of whose layers the tensor library computes.
     UsesLibrary,
-    /// Such a run goes on from a checkpoint that was computed with this arithmetic. Nothing follows if another
-    /// one is settled already.
+    /// Such a run goes on from a checkpoint that was computed with this arithmetic. Nothing follows if
+    /// another one is settled already.
     HoldTo(NumericsDigest),
     /// A deadline may have passed.
     Tick,

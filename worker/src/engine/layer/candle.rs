@@ -1,8 +1,8 @@
 //! Layers on Candle's operators and autograd, for everything that has no kernel of ours.
 //!
 //! A new layer is a function of (x, parameters), like `candle_nn`'s modules. Bits do not depend on the number
-//! of threads: Candle divides outputs among its threads, never the terms of a sum. They may depend on the type
-//! of CPU and on the C library: `Layer::is_the_librarys` in `common` names these layers.
+//! of threads: Candle divides outputs among its threads, never the terms of a sum. They may depend on the
+//! type of CPU and on the C library: `Layer::is_the_librarys` in `common` names these layers.
 
 use super::{Deliver, Layer, kept};
 use candle_core::{Result, Tensor, Var};
