@@ -240,7 +240,11 @@ impl Confusion {
     }
 
     /// Whether the class has samples or predictions.
-    fn is_met(&self, class: usize) -> bool {
+    ///
+    /// # Panics
+    /// When `class` is not a class.
+    #[must_use]
+    pub fn is_met(&self, class: usize) -> bool {
         (0..self.classes).any(|other| self.get(class, other) + self.get(other, class) > 0)
     }
 }

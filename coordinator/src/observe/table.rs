@@ -44,6 +44,10 @@ fn qualities(f: &mut fmt::Formatter<'_>, confusion: &Confusion) -> fmt::Result {
     let mut classes: Vec<(usize, ClassQuality)> =
         (0..confusion.classes()).map(|class| (class, confusion.class(class))).collect();
     if classes.len() > CLASSES_SHOWN {
+        // Of one that the evaluation has not met there is nothing to say.
+        classes.retain(|&(class, _)| confusion.is_met(class));
+    }
+    if classes.len() > CLASSES_SHOWN {
         // Equal ones stay in the order of their numbers.
         classes.sort_by(|(_, a), (_, b)| a.f1.total_cmp(&b.f1));
         classes.truncate(CLASSES_SHOWN);
@@ -175,10 +179,11 @@ confusion (row: true class, column: predicted class, dot: none)
 
     #[test]
     fn of_many_classes_the_worst_and_the_mistakes_are_shown() {
-        let mut confusion = Confusion::new(300);
+        let mut confusion = Confusion::new(400);
         (0..300).for_each(|class| confusion.count(class, class, 10));
         confusion.count(299, 7, 5);
         let table = evaluation_table("test", &confusion, 1.0);
+        assert!(!table.contains("\n     300  "), "a class that is not met is none of the worst: {table}");
         assert!(table.contains("\n  299   ") && table.contains("\n  299     7       5\n"), "{table}");
     }
 }

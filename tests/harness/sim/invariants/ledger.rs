@@ -55,7 +55,9 @@ impl Ledger {
     }
 
     fn answered(&mut self, now_us: u64, from: Incarnation, piece: Piece, verdict: Verdict) {
-        let Some(holder) = self.members.get_mut(&from) else { return };
+        let Some(holder) = self.members.get_mut(&from).filter(|holder| !holder.repeats(piece)) else {
+            return;
+        };
         let open = self.rounds.values_mut().find(|open| open.number == piece.round);
         if let (Some(open), Some(work)) = (open, holder.answers(now_us, piece)) {
             let leaf_us = holder.took(now_us, work);

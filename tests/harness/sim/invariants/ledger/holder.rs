@@ -3,7 +3,7 @@
 use common::ids::{Instance, Round, SetupId};
 use common::protocol::coordinator::Piece;
 use common::selftest::NumericsDigest;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug)]
 pub(in crate::sim::invariants) struct Holder {
@@ -13,6 +13,8 @@ pub(in crate::sim::invariants) struct Holder {
     pub(in crate::sim::invariants) connection: u64,
     pub(in crate::sim::invariants) threads: u32,
     pub(in crate::sim::invariants) pieces: BTreeMap<Piece, Work>,
+    /// Pieces of open rounds that it has answered: an answer that is repeated is no progress.
+    answered: BTreeSet<Piece>,
     /// The piece that it got while no thread was idle, and has not begun.
     prefetched: Option<Piece>,
     /// The answer that it owes, of any round.
@@ -59,6 +61,7 @@ impl Holder {
             connection,
             threads,
             pieces: BTreeMap::new(),
+            answered: BTreeSet::new(),
             prefetched: None,
             owes: None,
             leaf_us: BTreeMap::new(),
@@ -72,6 +75,7 @@ impl Holder {
             self.prefetched = Some(piece);
         }
         self.pieces.insert(piece, work);
+        self.answered.remove(&piece);
         let held = self.held(work.run);
         let owes = self.owes.get_or_insert(Owes {
             since_us: now_us,
@@ -99,6 +103,7 @@ impl Holder {
     /// Takes an answered piece from the member, which begins the prefetched one, whichever piece it was.
     pub(super) fn answers(&mut self, now_us: u64, piece: Piece) -> Option<Work> {
         let work = self.pieces.remove(&piece)?;
+        self.answered.insert(piece);
         self.begins_prefetched(now_us);
         Some(work)
     }
@@ -119,7 +124,13 @@ impl Holder {
         self.owes = Some(Owes { since_us: now_us, round: piece.round, run: work.run, leaves });
     }
 
+    /// Whether it has answered that piece before, while its round is open.
+    pub(super) fn repeats(&self, piece: Piece) -> bool {
+        self.answered.contains(&piece)
+    }
+
     pub(super) fn forget_round(&mut self, now_us: u64, round: Round) {
+        self.answered.retain(|piece| piece.round != round);
         if let Some(next) = self.prefetched.take_if(|next| next.round == round) {
             self.pieces.remove(&next);
         }
