@@ -48,7 +48,8 @@ pub enum Event {
     Listening {
         /// TCP address of the listener; `None` if only local workers can connect.
         address: Option<String>,
-        /// Addresses with which workers can connect, those for other machines first. Empty without a listener.
+        /// Addresses with which workers can connect, those for other machines first. Empty without a
+        /// listener.
         #[serde(default)]
         connect: Vec<String>,
     },

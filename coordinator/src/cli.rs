@@ -72,8 +72,8 @@ pub struct Cluster {
     /// Number of compute threads of each local worker [default: cores divided by workers]
     #[arg(long, value_name = "N", env = "LOCKSTEP_THREADS", requires = "local")]
     pub threads: Option<NonZeroU32>,
-    /// Address to listen on for workers; 0.0.0.0:PORT is all addresses of this machine; with port 0 a free port
-    /// is chosen and printed [default: 127.0.0.1:29400; none with --local]
+    /// Address to listen on for workers; 0.0.0.0:PORT is all addresses of this machine; with port 0 a free
+    /// port is chosen and printed [default: 127.0.0.1:29400; none with --local]
     #[arg(long, value_name = "HOST:PORT", env = "LOCKSTEP_BIND", value_parser = host::address::to_listen_on)]
     pub bind: Option<String>,
     /// Treatment of workers whose arithmetic differs from the program's (another build, a CPU without fused
@@ -88,7 +88,8 @@ pub struct Cluster {
     /// or to the beginning if there is none
     #[arg(long, env = "LOCKSTEP_AUDIT_ROLLBACK")]
     pub audit_rollback: bool,
-    /// Silence after which a worker is dropped and its pieces go to others, in seconds or with a unit (20s, 2m)
+    /// Silence after which a worker is dropped and its pieces go to others, in seconds or with a unit (20s,
+    /// 2m)
     #[arg(long, value_name = "DURATION", env = "LOCKSTEP_HEARTBEAT_TIMEOUT", default_value = "10s", value_parser = timeout)]
     pub heartbeat_timeout: Duration,
     /// Timeout for each micro-batch of a worker's first answer, including the transfer of the parameters. A

@@ -3,8 +3,8 @@
 //! There are four sources: the embedded digits, MNIST's four files on disk, the same from a public mirror,
 //! and any folder of four files like them. `find` says where in a folder such files lie, `parts` reads them,
 //! `mnist` knows what MNIST's must contain, `download` fetches them. The formats are defined in
-//! [`common::data::idx`] and [`common::data::digits`]. All calls block, for seconds during a download, so they
-//! need a plain thread.
+//! [`common::data::idx`] and [`common::data::digits`]. All calls block, for seconds during a download, so
+//! they need a plain thread.
 
 mod download;
 mod find;

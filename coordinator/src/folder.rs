@@ -50,7 +50,8 @@ impl Drop for NewFolder {
 }
 
 /// Renames a temporary file to `path`, where there is a regular file or none. Where the file system has no
-/// renames the content is copied, and the temporary file stays until that is done. Returns the file at its end.
+/// renames the content is copied, and the temporary file stays until that is done. Returns the file at its
+/// end.
 ///
 /// # Errors
 /// When neither succeeds: the error of the rename.

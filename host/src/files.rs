@@ -127,7 +127,8 @@ pub fn open_lock(path: &Path) -> Result<File, FileError> {
     Ok(file)
 }
 
-/// Opens or creates a regular file of ours to write it anew. What it holds stays until the caller truncates it.
+/// Opens or creates a regular file of ours to write it anew. What it holds stays until the caller truncates
+/// it.
 ///
 /// # Errors
 /// When another kind of file has the name, or the system refuses.

@@ -2,8 +2,8 @@
 //! `RUST_LOG`. Each event is written as one line without control characters, because its text may come from
 //! any peer.
 //!
-//! With [`LogFormat::Json`] standard error has JSON lines and nothing else: what a program says there by other
-//! ways than `tracing` is put into their form by [`LogFormat::lines`].
+//! With [`LogFormat::Json`] standard error has JSON lines and nothing else: what a program says there by
+//! other ways than `tracing` is put into their form by [`LogFormat::lines`].
 
 use crate::printable::Printable;
 use crate::printable_lines;
@@ -26,8 +26,8 @@ pub enum LogFormat {
 }
 
 impl LogFormat {
-    /// A message as it is written to standard error: its lines with control characters escaped, or one line of
-    /// JSON. `target` is the program that says it.
+    /// A message as it is written to standard error: its lines with control characters escaped, or one line
+    /// of JSON. `target` is the program that says it.
     #[must_use]
     pub fn lines(self, level: Level, target: &str, message: &str) -> String {
         match self {

@@ -1,14 +1,15 @@
-//! What a step costs besides its gradients, summed over the coordinator and two local workers: voluntary context
-//! switches, CPU time outside the compute threads, and system calls.
+//! What a step costs besides its gradients, summed over the coordinator and two local workers: voluntary
+//! context switches, CPU time outside the compute threads, and system calls.
 //!
-//! `cargo build --release && cargo bench --workspace --bench overhead [-- --binaries FOLDER]`. The programs train
-//! the CNN (93,322 parameters) at batch 128, a leaf of 64 images for each worker. Images are the embedded digits,
-//! or MNIST's if `MNIST_DIR` names its folder. `--binaries` has the programs of another build.
+//! `cargo build --release && cargo bench --workspace --bench overhead [-- --binaries FOLDER]`. The programs
+//! train the CNN (93,322 parameters) at batch 128, a leaf of 64 images for each worker. Images are the
+//! embedded digits, or MNIST's if `MNIST_DIR` names its folder. `--binaries` has the programs of another
+//! build.
 //!
-//! Nothing here is a time on the wall, so another load on the machine changes little. `/proc` is read when the
-//! checkpoint of one step appears and again when that of a later one does; the difference is divided by the steps
-//! between. System calls are counted in a second stretch, by `strace`, which makes steps slower and not many more
-//! calls. Checkpoints are part of both stretches, one in each.
+//! Nothing here is a time on the wall, so another load on the machine changes little. `/proc` is read when
+//! the checkpoint of one step appears and again when that of a later one does; the difference is divided by
+//! the steps between. System calls are counted in a second stretch, by `strace`, which makes steps slower and
+//! not many more calls. Checkpoints are part of both stretches, one in each.
 
 #![allow(clippy::print_stdout, reason = "a benchmark's result")]
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Everything below a folder: the content of each file, nothing for each directory. A missing folder is empty.
+/// Everything below a folder: the content of each file, nothing for each directory. A missing folder is
+/// empty.
 ///
 /// # Panics
 /// When a file can't be read.

@@ -1,6 +1,6 @@
 //! A worker that computes other bits than the program promises is refused, unless the operator admits it,
-//! also as the first one. What the tensor library computes is compared where a run uses it; workers that never
-//! compute decide nothing.
+//! also as the first one. What the tensor library computes is compared where a run uses it; workers that
+//! never compute decide nothing.
 
 use common::event::Event;
 use common::protocol::coordinator::Refusal;

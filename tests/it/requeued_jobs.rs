@@ -1,5 +1,5 @@
-//! A scheduler repeats a job's command. With `--resume FOLDER` the first start takes the folder, and later ones
-//! go on from the run's own newer checkpoints.
+//! A scheduler repeats a job's command. With `--resume FOLDER` the first start takes the folder, and later
+//! ones go on from the run's own newer checkpoints.
 
 use common::event::Event;
 use nix::sys::signal::Signal::{SIGKILL, SIGTERM};

@@ -1,5 +1,5 @@
-//! Settings that are valid and can't have been meant, such as a warm-up that is longer than the run. A run with
-//! them goes on; it says so at its start.
+//! Settings that are valid and can't have been meant, such as a warm-up that is longer than the run. A run
+//! with them goes on; it says so at its start.
 
 use super::config::{RunConfig, TrainingConfig};
 use super::schedule::Shape;
@@ -7,7 +7,8 @@ use super::schedule::Shape;
 /// Most steps whose learning rates are looked at.
 const STEPS_LOOKED_AT: u64 = 100_000;
 
-/// What is doubtful about a run that has at most `workers` workers: a sentence each, which begins with the flag.
+/// What is doubtful about a run that has at most `workers` workers: a sentence each, which begins with the
+/// flag.
 #[must_use]
 pub fn doubts(config: &RunConfig, workers: u32) -> Vec<String> {
     let &TrainingConfig { batch_size, micro_batch, epochs, schedule, .. } = config.training();

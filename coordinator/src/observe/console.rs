@@ -39,8 +39,8 @@ struct Inner {
 }
 
 impl Console {
-    /// A console on the process's stderr. With [`LogFormat::Json`] there is no bar, and each message is a line
-    /// of JSON.
+    /// A console on the process's stderr. With [`LogFormat::Json`] there is no bar, and each message is a
+    /// line of JSON.
     ///
     /// # Errors
     /// When the thread can't be started.

@@ -4,8 +4,8 @@
 //!    flags; a flag that is not given stands for its default. Where there are checkpoints and none is valid,
 //!    the run does not start: what it would write could take their place.
 //! 2. A folder is a checkpoint, or has several: then the newest valid one is taken. Its settings are the
-//!    run's; a flag that is given must agree with them. A run that has begun from that folder already, and was
-//!    started again by the same command, goes on from its own checkpoints instead.
+//!    run's; a flag that is given must agree with them. A run that has begun from that folder already, and
+//!    was started again by the same command, goes on from its own checkpoints instead.
 //! 3. `never` starts anew.
 //!
 //! [`find`] reads and changes nothing. [`Beginning::perform`] moves aside what the run leaves behind, once

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 const FILE_BYTES_MAX: u64 = 1 << 36;
 
 impl Store {
-    /// Moves the checkpoints of these steps into a new subdirectory `earlier-<n>`. Returns it if there were any.
+    /// Moves the checkpoints of these steps into a new subdirectory `earlier-<n>`. Returns it if there were
+    /// any.
     ///
     /// # Errors
     /// When the file system refuses.

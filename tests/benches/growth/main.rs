@@ -12,8 +12,8 @@
 //! worker" is what went through a socket, in both directions. A relay counts it in a separate run with one
 //! worker; no other run has the relay. The last table follows from these columns: a step takes at best the
 //! computing T, and x for each worker and once more, where x is what a worker costs in one direction (the
-//! parameters go out before the computing, the gradients come in after it). Memory is that of 10^7 parameters, with a separate process for each
-//! number of workers.
+//! parameters go out before the computing, the gradients come in after it). Memory is that of 10^7
+//! parameters, with a separate process for each number of workers.
 
 #![allow(clippy::print_stdout, reason = "a benchmark's result")]
 
@@ -55,7 +55,8 @@ const WARM_UP: u32 = 3;
 const COUNTED_STEPS: u32 = 4;
 /// Links in the last table, in Gbit/s.
 const LINKS: [f64; 3] = [1.0, 10.0, 25.0];
-/// Computing of a worker in a step in the last table, in ms: 64 images of MNIST by the CNN on a core with AVX-512.
+/// Computing of a worker in a step in the last table, in ms: 64 images of MNIST by the CNN on a core with
+/// AVX-512.
 const COMPUTE_MS: f64 = 2.5;
 
 fn main() -> anyhow::Result<()> {

@@ -3,9 +3,9 @@
 //! 1. What the program's own kernels compute is the same on every CPU: its digest is a constant of the
 //!    program. A worker with another one is refused, even if it comes first.
 //! 2. What the tensor library computes may depend on the type of CPU. It counts from the first run on that
-//!    has such layers. Then the whole digest is settled by the first accepted answer, or by the first checkpoint
-//!    that such a run resumes from, and holds for all runs from then on. A hello settles nothing: its sender
-//!    has computed nothing and may leave at once.
+//!    has such layers. Then the whole digest is settled by the first accepted answer, or by the first
+//!    checkpoint that such a run resumes from, and holds for all runs from then on. A hello settles nothing:
+//!    its sender has computed nothing and may leave at once.
 //! 3. Once it is settled and numerics are strict, a worker with another digest is refused. Members and spares
 //!    with another digest are removed, which is no offence. So no answer of another digest is ever accepted
 //!    afterwards.

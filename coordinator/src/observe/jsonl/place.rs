@@ -1,8 +1,9 @@
 //! Where a run's metrics can be written, seen before anything there is changed.
 //!
-//! 1. A file in the checkpoint folder is ours. One of another run or program is moved aside when this run begins.
-//! 2. A path that a person chose may be a link, a FIFO or a device. A file there is used if this run has written
-//!    it, and else refused.
+//! 1. A file in the checkpoint folder is ours. One of another run or program is moved aside when this run
+//!    begins.
+//! 2. A path that a person chose may be a link, a FIFO or a device. A file there is used if this run has
+//!    written it, and else refused.
 //! 3. A regular file is replaced by a new one, which is made beside it, never emptied.
 
 use super::{Found, LINE_BYTES_MAX, MetricsError, MetricsFile, copy_earlier, io_error};
@@ -204,8 +205,8 @@ fn writer_of(mut file: &File, fingerprint: &str) -> Writer {
     if file.rewind().is_ok() { writer } else { Writer::Unknown }
 }
 
-/// Renames a file that this run has not written to `NAME.earlier-<n>`, beside it, unless it was moved with the
-/// checkpoints that it belongs to.
+/// Renames a file that this run has not written to `NAME.earlier-<n>`, beside it, unless it was moved with
+/// the checkpoints that it belongs to.
 fn move_aside(path: &Path) -> Result<(), MetricsError> {
     if path.symlink_metadata().is_err() {
         return Ok(());
