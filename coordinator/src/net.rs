@@ -2,10 +2,14 @@
 
 pub(crate) mod accept;
 pub(crate) mod frames;
+mod incoming;
 pub(crate) mod listener;
 pub(crate) mod outbox;
 pub(crate) mod pending;
+pub(crate) mod pipes;
+mod reader;
 pub(crate) mod same_user;
+mod sending;
 pub(crate) mod server;
 pub(crate) mod shared_memory;
 pub(crate) mod token_bucket;

@@ -43,17 +43,20 @@
 mod driver;
 mod links;
 mod outputs;
+mod runtime;
 mod setup_numbers;
 
 pub use crate::net::listener::Listen;
 
 use self::driver::Driver;
+use self::runtime::DriverRuntime;
 use self::setup_numbers::{SetupNumber, SetupNumbers};
 use crate::RunError;
 use crate::cluster::Farewell;
 use crate::local::{Local, LocalWorkers};
 use crate::mailbox::{INBOX, Input, RunNumber, Start};
 use crate::net::listener::Sockets;
+use crate::net::pipes::PipeTasks;
 use crate::net::{accept, server};
 use crate::observe::console::Console;
 use crate::run::in_progress::{Over, Threads};
@@ -106,6 +109,13 @@ pub struct Session {
     driver: oneshot::Receiver<()>,
 }
 
+/// A driver that is still to be started, with what its thread needs.
+struct Prepared {
+    driver: Driver,
+    inbox: mpsc::Receiver<Input>,
+    runtime: DriverRuntime,
+}
+
 /// A run on a session.
 #[derive(Debug)]
 pub struct Running(JoinHandle<Result<Summary, RunError>>);
@@ -136,8 +146,8 @@ impl Session {
     /// When an address can't be listened on, or a thread or a worker can't be started.
     pub fn open(options: &ClusterOptions, console: &Console) -> Result<Self, RunError> {
         let sockets = Sockets::open(&options.listen)?;
-        let (mut session, driver, inbox) = Self::new(sockets, options, console)?;
-        session.drive(driver, inbox)?;
+        let (mut session, prepared) = Self::new(sockets, options, console)?;
+        session.drive(prepared)?;
         Ok(session)
     }
 
@@ -152,10 +162,10 @@ impl Session {
         run: PreparedRun,
         stop: StopRequests,
     ) -> Result<(Self, Started), RunError> {
-        let (mut session, mut driver, inbox) = Self::new(sockets, options, console)?;
+        let (mut session, mut prepared) = Self::new(sockets, options, console)?;
         let (start, started) = session.launch(run, stop)?;
-        driver.start(start);
-        session.drive(driver, inbox)?;
+        prepared.driver.start(start);
+        session.drive(prepared)?;
         Ok((session, started))
     }
 
@@ -212,13 +222,14 @@ impl Session {
         sockets: Sockets,
         options: &ClusterOptions,
         console: &Console,
-    ) -> Result<(Self, Driver, mpsc::Receiver<Input>), RunError> {
+    ) -> Result<(Self, Prepared), RunError> {
         let (inbox, receiver) = mpsc::channel(INBOX);
+        let runtime = DriverRuntime::new()?;
         let address = sockets.address;
         let local_address = sockets.local_address.clone();
         let setups = Setups::default();
         let clock = Clock::start();
-        let server = serve(sockets, options, setups.clone(), &inbox)?;
+        let server = serve(sockets, options, setups.clone(), &inbox, runtime.pipes())?;
         let local = match &options.local {
             Some(local) => Some(LocalWorkers::start(local, &local_address, console, &inbox)?),
             None => None,
@@ -236,15 +247,15 @@ impl Session {
             server,
             driver: oneshot::channel().1,
         };
-        Ok((session, driver, receiver))
+        Ok((session, Prepared { driver, inbox: receiver, runtime }))
     }
 
     /// Starts the driver's thread.
-    fn drive(&mut self, driver: Driver, inbox: mpsc::Receiver<Input>) -> Result<(), RunError> {
-        let handle = tokio::runtime::Handle::current();
+    fn drive(&mut self, prepared: Prepared) -> Result<(), RunError> {
+        let Prepared { driver, inbox, runtime } = prepared;
         let (ended, driver_ended) = oneshot::channel();
         let thread = std::thread::Builder::new().name("driver".into()).spawn(move || {
-            driver.run(&handle, inbox);
+            runtime.run(driver, inbox);
             // Nobody waits where the session was dropped.
             let _ = ended.send(());
         });
@@ -312,13 +323,15 @@ fn serve(
     options: &ClusterOptions,
     setups: Setups,
     inbox: &mpsc::Sender<Input>,
+    pipes: PipeTasks,
 ) -> Result<Server, RunError> {
     let address = sockets.local_address.clone();
     let listeners = sockets.listen()?;
     let (until, is_over) = watch::channel(());
     let names = options.local.as_ref().map(Local::names).unwrap_or_default();
     let limits = accept::Limits::new(options.limits.max, options.limits.spares, names.len() as u32);
-    let serving = tokio::spawn(server::serve(listeners, names, setups, inbox.clone(), limits, is_over));
+    let served = server::serve(listeners, names, setups, inbox.clone(), pipes, limits, is_over);
+    let serving = tokio::spawn(served);
     let abort = serving.abort_handle();
     tokio::spawn(close_if_dropped(until.subscribe(), inbox.downgrade()));
     let inbox = inbox.downgrade();

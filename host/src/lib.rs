@@ -1,5 +1,5 @@
 //! What both programs share outside the training: flags from a file, logs, traces, exit codes, the clock,
-//! opening of files, addresses, connections and shared memory within a machine.
+//! opening of files, addresses, connections, and shared memory and pipes within a machine.
 //!
 //! Nothing here depends on the training.
 
@@ -14,6 +14,7 @@ pub mod local_socket;
 pub mod logging;
 pub mod open_files;
 mod pace;
+pub mod pipes;
 mod printable;
 pub mod reachable;
 pub mod shared_memory;

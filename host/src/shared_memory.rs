@@ -2,7 +2,7 @@
 //! without a socket's copies.
 //!
 //! A [`Memory`] is a file without a name. It lives as long as a process has it open, so nothing is left
-//! behind. It has a few slots, each for one tensor, which grow. A [`Lease`] holds a slot, which is free again
+//! behind. It has a few slots, each for one tensor, which grow, and which its owner has mapped. A [`Lease`] holds a slot, which is free again
 //! when every clone of the lease is dropped. A reader opens the memory as a [`View`]. The kernel copies the
 //! bytes in and out: a peer that changes the file during a read causes other bytes or an error, never a
 //! fault. The reader checks whether the bytes are right.
@@ -28,6 +28,11 @@
 //! Why not the socket alone: it costs two copies in the kernel, and gRPC's buffers one more on each side.
 
 #[cfg(target_os = "linux")]
+mod mapping;
+
+#[cfg(target_os = "linux")]
+use self::mapping::Mapping;
+#[cfg(target_os = "linux")]
 use rustix::fs::{AtFlags, FallocateFlags, FileType, MemfdFlags, Mode, OFlags, SealFlags, Statx, StatxFlags};
 use std::fs::File;
 use std::io;
@@ -42,6 +47,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Slots of a memory: one tensor is read while the next is written.
 const SLOTS: usize = 2;
+/// Largest size of a page on any Linux: ranges begin at its multiples.
+const PAGE_BYTES_MAX: u64 = 64 * 1024;
 /// Name of every memory's file, by which a reader recognises it.
 const NAME: &str = "lockstep-tensors";
 /// Seals of a memory. No file of a file system can have this one.
@@ -78,12 +85,14 @@ struct Slots {
 struct Slot {
     start: u64,
     bytes: u64,
+    /// `None` for an empty slot.
+    #[cfg(target_os = "linux")]
+    mapping: Mutex<Option<Mapping>>,
 }
 
 /// A leased slot for one tensor.
 #[derive(Clone, Debug)]
 pub struct Lease {
-    file: Arc<File>,
     slot: Arc<Slot>,
 }
 
@@ -120,8 +129,8 @@ impl Memory {
         Address { descriptor: self.file.as_raw_fd().unsigned_abs(), token: self.token }
     }
 
-    /// A free slot for a tensor of `bytes` bytes; `None` if all are leased. A slot that is too small gets
-    /// another range, behind all others.
+    /// A free slot for a tensor of `bytes` bytes; `None` if all are leased, or the system has no memory left. A
+    /// slot that is too small gets another range, behind all others.
     #[must_use]
     pub fn lease(&self, bytes: u64) -> Option<Lease> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
@@ -130,11 +139,14 @@ impl Memory {
         let fits = all.iter().position(|slot| free(slot) && bytes <= slot.bytes);
         let at = fits.or_else(|| all.iter().position(free))?;
         if fits.is_none() {
-            give_back(&self.file, &all[at]);
-            all[at] = Arc::new(Slot { start: *end, bytes });
-            *end += bytes;
+            // Its old range is unmapped before its pages are given back.
+            let (start, old) = (all[at].start, all[at].bytes);
+            all[at] = Arc::default();
+            give_back(&self.file, start, old);
+            all[at] = Arc::new(Slot::new(&self.file, *end, bytes).ok()?);
+            *end += bytes.next_multiple_of(PAGE_BYTES_MAX);
         }
-        Some(Lease { file: Arc::clone(&self.file), slot: Arc::clone(&all[at]) })
+        Some(Lease { slot: Arc::clone(&all[at]) })
     }
 }
 
@@ -142,14 +154,39 @@ impl Lease {
     /// Writes at offset `at` of this slot. Returns the offset in the whole memory.
     ///
     /// # Errors
-    /// When the bytes do not fit, or the system has no memory left.
+    /// When the bytes do not fit.
     pub fn write(&self, at: u64, bytes: &[u8]) -> io::Result<u64> {
-        if at + bytes.len() as u64 > self.slot.bytes {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        let offset = self.slot.start + at;
-        self.file.write_all_at(bytes, offset)?;
-        Ok(offset)
+        self.slot.write(at, bytes)?;
+        Ok(self.slot.start + at)
+    }
+}
+
+impl Slot {
+    /// A range of `file` behind all others.
+    #[cfg(target_os = "linux")]
+    fn new(file: &File, start: u64, bytes: u64) -> io::Result<Self> {
+        let mapping = if bytes == 0 { None } else { Some(Mapping::of(file, start, bytes)?) };
+        Ok(Self { start, bytes, mapping: Mutex::new(mapping) })
+    }
+
+    #[cfg(target_os = "linux")]
+    fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut mapping = self.mapping.lock().unwrap_or_else(PoisonError::into_inner);
+        let mapped = mapping.as_mut().map_or(&mut [][..], Mapping::bytes);
+        let at = usize::try_from(at).unwrap_or(usize::MAX);
+        let place = mapped.get_mut(at..).and_then(|rest| rest.get_mut(..bytes.len()));
+        place.ok_or(io::ErrorKind::StorageFull)?.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn new(_file: &File, _start: u64, _bytes: u64) -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn write(&self, _at: u64, _bytes: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 
@@ -194,16 +231,16 @@ impl View {
 
 /// Gives a slot's pages back to the system.
 #[cfg(target_os = "linux")]
-fn give_back(file: &File, slot: &Slot) {
-    if slot.bytes > 0 {
+fn give_back(file: &File, start: u64, bytes: u64) {
+    if bytes > 0 {
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         // If it fails they stay until the memory is dropped.
-        let _ = rustix::fs::fallocate(file, flags, slot.start, slot.bytes);
+        let _ = rustix::fs::fallocate(file, flags, start, bytes);
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn give_back(_file: &File, _slot: &Slot) {}
+fn give_back(_file: &File, _start: u64, _bytes: u64) {}
 
 #[cfg(target_os = "linux")]
 fn create_file(token: u64) -> io::Result<OwnedFd> {
@@ -233,7 +270,7 @@ fn is_memory(file: &OwnedFd) -> io::Result<bool> {
 
 /// The file's metadata, without asking a file system that may be a program of the peer and need not answer.
 #[cfg(target_os = "linux")]
-fn metadata_of(file: impl AsFd) -> io::Result<Statx> {
+pub(crate) fn metadata_of(file: impl AsFd) -> io::Result<Statx> {
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
     Ok(rustix::fs::statx(file, "", flags, StatxFlags::BASIC_STATS)?)
 }

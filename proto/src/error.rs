@@ -16,6 +16,9 @@ pub enum WireError {
     /// The message or a required part of it is missing.
     #[error("a message without {0}")]
     Missing(&'static str),
+    /// The bytes are no message.
+    #[error("bytes that are no message: {0}")]
+    Bytes(String),
     /// Another message was due.
     #[error("{got} where {expected} was due")]
     Order { expected: &'static str, got: &'static str },

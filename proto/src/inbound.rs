@@ -9,7 +9,7 @@ mod from_worker;
 pub use from_coordinator::CoordinatorDecoder;
 pub use from_worker::{Announced, WorkerDecoder};
 
-use crate::message::{REASON_BYTES_MAX, Sharing};
+use crate::message::{Pipe, REASON_BYTES_MAX, Sharing};
 use crate::{WireError, wire};
 use common::reduce::tree::{LEAVES_MAX, Node, Tree};
 
@@ -32,10 +32,18 @@ fn check_reason(reason: String) -> Result<String, WireError> {
 
 fn check_sharing(sharing: &wire::Sharing) -> Result<Sharing, WireError> {
     use wire::sharing::Step;
+    let check_pipe = |pipe: Option<wire::sharing::Pipe>| {
+        let pipe = pipe.ok_or(WireError::Missing("a pipe"))?;
+        Ok::<_, WireError>(Pipe { descriptor: pipe.descriptor, inode: pipe.inode })
+    };
     Ok(match sharing.step.ok_or(WireError::Missing("a step of sharing"))? {
         Step::Offer(memory) => Sharing::Offer { descriptor: memory.descriptor, token: memory.token },
         Step::Opened(_) => Sharing::Opened,
         Step::Released(_) => Sharing::Released,
+        Step::Pipes(pipes) => {
+            Sharing::Pipes { reads: check_pipe(pipes.reads)?, writes: check_pipe(pipes.writes)? }
+        }
+        Step::Switched(_) => Sharing::Switched,
     })
 }
 

@@ -3,7 +3,7 @@
 //! Reading order: [`message`] has the messages of each side. [`outbound`] turns them into wire messages;
 //! [`parameters`] does so once for many workers. [`setup`] is what both sides must know of a run. [`inbound`]
 //! turns hostile wire messages back into messages, or into a [`WireError`]. [`tensor`] cuts f32 values into
-//! chunks and joins them again, in buffers of [`values`]. Code behind this crate can trust every message.
+//! chunks and joins them again, in buffers of [`values`]. [`frame`] is for messages outside gRPC. Code behind this crate can trust every message.
 
 #[allow(
     missing_docs,
@@ -16,6 +16,7 @@ pub mod wire {
 }
 
 mod error;
+pub mod frame;
 pub mod inbound;
 pub mod message;
 pub mod outbound;
@@ -27,7 +28,7 @@ pub mod values;
 pub use error::WireError;
 
 /// Version of the protocol. Both sides must speak the same; a worker of another one is refused.
-pub const PROTOCOL_VERSION: u32 = 5;
+pub const PROTOCOL_VERSION: u32 = 6;
 
 /// Largest encoded message that either side accepts, in bytes: 512 KiB of samples, or the counts of a piece's
 /// evaluation.

@@ -30,7 +30,7 @@ pub enum WorkerMessage<A = Answer> {
     Answer(A),
     /// The worker leaves the run.
     Leave,
-    /// A step of agreeing on shared memory for tensors.
+    /// A step of agreeing on shared memory and pipes.
     Sharing(Sharing),
 }
 
@@ -167,7 +167,7 @@ pub enum CoordinatorMessage {
     Finished,
     /// The worker is dropped, for this reason, and the stream ends.
     Dropped(String),
-    /// A step of agreeing on shared memory for tensors.
+    /// A step of agreeing on shared memory and pipes.
     Sharing(Sharing),
 }
 
@@ -223,7 +223,7 @@ pub struct Piece {
     pub leaves: Vec<Samples>,
 }
 
-/// A step of agreeing on shared memory for tensors, the same in both directions.
+/// A step of agreeing on what two processes of one machine share: memory for tensors, and pipes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sharing {
     /// The sender offers its memory.
@@ -237,4 +237,22 @@ pub enum Sharing {
     Opened,
     /// The tensor that has been longest in the receiver's memory has been read.
     Released,
+    /// The coordinator offers pipes, on which both sides can go on.
+    Pipes {
+        /// The end that the worker reads.
+        reads: Pipe,
+        /// The end that the worker writes.
+        writes: Pipe,
+    },
+    /// The sender's last message on the stream: from now on it sends on its pipe.
+    Switched,
+}
+
+/// An end of a pipe in the coordinator's process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pipe {
+    /// Descriptor of the end.
+    pub descriptor: u32,
+    /// The pipe's inode number, which identifies it.
+    pub inode: u64,
 }

@@ -1,8 +1,8 @@
 //! Conversion of our own messages to wire messages. It can't fail: a message that can't be encoded is a bug.
 
 use crate::message::{
-    Answer, AnswerBody, CoordinatorMessage, Hello, Piece, REASON_BYTES_MAX, Sharing, Spare, Task, Welcome,
-    WorkerMessage,
+    Answer, AnswerBody, CoordinatorMessage, Hello, Piece, Pipe, REASON_BYTES_MAX, Sharing, Spare, Task,
+    Welcome, WorkerMessage,
 };
 use crate::parameters::EncodedParameters;
 use crate::setup::Setup;
@@ -186,11 +186,14 @@ fn to_messages(
 }
 
 fn to_sharing(sharing: Sharing) -> wire::Sharing {
-    use wire::sharing::{Memory, Opened, Released, Step};
+    use wire::sharing::{Memory, Opened, Pipes, Released, Step, Switched};
+    let pipe = |pipe: Pipe| Some(wire::sharing::Pipe { descriptor: pipe.descriptor, inode: pipe.inode });
     let step = match sharing {
         Sharing::Offer { descriptor, token } => Step::Offer(Memory { descriptor, token }),
         Sharing::Opened => Step::Opened(Opened {}),
         Sharing::Released => Step::Released(Released {}),
+        Sharing::Pipes { reads, writes } => Step::Pipes(Pipes { reads: pipe(reads), writes: pipe(writes) }),
+        Sharing::Switched => Step::Switched(Switched {}),
     };
     wire::Sharing { step: Some(step) }
 }

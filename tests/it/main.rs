@@ -30,6 +30,7 @@ mod open_files;
 mod other_arithmetic;
 mod other_users;
 mod outputs_fail;
+mod pipes;
 mod processes;
 mod repeats;
 mod requeued_jobs;

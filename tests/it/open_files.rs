@@ -12,7 +12,7 @@ fn start(bench: &Bench, limit: &str, more: &[&str]) -> Process {
 #[test]
 fn a_low_soft_limit_of_open_files_is_raised() {
     let bench = Bench::new();
-    // Each of the 24 workers takes six files of the coordinator.
+    // Each of the 24 workers takes ten files of the coordinator.
     assert_golden(&start(&bench, "ulimit -Sn 100", &[]).wait());
 }
 
@@ -21,7 +21,7 @@ fn too_low_a_limit_of_open_files_is_named_with_what_is_needed() {
     let bench = Bench::new();
     let outcome = start(&bench, "ulimit -Hn 100 -Sn 100 || ulimit -n 100", &[]).wait();
     assert_eq!(outcome.code, Some(1), "{}", outcome.errors);
-    for words in ["208 open files are needed", "allows 100", "ulimit -Hn 208"] {
+    for words in ["304 open files are needed", "allows 100", "ulimit -Hn 304"] {
         assert!(outcome.errors.contains(words), "{words}: {}", outcome.errors);
     }
     assert!(!outcome.errors.contains("cargo build"), "{}", outcome.errors);

@@ -122,7 +122,7 @@ fn local_runs_open_a_port_only_where_bind_asks_for_it() {
 }
 
 /// A run with a free place, beside a local worker.
-fn run_with_a_place() -> (Process, String, TempDir) {
+pub(super) fn run_with_a_place() -> (Process, String, TempDir) {
     let (mut run, name, folder) = run("2", &[]);
     let _ = run.wait_for_event("lets its worker in", joined("local-1"));
     let own = format!("unix:@{name}");
@@ -188,7 +188,7 @@ async fn offer(socket: &str, name: &str, descriptor: i32, token: u64) -> Outcome
 }
 
 /// Memory that looks like a worker's, as long as a gradient.
-fn memory(token: u64) -> OwnedFd {
+pub(super) fn memory(token: u64) -> OwnedFd {
     let name = format!("lockstep-tensors-{token:016x}");
     let file =
         rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).expect("memory");

@@ -3,23 +3,24 @@
 //! Decides nothing: the machine decides when to dial, and what follows when a stream breaks.
 
 use crate::mailbox::Input;
+use crate::pipes::{self, PipeSlot, Receiving, Sending};
 use crate::shared_memory::SharedChannel;
-use futures_util::{StreamExt, stream};
-use host::trace::{self, Track};
-use host::{address, dial};
+use host::pipes::Ends;
+use host::{address, dial, trace};
 use hyper_util::rt::TokioIo;
 use proto::inbound::CoordinatorDecoder;
 use proto::message::{CoordinatorMessage, Sharing, WorkerMessage};
 use proto::wire::cluster_client::ClusterClient;
-use proto::{FRAME_BYTES, MESSAGE_BYTES_MAX, MESSAGES_AT_ONCE, STILL_ARRIVING, WINDOW_BYTES, outbound};
+use proto::{FRAME_BYTES, MESSAGE_BYTES_MAX, STILL_ARRIVING, WINDOW_BYTES};
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
+use tracing::debug;
 
 /// Timeout of the TCP connection, from the look-up of the coordinator's name on. The machine bounds the whole
 /// time until a welcome.
@@ -99,28 +100,26 @@ impl Reader {
     ) -> Result<(), String> {
         let (channel, process) = connect(&self.address).await?;
         let shared = process.and_then(SharedChannel::create).map(Arc::new);
+        let mut opened = Opened { coordinator: process, ..Opened::default() };
         let first = [Some(hello), shared.as_ref().map(|shared| shared.offer())];
-        let messages = stream::iter(first.into_iter().flatten()).chain(ReceiverStream::new(messages));
+        let sending = Sending::new(messages, shared.clone(), Arc::clone(&opened.to_write));
+        let wire = sending.stream(first.into_iter().flatten().collect());
         let mut client = ClusterClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        let own = shared.clone();
-        let row = Track::new("out");
-        let wire = messages.flat_map(move |message| {
-            // Dropped when HTTP/2 has taken the whole message.
-            let sending = row.span("send");
-            let lease = own.as_ref().and_then(|shared| shared.lease(&message));
-            let place = move |at, bytes: &[u8]| lease.as_ref()?.write(at, bytes).ok();
-            let wire = trace::each("encode", outbound::from_worker(message, place));
-            host::paced(wire.inspect(move |_| _ = &sending), MESSAGES_AT_ONCE)
-        });
         let response = client.join(wire).await.map_err(|status| status.message().to_owned())?;
-        let mut stream = response.into_inner();
+        let mut receiving = Receiving::from(response.into_inner());
         let mut decoder = CoordinatorDecoder::default();
         let mut told = Instant::now();
-        while let Some(wire) = stream.message().await.map_err(|status| status.message().to_owned())? {
+        while let Some(wire) = receiving.next().await? {
             let message = trace::within("decode", || decoder.decode(wire))
                 .map_err(|error| format!("the coordinator sent {error}"))?;
             if decoder.released() {
                 self.answer(Some(WorkerMessage::Sharing(Sharing::Released)))?;
+            }
+            if let Some(CoordinatorMessage::Sharing(step @ (Sharing::Pipes { .. } | Sharing::Switched))) =
+                message
+            {
+                self.answer(opened.step(step, &mut receiving)?)?;
+                continue;
             }
             if let Some(CoordinatorMessage::Sharing(step)) = message {
                 self.answer(shared.as_ref().and_then(|shared| shared.share(step, &mut decoder)))?;
@@ -141,6 +140,43 @@ impl Reader {
     fn answer(&self, message: Option<WorkerMessage>) -> Result<(), String> {
         let sent = message.map_or(Ok(()), |message| self.answers.try_send(message));
         sent.map_err(|_| NOT_READING.to_owned())
+    }
+}
+
+/// The pipes that are open and not yet in use.
+#[derive(Default)]
+struct Opened {
+    /// Process id of the coordinator, if it is on this machine and can be identified.
+    coordinator: Option<NonZeroU32>,
+    to_read: Option<OwnedFd>,
+    to_write: PipeSlot,
+}
+
+impl Opened {
+    /// Handles one step of the agreement on pipes. Returns the answer to it.
+    ///
+    /// # Errors
+    /// When the system can't read the pipe.
+    fn step(&mut self, step: Sharing, receiving: &mut Receiving) -> Result<Option<WorkerMessage>, String> {
+        match (step, self.coordinator) {
+            (Sharing::Pipes { reads, writes }, Some(coordinator)) => {
+                match pipes::open(coordinator, reads, writes) {
+                    Ok(Ends { reads, writes }) => {
+                        self.to_read = Some(reads);
+                        *self.to_write.lock().unwrap_or_else(PoisonError::into_inner) = Some(writes);
+                        return Ok(Some(WorkerMessage::Sharing(Sharing::Switched)));
+                    }
+                    Err(error) => debug!(%error, "can't open the coordinator's pipes"),
+                }
+            }
+            (Sharing::Switched, _) => {
+                if let Some(end) = self.to_read.take() {
+                    receiving.switch(end)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(None)
     }
 }
 

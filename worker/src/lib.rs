@@ -13,6 +13,7 @@ pub mod client;
 pub mod driver;
 pub mod engine;
 pub mod mailbox;
+mod pipes;
 pub mod pool;
 pub mod selftest;
 mod shared_memory;

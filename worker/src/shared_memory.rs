@@ -60,6 +60,7 @@ impl SharedChannel {
         match step {
             Sharing::Opened => self.state().is_open = true,
             Sharing::Released => drop(self.state().unread.pop_front()),
+            Sharing::Pipes { .. } | Sharing::Switched => {}
             Sharing::Offer { descriptor, token } => {
                 match View::open(self.process, Address { descriptor, token }) {
                     Ok(view) => {

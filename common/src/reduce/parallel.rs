@@ -2,6 +2,7 @@
 //! number of threads, an argument, never shows in the result.
 
 use crate::reduce::precision::Precision;
+use crate::simd;
 use std::num::NonZeroUsize;
 
 /// Below this many elements a second thread costs more than it saves.
@@ -42,8 +43,10 @@ pub fn add(left: &mut [f32], right: &[f32], precision: Precision, threads: NonZe
     let jobs = left.chunks_mut(part).zip(right.chunks(part)).map(|(left, right)| {
         move || {
             for (left, right) in left.chunks_mut(ALIGNMENT).zip(right.chunks(ALIGNMENT)) {
-                left.iter_mut().zip(right).for_each(|(l, r)| *l += r);
-                precision.round(left);
+                simd::widest(|| {
+                    left.iter_mut().zip(right).for_each(|(l, r)| *l += r);
+                    precision.round(left);
+                });
             }
         }
     });

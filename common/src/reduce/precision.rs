@@ -4,6 +4,7 @@
 //! once, and so is every sum of two nodes, whoever adds them. So it does not matter which nodes a worker
 //! sends, and each takes half the bytes. Sums are computed in f32.
 
+use crate::simd;
 use crate::text::{TextError, shortened};
 use std::fmt;
 use std::str::FromStr;
@@ -29,6 +30,7 @@ impl Precision {
     }
 
     /// Rounds each value to the nearest one of this precision, ties to even.
+    #[inline(always)]
     pub fn round(self, values: &mut [f32]) {
         match self {
             Self::F32 => {}
@@ -67,7 +69,9 @@ pub fn are_finite(values: &[f32]) -> bool {
     const SIGN: u32 = 1 << 31;
     // A non-finite value's exponent is all ones: adding one carries into the sign.
     const ONE_IN_EXPONENT: u32 = 1 << 23;
-    values.iter().fold(0, |seen, value| seen | ((value.to_bits() & !SIGN) + ONE_IN_EXPONENT)) < SIGN
+    simd::widest(|| {
+        values.iter().fold(0, |seen, value| seen | ((value.to_bits() & !SIGN) + ONE_IN_EXPONENT)) < SIGN
+    })
 }
 
 /// The largest magnitude among `values`; 0 if there are none, infinite or a NaN if one of them is not finite.
@@ -78,12 +82,14 @@ pub fn are_finite(values: &[f32]) -> bool {
 pub fn largest_magnitude(values: &[f32]) -> f32 {
     const SIGN: u32 = 1 << 31;
     // Signed integers: most vector units have a signed maximum, but no unsigned one.
-    let largest = values.iter().fold(0_i32, |seen, value| seen.max((value.to_bits() & !SIGN) as i32));
+    let largest =
+        simd::widest(|| values.iter().fold(0_i32, |seen, value| seen.max((value.to_bits() & !SIGN) as i32)));
     f32::from_bits(largest as u32)
 }
 
 /// The nearest bf16, ties to even; a NaN stays one.
 #[must_use]
+#[inline(always)]
 pub fn narrow(value: f32) -> u16 {
     let bits = value.to_bits();
     let nearest = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
@@ -94,6 +100,7 @@ pub fn narrow(value: f32) -> u16 {
 
 /// The bf16 number as an f32.
 #[must_use]
+#[inline(always)]
 pub fn widen(bf16: u16) -> f32 {
     f32::from_bits(u32::from(bf16) << 16)
 }

@@ -8,6 +8,7 @@ pub use mean::GradientSum;
 
 use crate::reduce::parallel;
 use crate::reduce::precision::are_finite;
+use crate::simd;
 use crate::text::{Call, TextError, shortened};
 use mean::Mean;
 use rule::Rule;
@@ -335,8 +336,12 @@ impl Optimizer {
                 for (index, params) in params.chunks_mut(BLOCK).enumerate() {
                     let at = index * BLOCK;
                     let block = &mut block[..params.len()];
-                    squares.push(part.block(at, block));
-                    is_finite &= apply(rules, start, at, params, block, &mut slots);
+                    let (square, block_is_finite) = simd::widest(|| {
+                        let square = part.block(at, block);
+                        (square, apply(rules, start, at, params, block, &mut slots))
+                    });
+                    squares.push(square);
+                    is_finite &= block_is_finite;
                 }
                 (squares, is_finite)
             }
@@ -357,6 +362,7 @@ struct Ruled {
 /// Updates a block; returns whether parameters and slots are finite afterwards. The block begins at element
 /// `at` of a part, and the part at element `start` of all parameters. Parameters without a rule stay
 /// unchanged.
+#[inline(always)]
 fn apply(
     rules: &[Ruled],
     start: usize,

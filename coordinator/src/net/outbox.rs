@@ -9,8 +9,7 @@ use crate::net::pending::{AcceptedMark, ConnectionState};
 use crate::stall::Stall;
 use common::ids::SetupId;
 use common::protocol::coordinator::Disconnect;
-use futures_util::stream::{self, Stream};
-use proto::message::{CoordinatorMessage, Piece};
+use proto::message::{CoordinatorMessage, Piece, Sharing};
 use proto::parameters::EncodedParameters;
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -30,6 +29,13 @@ pub(crate) enum Outgoing {
     Message(CoordinatorMessage),
     /// Parameters for all workers, encoded once.
     Parameters(Arc<EncodedParameters>),
+}
+
+impl Outgoing {
+    /// Whether it is this step of agreeing on what is shared.
+    pub(super) fn is(&self, step: Sharing) -> bool {
+        matches!(self, Self::Message(CoordinatorMessage::Sharing(own)) if *own == step)
+    }
 }
 
 /// Why nothing can be sent to a worker.
@@ -192,13 +198,26 @@ impl State {
     }
 }
 
-/// The messages to send, in order, until the outbox is dropped.
-pub(crate) fn stream(queue: Arc<Queue>) -> impl Stream<Item = Outgoing> {
-    stream::unfold(Taker(queue), |taker| async { Some((taker.0.next().await?, taker)) })
-}
+/// The sender's end of the queue. Once it is dropped nothing more can be queued.
+#[derive(Debug)]
+pub(super) struct Taker(Arc<Queue>);
 
-/// The stream's end of the queue.
-struct Taker(Arc<Queue>);
+impl Taker {
+    /// The only one of this queue.
+    pub(super) fn of(queue: Arc<Queue>) -> Self {
+        Self(queue)
+    }
+
+    /// Waits for the next message, in order; `None` once the outbox is dropped and nothing waits.
+    pub(super) async fn next(&mut self) -> Option<Outgoing> {
+        self.0.next().await
+    }
+
+    /// Whether a message waits.
+    pub(super) fn has_more(&self) -> bool {
+        !self.0.lock().waiting.is_empty()
+    }
+}
 
 impl Drop for Taker {
     fn drop(&mut self) {

@@ -117,7 +117,8 @@ impl ConnectionState {
         !self.is_accepted() && lock(&self.left).is_none()
     }
 
-    fn is_accepted(&self) -> bool {
+    /// Whether a member or a spare is on it.
+    pub(super) fn is_accepted(&self) -> bool {
         self.accepted.load(Ordering::SeqCst) > 0
     }
 
@@ -168,6 +169,11 @@ impl ConnectionState {
     /// Counts a gradient's chunk that has arrived.
     pub(crate) fn note_chunk(&self, bytes: usize) {
         self.arrived.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Counts bytes that the system has taken to send.
+    pub(super) fn note_written(&self, bytes: usize) {
+        self.written.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// Bytes that the system has taken to send.
@@ -313,7 +319,7 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for LimitedConnection<C> {
             return Poll::Ready(Err(error));
         }
         let written = ready!(Pin::new(&mut self.connection).poll_write(context, bytes))?;
-        self.state.written.fetch_add(written as u64, Ordering::Relaxed);
+        self.state.note_written(written);
         Poll::Ready(Ok(written))
     }
 
@@ -326,7 +332,7 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for LimitedConnection<C> {
             return Poll::Ready(Err(error));
         }
         let written = ready!(Pin::new(&mut self.connection).poll_write_vectored(context, slices))?;
-        self.state.written.fetch_add(written as u64, Ordering::Relaxed);
+        self.state.note_written(written);
         Poll::Ready(Ok(written))
     }
 

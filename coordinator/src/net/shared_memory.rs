@@ -5,7 +5,7 @@
 //! 2. Each stream's [`SharedChannel`] keeps the slots leased that its worker has yet to read. So no slot is
 //!    written while a worker reads it.
 //! 3. Without shared memory or a free slot, the bytes travel on the stream.
-//! 4. Gradients from a worker's memory are read in the reader's task (`server.rs`).
+//! 4. Gradients from a worker's memory are read where messages are taken (`incoming.rs`).
 
 use crate::net::outbox::Outgoing;
 use common::ids::{ParamsId, SetupId};
@@ -16,6 +16,7 @@ use proto::parameters::EncodedParameters;
 use proto::wire::FromCoordinator;
 use std::cmp::Ordering::{Equal, Greater, Less};
 use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -46,6 +47,8 @@ pub(crate) struct SharedChannel {
     is_open: AtomicBool,
     /// Leases of what the worker was sent and has not read yet, oldest first: at most one for each slot.
     unread: Mutex<VecDeque<Lease>>,
+    /// The end of the pipe on which messages to the worker go on, until its sender takes it.
+    pipe: Mutex<Option<OwnedFd>>,
 }
 
 impl Slots {
@@ -89,7 +92,7 @@ impl Slots {
 
 impl SharedChannel {
     pub(crate) fn new(slots: Arc<Slots>) -> Self {
-        Self { slots, is_open: AtomicBool::new(false), unread: Mutex::default() }
+        Self { slots, is_open: AtomicBool::new(false), unread: Mutex::default(), pipe: Mutex::default() }
     }
 
     /// Notes that the worker has opened the memory.
@@ -100,6 +103,15 @@ impl SharedChannel {
     /// Releases the oldest tensor that the worker was sent through shared memory.
     pub(crate) fn release(&self) {
         lock(&self.unread).pop_front();
+    }
+
+    /// Hands over the end of the pipe on which messages to the worker go on.
+    pub(super) fn set_pipe(&self, end: OwnedFd) {
+        *lock(&self.pipe) = Some(end);
+    }
+
+    pub(super) fn take_pipe(&self) -> Option<OwnedFd> {
+        lock(&self.pipe).take()
     }
 
     /// The wire messages of an outgoing message, encoded as they are asked for.

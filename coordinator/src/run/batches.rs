@@ -91,26 +91,31 @@ impl Leaves {
         }
     }
 
-    /// Prefetches one more leaf of `step`; returns whether there was one left. A step of another epoch has to
-    /// wait for that epoch's order.
-    pub(crate) fn prefetch(&mut self, step: Step) -> bool {
-        let epoch = self.plan.position(step).epoch;
-        if self.order.as_ref().is_none_or(|&(drawn, _)| drawn != epoch) {
-            return false;
-        }
+    /// Whether a leaf of `step` is left to prefetch. A step of another epoch has to wait for that epoch's order.
+    pub(crate) fn can_prefetch(&self, step: Step) -> bool {
+        self.next_to_prefetch(step).is_some()
+    }
+
+    /// Prefetches one more leaf of `step`, if one is left.
+    pub(crate) fn prefetch(&mut self, step: Step) {
+        let Some(leaf) = self.next_to_prefetch(step) else { return };
         if self.prefetched.iter().all(|(of, _)| *of != step) {
             self.prefetched.swap(0, 1);
             self.prefetched[1] = (step, Vec::new());
         }
         let at = usize::from(self.prefetched[1].0 == step);
-        let next = self.prefetched[at].1.len();
-        let bytes = (next + 1) * self.micro_batch as usize * self.train.spec().image_bytes();
-        if next >= self.plan.leaves(step) as usize || bytes > PREFETCH_BYTES_MAX {
-            return false;
-        }
-        let samples = self.gather(step, Leaf(next as u32));
+        let samples = self.gather(step, leaf);
         self.prefetched[at].1.push(samples);
-        true
+    }
+
+    fn next_to_prefetch(&self, step: Step) -> Option<Leaf> {
+        let epoch = self.plan.position(step).epoch;
+        let is_drawn = self.order.as_ref().is_some_and(|&(drawn, _)| drawn == epoch);
+        let at_hand = self.prefetched.iter().find(|(of, _)| *of == step);
+        let next = at_hand.map_or(0, |(_, leaves)| leaves.len());
+        let bytes = (next + 1) * self.micro_batch as usize * self.train.spec().image_bytes();
+        let is_left = next < self.plan.leaves(step) as usize && bytes <= PREFETCH_BYTES_MAX;
+        (is_drawn && is_left).then_some(Leaf(next as u32))
     }
 
     fn gather(&mut self, step: Step, leaf: Leaf) -> Samples {

@@ -174,9 +174,14 @@ impl RunInProgress {
         self.rules.stop_at.map(|at| self.clock.us_at(at))
     }
 
-    /// Gathers some samples of the next step in advance; returns whether there were any left.
-    pub(crate) fn prefetch(&mut self) -> bool {
-        self.work == Some(Work::Train) && self.trainer.prefetch()
+    /// Whether some samples of the next step can be gathered in advance.
+    pub(crate) fn can_prefetch(&self) -> bool {
+        self.work == Some(Work::Train) && self.trainer.can_prefetch()
+    }
+
+    /// Gathers some samples of the next step in advance.
+    pub(crate) fn prefetch(&mut self) {
+        self.trainer.prefetch();
     }
 
     /// Tells all observers of the run what has happened; waits for none.

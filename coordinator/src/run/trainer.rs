@@ -264,10 +264,18 @@ impl Trainer {
         self.leaves.get(work, self.position.step, leaf)
     }
 
-    /// Prefetches one more leaf of the step after the present one; returns whether there was one left.
-    pub fn prefetch(&mut self) -> bool {
+    /// Whether a leaf of the step after the present one is left to prefetch.
+    #[must_use]
+    pub fn can_prefetch(&self) -> bool {
         let next = Step(self.position.step.0 + 1);
-        next < self.end && self.leaves.prefetch(next)
+        next < self.end && self.leaves.can_prefetch(next)
+    }
+
+    /// Prefetches one more leaf of the step after the present one, if one is left.
+    pub fn prefetch(&mut self) {
+        if self.can_prefetch() {
+            self.leaves.prefetch(Step(self.position.step.0 + 1));
+        }
     }
 
     /// Number of samples in a leaf of this round.

@@ -1,8 +1,9 @@
-//! The thread around the cluster: it owns the cluster, the ends of all connections, and the runs in progress.
+//! The task around the cluster: it owns the cluster, the ends of all connections, and the runs in progress.
 //!
 //! Inputs (messages, runs to begin, finished checkpoints, requests to stop) and deadlines go to the cluster
 //! and the runs; the cluster's outputs are carried out (`outputs`). What a run does with its rounds is not
-//! known here. The thread blocks only while it waits for its inbox, and that has a deadline.
+//! known here. It waits for nothing but its inbox, and that has a deadline. It has a thread of its own
+//! (`runtime`), which meanwhile serves the pipes of local workers.
 //!
 //! 1. A run is known by the number of its setup. It is over when it says so, when one of its methods fails,
 //!    or when the cluster can't go on with it. Then its result goes to whoever started it, and the others go
@@ -12,6 +13,7 @@
 //!    started later.
 
 use super::links::Links;
+use super::runtime::{self, Alarm};
 use crate::RunError;
 use crate::cluster::sum::Sum;
 use crate::cluster::{Cluster, Farewell, Introduction};
@@ -25,13 +27,12 @@ use proto::message::{Answer, Hello, ReceivedMessage, WorkerMessage};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 /// Most inputs that are taken before deadlines are looked at again.
 const INPUTS_AT_ONCE: usize = 4 * INBOX;
 
-/// The state of the driver's thread.
+/// The state of the driver.
 pub(crate) struct Driver {
     pub(super) clock: Clock,
     pub(super) cluster: Cluster<Sum>,
@@ -95,10 +96,9 @@ impl Driver {
         }
     }
 
-    /// Runs until the session is closed, and says goodbye to the workers. Blocks: it wants a thread of its
-    /// own, outside the runtime of `handle`.
-    pub(crate) fn run(mut self, handle: &Handle, mut inbox: mpsc::Receiver<Input>) {
-        let last = self.serve(handle, &mut inbox);
+    /// Runs until the session is closed, and says goodbye to the workers.
+    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Input>) {
+        let last = self.serve(&mut inbox).await;
         self.cluster.close_all(&last);
         self.perform();
         self.end_all(|| RunError::Closed);
@@ -134,30 +134,53 @@ impl Driver {
     }
 
     /// Serves until the session is closed. Returns the last word for the workers.
-    fn serve(&mut self, handle: &Handle, inbox: &mut mpsc::Receiver<Input>) -> Farewell {
+    async fn serve(&mut self, inbox: &mut mpsc::Receiver<Input>) -> Farewell {
+        let mut alarm = Alarm::set(self.clock.instant(self.deadline_us()));
         self.perform();
         loop {
-            // The next steps' samples are gathered while nobody wants anything.
-            while inbox.is_empty() && self.runs.values_mut().any(|entry| entry.run.prefetch()) {}
-            let deadline = self.clock.instant(self.deadline_us());
-            let wait = async { tokio::time::timeout_at(deadline.into(), inbox.recv()).await };
-            let received = trace::within("wait", || handle.block_on(wait));
-            if let Ok(input) = received {
-                // Without a sender there is no session any more.
-                let Some(input) = input else { return Farewell::Failed };
+            let ahead = self.prefetch(inbox).await;
+            let first = match ahead {
+                Some(input) => Some(input),
+                None => {
+                    alarm.ring_at(self.clock.instant(self.deadline_us()));
+                    let _waiting = trace::span("wait");
+                    tokio::select! {
+                        biased;
+                        input = inbox.recv() => match input {
+                            Some(input) => Some(input),
+                            // Without a sender there is no session any more.
+                            None => return Farewell::Failed,
+                        },
+                        () = alarm.rings() => None,
+                    }
+                }
+            };
+            if self.clock.now_us() >= self.deadline_us() {
+                // What has arrived counts before any deadline does.
+                runtime::read_pipes().await;
+            }
+            let more = std::iter::from_fn(|| inbox.try_recv().ok()).take(INPUTS_AT_ONCE);
+            for input in first.into_iter().chain(more) {
                 if let Some(last) = self.input(input) {
                     return last;
-                }
-                // What has arrived counts before any deadline does.
-                for input in std::iter::from_fn(|| inbox.try_recv().ok()).take(INPUTS_AT_ONCE) {
-                    if let Some(last) = self.input(input) {
-                        return last;
-                    }
                 }
             }
             self.tick();
             self.end_what_is_over();
         }
+    }
+
+    /// Gathers the next steps' samples while nobody wants anything. Returns an input that has come meanwhile.
+    async fn prefetch(&mut self, inbox: &mut mpsc::Receiver<Input>) -> Option<Input> {
+        while self.runs.values().any(|entry| entry.run.can_prefetch()) {
+            // What is queued for workers goes out first.
+            runtime::write_pipes().await;
+            if let Ok(input) = inbox.try_recv() {
+                return Some(input);
+            }
+            self.runs.values_mut().for_each(|entry| entry.run.prefetch());
+        }
+        None
     }
 
     fn deadline_us(&self) -> u64 {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::message::{Answer, AnswerBody, CoordinatorMessage, Hello, Piece, ReceivedAnswer};
+use crate::message::{Answer, AnswerBody, CoordinatorMessage, Hello, Piece, Pipe, ReceivedAnswer};
 use crate::message::{ReceivedMessage, Spare, Task, Welcome, WorkerMessage};
 use crate::outbound;
 use crate::parameters::EncodedParameters;
@@ -115,6 +115,7 @@ fn a_workers_messages_arrive_as_they_were_meant() {
         WorkerMessage::Leave,
         WorkerMessage::Sharing(Sharing::Offer { descriptor: 9, token: 1 }),
         WorkerMessage::Sharing(Sharing::Opened),
+        WorkerMessage::Sharing(Sharing::Switched),
         WorkerMessage::Answer(answer(AnswerBody::Confusion(Box::new(confusion)))),
     ] {
         let received = to_coordinator(message.clone(), 10).unwrap();
@@ -146,6 +147,11 @@ fn the_coordinators_messages_arrive_as_they_were_meant() {
         CoordinatorMessage::Finished,
         CoordinatorMessage::Sharing(Sharing::Offer { descriptor: 9, token: 1 }),
         CoordinatorMessage::Sharing(Sharing::Released),
+        CoordinatorMessage::Sharing(Sharing::Pipes {
+            reads: Pipe { descriptor: 7, inode: u64::MAX },
+            writes: Pipe { descriptor: 8, inode: 3 },
+        }),
+        CoordinatorMessage::Sharing(Sharing::Switched),
     ];
     assert_eq!(to_worker(messages.clone()), Ok(messages));
     let unknown = WireError::Setup(SETUP);

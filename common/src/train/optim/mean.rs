@@ -7,6 +7,7 @@
 use super::BLOCK;
 use crate::reduce::parallel;
 use crate::reduce::precision::Precision;
+use crate::simd;
 use std::num::NonZeroUsize;
 use std::ops::DerefMut;
 
@@ -82,6 +83,7 @@ impl<'a> Mean<'a> {
     }
 
     /// Writes the mean of the block that begins at element `at` to `mean`; returns its sum of squares.
+    #[inline(always)]
     pub(super) fn block(&self, at: usize, mean: &mut [f32]) -> f64 {
         let block = at..at + mean.len();
         let left = &self.left[block.clone()];
@@ -109,7 +111,7 @@ impl<'a> Mean<'a> {
                 for at in (0..part.left.len()).step_by(BLOCK) {
                     let end = part.left.len().min(at + BLOCK);
                     let mean = &mut mean[..end - at];
-                    squares.push(part.block(at, mean));
+                    squares.push(simd::widest(|| part.block(at, mean)));
                     part.left[at..end].copy_from_slice(mean);
                 }
                 squares
@@ -133,6 +135,7 @@ pub(super) fn clip_scale(norm: f64, max: f64) -> f32 {
 }
 
 /// Divides a block by `samples`; returns its sum of squares.
+#[inline(always)]
 fn divide(block: &mut [f32], samples: f32) -> f64 {
     // Eight independent sums: with a single one, each addition would wait for the one before.
     const LANES: usize = 8;

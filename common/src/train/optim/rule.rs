@@ -56,6 +56,7 @@ impl Rule {
     ///
     /// A momentum or mean that is not finite makes its parameter so in the same step, with any formula and
     /// any rate. Only values in a denominator need a check of their own.
+    #[inline(always)]
     pub(super) fn apply(
         self,
         at: usize,
@@ -82,6 +83,7 @@ impl Rule {
         are_finite(params) && divisors_are_finite
     }
 
+    #[inline(always)]
     fn sgd_momentum(self, params: &mut [f32], gradient: &[f32], buffer: &mut [f32]) {
         let Self::Sgd { rate, momentum, nesterov, decay, scale } = self else { return };
         for ((p, &g), buffer) in params.iter_mut().zip(gradient).zip(buffer) {
@@ -108,6 +110,7 @@ impl Adam {
     }
 
     /// Updates a block; returns whether its mean squares are finite.
+    #[inline(always)]
     fn apply(self, params: &mut [f32], gradient: &[f32], mean: &mut [f32], square: &mut [f32]) -> bool {
         const EXPONENT: u32 = 0xff << 23;
         let mut seen = 0;

@@ -5,7 +5,7 @@ use common::data::digits::{PIXELS, SPEC};
 use common::data::samples::Samples;
 use common::ids::{ParamsId, Round};
 use common::reduce::tree::{Node, Tree};
-use futures_util::{FutureExt, StreamExt};
+use futures_util::FutureExt;
 use proto::message::Task;
 
 /// Bytes of an image and its label.
@@ -111,7 +111,7 @@ fn what_was_queued_is_sent_before_the_stream_ends() {
     let queue = Arc::new(Queue::default());
     let (open, _closed) = oneshot::channel();
     let outbox = Outbox::new(Arc::clone(&queue), Arc::default(), open);
-    let mut sent = Box::pin(stream(Arc::clone(&queue)));
+    let mut sent = Taker::of(Arc::clone(&queue));
     assert!(sent.next().now_or_never().is_none(), "nothing waits");
     [parameters(1), piece(1, 1)].into_iter().for_each(|new| outbox.send(new).unwrap());
     drop(outbox);
