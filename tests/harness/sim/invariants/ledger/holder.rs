@@ -149,7 +149,12 @@ impl Holder {
         }
     }
 
-    /// Whether it has answered a piece of any run that goes on.
+    /// Whether it has answered a piece of any run.
+    pub(in crate::sim::invariants) fn is_proven(&self) -> bool {
+        !self.leaf_us.is_empty()
+    }
+
+    /// Whether it has answered a piece of this run.
     pub(in crate::sim::invariants) fn has_answered(&self, run: SetupId) -> bool {
         self.leaf_us.contains_key(&run)
     }
