@@ -223,12 +223,12 @@ impl Coordinator {
     fn end(&mut self, now_us: u64, run: SetupId) {
         self.forget_round(now_us, run);
         let patience = self.members.values().map(|member| {
-            let leaves = member.owes.as_ref().and_then(|owed| owed.abandoned.get(&run));
-            leaves.map_or(0, |&leaves| self.patience_us(member, run, leaves))
+            let abandoned = member.owes.as_ref().and_then(|owed| owed.abandoned.get(&run));
+            abandoned.map_or(0, |abandoned| self.patience_us(member, run, abandoned.leaves))
         });
         let patience: Vec<u64> = patience.collect();
         for (member, patience_us) in self.members.values_mut().zip(patience) {
-            member.forget_run(now_us, run, patience_us);
+            member.forget_run(run, patience_us);
         }
         self.drop_due_us = None;
     }

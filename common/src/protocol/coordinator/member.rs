@@ -93,10 +93,19 @@ pub(super) struct Owed {
     pub(super) piece: Piece,
     /// When it was begun, or when a part of any answer last arrived.
     pub(super) since_us: u64,
-    /// For each run, the leaves that the member had begun when a round of it ended.
-    pub(super) abandoned: BTreeMap<SetupId, u32>,
+    /// For each run, what the member had begun when a round of it ended.
+    pub(super) abandoned: BTreeMap<SetupId, Abandoned>,
     /// The time that it has for those of runs that are over.
     pub(super) ended_us: u64,
+}
+
+/// What a member had begun when its round ended, and may still compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Abandoned {
+    pub(super) leaves: u32,
+    /// The piece that was begun first, and when.
+    piece: Piece,
+    began_us: u64,
 }
 
 impl Owed {
@@ -157,18 +166,22 @@ impl Member {
         if let Some(next) = self.prefetched.take_if(|next| next.round == round) {
             self.pieces.remove(&next);
         }
-        let begun: Vec<InWork> =
-            self.pieces.extract_if(.., |piece, _| piece.round == round).map(|(_, work)| work).collect();
+        let begun: Vec<(Piece, InWork)> =
+            self.pieces.extract_if(.., |piece, _| piece.round == round).collect();
         if self.pieces.len() == 1
             && let Some(begun) = self.prefetched.take().and_then(|next| self.pieces.get_mut(&next))
         {
             begun.began_us = now_us;
         }
         if let Some(owed) = self.owes.as_mut().filter(|owed| owed.run == run || !begun.is_empty()) {
-            let abandoned = owed.abandoned.entry(run).or_default();
-            *abandoned = begun.iter().map(|work| work.leaves).sum::<u32>().max(*abandoned);
+            let oldest = begun.iter().min_by_key(|(_, work)| work.began_us);
+            let (piece, began_us) =
+                oldest.map_or((owed.piece, owed.since_us), |(piece, work)| (*piece, work.began_us));
+            let none = Abandoned { leaves: 0, piece, began_us };
+            let abandoned = owed.abandoned.entry(run).or_insert(none);
+            abandoned.leaves = begun.iter().map(|(_, work)| work.leaves).sum::<u32>().max(abandoned.leaves);
         }
-        let longest_us = begun.iter().map(|&work| self.time_for_leaf_us(now_us, work)).max();
+        let longest_us = begun.iter().map(|&(_, work)| self.time_for_leaf_us(now_us, work)).max();
         let had_nothing = !self.answered.iter().any(|piece| piece.round == round);
         self.answered.retain(|piece| piece.round != round);
         let owes = self.owes.is_some();
@@ -185,14 +198,19 @@ impl Member {
     }
 
     /// Ends a run for this member, whose last round has been forgotten: nothing of it is owed any more. It
-    /// has `patience_us` for what it may still be computing of it.
-    pub(super) fn forget_run(&mut self, now_us: u64, run: SetupId, patience_us: u64) {
+    /// has `patience_us` for what it may still be computing of it. What it owes of other runs, it still owes.
+    pub(super) fn forget_run(&mut self, run: SetupId, patience_us: u64) {
         self.speeds.remove(&run);
-        if self.owes.as_ref().is_some_and(|owed| owed.run == run) {
-            self.has_answered(now_us);
-        } else if let Some(owed) = &mut self.owes {
-            owed.abandoned.remove(&run);
-            owed.ended_us = owed.ended_us.saturating_add(patience_us);
+        let Some(owed) = &mut self.owes else { return };
+        owed.abandoned.remove(&run);
+        owed.ended_us = owed.ended_us.saturating_add(patience_us);
+        if owed.run == run {
+            let held = self.pieces.iter().map(|(&piece, work)| (work.began_us, work.run, piece));
+            let abandoned = owed.abandoned.iter().map(|(&run, left)| (left.began_us, run, left.piece));
+            match held.chain(abandoned).min() {
+                Some((_, run, piece)) => (owed.run, owed.piece) = (run, piece),
+                None => self.owes = None,
+            }
         }
     }
 

@@ -22,7 +22,7 @@
 //!
 //! Speeds are those of the piece's run. All other assignments are decided in `scheduler`.
 
-use super::member::InWork;
+use super::member::{Abandoned, InWork};
 use super::{Action, Cause, Coordinator, Member, OpenRound, Piece};
 use crate::ids::{Incarnation, SetupId};
 use crate::reduce::tree::Node;
@@ -121,7 +121,7 @@ impl Coordinator {
             *begun.entry(work.run).or_default() +=
                 if member.prefetched == Some(piece) { 0 } else { work.leaves };
         }
-        for (&run, &leaves) in &owed.abandoned {
+        for (&run, &Abandoned { leaves, .. }) in &owed.abandoned {
             begun.entry(run).and_modify(|now| *now = leaves.max(*now)).or_insert(leaves);
         }
         if begun.is_empty() {

@@ -39,7 +39,7 @@ impl Ledger {
             }
             Event::End(run) => {
                 self.forget_round(now_us, *run);
-                self.members.values_mut().for_each(|holder| holder.forget_run(now_us, *run));
+                self.members.values_mut().for_each(|holder| holder.forget_run(*run));
             }
             Event::Result { from, round, node, verdict } => {
                 self.answered(now_us, *from, Piece { round: *round, node: *node }, *verdict);

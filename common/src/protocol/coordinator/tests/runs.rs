@@ -4,6 +4,7 @@
 use super::*;
 
 const OTHER: SetupId = SetupId(1);
+const THIRD: SetupId = SetupId(2);
 
 fn begin_of(machine: &mut Coordinator, now_us: u64, run: SetupId, round: u64, leaves: u32) -> Vec<Action> {
     machine.on_event(now_us, Event::Begin { run, round: Round(round), leaves })
@@ -65,6 +66,50 @@ fn a_member_of_a_standing_cluster_may_idle_for_ever() {
         let now_us = second * 1_000_000;
         machine.on_event(now_us, Event::Heard(Incarnation(1)));
         assert_eq!(machine.on_event(now_us, Event::Tick), []);
+    }
+}
+
+/// A member that has answered in a third run, and answers nothing since 1,000 us: it owes a piece of `RUN`,
+/// and after that one of `OTHER`, whose round the second member has completed.
+fn one_that_owes_two_runs() -> Coordinator {
+    let mut machine = Coordinator::new(LIMITS, Incarnation(1));
+    let numerics = NumericsDigest(7);
+    let name = "a".to_owned();
+    machine.on_event(0, Event::Join { connection: 1, name, instance: instance("a"), threads: 2, numerics });
+    begin_of(&mut machine, 0, THIRD, 0, 1);
+    answer(&mut machine, 1_000, 1, 0, Node::leaf(0));
+    assert_eq!(rounds(&begin_of(&mut machine, 1_000, RUN, 1, 1)), [1]);
+    assert_eq!(rounds(&begin_of(&mut machine, 1_000, OTHER, 2, 1)), [2]);
+    join(&mut machine, 1_000, "b");
+    assert_eq!(rounds(&machine.on_event(6_001_000, Event::Tick)), [1]);
+    assert_eq!(rounds(&answer(&mut machine, 6_002_000, 2, 1, Node::leaf(0))), [2]);
+    answer(&mut machine, 6_003_000, 2, 2, Node::leaf(0));
+    let next = begin_of(&mut machine, 6_003_000, OTHER, 3, 1);
+    assert_eq!(grants(&next), [(2, Node::leaf(0))], "the first is slow");
+    machine
+}
+
+#[test]
+fn who_still_owes_an_answer_of_another_run_is_late_when_a_run_ends() {
+    let mut machine = one_that_owes_two_runs();
+    machine.on_event(6_003_000, Event::End(RUN));
+    join(&mut machine, 6_003_000, "c");
+    let late = machine.on_event(6_003_000 + LATE_AFTER_US_MIN, Event::Tick);
+    assert_eq!(grants(&late), [(3, Node::leaf(0))], "a backup task for one that owes nothing");
+}
+
+#[test]
+fn work_of_other_runs_keeps_its_time_when_a_run_ends() {
+    let mut machine = one_that_owes_two_runs();
+    let next = begin_of(&mut machine, 6_003_000, THIRD, 4, 1);
+    assert_eq!(grants(&next), [(1, Node::leaf(0))]);
+    machine.on_event(6_003_000, Event::End(RUN));
+    // A leaf of each of the two runs that have not measured it, and one of the third.
+    let due_us = 1_000 + 2 * LIMITS.answer_timeout_us + LIMITS.answer_timeout_us_min;
+    for (now_us, stays) in [(due_us - 1, true), (due_us, false)] {
+        machine.on_event(now_us, Event::Heard(Incarnation(1)));
+        machine.on_event(now_us, Event::Tick);
+        assert_eq!(machine.members().any(|(who, _)| who == Incarnation(1)), stays, "at {now_us} us");
     }
 }
 

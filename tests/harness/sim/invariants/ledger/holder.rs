@@ -44,6 +44,8 @@ pub(in crate::sim::invariants) struct Owes {
     pub(in crate::sim::invariants) run: SetupId,
     /// For each run, most leaves that the member has held since.
     pub(in crate::sim::invariants) leaves: BTreeMap<SetupId, u32>,
+    /// For each run, the round of the first piece that had been begun when its round ended, and when it was.
+    abandoned: BTreeMap<SetupId, (u64, Round)>,
 }
 
 impl Holder {
@@ -82,6 +84,7 @@ impl Holder {
             round: piece.round,
             run: work.run,
             leaves: BTreeMap::new(),
+            abandoned: BTreeMap::new(),
         });
         owes.leaves.entry(work.run).and_modify(|leaves| *leaves = held.max(*leaves)).or_insert(held);
     }
@@ -121,7 +124,8 @@ impl Holder {
             return;
         };
         let leaves = self.pieces.values().map(|work| (work.run, self.held(work.run))).collect();
-        self.owes = Some(Owes { since_us: now_us, round: piece.round, run: work.run, leaves });
+        let abandoned = BTreeMap::new();
+        self.owes = Some(Owes { since_us: now_us, round: piece.round, run: work.run, leaves, abandoned });
     }
 
     /// Whether it has answered that piece before, while its round is open.
@@ -137,15 +141,27 @@ impl Holder {
         let forgotten = self.pieces.extract_if(.., |piece, _| piece.round == round);
         for work in forgotten.map(|(_, work)| work).collect::<Vec<_>>() {
             self.took(now_us, work);
+            if let Some(owes) = &mut self.owes {
+                let first = owes.abandoned.entry(work.run).or_insert((work.began_us, round));
+                *first = (work.began_us, round).min(*first);
+            }
         }
         if self.pieces.len() == 1 {
             self.begins_prefetched(now_us);
         }
     }
 
-    pub(super) fn forget_run(&mut self, now_us: u64, run: SetupId) {
-        if self.owes.as_ref().is_some_and(|owes| owes.run == run) {
-            self.owes_from(now_us);
+    /// Ends a run, of which nothing is owed any more. What the member owes of other runs, it still owes.
+    pub(super) fn forget_run(&mut self, run: SetupId) {
+        let Some(owes) = &mut self.owes else { return };
+        owes.abandoned.remove(&run);
+        if owes.run == run {
+            let held = self.pieces.iter().map(|(piece, work)| (work.began_us, work.run, piece.round));
+            let abandoned = owes.abandoned.iter().map(|(&run, &(began_us, round))| (began_us, run, round));
+            match held.chain(abandoned).min() {
+                Some((_, run, round)) => (owes.run, owes.round) = (run, round),
+                None => self.owes = None,
+            }
         }
     }
 
