@@ -6,6 +6,8 @@
 pub mod address;
 pub mod args;
 pub mod clock;
+#[cfg(target_os = "linux")]
+pub mod cores;
 pub mod dial;
 pub mod duration;
 pub mod files;

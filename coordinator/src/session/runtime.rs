@@ -68,7 +68,10 @@ impl Drop for DriverRuntime {
 
 /// Has what is queued written to pipes.
 pub(super) async fn write_pipes() {
-    tokio::task::yield_now().await;
+    // In the first turn, but for a worker that would take this thread's core.
+    for _ in 0..2 {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// Has what has arrived on pipes read and handed on.
