@@ -21,6 +21,7 @@
 //! assert_eq!(seen, (0..9).collect::<Vec<_>>());
 //! ```
 
+pub mod cifar;
 pub mod digits;
 pub mod idx;
 pub mod sampler;

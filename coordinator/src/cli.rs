@@ -5,7 +5,7 @@
 
 use crate::training_flags::TrainingFlags;
 
-use crate::dataset::DatasetChoice;
+use crate::dataset::{self, DatasetChoice};
 use crate::local::Local;
 use crate::observe::console::ProgressMode;
 use crate::run::{Resume, RunOptions};
@@ -103,15 +103,25 @@ pub struct Cluster {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Data")]
 pub struct Data {
-    /// Data set: mnist, digits (drawn by the program), or a folder with four IDX files of MNIST's names.
-    /// auto: mnist if it is found or can be downloaded, otherwise digits, or an error if --data-dir is given;
-    /// a resumed run keeps its checkpoint's data set, unless that is a folder
-    #[arg(long, value_name = "NAME|FOLDER", env = "LOCKSTEP_DATASET", default_value_t = DatasetChoice::Auto)]
+    #[arg(long, value_name = "NAME|FOLDER", env = "LOCKSTEP_DATASET", default_value_t = DatasetChoice::Auto, help = dataset_help())]
+    #[allow(missing_docs, reason = "the help text lists the data sets")]
     pub dataset: DatasetChoice,
-    /// Folder of MNIST's files, to which missing ones are downloaded [default: lockstep/mnist in the user's
-    /// cache folder]
-    #[arg(long, value_name = "FOLDER", env = "MNIST_DIR")]
+    /// Folder of a named data set's files, to which missing ones are downloaded where that is possible
+    /// [default: lockstep/NAME in the user's cache folder]
+    #[arg(long, value_name = "FOLDER", env = "LOCKSTEP_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
+    /// The same for mnist and auto alone; --data-dir goes before it
+    #[arg(long, value_name = "FOLDER", env = "MNIST_DIR")]
+    pub mnist_dir: Option<PathBuf>,
+}
+
+fn dataset_help() -> String {
+    let named = dataset::all_names();
+    format!(
+        "Data set: {named}; digits (drawn by the program); or a folder with four IDX files like MNIST's. auto: mnist if \
+         it is found or can be downloaded, otherwise digits, or an error if a folder is named for it; a resumed run \
+         keeps its checkpoint's data set, unless that is a folder"
+    )
 }
 
 /// Flags of where a run begins and ends, and of the checkpoints.
@@ -235,6 +245,7 @@ impl Flags {
             audit_rollback: self.cluster.audit_rollback,
             dataset: self.data.dataset.clone(),
             data_dir: self.data.data_dir.clone(),
+            mnist_dir: self.data.mnist_dir.clone(),
             training: self.training.clone(),
             checkpoint_dir: self.checkpoints.checkpoint_dir.clone(),
             checkpoint_every: self.checkpoints.checkpoint_every,

@@ -1,26 +1,29 @@
 //! Data sets: the samples that a run trains and tests on, and where they come from.
 //!
-//! There are four sources: the embedded digits, MNIST's four files on disk, the same from a public mirror,
-//! and any folder of four files like them. `find` says where in a folder such files lie, `parts` reads them,
-//! `mnist` knows what MNIST's must contain, `download` fetches them. The formats are defined in
+//! There are these sources: the embedded digits; data sets with a name, whose four files are on disk or come
+//! from a public mirror; and any folder of four files like them. `find` says where in a folder such files lie,
+//! `parts` reads them, `named` knows the names and what is odd about each, `download` fetches. The formats are defined in
 //! [`common::data::idx`] and [`common::data::digits`]. All calls block, for seconds during a download, so
 //! they need a plain thread.
 
+mod cifar;
 mod download;
 mod find;
-mod mnist;
+mod named;
 mod parts;
 
 pub use download::{DownloadError, FetchError};
 pub use find::Lacking;
+pub use named::{Emnist, Named, Of};
 
 use crate::observe::console::Console;
+use common::data::cifar::CifarError;
 use common::data::digits::{self, Half};
 use common::data::idx::IdxError;
 use common::data::samples::Samples;
 use common::data::spec::DataSpec;
 use host::files::FileError;
-use mnist::Origin;
+use named::Origin;
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
@@ -31,7 +34,7 @@ use std::str::FromStr;
 /// The samples that a run trains and tests on.
 #[derive(Clone, Debug)]
 pub struct Dataset {
-    /// `mnist`, `digits`, or the folder as it was given; [`DatasetChoice`] parses it back to the same data.
+    /// `digits`, the name of a known data set, or the folder as it was given; [`DatasetChoice`] parses it back to the same data.
     pub name: String,
     /// SHA-256 in hexadecimal digits over the uncompressed content of the four files: training images and
     /// labels, test images and labels. It is what `zcat train-images* train-labels* t10k-images* t10k-labels*
@@ -51,8 +54,10 @@ pub enum DatasetChoice {
     /// MNIST where it is found or can be downloaded. Otherwise the embedded digits, with a note; but an error
     /// if the user has named a folder for MNIST.
     Auto,
-    /// MNIST; an error if it can't be had.
-    Mnist,
+    /// A data set with a name; an error if it can't be had.
+    Named(Named),
+    /// CIFAR-10's binary files; an error if they are not there.
+    Cifar10,
     /// The digits that this program draws itself.
     Digits,
     /// A folder with four files of MNIST's names and format, in one of the layouts of `dataset/find.rs`.
@@ -66,9 +71,9 @@ impl FromStr for DatasetChoice {
     fn from_str(text: &str) -> Result<Self, Infallible> {
         Ok(match text {
             "auto" => Self::Auto,
-            "mnist" => Self::Mnist,
             "digits" => Self::Digits,
-            folder => Self::Folder(folder.into()),
+            cifar::NAME => Self::Cifar10,
+            other => Named::of(other).map_or_else(|| Self::Folder(other.into()), Self::Named),
         })
     }
 }
@@ -77,8 +82,9 @@ impl fmt::Display for DatasetChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Auto => f.write_str("auto"),
-            Self::Mnist => f.write_str("mnist"),
+            Self::Named(named) => named.fmt(f),
             Self::Digits => f.write_str("digits"),
+            Self::Cifar10 => f.write_str(cifar::NAME),
             Self::Folder(folder) => folder.display().fmt(f),
         }
     }
@@ -89,7 +95,7 @@ impl fmt::Display for DatasetChoice {
 #[allow(missing_docs, reason = "field names say all")]
 pub enum DatasetError {
     /// The value of `--dataset` is neither a name nor a folder.
-    #[error("--dataset {} is none of auto, mnist and digits, and no folder either; check its spelling", .0.display())]
+    #[error("--dataset {} is no folder, and none of auto, digits, {}; check its spelling", .0.display(), all_names())]
     NoFolder(PathBuf),
     /// A folder is wanted, and something else was named.
     #[error(
@@ -164,6 +170,9 @@ pub enum DatasetError {
         /// Announced bytes, including the header.
         expected: u64,
     },
+    /// A file without a header is longer than any of its kind.
+    #[error("{} has more than {most} bytes, uncompressed: it is no file of this kind; check which it is", path.display())]
+    TooLong { path: PathBuf, most: u64 },
     /// Two files are valid, but do not belong together.
     #[error(
         "{} and {} do not belong together: {source}; take both from the same data set",
@@ -176,53 +185,81 @@ pub enum DatasetError {
     /// A file holds no image.
     #[error("{} holds no image; a data set needs at least one to train and one to test on", .0.display())]
     Empty(PathBuf),
-    /// A file is well-formed, but not MNIST's.
+    /// A file is well-formed, but not the data set's.
     #[error(
-        "{} is not MNIST's: its uncompressed content has the SHA-256 {got} instead of {expected}; delete it to have \
-         it downloaded, or name its folder as --dataset to train on what it holds",
+        "{} is not {named}'s: its uncompressed content has the SHA-256 {got}{of} instead of {expected}; delete it to \
+         have it downloaded, or name its folder as --dataset to train on what it holds",
         path.display()
     )]
-    NotMnist {
+    Foreign {
+        named: Named,
+        /// The data set that it belongs to, if that is known.
+        of: Of,
         path: PathBuf,
         /// SHA-256 of the right content, in hexadecimal digits.
         expected: String,
         /// SHA-256 of the file's content, in hexadecimal digits.
         got: String,
     },
-    /// The folder that was named for MNIST does not hold it, and it is not available for download.
+    /// A file is that of another known data set.
+    #[error("{} is {of}'s, and {named} is wanted; take {named}'s own files, or train on --dataset {of}", path.display())]
+    MixedUp { named: Named, path: PathBuf, of: Named },
+    /// CIFAR-10's files are not there.
     #[error(
-        "MNIST: {lacking}; it could not be downloaded ({why}); put its four files there or name their folder with \
+        "CIFAR-10 is not in {}: data_batch_1.bin to data_batch_5.bin and test_batch.bin are wanted there, or in \
+         cifar-10-batches-bin of it; get its binary version and name the folder with --data-dir",
+        folder.as_deref().map_or("the user's cache folder".into(), Path::to_string_lossy)
+    )]
+    NoCifar { folder: Option<PathBuf> },
+    /// A file of CIFAR-10 is malformed.
+    #[error("{}: {source}; get this file again, in the binary version", path.display())]
+    Cifar { path: PathBuf, source: CifarError },
+    /// A label is none of the data set's.
+    #[error(
+        "label {label} of sample {index} is none of {named}'s, which are {first} to {last}; take its own files"
+    )]
+    NoClass { named: Named, index: usize, label: u16, first: u16, last: u16 },
+    /// A data set that is not downloaded is not there.
+    #[error(
+        "{named}: {lacking}; it is not downloaded, because its digest is not known here: put its four files there or \
+         name their folder with --data-dir; --dataset digits needs no file"
+    )]
+    NotThere { named: Named, lacking: Box<Lacking> },
+    /// The folder that was named for a data set does not hold it, and it is not available for download.
+    #[error(
+        "{named}: {lacking}; it could not be downloaded ({why}); put its four files there or name their folder with \
          --data-dir; --dataset digits needs no file"
     )]
-    NotInNamed { lacking: Box<Lacking>, why: DownloadError },
-    /// MNIST is neither in the user's cache nor available for download.
+    NotInNamed { named: Named, lacking: Box<Lacking>, why: DownloadError },
+    /// A data set is neither in the user's cache nor available for download.
     #[error(
-        "MNIST is not in {} and could not be downloaded ({why}); to train on it, put its four files there or name \
+        "{named} is not in {} and could not be downloaded ({why}); to train on it, put its four files there or name \
          their folder with --data-dir; --dataset digits needs no file",
         folder.display()
     )]
-    Unavailable { folder: PathBuf, why: DownloadError },
-    /// No folder for MNIST was given, and the user has no cache folder.
+    Unavailable { named: Named, folder: PathBuf, why: DownloadError },
+    /// No folder for a data set was given, and the user has no cache folder.
     #[error(
-        "MNIST was not looked for: there is no home folder to keep it in; to train on it, name a folder with \
+        "{0} was not looked for: there is no home folder to keep it in; to train on it, name a folder with \
          --data-dir; --dataset digits needs no file"
     )]
-    NoCache,
+    NoCache(Named),
 }
 
-/// Loads the chosen data set. MNIST is looked for in `data_dir`, or in `lockstep/mnist` of the user's cache
-/// folder, and downloaded to it if missing. The console shows the progress of a download.
+/// Loads the chosen data set. One with a name is looked for in `data_dir`, or in `lockstep/NAME` of the user's
+/// cache folder; where its digest is known it is downloaded to it if missing. The console shows the progress.
 ///
 /// # Errors
 /// When a file exists but is not what it should be, whatever the choice: no other data is used in its place.
-/// When MNIST is asked for, by its name or by `data_dir`, and can't be had; without a network this takes at
-/// most 5 seconds.
+/// When a data set is asked for, by its name or by `data_dir`, and can't be had; without a network this takes
+/// at most 5 seconds.
 pub fn load(
     choice: &DatasetChoice,
     data_dir: Option<&Path>,
     console: &Console,
 ) -> Result<Dataset, DatasetError> {
-    load_from(choice, data_dir, Origin::public(console.bars().cloned()))
+    let named = if let DatasetChoice::Named(named) = choice { *named } else { Named::Mnist };
+    load_from(choice, data_dir, Origin::public(named, console.bars().cloned()))
 }
 
 fn load_from(
@@ -234,15 +271,21 @@ fn load_from(
     match choice {
         DatasetChoice::Digits => Ok(embedded(None)),
         DatasetChoice::Folder(folder) => parts::load(folder),
-        DatasetChoice::Mnist => mnist::load(data_dir, origin),
-        DatasetChoice::Auto => match mnist::load(data_dir, origin) {
+        DatasetChoice::Cifar10 => cifar::load(data_dir),
+        DatasetChoice::Named(named) => named::load(*named, data_dir, origin),
+        DatasetChoice::Auto => match named::load(Named::Mnist, data_dir, origin) {
             // Who has named a folder means MNIST.
-            Err(error @ (Unavailable { .. } | Unsearchable { .. } | NoCache)) if data_dir.is_none() => {
+            Err(error @ (Unavailable { .. } | Unsearchable { .. } | NoCache(_))) if data_dir.is_none() => {
                 Ok(embedded(Some(format!("training on the embedded digits: {error}"))))
             }
             other => other,
         },
     }
+}
+
+/// The names of all data sets that have one.
+pub(crate) fn all_names() -> String {
+    format!("{}, {}", named::ALL.map(Named::name).join(", "), cifar::NAME)
 }
 
 /// The folder that holds a file.

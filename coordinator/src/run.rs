@@ -28,7 +28,7 @@ pub mod trainer;
 pub mod work;
 
 use crate::RunError;
-use crate::dataset::{self, Dataset, DatasetChoice};
+use crate::dataset::{self, Dataset, DatasetChoice, Named};
 use crate::observe::console::Console;
 use crate::observe::events::Events;
 use crate::observe::jsonl::{MetricsFile, Place, UsablePlace};
@@ -64,8 +64,10 @@ pub struct RunOptions {
     pub audit_rollback: bool,
     /// Name or folder of the data set.
     pub dataset: DatasetChoice,
-    /// Where MNIST lies or is put.
+    /// Where a named data set lies or is put.
     pub data_dir: Option<PathBuf>,
+    /// The same for MNIST, where `data_dir` does not say.
+    pub mnist_dir: Option<PathBuf>,
     /// Everything that the numbers depend on, but for the data.
     pub training: TrainingFlags,
     /// Where checkpoints are kept, if not in [`CHECKPOINT_DIR`] or where `resume` names several.
@@ -179,7 +181,9 @@ pub(crate) fn gather(options: &RunOptions, console: &Console) -> Result<Gathered
         (DatasetChoice::Auto, Some((path, saved))) => resume::dataset_of(path, &saved.manifest)?,
         (choice, _) => choice.clone(),
     };
-    let data = dataset::load(&choice, options.data_dir.as_deref(), console)?;
+    let is_mnist = matches!(choice, DatasetChoice::Auto | DatasetChoice::Named(Named::Mnist));
+    let of_mnist = options.mnist_dir.as_deref().filter(|_| is_mnist);
+    let data = dataset::load(&choice, options.data_dir.as_deref().or(of_mnist), console)?;
     let Dataset { name, digest, train, test, note } = data;
     note.iter().for_each(|note| console.line(note));
     let data = DataIdentity { name: name.clone(), digest, samples: train.len() as u32, spec: train.spec() };

@@ -17,7 +17,7 @@ use common::ids::Epoch;
 use common::model::architecture::Architecture;
 use common::model::params::Init;
 use common::train::optim::{Moments, OptimizerSpec};
-use coordinator::dataset::{self, DatasetChoice};
+use coordinator::dataset::{self, DatasetChoice, Named};
 use coordinator::observe::console::Console;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -106,7 +106,7 @@ fn parameters(model: &Architecture, checkpoint: Option<&Path>) -> anyhow::Result
 /// Every `world`th leaf of the first epoch, from the `rank`th on.
 fn leaves(micro_batch: u32, rank: usize, world: usize) -> anyhow::Result<Vec<Samples>> {
     let folder = std::env::var_os("MNIST_DIR").map(PathBuf::from);
-    let choice = if folder.is_some() { DatasetChoice::Mnist } else { DatasetChoice::Digits };
+    let choice = if folder.is_some() { DatasetChoice::Named(Named::Mnist) } else { DatasetChoice::Digits };
     let samples = dataset::load(&choice, folder.as_deref(), &Console::silent())?.train;
     let order = Plan::new(samples.len() as u32, micro_batch, micro_batch, SEED).order(Epoch(0));
     let whole = order.chunks_exact(micro_batch as usize);

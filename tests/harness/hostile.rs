@@ -86,7 +86,8 @@ pub fn coordinator_wire(mut bytes: &[u8]) -> bool {
 #[must_use]
 pub fn idx(bytes: &[u8]) -> bool {
     let [images, labels] = cut(bytes);
-    idx::parse(images.to_vec(), labels.to_vec(), SPEC.classes()).is_ok()
+    let Ok(labels) = idx::labels(labels) else { return false };
+    idx::parse(images.to_vec(), labels, SPEC.classes()).is_ok()
 }
 
 /// A folder of four files, plain or in gzip, of which two pairs are equal.

@@ -179,7 +179,7 @@ fn mnist(folder: &str, n: usize) -> Samples {
     };
     let all = common::data::idx::parse(
         read("train-images-idx3-ubyte"),
-        read("train-labels-idx1-ubyte"),
+        common::data::idx::labels(&read("train-labels-idx1-ubyte")).expect("labels"),
         SPEC.classes(),
     );
     all.expect("IDX files").first(n)

@@ -1,18 +1,28 @@
-//! The IDX format of MNIST: bytes to samples and back.
+//! The IDX format of MNIST and its relatives: bytes to samples and back.
 //!
-//! Images: magic 0x00000803, count, rows, columns, then one byte per pixel. Labels: magic 0x00000801, count,
-//! then one byte per label. All numbers are big-endian u32 (<http://yann.lecun.com/exdb/mnist/>). The caller
-//! reads files and unpacks gzip.
+//! A file has a magic number, the sizes of its dimensions, and its items; all numbers are big-endian u32
+//! (<http://yann.lecun.com/exdb/mnist/>). These are read:
+//!
+//! | magic | sizes | items |
+//! |---|---|---|
+//! | 0x00000803 | count, rows, columns | a byte for each pixel |
+//! | 0x00000804 | count, rows, columns, channels | a byte for each channel of a pixel |
+//! | 0x00000801 | count | a byte for each label |
+//! | 0x00000c02 | count, columns | i32 numbers, of which the first in a row is the label (QMNIST's) |
+//!
+//! The caller reads files and unpacks gzip.
 
 use crate::data::samples::{Samples, SamplesError};
-use crate::data::spec::{DataSpec, SIDE_MAX, SpecError};
+use crate::data::spec::{CHANNELS_MAX, CLASSES_MAX, CLASSES_MIN, DataSpec, SIDE_MAX, SpecError};
 
 const IMAGES_MAGIC: u32 = 0x0803;
+const CHANNELS_MAGIC: u32 = 0x0804;
 const LABELS_MAGIC: u32 = 0x0801;
-/// Bytes before the first pixel.
-const IMAGES_HEADER: usize = 16;
-/// Bytes before the first label.
-const LABELS_HEADER: usize = 8;
+const ROWS_MAGIC: u32 = 0x0c02;
+/// Bytes of the magic number, and of each size.
+const WORD: usize = 4;
+/// Most columns of a file of labels; QMNIST's have 8.
+const COLUMNS_MAX: u32 = 64;
 
 /// Kind of a data set's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +45,15 @@ pub enum IdxError {
         "the file starts with {got:#010x} instead of {expected:#010x}: it is not an IDX file of this kind"
     )]
     Magic { expected: u32, got: u32 },
+    /// A pixel has no channel, or more than is supported.
+    #[error("pixels of {0} channels at offset 16; 1 to {CHANNELS_MAX} are supported")]
+    Channels(u32),
+    /// A row of labels is empty, or longer than is supported.
+    #[error("rows of {0} numbers at offset 8; 1 to {COLUMNS_MAX} are supported")]
+    Columns(u32),
+    /// A label is no class.
+    #[error("label {label} of item {index}; classes are numbered from 0 to {}", CLASSES_MAX - 1)]
+    Label { index: usize, label: i64 },
     /// The images have no pixels, or more than is supported.
     #[error("images of {rows} x {columns} pixels at offset 8; 1 x 1 to {SIDE_MAX} x {SIDE_MAX} is supported")]
     Size { rows: u32, columns: u32 },
@@ -49,80 +68,120 @@ pub enum IdxError {
     Samples(#[from] SamplesError),
 }
 
+/// Bytes of the magic number, which tells the length of the header.
+pub const START_BYTES: usize = WORD;
+
+/// Length in bytes of the header that begins with `start`.
+///
+/// # Errors
+/// When `start` is the magic number of another kind of file.
+pub fn header_bytes(kind: Kind, start: [u8; START_BYTES]) -> Result<usize, IdxError> {
+    let got = u32::from_be_bytes(start);
+    let sizes = match (kind, got) {
+        (Kind::Labels, LABELS_MAGIC) => 1,
+        (Kind::Labels, ROWS_MAGIC) => 2,
+        (Kind::Images, IMAGES_MAGIC) => 3,
+        (Kind::Images, CHANNELS_MAGIC) => 4,
+        (Kind::Images, _) => return Err(IdxError::Magic { expected: IMAGES_MAGIC, got }),
+        (Kind::Labels, _) => return Err(IdxError::Magic { expected: LABELS_MAGIC, got }),
+    };
+    Ok((1 + sizes) * WORD)
+}
+
+/// The sizes in a header, as far as there are any; missing ones are 1.
+fn sizes(kind: Kind, file: &[u8]) -> Result<(usize, [u32; 4]), IdxError> {
+    let start = file.first_chunk().ok_or(IdxError::Header { expected: START_BYTES, got: file.len() })?;
+    let expected = header_bytes(kind, *start)?;
+    let header = file.get(..expected).ok_or(IdxError::Header { expected, got: file.len() })?;
+    let mut sizes = [1; 4];
+    let (words, _) = header[WORD..].as_chunks::<WORD>();
+    sizes.iter_mut().zip(words).for_each(|(size, word)| *size = u32::from_be_bytes(*word));
+    Ok((expected, sizes))
+}
+
 /// The length in bytes that a file announces in its header, which must be complete.
 ///
 /// # Errors
-/// When the header is short, of another kind, or announces another image size.
+/// When the header is short, of another kind, or announces sizes that are not supported.
 pub fn announced_bytes(kind: Kind, header: &[u8]) -> Result<u64, IdxError> {
-    let (expected, magic) = match kind {
-        Kind::Images => (IMAGES_HEADER, IMAGES_MAGIC),
-        Kind::Labels => (LABELS_HEADER, LABELS_MAGIC),
-    };
-    let header = header.get(..expected).ok_or(IdxError::Header { expected, got: header.len() })?;
-    let (words, _) = header.as_chunks::<4>();
-    let word = |i: usize| u32::from_be_bytes(words[i]);
-    if word(0) != magic {
-        return Err(IdxError::Magic { expected: magic, got: word(0) });
-    }
+    let (start, [count, rows, columns, channels]) = sizes(kind, header)?;
     let item = match kind {
-        Kind::Labels => 1,
+        Kind::Labels if start == 2 * WORD => 1,
+        Kind::Labels if (1..=COLUMNS_MAX).contains(&rows) => u64::from(rows) * size_of::<i32>() as u64,
+        Kind::Labels => return Err(IdxError::Columns(rows)),
         Kind::Images => {
-            let rows = word(2);
-            let columns = word(3);
             let in_range = |side: u32| (1..=SIDE_MAX as u32).contains(&side);
             if !in_range(rows) || !in_range(columns) {
                 return Err(IdxError::Size { rows, columns });
             }
-            u64::from(rows) * u64::from(columns)
+            if !(1..=CHANNELS_MAX as u32).contains(&channels) {
+                return Err(IdxError::Channels(channels));
+            }
+            u64::from(rows) * u64::from(columns) * u64::from(channels)
         }
     };
-    Ok(expected as u64 + u64::from(word(1)) * item)
+    Ok(start as u64 + u64::from(count) * item)
 }
 
-/// Length of the header of this kind of file, in bytes.
-#[must_use]
-pub fn header_bytes(kind: Kind) -> usize {
-    match kind {
-        Kind::Images => IMAGES_HEADER,
-        Kind::Labels => LABELS_HEADER,
-    }
-}
-
-/// Samples of one channel in `classes` classes, from the contents of both files. They reuse the files'
-/// memory.
+/// The labels in a file of them.
 ///
 /// # Errors
-/// When a file is malformed, or the two do not belong together.
-pub fn parse(images: Vec<u8>, labels: Vec<u8>, classes: usize) -> Result<Samples, IdxError> {
-    let (header, pixels) = body(Kind::Images, images)?;
-    let (_, labels) = body(Kind::Labels, labels)?;
-    let side = |at: usize| usize::from(header[at + 2]) << 8 | usize::from(header[at + 3]);
-    let spec = DataSpec::new(side(8), side(12), 1, classes)?;
-    Ok(Samples::new(spec, pixels, labels.into_iter().map(u16::from).collect())?)
-}
-
-/// Splits a whole file into its header and its body.
-fn body(kind: Kind, mut bytes: Vec<u8>) -> Result<(Vec<u8>, Vec<u8>), IdxError> {
-    let expected = announced_bytes(kind, &bytes)?;
-    if bytes.len() as u64 != expected {
-        let count = u32::from_be_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
-        return Err(IdxError::Length { count, expected, got: bytes.len() as u64 });
+/// When the file is malformed, or a label is no class.
+pub fn labels(file: &[u8]) -> Result<Vec<u16>, IdxError> {
+    let (start, [_, columns, ..]) = checked(Kind::Labels, file)?;
+    let check = |(index, label): (usize, i64)| {
+        let class = u16::try_from(label).ok().filter(|&class| usize::from(class) < CLASSES_MAX);
+        class.ok_or(IdxError::Label { index, label })
+    };
+    let items = &file[start..];
+    if start == 2 * WORD {
+        return items.iter().map(|&label| i64::from(label)).enumerate().map(check).collect();
     }
-    let header = bytes.drain(..header_bytes(kind)).collect();
-    Ok((header, bytes))
+    let first = |row: &[u8]| i64::from(i32::from_be_bytes([row[0], row[1], row[2], row[3]]));
+    items.chunks_exact(columns as usize * WORD).map(first).enumerate().map(check).collect()
 }
 
-/// Contents of the two files for samples of one channel and at most 256 classes.
+/// Number of classes that labels need, at least [`CLASSES_MIN`].
+#[must_use]
+pub fn classes(labels: &[u16]) -> usize {
+    labels.iter().max().map_or(0, |&label| usize::from(label) + 1).max(CLASSES_MIN)
+}
+
+/// Samples in `classes` classes, from the content of a file of images and their labels. They reuse the memory.
+///
+/// # Errors
+/// When the file is malformed, or the two do not belong together.
+pub fn parse(mut images: Vec<u8>, labels: Vec<u16>, classes: usize) -> Result<Samples, IdxError> {
+    let (start, [_, rows, columns, channels]) = checked(Kind::Images, &images)?;
+    let spec = DataSpec::new(rows as usize, columns as usize, channels as usize, classes)?;
+    images.drain(..start);
+    Ok(Samples::new(spec, images, labels)?)
+}
+
+/// As [`sizes`], of a file that is as long as it announces.
+fn checked(kind: Kind, file: &[u8]) -> Result<(usize, [u32; 4]), IdxError> {
+    let expected = announced_bytes(kind, file)?;
+    let (start, sizes) = sizes(kind, file)?;
+    if file.len() as u64 != expected {
+        return Err(IdxError::Length { count: sizes[0], expected, got: file.len() as u64 });
+    }
+    Ok((start, sizes))
+}
+
+/// Contents of the two files for samples of at most 256 classes.
 ///
 /// # Panics
-/// When the samples have more channels or a larger label: IDX files of bytes can't hold them.
+/// When the samples have a larger label: IDX files of bytes can't hold it.
 #[must_use]
 pub fn encode(samples: &Samples) -> (Vec<u8>, Vec<u8>) {
     let spec = samples.spec();
-    assert_eq!(spec.channels(), 1, "IDX images of three dimensions have one channel");
     let count = samples.len() as u32;
     let words = |words: &[u32]| words.iter().flat_map(|w| w.to_be_bytes()).collect::<Vec<u8>>();
-    let mut images = words(&[IMAGES_MAGIC, count, spec.height() as u32, spec.width() as u32]);
+    let sizes = [count, spec.height() as u32, spec.width() as u32, spec.channels() as u32];
+    let mut images = match spec.channels() {
+        1 => [words(&[IMAGES_MAGIC]), words(&sizes[..3])].concat(),
+        _ => [words(&[CHANNELS_MAGIC]), words(&sizes)].concat(),
+    };
     images.extend_from_slice(samples.pixels());
     let mut labels = words(&[LABELS_MAGIC, count]);
     labels.extend(samples.labels().iter().map(|&label| u8::try_from(label).expect("labels are bytes")));
@@ -144,10 +203,45 @@ mod tests {
         encode(&Samples::new(SPEC, (0..2 * BYTES).map(|i| i as u8).collect(), vec![7, 3]).unwrap())
     }
 
+    fn both(images: Vec<u8>, of_labels: &[u8]) -> Result<Samples, IdxError> {
+        parse(images, labels(of_labels)?, 8)
+    }
+
+    #[test]
+    fn colours_have_a_dimension_of_their_own() {
+        let spec = DataSpec::new(2, 3, 3, 4).unwrap();
+        let samples = Samples::new(spec, (0..36).collect(), vec![3, 0]).unwrap();
+        let (images, of_labels) = encode(&samples);
+        assert_eq!(announced_bytes(Kind::Images, &images), Ok(20 + 36));
+        assert_eq!(parse(images.clone(), labels(&of_labels).unwrap(), 4), Ok(samples));
+        let with = |channels: u8| [&images[..19], &[channels], &images[20..]].concat();
+        assert_eq!(parse(with(5), vec![0, 0], 4), Err(IdxError::Channels(5)));
+        assert!(matches!(parse(with(2), vec![0, 0], 4), Err(IdxError::Length { .. })));
+    }
+
+    #[test]
+    fn the_first_number_of_a_row_is_its_label() {
+        let file = |rows: &[[i32; 3]]| {
+            let sizes = [ROWS_MAGIC, rows.len() as u32, 3].map(u32::to_be_bytes).concat();
+            let numbers: Vec<u8> = rows.iter().flatten().flat_map(|number| number.to_be_bytes()).collect();
+            [sizes, numbers].concat()
+        };
+        assert_eq!(labels(&file(&[[7, 1, -1], [999, 0, 0]])), Ok(vec![7, 999]));
+        for bad in [-1, 1000] {
+            let error = IdxError::Label { index: 1, label: bad.into() };
+            assert_eq!(labels(&file(&[[0; 3], [bad, 0, 0]])), Err(error));
+        }
+        let mut empty = file(&[]);
+        empty[11] = 0;
+        assert_eq!(labels(&empty), Err(IdxError::Columns(0)));
+        assert!(matches!(labels(&file(&[[0; 3]])[..20]), Err(IdxError::Length { .. })));
+        assert_eq!((classes(&[4, 2]), classes(&[])), (5, 2));
+    }
+
     #[test]
     fn what_was_encoded_is_parsed() {
         let (images, labels) = files();
-        let samples = parse(images, labels, 8).unwrap();
+        let samples = both(images, &labels).unwrap();
         assert_eq!(samples.spec(), SPEC);
         assert_eq!((samples.labels(), samples.image(1)[0]), (&[7, 3][..], BYTES as u8));
     }
@@ -158,7 +252,7 @@ mod tests {
         let damage = |change: fn(&mut Vec<u8>)| {
             let mut images = images.clone();
             change(&mut images);
-            parse(images, labels.clone(), 8).unwrap_err()
+            both(images, &labels).unwrap_err()
         };
         assert_eq!(damage(|f| f.truncate(9)), IdxError::Header { expected: 16, got: 9 });
         assert!(matches!(damage(|f| f[3] = 1), IdxError::Magic { got: 0x801, .. }));
@@ -168,27 +262,24 @@ mod tests {
         assert!(matches!(damage(|f| f.truncate(100)), IdxError::Length { got: 100, .. }));
         assert!(matches!(damage(|f| f[4] = 255), IdxError::Length { .. }));
         let one = encode(&Samples::new(SPEC, vec![0; BYTES], vec![1]).unwrap());
-        assert!(matches!(
-            parse(one.0, labels.clone(), 8).unwrap_err(),
-            IdxError::Samples(SamplesError::Length { .. })
-        ));
+        assert!(matches!(both(one.0, &labels).unwrap_err(), IdxError::Samples(SamplesError::Length { .. })));
         let mut bad = labels.clone();
         bad[9] = 8;
         let error = IdxError::Samples(SamplesError::Label { index: 1, label: 8, classes: 8 });
-        assert_eq!(parse(images, bad, 8).unwrap_err(), error);
+        assert_eq!(both(images, &bad).unwrap_err(), error);
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_parsed_or_refused(images in proptest::collection::vec(any::<u8>(), 0..64), labels in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let _ = parse(images, labels, 8);
+            let _ = both(images, &labels);
         }
 
         #[test]
         fn any_altered_header_is_parsed_or_refused(at in 0usize..16, value: u8) {
             let (mut images, labels) = files();
             images[at] = value;
-            let _ = parse(images, labels, 8);
+            let _ = both(images, &labels);
         }
     }
 }

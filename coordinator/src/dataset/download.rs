@@ -1,10 +1,10 @@
-//! Downloads one of MNIST's four files from a public mirror to the data folder, completely and verified, or
+//! Downloads one of a data set's four files from a public mirror to the data folder, completely and verified, or
 //! not at all.
 //!
 //! This file decides which mirror is asked when, and how a file is placed: written under a temporary name,
 //! verified, synced, renamed. So concurrent downloads, and a crash at any moment, leave complete files only.
 //! The caller's `check` verifies the content; [`mirror`] talks to a mirror. A broken transfer starts from the
-//! beginning, because the largest file has only 10 MB. Called by [`mnist`](super::mnist); blocks.
+//! beginning, because the largest file has only 26 MB. Called by [`named`](super::named); blocks.
 
 mod mirror;
 
@@ -27,9 +27,6 @@ use std::thread;
 use std::time::Duration;
 use tracing::info;
 
-/// Public mirrors of MNIST's four files, each as `<name>.gz`.
-const PUBLIC: [&str; 2] =
-    ["https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"];
 /// Rounds over all mirrors for a file, as long as another attempt may help. They bridge a short failure, and
 /// an outage is reported within minutes.
 const ROUNDS: usize = 3;
@@ -64,10 +61,15 @@ pub(super) struct Mirrors {
 }
 
 impl Mirrors {
-    /// The mirrors of MNIST, through the environment's proxy. Progress is shown among `bars`, if there are
-    /// any.
-    pub(super) fn public(bars: Option<MultiProgress>) -> Self {
-        Self::new(PUBLIC.map(str::to_owned), Limits::PUBLIC, ureq::Proxy::try_from_env(), bars)
+    /// The mirrors at these addresses, through the environment's proxy. Progress is shown among `bars`, if
+    /// there are any.
+    pub(super) fn public(bases: &[&str], bars: Option<MultiProgress>) -> Self {
+        Self::new(
+            bases.iter().map(|&base| base.to_owned()),
+            Limits::PUBLIC,
+            ureq::Proxy::try_from_env(),
+            bars,
+        )
     }
 
     /// Mirrors with these base addresses, each of which ends with a slash.

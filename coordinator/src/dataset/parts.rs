@@ -7,7 +7,6 @@ use super::find::{self, Lacking, Name};
 use super::{Dataset, DatasetError};
 use common::data::idx::{self, Kind};
 use common::data::samples::Samples;
-use common::data::spec::CLASSES_MIN;
 use common::train::config::hex;
 use flate2::bufread::MultiGzDecoder;
 use host::files::{Links, open_regular};
@@ -35,7 +34,7 @@ pub(super) struct Part {
     pub(super) kind: Kind,
 }
 
-/// The four files, in the order of the data set's digest.
+/// MNIST's four files, in the order of a data set's digest.
 pub(super) const PARTS: [Part; 4] = [
     Part { name: "train-images-idx3-ubyte", kind: Kind::Images },
     Part { name: "train-labels-idx1-ubyte", kind: Kind::Labels },
@@ -56,40 +55,76 @@ pub(super) fn load(folder: &Path) -> Result<Dataset, DatasetError> {
             DatasetError::NoFolder(path)
         });
     }
-    let mut paths = find::files(folder, Name::Any)?.into_iter();
-    assemble(folder.display().to_string(), |part| {
+    let mut paths = find::files(folder, &PARTS, Name::Any)?.into_iter();
+    assemble(folder.display().to_string(), &PARTS, |part| {
         let path = paths.next().flatten();
-        let path = path.ok_or_else(|| DatasetError::Missing(Lacking::of(folder, Name::Any).into()))?;
+        let path =
+            path.ok_or_else(|| DatasetError::Missing(Lacking::of(folder, &PARTS, Name::Any).into()))?;
         let content = read(&path, part.kind)?;
         Ok((path, content))
     })
 }
 
-/// The uncompressed content of a file, as long as its header says. Its first bytes tell whether it is
-/// compressed. Its name does not, because some servers uncompress what they send.
-pub(super) fn read(path: &Path, kind: Kind) -> Result<Vec<u8>, DatasetError> {
+/// An open file, whose content is uncompressed as it is read.
+struct Opened {
+    reader: Box<dyn Read>,
+    file_bytes: u64,
+    gzip: bool,
+}
+
+fn open(path: &Path) -> Result<Opened, DatasetError> {
+    let failed = |source: io::Error| DatasetError::Read { path: path.to_owned(), source: source.into() };
     let file = open_regular(path, PART_BYTES_MAX, Links::Followed);
-    let path = || path.to_owned();
-    let failed = |source: io::Error| DatasetError::Read { path: path(), source: source.into() };
-    let file = file.map_err(|source| DatasetError::Read { path: path(), source })?;
+    let file = file.map_err(|source| DatasetError::Read { path: path.to_owned(), source })?;
     let file_bytes = file.metadata().map_err(failed)?.len();
     let mut file = BufReader::with_capacity(BUFFER_BYTES, file);
     let gzip = file.fill_buf().map_err(failed)?.starts_with(&GZIP_MAGIC);
-    let mut reader: Box<dyn Read> = if gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+    let reader: Box<dyn Read> = if gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+    Ok(Opened { reader, file_bytes, gzip })
+}
+
+/// Reads on until `content` has `until` bytes, or the file ends.
+fn fill(
+    path: &Path,
+    reader: &mut dyn Read,
+    content: &mut Vec<u8>,
+    until: u64,
+) -> Result<usize, DatasetError> {
+    let more = until - content.len() as u64;
+    let result = reader.take(more).read_to_end(content);
+    result.map_err(|source| match source.kind() {
+        ErrorKind::InvalidInput | ErrorKind::InvalidData | ErrorKind::UnexpectedEof => {
+            DatasetError::Gzip { path: path.to_owned(), offset: content.len(), source }
+        }
+        _ => DatasetError::Read { path: path.to_owned(), source: source.into() },
+    })
+}
+
+/// The uncompressed content of a file without a header, of at most `most` bytes.
+pub(super) fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, DatasetError> {
     let mut content = Vec::new();
-    let mut fill = |content: &mut Vec<u8>, until: u64| {
-        let more = until - content.len() as u64;
-        let result = reader.by_ref().take(more).read_to_end(content);
-        result.map_err(|source| match source.kind() {
-            ErrorKind::InvalidInput | ErrorKind::InvalidData | ErrorKind::UnexpectedEof => {
-                DatasetError::Gzip { path: path(), offset: content.len(), source }
-            }
-            _ => failed(source),
-        })
-    };
-    fill(&mut content, idx::header_bytes(kind) as u64)?;
-    let expected = idx::announced_bytes(kind, &content)
-        .map_err(|source| DatasetError::Header { path: path(), source })?;
+    fill(path, &mut *open(path)?.reader, &mut content, most + 1)?;
+    if content.len() as u64 > most {
+        return Err(DatasetError::TooLong { path: path.to_owned(), most });
+    }
+    Ok(content)
+}
+
+/// The uncompressed content of a file, as long as its header says. Its first bytes tell whether it is
+/// compressed. Its name does not, because some servers uncompress what they send.
+pub(super) fn read(path: &Path, kind: Kind) -> Result<Vec<u8>, DatasetError> {
+    let Opened { mut reader, file_bytes, gzip } = open(path)?;
+    let failed = |source: io::Error| DatasetError::Read { path: path.to_owned(), source: source.into() };
+    let mut content = Vec::new();
+    let mut fill = |content: &mut Vec<u8>, until: u64| fill(path, &mut *reader, content, until);
+    let path = || path.to_owned();
+    let malformed = |source| DatasetError::Header { path: path(), source };
+    fill(&mut content, idx::START_BYTES as u64)?;
+    if let Some(start) = content.first_chunk() {
+        let header_bytes = idx::header_bytes(kind, *start).map_err(malformed)?;
+        fill(&mut content, header_bytes as u64)?;
+    }
+    let expected = idx::announced_bytes(kind, &content).map_err(malformed)?;
     if expected > PART_BYTES_MAX {
         return Err(DatasetError::TooLarge { path: path(), announced: expected });
     }
@@ -113,10 +148,10 @@ pub(super) fn content_bytes_max(announced: u64, file_bytes: u64, gzip: bool) -> 
     held.min(announced) + 1
 }
 
-/// Joins the four contents that `get` returns, checked against each other. `get` is called in the order of
-/// [`PARTS`].
+/// Joins the four contents that `get` returns for `parts`, in that order, checked against each other.
 pub(super) fn assemble(
     name: String,
+    parts: &[Part; 4],
     mut get: impl FnMut(Part) -> Result<Content, DatasetError>,
 ) -> Result<Dataset, DatasetError> {
     let mut hash = Sha256::new();
@@ -125,10 +160,10 @@ pub(super) fn assemble(
         hash.update(&content.1);
         Ok(content)
     };
-    let [train_images, train_labels, test_images, test_labels] = PARTS;
-    let train = (hashed(train_images)?, hashed(train_labels)?);
-    let test = (hashed(test_images)?, hashed(test_labels)?);
-    let classes = classes(&train.1.1).max(classes(&test.1.1));
+    let [train_images, train_labels, test_images, test_labels] = *parts;
+    let train = (hashed(train_images)?, labels_of(hashed(train_labels)?)?);
+    let test = (hashed(test_images)?, labels_of(hashed(test_labels)?)?);
+    let classes = idx::classes(&train.1.1).max(idx::classes(&test.1.1));
     let path = test.0.0.clone();
     let train = pair(train.0, train.1, classes)?;
     let test = pair(test.0, test.1, classes)?;
@@ -140,18 +175,19 @@ pub(super) fn assemble(
     Ok(Dataset { name, digest: hex(&hash.finalize()), train, test, note: None })
 }
 
-/// Number of classes in the labels of a file, counted from 0.
-fn classes(labels: &[u8]) -> usize {
-    let labels = labels.get(idx::header_bytes(Kind::Labels)..).unwrap_or_default();
-    labels.iter().max().map_or(0, |&label| usize::from(label) + 1).max(CLASSES_MIN)
+fn labels_of((path, content): Content) -> Result<(PathBuf, Vec<u16>), DatasetError> {
+    match idx::labels(&content) {
+        Ok(labels) => Ok((path, labels)),
+        Err(source) => Err(DatasetError::Header { path, source }),
+    }
 }
 
 fn pair(
     (images, pixels): Content,
-    (labels, bytes): Content,
+    (labels, of_images): (PathBuf, Vec<u16>),
     classes: usize,
 ) -> Result<Samples, DatasetError> {
-    let samples = idx::parse(pixels, bytes, classes).map_err(|source| DatasetError::Pair {
+    let samples = idx::parse(pixels, of_images, classes).map_err(|source| DatasetError::Pair {
         images: images.clone(),
         labels,
         source,

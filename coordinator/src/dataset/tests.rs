@@ -40,7 +40,7 @@ fn server_of(contents: [Vec<u8>; 4]) -> Server {
 /// MNIST as these four files, on that mirror.
 fn origin(contents: &[Vec<u8>; 4], server: &Server) -> Origin {
     let sha256 = contents.each_ref().map(|content| hex(&Sha256::digest(content)));
-    Origin { mirrors: mirrors(&[server], PATIENT), sha256, cache: None }
+    Origin { mirrors: mirrors(&[server], PATIENT), sha256: Some(sha256), cache: None }
 }
 
 /// The error for a folder of four files of which number `part` holds `bytes`. It names that file, on one
@@ -64,7 +64,7 @@ fn error_of_images(change: impl FnOnce(&mut Vec<u8>)) -> DatasetError {
 
 #[test]
 fn a_choice_is_written_as_it_is_read() {
-    for text in ["auto", "mnist", "digits", "./mnist", "/data/other"] {
+    for text in ["auto", "mnist", "emnist-letters", "digits", "./mnist", "/data/other"] {
         assert_eq!(text.parse::<DatasetChoice>().unwrap().to_string(), text);
     }
     assert_eq!("./mnist".parse(), Ok(DatasetChoice::Folder("./mnist".into())));
@@ -212,7 +212,9 @@ fn mnist_is_downloaded_once_and_then_read_without_a_request() {
     // A file that exists is not downloaded.
     fs::write(folder.path().join(PARTS[2].name), &contents[2]).unwrap();
     for requests in [4, 4] {
-        let data = load_from(&DatasetChoice::Mnist, Some(folder.path()), origin(&contents, &server)).unwrap();
+        let data =
+            load_from(&DatasetChoice::Named(Named::Mnist), Some(folder.path()), origin(&contents, &server))
+                .unwrap();
         assert_eq!((data.name.as_str(), data.train.len(), data.test.len()), ("mnist", 3, 2));
         assert_eq!(data.digest, hex(&Sha256::digest(contents.concat())));
         assert_eq!(server.requests().len(), requests);
@@ -246,7 +248,7 @@ fn without_mnist_auto_trains_on_digits_with_a_note_where_mnist_fails() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Some(folder.path().to_owned());
     let origin = || Origin { cache: cache.clone(), ..origin(&contents(3, 2), &server) };
-    let error = load_from(&DatasetChoice::Mnist, None, origin()).unwrap_err();
+    let error = load_from(&DatasetChoice::Named(Named::Mnist), None, origin()).unwrap_err();
     assert!(matches!(error, DatasetError::Unavailable { .. }), "{error}");
     let data = load_from(&DatasetChoice::Auto, None, origin()).unwrap();
     assert_eq!((data.name.as_str(), data.train.len(), data.test.len()), ("digits", 60_000, 10_000));
@@ -264,7 +266,7 @@ fn a_folder_that_is_named_for_mnist_is_used_or_refused() {
     let origin = || origin(&contents(3, 2), &server);
     let named = [folder.path().to_owned(), folder.path().join("new"), file.clone(), file.join("below")];
     for path in named {
-        for choice in [DatasetChoice::Auto, DatasetChoice::Mnist] {
+        for choice in [DatasetChoice::Auto, DatasetChoice::Named(Named::Mnist)] {
             let error = load_from(&choice, Some(&path), origin()).unwrap_err();
             assert!(
                 matches!(error, DatasetError::NotInNamed { .. } | DatasetError::IsFile { .. }),
@@ -285,10 +287,10 @@ fn a_wrong_file_is_named_and_left_alone_whatever_the_choice() {
     let path = folder.path().join(format!("{}.gz", PARTS[0].name));
     for bytes in [gzip(&contents(4, 2)[0]), b"not even gzip".to_vec()] {
         fs::write(&path, &bytes).unwrap();
-        for choice in [DatasetChoice::Mnist, DatasetChoice::Auto] {
+        for choice in [DatasetChoice::Named(Named::Mnist), DatasetChoice::Auto] {
             let origin = origin(&contents(3, 2), &server);
             let error = load_from(&choice, Some(folder.path()), origin).unwrap_err();
-            assert!(matches!(error, DatasetError::NotMnist { .. } | DatasetError::Header { .. }), "{error}");
+            assert!(matches!(error, DatasetError::Foreign { .. } | DatasetError::Header { .. }), "{error}");
             assert!(error.to_string().contains(path.to_str().unwrap()));
         }
         assert_eq!(fs::read(&path).unwrap(), bytes);
@@ -303,8 +305,8 @@ fn the_real_mnist_is_read_where_the_environment_says_it_lies() {
         return;
     };
     // From its folder, or not at all.
-    let origin = Origin { mirrors: mirrors(&[], PATIENT), ..Origin::public(None) };
-    let data = load_from(&DatasetChoice::Mnist, Some(Path::new(&folder)), origin).unwrap();
+    let origin = Origin { mirrors: mirrors(&[], PATIENT), ..Origin::public(Named::Mnist, None) };
+    let data = load_from(&DatasetChoice::Named(Named::Mnist), Some(Path::new(&folder)), origin).unwrap();
     assert_eq!((data.train.len(), data.test.len()), (60_000, 10_000));
     assert_eq!(data.train.labels()[..5], [5, 0, 4, 1, 9]);
     assert_eq!(data.test.labels()[..5], [7, 2, 1, 0, 4]);

@@ -4,7 +4,7 @@
 //! Names in the folder are anybody's: few are shown, shortened, and with control characters escaped.
 
 use super::{Name, RAW, entries, names, part};
-use crate::dataset::parts::{PARTS, Part};
+use crate::dataset::parts::Part;
 use host::printable;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -33,10 +33,10 @@ pub struct Lacking {
 
 impl Lacking {
     /// Looks at the folder itself, once [`files`](super::files) has found no place with all four.
-    pub(in crate::dataset) fn of(folder: &Path, name: Name) -> Self {
+    pub(in crate::dataset) fn of(folder: &Path, parts: &[Part; 4], name: Name) -> Self {
         // This is for a message: what can't be read is not in it.
         let is_there = |of: &Part| matches!(part(folder, *of), Ok(Some(_)));
-        let (there, missing): (Vec<Part>, Vec<Part>) = PARTS.into_iter().partition(is_there);
+        let (there, missing): (Vec<Part>, Vec<Part>) = parts.iter().copied().partition(is_there);
         let there: Vec<String> = there.into_iter().flat_map(names).collect();
         let is_like = |entry: &str| {
             let lower = entry.to_lowercase();
@@ -68,14 +68,11 @@ impl fmt::Display for Lacking {
         } else {
             write!(f, "{folder} does not exist, so there is no {missing}")?;
         }
-        let name = match self.name {
-            Name::Any => "NAME",
-            Name::Only(name) => name,
-        };
-        write!(
-            f,
-            " (looked for also as *.idx*-ubyte, with .gz, and all four in {RAW} and {name}/{RAW} of it)"
-        )?;
+        f.write_str(" (looked for also as *.idx*-ubyte, with .gz, and all four in ")?;
+        match self.name {
+            Name::Any => write!(f, "{RAW} and NAME/{RAW} of it)")?,
+            Name::Only { own, torchvision } => write!(f, "{RAW}, {own} and {torchvision}/{RAW} of it)")?,
+        }
         if !self.like.is_empty() {
             write!(f, "; names there that are like these: {}", self.like.join(", "))?;
         }

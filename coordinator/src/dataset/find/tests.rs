@@ -1,6 +1,9 @@
 use super::*;
+use crate::dataset::parts::PARTS;
 use std::os::unix::fs::symlink;
 use tempfile::TempDir;
+
+const MNIST: Name = Name::Only { own: "mnist", torchvision: "MNIST" };
 
 /// Another spelling of the four files' names.
 type Spell = fn(&str) -> String;
@@ -26,7 +29,7 @@ fn paths(place: &Path, spell: Spell) -> Paths {
 }
 
 fn found(folder: &Path, name: Name) -> Paths {
-    files(folder, name).unwrap()
+    files(folder, &PARTS, name).unwrap()
 }
 
 #[test]
@@ -81,7 +84,7 @@ fn two_named_places_are_an_error_that_names_both() {
     let folder = empty();
     let places = ["FashionMNIST", "KMNIST"].map(|name| folder.path().join(name).join(RAW));
     places.iter().for_each(|place| put(place, OWN));
-    let error = files(folder.path(), Name::Any).unwrap_err();
+    let error = files(folder.path(), &PARTS, Name::Any).unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, DatasetError::Ambiguous { .. }), "{text}");
     assert!(places.iter().all(|place| text.contains(place.to_str().unwrap())), "{text}");
@@ -90,11 +93,10 @@ fn two_named_places_are_an_error_that_names_both() {
 #[test]
 fn for_mnist_other_data_sets_beside_it_do_not_count() {
     let folder = empty();
-    let mnist = Name::Only("MNIST");
     put(&folder.path().join("FashionMNIST/raw"), OWN);
-    assert_eq!(found(folder.path(), mnist), Paths::default());
+    assert_eq!(found(folder.path(), MNIST), Paths::default());
     put(&folder.path().join("MNIST/raw"), OWN);
-    assert_eq!(found(folder.path(), mnist), paths(&folder.path().join("MNIST/raw"), OWN));
+    assert_eq!(found(folder.path(), MNIST), paths(&folder.path().join("MNIST/raw"), OWN));
 }
 
 #[test]
@@ -105,7 +107,7 @@ fn without_a_whole_place_the_folder_itself_counts() {
     let own = folder.path().join(GZIP(PARTS[2].name));
     fs::write(&own, "").unwrap();
     assert_eq!(found(folder.path(), Name::Any), [None, None, Some(own), None]);
-    assert_eq!(found(&folder.path().join("none"), Name::Only("MNIST")), Paths::default());
+    assert_eq!(found(&folder.path().join("none"), MNIST), Paths::default());
 }
 
 #[test]
@@ -117,7 +119,7 @@ fn links_are_followed_and_broken_ones_are_nothing() {
     assert_eq!(found(folder.path(), Name::Any), paths(&folder.path().join(RAW), OWN));
     // A link to itself is an error of the system, which names the path.
     symlink(PARTS[1].name, folder.path().join(PARTS[1].name)).unwrap();
-    let error = files(folder.path(), Name::Any).unwrap_err();
+    let error = files(folder.path(), &PARTS, Name::Any).unwrap_err();
     assert!(matches!(error, DatasetError::Unsearchable { .. }), "{error}");
     assert!(error.to_string().contains(PARTS[1].name), "{error}");
 }
@@ -143,7 +145,7 @@ fn a_message_has_what_is_lacking_and_a_few_names_like_it() {
     }
     let shown = |more: usize| {
         (0..more).for_each(|index| fs::write(folder.path().join(format!("z{index}-idx")), "").unwrap());
-        let lacking = Lacking::of(folder.path(), Name::Any);
+        let lacking = Lacking::of(folder.path(), &PARTS, Name::Any);
         assert_eq!(*lacking.missing(), [PARTS[0].name, PARTS[1].name, PARTS[2].name]);
         lacking.to_string()
     };
@@ -159,6 +161,6 @@ fn a_message_has_what_is_lacking_and_a_few_names_like_it() {
 #[test]
 fn a_folder_that_does_not_exist_is_said_not_to() {
     let folder = empty();
-    let text = Lacking::of(&folder.path().join("typo"), Name::Only("MNIST")).to_string();
+    let text = Lacking::of(&folder.path().join("typo"), &PARTS, MNIST).to_string();
     assert!(text.contains("typo does not exist") && text.contains("MNIST/raw"), "{text}");
 }
