@@ -123,7 +123,7 @@ fn a_named_folder_without_mnist_ends_the_run_and_not_in_digits() {
 #[test]
 fn a_data_set_of_another_content_is_not_taken_for_mnist() {
     let data = SmallData::write();
-    let words = [data.folder(), FILES[0], "is not MNIST's"];
+    let words = [data.folder(), FILES[0], "is not mnist's"];
     refused(OFFLINE, &["--data-dir", data.folder()], &words);
     move_files(data.folder().as_ref(), |name| format!("MNIST/raw/{name}"));
     refused(OFFLINE, &["--data-dir", data.folder()], &words);
