@@ -103,10 +103,11 @@ pub struct Cluster {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Data")]
 pub struct Data {
-    /// Data set: mnist, digits (drawn by the program), or a folder with four IDX files of MNIST's names.
-    /// auto: mnist if it is found or can be downloaded, otherwise digits, or an error if --data-dir is given;
-    /// a resumed run keeps its checkpoint's data set, unless that is a folder
-    #[arg(long, value_name = "NAME|FOLDER", env = "LOCKSTEP_DATASET", default_value_t = DatasetChoice::Auto)]
+    /// Data set: mnist, digits (drawn by the program), a folder with four IDX files of MNIST's names,
+    /// kaggle:PATH for a CSV file or a folder with train.csv, or a file of NumPy arrays (FILE.npz). auto: mnist
+    /// if it is found or can be downloaded, otherwise digits, or an error if --data-dir is given; a resumed run
+    /// keeps its checkpoint's data set, unless that is a file or folder
+    #[arg(long, value_name = "NAME|PATH", env = "LOCKSTEP_DATASET", default_value_t = DatasetChoice::Auto)]
     pub dataset: DatasetChoice,
     /// Folder of MNIST's files, to which missing ones are downloaded [default: lockstep/mnist in the user's
     /// cache folder]

@@ -1,18 +1,24 @@
 //! Data sets: the samples that a run trains and tests on, and where they come from.
 //!
-//! There are four sources: the embedded digits, MNIST's four files on disk, the same from a public mirror,
-//! and any folder of four files like them. `find` says where in a folder such files lie, `parts` reads them,
-//! `mnist` knows what MNIST's must contain, `download` fetches them. The formats are defined in
-//! [`common::data::idx`] and [`common::data::digits`]. All calls block, for seconds during a download, so
-//! they need a plain thread.
+//! There are six sources: the embedded digits, MNIST's four files on disk, the same from a public mirror, any
+//! folder of four files like them, tables in CSV, and NumPy's arrays. `find` says where in a folder the four
+//! files lie, `parts` reads them, `mnist` knows what MNIST's must contain, `download` fetches them. `csv` reads
+//! tables and `npz` arrays; `join` makes a data set of what they read. The formats are defined in
+//! [`common::data::idx`], [`common::data::digits`], `csv/rows.rs` and `npz.rs`. All calls block, for seconds
+//! during a download, so they need a plain thread.
 
+mod csv;
 mod download;
 mod find;
+mod join;
 mod mnist;
+mod npz;
 mod parts;
 
+pub use csv::CsvError;
 pub use download::{DownloadError, FetchError};
 pub use find::Lacking;
+pub use npz::{HeaderError, NpzError, ZipError};
 
 use crate::observe::console::Console;
 use common::data::digits::{self, Half};
@@ -31,11 +37,12 @@ use std::str::FromStr;
 /// The samples that a run trains and tests on.
 #[derive(Clone, Debug)]
 pub struct Dataset {
-    /// `mnist`, `digits`, or the folder as it was given; [`DatasetChoice`] parses it back to the same data.
+    /// `mnist`, `digits`, or the file or folder as it was given; [`DatasetChoice`] parses it back to the same
+    /// data.
     pub name: String,
     /// SHA-256 in hexadecimal digits over the uncompressed content of the four files: training images and
     /// labels, test images and labels. It is what `zcat train-images* train-labels* t10k-images* t10k-labels*
-    /// | sha256sum` prints.
+    /// | sha256sum` prints. Samples from other files have the digest that they would have as four IDX files.
     pub digest: String,
     /// Samples for training and validation.
     pub train: Samples,
@@ -57,17 +64,31 @@ pub enum DatasetChoice {
     Digits,
     /// A folder with four files of MNIST's names and format, in one of the layouts of `dataset/find.rs`.
     Folder(PathBuf),
+    /// A table in CSV, or a folder with one or two, by the rules of `dataset/csv/files.rs`.
+    Kaggle(PathBuf),
+    /// A file of four NumPy arrays, as Keras has MNIST.
+    Npz(PathBuf),
 }
+
+/// What stands before the path of a table.
+const KAGGLE: &str = "kaggle:";
+/// End of the name of a file of NumPy arrays.
+const NPZ: &str = ".npz";
 
 impl FromStr for DatasetChoice {
     type Err = Infallible;
 
-    /// Parses a name. Any other text is a folder; a folder of such a name can be written as `./mnist`.
+    /// Parses a name. Any other text is a folder; a folder of such a name can be written as `./mnist` or
+    /// `data.npz/`.
     fn from_str(text: &str) -> Result<Self, Infallible> {
+        if let Some(path) = text.strip_prefix(KAGGLE) {
+            return Ok(Self::Kaggle(path.into()));
+        }
         Ok(match text {
             "auto" => Self::Auto,
             "mnist" => Self::Mnist,
             "digits" => Self::Digits,
+            npz if npz.ends_with(NPZ) => Self::Npz(npz.into()),
             folder => Self::Folder(folder.into()),
         })
     }
@@ -79,7 +100,8 @@ impl fmt::Display for DatasetChoice {
             Self::Auto => f.write_str("auto"),
             Self::Mnist => f.write_str("mnist"),
             Self::Digits => f.write_str("digits"),
-            Self::Folder(folder) => folder.display().fmt(f),
+            Self::Folder(path) | Self::Npz(path) => path.display().fmt(f),
+            Self::Kaggle(path) => write!(f, "{KAGGLE}{}", path.display()),
         }
     }
 }
@@ -89,7 +111,10 @@ impl fmt::Display for DatasetChoice {
 #[allow(missing_docs, reason = "field names say all")]
 pub enum DatasetError {
     /// The value of `--dataset` is neither a name nor a folder.
-    #[error("--dataset {} is none of auto, mnist and digits, and no folder either; check its spelling", .0.display())]
+    #[error(
+        "--dataset {} is none of auto, mnist, digits, kaggle:PATH and FILE.npz, and no folder either; check its spelling",
+        .0.display()
+    )]
     NoFolder(PathBuf),
     /// A folder is wanted, and something else was named.
     #[error(
@@ -102,6 +127,15 @@ pub enum DatasetError {
         flag: &'static str,
         path: PathBuf,
     },
+    /// A folder is wanted, and a table was named.
+    #[error("--dataset {path} is no folder; a CSV file is read with --dataset {KAGGLE}{path}", path = .0.display())]
+    IsTable(PathBuf),
+    /// A table in CSV can't be used.
+    #[error(transparent)]
+    Csv(#[from] CsvError),
+    /// A file of NumPy arrays can't be used.
+    #[error(transparent)]
+    Npz(#[from] NpzError),
     /// A folder does not hold all four files.
     #[error("{0}; put the missing ones there, or name the folder that holds all four")]
     Missing(Box<Lacking>),
@@ -234,6 +268,8 @@ fn load_from(
     match choice {
         DatasetChoice::Digits => Ok(embedded(None)),
         DatasetChoice::Folder(folder) => parts::load(folder),
+        DatasetChoice::Kaggle(path) => csv::load(path),
+        DatasetChoice::Npz(path) => npz::load(path),
         DatasetChoice::Mnist => mnist::load(data_dir, origin),
         DatasetChoice::Auto => match mnist::load(data_dir, origin) {
             // Who has named a folder means MNIST.

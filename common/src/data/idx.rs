@@ -3,12 +3,22 @@
 //! Images: magic 0x00000803, count, rows, columns, then one byte per pixel. Labels: magic 0x00000801, count,
 //! then one byte per label. All numbers are big-endian u32 (<http://yann.lecun.com/exdb/mnist/>). The caller
 //! reads files and unpacks gzip.
+//!
+//! Samples that do not fit are encoded as the format's general rule has it, so that each has a digest: the
+//! magic number's last byte is the number of dimensions, four where a pixel has channels, and the one before it
+//! the type, 0x0b for 16 bits where labels need them. Such files are not parsed.
 
 use crate::data::samples::{Samples, SamplesError};
 use crate::data::spec::{DataSpec, SIDE_MAX, SpecError};
 
 const IMAGES_MAGIC: u32 = 0x0803;
 const LABELS_MAGIC: u32 = 0x0801;
+/// Images of several channels: four dimensions.
+const CHANNELS_MAGIC: u32 = 0x0804;
+/// Labels of 16 bits.
+const LONG_LABELS_MAGIC: u32 = 0x0b01;
+/// Most classes of which each label is a byte.
+const BYTE_CLASSES_MAX: usize = 256;
 /// Bytes before the first pixel.
 const IMAGES_HEADER: usize = 16;
 /// Bytes before the first label.
@@ -112,21 +122,44 @@ fn body(kind: Kind, mut bytes: Vec<u8>) -> Result<(Vec<u8>, Vec<u8>), IdxError> 
     Ok((header, bytes))
 }
 
-/// Contents of the two files for samples of one channel and at most 256 classes.
-///
-/// # Panics
-/// When the samples have more channels or a larger label: IDX files of bytes can't hold them.
+/// Contents of the two files for these samples.
 #[must_use]
 pub fn encode(samples: &Samples) -> (Vec<u8>, Vec<u8>) {
-    let spec = samples.spec();
-    assert_eq!(spec.channels(), 1, "IDX images of three dimensions have one channel");
-    let count = samples.len() as u32;
-    let words = |words: &[u32]| words.iter().flat_map(|w| w.to_be_bytes()).collect::<Vec<u8>>();
-    let mut images = words(&[IMAGES_MAGIC, count, spec.height() as u32, spec.width() as u32]);
+    let mut images = images_header(samples);
     images.extend_from_slice(samples.pixels());
-    let mut labels = words(&[LABELS_MAGIC, count]);
-    labels.extend(samples.labels().iter().map(|&label| u8::try_from(label).expect("labels are bytes")));
-    (images, labels)
+    (images, encode_labels(samples))
+}
+
+/// What stands before the pixels in the file of these samples' images.
+#[must_use]
+pub fn images_header(samples: &Samples) -> Vec<u8> {
+    let spec = samples.spec();
+    let count = samples.len() as u32;
+    let [height, width, channels] = [spec.height(), spec.width(), spec.channels()].map(|size| size as u32);
+    if channels == 1 {
+        words(&[IMAGES_MAGIC, count, height, width])
+    } else {
+        words(&[CHANNELS_MAGIC, count, height, width, channels])
+    }
+}
+
+/// Content of the file of these samples' labels.
+#[must_use]
+pub fn encode_labels(samples: &Samples) -> Vec<u8> {
+    let are_bytes = samples.spec().classes() <= BYTE_CLASSES_MAX;
+    let magic = if are_bytes { LABELS_MAGIC } else { LONG_LABELS_MAGIC };
+    let mut file = words(&[magic, samples.len() as u32]);
+    for label in samples.labels() {
+        let [high, low] = label.to_be_bytes();
+        // A label is below the number of classes: of a byte's, the high half is 0.
+        file.extend((!are_bytes).then_some(high));
+        file.push(low);
+    }
+    file
+}
+
+fn words(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_be_bytes()).collect()
 }
 
 #[cfg(test)]
@@ -176,6 +209,15 @@ mod tests {
         bad[9] = 8;
         let error = IdxError::Samples(SamplesError::Label { index: 1, label: 8, classes: 8 });
         assert_eq!(parse(images, bad, 8).unwrap_err(), error);
+    }
+
+    #[test]
+    fn channels_and_many_classes_are_encoded_by_the_general_rule() {
+        let spec = DataSpec::new(1, 2, 3, 300).unwrap();
+        let (images, labels) = encode(&Samples::new(spec, vec![9; 6], vec![258]).unwrap());
+        let header = [0, 0, 8, 4, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3];
+        assert_eq!(images, [&header[..], &[9; 6]].concat());
+        assert_eq!(labels, [0, 0, 11, 1, 0, 0, 0, 1, 1, 2]);
     }
 
     proptest! {
