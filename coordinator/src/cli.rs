@@ -103,7 +103,7 @@ pub struct Cluster {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Data")]
 pub struct Data {
-    #[arg(long, value_name = "NAME|FOLDER", env = "LOCKSTEP_DATASET", default_value_t = DatasetChoice::Auto, help = dataset_help())]
+    #[arg(long, value_name = "NAME|PATH", env = "LOCKSTEP_DATASET", default_value_t = DatasetChoice::Auto, help = dataset_help())]
     #[allow(missing_docs, reason = "the help text lists the data sets")]
     pub dataset: DatasetChoice,
     /// Folder of a named data set's files, to which missing ones are downloaded where that is possible
@@ -118,9 +118,10 @@ pub struct Data {
 fn dataset_help() -> String {
     let named = dataset::all_names();
     format!(
-        "Data set: {named}; digits (drawn by the program); or a folder with four IDX files like MNIST's. auto: mnist if \
-         it is found or can be downloaded, otherwise digits, or an error if a folder is named for it; a resumed run \
-         keeps its checkpoint's data set, unless that is a folder"
+        "Data set: {named}; digits (drawn by the program); a folder with four IDX files like MNIST's; kaggle:PATH for a \
+         CSV file or a folder with train.csv; or a file of NumPy arrays (FILE.npz). auto: mnist if it is found or can be \
+         downloaded, otherwise digits, or an error if a folder is named for it; a resumed run keeps its checkpoint's \
+         data set, unless that is a file or folder"
     )
 }
 

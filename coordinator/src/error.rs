@@ -33,9 +33,9 @@ pub enum RunError {
     /// The checkpoint does not fit, or training diverged.
     #[error(transparent)]
     Train(#[from] TrainError),
-    /// The checkpoint names a data folder that the command line does not.
+    /// The checkpoint names a file or folder of data that the command line does not.
     #[error(
-        "{} was trained on the data in {folder}, and a folder is read only where --dataset names it; give --dataset \
+        "{} was trained on the data in {folder}, and a file or folder is read only where --dataset names it; give --dataset \
          {folder} to go on, or --resume never to start anew",
         path.display()
     )]

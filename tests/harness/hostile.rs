@@ -4,10 +4,12 @@
 //! allocation beyond what the format allows. [`seeds`] has valid bytes for each. The property tests and the
 //! fuzz targets, which include this file, are two ways of finding bytes to try.
 
+use crate::tables;
 use common::checkpoint::{Checkpoint, Manifest, Position};
 use common::data::digits::{PIXELS, SPEC};
 use common::data::idx;
 use common::data::samples::Samples;
+use common::data::spec::DataSpec;
 use common::ids::{Epoch, Incarnation, Instance, ParamsId, Rank, Round, SetupId, Step};
 use common::model::architecture::Architecture;
 use common::model::params::Layout;
@@ -27,17 +29,20 @@ use proto::parameters::EncodedParameters;
 use proto::setup::{Setup, Setups};
 use proto::values::{Buffers, Values};
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A function that parses bytes and returns whether they are accepted.
 pub type EntryPoint = fn(&[u8]) -> bool;
 
 /// All entry points, by name.
-pub const ENTRY_POINTS: [(&str, EntryPoint); 7] = [
+pub const ENTRY_POINTS: [(&str, EntryPoint); 9] = [
     ("worker_wire", worker_wire),
     ("coordinator_wire", coordinator_wire),
     ("idx", idx),
     ("dataset", dataset),
+    ("csv", csv),
+    ("npz", npz),
     ("checkpoint", checkpoint),
     ("config", config),
     ("architecture", architecture),
@@ -105,6 +110,28 @@ pub fn dataset(bytes: &[u8]) -> bool {
     dataset::load(&choice, None, &Console::silent()).is_ok()
 }
 
+/// A table in CSV, plain or in gzip, of which a part is the test.
+#[must_use]
+pub fn csv(bytes: &[u8]) -> bool {
+    loads("train.csv", bytes, DatasetChoice::Kaggle)
+}
+
+/// A zip file of NumPy's arrays.
+#[must_use]
+pub fn npz(bytes: &[u8]) -> bool {
+    loads("data.npz", bytes, DatasetChoice::Npz)
+}
+
+/// Whether a file of that name and content is a data set.
+fn loads(name: &str, bytes: &[u8], choice: fn(PathBuf) -> DatasetChoice) -> bool {
+    let Ok(folder) = tempfile::tempdir() else { return false };
+    let path = folder.path().join(name);
+    if std::fs::write(&path, bytes).is_err() {
+        return false;
+    }
+    dataset::load(&choice(path), None, &Console::silent()).is_ok()
+}
+
 /// A manifest, and one file for both tensor files.
 #[must_use]
 pub fn checkpoint(bytes: &[u8]) -> bool {
@@ -159,6 +186,8 @@ pub fn seeds(entry_point: &str) -> Vec<Vec<u8>> {
             let (images, labels) = idx::encode(&samples(3));
             vec![joined(&images, &labels)]
         }
+        "csv" => [false, true].map(|header| tables::csv(&small(12), header).into_bytes()).into(),
+        "npz" => vec![tables::npz(&small(3), &small(2))],
         "checkpoint" => vec![checkpoint_seed()],
         "config" => {
             vec![b"batch-size = 64\nhidden = [3, 4]\nmodel = \"mlp\"\nlocal = true\nlr = 1e-3\n".to_vec()]
@@ -173,6 +202,13 @@ pub fn seeds(entry_point: &str) -> Vec<Vec<u8>> {
 
 fn samples(count: usize) -> Samples {
     Samples::new(SPEC, vec![7; count * PIXELS], vec![3; count]).expect("as many images as labels")
+}
+
+/// Samples of few bytes, in two classes.
+fn small(count: usize) -> Samples {
+    let spec = DataSpec::new(2, 2, 1, 2).expect("sizes in range");
+    let labels = (0..count).map(|index| (index % 2) as u16).collect();
+    Samples::new(spec, vec![7; 4 * count], labels).expect("as many images as labels")
 }
 
 fn values() -> Values {

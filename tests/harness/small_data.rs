@@ -12,6 +12,22 @@ pub const TRAIN: u32 = 643;
 /// Images for the test.
 pub const TEST: u32 = 101;
 
+/// The first `count` samples of that half of the embedded digits.
+///
+/// # Panics
+/// Never: there are as many images as labels.
+#[must_use]
+pub fn drawn(half: Half, count: u32) -> Samples {
+    let mut pixels = Vec::new();
+    let mut labels = Vec::new();
+    for index in 0..count {
+        let (image, label) = draw(half, index);
+        pixels.extend(image);
+        labels.push(label.into());
+    }
+    Samples::new(SPEC, pixels, labels).expect("as many images as labels")
+}
+
 /// A small data set, whose folder is removed when it is dropped.
 #[derive(Debug)]
 pub struct SmallData(TempDir);
@@ -31,15 +47,7 @@ impl SmallData {
     pub fn of(train: u32, test: u32) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         for (name, half, count) in [("train", Half::Train, train), ("t10k", Half::Test, test)] {
-            let mut pixels = Vec::new();
-            let mut labels = Vec::new();
-            for index in 0..count {
-                let (image, label) = draw(half, index);
-                pixels.extend(image);
-                labels.push(label.into());
-            }
-            let samples = Samples::new(SPEC, pixels, labels).expect("as many images as labels");
-            let (images, labels) = common::data::idx::encode(&samples);
+            let (images, labels) = common::data::idx::encode(&drawn(half, count));
             let write =
                 |kind, bytes| std::fs::write(folder.path().join(format!("{name}-{kind}-ubyte")), bytes);
             write("images-idx3", images).and_then(|()| write("labels-idx1", labels)).expect("room for it");

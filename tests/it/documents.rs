@@ -4,6 +4,7 @@
 //! a small one, and the loopback address is one that no other page has.
 
 use clap::{CommandFactory, Parser};
+use common::data::digits::Half;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::collections::BTreeSet;
@@ -15,7 +16,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tests::documents::{Block, Page, root, tree, words};
 use tests::process::program;
-use tests::small_data::SmallData;
+use tests::small_data::{SmallData, TEST, TRAIN, drawn};
+use tests::tables;
 
 /// Tests that run the commands of a page.
 macro_rules! pages {
@@ -247,6 +249,9 @@ fn run_commands(page: &Page) {
     let programs = program("coordinator");
     assert!(program("worker").exists(), "the worker lies beside the coordinator");
     symlink_in(folder.path(), data.folder().as_ref(), "images");
+    if page.text.contains("kaggle:") {
+        write_tables(folder.path());
+    }
     symlink_in(folder.path(), programs.parent().expect("programs lie in a folder"), PROGRAMS);
     let address = own_address(&page.name);
     for block in page.blocks().into_iter().filter(Block::is_run) {
@@ -273,6 +278,18 @@ fn run_commands(page: &Page) {
         }
         assert!(!said().contains("panicked"), "{at}:\n{}", said());
     }
+}
+
+/// Writes the files that the page about data has in CSV and in NumPy's arrays.
+fn write_tables(folder: &Path) {
+    let train = drawn(Half::Train, TRAIN);
+    let test = drawn(Half::Test, TEST);
+    let table = folder.join("digit-recognizer");
+    std::fs::create_dir(&table).expect("room for a folder");
+    std::fs::write(table.join("train.csv"), tables::csv(&train, true)).expect("room for a table");
+    std::fs::write(folder.join("mnist_train.csv"), tables::csv(&train, false)).expect("room for a table");
+    std::fs::write(folder.join("mnist_test.csv"), tables::csv(&test, false)).expect("room for a table");
+    std::fs::write(folder.join("mnist.npz"), tables::npz(&train, &test)).expect("room for arrays");
 }
 
 /// The block as a script that ends at the first command that fails, and waits for what it left running.

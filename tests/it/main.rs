@@ -39,6 +39,7 @@ mod several_runs;
 mod shared_memory;
 mod simulation;
 mod spares;
+mod table_files;
 mod trace;
 mod unidentified_connections;
 mod wall_clock;

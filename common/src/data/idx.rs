@@ -10,7 +10,8 @@
 //! | 0x00000801 | count | a byte for each label |
 //! | 0x00000c02 | count, columns | i32 numbers, of which the first in a row is the label (QMNIST's) |
 //!
-//! The caller reads files and unpacks gzip.
+//! Where labels need 16 bits they are encoded with magic 0x00000b01, as the format's general rule has it, so that
+//! all samples have a digest. Such files are not read. The caller reads files and unpacks gzip.
 
 use crate::data::samples::{Samples, SamplesError};
 use crate::data::spec::{CHANNELS_MAX, CLASSES_MAX, CLASSES_MIN, DataSpec, SIDE_MAX, SpecError};
@@ -19,6 +20,10 @@ const IMAGES_MAGIC: u32 = 0x0803;
 const CHANNELS_MAGIC: u32 = 0x0804;
 const LABELS_MAGIC: u32 = 0x0801;
 const ROWS_MAGIC: u32 = 0x0c02;
+/// Labels of 16 bits.
+const LONG_LABELS_MAGIC: u32 = 0x0b01;
+/// Most classes of which each label is a byte.
+const BYTE_CLASSES_MAX: usize = 256;
 /// Bytes of the magic number, and of each size.
 const WORD: usize = 4;
 /// Most columns of a file of labels; QMNIST's have 8.
@@ -168,24 +173,44 @@ fn checked(kind: Kind, file: &[u8]) -> Result<(usize, [u32; 4]), IdxError> {
     Ok((start, sizes))
 }
 
-/// Contents of the two files for samples of at most 256 classes.
-///
-/// # Panics
-/// When the samples have a larger label: IDX files of bytes can't hold it.
+/// Contents of the two files for these samples.
 #[must_use]
 pub fn encode(samples: &Samples) -> (Vec<u8>, Vec<u8>) {
+    let mut images = images_header(samples);
+    images.extend_from_slice(samples.pixels());
+    (images, encode_labels(samples))
+}
+
+/// What stands before the pixels in the file of these samples' images.
+#[must_use]
+pub fn images_header(samples: &Samples) -> Vec<u8> {
     let spec = samples.spec();
     let count = samples.len() as u32;
-    let words = |words: &[u32]| words.iter().flat_map(|w| w.to_be_bytes()).collect::<Vec<u8>>();
-    let sizes = [count, spec.height() as u32, spec.width() as u32, spec.channels() as u32];
-    let mut images = match spec.channels() {
-        1 => [words(&[IMAGES_MAGIC]), words(&sizes[..3])].concat(),
-        _ => [words(&[CHANNELS_MAGIC]), words(&sizes)].concat(),
-    };
-    images.extend_from_slice(samples.pixels());
-    let mut labels = words(&[LABELS_MAGIC, count]);
-    labels.extend(samples.labels().iter().map(|&label| u8::try_from(label).expect("labels are bytes")));
-    (images, labels)
+    let [height, width, channels] = [spec.height(), spec.width(), spec.channels()].map(|size| size as u32);
+    if channels == 1 {
+        words(&[IMAGES_MAGIC, count, height, width])
+    } else {
+        words(&[CHANNELS_MAGIC, count, height, width, channels])
+    }
+}
+
+/// Content of the file of these samples' labels.
+#[must_use]
+pub fn encode_labels(samples: &Samples) -> Vec<u8> {
+    let are_bytes = samples.spec().classes() <= BYTE_CLASSES_MAX;
+    let magic = if are_bytes { LABELS_MAGIC } else { LONG_LABELS_MAGIC };
+    let mut file = words(&[magic, samples.len() as u32]);
+    for label in samples.labels() {
+        let [high, low] = label.to_be_bytes();
+        // A label is below the number of classes: of a byte's, the high half is 0.
+        file.extend((!are_bytes).then_some(high));
+        file.push(low);
+    }
+    file
+}
+
+fn words(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_be_bytes()).collect()
 }
 
 #[cfg(test)]
@@ -267,6 +292,15 @@ mod tests {
         bad[9] = 8;
         let error = IdxError::Samples(SamplesError::Label { index: 1, label: 8, classes: 8 });
         assert_eq!(both(images, &bad).unwrap_err(), error);
+    }
+
+    #[test]
+    fn channels_and_many_classes_are_encoded_by_the_general_rule() {
+        let spec = DataSpec::new(1, 2, 3, 300).unwrap();
+        let (images, labels) = encode(&Samples::new(spec, vec![9; 6], vec![258]).unwrap());
+        let header = [0, 0, 8, 4, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3];
+        assert_eq!(images, [&header[..], &[9; 6]].concat());
+        assert_eq!(labels, [0, 0, 11, 1, 0, 0, 0, 1, 1, 2]);
     }
 
     proptest! {

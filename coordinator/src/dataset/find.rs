@@ -37,7 +37,7 @@ const RAW: &str = "raw";
 const IDX3: &str = "-idx3-ubyte";
 const IDX4: &str = "-idx4-ubyte";
 /// Most entries of a folder that are looked at: many times those of a folder of data sets.
-const ENTRIES_MAX: usize = 1000;
+pub(super) const ENTRIES_MAX: usize = 1000;
 
 /// Which data set is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,7 +154,7 @@ fn any_named(folder: &Path, parts: &[Part; 4]) -> Result<Option<Paths>, DatasetE
 }
 
 /// Names in the folder, sorted; one more than [`ENTRIES_MAX`] if there are more.
-fn entries(folder: &Path) -> io::Result<Vec<OsString>> {
+pub(super) fn entries(folder: &Path) -> io::Result<Vec<OsString>> {
     let entries = fs::read_dir(folder)?.take(ENTRIES_MAX + 1);
     let mut names = entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
     names.sort();
@@ -162,7 +162,7 @@ fn entries(folder: &Path) -> io::Result<Vec<OsString>> {
 }
 
 /// Whether a folder has that path, or something else (`false`), or nothing (`None`).
-fn is_folder(path: &Path) -> Result<Option<bool>, DatasetError> {
+pub(super) fn is_folder(path: &Path) -> Result<Option<bool>, DatasetError> {
     match fs::metadata(path) {
         Ok(metadata) => Ok(Some(metadata.is_dir())),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),

@@ -9,7 +9,7 @@ use common::data::idx::{self, Kind};
 use common::data::samples::Samples;
 use common::train::config::hex;
 use flate2::bufread::MultiGzDecoder;
-use host::files::{Links, open_regular};
+use host::files::{FileError, Links, open_regular};
 use sha2::{Digest, Sha256};
 use std::cmp::Ordering;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
@@ -42,6 +42,14 @@ pub(super) const PARTS: [Part; 4] = [
     Part { name: "t10k-labels-idx1-ubyte", kind: Kind::Labels },
 ];
 
+/// An open file, uncompressed while it is read.
+pub(super) struct Opened {
+    pub(super) reader: Box<dyn Read>,
+    /// Size of the file itself.
+    bytes: u64,
+    gzip: bool,
+}
+
 /// A file's path and its uncompressed content.
 pub(super) type Content = (PathBuf, Vec<u8>);
 
@@ -49,10 +57,10 @@ pub(super) type Content = (PathBuf, Vec<u8>);
 pub(super) fn load(folder: &Path) -> Result<Dataset, DatasetError> {
     if !folder.is_dir() {
         let path = folder.to_owned();
-        return Err(if path.exists() {
-            DatasetError::IsFile { flag: "--dataset", path }
-        } else {
-            DatasetError::NoFolder(path)
+        return Err(match path.exists() {
+            true if is_table(&path) => DatasetError::IsTable(path),
+            true => DatasetError::IsFile { flag: "--dataset", path },
+            false => DatasetError::NoFolder(path),
         });
     }
     let mut paths = find::files(folder, &PARTS, Name::Any)?.into_iter();
@@ -65,22 +73,26 @@ pub(super) fn load(folder: &Path) -> Result<Dataset, DatasetError> {
     })
 }
 
-/// An open file, whose content is uncompressed as it is read.
-struct Opened {
-    reader: Box<dyn Read>,
-    file_bytes: u64,
-    gzip: bool,
+/// Whether a path is that of a CSV file, by its name.
+fn is_table(path: &Path) -> bool {
+    let name = path.to_string_lossy().to_lowercase();
+    name.strip_suffix(".gz").unwrap_or(&name).ends_with(".csv")
 }
 
-fn open(path: &Path) -> Result<Opened, DatasetError> {
-    let failed = |source: io::Error| DatasetError::Read { path: path.to_owned(), source: source.into() };
-    let file = open_regular(path, PART_BYTES_MAX, Links::Followed);
-    let file = file.map_err(|source| DatasetError::Read { path: path.to_owned(), source })?;
-    let file_bytes = file.metadata().map_err(failed)?.len();
+/// Opens a regular file of at most `bytes_max` bytes. Its first bytes tell whether it is compressed. Its name
+/// does not, because some servers uncompress what they send.
+pub(super) fn open(path: &Path, bytes_max: u64) -> Result<Opened, FileError> {
+    let file = open_regular(path, bytes_max, Links::Followed)?;
+    let bytes = file.metadata()?.len();
     let mut file = BufReader::with_capacity(BUFFER_BYTES, file);
-    let gzip = file.fill_buf().map_err(failed)?.starts_with(&GZIP_MAGIC);
+    let gzip = file.fill_buf()?.starts_with(&GZIP_MAGIC);
     let reader: Box<dyn Read> = if gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
-    Ok(Opened { reader, file_bytes, gzip })
+    Ok(Opened { reader, bytes, gzip })
+}
+
+/// Whether compressed data are damaged, by the kind of error that a decoder returns.
+pub(super) fn is_damage(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::InvalidInput | ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
 }
 
 /// Reads on until `content` has `until` bytes, or the file ends.
@@ -93,7 +105,7 @@ fn fill(
     let more = until - content.len() as u64;
     let result = reader.take(more).read_to_end(content);
     result.map_err(|source| match source.kind() {
-        ErrorKind::InvalidInput | ErrorKind::InvalidData | ErrorKind::UnexpectedEof => {
+        kind if is_damage(kind) => {
             DatasetError::Gzip { path: path.to_owned(), offset: content.len(), source }
         }
         _ => DatasetError::Read { path: path.to_owned(), source: source.into() },
@@ -102,19 +114,22 @@ fn fill(
 
 /// The uncompressed content of a file without a header, of at most `most` bytes.
 pub(super) fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, DatasetError> {
+    let opened = open(path, most);
+    let mut opened = opened.map_err(|source| DatasetError::Read { path: path.to_owned(), source })?;
     let mut content = Vec::new();
-    fill(path, &mut *open(path)?.reader, &mut content, most + 1)?;
+    fill(path, &mut *opened.reader, &mut content, most + 1)?;
     if content.len() as u64 > most {
         return Err(DatasetError::TooLong { path: path.to_owned(), most });
     }
     Ok(content)
 }
 
-/// The uncompressed content of a file, as long as its header says. Its first bytes tell whether it is
-/// compressed. Its name does not, because some servers uncompress what they send.
+/// The uncompressed content of a file, as long as its header says.
 pub(super) fn read(path: &Path, kind: Kind) -> Result<Vec<u8>, DatasetError> {
-    let Opened { mut reader, file_bytes, gzip } = open(path)?;
+    let opened = open(path, PART_BYTES_MAX);
     let failed = |source: io::Error| DatasetError::Read { path: path.to_owned(), source: source.into() };
+    let Opened { mut reader, bytes: file_bytes, gzip } =
+        opened.map_err(|source| DatasetError::Read { path: path.to_owned(), source })?;
     let mut content = Vec::new();
     let mut fill = |content: &mut Vec<u8>, until: u64| fill(path, &mut *reader, content, until);
     let path = || path.to_owned();
@@ -155,7 +170,7 @@ pub(super) fn assemble(
     mut get: impl FnMut(Part) -> Result<Content, DatasetError>,
 ) -> Result<Dataset, DatasetError> {
     let mut hash = Sha256::new();
-    let mut hashed = |part| {
+    let mut hashed = |part| -> Result<Content, DatasetError> {
         let content = get(part)?;
         hash.update(&content.1);
         Ok(content)
@@ -199,9 +214,9 @@ fn pair(
 pub(super) fn digest(train: &Samples, test: &Samples) -> String {
     let mut hash = Sha256::new();
     for samples in [train, test] {
-        let (images, labels) = idx::encode(samples);
-        hash.update(images);
-        hash.update(labels);
+        hash.update(idx::images_header(samples));
+        hash.update(samples.pixels());
+        hash.update(idx::encode_labels(samples));
     }
     hex(&hash.finalize())
 }

@@ -174,12 +174,12 @@ fn newest(store: &Store, expected: &Expected) -> Result<Option<(PathBuf, Verifie
 }
 
 /// The data set that the checkpoint in `path` names, if it needs no permission. A manifest may come from
-/// anywhere, and a folder that it names could be anybody's.
+/// anywhere, and a file or folder that it names could be anybody's.
 pub(super) fn dataset_of(path: &Path, manifest: &Manifest) -> Result<DatasetChoice, RunError> {
     let name = manifest.config.get(DATASET_FIELD).map_or("auto", |name| name);
     let Ok(choice) = name.parse();
     match choice {
-        DatasetChoice::Folder(_) => {
+        DatasetChoice::Folder(_) | DatasetChoice::Kaggle(_) | DatasetChoice::Npz(_) => {
             Err(RunError::FolderNotNamed { path: path.to_owned(), folder: printable(name).into_owned() })
         }
         choice => Ok(choice),
