@@ -1,8 +1,8 @@
 //! Data sets in CSV: Kaggle's digit recogniser, and pairs like `mnist_train.csv` and `mnist_test.csv`.
 //!
 //! 1. `kaggle:` names a file or a folder; [`files`] says which tables that is.
-//! 2. A table that is alone is split: a tenth of each class is the test ([`split`]). Kaggle's `test.csv` has no
-//!    labels, so nothing can be tested on it, and it is not read.
+//! 2. A table that is alone is split: a tenth of each class is the test ([`split`]). Kaggle's `test.csv` has
+//!    no labels, so nothing can be tested on it, and it is not read.
 //! 3. Of a pair, the one is trained on and the other is the test.
 //! 4. Samples have the order of the file.
 //!

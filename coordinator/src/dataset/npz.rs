@@ -4,25 +4,25 @@
 //!    `y_train` and `y_test` are whole numbers of the shape (n) or (n, 1). Other arrays are not looked at.
 //! 2. Numbers are little-endian and in C order. What NumPy could convert in many ways is not converted here:
 //!    the error says how to do it there.
-//! 3. Memory is bounded: an array's header says its size, which is at most [`PART_BYTES_MAX`] and must be
+//! 3. Memory is bounded: an array's header says its size, which is at most `PART_BYTES_MAX` and must be
 //!    that of the zip file's directory.
 //!
-//! [`zip`] reads members, [`header`] what stands before an array.
+//! [`zip`] reads members, [`header`] what stands before an array, and [`array`](mod@array) its numbers.
 
+mod array;
 mod header;
 mod zip;
 
 use super::join::{Half, join};
-use super::parts::PART_BYTES_MAX;
 use super::{Dataset, DatasetError};
+use array::{Array, member_of, whole};
 use common::data::samples::{Samples, SamplesError};
-use common::data::spec::{CLASSES_MAX, DataSpec, SpecError};
-use header::Header;
+use common::data::spec::{CLASSES_MAX, SpecError};
 pub use header::HeaderError;
 use host::files::{FileError, Links, open_regular};
 use std::path::{Path, PathBuf};
+use zip::Archive;
 pub use zip::ZipError;
-use zip::{Archive, Content};
 
 /// Most bytes of a file: zip's offsets have 32 bits.
 const FILE_BYTES_MAX: u64 = u32::MAX as u64;
@@ -136,22 +136,17 @@ pub(super) fn load(path: &Path) -> Result<Dataset, DatasetError> {
     join(path.display().to_string(), train, half(test)?, None)
 }
 
-/// Name of an array's member, as NumPy chooses it.
-fn member_of(array: &str) -> String {
-    format!("{array}.npy")
-}
-
 fn samples(path: &Path, archive: &Archive, x: &'static str, y: &'static str) -> Result<Samples, NpzError> {
     let images = Array::open(path, archive, x)?;
     let spec = images.spec()?;
-    let count = images.header.shape[0];
+    let count = images.header().shape[0];
     let labels = Array::open(path, archive, y)?;
     let got = labels.labels()?;
     if got != count {
         return Err(NpzError::Counts { path: path.to_owned(), array: y, images: count, got });
     }
     let item_bytes = labels.item_bytes()?;
-    let is_signed = labels.header.descr.contains('i');
+    let is_signed = labels.header().descr.contains('i');
     let bytes = labels.read(item_bytes)?;
     let labels = bytes.chunks_exact(item_bytes).enumerate().map(|(index, bytes)| {
         let value = whole(bytes, is_signed);
@@ -161,107 +156,6 @@ fn samples(path: &Path, archive: &Archive, x: &'static str, y: &'static str) -> 
     let labels = labels.collect::<Result<Vec<u16>, _>>()?;
     let pixels = images.read(1)?;
     Samples::new(spec, pixels, labels).map_err(|source| NpzError::Samples { path: path.to_owned(), source })
-}
-
-/// An array whose header was read, and its numbers not yet.
-struct Array<'a> {
-    path: &'a Path,
-    name: &'static str,
-    header: Header,
-    content: Content<'a>,
-}
-
-impl<'a> Array<'a> {
-    fn open(path: &'a Path, archive: &'a Archive, name: &'static str) -> Result<Self, NpzError> {
-        let owned = || path.to_owned();
-        let member = archive.member(&member_of(name)).ok_or_else(|| NpzError::Missing {
-            path: owned(),
-            missing: vec![name],
-            there: archive.shown_names(),
-        })?;
-        let content = archive.content(member);
-        let mut content = content.map_err(|source| NpzError::Zip { path: owned(), source })?;
-        let header = Header::read(&mut content).map_err(|error| match error {
-            header::Failed::Zip(source) => NpzError::Zip { path: owned(), source },
-            header::Failed::Header(source) => NpzError::Header { path: owned(), array: name, source },
-        })?;
-        if header.is_fortran {
-            return Err(NpzError::Fortran { path: owned(), array: name });
-        }
-        Ok(Self { path, name, header, content })
-    }
-
-    /// Form of the images in an array of bytes.
-    fn spec(&self) -> Result<DataSpec, NpzError> {
-        let shape = &self.header.shape;
-        // One byte has no order of bytes.
-        if !matches!(self.header.descr.as_str(), "|u1" | "<u1" | ">u1" | "=u1") {
-            let descr = self.header.descr.clone();
-            return Err(NpzError::NotBytes { path: self.path.to_owned(), array: self.name, descr });
-        }
-        let (height, width, channels) = match shape[..] {
-            [_, height, width] => (height, width, 1),
-            [_, height, width, channels] => (height, width, channels),
-            _ => {
-                let wanted = "(n, height, width) or (n, height, width, channels)";
-                return Err(self.shape(wanted, "x.reshape(-1, height, width) makes it"));
-            }
-        };
-        let side = |length: u64| usize::try_from(length).unwrap_or(usize::MAX);
-        DataSpec::new(side(height), side(width), side(channels), CLASSES_MAX).map_err(|source| {
-            NpzError::Size { path: self.path.to_owned(), array: self.name, shape: shape.clone(), source }
-        })
-    }
-
-    /// Number of labels in an array of labels.
-    fn labels(&self) -> Result<u64, NpzError> {
-        match self.header.shape[..] {
-            [count] | [count, 1] => Ok(count),
-            _ => Err(self.shape("(n) or (n, 1)", "y.argmax(axis=1) makes labels of one-hot rows")),
-        }
-    }
-
-    fn shape(&self, wanted: &'static str, hint: &'static str) -> NpzError {
-        let shape = self.header.shape.clone();
-        NpzError::Shape { path: self.path.to_owned(), array: self.name, shape, wanted, hint }
-    }
-
-    /// Bytes of a whole number, by NumPy's name of its type.
-    fn item_bytes(&self) -> Result<usize, NpzError> {
-        match self.header.descr.as_str() {
-            "|u1" | "<u1" | ">u1" | "=u1" | "|i1" | "<i1" | ">i1" | "=i1" => Ok(1),
-            "<u2" | "<i2" => Ok(2),
-            "<u4" | "<i4" => Ok(4),
-            "<u8" | "<i8" => Ok(8),
-            descr => {
-                let descr = descr.to_owned();
-                Err(NpzError::NotWhole { path: self.path.to_owned(), array: self.name, descr })
-            }
-        }
-    }
-
-    /// The bytes of all numbers, each of `item_bytes`.
-    fn read(self, item_bytes: usize) -> Result<Vec<u8>, NpzError> {
-        let Self { path, name: array, header, content } = self;
-        let path = || path.to_owned();
-        let shape = header.shape;
-        let bytes = shape.iter().try_fold(item_bytes as u64, |bytes, &length| bytes.checked_mul(length));
-        let Some(bytes) = bytes.filter(|&bytes| bytes <= PART_BYTES_MAX) else {
-            return Err(NpzError::TooLarge { path: path(), array, shape, bytes_max: PART_BYTES_MAX });
-        };
-        let expected = header.bytes + bytes;
-        if content.bytes() != expected {
-            return Err(NpzError::Length { path: path(), array, expected, got: content.bytes() });
-        }
-        content.rest().map_err(|source| NpzError::Zip { path: path(), source })
-    }
-}
-
-/// The whole number in at most eight bytes, little-endian.
-fn whole(bytes: &[u8], is_signed: bool) -> i128 {
-    let unsigned = bytes.iter().rev().fold(0i128, |value, &byte| value << 8 | i128::from(byte));
-    let is_negative = is_signed && bytes.last().is_some_and(|&byte| byte >= 0x80);
-    if is_negative { unsigned - (1 << (8 * bytes.len())) } else { unsigned }
 }
 
 #[cfg(test)]

@@ -65,10 +65,25 @@ fn error_of_images(change: impl FnOnce(&mut Vec<u8>)) -> DatasetError {
 
 #[test]
 fn a_choice_is_written_as_it_is_read() {
-    for text in ["auto", "mnist", "emnist-letters", "digits", "./mnist", "/data/other"] {
+    for text in [
+        "auto",
+        "mnist",
+        "emnist-letters",
+        "cifar10",
+        "digits",
+        "./mnist",
+        "/data/other",
+        "kaggle:",
+        "kaggle:a.npz",
+        "b/c.npz",
+        "d.npz/",
+    ] {
         assert_eq!(text.parse::<DatasetChoice>().unwrap().to_string(), text);
     }
     assert_eq!("./mnist".parse(), Ok(DatasetChoice::Folder("./mnist".into())));
+    assert_eq!("kaggle:a.npz".parse(), Ok(DatasetChoice::Kaggle("a.npz".into())));
+    assert_eq!("b/c.npz".parse(), Ok(DatasetChoice::Npz("b/c.npz".into())));
+    assert_eq!("d.npz/".parse(), Ok(DatasetChoice::Folder("d.npz/".into())));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Which tables `kaggle:PATH` stands for, by their names. Their content is not looked at.
 //!
 //! 1. A folder with `train.csv` stands for that file alone, as Kaggle's digit recogniser has it.
-//! 2. Another folder stands for its two files `NAME_train.csv` and `NAME_test.csv`. Two such pairs are an error
-//!    that names both. A folder of more than [`ENTRIES_MAX`] entries is not searched for them.
+//! 2. Another folder stands for its two files `NAME_train.csv` and `NAME_test.csv`. Two such pairs are an
+//!    error that names both. A folder of more than [`ENTRIES_MAX`] entries is not searched for them.
 //! 3. A file `NAME_train.csv` stands for itself and for `NAME_test.csv` beside it, if there is one; any other
 //!    file stands for itself alone.
 //! 4. Each name may end in `.gz`. The plain file comes before the compressed one.

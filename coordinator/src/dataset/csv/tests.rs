@@ -99,7 +99,7 @@ fn a_pair_is_trained_on_and_tested_on_whoever_of_both_is_named() {
         let data = load(path).unwrap();
         assert_eq!((numbers(&data.train), numbers(&data.test)), ((0..30).collect(), (9..14).collect()));
         assert_eq!(data.note, None);
-        let files = [&data.train, &data.test].map(|samples| idx::encode(samples));
+        let files = [&data.train, &data.test].map(idx::encode);
         let files = files.map(|(images, labels)| [images, labels].concat()).concat();
         assert_eq!(data.digest, sha256(&files));
     }
