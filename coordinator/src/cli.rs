@@ -5,7 +5,7 @@
 
 use crate::training_flags::TrainingFlags;
 
-use crate::dataset::DatasetChoice;
+use crate::dataset::{DatasetChoice, Fit, ImageSize, PictureOptions, TestSplit};
 use crate::local::Local;
 use crate::observe::console::ProgressMode;
 use crate::run::{Resume, RunOptions};
@@ -103,7 +103,8 @@ pub struct Cluster {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Data")]
 pub struct Data {
-    /// Data set: mnist, digits (drawn by the program), or a folder with four IDX files of MNIST's names.
+    /// Data set: mnist, digits (drawn by the program), or a folder with four IDX files of MNIST's names or with
+    /// pictures (PNG, JPEG, WebP, BMP) in a sub-folder for each class, which may be in train and test.
     /// auto: mnist if it is found or can be downloaded, otherwise digits, or an error if --data-dir is given;
     /// a resumed run keeps its checkpoint's data set, unless that is a folder
     #[arg(long, value_name = "NAME|FOLDER", env = "LOCKSTEP_DATASET", default_value_t = DatasetChoice::Auto)]
@@ -112,6 +113,21 @@ pub struct Data {
     /// cache folder]
     #[arg(long, value_name = "FOLDER", env = "MNIST_DIR")]
     pub data_dir: Option<PathBuf>,
+    /// Height and width to which the pictures of a folder are brought, such as 32x32 [default: that of all
+    /// pictures, if they have the same]
+    #[arg(long, value_name = "HxW", env = "LOCKSTEP_IMAGE_SIZE")]
+    pub image_size: Option<ImageSize>,
+    /// Reduce the pictures of a folder to grey, one channel [default: where all are grey]
+    #[arg(long, env = "LOCKSTEP_GRAYSCALE")]
+    pub grayscale: bool,
+    /// How pictures of another shape are brought to the size. crop: take the largest part of that shape in the
+    /// middle; pad: add black at two sides; stretch: change the shape [default: crop]
+    #[arg(long, env = "LOCKSTEP_FIT", value_enum)]
+    pub fit: Option<Fit>,
+    /// Number of pictures, or share of each class, that are the test where a folder has no test pictures; the
+    /// same for every seed [default: 10%]
+    #[arg(long, value_name = "N|SHARE%", env = "LOCKSTEP_TEST_SPLIT")]
+    pub test_split: Option<TestSplit>,
 }
 
 /// Flags of where a run begins and ends, and of the checkpoints.
@@ -233,7 +249,7 @@ impl Flags {
         };
         let run = RunOptions {
             audit_rollback: self.cluster.audit_rollback,
-            dataset: self.data.dataset.clone(),
+            dataset: self.data.choice().map_err(conflict)?,
             data_dir: self.data.data_dir.clone(),
             training: self.training.clone(),
             checkpoint_dir: self.checkpoints.checkpoint_dir.clone(),
@@ -248,6 +264,14 @@ impl Flags {
             log_format: self.shared.log_format,
         };
         Ok(Options { cluster, run })
+    }
+}
+
+impl Data {
+    /// The data set, with the options of its pictures.
+    fn choice(&self) -> Result<DatasetChoice, String> {
+        let Self { image_size: size, grayscale, fit, test_split, .. } = *self;
+        self.dataset.clone().with(PictureOptions { size, grayscale, fit, test_split })
     }
 }
 

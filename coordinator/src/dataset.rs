@@ -1,25 +1,29 @@
 //! Data sets: the samples that a run trains and tests on, and where they come from.
 //!
-//! There are four sources: the embedded digits, MNIST's four files on disk, the same from a public mirror,
-//! and any folder of four files like them. `find` says where in a folder such files lie, `parts` reads them,
-//! `mnist` knows what MNIST's must contain, `download` fetches them. The formats are defined in
-//! [`common::data::idx`] and [`common::data::digits`]. All calls block, for seconds during a download, so
-//! they need a plain thread.
+//! There are five sources: the embedded digits, MNIST's four files on disk, the same from a public mirror,
+//! any folder of four files like them, and any folder of pictures. `find` says where in a folder such files
+//! lie, `parts` reads them, `mnist` knows what MNIST's must contain, `download` fetches them, `pictures` reads
+//! pictures. The formats are defined in [`common::data::idx`] and [`common::data::digits`]. All calls block,
+//! for seconds during a download or while pictures are decoded, so they need a plain thread.
 
 mod download;
 mod find;
 mod mnist;
 mod parts;
+mod pictures;
 
 pub use download::{DownloadError, FetchError};
 pub use find::Lacking;
+pub use pictures::{Fit, ImageSize, PictureOptions, PicturesError, TestSplit};
 
 use crate::observe::console::Console;
 use common::data::digits::{self, Half};
 use common::data::idx::IdxError;
 use common::data::samples::Samples;
 use common::data::spec::DataSpec;
+use find::Name;
 use host::files::FileError;
+use indicatif::MultiProgress;
 use mnist::Origin;
 use std::convert::Infallible;
 use std::fmt;
@@ -31,11 +35,12 @@ use std::str::FromStr;
 /// The samples that a run trains and tests on.
 #[derive(Clone, Debug)]
 pub struct Dataset {
-    /// `mnist`, `digits`, or the folder as it was given; [`DatasetChoice`] parses it back to the same data.
+    /// `mnist`, `digits`, or the folder as it was given, with the options of its pictures; [`DatasetChoice`]
+    /// parses it back to the same data.
     pub name: String,
-    /// SHA-256 in hexadecimal digits over the uncompressed content of the four files: training images and
-    /// labels, test images and labels. It is what `zcat train-images* train-labels* t10k-images* t10k-labels*
-    /// | sha256sum` prints.
+    /// SHA-256 in hexadecimal digits. Of four files it is over their uncompressed content: training images
+    /// and labels, test images and labels, which is what `zcat train-images* train-labels* t10k-images*
+    /// t10k-labels* | sha256sum` prints. Of pictures it is over the samples that they became.
     pub digest: String,
     /// Samples for training and validation.
     pub train: Samples,
@@ -55,20 +60,56 @@ pub enum DatasetChoice {
     Mnist,
     /// The digits that this program draws itself.
     Digits,
-    /// A folder with four files of MNIST's names and format, in one of the layouts of `dataset/find.rs`.
+    /// A folder with four files of MNIST's names and format, in one of the layouts of `dataset/find.rs`; or
+    /// one of pictures, in one of the layouts of `dataset/pictures/list.rs`.
     Folder(PathBuf),
+    /// A folder of pictures, with options of how they are read.
+    Pictures(PathBuf, PictureOptions),
+}
+
+impl DatasetChoice {
+    /// A folder, with options if there are any.
+    #[must_use]
+    pub fn in_folder(folder: &Path, options: PictureOptions) -> Self {
+        let folder = folder.to_owned();
+        if options == PictureOptions::default() {
+            Self::Folder(folder)
+        } else {
+            Self::Pictures(folder, options)
+        }
+    }
+
+    /// The same data set, read with these options before those that it has.
+    ///
+    /// # Errors
+    /// When there are options, and it is no folder. The text says which flag is meant.
+    pub fn with(self, options: PictureOptions) -> Result<Self, String> {
+        match (self, options.first_flag()) {
+            (choice, None) => Ok(choice),
+            (Self::Folder(folder), _) => Ok(Self::Pictures(folder, options)),
+            (Self::Pictures(folder, own), _) => Ok(Self::Pictures(folder, options.or(own))),
+            (choice @ (Self::Auto | Self::Mnist | Self::Digits), Some(flag)) => Err(format!(
+                "{flag} is for a folder of pictures, and --dataset is {choice}; name the folder with --dataset, or \
+                 leave the flag out"
+            )),
+        }
+    }
 }
 
 impl FromStr for DatasetChoice {
     type Err = Infallible;
 
-    /// Parses a name. Any other text is a folder; a folder of such a name can be written as `./mnist`.
+    /// Parses a name. Any other text is a folder, which options of pictures may follow after a question mark.
+    /// A folder of such a name can be written as `./mnist`, one that ends like options as `FOLDER?grayscale?`.
     fn from_str(text: &str) -> Result<Self, Infallible> {
         Ok(match text {
             "auto" => Self::Auto,
             "mnist" => Self::Mnist,
             "digits" => Self::Digits,
-            folder => Self::Folder(folder.into()),
+            _ => match text.rsplit_once('?').map(|(folder, options)| (folder, options.parse())) {
+                Some((folder, Ok(options))) => Self::in_folder(Path::new(folder), options),
+                _ => Self::Folder(text.into()),
+            },
         })
     }
 }
@@ -79,7 +120,13 @@ impl fmt::Display for DatasetChoice {
             Self::Auto => f.write_str("auto"),
             Self::Mnist => f.write_str("mnist"),
             Self::Digits => f.write_str("digits"),
-            Self::Folder(folder) => folder.display().fmt(f),
+            Self::Folder(folder) => {
+                let text = folder.display().to_string();
+                let ends_like_options =
+                    matches!(text.rsplit_once('?'), Some((_, end)) if end.parse::<PictureOptions>().is_ok());
+                write!(f, "{text}{}", if ends_like_options { "?" } else { "" })
+            }
+            Self::Pictures(folder, options) => write!(f, "{}?{options}", folder.display()),
         }
     }
 }
@@ -103,8 +150,14 @@ pub enum DatasetError {
         path: PathBuf,
     },
     /// A folder does not hold all four files.
-    #[error("{0}; put the missing ones there, or name the folder that holds all four")]
+    #[error(
+        "{0}; put the missing ones there, or name the folder that holds all four, or one with pictures in a sub-folder \
+         for each class"
+    )]
     Missing(Box<Lacking>),
+    /// A folder of pictures can't be read.
+    #[error(transparent)]
+    Pictures(PicturesError),
     /// Two folders within the named one hold four files each.
     #[error("{} and {} both hold a data set; name the one that is meant", first.display(), second.display())]
     Ambiguous { first: PathBuf, second: PathBuf },
@@ -211,7 +264,8 @@ pub enum DatasetError {
 }
 
 /// Loads the chosen data set. MNIST is looked for in `data_dir`, or in `lockstep/mnist` of the user's cache
-/// folder, and downloaded to it if missing. The console shows the progress of a download.
+/// folder, and downloaded to it if missing. The console shows the progress of a download, and of decoding
+/// pictures.
 ///
 /// # Errors
 /// When a file exists but is not what it should be, whatever the choice: no other data is used in its place.
@@ -222,18 +276,20 @@ pub fn load(
     data_dir: Option<&Path>,
     console: &Console,
 ) -> Result<Dataset, DatasetError> {
-    load_from(choice, data_dir, Origin::public(console.bars().cloned()))
+    load_from(choice, data_dir, Origin::public(console.bars().cloned()), console.bars())
 }
 
 fn load_from(
     choice: &DatasetChoice,
     data_dir: Option<&Path>,
     origin: Origin,
+    bars: Option<&MultiProgress>,
 ) -> Result<Dataset, DatasetError> {
     use DatasetError::{NoCache, Unavailable, Unsearchable};
     match choice {
         DatasetChoice::Digits => Ok(embedded(None)),
-        DatasetChoice::Folder(folder) => parts::load(folder),
+        DatasetChoice::Folder(folder) => in_folder(folder, PictureOptions::default(), bars),
+        DatasetChoice::Pictures(folder, options) => in_folder(folder, *options, bars),
         DatasetChoice::Mnist => mnist::load(data_dir, origin),
         DatasetChoice::Auto => match mnist::load(data_dir, origin) {
             // Who has named a folder means MNIST.
@@ -242,6 +298,33 @@ fn load_from(
             }
             other => other,
         },
+    }
+}
+
+/// Loads four files, where a folder holds them, and otherwise pictures. Where it holds neither, the error is
+/// the one of four files, unless options of pictures were given.
+fn in_folder(
+    folder: &Path,
+    options: PictureOptions,
+    bars: Option<&MultiProgress>,
+) -> Result<Dataset, DatasetError> {
+    if !folder.is_dir() {
+        let path = folder.to_owned();
+        return Err(if path.exists() {
+            DatasetError::IsFile { flag: "--dataset", path }
+        } else {
+            DatasetError::NoFolder(path)
+        });
+    }
+    let files = find::files(folder, Name::Any)?;
+    let flag = options.first_flag();
+    match (find::is_complete(&files), flag) {
+        (true, Some(flag)) => {
+            Err(DatasetError::Pictures(PicturesError::FourFiles { flag, folder: folder.to_owned() }))
+        }
+        (false, None) if !pictures::looks_like_pictures(folder) => parts::load(folder, files),
+        (true, None) => parts::load(folder, files),
+        (false, _) => pictures::load(folder, options, bars).map_err(DatasetError::Pictures),
     }
 }
 

@@ -101,7 +101,8 @@ fn within(place: &Path) -> Result<Paths, DatasetError> {
     Ok(paths)
 }
 
-fn is_complete(paths: &Paths) -> bool {
+/// Whether all four files are there.
+pub(super) fn is_complete(paths: &Paths) -> bool {
     paths.iter().all(Option::is_some)
 }
 

@@ -3,7 +3,7 @@
 //! Memory is bounded: a file is read up to what its header announces and one byte more, and a header may
 //! announce [`PART_BYTES_MAX`] at most. The samples use the buffer that was read, without a copy.
 
-use super::find::{self, Lacking, Name};
+use super::find::{Lacking, Name, Paths};
 use super::{Dataset, DatasetError};
 use common::data::idx::{self, Kind};
 use common::data::samples::Samples;
@@ -46,17 +46,9 @@ pub(super) const PARTS: [Part; 4] = [
 /// A file's path and its uncompressed content.
 pub(super) type Content = (PathBuf, Vec<u8>);
 
-/// Loads the data set in a folder and names it after the folder.
-pub(super) fn load(folder: &Path) -> Result<Dataset, DatasetError> {
-    if !folder.is_dir() {
-        let path = folder.to_owned();
-        return Err(if path.exists() {
-            DatasetError::IsFile { flag: "--dataset", path }
-        } else {
-            DatasetError::NoFolder(path)
-        });
-    }
-    let mut paths = find::files(folder, Name::Any)?.into_iter();
+/// Loads the data set of these files, as far as they were found in the folder, and names it after the folder.
+pub(super) fn load(folder: &Path, files: Paths) -> Result<Dataset, DatasetError> {
+    let mut paths = files.into_iter();
     assemble(folder.display().to_string(), |part| {
         let path = paths.next().flatten();
         let path = path.ok_or_else(|| DatasetError::Missing(Lacking::of(folder, Name::Any).into()))?;
