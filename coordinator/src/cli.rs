@@ -5,7 +5,7 @@
 
 use crate::training_flags::TrainingFlags;
 
-use crate::dataset::{self, DatasetChoice};
+use crate::dataset::{self, DatasetChoice, Fit, ImageSize, PictureOptions, TestSplit};
 use crate::local::Local;
 use crate::observe::console::ProgressMode;
 use crate::run::{Resume, RunOptions};
@@ -113,13 +113,29 @@ pub struct Data {
     /// The same for mnist and auto alone; --data-dir goes before it
     #[arg(long, value_name = "FOLDER", env = "MNIST_DIR")]
     pub mnist_dir: Option<PathBuf>,
+    /// Height and width to which the pictures of a folder are brought, such as 32x32 [default: that of all
+    /// pictures, if they have the same]
+    #[arg(long, value_name = "HxW", env = "LOCKSTEP_IMAGE_SIZE")]
+    pub image_size: Option<ImageSize>,
+    /// Reduce the pictures of a folder to grey, one channel [default: where all are grey]
+    #[arg(long, env = "LOCKSTEP_GRAYSCALE")]
+    pub grayscale: bool,
+    /// How pictures of another shape are brought to the size. crop: take the largest part of that shape in the
+    /// middle; pad: add black at two sides; stretch: change the shape [default: crop]
+    #[arg(long, env = "LOCKSTEP_FIT", value_enum)]
+    pub fit: Option<Fit>,
+    /// Number of pictures, or share of each class, that are the test where a folder has no test pictures; the
+    /// same for every seed [default: 10%]
+    #[arg(long, value_name = "N|SHARE%", env = "LOCKSTEP_TEST_SPLIT")]
+    pub test_split: Option<TestSplit>,
 }
 
 fn dataset_help() -> String {
     let named = dataset::all_names();
     format!(
-        "Data set: {named}; digits (drawn by the program); a folder with four IDX files like MNIST's; kaggle:PATH for a \
-         CSV file or a folder with train.csv; or a file of NumPy arrays (FILE.npz). auto: mnist if it is found or can be \
+        "Data set: {named}; digits (drawn by the program); a folder with four IDX files like MNIST's, or with pictures \
+         (PNG, JPEG, WebP, BMP) in a sub-folder for each class, which may be in train and test; kaggle:PATH for a CSV \
+         file or a folder with train.csv; or a file of NumPy arrays (FILE.npz). auto: mnist if it is found or can be \
          downloaded, otherwise digits, or an error if a folder is named for it; a resumed run keeps its checkpoint's \
          data set, unless that is a file or folder"
     )
@@ -244,7 +260,7 @@ impl Flags {
         };
         let run = RunOptions {
             audit_rollback: self.cluster.audit_rollback,
-            dataset: self.data.dataset.clone(),
+            dataset: self.data.choice().map_err(conflict)?,
             data_dir: self.data.data_dir.clone(),
             mnist_dir: self.data.mnist_dir.clone(),
             training: self.training.clone(),
@@ -260,6 +276,14 @@ impl Flags {
             log_format: self.shared.log_format,
         };
         Ok(Options { cluster, run })
+    }
+}
+
+impl Data {
+    /// The data set, with the options of its pictures.
+    fn choice(&self) -> Result<DatasetChoice, String> {
+        let Self { image_size: size, grayscale, fit, test_split, .. } = *self;
+        self.dataset.clone().with(PictureOptions { size, grayscale, fit, test_split })
     }
 }
 

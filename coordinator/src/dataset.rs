@@ -1,11 +1,12 @@
 //! Data sets: the samples that a run trains and tests on, and where they come from.
 //!
 //! There are these sources: the embedded digits; data sets with a name, whose files are on disk or come from a
-//! public mirror; any folder of four files like MNIST's; tables in CSV; and NumPy's arrays. `find` says where in a
-//! folder the four files lie, `parts` reads them, `named` knows the names and what is odd about each, `download`
-//! fetches. `choice` is the value of `--dataset`. `csv` reads tables and `npz` arrays; `join` makes a data set of what they read. The formats are defined
-//! in [`common::data::idx`], [`common::data::digits`], `csv/rows.rs` and `npz.rs`. All calls block, for seconds
-//! during a download, so they need a plain thread.
+//! public mirror; any folder of four files like MNIST's, or of pictures; tables in CSV; and NumPy's arrays.
+//! `choice` is the value of `--dataset`. `find` says where in a folder the four files lie, `parts` reads them,
+//! `named` knows the names and what is odd about each, `download` fetches. `pictures` reads pictures, `csv` tables
+//! and `npz` arrays; `join` makes a data set of what the last two read. The formats are defined in
+//! [`common::data::idx`], [`common::data::cifar`], [`common::data::digits`], `csv/rows.rs` and `npz.rs`. All calls
+//! block, for seconds during a download or while pictures are decoded, so they need a plain thread.
 
 mod choice;
 mod cifar;
@@ -17,6 +18,7 @@ mod join;
 mod named;
 mod npz;
 mod parts;
+mod pictures;
 
 pub use choice::DatasetChoice;
 pub(crate) use choice::all_names;
@@ -26,10 +28,13 @@ pub use error::DatasetError;
 pub use find::Lacking;
 pub use named::{Emnist, Named, Of};
 pub use npz::{HeaderError, NpzError, ZipError};
+pub use pictures::{Fit, ImageSize, PictureOptions, PicturesError, TestSplit};
 
 use crate::observe::console::Console;
 use common::data::digits::{self, Half};
 use common::data::samples::Samples;
+use find::Name;
+use indicatif::MultiProgress;
 use named::Origin;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -37,8 +42,8 @@ use std::path::Path;
 /// The samples that a run trains and tests on.
 #[derive(Clone, Debug)]
 pub struct Dataset {
-    /// `digits`, the name of a known data set, or the file or folder as it was given; [`DatasetChoice`] parses it
-    /// back to the same data.
+    /// `digits`, the name of a known data set, or the file or folder as it was given, with the options of its
+    /// pictures; [`DatasetChoice`] parses it back to the same data.
     pub name: String,
     /// SHA-256 in hexadecimal digits over the uncompressed content of the four files: training images and
     /// labels, test images and labels. It is what `zcat train-images* train-labels* t10k-images* t10k-labels*
@@ -53,7 +58,8 @@ pub struct Dataset {
 }
 
 /// Loads the chosen data set. One with a name is looked for in `data_dir`, or in `lockstep/NAME` of the user's
-/// cache folder; where its digest is known it is downloaded to it if missing. The console shows the progress.
+/// cache folder; where its digest is known it is downloaded to it if missing. The console shows the progress of
+/// a download, and of decoding pictures.
 ///
 /// # Errors
 /// When a file exists but is not what it should be, whatever the choice: no other data is used in its place.
@@ -65,18 +71,21 @@ pub fn load(
     console: &Console,
 ) -> Result<Dataset, DatasetError> {
     let named = if let DatasetChoice::Named(named) = choice { *named } else { Named::Mnist };
-    load_from(choice, data_dir, Origin::public(named, console.bars().cloned()))
+    let bars = console.bars();
+    load_from(choice, data_dir, Origin::public(named, bars.cloned()), bars)
 }
 
 fn load_from(
     choice: &DatasetChoice,
     data_dir: Option<&Path>,
     origin: Origin,
+    bars: Option<&MultiProgress>,
 ) -> Result<Dataset, DatasetError> {
     use DatasetError::{NoCache, Unavailable, Unsearchable};
     match choice {
         DatasetChoice::Digits => Ok(embedded(None)),
-        DatasetChoice::Folder(folder) => parts::load(folder),
+        DatasetChoice::Folder(folder) => in_folder(folder, PictureOptions::default(), bars),
+        DatasetChoice::Pictures(folder, options) => in_folder(folder, *options, bars),
         DatasetChoice::Kaggle(path) => csv::load(path),
         DatasetChoice::Npz(path) => npz::load(path),
         DatasetChoice::Cifar10 => cifar::load(data_dir),
@@ -88,6 +97,33 @@ fn load_from(
             }
             other => other,
         },
+    }
+}
+
+/// Loads four files, where a folder holds them, and otherwise pictures. Where it holds neither, the error is
+/// the one of four files, unless options of pictures were given.
+fn in_folder(
+    folder: &Path,
+    options: PictureOptions,
+    bars: Option<&MultiProgress>,
+) -> Result<Dataset, DatasetError> {
+    if !folder.is_dir() {
+        let path = folder.to_owned();
+        return Err(match path.exists() {
+            true if csv::is_table(&path) => DatasetError::IsTable(path),
+            true => DatasetError::IsFile { flag: "--dataset", path },
+            false => DatasetError::NoFolder(path),
+        });
+    }
+    let files = find::files(folder, &parts::PARTS, Name::Any)?;
+    let flag = options.first_flag();
+    match (find::is_complete(&files), flag) {
+        (true, Some(flag)) => {
+            Err(DatasetError::Pictures(PicturesError::FourFiles { flag, folder: folder.to_owned() }))
+        }
+        (false, None) if !pictures::looks_like_pictures(folder) => parts::load(folder, files),
+        (true, None) => parts::load(folder, files),
+        (false, _) => pictures::load(folder, options, bars).map_err(DatasetError::Pictures),
     }
 }
 

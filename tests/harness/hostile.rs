@@ -17,7 +17,7 @@ use common::reduce::precision::Precision;
 use common::reduce::tree::{Node, Tree};
 use common::selftest::{NumericsDigest, PROMISED};
 use common::train::metrics::Totals;
-use coordinator::dataset::{self, DatasetChoice};
+use coordinator::dataset::{self, DatasetChoice, ImageSize, PictureOptions};
 use coordinator::observe::console::Console;
 use prost::Message;
 use proto::inbound::{CoordinatorDecoder, WorkerDecoder};
@@ -36,13 +36,14 @@ use std::sync::Arc;
 pub type EntryPoint = fn(&[u8]) -> bool;
 
 /// All entry points, by name.
-pub const ENTRY_POINTS: [(&str, EntryPoint); 9] = [
+pub const ENTRY_POINTS: [(&str, EntryPoint); 10] = [
     ("worker_wire", worker_wire),
     ("coordinator_wire", coordinator_wire),
     ("idx", idx),
     ("dataset", dataset),
     ("csv", csv),
     ("npz", npz),
+    ("picture", picture),
     ("checkpoint", checkpoint),
     ("config", config),
     ("architecture", architecture),
@@ -132,6 +133,22 @@ fn loads(name: &str, bytes: &[u8], choice: fn(PathBuf) -> DatasetChoice) -> bool
     dataset::load(&choice(path), None, &Console::silent()).is_ok()
 }
 
+/// A folder of pictures in two classes, which all have this content.
+#[must_use]
+pub fn picture(bytes: &[u8]) -> bool {
+    let Ok(folder) = tempfile::tempdir() else { return false };
+    for path in ["a/1.jpg", "a/2.jpg", "b/1.jpg"].map(|name| folder.path().join(name)) {
+        let class = path.parent().unwrap_or(folder.path());
+        if std::fs::create_dir_all(class).and_then(|()| std::fs::write(&path, bytes)).is_err() {
+            return false;
+        }
+    }
+    let size = Some(ImageSize { height: 8, width: 9 });
+    let options = PictureOptions { size, ..PictureOptions::default() };
+    let choice = DatasetChoice::in_folder(folder.path(), options);
+    dataset::load(&choice, None, &Console::silent()).is_ok()
+}
+
 /// A manifest, and one file for both tensor files.
 #[must_use]
 pub fn checkpoint(bytes: &[u8]) -> bool {
@@ -188,6 +205,11 @@ pub fn seeds(entry_point: &str) -> Vec<Vec<u8>> {
         }
         "csv" => [false, true].map(|header| tables::csv(&small(12), header).into_bytes()).into(),
         "npz" => vec![tables::npz(&small(3), &small(2))],
+        "picture" => vec![
+            include_bytes!("../../coordinator/src/dataset/pictures/noise.jpg").to_vec(),
+            include_bytes!("../../coordinator/src/dataset/pictures/noise.png").to_vec(),
+            include_bytes!("../../coordinator/src/dataset/pictures/noise.webp").to_vec(),
+        ],
         "checkpoint" => vec![checkpoint_seed()],
         "config" => {
             vec![b"batch-size = 64\nhidden = [3, 4]\nmodel = \"mlp\"\nlocal = true\nlr = 1e-3\n".to_vec()]

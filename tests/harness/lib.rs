@@ -12,9 +12,10 @@
 //! Workers for tests: [`scripted`] computes correctly and sends wrong messages, [`manual`] sends single
 //! messages, and [`instant`] computes nothing, to measure everything else. [`flood`] has connections that
 //! only do harm. [`hostile`] has the entry points for bytes from outside. [`small_data`] is the data set
-//! where the data does not matter, and [`tables`] writes samples in other formats. [`preload`] replaces calls
-//! of the system, [`folder`] sees what a program has changed. [`told`] reads what coordinators tell,
-//! [`documents`] what the project's documents say. The tests are in `it/`, one file per promise; `README.md` says which fault is covered by
+//! where the data does not matter, [`small_pictures`] a folder of pictures, and [`tables`] writes samples in
+//! other formats. [`preload`] replaces calls of the system, [`folder`] sees what a program has changed. [`told`]
+//! reads what coordinators tell, [`documents`] what the project's documents say. The tests are in `it/`, one file
+//! per promise; `README.md` says which fault is covered by
 //! which test.
 
 pub mod attacked_run;
@@ -33,6 +34,7 @@ pub mod proxy;
 pub mod scripted;
 pub mod sim;
 pub mod small_data;
+pub mod small_pictures;
 pub mod tables;
 pub mod threads;
 pub mod told;

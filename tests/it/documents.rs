@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use tests::documents::{Block, Page, root, tree, words};
 use tests::process::program;
 use tests::small_data::{SmallData, TEST, TRAIN, drawn};
+use tests::small_pictures::SmallPictures;
 use tests::tables;
 
 /// Tests that run the commands of a page.
@@ -245,6 +246,7 @@ fn soak_flags() -> BTreeSet<String> {
 /// Runs the commands of a page in the order of the page.
 fn run_commands(page: &Page) {
     let data = SmallData::write();
+    let pictures = SmallPictures::write();
     let folder = tempfile::tempdir().expect("a folder");
     let programs = program("coordinator");
     assert!(program("worker").exists(), "the worker lies beside the coordinator");
@@ -252,6 +254,7 @@ fn run_commands(page: &Page) {
     if page.text.contains("kaggle:") {
         write_tables(folder.path());
     }
+    symlink_in(folder.path(), pictures.path(), "pictures");
     symlink_in(folder.path(), programs.parent().expect("programs lie in a folder"), PROGRAMS);
     let address = own_address(&page.name);
     for block in page.blocks().into_iter().filter(Block::is_run) {

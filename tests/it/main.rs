@@ -30,6 +30,7 @@ mod open_files;
 mod other_arithmetic;
 mod other_users;
 mod outputs_fail;
+mod picture_folders;
 mod pipes;
 mod processes;
 mod repeats;

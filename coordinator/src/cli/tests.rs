@@ -40,9 +40,26 @@ fn a_flag_that_would_do_nothing_is_refused() {
         (&["--step-factor", "0.5"], "--step-factor"),
         (&["--threads", "2"], "--local"),
         (&["--audit-rollback"], "--audit"),
+        (&["--image-size", "8x8"], "--image-size is for a folder of pictures, and --dataset is auto"),
+        (&["--dataset", "mnist", "--grayscale"], "--grayscale"),
+        (&["--dataset", "digits", "--fit", "pad"], "--fit"),
+        (&["--dataset", "auto", "--test-split", "5"], "--test-split"),
     ] {
         let message = options(args).unwrap_err().to_string();
         assert!(message.contains(flag), "{message}");
+    }
+}
+
+#[test]
+fn options_of_pictures_come_from_flags_and_from_the_folders_name() {
+    let dataset = |args: &[&str]| options(args).unwrap().run.dataset.to_string();
+    assert_eq!(dataset(&["--dataset", "a?fit=pad"]), "a?fit=pad");
+    let flags = ["--image-size", "8x9", "--fit", "crop", "--grayscale", "--test-split", "5%"];
+    let all = "a?image-size=8x9,grayscale,fit=crop,test-split=5%";
+    assert_eq!(dataset(&[&["--dataset", "a?fit=pad"], &flags[..]].concat()), all);
+    assert_eq!(dataset(&["--dataset", all]), all);
+    for bad in [&["--image-size", "8"][..], &["--fit", "round"], &["--test-split", "100%"]] {
+        assert!(options(&[&["--dataset", "a"], bad].concat()).is_err(), "{bad:?}");
     }
 }
 

@@ -131,5 +131,11 @@ pub(super) fn load(path: &Path) -> Result<Dataset, DatasetError> {
     }
 }
 
+/// Whether a path is that of a CSV file, by its name.
+pub(super) fn is_table(path: &Path) -> bool {
+    let name = path.to_string_lossy().to_lowercase();
+    name.strip_suffix(".gz").unwrap_or(&name).ends_with(".csv")
+}
+
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ use super::find::Lacking;
 use super::named::{Named, Of};
 use super::npz::NpzError;
 use super::parts;
+use super::pictures::PicturesError;
 use common::data::cifar::CifarError;
 use common::data::idx::IdxError;
 use common::data::spec::DataSpec;
@@ -44,8 +45,14 @@ pub enum DatasetError {
     /// A file of NumPy arrays can't be used.
     #[error(transparent)]
     Npz(#[from] NpzError),
+    /// A folder of pictures can't be read.
+    #[error(transparent)]
+    Pictures(PicturesError),
     /// A folder does not hold all four files.
-    #[error("{0}; put the missing ones there, or name the folder that holds all four")]
+    #[error(
+        "{0}; put the missing ones there, or name the folder that holds all four, or one with pictures in a sub-folder \
+         for each class"
+    )]
     Missing(Box<Lacking>),
     /// Two folders within the named one hold four files each.
     #[error("{} and {} both hold a data set; name the one that is meant", first.display(), second.display())]

@@ -130,7 +130,8 @@ fn within(place: &Path, parts: &[Part; 4]) -> Result<Paths, DatasetError> {
     Ok(paths)
 }
 
-fn is_complete(paths: &Paths) -> bool {
+/// Whether all four files are there.
+pub(super) fn is_complete(paths: &Paths) -> bool {
     paths.iter().all(Option::is_some)
 }
 

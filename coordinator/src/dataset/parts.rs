@@ -3,7 +3,7 @@
 //! Memory is bounded: a file is read up to what its header announces and one byte more, and a header may
 //! announce [`PART_BYTES_MAX`] at most. The samples use the buffer that was read, without a copy.
 
-use super::find::{self, Lacking, Name};
+use super::find::{Lacking, Name, Paths};
 use super::{Dataset, DatasetError};
 use common::data::idx::{self, Kind};
 use common::data::samples::Samples;
@@ -29,7 +29,7 @@ const DEFLATE_RATIO_MAX: u64 = 1032;
 /// One of the four files of a data set.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part {
-    /// The first of its names ([`find`]).
+    /// The first of its names ([`find`](super::find)).
     pub(super) name: &'static str,
     pub(super) kind: Kind,
 }
@@ -53,17 +53,9 @@ pub(super) struct Opened {
 /// A file's path and its uncompressed content.
 pub(super) type Content = (PathBuf, Vec<u8>);
 
-/// Loads the data set in a folder and names it after the folder.
-pub(super) fn load(folder: &Path) -> Result<Dataset, DatasetError> {
-    if !folder.is_dir() {
-        let path = folder.to_owned();
-        return Err(match path.exists() {
-            true if is_table(&path) => DatasetError::IsTable(path),
-            true => DatasetError::IsFile { flag: "--dataset", path },
-            false => DatasetError::NoFolder(path),
-        });
-    }
-    let mut paths = find::files(folder, &PARTS, Name::Any)?.into_iter();
+/// Loads the data set of these files, as far as they were found in the folder, and names it after the folder.
+pub(super) fn load(folder: &Path, files: Paths) -> Result<Dataset, DatasetError> {
+    let mut paths = files.into_iter();
     assemble(folder.display().to_string(), &PARTS, |part| {
         let path = paths.next().flatten();
         let path =
@@ -71,12 +63,6 @@ pub(super) fn load(folder: &Path) -> Result<Dataset, DatasetError> {
         let content = read(&path, part.kind)?;
         Ok((path, content))
     })
-}
-
-/// Whether a path is that of a CSV file, by its name.
-fn is_table(path: &Path) -> bool {
-    let name = path.to_string_lossy().to_lowercase();
-    name.strip_suffix(".gz").unwrap_or(&name).ends_with(".csv")
 }
 
 /// Opens a regular file of at most `bytes_max` bytes. Its first bytes tell whether it is compressed. Its name

@@ -30,6 +30,11 @@ fn folder_of(contents: &[Vec<u8>; 4]) -> tempfile::TempDir {
     folder
 }
 
+/// What a folder with that path holds.
+fn loaded(folder: &Path) -> Result<Dataset, DatasetError> {
+    in_folder(folder, PictureOptions::default(), None)
+}
+
 /// A mirror of these four files.
 fn server_of(contents: [Vec<u8>; 4]) -> Server {
     Server::start(move |file| {
@@ -50,7 +55,7 @@ fn error_with(part: usize, bytes: &[u8]) -> DatasetError {
     let folder = folder_of(&contents(3, 2));
     let path = folder.path().join(PARTS[part].name);
     fs::write(&path, bytes).unwrap();
-    let error = parts::load(folder.path()).unwrap_err();
+    let error = loaded(folder.path()).unwrap_err();
     let text = error.to_string();
     assert!(text.contains(path.to_str().unwrap()) && !text.contains('\n'), "{text}");
     error
@@ -77,6 +82,11 @@ fn a_choice_is_written_as_it_is_read() {
         "kaggle:a.npz",
         "b/c.npz",
         "d.npz/",
+        "a?b",
+        "a?fit=round",
+        "a?grayscale",
+        "a??",
+        "a?fit=pad?",
     ] {
         assert_eq!(text.parse::<DatasetChoice>().unwrap().to_string(), text);
     }
@@ -84,19 +94,22 @@ fn a_choice_is_written_as_it_is_read() {
     assert_eq!("kaggle:a.npz".parse(), Ok(DatasetChoice::Kaggle("a.npz".into())));
     assert_eq!("b/c.npz".parse(), Ok(DatasetChoice::Npz("b/c.npz".into())));
     assert_eq!("d.npz/".parse(), Ok(DatasetChoice::Folder("d.npz/".into())));
+    assert_eq!("a?fit=pad?".parse(), Ok(DatasetChoice::Folder("a?fit=pad".into())));
+    let options = PictureOptions { fit: Some(Fit::Pad), ..PictureOptions::default() };
+    assert_eq!("a?b?fit=pad".parse(), Ok(DatasetChoice::Pictures("a?b".into(), options)));
 }
 
 #[test]
 fn a_folder_has_the_digest_of_its_content_plain_or_in_gzip() {
     let contents = contents(3, 2);
     let folder = folder_of(&contents);
-    let plain = parts::load(folder.path()).unwrap();
+    let plain = loaded(folder.path()).unwrap();
     fs::remove_file(folder.path().join(PARTS[0].name)).unwrap();
     // Two gzip members, as `cat` of two gzip files makes them.
     let (first, second) = contents[0].split_at(100);
     let packed = [gzip(first), gzip(second)].concat();
     fs::write(folder.path().join(format!("{}.gz", PARTS[0].name)), packed).unwrap();
-    let packed = parts::load(folder.path()).unwrap();
+    let packed = loaded(folder.path()).unwrap();
     for data in [&plain, &packed] {
         assert_eq!(data.name, folder.path().display().to_string());
         assert_eq!(data.digest, hex(&Sha256::digest(contents.concat())));
@@ -109,12 +122,12 @@ fn a_folder_has_the_digest_of_its_content_plain_or_in_gzip() {
 fn what_is_not_there_is_named() {
     let folder = folder_of(&contents(3, 2));
     fs::remove_file(folder.path().join(PARTS[3].name)).unwrap();
-    let error = parts::load(folder.path()).unwrap_err();
+    let error = loaded(folder.path()).unwrap_err();
     assert!(error.to_string().contains(&format!("lacks {} (", PARTS[3].name)), "{error}");
     assert!(matches!(error, DatasetError::Missing(lacking) if *lacking.missing() == [PARTS[3].name]));
-    let error = parts::load(&folder.path().join("typo")).unwrap_err();
+    let error = loaded(&folder.path().join("typo")).unwrap_err();
     assert!(matches!(error, DatasetError::NoFolder(_)), "{error}");
-    let error = parts::load(&folder.path().join(PARTS[0].name)).unwrap_err();
+    let error = loaded(&folder.path().join(PARTS[0].name)).unwrap_err();
     assert!(matches!(error, DatasetError::IsFile { flag: "--dataset", .. }), "{error}");
     assert!(error.to_string().contains(&format!("may be {};", folder.path().display())), "{error}");
 }
@@ -149,7 +162,7 @@ fn images_need_as_many_labels() {
     let error = error_with(0, &contents(4, 2)[0]);
     assert!(matches!(error, DatasetError::Pair { .. }), "{error}");
     let folder = folder_of(&contents(3, 0));
-    let error = parts::load(folder.path()).unwrap_err();
+    let error = loaded(folder.path()).unwrap_err();
     assert!(matches!(error, DatasetError::Empty(path) if path.ends_with(PARTS[2].name)));
 }
 
@@ -159,7 +172,7 @@ fn a_folder_has_the_form_and_the_classes_of_its_files() {
     labels[9] = 250;
     let folder = folder_of(&contents(3, 2));
     fs::write(folder.path().join(PARTS[1].name), labels).unwrap();
-    let spec = parts::load(folder.path()).unwrap().train.spec();
+    let spec = loaded(folder.path()).unwrap().train.spec();
     assert_eq!((spec.height(), spec.width(), spec.channels(), spec.classes()), (28, 28, 1, 251));
 }
 
@@ -169,7 +182,7 @@ fn test_images_of_another_size_are_refused() {
     let (images, labels) = idx::encode(&Samples::new(small, vec![0; 72], vec![1]).unwrap());
     let [train_images, train_labels, ..] = contents(3, 2);
     let folder = folder_of(&[train_images, train_labels, images, labels]);
-    let error = parts::load(folder.path()).unwrap_err();
+    let error = loaded(folder.path()).unwrap_err();
     assert!(matches!(error, DatasetError::Forms { .. }), "{error}");
     assert!(error.to_string().contains("8x9x1"), "{error}");
 }
@@ -228,9 +241,13 @@ fn mnist_is_downloaded_once_and_then_read_without_a_request() {
     // A file that exists is not downloaded.
     fs::write(folder.path().join(PARTS[2].name), &contents[2]).unwrap();
     for requests in [4, 4] {
-        let data =
-            load_from(&DatasetChoice::Named(Named::Mnist), Some(folder.path()), origin(&contents, &server))
-                .unwrap();
+        let data = load_from(
+            &DatasetChoice::Named(Named::Mnist),
+            Some(folder.path()),
+            origin(&contents, &server),
+            None,
+        )
+        .unwrap();
         assert_eq!((data.name.as_str(), data.train.len(), data.test.len()), ("mnist", 3, 2));
         assert_eq!(data.digest, hex(&Sha256::digest(contents.concat())));
         assert_eq!(server.requests().len(), requests);
@@ -252,7 +269,7 @@ fn mnist_is_read_from_torchvisions_layout_without_a_request() {
             .zip(contents)
             .for_each(|(part, content)| fs::write(raw.join(part.name), content).unwrap());
     }
-    let data = load_from(&DatasetChoice::Auto, Some(root.path()), origin(&contents, &server)).unwrap();
+    let data = load_from(&DatasetChoice::Auto, Some(root.path()), origin(&contents, &server), None).unwrap();
     assert_eq!((data.name.as_str(), data.digest), ("mnist", hex(&Sha256::digest(contents.concat()))));
     assert!(server.requests().is_empty());
     assert_eq!(names(root.path()), ["FashionMNIST", "MNIST"]);
@@ -264,9 +281,9 @@ fn without_mnist_auto_trains_on_digits_with_a_note_where_mnist_fails() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Some(folder.path().to_owned());
     let origin = || Origin { cache: cache.clone(), ..origin(&contents(3, 2), &server) };
-    let error = load_from(&DatasetChoice::Named(Named::Mnist), None, origin()).unwrap_err();
+    let error = load_from(&DatasetChoice::Named(Named::Mnist), None, origin(), None).unwrap_err();
     assert!(matches!(error, DatasetError::Unavailable { .. }), "{error}");
-    let data = load_from(&DatasetChoice::Auto, None, origin()).unwrap();
+    let data = load_from(&DatasetChoice::Auto, None, origin(), None).unwrap();
     assert_eq!((data.name.as_str(), data.train.len(), data.test.len()), ("digits", 60_000, 10_000));
     let note = data.note.unwrap();
     assert_eq!(note, format!("training on the embedded digits: {error}"));
@@ -283,7 +300,7 @@ fn a_folder_that_is_named_for_mnist_is_used_or_refused() {
     let named = [folder.path().to_owned(), folder.path().join("new"), file.clone(), file.join("below")];
     for path in named {
         for choice in [DatasetChoice::Auto, DatasetChoice::Named(Named::Mnist)] {
-            let error = load_from(&choice, Some(&path), origin()).unwrap_err();
+            let error = load_from(&choice, Some(&path), origin(), None).unwrap_err();
             assert!(
                 matches!(error, DatasetError::NotInNamed { .. } | DatasetError::IsFile { .. }),
                 "{error}"
@@ -305,7 +322,7 @@ fn a_wrong_file_is_named_and_left_alone_whatever_the_choice() {
         fs::write(&path, &bytes).unwrap();
         for choice in [DatasetChoice::Named(Named::Mnist), DatasetChoice::Auto] {
             let origin = origin(&contents(3, 2), &server);
-            let error = load_from(&choice, Some(folder.path()), origin).unwrap_err();
+            let error = load_from(&choice, Some(folder.path()), origin, None).unwrap_err();
             assert!(matches!(error, DatasetError::Foreign { .. } | DatasetError::Header { .. }), "{error}");
             assert!(error.to_string().contains(path.to_str().unwrap()));
         }
@@ -322,7 +339,8 @@ fn the_real_mnist_is_read_where_the_environment_says_it_lies() {
     };
     // From its folder, or not at all.
     let origin = Origin { mirrors: mirrors(&[], PATIENT), ..Origin::public(Named::Mnist, None) };
-    let data = load_from(&DatasetChoice::Named(Named::Mnist), Some(Path::new(&folder)), origin).unwrap();
+    let data =
+        load_from(&DatasetChoice::Named(Named::Mnist), Some(Path::new(&folder)), origin, None).unwrap();
     assert_eq!((data.train.len(), data.test.len()), (60_000, 10_000));
     assert_eq!(data.train.labels()[..5], [5, 0, 4, 1, 9]);
     assert_eq!(data.test.labels()[..5], [7, 2, 1, 0, 4]);

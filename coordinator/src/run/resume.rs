@@ -179,7 +179,10 @@ pub(super) fn dataset_of(path: &Path, manifest: &Manifest) -> Result<DatasetChoi
     let name = manifest.config.get(DATASET_FIELD).map_or("auto", |name| name);
     let Ok(choice) = name.parse();
     match choice {
-        DatasetChoice::Folder(_) | DatasetChoice::Kaggle(_) | DatasetChoice::Npz(_) => {
+        DatasetChoice::Folder(_)
+        | DatasetChoice::Pictures(..)
+        | DatasetChoice::Kaggle(_)
+        | DatasetChoice::Npz(_) => {
             Err(RunError::FolderNotNamed { path: path.to_owned(), folder: printable(name).into_owned() })
         }
         choice => Ok(choice),

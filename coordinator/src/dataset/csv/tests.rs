@@ -1,7 +1,7 @@
 use super::rows::LINE_BYTES_MAX;
 use super::*;
 use crate::dataset::download::tests::gzip;
-use crate::dataset::parts;
+use crate::dataset::{PictureOptions, in_folder};
 use common::data::idx;
 use common::data::samples::Samples;
 use common::data::spec::DataSpec;
@@ -138,7 +138,7 @@ fn what_is_not_there_is_named() {
     }
     let table = folder.path().join("train.csv");
     fs::write(&table, "").unwrap();
-    let error = parts::load(&table).unwrap_err();
+    let error = in_folder(&table, PictureOptions::default(), None).unwrap_err();
     assert!(error.to_string().contains(&format!("--dataset kaggle:{}", table.display())), "{error}");
     let error = load(&table).unwrap_err();
     assert!(matches!(error, DatasetError::Empty(_)), "{error}");

@@ -96,7 +96,7 @@ fn files_of_another_known_data_set_are_named() {
     for (named, sha256) in [(Named::FashionMnist, Named::FashionMnist.sha256()), (Named::Kmnist, None)] {
         let origin = Origin { sha256: sha256.map(|all| all.map(str::to_owned)), ..unknown() };
         let choice = crate::dataset::DatasetChoice::Named(named);
-        let error = load_from(&choice, Some(Path::new(&mnist)), origin).unwrap_err().to_string();
+        let error = load_from(&choice, Some(Path::new(&mnist)), origin, None).unwrap_err().to_string();
         assert!(error.contains("mnist's") && error.contains(named.name()), "{error}");
     }
 }
