@@ -110,7 +110,11 @@ pub struct Data {
     /// [default: lockstep/NAME in the user's cache folder]
     #[arg(long, value_name = "FOLDER", env = "LOCKSTEP_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
-    /// The same for mnist and auto alone; --data-dir goes before it
+    /// Read the data set, show its form, classes and counts, and train nothing; with a file, also write a sheet
+    /// of samples there as PNG
+    #[arg(long, value_name = "FILE.png", env = "LOCKSTEP_INSPECT", num_args = 0..=1, default_missing_value = "")]
+    pub inspect: Option<PathBuf>,
+    /// The same folder for mnist and auto alone; --data-dir goes before it
     #[arg(long, value_name = "FOLDER", env = "MNIST_DIR")]
     pub mnist_dir: Option<PathBuf>,
     /// Height and width to which the pictures of a folder are brought, such as 32x32 [default: that of all

@@ -1,6 +1,6 @@
 //! Errors that end a run early.
 
-use crate::dataset::DatasetError;
+use crate::dataset::{DatasetError, SheetError};
 use crate::observe::jsonl::MetricsError;
 use crate::run::trainer::{Evaluated, TrainError};
 use crate::store::StoreError;
@@ -24,6 +24,9 @@ pub enum RunError {
     /// The data set can't be loaded.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
+    /// The sheet of samples can't be written.
+    #[error(transparent)]
+    Sheet(#[from] SheetError),
     /// Checkpoints can't be written or read.
     #[error(transparent)]
     Store(#[from] StoreError),

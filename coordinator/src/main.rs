@@ -8,7 +8,7 @@ use coordinator::cli::Flags;
 use coordinator::observe::console::Console;
 use coordinator::observe::table::evaluation_table;
 use coordinator::run::Summary;
-use coordinator::single_run::{Options, check, prepare};
+use coordinator::single_run::{Options, check, inspect, prepare};
 use host::logging::LogFormat;
 use host::stop::StopRequests;
 use host::trace::Begin;
@@ -47,6 +47,11 @@ fn main() -> ExitCode {
 /// Returns the exit code of a run that has not failed.
 fn run(options: Options, flags: &Flags, console: &Console) -> anyhow::Result<u8> {
     flags.shared.check_trace()?;
+    if let Some(sheet) = &flags.data.inspect {
+        let sheet = Some(sheet.as_path()).filter(|path| !path.as_os_str().is_empty());
+        show(console, &usable(inspect(&options, sheet, console), flags)?);
+        return Ok(0);
+    }
     if flags.checkpoints.dry_run {
         show(console, &usable(check(&options, console), flags)?);
         return Ok(0);

@@ -28,7 +28,7 @@ pub mod trainer;
 pub mod work;
 
 use crate::RunError;
-use crate::dataset::{self, Dataset, DatasetChoice, Named};
+use crate::dataset::{self, Dataset, DatasetChoice, DatasetError, Named};
 use crate::observe::console::Console;
 use crate::observe::events::Events;
 use crate::observe::jsonl::{MetricsFile, Place, UsablePlace};
@@ -166,6 +166,20 @@ pub fn prepare_run(options: &RunOptions, console: &Console) -> Result<PreparedRu
     gather(options, console)?.observed(options, console)
 }
 
+/// Reads a data set from where the operator says that it lies.
+///
+/// # Errors
+/// When it can't be had.
+pub(crate) fn read_data(
+    options: &RunOptions,
+    choice: &DatasetChoice,
+    console: &Console,
+) -> Result<Dataset, DatasetError> {
+    let is_mnist = matches!(choice, DatasetChoice::Auto | DatasetChoice::Named(Named::Mnist));
+    let of_mnist = options.mnist_dir.as_deref().filter(|_| is_mnist);
+    dataset::load(choice, options.data_dir.as_deref().or(of_mnist), console)
+}
+
 /// Gathers what a run needs, and leaves everything as it is.
 ///
 /// # Errors
@@ -181,9 +195,7 @@ pub(crate) fn gather(options: &RunOptions, console: &Console) -> Result<Gathered
         (DatasetChoice::Auto, Some((path, saved))) => resume::dataset_of(path, &saved.manifest)?,
         (choice, _) => choice.clone(),
     };
-    let is_mnist = matches!(choice, DatasetChoice::Auto | DatasetChoice::Named(Named::Mnist));
-    let of_mnist = options.mnist_dir.as_deref().filter(|_| is_mnist);
-    let data = dataset::load(&choice, options.data_dir.as_deref().or(of_mnist), console)?;
+    let data = read_data(options, &choice, console)?;
     let Dataset { name, digest, train, test, note } = data;
     note.iter().for_each(|note| console.line(note));
     let data = DataIdentity { name: name.clone(), digest, samples: train.len() as u32, spec: train.spec() };

@@ -27,12 +27,13 @@ use crate::net::accept::files_needed;
 use crate::net::listener::Sockets;
 use crate::observe::Observer;
 use crate::observe::console::Console;
-use crate::run::{Gathered, PreparedRun, RunOptions, Summary, gather};
+use crate::run::{Gathered, PreparedRun, RunOptions, Summary, gather, read_data};
 use crate::session::{ClusterOptions, Session, finish};
 use common::protocol::coordinator::Limits;
 use host::open_files;
 use host::stop::StopRequests;
 use std::net::SocketAddr;
+use std::path::Path;
 
 /// What an operator chose.
 #[derive(Clone, Debug)]
@@ -74,6 +75,21 @@ pub fn check(options: &Options, console: &Console) -> Result<String, RunError> {
     text += &format!("workers             {start} to start, {min} to go on, at most {max}; {whose}\n");
     let address = sockets.address.map_or("none".to_owned(), |address| address.to_string());
     text += &format!("port                {address}\n");
+    Ok(text)
+}
+
+/// Reads the data set, and describes it in lines for a person. With a path, a sheet of its samples is written
+/// there as PNG. Nothing is trained.
+///
+/// # Errors
+/// When the data set can't be had, or the sheet can't be written.
+pub fn inspect(options: &Options, sheet: Option<&Path>, console: &Console) -> Result<String, RunError> {
+    let data = read_data(&options.run, &options.run.dataset, console)?;
+    let mut text = "nothing is trained (--inspect)\n".to_owned() + &data.describe();
+    if let Some(sheet) = sheet {
+        data.write_sheet(sheet)?;
+        text += &format!("\na row of samples for each class is in {}\n", sheet.display());
+    }
     Ok(text)
 }
 

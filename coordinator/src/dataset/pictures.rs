@@ -28,11 +28,10 @@ pub use error::PicturesError;
 pub(super) use list::looks_like_pictures;
 pub use options::{Fit, ImageSize, PictureOptions, TestSplit};
 
-use super::parts::PART_BYTES_MAX;
+use super::parts::{self, PART_BYTES_MAX};
 use super::{Dataset, DatasetChoice};
 use common::data::samples::Samples;
 use common::data::spec::{DataSpec, SIDE_MAX};
-use common::train::config::hex;
 use decode::{Decoding, Form};
 use indicatif::MultiProgress;
 use list::{Listing, Picture};
@@ -80,7 +79,13 @@ pub(super) fn load(
     let test = read("test", &test)?;
     let note = note(&classes, &train, &test, is_drawn, &left_out);
     let choice = DatasetChoice::in_folder(folder, options);
-    Ok(Dataset { name: choice.to_string(), digest: digest(&train, &test), train, test, note: Some(note) })
+    Ok(Dataset {
+        name: choice.to_string(),
+        digest: parts::digest(&train, &test),
+        train,
+        test,
+        note: Some(note),
+    })
 }
 
 fn spec(folder: &Path, size: ImageSize, channels: usize, classes: usize) -> Result<DataSpec, PicturesError> {
@@ -122,18 +127,6 @@ fn samples(
     })?;
     let labels = pictures.iter().map(|picture| picture.class).collect();
     Ok(Samples::new(spec, bytes, labels).expect("as many images as labels, each label a class"))
-}
-
-/// SHA-256 over form, number, pixels and labels of both parts.
-fn digest(train: &Samples, test: &Samples) -> String {
-    let mut hash = Sha256::new();
-    for samples in [train, test] {
-        hash.update(samples.spec().to_string());
-        hash.update((samples.len() as u64).to_le_bytes());
-        hash.update(samples.pixels());
-        samples.labels().iter().for_each(|label| hash.update(label.to_le_bytes()));
-    }
-    hex(&hash.finalize())
 }
 
 /// What a person should know of the data before the run starts.

@@ -1,6 +1,7 @@
 use super::*;
 use crate::dataset::DatasetError;
 use crate::observe::console::Console;
+use common::train::config::hex;
 use image::{DynamicImage, ExtendedColorType, ImageEncoder, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
 use std::fs;
 use std::io::Cursor;
