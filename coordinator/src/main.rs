@@ -47,8 +47,8 @@ fn main() -> ExitCode {
 /// Returns the exit code of a run that has not failed.
 fn run(options: Options, flags: &Flags, console: &Console) -> anyhow::Result<u8> {
     flags.shared.check_trace()?;
-    if let Some(sheet) = &flags.data.inspect {
-        let sheet = Some(sheet.as_path()).filter(|path| !path.as_os_str().is_empty());
+    if flags.data.inspect {
+        let sheet = flags.data.sheet.as_deref();
         show(console, &usable(inspect(&options, sheet, console), flags)?);
         return Ok(0);
     }

@@ -168,17 +168,25 @@ fn two_data_sets_in_one_folder_are_named_and_none_is_chosen() {
 
 #[test]
 fn a_data_set_that_is_looked_at_is_not_trained_on() {
-    let data = SmallData::new();
+    let data = SmallData::write();
     let folder = tempfile::tempdir().unwrap();
     let (sheet, checkpoints) = (folder.path().join("sheet.png"), folder.path().join("checkpoints"));
-    let own = ["--dataset", data.folder(), "--checkpoint-dir", text(&checkpoints), "--inspect", text(&sheet)];
+    let own = [
+        "--dataset",
+        data.folder(),
+        "--checkpoint-dir",
+        text(&checkpoints),
+        "--inspect",
+        "--sheet",
+        text(&sheet),
+    ];
     let outcome = Process::start("coordinator", &own).wait();
     assert_eq!(outcome.code, Some(0), "{}", outcome.errors);
     for words in ["nothing is trained", "28x28x1, 10 classes", "training samples    643", text(&sheet)] {
         assert!(outcome.output.contains(words), "{words}: {}", outcome.output);
     }
     assert!(fs::read(&sheet).unwrap().starts_with(b"\x89PNG") && !checkpoints.exists());
-    let refused = [&own[..5], &[data.folder()]].concat();
+    let refused = [&own[..6], &[data.folder()]].concat();
     let outcome = Process::start("coordinator", &refused).wait();
     assert_eq!(outcome.code, Some(1), "{}", outcome.output);
     assert!(outcome.errors.contains("no PNG file"), "{}", outcome.errors);
