@@ -126,8 +126,8 @@ pub struct Data {
     /// Reduce the pictures of a folder to grey, one channel [default: where all are grey]
     #[arg(long, env = "LOCKSTEP_GRAYSCALE")]
     pub grayscale: bool,
-    /// How pictures of another shape are brought to the size. crop: take the largest part of that shape in the
-    /// middle; pad: add black at two sides; stretch: change the shape [default: crop]
+    /// How pictures of another shape are brought to the size. crop: take the largest part of that shape in
+    /// the middle; pad: add black at two sides; stretch: change the shape [default: crop]
     #[arg(long, env = "LOCKSTEP_FIT", value_enum)]
     pub fit: Option<Fit>,
     /// Number of pictures, or share of each class, that are the test where a folder has no test pictures; the

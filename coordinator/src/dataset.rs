@@ -1,12 +1,13 @@
 //! Data sets: the samples that a run trains and tests on, and where they come from.
 //!
-//! There are these sources: the embedded digits; data sets with a name, whose files are on disk or come from a
-//! public mirror; any folder of four files like MNIST's, or of pictures; tables in CSV; and NumPy's arrays.
-//! `choice` is the value of `--dataset`, and `inspect` shows what was read. `find` says where in a folder the four files lie, `parts` reads them,
-//! `named` knows the names and what is odd about each, `download` fetches. `pictures` reads pictures, `csv` tables
-//! and `npz` arrays; `join` makes a data set of what the last two read. The formats are defined in
-//! [`common::data::idx`], [`common::data::cifar`], [`common::data::digits`], `csv/rows.rs` and `npz.rs`. All calls
-//! block, for seconds during a download or while pictures are decoded, so they need a plain thread.
+//! There are these sources: the embedded digits; data sets with a name, whose files are on disk or come from
+//! a public mirror; any folder of four files like MNIST's, or of pictures; tables in CSV; and NumPy's arrays.
+//! `choice` is the value of `--dataset`, and `inspect` shows what was read. `find` says where in a folder the
+//! four files lie, `parts` reads them, `named` knows the names and what is odd about each, `download`
+//! fetches. `pictures` reads pictures, `csv` tables and `npz` arrays; `join` makes a data set of what the
+//! last two read. The formats are defined in [`common::data::idx`], [`common::data::cifar`],
+//! [`common::data::digits`], `csv/rows.rs` and `npz.rs`. All calls block, for seconds during a download or
+//! while pictures are decoded, so they need a plain thread.
 
 mod choice;
 mod cifar;
@@ -59,9 +60,9 @@ pub struct Dataset {
     pub note: Option<String>,
 }
 
-/// Loads the chosen data set. One with a name is looked for in `data_dir`, or in `lockstep/NAME` of the user's
-/// cache folder; where its digest is known it is downloaded to it if missing. The console shows the progress of
-/// a download, and of decoding pictures.
+/// Loads the chosen data set. One with a name is looked for in `data_dir`, or in `lockstep/NAME` of the
+/// user's cache folder; where its digest is known it is downloaded to it if missing. The console shows the
+/// progress of a download, and of decoding pictures.
 ///
 /// # Errors
 /// When a file exists but is not what it should be, whatever the choice: no other data is used in its place.

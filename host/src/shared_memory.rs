@@ -2,10 +2,10 @@
 //! without a socket's copies.
 //!
 //! A [`Memory`] is a file without a name. It lives as long as a process has it open, so nothing is left
-//! behind. It has a few slots, each for one tensor, which grow, and which its owner has mapped. A [`Lease`] holds a slot, which is free again
-//! when every clone of the lease is dropped. A reader opens the memory as a [`View`]. The kernel copies the
-//! bytes in and out: a peer that changes the file during a read causes other bytes or an error, never a
-//! fault. The reader checks whether the bytes are right.
+//! behind. It has a few slots, each for one tensor, which grow, and which its owner has mapped. A [`Lease`]
+//! holds a slot, which is free again when every clone of the lease is dropped. A reader opens the memory as a
+//! [`View`]. The kernel copies the bytes out: a peer that changes the file during a read causes other bytes
+//! or an error, never a fault. The reader checks whether the bytes are right.
 //!
 //! A peer may be hostile, and may have fewer rights than the reader. It chooses what its descriptor refers
 //! to, and can replace that between any two system calls. So a view is opened in these steps:
@@ -129,8 +129,8 @@ impl Memory {
         Address { descriptor: self.file.as_raw_fd().unsigned_abs(), token: self.token }
     }
 
-    /// A free slot for a tensor of `bytes` bytes; `None` if all are leased, or the system has no memory left. A
-    /// slot that is too small gets another range, behind all others.
+    /// A free slot for a tensor of `bytes` bytes; `None` if all are leased, or the system has no memory left.
+    /// A slot that is too small gets another range, behind all others.
     #[must_use]
     pub fn lease(&self, bytes: u64) -> Option<Lease> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);

@@ -3,7 +3,8 @@
 //! Reading order: [`message`] has the messages of each side. [`outbound`] turns them into wire messages;
 //! [`parameters`] does so once for many workers. [`setup`] is what both sides must know of a run. [`inbound`]
 //! turns hostile wire messages back into messages, or into a [`WireError`]. [`tensor`] cuts f32 values into
-//! chunks and joins them again, in buffers of [`values`]. [`frame`] is for messages outside gRPC. Code behind this crate can trust every message.
+//! chunks and joins them again, in buffers of [`values`]. [`frame`] is for messages outside gRPC. Code behind
+//! this crate can trust every message.
 
 #[allow(
     missing_docs,

@@ -13,10 +13,9 @@
 //! messages, and [`instant`] computes nothing, to measure everything else. [`flood`] has connections that
 //! only do harm. [`hostile`] has the entry points for bytes from outside. [`small_data`] is the data set
 //! where the data does not matter, [`small_pictures`] a folder of pictures, and [`tables`] writes samples in
-//! other formats. [`preload`] replaces calls of the system, [`folder`] sees what a program has changed. [`told`]
-//! reads what coordinators tell, [`documents`] what the project's documents say. The tests are in `it/`, one file
-//! per promise; `README.md` says which fault is covered by
-//! which test.
+//! other formats. [`preload`] replaces calls of the system, [`folder`] sees what a program has changed.
+//! [`told`] reads what coordinators tell, [`documents`] what the project's documents say. The tests are in
+//! `it/`, one file per promise; `README.md` says which fault is covered by which test.
 
 pub mod attacked_run;
 pub mod cluster;

@@ -91,8 +91,8 @@ fn every_promise_holds_under_every_schedule() {
     }
 }
 
-/// 59646: a repeated answer is no progress. 82125: while an audit waits for a slow worker, that worker answers
-/// something else first.
+/// 59646: a repeated answer is no progress. 82125: while an audit waits for a slow worker, that worker
+/// answers something else first.
 #[test]
 fn seeds_that_once_broke_a_promise_hold() {
     for seed in [59_646, 82_125] {

@@ -1,7 +1,8 @@
 //! The binary format of CIFAR-10: bytes to pixels and labels.
 //!
-//! A file is a row of records: a byte for the label, then 32x32 bytes of red, as many of green, as many of blue,
-//! each row by row (<https://www.cs.toronto.edu/~kriz/cifar.html>). The caller reads files and unpacks gzip.
+//! A file is a row of records: a byte for the label, then 32x32 bytes of red, as many of green, as many of
+//! blue, each row by row (<https://www.cs.toronto.edu/~kriz/cifar.html>). The caller reads files and unpacks
+//! gzip.
 
 use crate::data::spec::DataSpec;
 

@@ -10,8 +10,8 @@
 //! | 0x00000801 | count | a byte for each label |
 //! | 0x00000c02 | count, columns | i32 numbers, of which the first in a row is the label (QMNIST's) |
 //!
-//! Where labels need 16 bits they are encoded with magic 0x00000b01, as the format's general rule has it, so that
-//! all samples have a digest. Such files are not read. The caller reads files and unpacks gzip.
+//! Where labels need 16 bits they are encoded with magic 0x00000b01, as the format's general rule has it, so
+//! that all samples have a digest. Such files are not read. The caller reads files and unpacks gzip.
 
 use crate::data::samples::{Samples, SamplesError};
 use crate::data::spec::{CHANNELS_MAX, CLASSES_MAX, CLASSES_MIN, DataSpec, SIDE_MAX, SpecError};
@@ -152,7 +152,8 @@ pub fn classes(labels: &[u16]) -> usize {
     labels.iter().max().map_or(0, |&label| usize::from(label) + 1).max(CLASSES_MIN)
 }
 
-/// Samples in `classes` classes, from the content of a file of images and their labels. They reuse the memory.
+/// Samples in `classes` classes, from the content of a file of images and their labels. They reuse the
+/// memory.
 ///
 /// # Errors
 /// When the file is malformed, or the two do not belong together.

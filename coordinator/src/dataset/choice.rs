@@ -68,8 +68,8 @@ const NPZ: &str = ".npz";
 impl FromStr for DatasetChoice {
     type Err = Infallible;
 
-    /// Parses a name. Any other text is a folder, which options of pictures may follow after a question mark. A
-    /// folder of such a name can be written as `./mnist` or `data.npz/`, one that ends like options as
+    /// Parses a name. Any other text is a folder, which options of pictures may follow after a question mark.
+    /// A folder of such a name can be written as `./mnist` or `data.npz/`, one that ends like options as
     /// `FOLDER?grayscale?`.
     fn from_str(text: &str) -> Result<Self, Infallible> {
         if let Some(path) = text.strip_prefix(KAGGLE) {

@@ -1,8 +1,8 @@
 //! CIFAR-10 in its binary version: where its six files are, and their content.
 //!
 //! The places are, in this order: the folder itself, `cifar-10-batches-bin` in it (as the archive unpacks),
-//! `cifar10` and `cifar10/cifar-10-batches-bin`. The first that holds all six is taken; each may be compressed
-//! with gzip. They are not downloaded, because their digests are not known here.
+//! `cifar10` and `cifar10/cifar-10-batches-bin`. The first that holds all six is taken; each may be
+//! compressed with gzip. They are not downloaded, because their digests are not known here.
 
 use super::parts::read_bounded;
 use super::{Dataset, DatasetError};

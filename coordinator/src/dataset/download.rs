@@ -1,5 +1,5 @@
-//! Downloads one of a data set's four files from a public mirror to the data folder, completely and verified, or
-//! not at all.
+//! Downloads one of a data set's four files from a public mirror to the data folder, completely and verified,
+//! or not at all.
 //!
 //! This file decides which mirror is asked when, and how a file is placed: written under a temporary name,
 //! verified, synced, renamed. So concurrent downloads, and a crash at any moment, leave complete files only.

@@ -1,6 +1,7 @@
 //! Data sets that have a name: their folder, their download, and what is put right about them.
 //!
-//! 1. A folder that the user has named is used or refused; the folder in the user's cache is only the default.
+//! 1. A folder that the user has named is used or refused; the folder in the user's cache is only the
+//!    default.
 //! 2. An existing file is used and never changed. A missing one is downloaded where its digest is known
 //!    (`catalog`), and verified by it, so a run on `mnist` is a run on MNIST.
 //! 3. Files of MNIST's names are told apart by digest: one of another known data set is refused by name.

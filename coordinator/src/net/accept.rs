@@ -30,8 +30,8 @@ const ENDING_MAX: u32 = 64;
 /// Files reserved for checkpoints, metrics, log, trace, listeners, the runtime and shared memory. Some twenty
 /// of them are open at the same time.
 const FILES_RESERVED: u64 = 64;
-/// Files of a local worker: its standard input and error, its process, its shared memory, two pipes, their two
-/// other ends until it has opened them, and one more.
+/// Files of a local worker: its standard input and error, its process, its shared memory, two pipes, their
+/// two other ends until it has opened them, and one more.
 const FILES_OF_A_LOCAL_WORKER: u64 = 9;
 /// Rate at which connections are accepted after the first [`ACCEPTED_AT_ONCE`].
 const ACCEPTED_PER_SECOND: u32 = 100;

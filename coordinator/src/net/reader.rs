@@ -126,8 +126,8 @@ impl Reader {
         last_input(self.incoming.connection, self.incoming.state.excess().as_ref(), ended)
     }
 
-    /// Has the pipe read, and watches the stream meanwhile. Returns the last input; `None` when the driver has
-    /// closed the connection.
+    /// Has the pipe read, and watches the stream meanwhile. Returns the last input; `None` when the driver
+    /// has closed the connection.
     async fn watch(
         self,
         pipe: OwnedFd,

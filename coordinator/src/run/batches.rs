@@ -91,7 +91,8 @@ impl Leaves {
         }
     }
 
-    /// Whether a leaf of `step` is left to prefetch. A step of another epoch has to wait for that epoch's order.
+    /// Whether a leaf of `step` is left to prefetch. A step of another epoch has to wait for that epoch's
+    /// order.
     pub(crate) fn can_prefetch(&self, step: Step) -> bool {
         self.next_to_prefetch(step).is_some()
     }

@@ -1,7 +1,7 @@
 //! The driver's thread: a runtime of one thread for the driver and for the pipes of local workers.
 //!
-//! Whatever the driver has queued for a local worker is written when it waits the next time. What arrives on a
-//! pipe wakes this thread and no other.
+//! Whatever the driver has queued for a local worker is written when it waits the next time. What arrives on
+//! a pipe wakes this thread and no other.
 
 use super::driver::Driver;
 use crate::RunError;
@@ -15,8 +15,8 @@ use tokio::time::Sleep;
 
 /// For the last words on pipes to be written.
 const PIPES_GRACE: Duration = Duration::from_secs(2);
-/// Turns that the other tasks have before a deadline counts: in one it is found out which pipes can be read, in
-/// one they are read, and in one what was read is handed on.
+/// Turns that the other tasks have before a deadline counts: in one it is found out which pipes can be read,
+/// in one they are read, and in one what was read is handed on.
 const TURNS: usize = 3;
 
 /// The runtime of the driver's thread.

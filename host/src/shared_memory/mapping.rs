@@ -1,8 +1,8 @@
-//! The part of a memory that a slot takes, as bytes of this process. To write there costs one copy; a call of the
-//! system would look up every page of the file besides.
+//! The part of a memory that a slot takes, as bytes of this process. To write there costs one copy; a call of
+//! the system would look up every page of the file besides.
 //!
-//! Only its owner maps a memory. Other processes have it read for them by the kernel, which copes with whatever
-//! the owner does to the file; one that mapped it could be made to touch a page that is not there.
+//! Only its owner maps a memory. Other processes have it read for them by the kernel, which copes with
+//! whatever the owner does to the file; one that mapped it could be made to touch a page that is not there.
 
 #![allow(unsafe_code, reason = "to map a file is unsafe; what makes it sound stands beside each block")]
 
@@ -25,15 +25,16 @@ pub(super) struct Mapping {
 unsafe impl Send for Mapping {}
 
 impl Mapping {
-    /// Maps `bytes` bytes of `file` from `offset` on, at least one, and takes pages for all of them. `file` must
-    /// be sealed against becoming shorter, no other mapping of this process may have any of the range, and `offset`
-    /// must be a multiple of a page.
+    /// Maps `bytes` bytes of `file` from `offset` on, at least one, and takes pages for all of them. `file`
+    /// must be sealed against becoming shorter, no other mapping of this process may have any of the range,
+    /// and `offset` must be a multiple of a page.
     ///
     /// # Errors
     /// When the system has no memory left.
     pub(super) fn of(file: &File, offset: u64, bytes: u64) -> io::Result<Self> {
         let length = usize::try_from(bytes).map_err(|_| io::ErrorKind::OutOfMemory)?;
-        // It reserves the pages: otherwise the first write to one might find no memory, which ends the process.
+        // It reserves the pages: otherwise the first write to one might find no memory, which ends the
+        // process.
         fallocate(file, FallocateFlags::empty(), offset, bytes)?;
         let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: the system chooses a range of addresses that is not in use, so no Rust object lies there.
@@ -44,10 +45,11 @@ impl Mapping {
 
     /// The mapped bytes.
     pub(super) fn bytes(&mut self) -> &mut [u8] {
-        // SAFETY: the range is mapped for reading and writing until `self` is dropped, and its pages exist: the
-        // file can't become shorter, and holes are made in it only after the mapping is gone. No other process has
-        // the file open for writing but through `/proc`, as its user, who might as well change any other memory of
-        // this process. `self` is borrowed, so this is the only reference in this process.
+        // SAFETY: the range is mapped for reading and writing until `self` is dropped, and its pages exist:
+        // the file can't become shorter, and holes are made in it only after the mapping is gone. No other
+        // process has the file open for writing but through `/proc`, as its user, who might as well change
+        // any other memory of this process. `self` is borrowed, so this is the only reference in this
+        // process.
         unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.bytes) }
     }
 }

@@ -1,5 +1,5 @@
-//! Four files with the same text before their names, such as `letters-train-images-idx3-ubyte`, in a folder that
-//! is no certain data set.
+//! Four files with the same text before their names, such as `letters-train-images-idx3-ubyte`, in a folder
+//! that is no certain data set.
 
 use super::{IDX3, IDX4, Paths, entries, is_folder, spelled};
 use crate::dataset::DatasetError;

@@ -1,7 +1,7 @@
 //! The data sets that have a name: their files, classes, and what is odd about them.
 //!
-//! Digests are known for MNIST and Fashion-MNIST, so a run on these is a run on these. The others are known by
-//! the names of their files, and by their sizes as far as [`named`](super) checks them.
+//! Digests are known for MNIST and Fashion-MNIST, so a run on these is a run on these. The others are known
+//! by the names of their files, and by their sizes as far as [`named`](super) checks them.
 
 use crate::dataset::parts::{PARTS, Part};
 use common::data::idx::Kind;

@@ -1,7 +1,7 @@
 //! One array of a file: whether its type and shape are those of images or of labels, and its numbers.
 //!
-//! An array is read in two steps, its header and its numbers, so that headers can be compared before memory is
-//! taken for any numbers.
+//! An array is read in two steps, its header and its numbers, so that headers can be compared before memory
+//! is taken for any numbers.
 
 use super::NpzError;
 use super::header::{Failed, Header};

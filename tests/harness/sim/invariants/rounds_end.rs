@@ -117,7 +117,8 @@ impl RoundsEnd {
         others.map(|(_, over)| over.end.saturating_sub(over.start.max(since_us))).max().unwrap_or(0)
     }
 
-    /// Notes which rounds wait for audits or opinions, and which waits for a member have ended with this event.
+    /// Notes which rounds wait for audits or opinions, and which waits for a member have ended with this
+    /// event.
     fn note_waits(&mut self, now_us: u64, ledger: &Ledger) {
         let is_audited = self.limits.audit.share > 0;
         let owing = |(&who, holder): (&Incarnation, &Holder)| {
