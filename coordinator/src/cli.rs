@@ -110,15 +110,15 @@ pub struct Data {
     /// [default: lockstep/NAME in the user's cache folder]
     #[arg(long, value_name = "FOLDER", env = "LOCKSTEP_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
+    /// The same folder for mnist and auto alone; --data-dir goes before it
+    #[arg(long, value_name = "FOLDER", env = "MNIST_DIR")]
+    pub mnist_dir: Option<PathBuf>,
     /// Read the data set, show its form, classes and counts, and train nothing
     #[arg(long, env = "LOCKSTEP_INSPECT")]
     pub inspect: bool,
     /// With --inspect: write a sheet of training samples to this file, as PNG
     #[arg(long, value_name = "FILE.png", env = "LOCKSTEP_SHEET", requires = "inspect")]
     pub sheet: Option<PathBuf>,
-    /// The same folder for mnist and auto alone; --data-dir goes before it
-    #[arg(long, value_name = "FOLDER", env = "MNIST_DIR")]
-    pub mnist_dir: Option<PathBuf>,
     /// Height and width to which the pictures of a folder are brought, such as 32x32 [default: that of all
     /// pictures, if they have the same]
     #[arg(long, value_name = "HxW", env = "LOCKSTEP_IMAGE_SIZE")]

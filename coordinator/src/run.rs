@@ -43,7 +43,7 @@ use crate::training_flags::TrainingFlags;
 use common::checkpoint::Best;
 use common::ids::{SetupId, Step};
 use common::selftest::NumericsDigest;
-use common::train::config::{DataIdentity, RunConfig, difference};
+use common::train::config::{DataIdentity, RunConfig, TrainingConfig, difference};
 use common::train::doubts::doubts;
 use host::clock::Clock;
 use host::logging::LogFormat;
@@ -199,7 +199,9 @@ pub(crate) fn gather(options: &RunOptions, console: &Console) -> Result<Gathered
     let Dataset { name, digest, train, test, note } = data;
     note.iter().for_each(|note| console.line(note));
     let data = DataIdentity { name: name.clone(), digest, samples: train.len() as u32, spec: train.spec() };
-    let config = RunConfig::new(training, data)?;
+    let base = matches!(options.resume, Resume::From(_)).then_some(training.val_split);
+    let val_split = options.training.held_out(base, data.samples);
+    let config = RunConfig::new(TrainingConfig { val_split, ..training }, data)?;
     for doubt in doubts(&config, options.workers_max) {
         warn!("is this meant? {doubt}");
     }

@@ -3,6 +3,10 @@
 //! A flag that is not given has its default, or the value of the checkpoint that `--resume FOLDER` names.
 //! Given flags must agree with that checkpoint, which is checked where checkpoints are read.
 
+mod val_split;
+
+pub use val_split::ValSplit;
+
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use common::model::architecture::Layers;
@@ -19,9 +23,10 @@ use std::str::FromStr;
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Training")]
 pub struct TrainingFlags {
-    /// Training samples held out for validation [default: 5000]
-    #[arg(long, value_name = "SAMPLES", env = "LOCKSTEP_VAL_SPLIT", help_heading = "Data")]
-    pub val_split: Option<u32>,
+    /// Training samples held out for validation: a number, or a share such as 10% [default: 5000, or a tenth of
+    /// all if that is less]
+    #[arg(long, value_name = "N|SHARE%", env = "LOCKSTEP_VAL_SPLIT", help_heading = "Data")]
+    pub val_split: Option<ValSplit>,
     #[arg(long, value_name = "NAME|LAYERS", env = "LOCKSTEP_MODEL", help = model_help())]
     #[allow(missing_docs, reason = "the help text lists the networks")]
     pub model: Option<Layers>,
@@ -108,7 +113,16 @@ where
 }
 
 impl TrainingFlags {
-    /// The configuration. A setting that is not given comes from `base`, or has its default.
+    /// How many of the data set's training samples are held out for validation. Where nothing is said it is
+    /// `base`, that of the checkpoint, if its settings are to be taken.
+    #[must_use]
+    pub fn held_out(&self, base: Option<u32>, samples: u32) -> u32 {
+        let otherwise = || base.unwrap_or_else(|| ValSplit::default_of(samples));
+        self.val_split.map_or_else(otherwise, |split| split.of(samples))
+    }
+
+    /// The configuration. A setting that is not given comes from `base`, or has its default. What depends on
+    /// the data is settled by [`held_out`](Self::held_out).
     ///
     /// # Errors
     /// When a flag is set that the chosen network, optimizer or schedule does not have.
@@ -116,7 +130,10 @@ impl TrainingFlags {
         let (optimizer, lr) = self.optimizer(base)?;
         let before = base.map(|base| base.schedule);
         Ok(TrainingConfig {
-            val_split: self.val_split.or(base.map(|base| base.val_split)).unwrap_or(5000),
+            val_split: match self.val_split {
+                Some(ValSplit::Samples(held_out)) => held_out,
+                _ => base.map_or(0, |base| base.val_split),
+            },
             model: self.model(base)?,
             init: self.init.or(base.map(|base| base.init)).unwrap_or(Init::He),
             seed: self.seed.or(base.map(|base| base.seed)).unwrap_or(1),

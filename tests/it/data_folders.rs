@@ -191,3 +191,24 @@ fn a_data_set_that_is_looked_at_is_not_trained_on() {
     assert_eq!(outcome.code, Some(1), "{}", outcome.output);
     assert!(outcome.errors.contains("no PNG file"), "{}", outcome.errors);
 }
+
+#[test]
+fn a_share_of_the_samples_is_held_out_and_a_run_goes_on_with_the_same_share_only() {
+    let data = SmallData::write();
+    let folder = tempfile::tempdir().unwrap();
+    let own = ["--dataset", data.folder(), "--checkpoint-dir", text(folder.path()), "--model", "linear"];
+    let start = |more: &[&str]| {
+        let local = ["--workers", "1", "--local", "--threads", "1", "--epochs", "1"];
+        Process::start("coordinator", &[&own[..], &local, more].concat()).wait()
+    };
+    let described = start(&["--dry-run"]);
+    let line = |outcome: &Outcome, words: &str| outcome.output.lines().any(|line| line == words);
+    assert!(line(&described, "val_split           64"), "a tenth of 643: {}", described.output);
+    assert_eq!(start(&["--val-split", "10%", "--max-steps", "2"]).code, Some(0));
+    let other = start(&["--val-split", "20%"]);
+    assert_eq!(other.code, Some(1), "{}", other.output);
+    assert!(other.errors.contains("val_split"), "{}", other.errors);
+    let on = start(&["--val-split", "10%"]);
+    assert_eq!(on.code, Some(0), "{}", on.errors);
+    assert!(on.errors.contains("resuming from") && on.errors.contains("65 for validation"), "{}", on.errors);
+}

@@ -11,7 +11,8 @@
 mod fields;
 
 pub use fields::{
-    DATA_FIELDS, DATASET_FIELD, FieldError, Fields, changes_the_run, difference, fingerprint, same_version,
+    DATA_FIELDS, DATASET_FIELD, FieldError, Fields, VAL_SPLIT_FIELD, changes_the_run, difference,
+    fingerprint, same_version,
 };
 
 use crate::data::spec::DataSpec;

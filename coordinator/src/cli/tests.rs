@@ -99,7 +99,7 @@ fn timeouts_are_seconds_within_an_hour() {
 fn defaults_and_values_reach_the_configuration() {
     let training = |flags: &[&str]| options(flags).unwrap().run.training.resolve(None).unwrap();
     let config = training(&[]);
-    assert_eq!((config.batch_size, config.micro_batch, config.val_split), (128, 32, 5000));
+    assert_eq!((config.batch_size, config.micro_batch, config.val_split), (128, 32, 0));
     assert_eq!(
         (config.schedule.base, config.schedule.shape),
         (0.001, common::train::schedule::Shape::Cosine)

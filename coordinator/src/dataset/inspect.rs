@@ -52,8 +52,7 @@ impl Dataset {
         text
     }
 
-    /// Writes a sheet of training samples as PNG: a row for each class, up to [`ROWS_MAX`], with its first
-    /// ones.
+    /// Writes a sheet of training samples as PNG: a row for each class, up to 40, with its first ones.
     ///
     /// # Errors
     /// When there is a file of another kind, or it can't be written.

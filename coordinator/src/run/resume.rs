@@ -16,9 +16,10 @@ use crate::RunError;
 use crate::dataset::DatasetChoice;
 use crate::folder;
 use crate::store::{self, Expected, Found as FoundCheckpoint, Store, StoreError};
+use crate::training_flags::ValSplit;
 use common::checkpoint::{MANIFEST_FILE, Manifest, Verified};
 use common::ids::Step;
-use common::train::config::{DATASET_FIELD, TrainingConfig};
+use common::train::config::{DATASET_FIELD, TrainingConfig, VAL_SPLIT_FIELD};
 use host::printable;
 use std::path::{Path, PathBuf};
 use tracing::{info, warn};
@@ -76,7 +77,12 @@ pub(super) fn find(store: &Store, options: &RunOptions) -> Result<Found, RunErro
     match &options.resume {
         Resume::Auto => {
             let training = resolve(None)?;
-            let saved = newest(store, &Expected::of(&training))?;
+            let expected = Expected::of(&training);
+            let expected = match options.training.val_split {
+                Some(ValSplit::Samples(_)) => expected,
+                _ => expected.but_for(VAL_SPLIT_FIELD),
+            };
+            let saved = newest(store, &expected)?;
             Ok(Found { saved, training, beginning: Beginning::On })
         }
         Resume::From(folder) => {

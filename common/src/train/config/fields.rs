@@ -24,6 +24,8 @@ const SPEC_FIELD: &str = "data_spec";
 const VERSION_FIELD: &str = "numerics_version";
 const EPOCHS_FIELD: &str = "epochs";
 const SCHEDULE_FIELD: &str = "schedule";
+/// Field with the number of samples that are held out.
+pub const VAL_SPLIT_FIELD: &str = "val_split";
 /// Fields that depend on the data set: they are not known before it is read.
 pub const DATA_FIELDS: [&str; 4] = [DATASET_FIELD, DIGEST_FIELD, SAMPLES_FIELD, SPEC_FIELD];
 /// Value of a limit that is not set.
@@ -56,7 +58,7 @@ impl TrainingConfig {
         let clip = self.clip_grad_norm.map_or(NONE.to_owned(), |clip| clip.to_string());
         let values: [(&str, &dyn fmt::Display); 15] = [
             (VERSION_FIELD, &NUMERICS_VERSION),
-            ("val_split", &self.val_split),
+            (VAL_SPLIT_FIELD, &self.val_split),
             ("model", &self.model),
             ("init", &self.init),
             ("seed", &self.seed),
@@ -81,7 +83,7 @@ impl TrainingConfig {
     pub fn from_fields(fields: &Fields) -> Result<Self, FieldError> {
         same_version(fields)?;
         let config = Self {
-            val_split: field(fields, "val_split")?,
+            val_split: field(fields, VAL_SPLIT_FIELD)?,
             model: field(fields, "model")?,
             init: field(fields, "init")?,
             seed: field(fields, "seed")?,
