@@ -23,8 +23,8 @@ use std::str::FromStr;
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Training")]
 pub struct TrainingFlags {
-    /// Training samples held out for validation: a number, or a share such as 10% [default: 5000, or a tenth of
-    /// all if that is less]
+    /// Training samples held out for validation: a number, or a share such as 10% [default: 5000, or a tenth
+    /// of all if that is less]
     #[arg(long, value_name = "N|SHARE%", env = "LOCKSTEP_VAL_SPLIT", help_heading = "Data")]
     pub val_split: Option<ValSplit>,
     #[arg(long, value_name = "NAME|LAYERS", env = "LOCKSTEP_MODEL", help = model_help())]

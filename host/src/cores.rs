@@ -1,25 +1,41 @@
 //! Which cores processes run on.
 
-use rustix::process::Pid;
+#[cfg(target_os = "linux")]
 use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu};
 use std::num::NonZeroU32;
 
 /// The core that a process is kept to; `None` if it may run on several, or the system can't tell.
+#[cfg(target_os = "linux")]
 #[must_use]
 pub fn only_core_of(process: NonZeroU32) -> Option<usize> {
-    let process = Pid::from_raw(i32::try_from(process.get()).ok()?)?;
+    let process = rustix::process::Pid::from_raw(i32::try_from(process.get()).ok()?)?;
     let allowed = sched_getaffinity(Some(process)).ok()?;
     let mut cores = (0..CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core));
     cores.next().filter(|_| cores.next().is_none())
 }
 
-/// The core that this thread runs on at the moment.
+/// Returns `None`: asked on Linux only.
+#[cfg(not(target_os = "linux"))]
 #[must_use]
-pub fn current() -> usize {
-    sched_getcpu()
+pub fn only_core_of(_process: NonZeroU32) -> Option<usize> {
+    None
 }
 
-#[cfg(test)]
+/// The core that this thread runs on at the moment; `None` if the system can't tell.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn current() -> Option<usize> {
+    Some(sched_getcpu())
+}
+
+/// Returns `None`: asked on Linux only.
+#[cfg(not(target_os = "linux"))]
+#[must_use]
+pub fn current() -> Option<usize> {
+    None
+}
+
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
     use rustix::thread::sched_setaffinity;
@@ -27,7 +43,7 @@ mod tests {
     #[test]
     fn a_process_that_is_kept_to_one_core_is_known() {
         let before = sched_getaffinity(None).unwrap();
-        let core = current();
+        let core = current().unwrap();
         let mut one = CpuSet::new();
         one.set(core);
         // It is asked about this thread, as about any process, by its number.

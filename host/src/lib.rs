@@ -6,7 +6,6 @@
 pub mod address;
 pub mod args;
 pub mod clock;
-#[cfg(target_os = "linux")]
 pub mod cores;
 pub mod dial;
 pub mod duration;

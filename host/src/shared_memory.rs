@@ -140,7 +140,8 @@ impl Memory {
         let at = fits.or_else(|| all.iter().position(free))?;
         if fits.is_none() {
             // Its old range is unmapped before its pages are given back.
-            let (start, old) = (all[at].start, all[at].bytes);
+            let start = all[at].start;
+            let old = all[at].bytes;
             all[at] = Arc::default();
             give_back(&self.file, start, old);
             all[at] = Arc::new(Slot::new(&self.file, *end, bytes).ok()?);

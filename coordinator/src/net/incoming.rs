@@ -37,8 +37,9 @@ pub(super) struct Shared {
     process: NonZeroU32,
     slots: Arc<Slots>,
     channel: Arc<SharedChannel>,
-    /// Whether its memory is open here, and ours there.
+    /// Whether its memory is open here.
     is_open: bool,
+    /// Whether ours is open there.
     is_open_there: bool,
     /// Pipes, from the offer until the worker has opened them.
     offered: Option<Offered>,
@@ -48,8 +49,15 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn with(process: NonZeroU32, slots: Arc<Slots>, channel: Arc<SharedChannel>) -> Self {
-        let (is_open, is_open_there, is_settled) = Default::default();
-        Self { process, slots, channel, is_open, is_open_there, offered: None, is_settled }
+        Self {
+            process,
+            slots,
+            channel,
+            is_open: false,
+            is_open_there: false,
+            offered: None,
+            is_settled: false,
+        }
     }
 }
 
@@ -98,8 +106,9 @@ impl Incoming {
             self.wait_for_budget(gradient).await;
             return Ok(None);
         }
+        // A heartbeat may come in the middle of a gradient.
+        self.is_large &= !matches!(message, Some(WorkerMessage::Answer(_)));
         if message.is_some() {
-            self.is_large = false;
             self.state
                 .spend_message()
                 .map_err(|excess| Input::Invalid { connection, what: flood(&excess) })?;

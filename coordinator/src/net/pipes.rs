@@ -12,13 +12,13 @@ use super::incoming::Incoming;
 use super::sending::Sending;
 use crate::mailbox::Input;
 use common::protocol::coordinator::{Disconnect, ProtocolError};
+use host::cores;
 use host::pipes::{self, Ends};
 use proto::frame::{ReadError, Reader, Writer};
 use proto::message::{Pipe, Sharing};
 use proto::wire::FromWorker;
 use std::future::Future;
 use std::io;
-use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
 use tokio::net::unix::pipe;
 use tokio::runtime::Handle;
@@ -131,34 +131,11 @@ pub(super) async fn read(end: OwnedFd, mut incoming: Incoming, server: Handle) -
     }
 }
 
-/// The core that a worker is kept to, if it is.
-#[cfg(target_os = "linux")]
-fn core_of(worker: NonZeroU32) -> Option<usize> {
-    host::cores::only_core_of(worker)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn core_of(_worker: NonZeroU32) -> Option<usize> {
-    None
-}
-
-/// Whether a worker that is kept to `core` runs where this thread does. What is written to it makes it run in
-/// place of this thread, for milliseconds: it computes. So it gets what it gets after all others.
-#[cfg(target_os = "linux")]
-fn shares_core(core: Option<usize>) -> bool {
-    core.is_some_and(|core| core == host::cores::current())
-}
-
-#[cfg(not(target_os = "linux"))]
-fn shares_core(_core: Option<usize>) -> bool {
-    false
-}
-
 /// Writes what waits for the worker until the driver has dropped the outbox, or nobody reads any more.
 pub(super) async fn write(end: OwnedFd, mut sending: Sending) -> io::Result<()> {
     let mut writer = Writer::new(pipe::Sender::from_owned_fd(end)?);
     let state = sending.state();
-    let core = state.process().and_then(core_of);
+    let core = state.process().and_then(cores::only_core_of);
     let written = |bytes| state.note_written(bytes);
     while let Some(outgoing) = sending.next().await {
         // It goes with the next message: that the worker may use its memory again is no news until then.
@@ -172,7 +149,9 @@ pub(super) async fn write(end: OwnedFd, mut sending: Sending) -> io::Result<()> 
             }
         }
         if !can_wait && !sending.has_more() {
-            if shares_core(core) {
+            // What is written to a worker that is kept to this thread's core makes it run in place of this thread,
+            // for milliseconds: it computes. So it gets what it gets after all others.
+            if core.is_some() && core == cores::current() {
                 tokio::task::yield_now().await;
             }
             writer.flush(written).await?;

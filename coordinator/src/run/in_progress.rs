@@ -179,9 +179,11 @@ impl RunInProgress {
         self.work == Some(Work::Train) && self.trainer.can_prefetch()
     }
 
-    /// Gathers some samples of the next step in advance.
+    /// Gathers some samples of the next step in advance, if that can be done.
     pub(crate) fn prefetch(&mut self) {
-        self.trainer.prefetch();
+        if self.can_prefetch() {
+            self.trainer.prefetch();
+        }
     }
 
     /// Tells all observers of the run what has happened; waits for none.

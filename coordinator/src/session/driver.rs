@@ -155,19 +155,31 @@ impl Driver {
                     }
                 }
             };
-            if self.clock.now_us() >= self.deadline_us() {
-                // What has arrived counts before any deadline does.
-                runtime::read_pipes().await;
-            }
-            let more = std::iter::from_fn(|| inbox.try_recv().ok()).take(INPUTS_AT_ONCE);
-            for input in first.into_iter().chain(more) {
-                if let Some(last) = self.input(input) {
-                    return last;
-                }
+            if let Some(last) = self.inputs(first, inbox).await {
+                return last;
             }
             self.tick();
             self.end_what_is_over();
         }
+    }
+
+    /// Takes `first` and what else has arrived. Returns the last word for the workers, if the session is to be
+    /// closed.
+    async fn inputs(&mut self, first: Option<Input>, inbox: &mut mpsc::Receiver<Input>) -> Option<Farewell> {
+        let mut next = first;
+        for _ in 0..INPUTS_AT_ONCE {
+            if next.is_none() && self.clock.now_us() >= self.deadline_us() {
+                // What has arrived counts before any deadline does. The inbox may not hold all of it at once.
+                runtime::read_pipes().await;
+                next = inbox.try_recv().ok();
+            }
+            let last = self.input(next?);
+            if last.is_some() {
+                return last;
+            }
+            next = inbox.try_recv().ok();
+        }
+        None
     }
 
     /// Gathers the next steps' samples while nobody wants anything. Returns an input that has come meanwhile.
