@@ -1,6 +1,7 @@
 //! What a network is trained on: the samples, how they are read and drawn, and in which order they are used.
 //!
-//! A data set is [`samples::Samples`] of one form, [`spec::DataSpec`]. [`idx`] reads them from files,
+//! A data set is [`samples::Samples`] of one form, [`spec::DataSpec`], in classes with names,
+//! [`classes::ClassNames`]. [`idx`] reads them from files,
 //! [`digits`] draws them. [`sampler`] cuts an epoch into steps and leaves:
 //!
 //! ```
@@ -22,6 +23,7 @@
 //! ```
 
 pub mod cifar;
+pub mod classes;
 pub mod digits;
 pub mod idx;
 pub mod sampler;

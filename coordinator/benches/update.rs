@@ -5,6 +5,7 @@
 //! `cargo bench --workspace --bench update`. Throughput is in parameters per second, with the program's
 //! allocator. The time does not include filling the gradient's buffer.
 
+use common::data::classes::ClassNames;
 use common::data::digits::{PIXELS, SPEC};
 use common::data::samples::Samples;
 use common::ids::{ParamsId, SetupId};
@@ -111,8 +112,13 @@ fn trainer(model: &str, optimizer: OptimizerSpec, clip_grad_norm: Option<f64>) -
         clip_grad_norm,
         wire_dtype: Precision::F32,
     };
-    let data =
-        DataIdentity { name: "bench".into(), digest: "00".into(), samples: SAMPLES.into(), spec: SPEC };
+    let data = DataIdentity {
+        name: "bench".into(),
+        digest: "00".into(),
+        samples: SAMPLES.into(),
+        spec: SPEC,
+        classes: ClassNames::numbers(SPEC.classes()),
+    };
     let config = RunConfig::new(training, data).expect("a valid configuration");
     Trainer::start(config, samples.clone(), samples)
 }

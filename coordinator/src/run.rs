@@ -196,9 +196,10 @@ pub(crate) fn gather(options: &RunOptions, console: &Console) -> Result<Gathered
         (choice, _) => choice.clone(),
     };
     let data = read_data(options, &choice, console)?;
-    let Dataset { name, digest, train, test, note } = data;
+    let Dataset { name, digest, classes, train, test, note } = data;
     note.iter().for_each(|note| console.line(note));
-    let data = DataIdentity { name: name.clone(), digest, samples: train.len() as u32, spec: train.spec() };
+    let data =
+        DataIdentity { name: name.clone(), digest, samples: train.len() as u32, spec: train.spec(), classes };
     let base = matches!(options.resume, Resume::From(_)).then_some(training.val_split);
     let val_split = options.training.held_out(base, data.samples);
     let config = RunConfig::new(TrainingConfig { val_split, ..training }, data)?;

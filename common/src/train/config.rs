@@ -11,10 +11,11 @@
 mod fields;
 
 pub use fields::{
-    DATA_FIELDS, DATASET_FIELD, FieldError, Fields, VAL_SPLIT_FIELD, changes_the_run, difference,
-    fingerprint, same_version,
+    CLASSES_FIELD, DATA_FIELDS, DATASET_FIELD, FieldError, Fields, VAL_SPLIT_FIELD, changes_the_run,
+    difference, fingerprint, same_version,
 };
 
+use crate::data::classes::ClassNames;
 use crate::data::spec::DataSpec;
 use crate::model::architecture::{Architecture, Layers, ModelError};
 use crate::model::params::Init;
@@ -73,6 +74,8 @@ pub struct DataIdentity {
     pub samples: u32,
     /// Form of the samples.
     pub spec: DataSpec,
+    /// Names of the classes. They are only informative: labels count.
+    pub classes: ClassNames,
 }
 
 /// Everything on which the numbers of a run depend; always valid.
@@ -143,6 +146,8 @@ impl RunConfig {
         let TrainingConfig { val_split, batch_size, micro_batch, .. } = training;
         let below = format!("below the data set's {} training samples", data.samples);
         in_range("val-split", &val_split, &below, val_split < data.samples)?;
+        let one_each = format!("one for each of the data set's {} classes", data.spec.classes());
+        in_range("class-names", &data.classes.len(), &one_each, data.classes.fit(data.spec))?;
         let leaves = batch_size.max(data.samples).div_ceil(micro_batch);
         let most = format!("large enough for at most {LEAVES_MAX} leaves");
         in_range("micro-batch", &micro_batch, &most, leaves <= LEAVES_MAX)?;

@@ -61,6 +61,7 @@ pub fn doubts(config: &RunConfig, workers: u32) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::classes::ClassNames;
     use crate::data::digits::SPEC;
     use crate::model::params::Init;
     use crate::reduce::precision::Precision;
@@ -85,7 +86,13 @@ mod tests {
             wire_dtype: Precision::F32,
         };
         change(&mut training);
-        let data = DataIdentity { name: "digits".into(), digest: "00".into(), samples: 400, spec: SPEC };
+        let data = DataIdentity {
+            name: "digits".into(),
+            digest: "00".into(),
+            samples: 400,
+            spec: SPEC,
+            classes: ClassNames::numbers(SPEC.classes()),
+        };
         doubts(&RunConfig::new(training, data).unwrap(), workers)
     }
 

@@ -5,6 +5,7 @@ use super::writer::{Done, LookBack, Writer, Written};
 use super::*;
 use crate::observe::events::Kept;
 use common::checkpoint::{Best, Checkpoint, Position};
+use common::data::classes::ClassNames;
 use common::data::digits::SPEC;
 use common::ids::Epoch;
 use common::model::params::{Init, Layout};
@@ -32,7 +33,13 @@ fn config() -> RunConfig {
         clip_grad_norm: None,
         wire_dtype: Precision::F32,
     };
-    let data = DataIdentity { name: "digits".into(), digest: "00".into(), samples: 100, spec: SPEC };
+    let data = DataIdentity {
+        name: "digits".into(),
+        digest: "00".into(),
+        samples: 100,
+        spec: SPEC,
+        classes: ClassNames::numbers(SPEC.classes()),
+    };
     RunConfig::new(training, data).unwrap()
 }
 

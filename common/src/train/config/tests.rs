@@ -1,4 +1,5 @@
 use super::*;
+use crate::data::classes::ClassNames;
 use crate::data::digits::SPEC;
 use crate::train::optim::Moments;
 use proptest::prelude::*;
@@ -23,7 +24,13 @@ fn training() -> TrainingConfig {
 }
 
 fn data() -> DataIdentity {
-    DataIdentity { name: "digits".into(), digest: "00".into(), samples: 1000, spec: SPEC }
+    DataIdentity {
+        name: "digits".into(),
+        digest: "00".into(),
+        samples: 1000,
+        spec: SPEC,
+        classes: ClassNames::numbers(SPEC.classes()),
+    }
 }
 
 fn changed(change: impl FnOnce(&mut TrainingConfig)) -> Result<RunConfig, ConfigError> {
@@ -60,6 +67,20 @@ fn the_same_data_under_another_name_is_the_same_run() {
     let here = changed(|_| ()).unwrap();
     assert_eq!(moved.fingerprint(), here.fingerprint());
     assert_eq!(difference(&moved.fields(), &here.fields()), []);
+}
+
+#[test]
+fn classes_under_other_names_are_the_same_run() {
+    let renamed = (0..10).map(|class| format!("class \u{1b}[31m \" {class}"));
+    let renamed = DataIdentity { classes: ClassNames::new(renamed), ..data() };
+    let renamed = RunConfig::new(training(), renamed).unwrap();
+    let before = changed(|_| ()).unwrap();
+    assert_eq!(renamed.fingerprint(), before.fingerprint());
+    assert_eq!(difference(&renamed.fields(), &before.fields()), []);
+    assert_eq!(RunConfig::from_fields(&renamed.fields()).unwrap().data().classes, renamed.data().classes);
+    let too_few = DataIdentity { classes: ClassNames::numbers(9), ..data() };
+    let message = RunConfig::new(training(), too_few).unwrap_err().to_string();
+    assert!(message.contains("class-names is 9; it must be one for each"), "{message}");
 }
 
 #[test]
@@ -160,7 +181,7 @@ proptest! {
     }
 
     #[test]
-    fn any_altered_field_is_read_or_refused(which in 0usize..19, text in "\\PC{0,40}") {
+    fn any_altered_field_is_read_or_refused(which in 0usize..20, text in "\\PC{0,40}") {
         let mut fields = changed(|_| ()).unwrap().fields();
         let name = fields.keys().nth(which).cloned().unwrap();
         fields.insert(name, text);

@@ -88,6 +88,33 @@ fn classes_and_files_are_taken_in_natural_order_and_hidden_files_are_not() {
 }
 
 #[test]
+fn classes_are_called_like_their_folders_and_another_name_for_a_label_is_the_same_data() {
+    let called = |names: [&str; 2]| {
+        let path = |class: &str, index: u32| format!("{class}/{index}.png");
+        let files = [
+            (path(names[0], 1), grey(2, 2, 1)),
+            (path(names[0], 2), grey(2, 2, 2)),
+            (path(names[1], 1), grey(2, 2, 3)),
+            (path(names[1], 2), grey(2, 2, 4)),
+        ];
+        let folder = tempfile::tempdir().unwrap();
+        files.iter().for_each(|(path, content)| put(&folder, path, content));
+        let data = read(&folder, "test-split=1").unwrap();
+        assert_eq!(data.classes.len(), data.train.spec().classes());
+        ([0, 1].map(|class| data.classes.get(class).to_owned()), data.digest)
+    };
+    let long = "z".repeat(255);
+    let (before, digest) = called(["cat", "dog"]);
+    let (renamed, same) = called(["a\u{1b}[2J\nb", &long]);
+    assert_eq!(before, ["cat", "dog"]);
+    assert_eq!(renamed, ["a\u{1b}[2J\nb".to_owned(), "z".repeat(61) + "..."]);
+    assert_eq!(digest, same);
+    let (sorted_elsewhere, other) = called(["eel", "dog"]);
+    assert_eq!(sorted_elsewhere, ["dog", "eel"]);
+    assert_ne!(digest, other);
+}
+
+#[test]
 fn all_four_formats_are_read_whatever_their_names_say() {
     let image =
         RgbImage::from_fn(16, 16, |x, y| if x < 8 { Rgb([200, y as u8, 0]) } else { Rgb([0, 0, 90]) });

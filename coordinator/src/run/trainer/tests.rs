@@ -1,4 +1,5 @@
 use super::*;
+use common::data::classes::ClassNames;
 use common::data::digits::{PIXELS, SPEC};
 use common::model::params::Init;
 use common::reduce::precision::Precision;
@@ -32,7 +33,13 @@ fn config_with(samples: u32, val_split: u32, optimizer: OptimizerSpec) -> RunCon
         clip_grad_norm: None,
         wire_dtype: Precision::F32,
     };
-    let data = DataIdentity { name: "test".into(), digest: "00".into(), samples, spec: SPEC };
+    let data = DataIdentity {
+        name: "test".into(),
+        digest: "00".into(),
+        samples,
+        spec: SPEC,
+        classes: ClassNames::numbers(SPEC.classes()),
+    };
     RunConfig::new(training, data).unwrap()
 }
 
