@@ -2,7 +2,7 @@
 //!
 //! A data set is [`samples::Samples`] of one form, [`spec::DataSpec`], in classes with names,
 //! [`classes::ClassNames`]. [`idx`] reads them from files,
-//! [`digits`] draws them. [`sampler`] cuts an epoch into steps and leaves:
+//! [`digits`] draws them, and [`normalize`] says which numbers a network is given. [`sampler`] cuts an epoch into steps and leaves:
 //!
 //! ```
 //! use common::data::sampler::{Plan, Split};
@@ -26,6 +26,7 @@ pub mod cifar;
 pub mod classes;
 pub mod digits;
 pub mod idx;
+pub mod normalize;
 pub mod sampler;
 pub mod samples;
 pub mod spec;

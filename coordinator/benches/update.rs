@@ -7,6 +7,7 @@
 
 use common::data::classes::ClassNames;
 use common::data::digits::{PIXELS, SPEC};
+use common::data::normalize::Normalization;
 use common::data::samples::Samples;
 use common::ids::{ParamsId, SetupId};
 use common::model::architecture::Architecture;
@@ -100,6 +101,7 @@ fn trainer(model: &str, optimizer: OptimizerSpec, clip_grad_norm: Option<f64>) -
     let samples = Samples::new(SPEC, pixels, vec![0; SAMPLES.into()]).expect("as many images as labels");
     let training = TrainingConfig {
         val_split: 0,
+        normalize: Normalization::Unit,
         model: model.parse().expect("a network"),
         init: Init::He,
         seed: 1,

@@ -8,6 +8,7 @@ use crate::tables;
 use common::checkpoint::{Checkpoint, Manifest, Position};
 use common::data::digits::{PIXELS, SPEC};
 use common::data::idx;
+use common::data::normalize::Normalization;
 use common::data::samples::Samples;
 use common::data::spec::DataSpec;
 use common::ids::{Epoch, Incarnation, Instance, ParamsId, Rank, Round, SetupId, Step};
@@ -52,7 +53,7 @@ pub const ENTRY_POINTS: [(&str, EntryPoint); 10] = [
 /// The smallest possible model.
 fn setup() -> Setup {
     let model = Architecture::parse(SPEC, "mlp(1)").expect("a network that fits the digits");
-    Setup { id: SetupId(0), model, precision: Precision::F32 }
+    Setup { id: SetupId(0), model, precision: Precision::F32, normalization: Normalization::Unit }
 }
 
 fn layout() -> Layout {

@@ -63,6 +63,7 @@ mod tests {
     use super::*;
     use crate::data::classes::ClassNames;
     use crate::data::digits::SPEC;
+    use crate::data::normalize::Normalization;
     use crate::model::params::Init;
     use crate::reduce::precision::Precision;
     use crate::train::config::DataIdentity;
@@ -73,6 +74,7 @@ mod tests {
     fn doubts_of(workers: u32, change: impl Fn(&mut TrainingConfig)) -> Vec<String> {
         let mut training = TrainingConfig {
             val_split: 0,
+            normalize: Normalization::Unit,
             model: "linear".parse().unwrap(),
             init: Init::He,
             seed: 1,

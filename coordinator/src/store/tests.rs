@@ -7,6 +7,7 @@ use crate::observe::events::Kept;
 use common::checkpoint::{Best, Checkpoint, Position};
 use common::data::classes::ClassNames;
 use common::data::digits::SPEC;
+use common::data::normalize::Normalization;
 use common::ids::Epoch;
 use common::model::params::{Init, Layout};
 use common::reduce::precision::Precision;
@@ -21,6 +22,7 @@ use std::time::Duration;
 fn config() -> RunConfig {
     let training = TrainingConfig {
         val_split: 10,
+        normalize: Normalization::Unit,
         model: "mlp(1)".parse().unwrap(),
         init: Init::He,
         seed: 1,

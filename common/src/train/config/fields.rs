@@ -28,6 +28,8 @@ const EPOCHS_FIELD: &str = "epochs";
 const SCHEDULE_FIELD: &str = "schedule";
 /// Field with the number of samples that are held out.
 pub const VAL_SPLIT_FIELD: &str = "val_split";
+/// Field that says how pixels are normalized.
+pub const NORMALIZE_FIELD: &str = "normalize";
 /// Fields that depend on the data set: they are not known before it is read.
 pub const DATA_FIELDS: [&str; 5] = [DATASET_FIELD, DIGEST_FIELD, SAMPLES_FIELD, SPEC_FIELD, CLASSES_FIELD];
 /// Value of a limit that is not set.
@@ -58,9 +60,10 @@ impl TrainingConfig {
     #[must_use]
     pub fn fields(&self) -> Fields {
         let clip = self.clip_grad_norm.map_or(NONE.to_owned(), |clip| clip.to_string());
-        let values: [(&str, &dyn fmt::Display); 15] = [
+        let values: [(&str, &dyn fmt::Display); 16] = [
             (VERSION_FIELD, &NUMERICS_VERSION),
             (VAL_SPLIT_FIELD, &self.val_split),
+            (NORMALIZE_FIELD, &self.normalize),
             ("model", &self.model),
             ("init", &self.init),
             ("seed", &self.seed),
@@ -86,6 +89,7 @@ impl TrainingConfig {
         same_version(fields)?;
         let config = Self {
             val_split: field(fields, VAL_SPLIT_FIELD)?,
+            normalize: field(fields, NORMALIZE_FIELD)?,
             model: field(fields, "model")?,
             init: field(fields, "init")?,
             seed: field(fields, "seed")?,
