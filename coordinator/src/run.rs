@@ -203,7 +203,7 @@ pub(crate) fn gather(options: &RunOptions, console: &Console) -> Result<Gathered
     let data =
         DataIdentity { name: name.clone(), digest, samples: train.len() as u32, spec: train.spec(), classes };
     let base = matches!(options.resume, Resume::From(_)).then_some(training.val_split);
-    let (training, said) = settle(training, &options.training, base, &train);
+    let (training, said) = settle(training, &options.training, base, &train)?;
     said.iter().for_each(|said| console.line(said));
     let config = RunConfig::new(training, data)?;
     for doubt in doubts(&config, options.workers_max) {

@@ -120,10 +120,10 @@ where
 
 impl TrainingFlags {
     /// How many of the data set's training samples are held out for validation. Where nothing is said it is
-    /// `base`, that of the checkpoint, if its settings are to be taken.
+    /// `base`, that of the checkpoint, if its settings are to be taken, or by default no more than `most`.
     #[must_use]
-    pub fn held_out(&self, base: Option<u32>, samples: u32) -> u32 {
-        let otherwise = || base.unwrap_or_else(|| ValSplit::default_of(samples));
+    pub fn held_out(&self, base: Option<u32>, samples: u32, most: u32) -> u32 {
+        let otherwise = || base.unwrap_or_else(|| ValSplit::default_of(samples).min(most));
         self.val_split.map_or_else(otherwise, |split| split.of(samples))
     }
 

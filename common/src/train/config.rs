@@ -27,7 +27,7 @@ use crate::train::schedule::{Length, Schedule, Shape};
 use std::fmt;
 
 /// Version of the arithmetic. It is raised when the same configuration would give other numbers than before.
-pub const NUMERICS_VERSION: u32 = 4;
+pub const NUMERICS_VERSION: u32 = 5;
 /// Largest number of samples in a leaf.
 pub const MICRO_BATCH_MAX: u32 = 1024;
 /// Largest size of a leaf's images, in bytes. A worker holds a piece's leaves until they are computed.
