@@ -352,6 +352,27 @@ fn a_picture_bomb_is_refused_by_its_header() {
     assert!(matches!(refused(&data, "image-size=8x8", "train/b/1.png"), PicturesError::Read { .. }));
 }
 
+/// A JPEG whose header announces this size, and which has the data of a small one and its end.
+fn announced_jpeg(side: u16) -> Vec<u8> {
+    let mut bytes = include_bytes!("noise.jpg").to_vec();
+    let frame = bytes.windows(2).position(|marker| marker == [0xff, 0xc0]).unwrap();
+    // Height and width follow the marker, the length and the precision (ITU-T T.81, annex B.2.2).
+    for at in [frame + 5, frame + 7] {
+        bytes[at..at + 2].copy_from_slice(&side.to_be_bytes());
+    }
+    bytes
+}
+
+#[test]
+fn a_jpeg_with_less_data_than_its_size_needs_is_refused() {
+    let data = whole();
+    for side in [1000, 9999] {
+        put(&data, "train/b/1.png", &announced_jpeg(side));
+        let error = refused(&data, "image-size=8x8", "train/b/1.png");
+        assert!(matches!(&error, PicturesError::Broken { .. }), "{error}");
+    }
+}
+
 #[test]
 fn a_folder_of_pictures_is_told_from_one_of_four_files() {
     let data = whole();
