@@ -10,7 +10,8 @@
 //! use common::data::split::Split;
 //! use common::ids::{Epoch, Leaf, Step};
 //!
-//! // 10 samples in two classes, of which 1 is held out: an epoch of 9 has steps of 4, 4 and 1 samples, in leaves of 2.
+//! // 10 samples in two classes, of which 1 is held out: an epoch of 9 has steps of 4, 4 and 1 samples, in
+//! // leaves of 2.
 //! let split = Split::draw(&[0, 1, 0, 1, 0, 1, 0, 1, 0, 1], 1, 7);
 //! let plan = Plan::new(split.train.len() as u32, 4, 2, 7);
 //! assert_eq!((plan.steps_per_epoch(), plan.leaves(Step(0)), plan.leaves(Step(2))), (3, 2, 1));

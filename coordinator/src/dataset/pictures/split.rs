@@ -1,9 +1,9 @@
 //! Which pictures are the test where a folder has none of its own.
 //!
 //! Every class gives its share, so the test has the classes in the same proportion, and keeps at least one
-//! picture to train on (`common::data::split`). Which ones a class gives is drawn; the draw is a function of the
-//! class's label and of its number of pictures, not of `--seed`. So runs with different seeds have the same
-//! test, and can be compared.
+//! picture to train on (`common::data::split`). Which ones a class gives is drawn; the draw is a function of
+//! the class's label and of its number of pictures, not of `--seed`. So runs with different seeds have the
+//! same test, and can be compared.
 
 use super::error::PicturesError;
 use super::list::Picture;
