@@ -25,7 +25,7 @@ pub const OPTIMIZER_FILE: &str = "optimizer.safetensors";
 /// The manifest, which is written last and commits the checkpoint.
 pub const MANIFEST_FILE: &str = "manifest.json";
 /// Format version, raised when older programs cannot read new checkpoints, or this one older checkpoints.
-pub const FORMAT_VERSION: u32 = 3;
+pub const FORMAT_VERSION: u32 = 4;
 /// Longest manifest that is read.
 pub const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 

@@ -1,14 +1,18 @@
 //! What a network is trained on: the samples, how they are read and drawn, and in which order they are used.
 //!
-//! A data set is [`samples::Samples`] of one form, [`spec::DataSpec`]. [`idx`] reads them from files,
-//! [`digits`] draws them. [`sampler`] cuts an epoch into steps and leaves:
+//! A data set is [`samples::Samples`] of one form, [`spec::DataSpec`], in classes with names,
+//! [`classes::ClassNames`]. [`idx`] reads them from files, [`digits`] draws them, and [`normalize`] says
+//! which numbers a network is given. [`split`] holds some out, and [`sampler`] cuts an epoch of the others
+//! into steps and leaves:
 //!
 //! ```
-//! use common::data::sampler::{Plan, Split};
+//! use common::data::sampler::Plan;
+//! use common::data::split::Split;
 //! use common::ids::{Epoch, Leaf, Step};
 //!
-//! // 10 samples, of which 1 is held out: an epoch of 9 has steps of 4, 4 and 1 samples, in leaves of 2.
-//! let split = Split::draw(10, 1, 7);
+//! // 10 samples in two classes, of which 1 is held out: an epoch of 9 has steps of 4, 4 and 1 samples, in
+//! // leaves of 2.
+//! let split = Split::draw(&[0, 1, 0, 1, 0, 1, 0, 1, 0, 1], 1, 7);
 //! let plan = Plan::new(split.train.len() as u32, 4, 2, 7);
 //! assert_eq!((plan.steps_per_epoch(), plan.leaves(Step(0)), plan.leaves(Step(2))), (3, 2, 1));
 //!
@@ -22,8 +26,11 @@
 //! ```
 
 pub mod cifar;
+pub mod classes;
 pub mod digits;
 pub mod idx;
+pub mod normalize;
 pub mod sampler;
 pub mod samples;
 pub mod spec;
+pub mod split;

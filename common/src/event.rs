@@ -8,7 +8,7 @@
 mod record;
 mod text;
 
-pub use self::record::{Evaluation, RunRecord, StepRecord, ValidationRecord};
+pub use self::record::{Evaluation, NamedQuality, RunRecord, StepRecord, ValidationRecord};
 
 use crate::ids::{Incarnation, Rank, Round, Step};
 use crate::protocol::coordinator::{Cause, OtherArithmetic, Refusal};

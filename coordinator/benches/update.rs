@@ -5,7 +5,9 @@
 //! `cargo bench --workspace --bench update`. Throughput is in parameters per second, with the program's
 //! allocator. The time does not include filling the gradient's buffer.
 
+use common::data::classes::ClassNames;
 use common::data::digits::{PIXELS, SPEC};
+use common::data::normalize::Normalization;
 use common::data::samples::Samples;
 use common::ids::{ParamsId, SetupId};
 use common::model::architecture::Architecture;
@@ -99,6 +101,7 @@ fn trainer(model: &str, optimizer: OptimizerSpec, clip_grad_norm: Option<f64>) -
     let samples = Samples::new(SPEC, pixels, vec![0; SAMPLES.into()]).expect("as many images as labels");
     let training = TrainingConfig {
         val_split: 0,
+        normalize: Normalization::Unit,
         model: model.parse().expect("a network"),
         init: Init::He,
         seed: 1,
@@ -111,8 +114,13 @@ fn trainer(model: &str, optimizer: OptimizerSpec, clip_grad_norm: Option<f64>) -
         clip_grad_norm,
         wire_dtype: Precision::F32,
     };
-    let data =
-        DataIdentity { name: "bench".into(), digest: "00".into(), samples: SAMPLES.into(), spec: SPEC };
+    let data = DataIdentity {
+        name: "bench".into(),
+        digest: "00".into(),
+        samples: SAMPLES.into(),
+        spec: SPEC,
+        classes: ClassNames::numbers(SPEC.classes()),
+    };
     let config = RunConfig::new(training, data).expect("a valid configuration");
     Trainer::start(config, samples.clone(), samples)
 }

@@ -34,6 +34,7 @@ pub use npz::{HeaderError, NpzError, ZipError};
 pub use pictures::{Fit, ImageSize, PictureOptions, PicturesError, TestSplit};
 
 use crate::observe::console::Console;
+use common::data::classes::ClassNames;
 use common::data::digits::{self, Half};
 use common::data::samples::Samples;
 use find::Name;
@@ -52,6 +53,8 @@ pub struct Dataset {
     /// labels, test images and labels. It is what `zcat train-images* train-labels* t10k-images* t10k-labels*
     /// | sha256sum` prints. Samples from other files have the digest that they would have as four IDX files.
     pub digest: String,
+    /// Names of the classes: the data set's own, the folders of pictures, or otherwise the numbers.
+    pub classes: ClassNames,
     /// Samples for training and validation.
     pub train: Samples,
     /// Samples for the final test.
@@ -134,7 +137,8 @@ fn in_folder(
 fn embedded(note: Option<String>) -> Dataset {
     let train = drawn(Half::Train, digits::TRAIN);
     let test = drawn(Half::Test, digits::TEST);
-    Dataset { name: "digits".into(), digest: parts::digest(&train, &test), train, test, note }
+    let classes = ClassNames::numbers(digits::SPEC.classes());
+    Dataset { name: "digits".into(), digest: parts::digest(&train, &test), classes, train, test, note }
 }
 
 /// The first `count` digits of that half, drawn on all cores.

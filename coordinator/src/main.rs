@@ -73,7 +73,7 @@ fn run(options: Options, flags: &Flags, console: &Console) -> anyhow::Result<u8>
         }
         Err(error) => {
             if let RunError::Tested { test, .. } = &error {
-                show(console, &evaluation_table("test", &test.confusion, test.totals.loss()));
+                show(console, &evaluation_table("test", &test.confusion, &test.classes, test.totals.loss()));
             }
             Err(error.into())
         }
@@ -123,7 +123,11 @@ fn tell(summary: &Summary) -> String {
     let mut text = String::new();
     let Summary { dataset, steps, steps_total, train_seconds, samples_per_s, .. } = summary;
     if let Some(test) = &summary.test {
-        let _ = writeln!(text, "{}", evaluation_table("test", &test.confusion, test.totals.loss()));
+        let _ = writeln!(
+            text,
+            "{}",
+            evaluation_table("test", &test.confusion, &test.classes, test.totals.loss())
+        );
     } else {
         let _ = writeln!(text, "stopped; the same command goes on from here");
     }

@@ -23,6 +23,7 @@ mod describe;
 pub(crate) mod in_progress;
 pub(crate) mod records;
 mod resume;
+mod settle;
 mod speed;
 pub mod trainer;
 pub mod work;
@@ -36,6 +37,7 @@ use crate::observe::{Observer, Observers};
 use crate::run::in_progress::{Ended, Rules, RunInProgress};
 pub use crate::run::resume::Resume;
 use crate::run::resume::{Beginning, Found};
+use crate::run::settle::settle;
 use crate::run::trainer::{Evaluated, Trainer};
 use crate::store::writer::{Done, Writer};
 use crate::store::{Saved, Store, StoreError};
@@ -43,7 +45,7 @@ use crate::training_flags::TrainingFlags;
 use common::checkpoint::Best;
 use common::ids::{SetupId, Step};
 use common::selftest::NumericsDigest;
-use common::train::config::{DataIdentity, RunConfig, TrainingConfig, difference};
+use common::train::config::{DataIdentity, RunConfig, difference};
 use common::train::doubts::doubts;
 use host::clock::Clock;
 use host::logging::LogFormat;
@@ -196,12 +198,14 @@ pub(crate) fn gather(options: &RunOptions, console: &Console) -> Result<Gathered
         (choice, _) => choice.clone(),
     };
     let data = read_data(options, &choice, console)?;
-    let Dataset { name, digest, train, test, note } = data;
+    let Dataset { name, digest, classes, train, test, note } = data;
     note.iter().for_each(|note| console.line(note));
-    let data = DataIdentity { name: name.clone(), digest, samples: train.len() as u32, spec: train.spec() };
+    let data =
+        DataIdentity { name: name.clone(), digest, samples: train.len() as u32, spec: train.spec(), classes };
     let base = matches!(options.resume, Resume::From(_)).then_some(training.val_split);
-    let val_split = options.training.held_out(base, data.samples);
-    let config = RunConfig::new(TrainingConfig { val_split, ..training }, data)?;
+    let (training, said) = settle(training, &options.training, base, &train)?;
+    said.iter().for_each(|said| console.line(said));
+    let config = RunConfig::new(training, data)?;
     for doubt in doubts(&config, options.workers_max) {
         warn!("is this meant? {doubt}");
     }

@@ -9,6 +9,7 @@ pub use val_split::ValSplit;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use common::data::normalize::Normalization;
 use common::model::architecture::Layers;
 use common::model::params::Init;
 use common::model::zoo;
@@ -27,6 +28,11 @@ pub struct TrainingFlags {
     /// of all if that is less]
     #[arg(long, value_name = "N|SHARE%", env = "LOCKSTEP_VAL_SPLIT", help_heading = "Data")]
     pub val_split: Option<ValSplit>,
+    /// What the network is given for a pixel p of 0 to 255. unit: p / 255; standard: (p / 255 - mean) /
+    /// deviation, with the mean and the deviation of each channel over the samples that are trained on
+    /// [default: unit]
+    #[arg(long, env = "LOCKSTEP_NORMALIZE", value_parser = one_of::<Normalization>(["unit", "standard"]), help_heading = "Data")]
+    pub normalize: Option<Normalization>,
     #[arg(long, value_name = "NAME|LAYERS", env = "LOCKSTEP_MODEL", help = model_help())]
     #[allow(missing_docs, reason = "the help text lists the networks")]
     pub model: Option<Layers>,
@@ -114,10 +120,10 @@ where
 
 impl TrainingFlags {
     /// How many of the data set's training samples are held out for validation. Where nothing is said it is
-    /// `base`, that of the checkpoint, if its settings are to be taken.
+    /// `base`, that of the checkpoint, if its settings are to be taken, or by default no more than `most`.
     #[must_use]
-    pub fn held_out(&self, base: Option<u32>, samples: u32) -> u32 {
-        let otherwise = || base.unwrap_or_else(|| ValSplit::default_of(samples));
+    pub fn held_out(&self, base: Option<u32>, samples: u32, most: u32) -> u32 {
+        let otherwise = || base.unwrap_or_else(|| ValSplit::default_of(samples).min(most));
         self.val_split.map_or_else(otherwise, |split| split.of(samples))
     }
 
@@ -133,6 +139,14 @@ impl TrainingFlags {
             val_split: match self.val_split {
                 Some(ValSplit::Samples(held_out)) => held_out,
                 _ => base.map_or(0, |base| base.val_split),
+            },
+            normalize: match (&self.normalize, base.map(|base| &base.normalize)) {
+                // Its numbers are known already.
+                (Some(Normalization::Standard(_)) | None, Some(saved @ Normalization::Standard(_))) => {
+                    saved.clone()
+                }
+                (Some(chosen), _) => chosen.clone(),
+                (None, saved) => saved.cloned().unwrap_or_default(),
             },
             model: self.model(base)?,
             init: self.init.or(base.map(|base| base.init)).unwrap_or(Init::He),
@@ -252,7 +266,7 @@ mod tests {
     #[test]
     fn what_is_not_given_is_the_checkpoints() {
         let flags = "--model mlp --hidden 8,4 --param-groups fc1.*(frozen) --optimizer sgd --momentum 0.5 --nesterov --lr 0.3 --seed 9 \
-                     --schedule step --step-factor 0.25 --clip-grad-norm 2 --wire-dtype bf16 --init glorot";
+                     --schedule step --step-factor 0.25 --clip-grad-norm 2 --wire-dtype bf16 --init glorot --normalize standard";
         let saved = resolved(&flags.split_whitespace().collect::<Vec<_>>(), None).unwrap();
         assert_eq!(resolved(&[], Some(&saved)), Ok(saved.clone()));
         let flags = ["--momentum", "0.5", "--step-every", "1", "--hidden", "8,4", "--epochs", "9"];

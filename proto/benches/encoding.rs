@@ -6,6 +6,7 @@
 //! each read is sent next, so buffers are in use as in a run.
 
 use common::data::digits::SPEC;
+use common::data::normalize::Normalization;
 use common::ids::{Incarnation, ParamsId, Round, SetupId};
 use common::model::architecture::Architecture;
 use common::reduce::precision::Precision;
@@ -42,7 +43,7 @@ criterion_main!(encoding);
 fn setups() -> [Setup; 3] {
     ["cnn", "mlp(1319)", "mlp(4618,4618)"].map(|text| {
         let model = Architecture::parse(SPEC, text).expect("a network that fits the digits");
-        Setup { id: SetupId(0), model, precision: Precision::F32 }
+        Setup { id: SetupId(0), model, precision: Precision::F32, normalization: Normalization::Unit }
     })
 }
 

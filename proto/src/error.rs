@@ -1,5 +1,6 @@
 //! Everything that can be wrong with a message from the wire.
 
+use common::data::normalize::ChannelError;
 use common::data::samples::SamplesError;
 use common::data::spec::SpecError;
 use common::ids::SetupId;
@@ -34,6 +35,12 @@ pub enum WireError {
     /// The form of samples is not valid.
     #[error(transparent)]
     Spec(#[from] SpecError),
+    /// A mean or a deviation is not valid.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    /// The normalization is for other channels than the samples have.
+    #[error("a normalization of {means} means and {deviations} deviations for {channels} channels")]
+    Normalization { means: usize, deviations: usize, channels: usize },
     /// The network is not valid.
     #[error(transparent)]
     Model(#[from] ModelError),

@@ -9,6 +9,7 @@ use crate::setup::Setup;
 use crate::values::Values;
 use crate::wire::{self, from_coordinator, from_worker};
 use crate::{PROTOCOL_VERSION, tensor};
+use common::data::normalize::{Channel, Normalization};
 use common::data::samples::Samples;
 use common::ids::SetupId;
 use common::reduce::precision::Precision;
@@ -108,6 +109,17 @@ fn to_setup(setup: &Setup) -> wire::Setup {
         }),
         layers: setup.model.layers().to_string(),
         dtype: tensor::dtype(setup.precision).into(),
+        normalization: to_normalization(&setup.normalization),
+    }
+}
+
+fn to_normalization(normalization: &Normalization) -> Option<wire::Normalization> {
+    match normalization {
+        Normalization::Unit => None,
+        Normalization::Standard(channels) => Some(wire::Normalization {
+            mean: channels.iter().map(Channel::mean).collect(),
+            deviation: channels.iter().map(Channel::deviation).collect(),
+        }),
     }
 }
 

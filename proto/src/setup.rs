@@ -4,6 +4,7 @@
 //! A worker holds at most [`SETUPS_MAX`] setups at a time. The coordinator numbers them, and reuses a number
 //! once its run is over.
 
+use common::data::normalize::Normalization;
 use common::data::spec::DataSpec;
 use common::ids::SetupId;
 use common::model::architecture::Architecture;
@@ -23,6 +24,8 @@ pub struct Setup {
     pub model: Architecture,
     /// Data type in which gradients are sent and added.
     pub precision: Precision,
+    /// What the network is given for a byte of a pixel; it fits the form of the samples.
+    pub normalization: Normalization,
 }
 
 /// Sizes and types that the messages of a setup must have.

@@ -8,6 +8,7 @@ use crate::tables;
 use common::checkpoint::{Checkpoint, Manifest, Position};
 use common::data::digits::{PIXELS, SPEC};
 use common::data::idx;
+use common::data::normalize::Normalization;
 use common::data::samples::Samples;
 use common::data::spec::DataSpec;
 use common::ids::{Epoch, Incarnation, Instance, ParamsId, Rank, Round, SetupId, Step};
@@ -17,7 +18,7 @@ use common::reduce::precision::Precision;
 use common::reduce::tree::{Node, Tree};
 use common::selftest::{NumericsDigest, PROMISED};
 use common::train::metrics::Totals;
-use coordinator::dataset::{self, DatasetChoice, ImageSize, PictureOptions};
+use coordinator::dataset::{self, DatasetChoice, Emnist, ImageSize, Named, PictureOptions};
 use coordinator::observe::console::Console;
 use prost::Message;
 use proto::inbound::{CoordinatorDecoder, WorkerDecoder};
@@ -36,11 +37,13 @@ use std::sync::Arc;
 pub type EntryPoint = fn(&[u8]) -> bool;
 
 /// All entry points, by name.
-pub const ENTRY_POINTS: [(&str, EntryPoint); 10] = [
+pub const ENTRY_POINTS: [(&str, EntryPoint); 12] = [
     ("worker_wire", worker_wire),
     ("coordinator_wire", coordinator_wire),
     ("idx", idx),
     ("dataset", dataset),
+    ("emnist", emnist),
+    ("qmnist", qmnist),
     ("csv", csv),
     ("npz", npz),
     ("picture", picture),
@@ -52,7 +55,7 @@ pub const ENTRY_POINTS: [(&str, EntryPoint); 10] = [
 /// The smallest possible model.
 fn setup() -> Setup {
     let model = Architecture::parse(SPEC, "mlp(1)").expect("a network that fits the digits");
-    Setup { id: SetupId(0), model, precision: Precision::F32 }
+    Setup { id: SetupId(0), model, precision: Precision::F32, normalization: Normalization::Unit }
 }
 
 fn layout() -> Layout {
@@ -109,6 +112,40 @@ pub fn dataset(bytes: &[u8]) -> bool {
     }
     let choice = DatasetChoice::Folder(folder.path().to_owned());
     dataset::load(&choice, None, &Console::silent()).is_ok()
+}
+
+/// The files of EMNIST's letters, of which two pairs are equal.
+#[must_use]
+pub fn emnist(bytes: &[u8]) -> bool {
+    let files = |half: &str| {
+        [("images", "idx3"), ("labels", "idx1")]
+            .map(|(kind, idx)| format!("emnist-letters-{half}-{kind}-{idx}-ubyte"))
+    };
+    named(bytes, Named::Emnist(Emnist::Letters), files)
+}
+
+/// The files of QMNIST, of which two pairs are equal.
+#[must_use]
+pub fn qmnist(bytes: &[u8]) -> bool {
+    let files = |half: &str| {
+        [("images", "idx3-ubyte"), ("labels", "idx2-int")]
+            .map(|(kind, idx)| format!("qmnist-{half}-{kind}-{idx}"))
+    };
+    named(bytes, Named::Qmnist, files)
+}
+
+/// Whether images and labels in these files are that data set.
+fn named(bytes: &[u8], named: Named, files: impl Fn(&str) -> [String; 2]) -> bool {
+    let Ok(folder) = tempfile::tempdir() else { return false };
+    let parts = cut(bytes);
+    for half in ["train", "test"] {
+        for (name, content) in files(half).into_iter().zip(parts) {
+            if std::fs::write(folder.path().join(name), content).is_err() {
+                return false;
+            }
+        }
+    }
+    dataset::load(&DatasetChoice::Named(named), Some(folder.path()), &Console::silent()).is_ok()
 }
 
 /// A table in CSV, plain or in gzip, of which a part is the test.
@@ -203,6 +240,16 @@ pub fn seeds(entry_point: &str) -> Vec<Vec<u8>> {
             let (images, labels) = idx::encode(&samples(3));
             vec![joined(&images, &labels)]
         }
+        "emnist" => {
+            let (images, labels) = idx::encode(&samples(3));
+            vec![joined(&images, &labels)]
+        }
+        "qmnist" => {
+            let (images, _) = idx::encode(&samples(3));
+            // Two sizes; then rows of eight numbers, of which the first is the label.
+            let rows = [0x0c02, 3, 8].into_iter().chain((0..24).map(|at| at % 8 + 3));
+            vec![joined(&images, &rows.flat_map(u32::to_be_bytes).collect::<Vec<u8>>())]
+        }
         "csv" => [false, true].map(|header| tables::csv(&small(12), header).into_bytes()).into(),
         "npz" => vec![tables::npz(&small(3), &small(2))],
         "picture" => vec![
@@ -284,7 +331,9 @@ fn coordinator_seed() -> Vec<u8> {
     };
     let parameters =
         Arc::new(EncodedParameters::new(ParamsId(4), SetupId(0), Arc::new(values().to_vec()))).messages();
-    let first = [CoordinatorMessage::Welcome(welcome), CoordinatorMessage::Setup(setup())];
+    let normalization = "standard(mean=0.5,deviation=0.25)".parse().expect("a channel");
+    let setup = Setup { normalization, ..setup() };
+    let first = [CoordinatorMessage::Welcome(welcome), CoordinatorMessage::Setup(setup)];
     let said = first.into_iter().flat_map(outbound::from_coordinator);
     let said = said.chain(parameters).chain(outbound::from_coordinator(CoordinatorMessage::Piece(piece)));
     said.flat_map(|message| message.encode_length_delimited_to_vec()).collect()

@@ -67,7 +67,8 @@ fn array(descr: &str, shape: &str, bytes: &[u8]) -> Vec<u8> {
 }
 
 /// The checksum of zip files, bit by bit.
-fn crc32(bytes: &[u8]) -> u32 {
+#[must_use]
+pub fn crc32(bytes: &[u8]) -> u32 {
     let shifted = |crc: u32| if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 };
     !bytes.iter().fold(u32::MAX, |crc, &byte| (0..8).fold(crc ^ u32::from(byte), |crc, _| shifted(crc)))
 }

@@ -11,8 +11,11 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tests::golden::{Bench, assert_golden};
+use tests::hostile::seeds;
 use tests::process::{Outcome, Process};
 use tests::small_data::SmallData;
+use tests::small_pictures::SmallPictures;
+use tests::tables::crc32;
 use tests::told::resumed;
 
 /// Timeout for a program to refuse its files, on the busiest machine.
@@ -170,6 +173,41 @@ fn images_are_held_once() {
     let flags = [&["--dataset", data.folder(), "--checkpoint-dir", folder], &sizes[..]].concat();
     let (run, _) = Process::coordinator("127.0.0.1:0", &flags);
     assert!(run.status("VmHWM") < MEMORY_KB_MAX, "{} kB", run.status("VmHWM"));
+}
+
+/// Files of few bytes that announce pictures of these sides, in PNG, JPEG, WebP and BMP.
+fn bombs(side: u16) -> [Vec<u8>; 4] {
+    let [mut jpeg, mut png, mut webp]: [Vec<u8>; 3] = seeds("picture").try_into().expect("three pictures");
+    let sides = [side, side];
+    png[16..24].copy_from_slice(&sides.map(|side| u32::from(side).to_be_bytes()).concat());
+    let checksum = crc32(&png[12..29]);
+    png[29..33].copy_from_slice(&checksum.to_be_bytes());
+    let frame = jpeg.windows(2).position(|marker| marker == [0xff, 0xc0]).expect("a frame");
+    jpeg[frame + 5..frame + 9].copy_from_slice(&sides.map(u16::to_be_bytes).concat());
+    // WebP has 14 bits for a side.
+    webp[26..30].copy_from_slice(&sides.map(|side| side.min(0x3fff).to_le_bytes()).concat());
+    let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
+    let size = words(&[58, 0, 54, 40, side.into(), side.into()]);
+    let bmp = [&b"BM"[..], &size, &[1, 0, 24, 0], &[0; 28]].concat();
+    [png, jpeg, webp, bmp]
+}
+
+#[test]
+fn a_small_picture_that_announces_a_huge_one_is_refused_in_bounded_memory() {
+    // Beyond the largest sides, and within them.
+    for side in [u16::MAX, 9999] {
+        for bomb in bombs(side) {
+            let data = SmallPictures::write();
+            let path = data.path().join("flat/7.bmp");
+            fs::write(&path, bomb).unwrap();
+            let flags = ["--dataset", data.folder(), "--image-size", "8x8", "--inspect"];
+            // A process that wants more address space than that in kB is ended by the allocator.
+            let outcome = Process::start_after("ulimit -v 1500000", "coordinator", &flags).wait_for(PATIENCE);
+            assert_eq!(outcome.code, Some(1), "{}", outcome.errors);
+            assert!(outcome.errors.contains(path.to_str().unwrap()), "{}", outcome.errors);
+            assert!(!outcome.errors.contains("panicked"), "{}", outcome.errors);
+        }
+    }
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! Folders of pictures: the same bits whoever computes them, wherever the files lie, and at a resume; options
 //! that make another run, and folders that end it with a word.
 
+use common::checkpoint::{MANIFEST_FILE, Manifest};
+use common::data::classes::ClassNames;
 use common::event::Event;
+use common::train::config::CLASSES_FIELD;
 use std::fs;
 use std::path::Path;
 use tests::process::{Outcome, Process, checkpoints};
@@ -42,6 +45,16 @@ fn model_of(outcome: &Outcome) -> String {
     model.unwrap_or_else(|| panic!("no model in {}", outcome.output)).to_owned()
 }
 
+/// Names of the classes in the checkpoint that a run has told of.
+fn names_in(output: &str) -> Vec<String> {
+    let checkpoint = output.lines().find_map(|line| line.strip_prefix("checkpoint"));
+    let folder = Path::new(checkpoint.expect("a checkpoint").trim());
+    let manifest = fs::read(folder.join(MANIFEST_FILE)).expect("a manifest");
+    let manifest = Manifest::parse(&manifest).expect("a manifest");
+    let names: ClassNames = manifest.config[CLASSES_FIELD].parse().expect("names");
+    (0..names.len()).map(|class| names.get(class).to_owned()).collect()
+}
+
 #[test]
 fn pictures_train_to_the_same_bits_with_one_worker_and_with_three() {
     let data = SmallPictures::write();
@@ -70,8 +83,9 @@ fn a_resumed_run_needs_the_same_pictures_and_options_wherever_they_lie() {
     assert_eq!(unnamed.code, Some(1), "{}", unnamed.errors);
     assert!(unnamed.errors.contains(&format!("give --dataset {named} to go on")), "{}", unnamed.errors);
     let moved = tempfile::tempdir().unwrap();
-    for class in CLASSES {
-        fs::rename(data.path().join(class), moved.path().join(class)).unwrap();
+    // The last class gets another name with the same label.
+    for (class, name) in CLASSES.into_iter().zip([CLASSES[0], CLASSES[1], "zebra\u{1b}[2J"]) {
+        fs::rename(data.path().join(class), moved.path().join(name)).unwrap();
     }
     let moved = moved.path().to_str().unwrap();
     let flags = ["--dataset", moved, "--grayscale", "--image-size", "8x8"];
@@ -81,6 +95,10 @@ fn a_resumed_run_needs_the_same_pictures_and_options_wherever_they_lie() {
         "{}",
         resumed.errors
     );
+    assert!(resumed.output.lines().any(|line| line.ends_with("  zebra\\u001b[2J")), "{}", resumed.output);
+    assert_eq!(names_in(&resumed.output), ["2", "10", "zebra\u{1b}[2J"]);
+    let metrics = fs::read_to_string(folder.path().join("metrics.jsonl")).unwrap();
+    assert!(metrics.contains(r#"{"name":"zebra\u001b[2J","precision""#), "{metrics}");
     let afresh = tempfile::tempdir().unwrap();
     assert_eq!(model_of(&resumed), model_of(&run(afresh.path(), "1", &flags)));
 }

@@ -1,7 +1,10 @@
 //! The final checkpoint has the same bytes whatever the number of workers and threads, and however often the
 //! run was stopped and resumed.
 
-use coordinator::run::Summary;
+use clap::Parser;
+use coordinator::cli::Flags;
+use coordinator::observe::console::Console;
+use coordinator::run::{Summary, prepare_run};
 use tests::cluster::train;
 use tests::small_data::SmallData;
 
@@ -92,6 +95,41 @@ fn more_large_gradients_than_there_is_room_for_end_with_the_same_bits() {
         digests(&train(&[&place[..], &large, &steps].concat(), threads))
     };
     assert_eq!(run(&[1; 20]), run(&[1]));
+}
+
+#[test]
+fn normalized_samples_train_to_the_same_bits_whoever_computes() {
+    let data = SmallData::write();
+    let flags = ["--model", "conv(4,3) relu maxpool(2) flatten dense", "--epochs", "2"];
+    let standard = [&flags[..], &["--normalize", "standard"]].concat();
+    let alone = run(&data, &standard, &[1]);
+    assert_eq!(digests(&run(&data, &standard, &[1, 1, 1])), digests(&alone));
+    assert_ne!(digests(&run(&data, &flags, &[1])), digests(&alone));
+}
+
+#[test]
+fn a_resumed_run_keeps_its_normalization() {
+    let data = SmallData::write();
+    let [first, other] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let [first, other] = [&first, &other].map(|folder| folder.path().to_str().expect("a readable name"));
+    let flags = ["--model", "linear", "--epochs", "2", "--normalize", "standard"];
+    let straight = run(&data, &flags, &[1]);
+    assert_eq!(run_in(first, &data, &[&flags[..], &["--max-steps", "9"]].concat(), &[1]).steps, 9);
+    // From the folder, whose settings are taken; then from the run's own checkpoints, by its flags.
+    let resumed = run_in(other, &data, &["--resume", first], &[1, 1]);
+    assert_eq!(digests(&resumed), digests(&straight));
+    let refused = |more: &[&str]| {
+        let place = ["coordinator", "--dataset", data.folder(), "--checkpoint-dir", first];
+        let all = [&place[..], &NUMBERS, &["--model", "linear", "--epochs", "2"], more].concat();
+        let options = Flags::try_parse_from(all).unwrap().options().unwrap();
+        prepare_run(&options.run, &Console::silent()).err().expect("no run").to_string()
+    };
+    for more in [&[][..], &["--resume", first, "--normalize", "unit"]] {
+        let error = refused(more);
+        assert!(error.contains("normalize: saved standard(mean=0.") && error.contains("now unit"), "{error}");
+    }
+    let resumed = run_in(first, &data, &flags, &[1]);
+    assert_eq!(digests(&resumed), digests(&straight));
 }
 
 #[test]

@@ -16,7 +16,7 @@ use tests::small_data::SmallData;
 use tests::told::{any_joined, dropped, joined};
 
 /// Runs that have nothing in common but their data: other networks, seeds, batches, optimizers, precisions.
-const TRIALS: [&[&str]; 4] = [
+const TRIALS: [&[&str]; 5] = [
     &["--model", "linear", "--seed", "3", "--batch-size", "1000", "--micro-batch", "70", "--lr", "0.05"],
     &["--model", "mlp", "--hidden", "48", "--seed", "4", "--batch-size", "1500", "--optimizer", "adamw"],
     &["--model", "mlp", "--hidden", "32,16", "--batch-size", "900", "--wire-dtype", "bf16"],
@@ -30,6 +30,8 @@ const TRIALS: [&[&str]; 4] = [
         "--micro-batch",
         "90",
     ],
+    // The network of the first one, with other inputs.
+    &["--model", "linear", "--seed", "3", "--batch-size", "1200", "--normalize", "standard"],
 ];
 /// Index of the run whose layers the tensor library computes in part.
 const LIBRARY: usize = 3;
@@ -102,6 +104,21 @@ fn runs_at_the_same_time_end_in_the_bits_of_their_lone_runs() {
         assert_eq!(joins(&ends_like_alone(2, late).await), 0);
         for (number, trial) in [(0, one), (1, other)] {
             assert_eq!(joins(&ends_like_alone(number, trial).await), 0, "each has joined once");
+        }
+        cluster.close().await;
+    });
+}
+
+#[test]
+fn runs_of_one_network_at_the_same_time_have_inputs_of_their_own() {
+    draw_lone();
+    within_time(async {
+        let mut cluster = StandingCluster::open(1, &[]);
+        let unit = cluster.start(&flags(0)).await;
+        let standard = cluster.start(&flags(4)).await;
+        cluster.add_worker();
+        for (number, trial) in [(0, unit), (4, standard)] {
+            ends_like_alone(number, trial).await;
         }
         cluster.close().await;
     });

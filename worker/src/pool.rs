@@ -217,9 +217,11 @@ fn load<'a>(
     loaded: &'a mut Option<(Arc<Parameters>, Network)>,
     parameters: &Arc<Parameters>,
 ) -> Result<&'a mut Network, NetworkError> {
+    let Setup { model, normalization, .. } = &*parameters.setup;
+    let is_same = |network: &Network| network.model() == model && network.normalization() == normalization;
     let mut network = match loaded.take() {
-        Some((_, network)) if *network.model() == parameters.setup.model => network,
-        _ => Network::new(&parameters.setup.model)?,
+        Some((_, network)) if is_same(&network) => network,
+        _ => Network::new(model)?.with_normalization(normalization.clone()),
     };
     network.load(&parameters.values)?;
     Ok(&mut loaded.insert((Arc::clone(parameters), network)).1)

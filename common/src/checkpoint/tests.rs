@@ -92,7 +92,7 @@ fn a_file_that_is_cut_short_is_refused_by_name() {
 #[test]
 fn another_versions_manifest_is_refused_with_both_versions() {
     let [.., (_, manifest)] = checkpoint().encode(&layout()).files;
-    let text = String::from_utf8(manifest).unwrap().replace("\"format_version\": 3", "\"format_version\": 9");
+    let text = String::from_utf8(manifest).unwrap().replace("\"format_version\": 4", "\"format_version\": 9");
     let error = Manifest::parse(text.as_bytes()).unwrap_err();
     assert!(matches!(error, CheckpointError::Version { got: 9 }), "{error}");
 }

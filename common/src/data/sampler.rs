@@ -7,34 +7,6 @@ use crate::ids::{Epoch, Leaf, Step};
 use crate::rng::Stream;
 use std::ops::Range;
 
-/// A data set's samples, divided into those for training and those held out for validation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Split {
-    /// Indices of the training samples, ascending.
-    pub train: Vec<u32>,
-    /// Indices of the validation samples, ascending.
-    pub validation: Vec<u32>,
-}
-
-impl Split {
-    /// Holds out `validation` of `total` samples, drawn by `seed`.
-    ///
-    /// # Panics
-    /// When `validation` is larger than `total`.
-    #[must_use]
-    pub fn draw(total: u32, validation: u32, seed: u64) -> Self {
-        assert!(validation <= total, "can't hold {validation} of {total} samples out");
-        let order = Stream::new(seed, "validation split", &[]).permutation(total);
-        let (held, rest) = order.split_at(validation as usize);
-        let sorted = |indices: &[u32]| {
-            let mut indices = indices.to_vec();
-            indices.sort_unstable();
-            indices
-        };
-        Self { train: sorted(rest), validation: sorted(held) }
-    }
-}
-
 /// The division of a run into epochs, steps and leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -161,16 +133,6 @@ mod tests {
         assert_ne!(plan.order(Epoch(0)), plan.order(Epoch(1)));
         assert_ne!(plan.order(Epoch(0)), Plan::new(100, 10, 5, 4).order(Epoch(0)));
         assert_eq!(plan.order(Epoch(1)), Plan::new(100, 20, 4, 3).order(Epoch(1)));
-    }
-
-    #[test]
-    fn a_split_keeps_every_sample_on_one_side() {
-        let split = Split::draw(1000, 123, 7);
-        assert_eq!((split.train.len(), split.validation.len()), (877, 123));
-        let mut all = [split.train.clone(), split.validation.clone()].concat();
-        all.sort_unstable();
-        assert_eq!(all, (0..1000).collect::<Vec<_>>());
-        assert_ne!(split, Split::draw(1000, 123, 8));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A run's numbers: its start, its steps and its evaluations. These records are also the lines of
 //! `metrics.jsonl`, whose field names are stable.
 
+use crate::data::classes::ClassNames;
 use crate::ids::{Epoch, Step};
 use crate::train::metrics::{ClassQuality, Confusion};
 use serde::{Deserialize, Serialize};
@@ -91,17 +92,30 @@ pub struct Evaluation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weighted_f1: Option<f64>,
     /// Quality of each class, class 0 first.
-    pub per_class: Vec<ClassQuality>,
+    pub per_class: Vec<NamedQuality>,
     /// Confusion matrix: a row for each true class, a column for each predicted class.
     pub confusion: Confusion,
 }
 
+/// Quality for one class, with its name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NamedQuality {
+    /// Name of the class, as the data set has it. Records of earlier programs lack it.
+    #[serde(default)]
+    pub name: String,
+    /// Quality for this class.
+    #[serde(flatten)]
+    pub quality: ClassQuality,
+}
+
 impl Evaluation {
-    /// The evaluation that follows from the counts in `confusion`.
+    /// The evaluation that follows from the counts in `confusion`, with these names of its classes.
     #[must_use]
-    pub fn new(step: Step, epoch: Epoch, loss: f64, confusion: Confusion) -> Self {
+    pub fn new(step: Step, epoch: Epoch, loss: f64, confusion: Confusion, names: &ClassNames) -> Self {
         let mean = confusion.macro_average();
         let weighted = confusion.weighted_average();
+        let named =
+            |class| NamedQuality { name: names.get(class).to_owned(), quality: confusion.class(class) };
         Self {
             step,
             epoch,
@@ -113,7 +127,7 @@ impl Evaluation {
             weighted_precision: Some(weighted.precision),
             weighted_recall: Some(weighted.recall),
             weighted_f1: Some(weighted.f1),
-            per_class: (0..confusion.classes()).map(|class| confusion.class(class)).collect(),
+            per_class: (0..confusion.classes()).map(named).collect(),
             confusion,
         }
     }

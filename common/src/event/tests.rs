@@ -1,4 +1,5 @@
 use super::*;
+use crate::data::classes::ClassNames;
 use crate::protocol::coordinator::{AnswerKind, Disconnect, ProtocolError, Settled, SettledBy};
 use crate::selftest::NumericsDigest;
 use crate::train::metrics::Confusion;
@@ -20,7 +21,8 @@ fn events() -> Vec<Event> {
     let run = Settled { digest: NumericsDigest(1), by: SettledBy::Checkpoint };
     let differs = OtherArithmetic { run, own: NumericsDigest(2) };
     let refused = |reason| Event::WorkerRefused { worker: "w".into(), reason, step: Step(0) };
-    let evaluation = Evaluation::new(Step(9), crate::ids::Epoch(1), 0.5, Confusion::new(10));
+    let evaluation =
+        Evaluation::new(Step(9), crate::ids::Epoch(1), 0.5, Confusion::new(10), &ClassNames::numbers(10));
     let run = RunRecord {
         run_id: "r".into(),
         config: [("seed".into(), "1".into())].into(),
@@ -71,7 +73,8 @@ fn every_event_reads_back_from_json() {
 
 #[test]
 fn an_evaluation_of_an_earlier_program_reads_back() {
-    let evaluation = Evaluation::new(Step(9), crate::ids::Epoch(1), 0.5, Confusion::new(2));
+    let evaluation =
+        Evaluation::new(Step(9), crate::ids::Epoch(1), 0.5, Confusion::new(2), &ClassNames::numbers(2));
     let mut json = serde_json::to_value(Event::Test(evaluation.clone())).unwrap();
     let fields = json.as_object_mut().unwrap();
     for name in ["weighted_precision", "weighted_recall", "weighted_f1"] {

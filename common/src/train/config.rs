@@ -11,10 +11,12 @@
 mod fields;
 
 pub use fields::{
-    DATA_FIELDS, DATASET_FIELD, FieldError, Fields, VAL_SPLIT_FIELD, changes_the_run, difference,
-    fingerprint, same_version,
+    CLASSES_FIELD, DATA_FIELDS, DATASET_FIELD, FieldError, Fields, NORMALIZE_FIELD, VAL_SPLIT_FIELD,
+    changes_the_run, difference, fingerprint, same_version,
 };
 
+use crate::data::classes::ClassNames;
+use crate::data::normalize::Normalization;
 use crate::data::spec::DataSpec;
 use crate::model::architecture::{Architecture, Layers, ModelError};
 use crate::model::params::Init;
@@ -25,7 +27,7 @@ use crate::train::schedule::{Length, Schedule, Shape};
 use std::fmt;
 
 /// Version of the arithmetic. It is raised when the same configuration would give other numbers than before.
-pub const NUMERICS_VERSION: u32 = 4;
+pub const NUMERICS_VERSION: u32 = 5;
 /// Largest number of samples in a leaf.
 pub const MICRO_BATCH_MAX: u32 = 1024;
 /// Largest size of a leaf's images, in bytes. A worker holds a piece's leaves until they are computed.
@@ -38,6 +40,8 @@ const EPOCHS_MAX: u64 = 1_000_000;
 pub struct TrainingConfig {
     /// Number of training samples held out for validation.
     pub val_split: u32,
+    /// How pixels are normalized.
+    pub normalize: Normalization,
     /// Layers of the network.
     pub model: Layers,
     /// Distribution of the initial weights.
@@ -73,6 +77,8 @@ pub struct DataIdentity {
     pub samples: u32,
     /// Form of the samples.
     pub spec: DataSpec,
+    /// Names of the classes. They are only informative: labels count.
+    pub classes: ClassNames,
 }
 
 /// Everything on which the numbers of a run depend; always valid.
@@ -143,6 +149,11 @@ impl RunConfig {
         let TrainingConfig { val_split, batch_size, micro_batch, .. } = training;
         let below = format!("below the data set's {} training samples", data.samples);
         in_range("val-split", &val_split, &below, val_split < data.samples)?;
+        let one_each = format!("one for each of the data set's {} classes", data.spec.classes());
+        in_range("class-names", &data.classes.len(), &one_each, data.classes.fit(data.spec))?;
+        let channels = data.spec.channels();
+        let one_each = format!("unit, or a mean and a deviation for each of {channels} channels");
+        in_range("normalize", &training.normalize, &one_each, training.normalize.fits(channels))?;
         let leaves = batch_size.max(data.samples).div_ceil(micro_batch);
         let most = format!("large enough for at most {LEAVES_MAX} leaves");
         in_range("micro-batch", &micro_batch, &most, leaves <= LEAVES_MAX)?;

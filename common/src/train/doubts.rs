@@ -61,7 +61,9 @@ pub fn doubts(config: &RunConfig, workers: u32) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::classes::ClassNames;
     use crate::data::digits::SPEC;
+    use crate::data::normalize::Normalization;
     use crate::model::params::Init;
     use crate::reduce::precision::Precision;
     use crate::train::config::DataIdentity;
@@ -72,6 +74,7 @@ mod tests {
     fn doubts_of(workers: u32, change: impl Fn(&mut TrainingConfig)) -> Vec<String> {
         let mut training = TrainingConfig {
             val_split: 0,
+            normalize: Normalization::Unit,
             model: "linear".parse().unwrap(),
             init: Init::He,
             seed: 1,
@@ -85,7 +88,13 @@ mod tests {
             wire_dtype: Precision::F32,
         };
         change(&mut training);
-        let data = DataIdentity { name: "digits".into(), digest: "00".into(), samples: 400, spec: SPEC };
+        let data = DataIdentity {
+            name: "digits".into(),
+            digest: "00".into(),
+            samples: 400,
+            spec: SPEC,
+            classes: ClassNames::numbers(SPEC.classes()),
+        };
         doubts(&RunConfig::new(training, data).unwrap(), workers)
     }
 

@@ -7,6 +7,7 @@
 use super::parts::read_bounded;
 use super::{Dataset, DatasetError};
 use common::data::cifar;
+use common::data::classes::ClassNames;
 use common::data::samples::Samples;
 use common::train::config::hex;
 use etcetera::BaseStrategy;
@@ -20,6 +21,9 @@ const TRAIN: [&str; 5] =
     ["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"];
 const TEST: &str = "test_batch.bin";
 const PLACES: [&str; 4] = [".", "cifar-10-batches-bin", "cifar10", "cifar10/cifar-10-batches-bin"];
+/// Names of the classes, as the archive's `batches.meta.txt` has them.
+const CLASSES: [&str; 10] =
+    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 /// Most bytes of a file, uncompressed: three times those of its 10,000 records.
 const FILE_BYTES_MAX: u64 = 100_000_000;
 
@@ -32,7 +36,14 @@ pub(super) fn load(named: Option<&Path>) -> Result<Dataset, DatasetError> {
     let mut hash = Sha256::new();
     let train = samples(&train, &mut hash)?;
     let test = samples(&[test], &mut hash)?;
-    Ok(Dataset { name: NAME.to_owned(), digest: hex(&hash.finalize()), train, test, note: None })
+    Ok(Dataset {
+        name: NAME.to_owned(),
+        digest: hex(&hash.finalize()),
+        classes: ClassNames::new(CLASSES),
+        train,
+        test,
+        note: None,
+    })
 }
 
 /// The six files of a place, if all are there.
@@ -86,6 +97,7 @@ mod tests {
             let data = load(Some(folder.path())).unwrap();
             assert_eq!(data.train.labels(), [0, 9, 1, 9, 2, 9, 3, 9, 4, 9]);
             assert_eq!((data.test.labels(), data.test.image(1)[0]), (&[5, 9][..], 5));
+            assert_eq!((data.classes.get(9), data.classes.len()), ("truck", 10));
             let packed = tempfile::tempdir().unwrap();
             put(packed.path(), |name, content| (format!("{name}.gz"), gzip(&content)));
             assert_eq!(load(Some(packed.path())).unwrap().digest, data.digest);

@@ -3,6 +3,7 @@
 use super::Dataset;
 use crate::folder;
 use common::data::samples::Samples;
+use host::printable;
 use image::{Rgb, RgbImage};
 use std::fmt::Write as _;
 use std::io::{self, Read};
@@ -45,9 +46,14 @@ impl Dataset {
         line("test samples", &self.test.len());
         self.note.iter().for_each(|note| line("note", note));
         let [train, test] = [&self.train, &self.test].map(counts);
-        let _ = writeln!(text, "\n   class  training     test");
+        let are_named = !self.classes.are_numbers();
+        let _ = writeln!(text, "\n   class  training     test{}", if are_named { "  name" } else { "" });
         for (class, (train, test)) in train.into_iter().zip(test).enumerate() {
-            let _ = writeln!(text, "{class:8}  {train:8}  {test:7}");
+            let _ = write!(text, "{class:8}  {train:8}  {test:7}");
+            if are_named {
+                let _ = write!(text, "  {}", printable(self.classes.get(class)));
+            }
+            text.push('\n');
         }
         text
     }
@@ -127,6 +133,7 @@ fn colour(pixel: &[u8]) -> Rgb<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use common::data::classes::ClassNames;
     use common::data::spec::DataSpec;
     use std::fs;
 
@@ -136,7 +143,8 @@ mod tests {
         let train = Samples::new(spec, pixels, vec![3, 0, 3]).unwrap();
         let test = train.gather(&[1]);
         let note = Some("drawn for a test".to_owned());
-        Dataset { name: "colours".into(), digest: "12ab".into(), train, test, note }
+        let classes = ClassNames::new(["red", "\u{1b}[31m", "a\nb", "\u{fc}"]);
+        Dataset { name: "colours".into(), digest: "12ab".into(), classes, train, test, note }
     }
 
     #[test]
@@ -145,7 +153,17 @@ mod tests {
         for line in ["form                2x3x3, 4 classes", "note                drawn for a test"] {
             assert!(text.lines().any(|own| own == line), "{line}: {text}");
         }
-        assert!(text.ends_with("       0         1        1\n       1         0        0\n       2         0        0\n       3         2        0\n"), "{text}");
+        let classes: Vec<&str> = text.lines().skip_while(|line| !line.contains("class ")).collect();
+        let expected = [
+            "   class  training     test  name",
+            "       0         1        1  red",
+            "       1         0        0  \\u001b[31m",
+            "       2         0        0  a\\u000ab",
+            "       3         2        0  \u{fc}",
+        ];
+        assert_eq!(classes, expected);
+        let numbers = Dataset { classes: ClassNames::numbers(4), ..colours() }.describe();
+        assert!(numbers.ends_with("       3         2        0\n"), "{numbers}");
     }
 
     #[test]

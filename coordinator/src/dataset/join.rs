@@ -4,6 +4,7 @@
 //! how many classes the data set has, as it does for four IDX files.
 
 use super::{Dataset, DatasetError, parts};
+use common::data::classes::ClassNames;
 use common::data::samples::Samples;
 use common::data::spec::{CLASSES_MIN, DataSpec};
 use std::path::PathBuf;
@@ -37,7 +38,8 @@ pub(super) fn join(
         return Err(DatasetError::Forms { path: test_path, train: of_train, test: of_test });
     }
     let digest = parts::digest(&train, &test);
-    Ok(Dataset { name, digest, train, test, note })
+    let classes = ClassNames::numbers(classes);
+    Ok(Dataset { name, digest, classes, train, test, note })
 }
 
 /// The same samples in `classes` classes, which is more than their largest label.

@@ -123,7 +123,7 @@ fn put_right(named: Named, data: Dataset) -> Result<Dataset, DatasetError> {
         notes.push("its labels count from 1 in the files and count from 0 here");
     }
     let note = (!notes.is_empty()).then(|| format!("{named}: {}", notes.join("; ")));
-    Ok(Dataset { name, digest, train, test, note })
+    Ok(Dataset { name, digest, classes: named.class_names(), train, test, note })
 }
 
 fn of_all_classes(named: Named, samples: Samples) -> Result<Samples, DatasetError> {

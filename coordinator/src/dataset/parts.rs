@@ -5,6 +5,7 @@
 
 use super::find::{Lacking, Name, Paths};
 use super::{Dataset, DatasetError};
+use common::data::classes::ClassNames;
 use common::data::idx::{self, Kind};
 use common::data::samples::Samples;
 use common::train::config::hex;
@@ -173,7 +174,8 @@ pub(super) fn assemble(
     if of_train != of_test {
         return Err(DatasetError::Forms { path, train: of_train, test: of_test });
     }
-    Ok(Dataset { name, digest: hex(&hash.finalize()), train, test, note: None })
+    let classes = ClassNames::numbers(of_train.classes());
+    Ok(Dataset { name, digest: hex(&hash.finalize()), classes, train, test, note: None })
 }
 
 fn labels_of((path, content): Content) -> Result<(PathBuf, Vec<u16>), DatasetError> {

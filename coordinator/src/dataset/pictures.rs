@@ -30,6 +30,7 @@ pub use options::{Fit, ImageSize, PictureOptions, TestSplit};
 
 use super::parts::{self, PART_BYTES_MAX};
 use super::{Dataset, DatasetChoice};
+use common::data::classes::ClassNames;
 use common::data::samples::Samples;
 use common::data::spec::{DataSpec, SIDE_MAX};
 use decode::{Decoding, Form};
@@ -82,6 +83,7 @@ pub(super) fn load(
     Ok(Dataset {
         name: choice.to_string(),
         digest: parts::digest(&train, &test),
+        classes: ClassNames::new(classes),
         train,
         test,
         note: Some(note),

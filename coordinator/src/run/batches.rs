@@ -2,11 +2,13 @@
 //!
 //! Between a step's last answer and the next step's pieces every worker is idle. Collecting samples from all
 //! over a large data set takes most of that time. So the driver prefetches them while the workers compute
-//! ([`Leaves::prefetch`]). `common::data::sampler` decides which samples they are.
+//! ([`Leaves::prefetch`]). `common::data::sampler` and
+//! `common::data::split` decide which samples they are.
 
 use crate::run::work::Work;
-use common::data::sampler::{Plan, Position, Split, leaf_of, leaves_of};
+use common::data::sampler::{Plan, Position, leaf_of, leaves_of};
 use common::data::samples::Samples;
+use common::data::split::Split;
 use common::ids::{Epoch, Leaf, Step};
 use common::train::config::{RunConfig, TrainingConfig};
 
@@ -32,7 +34,7 @@ impl Leaves {
         let TrainingConfig { val_split, batch_size, micro_batch, seed, .. } = *config.training();
         Self {
             plan: Plan::new(config.train_samples(), batch_size, micro_batch, seed),
-            split: Split::draw(config.data().samples, val_split, seed),
+            split: Split::draw(train.labels(), val_split, seed),
             micro_batch,
             train,
             test,

@@ -2,6 +2,8 @@
 
 use super::Gathered;
 use crate::RunError;
+use common::text::shortened;
+use common::train::config::CLASSES_FIELD;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -18,6 +20,8 @@ impl Gathered {
             let _ = writeln!(text, "{name:<19} {value}");
         };
         for (name, value) in config.fields() {
+            // A thousand names are of no use here.
+            let value = if name == CLASSES_FIELD { shortened(&value) } else { value };
             line(&name, &value);
         }
         line("parameters", &self.trainer.layout().len());

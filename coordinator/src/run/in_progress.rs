@@ -149,7 +149,12 @@ impl RunInProgress {
     /// What workers must know of the run.
     pub(crate) fn setup(&self) -> Setup {
         let config = self.trainer.config();
-        Setup { id: self.setup, model: config.model().clone(), precision: config.training().wire_dtype }
+        Setup {
+            id: self.setup,
+            model: config.model().clone(),
+            precision: config.training().wire_dtype,
+            normalization: config.training().normalize.clone(),
+        }
     }
 
     /// Begins the first round. Parameters are numbered from `params_before` on.

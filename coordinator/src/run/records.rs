@@ -68,8 +68,8 @@ impl Records {
 
 /// The record of an evaluation.
 pub(crate) fn evaluation(evaluated: &Evaluated) -> Evaluation {
-    let Evaluated { step, epoch, totals, confusion, .. } = evaluated;
-    Evaluation::new(*step, *epoch, totals.loss(), confusion.clone())
+    let Evaluated { step, epoch, totals, confusion, classes, .. } = evaluated;
+    Evaluation::new(*step, *epoch, totals.loss(), confusion.clone(), classes)
 }
 
 /// The record of the run, with the step from which it continues.

@@ -18,8 +18,9 @@ use crate::folder;
 use crate::store::{self, Expected, Found as FoundCheckpoint, Store, StoreError};
 use crate::training_flags::ValSplit;
 use common::checkpoint::{MANIFEST_FILE, Manifest, Verified};
+use common::data::normalize::Normalization;
 use common::ids::Step;
-use common::train::config::{DATASET_FIELD, TrainingConfig, VAL_SPLIT_FIELD};
+use common::train::config::{DATASET_FIELD, NORMALIZE_FIELD, TrainingConfig, VAL_SPLIT_FIELD};
 use host::printable;
 use std::path::{Path, PathBuf};
 use tracing::{info, warn};
@@ -81,6 +82,10 @@ pub(super) fn find(store: &Store, options: &RunOptions) -> Result<Found, RunErro
             let expected = match options.training.val_split {
                 Some(ValSplit::Samples(_)) => expected,
                 _ => expected.but_for(VAL_SPLIT_FIELD),
+            };
+            let expected = match training.normalize {
+                Normalization::Unit => expected,
+                Normalization::Standard(_) => expected.but_for(NORMALIZE_FIELD),
             };
             let saved = newest(store, &expected)?;
             Ok(Found { saved, training, beginning: Beginning::On })

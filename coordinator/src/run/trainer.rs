@@ -8,6 +8,7 @@ use crate::cluster::sum::SumBody;
 use crate::run::batches::Leaves;
 use crate::run::work::Work;
 use common::checkpoint::{Best, Checkpoint, CheckpointError, Position, Verified};
+use common::data::classes::ClassNames;
 use common::data::samples::Samples;
 use common::ids::{Epoch, Leaf, Step};
 use common::model::params::Layout;
@@ -57,6 +58,8 @@ pub struct Evaluated {
     pub totals: Totals,
     /// Confusion matrix of the evaluation.
     pub confusion: Confusion,
+    /// Names of its classes.
+    pub classes: ClassNames,
     /// Whether no earlier validation had as many correct predictions.
     pub is_best: bool,
 }
@@ -115,6 +118,9 @@ pub struct Trainer {
 
 impl Trainer {
     /// A run from its beginning. `config` belongs to these samples.
+    ///
+    /// # Panics
+    /// When it holds out more samples than leave one of each class. A run's start refuses that (`settle`).
     #[must_use]
     pub fn start(config: RunConfig, train: Samples, test: Samples) -> Self {
         let layout = config.model().layout().clone();
@@ -349,7 +355,8 @@ impl Trainer {
 
     fn evaluated(&self, totals: Totals, confusion: Confusion, is_best: bool) -> Evaluated {
         let step = Step(self.position.step.0.saturating_sub(1));
-        Evaluated { step, epoch: self.leaves.position(step).epoch, totals, confusion, is_best }
+        let classes = self.config.data().classes.clone();
+        Evaluated { step, epoch: self.leaves.position(step).epoch, totals, confusion, classes, is_best }
     }
 }
 

@@ -5,7 +5,9 @@ use super::writer::{Done, LookBack, Writer, Written};
 use super::*;
 use crate::observe::events::Kept;
 use common::checkpoint::{Best, Checkpoint, Position};
+use common::data::classes::ClassNames;
 use common::data::digits::SPEC;
+use common::data::normalize::Normalization;
 use common::ids::Epoch;
 use common::model::params::{Init, Layout};
 use common::reduce::precision::Precision;
@@ -20,6 +22,7 @@ use std::time::Duration;
 fn config() -> RunConfig {
     let training = TrainingConfig {
         val_split: 10,
+        normalize: Normalization::Unit,
         model: "mlp(1)".parse().unwrap(),
         init: Init::He,
         seed: 1,
@@ -32,7 +35,13 @@ fn config() -> RunConfig {
         clip_grad_norm: None,
         wire_dtype: Precision::F32,
     };
-    let data = DataIdentity { name: "digits".into(), digest: "00".into(), samples: 100, spec: SPEC };
+    let data = DataIdentity {
+        name: "digits".into(),
+        digest: "00".into(),
+        samples: 100,
+        spec: SPEC,
+        classes: ClassNames::numbers(SPEC.classes()),
+    };
     RunConfig::new(training, data).unwrap()
 }
 

@@ -7,6 +7,7 @@ use crate::setup::{MessageForm, SETUPS_MAX, Setup, Setups};
 use crate::tensor::{self, Assembly, Inspect, Read, SharedMemory};
 use crate::values::Buffers;
 use crate::wire::{self, from_coordinator};
+use common::data::normalize::{Channel, Normalization};
 use common::data::samples::Samples;
 use common::data::spec::DataSpec;
 use common::ids::{Incarnation, ParamsId, Rank, Round, SetupId};
@@ -203,7 +204,23 @@ fn check_setup(setup: wire::Setup) -> Result<Setup, WireError> {
         setup.data.ok_or(WireError::Missing("a form of samples"))?;
     let sizes = [height, width, channels, classes].map(|size| size as usize);
     let data = DataSpec::new(sizes[0], sizes[1], sizes[2], sizes[3])?;
-    Ok(Setup { id: SetupId(setup.id), model: Architecture::parse(data, &setup.layers)?, precision })
+    let normalization = check_normalization(setup.normalization, data.channels())?;
+    let model = Architecture::parse(data, &setup.layers)?;
+    Ok(Setup { id: SetupId(setup.id), model, precision, normalization })
+}
+
+fn check_normalization(
+    normalization: Option<wire::Normalization>,
+    channels: usize,
+) -> Result<Normalization, WireError> {
+    let Some(wire::Normalization { mean, deviation }) = normalization else { return Ok(Normalization::Unit) };
+    if mean.len() != channels || deviation.len() != channels {
+        let (means, deviations) = (mean.len(), deviation.len());
+        return Err(WireError::Normalization { means, deviations, channels });
+    }
+    let each = mean.into_iter().zip(deviation);
+    let each = each.map(|(mean, deviation)| Channel::new(mean, deviation));
+    Ok(Normalization::Standard(each.collect::<Result<_, _>>()?))
 }
 
 fn check_spare(spare: wire::Spare) -> Result<Spare, WireError> {

@@ -8,6 +8,7 @@ use crate::values::Buffers;
 use crate::wire::chunk::Place;
 use crate::wire::from_coordinator;
 use common::data::digits::SPEC;
+use common::data::normalize::{Channel, Normalization};
 use common::data::samples::Samples;
 use common::data::spec::DataSpec;
 use common::ids::{Incarnation, Instance, ParamsId, Rank, Round, SetupId};
@@ -36,7 +37,7 @@ const SETUP: SetupId = SetupId(3);
 
 fn setup(data: DataSpec, text: &str) -> Setup {
     let model = Architecture::parse(data, text).unwrap();
-    Setup { id: SETUP, model, precision: Precision::F32 }
+    Setup { id: SETUP, model, precision: Precision::F32, normalization: Normalization::Unit }
 }
 
 fn samples(spec: DataSpec, n: usize) -> Samples {
@@ -134,6 +135,8 @@ fn a_workers_messages_arrive_as_they_were_meant() {
 fn the_coordinators_messages_arrive_as_they_were_meant() {
     let setup = setup(SPEC, "mlp(3)");
     let values = vec![0.5; setup.model.layout().len()].into();
+    let channel = Channel::new(0.1 + 0.2, 1.0 / 3.0).unwrap();
+    let setup = Setup { normalization: Normalization::Standard(vec![channel]), ..setup };
     let messages = vec![
         CoordinatorMessage::Spare(Spare { ahead: 2, heartbeat_ms: 1000, timeout_ms: 5000 }),
         CoordinatorMessage::Welcome(welcome()),
@@ -252,6 +255,32 @@ fn numbers_out_of_range_are_refused() {
     let many = Setup { id: SetupId(SETUPS_MAX), ..setup(SPEC, "linear") };
     let many = to_worker(vec![CoordinatorMessage::Setup(many)]);
     assert!(matches!(many, Err(WireError::Range { field: "setup", .. })));
+}
+
+#[test]
+fn a_normalization_that_is_not_the_samples_is_refused() {
+    let received = |mean: &[f64], deviation: &[f64]| {
+        let data = DataSpec::new(2, 2, 2, 3).unwrap();
+        let sent = outbound::from_coordinator(CoordinatorMessage::Setup(setup(data, "linear"))).pop();
+        let Some(wire::from_coordinator::Message::Setup(mut setup)) = sent.unwrap().message else {
+            panic!("another message");
+        };
+        let (mean, deviation) = (mean.to_vec(), deviation.to_vec());
+        setup.normalization = Some(wire::Normalization { mean, deviation });
+        let message = wire::FromCoordinator { message: Some(wire::from_coordinator::Message::Setup(setup)) };
+        CoordinatorDecoder::default().decode(message)
+    };
+    assert!(received(&[0.5, 0.0], &[0.5, 1.0]).is_ok());
+    for (mean, deviation) in [(&[][..], &[][..]), (&[0.5], &[0.5, 0.5]), (&[0.5; 3], &[0.5; 3])] {
+        let error = received(mean, deviation);
+        assert!(matches!(error, Err(WireError::Normalization { channels: 2, .. })), "{error:?}");
+    }
+    for bad in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e-300, 1.5] {
+        assert!(matches!(received(&[0.5; 2], &[0.5, bad]), Err(WireError::Channel(_))), "{bad}");
+    }
+    for bad in [-0.1, f64::NAN, f64::NEG_INFINITY, 1.1] {
+        assert!(matches!(received(&[0.5, bad], &[0.5; 2]), Err(WireError::Channel(_))), "{bad}");
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@
 use crate::engine::fuse::{self, Computed};
 use crate::engine::op::{borrow, loss, to_vec};
 use candle_core::{DType, Device, Tensor};
+use common::data::normalize::{Normalization, Table};
 use common::data::samples::Samples;
 use common::data::spec::DataSpec;
 use common::model::architecture::Architecture;
@@ -24,6 +25,9 @@ pub struct Network {
     /// Tensors in layout order.
     parameters: Vec<Tensor>,
     layers: Vec<Computed>,
+    normalization: Normalization,
+    /// The input for each value of a byte.
+    input: Table,
     /// Number of leading layers before the first trained one. The backward pass ends there.
     untrained: usize,
 }
@@ -76,7 +80,21 @@ impl Network {
         let tensors = model.layout().iter();
         let parameters = tensors.map(|(tensor, _)| zeros(&tensor.shape)).collect::<Result<_, _>>()?;
         let (layers, untrained) = fuse::build(model);
-        Ok(Self { model: model.clone(), parameters, layers, untrained })
+        let normalization = Normalization::Unit;
+        let input = Table::new(&normalization);
+        Ok(Self { model: model.clone(), parameters, layers, normalization, input, untrained })
+    }
+
+    /// The same network, which is given its samples in that normalization instead of p / 255.
+    #[must_use]
+    pub fn with_normalization(self, normalization: Normalization) -> Self {
+        Self { input: Table::new(&normalization), normalization, ..self }
+    }
+
+    /// How its samples are normalized.
+    #[must_use]
+    pub fn normalization(&self) -> &Normalization {
+        &self.normalization
     }
 
     /// Architecture of the network.
@@ -150,8 +168,7 @@ impl Network {
             return Err(NetworkError::Samples { expected, got });
         }
         let shape = (samples.len(), got.height(), got.width(), got.channels());
-        let pixels: Vec<f32> = samples.pixels().iter().map(|&p| f32::from(p) / 255.0).collect();
-        let mut x = Tensor::from_vec(pixels, shape, &Device::Cpu)?;
+        let mut x = Tensor::from_vec(self.input.apply(samples.pixels()), shape, &Device::Cpu)?;
         for layer in &mut self.layers {
             x = layer.forward(&self.parameters, x, keep)?;
         }

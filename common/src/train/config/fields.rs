@@ -1,9 +1,9 @@
 //! A configuration as text by name. A checkpoint keeps it, a metrics file shows it, and the fingerprint
 //! covers it.
 //!
-//! Every value is written by its type's `Display` and parsed by its `FromStr`. Three fields do not make
-//! another run when they change: the data set's name, its number of samples (its digest counts), and the
-//! epochs if the schedule does not depend on them.
+//! Every value is written by its type's `Display` and parsed by its `FromStr`. Four fields do not make
+//! another run when they change: the data set's name, the names of its classes, its number of samples (its
+//! digest counts), and the epochs if the schedule does not depend on them.
 
 use super::{ConfigError, DataIdentity, NUMERICS_VERSION, RunConfig, TrainingConfig, hex};
 use crate::text::shortened;
@@ -21,13 +21,17 @@ pub const DATASET_FIELD: &str = "dataset";
 const DIGEST_FIELD: &str = "dataset_digest";
 const SAMPLES_FIELD: &str = "dataset_samples";
 const SPEC_FIELD: &str = "data_spec";
+/// Field with the names of the classes, as a list in JSON.
+pub const CLASSES_FIELD: &str = "class_names";
 const VERSION_FIELD: &str = "numerics_version";
 const EPOCHS_FIELD: &str = "epochs";
 const SCHEDULE_FIELD: &str = "schedule";
 /// Field with the number of samples that are held out.
 pub const VAL_SPLIT_FIELD: &str = "val_split";
+/// Field that says how pixels are normalized.
+pub const NORMALIZE_FIELD: &str = "normalize";
 /// Fields that depend on the data set: they are not known before it is read.
-pub const DATA_FIELDS: [&str; 4] = [DATASET_FIELD, DIGEST_FIELD, SAMPLES_FIELD, SPEC_FIELD];
+pub const DATA_FIELDS: [&str; 5] = [DATASET_FIELD, DIGEST_FIELD, SAMPLES_FIELD, SPEC_FIELD, CLASSES_FIELD];
 /// Value of a limit that is not set.
 const NONE: &str = "none";
 
@@ -56,9 +60,10 @@ impl TrainingConfig {
     #[must_use]
     pub fn fields(&self) -> Fields {
         let clip = self.clip_grad_norm.map_or(NONE.to_owned(), |clip| clip.to_string());
-        let values: [(&str, &dyn fmt::Display); 15] = [
+        let values: [(&str, &dyn fmt::Display); 16] = [
             (VERSION_FIELD, &NUMERICS_VERSION),
             (VAL_SPLIT_FIELD, &self.val_split),
+            (NORMALIZE_FIELD, &self.normalize),
             ("model", &self.model),
             ("init", &self.init),
             ("seed", &self.seed),
@@ -84,6 +89,7 @@ impl TrainingConfig {
         same_version(fields)?;
         let config = Self {
             val_split: field(fields, VAL_SPLIT_FIELD)?,
+            normalize: field(fields, NORMALIZE_FIELD)?,
             model: field(fields, "model")?,
             init: field(fields, "init")?,
             seed: field(fields, "seed")?,
@@ -112,9 +118,14 @@ impl RunConfig {
     /// Everything on which the numbers depend, as text by name.
     #[must_use]
     pub fn fields(&self) -> Fields {
-        let DataIdentity { name, digest, samples, spec } = self.data();
-        let values: [(&str, &dyn fmt::Display); 4] =
-            [(DATASET_FIELD, name), (DIGEST_FIELD, digest), (SAMPLES_FIELD, samples), (SPEC_FIELD, spec)];
+        let DataIdentity { name, digest, samples, spec, classes } = self.data();
+        let values: [(&str, &dyn fmt::Display); 5] = [
+            (DATASET_FIELD, name),
+            (DIGEST_FIELD, digest),
+            (SAMPLES_FIELD, samples),
+            (SPEC_FIELD, spec),
+            (CLASSES_FIELD, classes),
+        ];
         let mut fields = self.training().fields();
         fields.extend(values.map(|(name, value)| (name.to_owned(), value.to_string())));
         fields
@@ -131,6 +142,7 @@ impl RunConfig {
             digest: field(fields, DIGEST_FIELD)?,
             samples: field(fields, SAMPLES_FIELD)?,
             spec: field(fields, SPEC_FIELD)?,
+            classes: field(fields, CLASSES_FIELD)?,
         };
         Ok(Self::new(training, data)?)
     }
@@ -162,7 +174,7 @@ fn field<T: FromStr<Err: fmt::Display>>(fields: &Fields, name: &'static str) -> 
 pub fn changes_the_run(fields: &Fields, name: &str) -> bool {
     let shape = fields.get(SCHEDULE_FIELD).and_then(|text| text.parse::<Shape>().ok());
     match name {
-        DATASET_FIELD | SAMPLES_FIELD => false,
+        DATASET_FIELD | SAMPLES_FIELD | CLASSES_FIELD => false,
         EPOCHS_FIELD => shape.is_none_or(Shape::depends_on_total),
         _ => true,
     }

@@ -1,5 +1,7 @@
 use super::*;
+use crate::data::classes::ClassNames;
 use crate::data::digits::SPEC;
+use crate::data::normalize::{Channel, Normalization};
 use crate::train::optim::Moments;
 use proptest::prelude::*;
 
@@ -8,6 +10,7 @@ type Change = fn(&mut TrainingConfig);
 fn training() -> TrainingConfig {
     TrainingConfig {
         val_split: 100,
+        normalize: Normalization::Unit,
         model: "cnn".parse().unwrap(),
         init: Init::He,
         seed: 1,
@@ -23,7 +26,17 @@ fn training() -> TrainingConfig {
 }
 
 fn data() -> DataIdentity {
-    DataIdentity { name: "digits".into(), digest: "00".into(), samples: 1000, spec: SPEC }
+    DataIdentity {
+        name: "digits".into(),
+        digest: "00".into(),
+        samples: 1000,
+        spec: SPEC,
+        classes: ClassNames::numbers(SPEC.classes()),
+    }
+}
+
+fn standard(mean: f64) -> Normalization {
+    Normalization::Standard(vec![Channel::new(mean, 0.5).unwrap()])
 }
 
 fn changed(change: impl FnOnce(&mut TrainingConfig)) -> Result<RunConfig, ConfigError> {
@@ -35,7 +48,9 @@ fn changed(change: impl FnOnce(&mut TrainingConfig)) -> Result<RunConfig, Config
 #[test]
 fn the_fingerprint_changes_with_every_field_that_counts() {
     let reference = changed(|_| ()).unwrap().fingerprint();
-    let changes: [Change; 10] = [
+    let changes: [Change; 12] = [
+        |c| c.normalize = standard(0.5),
+        |c| c.normalize = standard(0.25),
         |c| c.val_split = 99,
         |c| c.model = "linear".parse().unwrap(),
         |c| c.init = Init::Glorot,
@@ -60,6 +75,20 @@ fn the_same_data_under_another_name_is_the_same_run() {
     let here = changed(|_| ()).unwrap();
     assert_eq!(moved.fingerprint(), here.fingerprint());
     assert_eq!(difference(&moved.fields(), &here.fields()), []);
+}
+
+#[test]
+fn classes_under_other_names_are_the_same_run() {
+    let renamed = (0..10).map(|class| format!("class \u{1b}[31m \" {class}"));
+    let renamed = DataIdentity { classes: ClassNames::new(renamed), ..data() };
+    let renamed = RunConfig::new(training(), renamed).unwrap();
+    let before = changed(|_| ()).unwrap();
+    assert_eq!(renamed.fingerprint(), before.fingerprint());
+    assert_eq!(difference(&renamed.fields(), &before.fields()), []);
+    assert_eq!(RunConfig::from_fields(&renamed.fields()).unwrap().data().classes, renamed.data().classes);
+    let too_few = DataIdentity { classes: ClassNames::numbers(9), ..data() };
+    let message = RunConfig::new(training(), too_few).unwrap_err().to_string();
+    assert!(message.contains("class-names is 9; it must be one for each"), "{message}");
 }
 
 #[test]
@@ -89,7 +118,8 @@ fn more_epochs_are_the_same_run_unless_the_schedule_needs_to_know() {
 
 #[test]
 fn settings_out_of_range_are_refused_by_name() {
-    let changes: [(&str, Change); 9] = [
+    let changes: [(&str, Change); 10] = [
+        ("normalize", |c| c.normalize = Normalization::Standard(Vec::new())),
         ("val-split", |c| c.val_split = 1000),
         ("batch-size", |c| c.batch_size = 0),
         ("micro-batch", |c| c.micro_batch = 2000),
@@ -134,6 +164,7 @@ fn any_shape() -> impl Strategy<Value = Shape> {
 prop_compose! {
     fn any_config()(
         val_split in 0..1000u32,
+        normalize in prop_oneof![Just(Normalization::Unit), (0.0..=1.0f64).prop_map(standard)],
         model in proptest::sample::select(vec!["cnn", "linear", "mlp(3,4)", "flatten gelu layernorm dense"]),
         init in proptest::sample::select(vec![Init::He, Init::Glorot]),
         (seed, batch_size, micro_batch, epochs) in (any::<u64>(), 1..100_000u32, 1..=MICRO_BATCH_MAX, 1..=EPOCHS_MAX),
@@ -146,7 +177,7 @@ prop_compose! {
         let schedule = Schedule { base, shape, warmup_steps };
         let model = model.parse().unwrap();
         let param_groups = param_groups.parse().unwrap();
-        TrainingConfig { val_split, model, init, seed, batch_size, micro_batch, epochs, optimizer, param_groups, schedule, clip_grad_norm, wire_dtype }
+        TrainingConfig { val_split, normalize, model, init, seed, batch_size, micro_batch, epochs, optimizer, param_groups, schedule, clip_grad_norm, wire_dtype }
     }
 }
 
@@ -160,7 +191,7 @@ proptest! {
     }
 
     #[test]
-    fn any_altered_field_is_read_or_refused(which in 0usize..19, text in "\\PC{0,40}") {
+    fn any_altered_field_is_read_or_refused(which in 0usize..21, text in "\\PC{0,40}") {
         let mut fields = changed(|_| ()).unwrap().fields();
         let name = fields.keys().nth(which).cloned().unwrap();
         fields.insert(name, text);

@@ -4,6 +4,7 @@
 //! by the names of their files, and by their sizes as far as [`named`](super) checks them.
 
 use crate::dataset::parts::{PARTS, Part};
+use common::data::classes::ClassNames;
 use common::data::idx::Kind;
 use std::fmt;
 
@@ -58,6 +59,28 @@ const FASHION_MNIST: [&str; 4] = [
     "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
     "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 ];
+
+/// Names of Fashion-MNIST's classes.
+const FASHION_CLASSES: [&str; 10] = [
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+];
+/// How the hiragana of KMNIST are read.
+const KMNIST_CLASSES: [&str; 10] = ["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"];
+/// Characters of EMNIST, in the order of its labels.
+const DIGITS: &str = "0123456789";
+const UPPER: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+const LOWER: &str = "abcdefghijklmnopqrstuvwxyz";
+/// Lower-case letters that the balanced and merged divisions tell from upper-case ones.
+const LOWER_UNLIKE_UPPER: &str = "abdefghnqrt";
 
 /// The four files of a division of EMNIST.
 macro_rules! emnist {
@@ -159,6 +182,23 @@ impl Named {
         }
     }
 
+    /// Names of its classes, by label.
+    pub(in crate::dataset) fn class_names(self) -> ClassNames {
+        let characters = |ranges: &str| ClassNames::new(ranges.chars().map(String::from));
+        match self {
+            Self::FashionMnist => ClassNames::new(FASHION_CLASSES),
+            Self::Kmnist => ClassNames::new(KMNIST_CLASSES),
+            Self::Emnist(Emnist::Letters) => characters(UPPER),
+            Self::Emnist(Emnist::ByClass) => characters(&[DIGITS, UPPER, LOWER].concat()),
+            Self::Emnist(Emnist::Balanced | Emnist::ByMerge) => {
+                characters(&[DIGITS, UPPER, LOWER_UNLIKE_UPPER].concat())
+            }
+            Self::Mnist | Self::Qmnist | Self::Emnist(Emnist::Digits | Emnist::Mnist) => {
+                ClassNames::numbers(self.classes())
+            }
+        }
+    }
+
     /// Whether rows and columns of its images are exchanged, as in EMNIST's files.
     pub(in crate::dataset) fn is_transposed(self) -> bool {
         matches!(self, Self::Emnist(_))
@@ -200,5 +240,20 @@ mod tests {
             }
         }
         assert_eq!((Named::of("letters"), with_file("")), (None, None));
+    }
+
+    #[test]
+    fn every_class_has_a_name_of_its_own() {
+        for named in ALL {
+            let names = named.class_names();
+            let mut all: Vec<&str> = (0..names.len()).map(|class| names.get(class)).collect();
+            all.sort_unstable();
+            all.dedup();
+            assert_eq!(all.len(), named.classes(), "{named}");
+        }
+        // Labels of EMNIST's own mapping files.
+        let balanced = Named::Emnist(Emnist::Balanced).class_names();
+        assert_eq!([9, 10, 35, 36, 38, 46].map(|class| balanced.get(class)), ["9", "A", "Z", "a", "d", "t"]);
+        assert_eq!(Named::FashionMnist.class_names().get(9), "Ankle boot");
     }
 }

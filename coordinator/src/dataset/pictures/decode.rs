@@ -8,7 +8,8 @@
 //!    is the luma of ITU-R BT.601 in the integers that Pillow has, so that `convert("L")` gives the same. All
 //!    of it is integer arithmetic.
 //! 4. A picture that is damaged or cut off is refused. The JPEG decoder fills what is missing with grey, so
-//!    this file looks for the end of the picture itself ([`jpeg`](super::jpeg)).
+//!    the end of the picture, and the least data that its size needs, are looked for here
+//!    ([`jpeg`](super::jpeg)).
 //!
 //! The decoders are integer code too, in scalar and vector forms of equal bits.
 
@@ -95,6 +96,9 @@ impl Decoding {
                 return Err(broken(path, &"it is cut off"));
             }
             let (width, height) = decoder.dimensions();
+            if format == ImageFormat::Jpeg && !jpeg::can_hold(content.len(), width, height) {
+                return Err(broken(path, &format!("{width} x {height} pixels need more data")));
+            }
             let _turn = turn.or_else(|| self.turn(u64::from(width) * u64::from(height)));
             let orientation = decoder.orientation().map_err(|error| broken(path, &error))?;
             let color = decoder.color_type();

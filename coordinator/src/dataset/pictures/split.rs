@@ -1,14 +1,14 @@
 //! Which pictures are the test where a folder has none of its own.
 //!
-//! Every class gives its share, so the test has the classes in the same proportion: the whole part of the
-//! share first, then one more for those with the largest remainders, and of equal ones the first. A class
-//! keeps at least one picture to train on. Which ones a class gives is drawn; the draw is a function of the
-//! class's label and of its number of pictures, not of `--seed`. So runs with different seeds have the same
-//! test, and can be compared.
+//! Every class gives its share, so the test has the classes in the same proportion, and keeps at least one
+//! picture to train on (`common::data::split`). Which ones a class gives is drawn; the draw is a function of
+//! the class's label and of its number of pictures, not of `--seed`. So runs with different seeds have the
+//! same test, and can be compared.
 
 use super::error::PicturesError;
 use super::list::Picture;
 use super::options::TestSplit;
+use common::data::split::shares;
 use common::rng::Stream;
 
 /// Divides the pictures of `classes` classes, which follow each other, into those to train on and those for
@@ -49,25 +49,6 @@ pub(super) fn split(
         if is_test { test.push(picture) } else { train.push(picture) }
     }
     Ok((train, test))
-}
-
-/// How many pictures each class gives, `wanted` in all. There are at least that many if each keeps one.
-fn shares(counts: &[usize], wanted: usize) -> Vec<usize> {
-    let total: usize = counts.iter().sum();
-    let mut shares: Vec<usize> =
-        counts.iter().map(|count| (count * wanted / total).min(count.saturating_sub(1))).collect();
-    let mut by_remainder: Vec<usize> = (0..counts.len()).collect();
-    by_remainder.sort_by_key(|&class| std::cmp::Reverse(counts[class] * wanted % total));
-    let mut missing = wanted - shares.iter().sum::<usize>();
-    while missing > 0 {
-        for &class in &by_remainder {
-            if missing > 0 && shares[class] + 1 < counts[class] {
-                shares[class] += 1;
-                missing -= 1;
-            }
-        }
-    }
-    shares
 }
 
 #[cfg(test)]

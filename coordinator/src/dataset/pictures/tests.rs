@@ -1,3 +1,5 @@
+mod bombs;
+
 use super::*;
 use crate::dataset::DatasetError;
 use crate::observe::console::Console;
@@ -85,6 +87,33 @@ fn classes_and_files_are_taken_in_natural_order_and_hidden_files_are_not() {
     assert_eq!((data.test.labels(), data.test.image(2)[0]), (&[0, 1, 2][..], 8));
     let note = data.note.unwrap();
     assert!(note.contains("(1, 2, 10)") && note.contains("left out: valid"), "{note}");
+}
+
+#[test]
+fn classes_are_called_like_their_folders_and_another_name_for_a_label_is_the_same_data() {
+    let called = |names: [&str; 2]| {
+        let path = |class: &str, index: u32| format!("{class}/{index}.png");
+        let files = [
+            (path(names[0], 1), grey(2, 2, 1)),
+            (path(names[0], 2), grey(2, 2, 2)),
+            (path(names[1], 1), grey(2, 2, 3)),
+            (path(names[1], 2), grey(2, 2, 4)),
+        ];
+        let folder = tempfile::tempdir().unwrap();
+        files.iter().for_each(|(path, content)| put(&folder, path, content));
+        let data = read(&folder, "test-split=1").unwrap();
+        assert_eq!(data.classes.len(), data.train.spec().classes());
+        ([0, 1].map(|class| data.classes.get(class).to_owned()), data.digest)
+    };
+    let long = "z".repeat(255);
+    let (before, digest) = called(["cat", "dog"]);
+    let (renamed, same) = called(["a\u{1b}[2J\nb", &long]);
+    assert_eq!(before, ["cat", "dog"]);
+    assert_eq!(renamed, ["a\u{1b}[2J\nb".to_owned(), "z".repeat(61) + "..."]);
+    assert_eq!(digest, same);
+    let (sorted_elsewhere, other) = called(["eel", "dog"]);
+    assert_eq!(sorted_elsewhere, ["dog", "eel"]);
+    assert_ne!(digest, other);
 }
 
 #[test]
@@ -294,35 +323,6 @@ fn damaged_pictures_are_refused_in_every_format() {
             assert!(matches!(error, PicturesError::Broken { .. }), "{format:?} {cut}: {error}");
         }
     }
-}
-
-/// A PNG whose header announces this size, and which has no more than a few bytes.
-fn announced(width: u32, height: u32) -> Vec<u8> {
-    let mut bytes = grey(1, 1, 0);
-    // The header's data follows the signature, its length and its name (PNG, section 5.3).
-    bytes[16..20].copy_from_slice(&width.to_be_bytes());
-    bytes[20..24].copy_from_slice(&height.to_be_bytes());
-    let mut checksum = flate2::Crc::new();
-    checksum.update(&bytes[12..29]);
-    bytes[29..33].copy_from_slice(&checksum.sum().to_be_bytes());
-    bytes
-}
-
-#[test]
-fn a_picture_bomb_is_refused_by_its_header() {
-    for (width, height) in [(16_385, 1), (1, 16_385), (16_384, 16_384), (10_001, 10_000), (u32::MAX >> 1, 2)]
-    {
-        let data = whole();
-        put(&data, "train/b/1.png", &announced(width, height));
-        let error = refused(&data, "image-size=8x8", "train/b/1.png");
-        assert!(matches!(error, PicturesError::TooLarge { .. } | PicturesError::Broken { .. }), "{error}");
-    }
-    let data = whole();
-    put(&data, "train/b/1.png", &announced(16_384, 6_000));
-    assert!(matches!(refused(&data, "image-size=8x8", "train/b/1.png"), PicturesError::Broken { .. }));
-    let huge = fs::File::create(data.path().join("train/b/1.png")).unwrap();
-    huge.set_len(decode::FILE_BYTES_MAX + 1).unwrap();
-    assert!(matches!(refused(&data, "image-size=8x8", "train/b/1.png"), PicturesError::Read { .. }));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 use super::*;
 use crate::observe::view;
+use common::data::classes::ClassNames;
 use common::event::{Evaluation, Event, RunRecord, StepRecord, ValidationRecord};
 use common::ids::Epoch;
 use common::train::metrics::Confusion;
@@ -37,7 +38,13 @@ fn train(file: &mut MetricsFile, steps: std::ops::Range<u64>) {
     for step in steps {
         file.write(&Record::step(&view(step, step / 5))).unwrap();
         if step % 5 == 4 {
-            let evaluation = Evaluation::new(Step(step), Epoch(step / 5), 0.5, Confusion::new(10));
+            let evaluation = Evaluation::new(
+                Step(step),
+                Epoch(step / 5),
+                0.5,
+                Confusion::new(10),
+                &ClassNames::numbers(10),
+            );
             let validation =
                 ValidationRecord { evaluation, best: true, train_loss: None, train_accuracy: None };
             file.write(&Record::validation(&validation)).unwrap();
@@ -72,7 +79,7 @@ fn a_line_is_one_object_with_kind_step_and_numbers() {
 fn an_evaluation_carries_what_follows_from_its_counts() {
     let mut confusion = Confusion::new(10);
     [(0, 0), (0, 0), (0, 1), (1, 1)].into_iter().for_each(|(label, guess)| confusion.count(label, guess, 1));
-    let test = Evaluation::new(Step(9), Epoch(1), 0.5, confusion);
+    let test = Evaluation::new(Step(9), Epoch(1), 0.5, confusion, &ClassNames::new(["cat", "a\n\u{1b}\""]));
     let json: serde_json::Value = serde_json::to_value(Record::test(&test)).unwrap();
     assert_eq!((&json["kind"], &json["step"], &json["epoch"]), (&"test".into(), &9.into(), &1.into()));
     assert_eq!((&json["loss"], &json["accuracy"]), (&0.5.into(), &0.75.into()));
@@ -93,6 +100,8 @@ fn an_evaluation_carries_what_follows_from_its_counts() {
     }
     assert_eq!(json["per_class"][1]["precision"], 0.5);
     assert_eq!(json["per_class"][0]["support"], 3);
+    let names = [0, 1].map(|class| json["per_class"][class]["name"].as_str().unwrap());
+    assert_eq!(names, ["cat", "a\n\u{1b}\""]);
     assert_eq!(json["confusion"][0], serde_json::json!([2, 1, 0, 0, 0, 0, 0, 0, 0, 0]));
 }
 

@@ -1,5 +1,7 @@
 use super::*;
+use common::data::classes::ClassNames;
 use common::data::digits::{PIXELS, SPEC};
+use common::data::normalize::Normalization;
 use common::model::params::Init;
 use common::reduce::precision::Precision;
 use common::train::config::{DataIdentity, TrainingConfig};
@@ -20,6 +22,7 @@ fn config(samples: u32, val_split: u32) -> RunConfig {
 fn config_with(samples: u32, val_split: u32, optimizer: OptimizerSpec) -> RunConfig {
     let training = TrainingConfig {
         val_split,
+        normalize: Normalization::Unit,
         model: "linear".parse().unwrap(),
         init: Init::He,
         seed: 3,
@@ -32,7 +35,13 @@ fn config_with(samples: u32, val_split: u32, optimizer: OptimizerSpec) -> RunCon
         clip_grad_norm: None,
         wire_dtype: Precision::F32,
     };
-    let data = DataIdentity { name: "test".into(), digest: "00".into(), samples, spec: SPEC };
+    let data = DataIdentity {
+        name: "test".into(),
+        digest: "00".into(),
+        samples,
+        spec: SPEC,
+        classes: ClassNames::numbers(SPEC.classes()),
+    };
     RunConfig::new(training, data).unwrap()
 }
 

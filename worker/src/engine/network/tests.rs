@@ -1,5 +1,6 @@
 use super::*;
 use common::data::digits::SPEC;
+use common::data::normalize::Channel;
 use common::model::params::{Init, Layout};
 use common::rng::Stream;
 
@@ -156,6 +157,26 @@ fn data_of_any_form_is_trained_on() {
         assert_eq!(leaf.gradient.len(), model.layout().len());
         assert!(leaf.loss_sum > 0.0 && network.logits(&samples).unwrap().len() == 2 * classes);
     }
+}
+
+#[test]
+fn a_normalization_is_what_the_first_layer_is_given() {
+    let data = DataSpec::new(1, 1, 2, 2).unwrap();
+    let model = Architecture::parse(data, "linear").unwrap();
+    let channels = [(0.0, 0.5), (1.0, 0.25)].map(|(mean, by)| Channel::new(mean, by).unwrap());
+    let standard = Normalization::Standard(channels.into());
+    let mut network = Network::new(&model).unwrap();
+    assert_eq!(*network.normalization(), Normalization::Unit);
+    let samples = Samples::new(data, vec![255, 51], vec![0]).unwrap();
+    let layout = model.layout();
+    let (_, weights) = layout.find("fc1.weight").unwrap();
+    let mut parameters = vec![0.0; layout.len()];
+    parameters[weights].copy_from_slice(&[1.0, 0.0, 0.0, 1.0]);
+    network.load(&parameters).unwrap();
+    assert_eq!(network.logits(&samples).unwrap(), [1.0, 51.0 / 255.0]);
+    let mut network = network.with_normalization(standard.clone());
+    assert_eq!(*network.normalization(), standard);
+    assert_eq!(network.logits(&samples).unwrap(), [2.0, -3.2]);
 }
 
 #[test]

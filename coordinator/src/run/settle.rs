@@ -1,0 +1,90 @@
+//! Training settings that depend on the data: how many samples are held out, and the numbers by which pixels
+//! are normalized.
+//!
+//! The numbers are measured anew at each start, also where a checkpoint has them: what it says must be what
+//! the data says.
+
+use crate::RunError;
+use crate::training_flags::TrainingFlags;
+use common::data::normalize::{Measured, Normalization};
+use common::data::samples::Samples;
+use common::data::split::{Split, most_held_out};
+use common::train::config::TrainingConfig;
+
+/// The settings for these training samples, and what a person should know of them. `base` is how many samples
+/// a checkpoint holds out whose settings are to be taken.
+///
+/// # Errors
+/// When a class would have no sample left to train on.
+pub(super) fn settle(
+    mut training: TrainingConfig,
+    flags: &TrainingFlags,
+    base: Option<u32>,
+    train: &Samples,
+) -> Result<(TrainingConfig, Option<String>), RunError> {
+    let samples = train.len() as u32;
+    let most = most_held_out(train.labels());
+    let held_out = flags.held_out(base, samples, most);
+    training.val_split = held_out;
+    // A split that leaves nothing is refused where the configuration is checked.
+    if (most + 1..samples).contains(&held_out) {
+        return Err(RunError::Flags(format!(
+            "--val-split holds out {held_out} of {samples} training samples and leaves less than one of each class to \
+             train on; hold out at most {most}"
+        )));
+    }
+    if training.normalize == Normalization::Unit || held_out >= samples {
+        return Ok((training, None));
+    }
+    let split = Split::draw(train.labels(), held_out, training.seed);
+    let Measured { normalization, constant } = Normalization::measure(train, &split.train);
+    training.normalize = normalization;
+    let channels: Vec<String> = constant.iter().map(ToString::to_string).collect();
+    let note = (!channels.is_empty()).then(|| {
+        format!(
+            "--normalize standard: all training samples have one value in channel {}, which is divided by 1",
+            channels.join(", ")
+        )
+    });
+    Ok((training, note))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use common::data::spec::DataSpec;
+
+    #[test]
+    fn only_what_is_trained_on_is_measured_and_a_channel_of_one_value_is_named() {
+        let spec = DataSpec::new(1, 1, 2, 2).unwrap();
+        let pixels = (0..40u8).flat_map(|index| [7, 6 * index]).collect();
+        let train = Samples::new(spec, pixels, (0..40).map(|index| index % 2).collect()).unwrap();
+        let flags = TrainingFlags { normalize: Some("standard".parse().unwrap()), ..Default::default() };
+        let settled = |held_out: &str| {
+            let flags = TrainingFlags { val_split: Some(held_out.parse().unwrap()), ..flags.clone() };
+            settle(flags.resolve(None).unwrap(), &flags, None, &train)
+        };
+        let (training, note) = settled("0").unwrap();
+        let all: Vec<u32> = (0..40).collect();
+        assert_eq!(training.normalize, Normalization::measure(&train, &all).normalization);
+        let note = note.unwrap();
+        assert!(note.contains("channel 0, which is divided by 1"), "{note}");
+        let (fewer, _) = settled("10").unwrap();
+        assert_eq!(fewer.val_split, 10);
+        assert_ne!(fewer.normalize, training.normalize);
+        let (refused, note) = settled("40").unwrap();
+        assert_eq!((refused.val_split, refused.normalize.fits(2), note), (40, false, None));
+        assert!(settled("38").is_ok());
+        let error = settled("39").unwrap_err().to_string();
+        assert!(error.contains("39 of 40") && error.contains("at most 38"), "{error}");
+    }
+
+    #[test]
+    fn by_default_each_class_keeps_a_sample() {
+        let spec = DataSpec::new(1, 1, 1, 10).unwrap();
+        let train = Samples::new(spec, vec![0; 10], (0..10).collect()).unwrap();
+        let flags = TrainingFlags::default();
+        let (training, _) = settle(flags.resolve(None).unwrap(), &flags, None, &train).unwrap();
+        assert_eq!(training.val_split, 0);
+    }
+}
