@@ -91,8 +91,20 @@ fn layers(criterion: &mut Criterion) {
         let width = side;
         let kernel_h = 3;
         let kernel_w = 3;
-        let geometry =
-            Geometry { n: LEAF, height, width, inputs, outputs, kernel_h, kernel_w, relu: true, pool };
+        let geometry = Geometry {
+            n: LEAF,
+            height,
+            width,
+            inputs,
+            outputs,
+            kernel_h,
+            kernel_w,
+            stride: 1,
+            padding: 0,
+            groups: 1,
+            relu: true,
+            pool,
+        };
         let w = parameter(&format!("{name}.weight"));
         let b = parameter(&format!("{name}.bias"));
         let pass = Forward { geometry: &geometry, x: &x, w, b };

@@ -20,7 +20,7 @@ const OUTPUTS: usize = 16;
 
 /// Whether this path computes such a convolution.
 pub(super) fn fits(geometry: &Geometry) -> bool {
-    geometry.outputs.is_multiple_of(OUTPUTS)
+    geometry.slides() && geometry.outputs.is_multiple_of(OUTPUTS)
 }
 
 /// The forward pass of this path; see [`super::forward`].

@@ -31,7 +31,7 @@ const CHUNK_MAX: usize = 96;
 
 /// Whether this path computes such a convolution.
 pub(super) fn fits(geometry: &Geometry) -> bool {
-    (geometry.kernel_w * geometry.inputs).is_multiple_of(LANES_MAX)
+    geometry.slides() && (geometry.kernel_w * geometry.inputs).is_multiple_of(LANES_MAX)
 }
 
 /// Values of a chunk: the largest allowed divisor of a kernel row.

@@ -9,7 +9,7 @@ pub struct Forward<'a> {
     pub geometry: &'a Geometry,
     /// Input `[n, height, width, inputs]`.
     pub x: &'a [f32],
-    /// Weights `[outputs, inputs, kernel rows, kernel columns]`.
+    /// Weights `[outputs, inputs / groups, kernel rows, kernel columns]`.
     pub w: &'a [f32],
     /// Bias, one value per output channel.
     pub b: &'a [f32],

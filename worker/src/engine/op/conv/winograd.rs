@@ -34,7 +34,7 @@ const PLACES: usize = SIDE * SIDE;
 pub(super) fn fits(geometry: &Geometry) -> bool {
     let Geometry { inputs, outputs, kernel_h, kernel_w, pool, .. } = *geometry;
     let channels = inputs.is_multiple_of(LANES_MAX) && outputs.is_multiple_of(LANES_MAX);
-    pool && (kernel_h, kernel_w) == (KERNEL, KERNEL) && channels
+    geometry.slides() && pool && (kernel_h, kernel_w) == (KERNEL, KERNEL) && channels
 }
 
 /// The forward pass of this path; see [`super::forward`].

@@ -45,7 +45,21 @@ impl Case {
         pool: bool,
         bias: f32,
     ) -> Self {
-        let geometry = Geometry { n, height, width, inputs, outputs, kernel_h, kernel_w, relu: true, pool };
+        let (stride, padding, groups) = (1, 0, 1);
+        let geometry = Geometry {
+            n,
+            height,
+            width,
+            inputs,
+            outputs,
+            kernel_h,
+            kernel_w,
+            stride,
+            padding,
+            groups,
+            relu: true,
+            pool,
+        };
         let x = noise(1, n * height * width * inputs);
         let w = noise(2, outputs * geometry.patch());
         let b = noise(3, outputs).iter().map(|v| v + bias).collect();

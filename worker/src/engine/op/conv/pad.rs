@@ -1,0 +1,24 @@
+//! An image inside a border of zeros, and back.
+
+use super::Geometry;
+
+/// Writes `image` into the middle of `padded`, whose border is zero already.
+pub(super) fn pad(geometry: &Geometry, image: &[f32], padded: &mut [f32]) {
+    for (to, from) in rows(geometry).zip(image.chunks_exact(geometry.width * geometry.inputs)) {
+        padded[to..to + from.len()].copy_from_slice(from);
+    }
+}
+
+/// The inverse: writes the middle of `padded` into `image`.
+pub(super) fn crop(geometry: &Geometry, padded: &[f32], image: &mut [f32]) {
+    for (from, to) in rows(geometry).zip(image.chunks_exact_mut(geometry.width * geometry.inputs)) {
+        to.copy_from_slice(&padded[from..from + to.len()]);
+    }
+}
+
+/// Where in a padded image each row of the image starts.
+fn rows(geometry: &Geometry) -> impl Iterator<Item = usize> {
+    let Geometry { height, padding, inputs, .. } = *geometry;
+    let (_, width) = geometry.padded();
+    (0..height).map(move |row| ((row + padding) * width + padding) * inputs)
+}
