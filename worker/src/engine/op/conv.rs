@@ -1,32 +1,32 @@
 //! Convolution with bias and, if asked, ReLU and 2x2 max pooling in one operator.
 //!
-//! x `[n, h, w, in]`, weights `[out, in / groups, kh, kw]`, bias `[out]` → `[n, rows, columns, out]` with rows
-//! = (h + 2 padding - kh) / stride + 1, rounded down, and columns likewise; both are halved (rounded down) by
-//! the pooling. All of it is PyTorch's `Conv2d`: zeros on all four sides, one stride both ways, and the
+//! x `[n, h, w, in]`, weights `[out, in / groups, kh, kw]`, bias `[out]` → `[n, rows, columns, out]` with
+//! rows = (h + 2 padding - kh) / stride + 1, rounded down, and columns likewise; both are halved (rounded
+//! down) by the pooling. It is PyTorch's `Conv2d`: zeros on all four sides, one stride both ways, and the
 //! channels of a group see each other alone. This file has the shapes and chooses a path; each path is a
 //! module with the arithmetic:
 //!
-//! | path | pass | for |
-//! |---|---|---|
-//! | `plain` | both | any shape, by matrix products: the reference of all others |
-//! | `single` | both | a network's first layer: one input channel, 3x3, pooled, x without gradient |
-//! | `winograd` | forward | 3x3, pooled, input and output channels in 16s |
-//! | `direct` | forward | output channels in 16s |
-//! | `live` | backward | kernel columns times input channels in 16s |
+//! | path | pass | for | because |
+//! |---|---|---|---|
+//! | `single` | both | a network's first layer: one input channel, 3x3, pooled, x without gradient | nine weights stay in registers, and blank paper is skipped |
+//! | `live` | backward | stride 1, pooled, or ReLU without padding; kernel columns times input channels in 16s | most gradients are zero |
+//! | `dense` | both | one group of up to 512 output channels, or every channel alone | no patch matrix |
+//! | `plain` | both | the rest, which is several groups of channels: by matrix products | the reference of all others |
 //!
-//! With a stride, padding or groups all is `plain`'s, and without ReLU the forward pass is. All paths but `plain` are written once for every instruction
-//! set, which is chosen at run time. They add every sum in one order with fused multiply-adds, so their bits
-//! are the same on any CPU; those of `plain` are, by the definition of [`matmul`](super::matmul).
+//! All paths but `plain` are written once for every instruction set, which is chosen at run time. They add
+//! every sum in one order with fused multiply-adds, so their bits are the same on any CPU; those of `plain`
+//! are, by the definition of [`matmul`](super::matmul). `dense` gives `plain`'s bits, but for its sums by
+//! Winograd's algorithm and for a kernel with ReLU that slides, whose sum is never cut.
 //!
 //! Besides its results (y and a code of 4 bytes per value, or the operands' gradients) a pass holds its
-//! weights once or twice in its own layout (Winograd's are 16/9 as large), and buffers for one to four
-//! images: 0.5 MB for the CNN below.
+//! weights once or twice in its own layout (Winograd's are 16/9 as large), and buffers for one to sixteen
+//! images: 0.5 MB for the CNN's layers.
 //!
 //! Gradients: ReLU passes none at 0. Of equal maxima in a window the first in row-major order gets the whole
-//! gradient, as in PyTorch. The forward pass stores one code per value ([`CLOSED`] or the place in the
-//! window), so the backward pass does not read the activations again.
+//! gradient, as in PyTorch. With ReLU or pooling the forward pass stores one code per value ([`CLOSED`] or
+//! the place in the window), so the backward pass does not read the activations again.
 
-mod direct;
+mod dense;
 mod epilogue;
 mod live;
 mod pad;
@@ -36,7 +36,6 @@ mod registers;
 mod single;
 mod tile;
 mod weights;
-mod winograd;
 
 pub use pass::{Backward, Forward, Gradients, Output};
 
@@ -128,6 +127,22 @@ impl Geometry {
         self.kernel_h * self.kernel_w * self.inputs / self.groups
     }
 
+    /// Rows and columns of the map that count: pooling discards what fills no window.
+    fn counted(&self) -> (usize, usize) {
+        let (rows, columns) = self.out();
+        if self.pool { (2 * rows, 2 * columns) } else { (rows, columns) }
+    }
+
+    /// Whether the backward pass needs codes.
+    fn has_codes(&self) -> bool {
+        self.relu || self.pool
+    }
+
+    /// Values of one image of x.
+    fn image(&self) -> usize {
+        self.height * self.width * self.inputs
+    }
+
     /// Whether the kernel slides over the input as it is: stride 1, no padding, one group.
     fn slides(&self) -> bool {
         (self.stride, self.padding, self.groups) == (1, 0, 1)
@@ -136,7 +151,7 @@ impl Geometry {
     /// Number of images whose inputs fit the L1 cache together: 1 to 4, as more gain nothing.
     fn block(&self) -> usize {
         const L1_VALUES: usize = 8192;
-        (L1_VALUES / (self.height * self.width * self.inputs)).clamp(1, 4)
+        (L1_VALUES / self.image()).clamp(1, 4)
     }
 
     fn of(x: &Shape, w: &Shape, b: &Shape, settings: &Settings) -> Result<Self> {
@@ -191,14 +206,10 @@ pub fn backward(pass: Backward<'_>) -> Gradients {
 /// Chooses the path of the forward pass and runs it with the instructions of `arch`.
 fn forward_on(arch: Arch, pass: Forward<'_>) -> Output {
     let geometry = pass.geometry;
-    if !geometry.relu {
-        plain::forward(pass)
-    } else if single::fits(geometry) {
+    if geometry.relu && single::fits(geometry) {
         single::forward(arch, pass)
-    } else if winograd::fits(geometry) {
-        winograd::forward(arch, pass)
-    } else if direct::fits(geometry) {
-        direct::forward(arch, pass)
+    } else if dense::fits(geometry) {
+        dense::forward(arch, pass)
     } else {
         plain::forward(pass)
     }
@@ -206,10 +217,13 @@ fn forward_on(arch: Arch, pass: Forward<'_>) -> Output {
 
 /// Chooses the path of the backward pass and runs it with the instructions of `arch`.
 fn backward_on(arch: Arch, pass: Backward<'_>) -> Gradients {
-    if single::fits(pass.geometry) && !pass.input_gradient {
+    let geometry = pass.geometry;
+    if single::fits(geometry) && !pass.input_gradient {
         single::backward(arch, pass)
-    } else if live::fits(pass.geometry) {
+    } else if live::fits(geometry) {
         live::backward(arch, pass)
+    } else if dense::fits(geometry) {
+        dense::backward(arch, pass)
     } else {
         plain::backward(pass)
     }

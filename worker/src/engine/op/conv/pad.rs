@@ -9,11 +9,10 @@ pub(super) fn pad(geometry: &Geometry, image: &[f32], padded: &mut [f32]) {
     }
 }
 
-/// The inverse: writes the middle of `padded` into `image`.
-pub(super) fn crop(geometry: &Geometry, padded: &[f32], image: &mut [f32]) {
-    for (from, to) in rows(geometry).zip(image.chunks_exact_mut(geometry.width * geometry.inputs)) {
-        to.copy_from_slice(&padded[from..from + to.len()]);
-    }
+/// The inverse: appends the middle of `padded` to `images`.
+pub(super) fn crop(geometry: &Geometry, padded: &[f32], images: &mut Vec<f32>) {
+    let row = geometry.width * geometry.inputs;
+    rows(geometry).for_each(|from| images.extend_from_slice(&padded[from..from + row]));
 }
 
 /// Where in a padded image each row of the image starts.

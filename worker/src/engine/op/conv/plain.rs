@@ -28,7 +28,9 @@ pub(super) fn forward(pass: Forward<'_>) -> Output {
                     let value = value + bias;
                     let open = !geometry.relu || value > 0.0 || value.is_nan();
                     output.y.push(if open { value } else { 0.0 });
-                    output.codes.push(if open { code } else { CLOSED });
+                    if geometry.has_codes() {
+                        output.codes.push(if open { code } else { CLOSED });
+                    }
                 }
             }
         }
@@ -43,15 +45,17 @@ pub(super) fn backward(pass: Backward<'_>) -> Gradients {
     let mut dw = vec![0.0; matrix.len()];
     let mut dx_padded = vec![0.0; padded.len()];
     let mut gradients = Gradients {
-        x: input_gradient.then(|| vec![0.0; x.len()]),
+        x: input_gradient.then(|| Vec::with_capacity(x.len())),
         w: Vec::new(),
         b: vec![0.0; geometry.outputs],
     };
     let in_size = x.len() / geometry.n;
     let out_size = grad.len() / geometry.n;
+    let open = vec![0; if geometry.has_codes() { 0 } else { out_size }];
     for i in 0..geometry.n {
         let out = i * out_size..(i + 1) * out_size;
-        scatter_to_map(geometry, &shares, &codes[out.clone()], &grad[out], &mut map, &mut gradients.b);
+        let codes = codes.get(out.clone()).unwrap_or(&open);
+        scatter_to_map(geometry, &shares, codes, &grad[out], &mut map, &mut gradients.b);
         pad(geometry, &x[i * in_size..(i + 1) * in_size], &mut padded);
         dx_padded.fill(0.0);
         let groups = shares.split(&matrix).zip(shares.split_mut(&mut dw)).zip(shares.split(&map));
@@ -66,7 +70,7 @@ pub(super) fn backward(pass: Backward<'_>) -> Gradients {
             }
         }
         if let Some(dx) = &mut gradients.x {
-            crop(geometry, &dx_padded, &mut dx[i * in_size..(i + 1) * in_size]);
+            crop(geometry, &dx_padded, dx);
         }
     }
     gradients.w = weights::from_by_output(geometry, &dw, shares.outputs);
