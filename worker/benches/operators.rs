@@ -11,6 +11,7 @@ use common::data::digits::{Half, SPEC, draw};
 use common::data::samples::Samples;
 use common::model::architecture::Architecture;
 use common::model::params::Init;
+use common::rng::Stream;
 use criterion::{
     BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime,
 };
@@ -32,7 +33,7 @@ criterion_group! {
         .sample_size(15)
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_millis(1500));
-    targets = leaves, layers, stock
+    targets = leaves, layers, other_layers, stock
 }
 criterion_main!(operators);
 
@@ -87,30 +88,88 @@ fn layers(criterion: &mut Criterion) {
     for (name, inputs, outputs, pool) in
         [("conv1", 1, 32, true), ("conv2", 32, 64, true), ("conv3", 64, 64, false)]
     {
-        let height = side;
-        let width = side;
-        let kernel_h = 3;
-        let kernel_w = 3;
-        let geometry =
-            Geometry { n: LEAF, height, width, inputs, outputs, kernel_h, kernel_w, relu: true, pool };
+        let geometry = Geometry { pool, ..square(LEAF, side, [inputs, outputs], 3) };
         let w = parameter(&format!("{name}.weight"));
         let b = parameter(&format!("{name}.bias"));
-        let pass = Forward { geometry: &geometry, x: &x, w, b };
-        let Output { y, codes } = conv::forward(pass);
-        let grad: Vec<f32> = y.iter().map(|v| v - 0.5).collect();
-        let forward = || conv::forward(black_box(pass));
-        let geometry = &geometry;
-        let x_values = x.as_slice();
-        let codes = &codes;
-        let grad = &grad;
-        let pass = Backward { geometry, x: x_values, w, codes, grad, input_gradient: inputs > 1 };
-        let backward = || conv::backward(black_box(pass));
-        group.bench_function(format!("{name} forward"), |b| b.iter(forward));
-        group.bench_function(format!("{name} backward"), |b| b.iter(backward));
+        x = layer(&mut group, name, &geometry, [&x, w, b]);
         side = geometry.out().0;
-        x = y;
     }
     group.finish();
+}
+
+/// Convolutions of other small networks, on random images: residual ones, lenet5's and depthwise ones.
+fn other_layers(criterion: &mut Criterion) {
+    const N: usize = 64;
+    let alone = |side, channels, kernel| Geometry { relu: false, ..square(N, side, channels, kernel) };
+    let padded = |side, channels, stride| Geometry { padding: 1, stride, ..alone(side, channels, 3) };
+    let shortcut = |side, channels, stride| Geometry { stride, ..alone(side, channels, 1) };
+    let depthwise = |stride| Geometry { groups: 32, ..padded(16, [32, 32], stride) };
+    let pooled = |side, channels| Geometry { pool: true, ..square(N, side, channels, 5) };
+    let mut group = criterion.benchmark_group("other layer");
+    group.throughput(Throughput::Elements(N as u64));
+    for (name, geometry) in [
+        ("3x3 of 32x32, 3 to 16", padded(32, [3, 16], 1)),
+        ("3x3 of 32x32, 16 to 16", padded(32, [16, 16], 1)),
+        ("3x3 of 16x16, 32 to 32", padded(16, [32, 32], 1)),
+        ("3x3 of 8x8, 64 to 64", padded(8, [64, 64], 1)),
+        ("3x3 of 32x32, 16 to 32, stride 2", padded(32, [16, 32], 2)),
+        ("3x3 of 16x16, 32 to 64, stride 2", padded(16, [32, 64], 2)),
+        ("1x1 of 32x32, 16 to 32, stride 2", shortcut(32, [16, 32], 2)),
+        ("1x1 of 16x16, 32 to 64, stride 2", shortcut(16, [32, 64], 2)),
+        ("1x1 of 16x16, 32 to 32", shortcut(16, [32, 32], 1)),
+        ("5x5 of 28x28, 1 to 6, pooled", pooled(28, [1, 6])),
+        ("5x5 of 12x12, 6 to 16, pooled", pooled(12, [6, 16])),
+        ("3x3 of 16x16, 32 channels alone", depthwise(1)),
+        ("3x3 of 16x16, 32 channels alone, stride 2", depthwise(2)),
+        ("3x3 of 16x16, 32 to 32, relu", Geometry { relu: true, ..padded(16, [32, 32], 1) }),
+        ("3x3 of 14x14, 32 to 64, pooled", Geometry { relu: true, pool: true, ..padded(14, [32, 64], 1) }),
+    ] {
+        let Geometry { height, width, inputs, outputs, .. } = geometry;
+        let noise = |stream: u64, len: usize| -> Vec<f32> {
+            let mut stream = Stream::new(1, "benchmark", &[stream]);
+            (0..len).map(|_| stream.between(-1.0, 1.0)).collect()
+        };
+        let x = noise(1, N * height * width * inputs);
+        let w = noise(2, outputs * geometry.patch());
+        layer(&mut group, name, &geometry, [&x, &w, &noise(3, outputs)]);
+    }
+    group.finish();
+}
+
+/// A convolution of square images and a square kernel, with ReLU.
+fn square(n: usize, side: usize, [inputs, outputs]: [usize; 2], kernel: usize) -> Geometry {
+    Geometry {
+        n,
+        height: side,
+        width: side,
+        inputs,
+        outputs,
+        kernel_h: kernel,
+        kernel_w: kernel,
+        stride: 1,
+        padding: 0,
+        groups: 1,
+        relu: true,
+        pool: false,
+    }
+}
+
+/// Both passes of a layer. Images get a gradient unless they have one or three channels. Returns the output.
+fn layer(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    geometry: &Geometry,
+    [x, w, b]: [&[f32]; 3],
+) -> Vec<f32> {
+    let pass = Forward { geometry, x, w, b };
+    let Output { y, codes } = conv::forward(pass);
+    let grad: Vec<f32> = y.iter().map(|v| v - 0.5).collect();
+    let forward = || conv::forward(black_box(pass));
+    let pass = Backward { geometry, x, w, codes: &codes, grad: &grad, input_gradient: geometry.inputs > 3 };
+    let backward = || conv::backward(black_box(pass));
+    group.bench_function(format!("{name} forward"), |b| b.iter(forward));
+    group.bench_function(format!("{name} backward"), |b| b.iter(backward));
+    y
 }
 
 /// The same network of Candle's own operators, whose max-pool gradient is wrong: a comparison of speed only.

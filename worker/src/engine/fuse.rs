@@ -13,7 +13,7 @@ use super::layer::flatten::Flatten;
 use super::layer::max_pool::MaxPool;
 use super::layer::operator::Operator;
 use super::layer::relu::Relu;
-use super::op::conv::Conv;
+use super::op::conv::{Conv, Settings};
 use super::op::linear::Linear;
 use common::model::architecture::Architecture;
 use common::model::layer::Layer;
@@ -53,7 +53,7 @@ fn fused(layers: &[Layer], places: &[usize], input_gradient: bool) -> (Computed,
                 (Some(POOL), _) => (false, true, 2),
                 _ => (false, false, 1),
             };
-            let op = Conv::new(relu, pool, input_gradient);
+            let op = Conv::new(Settings { relu, pool, input_gradient, ..Settings::default() });
             (Box::new(Operator::new(op, [weight, bias])), length)
         }
         (Layer::Dense { .. }, &[weight, bias]) => {

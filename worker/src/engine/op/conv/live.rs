@@ -14,10 +14,11 @@
 //! alone, which makes the order of every sum, and with fused multiply-adds its bits, the same on every
 //! instruction set.
 //!
-//! Images are taken in blocks that fit the L1 cache, x copied to aligned memory.
+//! Images are taken in blocks that fit the L1 cache, x copied to aligned memory and inside its padding.
 
 mod lists;
 
+use super::pad::{crop, pad};
 use super::registers::{Kernel, OverChunk};
 use super::{Backward, CLOSED, Geometry, Gradients, weights};
 use crate::engine::op::scratch::Scratch;
@@ -31,7 +32,9 @@ const CHUNK_MAX: usize = 96;
 
 /// Whether this path computes such a convolution.
 pub(super) fn fits(geometry: &Geometry) -> bool {
-    (geometry.kernel_w * geometry.inputs).is_multiple_of(LANES_MAX)
+    let Geometry { inputs, kernel_w, stride, padding, groups, relu, pool, .. } = *geometry;
+    let sparse = pool || relu && padding == 0;
+    sparse && (stride, groups) == (1, 1) && (kernel_w * inputs).is_multiple_of(LANES_MAX)
 }
 
 /// Values of a chunk: the largest allowed divisor of a kernel row.
@@ -56,24 +59,29 @@ pub(super) fn backward(arch: Arch, pass: Backward<'_>) -> Gradients {
     let mut dw_panels = Scratch::zeros(w.len());
     let mut bias = vec![0.0; geometry.outputs];
     let mut dx = input_gradient.then(|| Vec::with_capacity(x.len()));
-    let image = geometry.height * geometry.width * geometry.inputs;
+    let image = geometry.image();
+    let (height, width) = geometry.padded();
+    let padded = height * width * geometry.inputs;
     let out_image = grad.len() / geometry.n;
     let block = geometry.block();
-    let mut x_block = Scratch::zeros(block * image);
-    let mut dx_block = Scratch::zeros(if input_gradient { block * image } else { 0 });
+    let mut x_block = Scratch::zeros(block * padded);
+    let mut dx_block = Scratch::zeros(if input_gradient { block * padded } else { 0 });
     let mut lists = Lists::new(geometry, block);
     let gradients = codes.chunks(block * out_image).zip(grad.chunks(block * out_image));
     for (x, (codes, grad)) in x.chunks(block * image).zip(gradients) {
         lists.fill(codes, grad);
         add_live(codes, grad, &mut bias);
-        x_block[..x.len()].copy_from_slice(x);
+        for (x, to) in x.chunks_exact(image).zip(x_block.chunks_exact_mut(padded)) {
+            pad(geometry, x, to);
+        }
         let kernel = WeightGradient { geometry, chunk, lists: &lists, x: &x_block, dw: &mut dw_panels };
         arch.dispatch(OverChunk { chunk, kernel });
         if let Some(dx) = &mut dx {
             dx_block.fill(0.0);
             let kernel = InputGradient { geometry, chunk, lists: &lists, w: &w_panels, dx: &mut dx_block };
             arch.dispatch(OverChunk { chunk, kernel });
-            dx.extend_from_slice(&dx_block[..x.len()]);
+            let images = x.len() / image;
+            dx_block.chunks_exact(padded).take(images).for_each(|from| crop(geometry, from, dx));
         }
     }
     Gradients { x: dx, w: weights::from_by_patch(geometry, &dw_panels, chunk), b: bias }
@@ -176,5 +184,5 @@ fn add_weights<S: Simd, const R: usize>(
 /// Position in x of a place of the patch, relative to the patch's first value.
 fn start_in_x(geometry: &Geometry, place: usize) -> usize {
     let run = geometry.kernel_w * geometry.inputs;
-    place / run * geometry.width * geometry.inputs + place % run
+    place / run * geometry.padded().1 * geometry.inputs + place % run
 }

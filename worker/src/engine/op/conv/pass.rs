@@ -9,7 +9,7 @@ pub struct Forward<'a> {
     pub geometry: &'a Geometry,
     /// Input `[n, height, width, inputs]`.
     pub x: &'a [f32],
-    /// Weights `[outputs, inputs, kernel rows, kernel columns]`.
+    /// Weights `[outputs, inputs / groups, kernel rows, kernel columns]`.
     pub w: &'a [f32],
     /// Bias, one value per output channel.
     pub b: &'a [f32],
@@ -20,7 +20,8 @@ pub struct Forward<'a> {
 pub struct Output {
     /// Output `[n, out rows, out columns, outputs]`.
     pub y: Vec<f32>,
-    /// Code per value: the place in the window of the maximum, or [`CLOSED`](super::CLOSED).
+    /// Code per value: the place in the window of the maximum, or [`CLOSED`](super::CLOSED). None without
+    /// ReLU and pooling, as all values are open then.
     pub codes: Vec<u32>,
 }
 
@@ -57,6 +58,9 @@ impl Output {
     pub(super) fn empty(geometry: &Geometry) -> Self {
         let (rows, columns) = geometry.out();
         let len = geometry.n * rows * columns * geometry.outputs;
-        Self { y: Vec::with_capacity(len), codes: Vec::with_capacity(len) }
+        Self {
+            y: Vec::with_capacity(len),
+            codes: Vec::with_capacity(if geometry.has_codes() { len } else { 0 }),
+        }
     }
 }

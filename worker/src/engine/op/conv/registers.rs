@@ -6,29 +6,35 @@
 
 use pulp::{Simd, WithSimd};
 
-/// A kernel that works on `R` registers at once.
-pub(super) trait Kernel {
-    fn run<S: Simd, const R: usize>(self, simd: S);
+/// Channels of a panel: the lanes of the widest register.
+pub(super) const WIDTH: usize = 16;
+
+/// A kernel whose lanes are channels: `R` registers of a panel, for `T` places at once.
+pub(super) trait PanelKernel {
+    fn run<S: Simd, const R: usize, const T: usize>(self, simd: S);
 }
 
-/// Runs a forward kernel, whose lanes are output channels.
-pub(super) struct OverOutputs<K> {
-    /// Number of output channels; `R` registers must divide it.
-    pub(super) outputs: usize,
-    pub(super) kernel: K,
-}
+/// Runs a kernel whose lanes are channels. `R · T` sums are 8, or 16 where there are 32 registers.
+pub(super) struct OverPanel<K>(pub(super) K);
 
-impl<K: Kernel> WithSimd for OverOutputs<K> {
+impl<K: PanelKernel> WithSimd for OverPanel<K> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        if self.outputs.is_multiple_of(2 * S::F32_LANES) {
-            self.kernel.run::<S, 2>(simd);
-        } else {
-            self.kernel.run::<S, 1>(simd);
+        match S::F32_LANES {
+            WIDTH => self.0.run::<S, 1, 8>(simd),
+            8 => self.0.run::<S, 2, 4>(simd),
+            4 => self.0.run::<S, 4, 4>(simd),
+            1 => self.0.run::<S, WIDTH, 4>(simd),
+            lanes => unreachable!("registers of {lanes} values"),
         }
     }
+}
+
+/// A kernel that works on `R` registers at once.
+pub(super) trait Kernel {
+    fn run<S: Simd, const R: usize>(self, simd: S);
 }
 
 /// Runs a backward kernel, whose lanes lie along a chunk of a patch.

@@ -28,7 +28,8 @@ const TAPS: usize = KERNEL * KERNEL;
 /// Whether this path computes such a convolution.
 pub(super) fn fits(geometry: &Geometry) -> bool {
     let Geometry { inputs, outputs, kernel_h, kernel_w, pool, .. } = *geometry;
-    pool && inputs == 1 && (kernel_h, kernel_w) == (KERNEL, KERNEL) && outputs.is_multiple_of(OUTPUTS)
+    let first = geometry.slides() && pool && inputs == 1 && (kernel_h, kernel_w) == (KERNEL, KERNEL);
+    first && outputs.is_multiple_of(OUTPUTS)
 }
 
 /// The forward pass of this path; see [`super::forward`].

@@ -1,15 +1,16 @@
-//! Weights between PyTorch's `[out, in, kh, kw]` and what the kernels read.
+//! Weights between PyTorch's `[out, in / groups, kh, kw]` and what the kernels read.
 //!
-//! A patch of x is `[kh · kw · in]` in the order of its memory. [`by_output`] gives panels of neighbouring
-//! outputs, for kernels whose lanes are outputs; [`by_patch`] panels of neighbouring patch places, for
-//! kernels whose lanes lie along a patch.
+//! A patch of x is `[kh · kw · in / groups]` in the order of its memory. [`by_output`] gives panels of
+//! neighbouring outputs, for kernels whose lanes are outputs; [`by_patch`] panels of neighbouring patch
+//! places, for kernels whose lanes lie along a patch.
 
 use super::Geometry;
 use std::ops::Range;
 
 /// `[outputs / width, patch, width]`: all of a patch's weights for `width` outputs lie together.
 ///
-/// With `width` = outputs it is the matrix that patches are multiplied with.
+/// The last panel may have places left. With `width` = a group's outputs each panel is the matrix that the
+/// group's patches are multiplied with.
 pub(super) fn by_output(geometry: &Geometry, weights: &[f32], width: usize, panels: &mut [f32]) {
     for_each_row(geometry, |output, kernel, row| {
         in_patch_order(geometry, &weights[kernel], row);
@@ -30,7 +31,7 @@ pub(super) fn by_patch(geometry: &Geometry, weights: &[f32], chunk: usize, panel
 
 /// The inverse of [`by_output`].
 pub(super) fn from_by_output(geometry: &Geometry, panels: &[f32], width: usize) -> Vec<f32> {
-    let mut weights = vec![0.0; panels.len()];
+    let mut weights = vec![0.0; geometry.outputs * geometry.patch()];
     for_each_row(geometry, |output, kernel, row| {
         let panel = &panels[output / width * row.len() * width + output % width..];
         row.iter_mut().zip(panel.iter().step_by(width)).for_each(|(to, from)| *to = *from);
@@ -64,7 +65,7 @@ fn for_each_row(geometry: &Geometry, mut visit: impl FnMut(usize, Range<usize>, 
 /// Reorders a kernel from `[in, kh · kw]` to `[kh · kw, in]`.
 fn in_patch_order(geometry: &Geometry, kernel: &[f32], row: &mut [f32]) {
     let taps = geometry.kernel_h * geometry.kernel_w;
-    for (tap, places) in row.chunks_exact_mut(geometry.inputs).enumerate() {
+    for (tap, places) in row.chunks_exact_mut(geometry.inputs / geometry.groups).enumerate() {
         places.iter_mut().zip(kernel[tap..].iter().step_by(taps)).for_each(|(to, from)| *to = *from);
     }
 }
@@ -72,7 +73,7 @@ fn in_patch_order(geometry: &Geometry, kernel: &[f32], row: &mut [f32]) {
 /// Reorders a row from `[kh · kw, in]` to `[in, kh · kw]`.
 fn in_kernel_order(geometry: &Geometry, row: &[f32], kernel: &mut [f32]) {
     let taps = geometry.kernel_h * geometry.kernel_w;
-    for (tap, places) in row.chunks_exact(geometry.inputs).enumerate() {
+    for (tap, places) in row.chunks_exact(geometry.inputs / geometry.groups).enumerate() {
         kernel[tap..].iter_mut().step_by(taps).zip(places).for_each(|(to, from)| *to = *from);
     }
 }

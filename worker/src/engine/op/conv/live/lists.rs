@@ -28,14 +28,15 @@ pub(super) struct Lists {
     /// Gradients `[places, CODES, outputs]`, of which the first `position_lens` of each row are filled.
     by_position: Vec<Live>,
     position_lens: Vec<usize>,
-    /// Start in x of the patch of each place's code 0.
+    /// Start in padded x of the patch of each place's code 0.
     starts: Vec<usize>,
 }
 
 impl Lists {
     /// Empty lists for blocks of at most `images` images.
     pub(super) fn new(geometry: &Geometry, images: usize) -> Self {
-        let Geometry { height, width, inputs, outputs, pool, .. } = *geometry;
+        let Geometry { inputs, outputs, pool, .. } = *geometry;
+        let (height, width) = geometry.padded();
         let (rows, columns) = geometry.out();
         let step = if pool { 2 } else { 1 };
         let start = |place: usize| {
@@ -98,7 +99,8 @@ impl Lists {
 
     /// Offset in x of each code's position from the window's first position.
     fn offsets(&self) -> [usize; CODES] {
-        let Geometry { width, inputs, .. } = self.geometry;
+        let Geometry { inputs, .. } = self.geometry;
+        let (_, width) = self.geometry.padded();
         [0, inputs, width * inputs, (width + 1) * inputs, 0]
     }
 }

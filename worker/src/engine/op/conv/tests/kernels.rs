@@ -45,7 +45,25 @@ impl Case {
         pool: bool,
         bias: f32,
     ) -> Self {
-        let geometry = Geometry { n, height, width, inputs, outputs, kernel_h, kernel_w, relu: true, pool };
+        let geometry = Geometry {
+            n,
+            height,
+            width,
+            inputs,
+            outputs,
+            kernel_h,
+            kernel_w,
+            stride: 1,
+            padding: 0,
+            groups: 1,
+            relu: true,
+            pool,
+        };
+        Self::of(geometry, bias)
+    }
+
+    fn of(geometry: Geometry, bias: f32) -> Self {
+        let Geometry { n, height, width, inputs, outputs, .. } = geometry;
         let x = noise(1, n * height * width * inputs);
         let w = noise(2, outputs * geometry.patch());
         let b = noise(3, outputs).iter().map(|v| v + bias).collect();
@@ -65,13 +83,14 @@ impl Case {
     }
 
     fn backward(&self, arch: Arch, codes: &[u32], input_gradient: bool) -> Gradients {
-        backward_on(arch, self.backward_pass(codes, &grad_of(codes), input_gradient))
+        backward_on(arch, self.backward_pass(codes, &self.grad(), input_gradient))
     }
-}
 
-/// The gradient of an output with these codes.
-fn grad_of(codes: &[u32]) -> Vec<f32> {
-    noise(4, codes.len())
+    /// A gradient of the output.
+    fn grad(&self) -> Vec<f32> {
+        let (rows, columns) = self.geometry.out();
+        noise(4, self.geometry.n * rows * columns * self.geometry.outputs)
+    }
 }
 
 fn cases() -> impl Iterator<Item = Case> {
@@ -112,7 +131,7 @@ fn outputs_equal_the_plain_paths() {
 fn gradients_equal_the_plain_paths() {
     for case in cases() {
         let codes = case.forward(Arch::new()).codes;
-        let want = plain::backward(case.backward_pass(&codes, &grad_of(&codes), true));
+        let want = plain::backward(case.backward_pass(&codes, &case.grad(), true));
         for (arch, input_gradient) in instruction_sets().into_iter().flat_map(|a| [(a, true), (a, false)]) {
             let got = case.backward(arch, &codes, input_gradient);
             assert_close("dw", &case.geometry, &got.w, &want.w);
@@ -127,19 +146,110 @@ fn gradients_equal_the_plain_paths() {
 
 #[test]
 fn bits_are_equal_on_every_instruction_set() {
-    for case in cases() {
-        let inputs = case.geometry.inputs;
+    for case in cases().chain(general()) {
+        let geometry = &case.geometry;
         let output = case.forward(Arch::Scalar);
-        let gradients = case.backward(Arch::Scalar, &output.codes, inputs > 1);
+        let input_gradient = !single::fits(geometry);
+        let gradients = case.backward(Arch::Scalar, &output.codes, input_gradient);
         for arch in instruction_sets() {
-            if direct::fits(&case.geometry) {
-                assert_eq!(case.forward(arch), output, "{:?}", case.geometry);
+            assert_eq!(case.forward(arch), output, "{geometry:?}");
+            let other = case.backward(arch, &output.codes, input_gradient);
+            assert_eq!(bits(&other.w), bits(&gradients.w), "{geometry:?}");
+            assert_eq!(bits(&other.b), bits(&gradients.b), "{geometry:?}");
+            assert_eq!(other.x.as_deref().map(bits), gradients.x.as_deref().map(bits), "{geometry:?}");
+        }
+    }
+}
+
+/// Convolutions of every path with strides, padding and groups, each with and without ReLU and pooling.
+fn general() -> impl Iterator<Item = Case> {
+    // [n, h, w, in, out, kh, kw, stride, padding, groups]
+    const GENERAL: [[usize; 10]; 24] = [
+        [2, 8, 8, 16, 16, 3, 3, 1, 1, 1],
+        [1, 24, 17, 16, 16, 3, 3, 1, 1, 1],
+        [2, 5, 5, 16, 32, 3, 3, 1, 2, 1],
+        [3, 7, 9, 32, 16, 3, 3, 1, 1, 1],
+        [1, 6, 5, 16, 48, 3, 3, 1, 2, 1],
+        [1, 6, 6, 16, 16, 3, 3, 1, 3, 1],
+        [2, 9, 8, 3, 16, 3, 3, 1, 1, 1],
+        [2, 28, 28, 1, 6, 5, 5, 1, 0, 1],
+        [2, 12, 12, 6, 16, 5, 5, 1, 0, 1],
+        [1, 32, 33, 3, 4, 3, 3, 1, 1, 1],
+        [2, 9, 12, 16, 32, 3, 3, 2, 1, 1],
+        [2, 10, 10, 5, 7, 3, 3, 2, 1, 1],
+        [3, 8, 9, 16, 32, 1, 1, 2, 0, 1],
+        [3, 8, 9, 16, 32, 1, 1, 1, 0, 1],
+        [1, 11, 10, 7, 3, 2, 5, 3, 2, 1],
+        [1, 9, 9, 2, 3, 2, 2, 3, 0, 1],
+        [1, 5, 6, 2, 3, 1, 2, 4, 3, 1],
+        [1, 5, 5, 70, 20, 3, 3, 1, 1, 1],
+        [1, 6, 7, 64, 64, 3, 3, 2, 1, 1],
+        [1, 5, 5, 4, 600, 3, 3, 1, 1, 1],
+        [2, 9, 8, 32, 32, 3, 3, 1, 1, 32],
+        [2, 9, 8, 20, 20, 3, 3, 2, 1, 20],
+        [1, 9, 8, 6, 12, 5, 5, 1, 2, 6],
+        [1, 9, 8, 8, 12, 3, 3, 1, 1, 4],
+    ];
+    GENERAL.into_iter().flat_map(|sizes| {
+        let [n, height, width, inputs, outputs, kernel_h, kernel_w, stride, padding, groups] = sizes;
+        super::STAGES.into_iter().map(move |(relu, pool)| {
+            let geometry = Geometry {
+                n,
+                height,
+                width,
+                inputs,
+                outputs,
+                kernel_h,
+                kernel_w,
+                stride,
+                padding,
+                groups,
+                relu,
+                pool,
+            };
+            Case::of(geometry, 0.1)
+        })
+    })
+}
+
+#[test]
+fn strides_padding_and_groups_equal_the_plain_path() {
+    for case in general() {
+        let geometry = &case.geometry;
+        let want = plain::forward(case.pass());
+        let gradients = plain::backward(case.backward_pass(&want.codes, &case.grad(), true));
+        for arch in instruction_sets() {
+            let got = case.forward(arch);
+            assert_close("y", geometry, &got.y, &want.y);
+            assert_eq!(got.codes.len(), want.codes.len(), "{geometry:?}");
+            for input_gradient in [true, false] {
+                let got = case.backward(arch, &want.codes, input_gradient);
+                assert_close("dw", geometry, &got.w, &gradients.w);
+                assert_close("db", geometry, &got.b, &gradients.b);
+                if input_gradient {
+                    assert_close("dx", geometry, &got.x.unwrap(), gradients.x.as_ref().unwrap());
+                }
             }
-            if live::fits(&case.geometry) || single::fits(&case.geometry) {
-                let other = case.backward(arch, &output.codes, inputs > 1);
-                assert_eq!(bits(&other.w), bits(&gradients.w), "{:?}", case.geometry);
-                assert_eq!(bits(&other.b), bits(&gradients.b), "{:?}", case.geometry);
-                assert_eq!(other.x.as_deref().map(bits), gradients.x.as_deref().map(bits));
+        }
+    }
+}
+
+#[test]
+fn sums_of_the_dense_path_are_the_plain_ones_bit_for_bit() {
+    for case in general().filter(|case| dense::fits(&case.geometry)) {
+        let geometry = &case.geometry;
+        let want = plain::forward(case.pass());
+        let grad = case.grad();
+        let pass = case.backward_pass(&want.codes, &grad, true);
+        let gradients = plain::backward(pass);
+        for arch in instruction_sets() {
+            let output = dense::forward(arch, case.pass());
+            let got = dense::backward(arch, pass);
+            assert_eq!(bits(&got.b), bits(&gradients.b), "{geometry:?}");
+            if !dense::is_winograd(geometry) {
+                assert_eq!(output, want, "{geometry:?}");
+                assert_eq!(bits(&got.w), bits(&gradients.w), "{geometry:?}");
+                assert_eq!(got.x.as_deref().map(bits), gradients.x.as_deref().map(bits), "{geometry:?}");
             }
         }
     }
@@ -166,7 +276,7 @@ fn paper_without_ink_is_computed_as_the_rest() {
             if weight.is_finite() {
                 assert_eq!(codes, want_codes);
                 let got = case.backward(arch, &codes, false);
-                let want = plain::backward(case.backward_pass(&codes, &grad_of(&codes), false));
+                let want = plain::backward(case.backward_pass(&codes, &case.grad(), false));
                 assert_close("dw", &case.geometry, &got.w, &want.w);
                 assert_close("db", &case.geometry, &got.b, &want.b);
             }
