@@ -14,6 +14,24 @@ use sha2::{Digest, Sha256};
 #[derive(Clone, Debug)]
 pub struct Stream(ChaCha8Rng);
 
+/// Address of all random choices that the training of a leaf makes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "field names say all")]
+pub struct LeafAddress {
+    /// Seed of the run.
+    pub seed: u64,
+    pub step: u64,
+    pub leaf: u32,
+}
+
+impl LeafAddress {
+    /// The leaf's stream for that purpose; `place` tells apart what has the same purpose.
+    #[must_use]
+    pub fn stream(&self, purpose: &str, place: u64) -> Stream {
+        Stream::new(self.seed, purpose, &[self.step, self.leaf.into(), place])
+    }
+}
+
 impl Stream {
     /// The stream at (`seed`, `domain`, `counters`). `domain` names the purpose, such as `"permutation"`.
     #[must_use]

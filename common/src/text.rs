@@ -86,6 +86,29 @@ impl<'a> Call<'a> {
         self.arguments.iter().map(value).collect()
     }
 
+    /// Texts of the settings without keys, and of those with these keys, each at most once and behind the
+    /// ones without.
+    ///
+    /// # Errors
+    /// When a setting has another key or place; `expected` says what is taken.
+    pub fn mixed<const N: usize>(
+        &self,
+        keys: [&str; N],
+        expected: &str,
+    ) -> Result<(Vec<&'a str>, [Option<&'a str>; N]), TextError> {
+        let mut plain = Vec::new();
+        let mut with_key = [None; N];
+        for Argument { key, value } in &self.arguments {
+            let place = key.map(|key| keys.iter().position(|&known| known == key));
+            match place {
+                None if with_key == [None; N] => plain.push(*value),
+                Some(Some(at)) if with_key[at].is_none() => with_key[at] = Some(*value),
+                _ => return Err(self.settings(expected)),
+            }
+        }
+        Ok((plain, with_key))
+    }
+
     /// Checks that the settings have exactly these keys, in any order. `keys` are those that
     /// [`key`](Self::key) is asked for.
     ///
@@ -117,7 +140,11 @@ impl<'a> Call<'a> {
     }
 }
 
-fn parsed<T: FromStr>(what: &str, value: &str) -> Result<T, TextError> {
+/// The value of a setting.
+///
+/// # Errors
+/// When the text is not of this type.
+pub fn parsed<T: FromStr>(what: &str, value: &str) -> Result<T, TextError> {
     value.parse().map_err(|_| TextError::Value { what: shortened(what), value: shortened(value) })
 }
 
@@ -162,6 +189,16 @@ mod tests {
         assert!(call.expect_keys(&["eps"]).is_err() && call.expect_keys(&["eps", "beta1", "x"]).is_err());
         for bad in ["", "(", "a(", "a)", "a(b)c", "a((b))", "a b", "a(1))"] {
             assert!(Call::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn values_stand_before_keys_and_keys_stand_once() {
+        let mixed = |text| Call::parse(text).unwrap().mixed(["a", "b"], "");
+        assert_eq!(mixed("f(1,2,b=3)"), Ok((vec!["1", "2"], [None, Some("3")])));
+        assert_eq!(mixed("f(b=3,a=4)"), Ok((vec![], [Some("4"), Some("3")])));
+        for bad in ["f(a=1,2)", "f(a=1,a=1)", "f(c=1)"] {
+            assert!(mixed(bad).is_err(), "{bad}");
         }
     }
 

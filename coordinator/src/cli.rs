@@ -119,6 +119,10 @@ pub struct Data {
     /// With --inspect: write a sheet of training samples to this file, as PNG
     #[arg(long, value_name = "FILE.png", env = "LOCKSTEP_SHEET", requires = "inspect")]
     pub sheet: Option<PathBuf>,
+    /// Show the network's layers, shapes, parameters and cost for the data set, and the same module as
+    /// PyTorch code, and train nothing
+    #[arg(long, env = "LOCKSTEP_DESCRIBE", conflicts_with = "inspect")]
+    pub describe: bool,
     /// Height and width to which the pictures of a folder are brought, such as 32x32 [default: that of all
     /// pictures, if they have the same]
     #[arg(long, value_name = "HxW", env = "LOCKSTEP_IMAGE_SIZE")]

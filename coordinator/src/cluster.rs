@@ -234,27 +234,6 @@ impl<V: RoundValue, R: Rules> Cluster<V, R> {
         self.machine().members().any(|(_, member)| member.pieces().any(is_of_it))
     }
 
-    /// Holds all members to the arithmetic that a run needs: where the tensor library computes some of its
-    /// layers, to that of its checkpoint. With relaxed numerics it may differ from the one that is settled.
-    ///
-    /// # Errors
-    /// When the checkpoint records another one than is settled already.
-    pub fn hold_to(
-        &mut self,
-        now_us: u64,
-        recorded: Option<NumericsDigest>,
-        uses_library: bool,
-    ) -> Result<(), NumericsDigest> {
-        let other = recorded.and_then(|recorded| self.machine().contradicts(recorded, uses_library));
-        if let Some(other) = other {
-            return Err(other);
-        }
-        if uses_library {
-            self.feed(now_us, recorded.map_or(Event::UsesLibrary, Event::HoldTo), None);
-        }
-        Ok(())
-    }
-
     /// Answers to the run's last round are late from now on, and expected to be.
     fn answers_are_late(&mut self, run: SetupId) {
         let Some(state) = self.runs.get_mut(&run) else { return };

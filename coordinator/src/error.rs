@@ -55,16 +55,16 @@ pub enum RunError {
         "{most} runs are in progress, and there can't be more at a time; start this one when another has ended"
     )]
     TooManyRuns { most: u32 },
-    /// The checkpoint was computed with another arithmetic than the cluster's other runs.
+    /// The checkpoint was computed with another arithmetic than the program's.
     #[error(
-        "the checkpoint that this run goes on from was computed with {recorded}, and what this cluster has computed so \
-         far with {settled}; go on with it on a cluster of its own, or with --numerics relaxed"
+        "the checkpoint that this run goes on from was computed with the arithmetic {recorded}, and this program's is \
+         {promised}; go on with the program that wrote it, or with --numerics relaxed"
     )]
     OtherArithmetic {
         /// Self-test digest that the checkpoint records.
         recorded: NumericsDigest,
-        /// Self-test digest that the cluster is held to.
-        settled: NumericsDigest,
+        /// Self-test digest of the program.
+        promised: NumericsDigest,
     },
     /// The session was closed before the run ended.
     #[error("the cluster was closed while the run was in progress; it can go on from its last checkpoint")]

@@ -209,12 +209,6 @@ pub(crate) fn gather(options: &RunOptions, console: &Console) -> Result<Gathered
     for doubt in doubts(&config, options.workers_max) {
         warn!("is this meant? {doubt}");
     }
-    if config.model().layers().use_the_library() {
-        warn!(
-            "gelu and layernorm run on the tensor library, whose bits may differ between types of CPU: use workers on \
-             machines of one type"
-        );
-    }
     let resumed = saved.as_ref().map(|(path, saved)| Saved::new(path.clone(), &saved.manifest));
     let numerics = saved.as_ref().and_then(|(_, saved)| saved.manifest.numerics);
     let mut trainer = match saved {

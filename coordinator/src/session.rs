@@ -6,8 +6,7 @@
 //!
 //! 1. At most [`SETUPS_MAX`] runs are in progress at the same time; one more is refused.
 //! 2. A run that fails, is stopped or is complete leaves the others alone, also in its bits.
-//! 3. A run that goes on from a checkpoint holds the cluster to the arithmetic that this one records. Where
-//!    the cluster has settled another one, it is refused.
+//! 3. A run that would go on from a checkpoint of another arithmetic than the program's is refused.
 //! 4. The session ends with [`Session::close`]. Runs that are still in progress fail then.
 //!
 //! ```no_run

@@ -29,7 +29,9 @@ use crate::observe::Observer;
 use crate::observe::console::Console;
 use crate::run::{Gathered, PreparedRun, RunOptions, Summary, gather, read_data};
 use crate::session::{ClusterOptions, Session, finish};
+use common::model::architecture::Architecture;
 use common::protocol::coordinator::Limits;
+use common::train::config::ConfigError;
 use host::open_files;
 use host::stop::StopRequests;
 use std::net::SocketAddr;
@@ -91,6 +93,22 @@ pub fn inspect(options: &Options, sheet: Option<&Path>, console: &Console) -> Re
         text += &format!("\na row of samples for each class is in {}\n", sheet.display());
     }
     Ok(text)
+}
+
+/// Describes the network that would be trained, for the data set's form: a PyTorch module that takes its
+/// checkpoints, with a table of the layers as a comment before it. Nothing is trained.
+///
+/// # Errors
+/// When the data set can't be had, or the network does not fit it.
+pub fn describe(options: &Options, console: &Console) -> Result<String, RunError> {
+    let training = options.run.training.resolve(None).map_err(RunError::Flags)?;
+    let data = read_data(&options.run, &options.run.dataset, console)?;
+    let network = Architecture::new(data.train.spec(), training.model).map_err(ConfigError::from)?;
+    let name = network.layers().short_name();
+    let table = network.describe();
+    let table = format!("nothing is trained (--describe); the network would be\n{name}\n\n{table}");
+    let comment = |line: &str| format!("# {line}").trim_end().to_owned() + "\n";
+    Ok(table.lines().map(comment).collect::<String>() + "\n" + &network.to_pytorch())
 }
 
 /// Finds all that a run needs, and leaves everything as it is.

@@ -3,6 +3,7 @@
 //! A flag that is not given has its default, or the value of the checkpoint that `--resume FOLDER` names.
 //! Given flags must agree with that checkpoint, which is checked where checkpoints are read.
 
+mod model_file;
 mod val_split;
 
 pub use val_split::ValSplit;
@@ -33,7 +34,7 @@ pub struct TrainingFlags {
     /// [default: unit]
     #[arg(long, env = "LOCKSTEP_NORMALIZE", value_parser = one_of::<Normalization>(["unit", "standard"]), help_heading = "Data")]
     pub normalize: Option<Normalization>,
-    #[arg(long, value_name = "NAME|LAYERS", env = "LOCKSTEP_MODEL", help = model_help())]
+    #[arg(long, value_name = "NAME|LAYERS|@FILE", env = "LOCKSTEP_MODEL", value_parser = model_file::network, help = model_help())]
     #[allow(missing_docs, reason = "the help text lists the networks")]
     pub model: Option<Layers>,
     /// Widths of the mlp's hidden layers, input side first [default: 512,256]
@@ -105,8 +106,8 @@ fn model_help() -> String {
     let named = zoo::ALL.iter().map(|named| format!("{} ({})", named.name, named.about));
     let named = named.collect::<Vec<_>>().join("; ");
     format!(
-        "Network, by name: {named}; or by its layers, as \"conv(32,3) relu maxpool(2) flatten dense(64) relu dense\" \
-         [default: cnn]"
+        "Network, by name: {named}; or by its layers, as \"conv(32,3) relu maxpool(2) flatten dense(64) relu dense\"; \
+         or @FILE with either [default: cnn]"
     )
 }
 

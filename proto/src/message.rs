@@ -3,7 +3,7 @@
 use crate::setup::Setup;
 use crate::values::Values;
 use common::data::samples::Samples;
-use common::ids::{Incarnation, Instance, ParamsId, Rank, Round, SetupId};
+use common::ids::{Incarnation, Instance, ParamsId, Rank, Round, SetupId, Step};
 use common::reduce::precision::Precision;
 use common::reduce::tree::{Node, Tree};
 use common::selftest::NumericsDigest;
@@ -211,6 +211,8 @@ pub enum Task {
 pub struct Piece {
     pub round: Round,
     pub task: Task,
+    /// Step of the run, on which a leaf's random choices depend.
+    pub step: Step,
     /// Setup of the round.
     pub setup: SetupId,
     /// Parameters to use: the newest of that setup.

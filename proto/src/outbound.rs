@@ -109,6 +109,7 @@ fn to_setup(setup: &Setup) -> wire::Setup {
         }),
         layers: setup.model.layers().to_string(),
         dtype: tensor::dtype(setup.precision).into(),
+        seed: setup.seed,
         normalization: to_normalization(&setup.normalization),
     }
 }
@@ -135,6 +136,7 @@ fn to_piece(piece: Piece) -> Vec<wire::FromCoordinator> {
         setup: piece.setup.0,
         tree_leaves: piece.tree.leaves(),
         node: Some(to_node(piece.node)),
+        step: piece.step.0,
     };
     let leaves = piece.leaves.into_iter().flat_map(to_leaf);
     std::iter::once(from_coordinator::Message::Piece(head)).chain(leaves).map(to_worker).collect()

@@ -16,7 +16,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub const SETUPS_MAX: u32 = 64;
 
 /// Description of a run's network and gradients, for workers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Setup {
     /// Number of the setup, below [`SETUPS_MAX`].
     pub id: SetupId,
@@ -26,6 +26,8 @@ pub struct Setup {
     pub precision: Precision,
     /// What the network is given for a byte of a pixel; it fits the form of the samples.
     pub normalization: Normalization,
+    /// Seed of the run's random choices, such as a dropout's.
+    pub seed: u64,
 }
 
 /// Sizes and types that the messages of a setup must have.

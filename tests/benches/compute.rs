@@ -16,6 +16,7 @@ use common::data::samples::Samples;
 use common::ids::Epoch;
 use common::model::architecture::Architecture;
 use common::model::params::Init;
+use common::rng::LeafAddress;
 use common::train::optim::{Moments, OptimizerSpec};
 use coordinator::dataset::{self, DatasetChoice, Named};
 use coordinator::observe::console::Console;
@@ -33,12 +34,18 @@ const WARM_UP_SECONDS: f64 = 0.5;
 /// Seed of the parameters and of the order of images: the coordinator's default.
 const SEED: u64 = 1;
 
-/// Computes gradients of the CNN and nothing else.
+/// Computes gradients and nothing else.
 #[derive(Debug, Parser)]
 struct Flags {
     /// Number of samples in a leaf
     #[arg(long, default_value_t = 32)]
     micro_batch: u32,
+    /// Network, by its name or its layers
+    #[arg(long, default_value = "cnn")]
+    model: String,
+    /// Data set [default: MNIST of MNIST_DIR, or the embedded digits]
+    #[arg(long)]
+    dataset: Option<DatasetChoice>,
     /// Checkpoint of an Adam run with the parameters to use [default: a run's initial ones]
     #[arg(long)]
     checkpoint: Option<PathBuf>,
@@ -63,8 +70,8 @@ fn main() -> anyhow::Result<()> {
     let flags = Flags::parse();
     anyhow::ensure!(flags.rank < flags.world, "--rank {} of --world {}", flags.rank, flags.world);
     anyhow::ensure!(flags.micro_batch > 0, "--micro-batch is at least 1");
-    let leaves = leaves(flags.micro_batch, flags.rank, flags.world)?;
-    let model = Architecture::parse(leaves[0].spec(), "cnn")?;
+    let leaves = leaves(&flags)?;
+    let model = Architecture::parse(leaves[0].spec(), &flags.model)?;
     let mut network = Network::new(&model)?;
     network.load(&parameters(&model, flags.checkpoint.as_deref())?)?;
     let begin_at = flags.begin_at.unwrap_or(unix_seconds()? + WARM_UP_SECONDS);
@@ -72,7 +79,7 @@ fn main() -> anyhow::Result<()> {
     let mut turn = leaves.iter().cycle();
     let mut compute = || -> anyhow::Result<usize> {
         let leaf = turn.next().expect("a cycle of leaves has no end");
-        network.gradient(leaf)?;
+        network.gradient(leaf, LeafAddress::default())?;
         Ok(leaf.len())
     };
     while unix_seconds()? < begin_at {
@@ -104,9 +111,11 @@ fn parameters(model: &Architecture, checkpoint: Option<&Path>) -> anyhow::Result
 }
 
 /// Every `world`th leaf of the first epoch, from the `rank`th on.
-fn leaves(micro_batch: u32, rank: usize, world: usize) -> anyhow::Result<Vec<Samples>> {
+fn leaves(flags: &Flags) -> anyhow::Result<Vec<Samples>> {
+    let Flags { micro_batch, rank, world, .. } = *flags;
     let folder = std::env::var_os("MNIST_DIR").map(PathBuf::from);
-    let choice = if folder.is_some() { DatasetChoice::Named(Named::Mnist) } else { DatasetChoice::Digits };
+    let own = if folder.is_some() { DatasetChoice::Named(Named::Mnist) } else { DatasetChoice::Digits };
+    let choice = flags.dataset.clone().unwrap_or(own);
     let samples = dataset::load(&choice, folder.as_deref(), &Console::silent())?.train;
     let order = Plan::new(samples.len() as u32, micro_batch, micro_batch, SEED).order(Epoch(0));
     let whole = order.chunks_exact(micro_batch as usize);

@@ -10,5 +10,5 @@ use std::process::ExitCode;
 fn main() -> anyhow::Result<ExitCode> {
     let digest = worker::selftest::digest()?;
     println!("{digest}");
-    Ok(if digest.promised() == PROMISED { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if digest == PROMISED { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -26,8 +26,6 @@ const NUMBERS: [&str; 12] = [
 ];
 /// The network of that run.
 const MLP: &[&str] = &["--model", "mlp", "--hidden", "64"];
-/// A network with a layer that the tensor library computes.
-pub const WITH_LIBRARY: &[&str] = &["--model", "flatten dense(24) gelu dense"];
 /// Exit code of a coordinator that was asked to stop.
 pub const STOPPED: i32 = 75;
 /// The number of steps of that run.

@@ -55,7 +55,8 @@ pub const ENTRY_POINTS: [(&str, EntryPoint); 12] = [
 /// The smallest possible model.
 fn setup() -> Setup {
     let model = Architecture::parse(SPEC, "mlp(1)").expect("a network that fits the digits");
-    Setup { id: SetupId(0), model, precision: Precision::F32, normalization: Normalization::Unit }
+    let normalization = Normalization::Unit;
+    Setup { id: SetupId(0), model, precision: Precision::F32, normalization, seed: 1 }
 }
 
 fn layout() -> Layout {
@@ -322,6 +323,7 @@ fn coordinator_seed() -> Vec<u8> {
     };
     let piece = Piece {
         round: Round(3),
+        step: Step(3),
         task: Task::Train,
         setup: SetupId(0),
         parameters: ParamsId(4),

@@ -85,8 +85,6 @@ pub enum Sabotage {
     ForgetInstances,
     /// The coordinator takes whoever comes under a name for the worker that had it before.
     TrustNames,
-    /// The coordinator goes on from a checkpoint with whatever arithmetic comes first.
-    ForgetArithmetic,
     /// The coordinator never reads a gradient that was announced.
     LoseEntrance,
     /// The coordinator sends no parameters.

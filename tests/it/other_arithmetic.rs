@@ -1,6 +1,5 @@
 //! A worker that computes other bits than the program promises is refused, unless the operator admits it,
-//! also as the first one. What the tensor library computes is compared where a run uses it; workers that
-//! never compute decide nothing.
+//! also as the first one, and also where a run goes on.
 
 use common::event::Event;
 use common::protocol::coordinator::Refusal;
@@ -9,21 +8,15 @@ use nix::sys::signal::Signal;
 use proto::message::{Hello, WorkerMessage};
 use std::path::Path;
 use tests::attacked_run::AttackedRun;
-use tests::golden::{Bench, STEPS, WITH_LIBRARY, assert_ends_in, assert_golden};
+use tests::golden::{Bench, STEPS, assert_golden};
 use tests::process::Process;
-use tests::scripted::{hello, say, work};
-use tests::told::{left, refused};
+use tests::scripted::{hello, work};
+use tests::told::refused;
 
 /// A correct hello except for what it computes in dense layers.
 fn other_machine() -> Hello {
     let Hello { name, instance, threads, numerics: NumericsDigest(digest) } = hello("other-machine");
     Hello { name, instance, threads, numerics: NumericsDigest(digest ^ 1 << 63) }
-}
-
-/// A correct hello except for what the tensor library computes there.
-fn other_library() -> Hello {
-    let Hello { name, instance, threads, numerics: NumericsDigest(digest) } = hello("other-machine");
-    Hello { name, instance, threads, numerics: NumericsDigest(digest ^ 1) }
 }
 
 /// Whether a worker is refused for its arithmetic.
@@ -89,43 +82,16 @@ fn a_first_comer_of_other_arithmetic_is_refused_too() {
 }
 
 #[test]
-fn another_tensor_library_is_let_in_where_nothing_runs_on_it() {
-    let bench = Bench::new();
-    let (run, address) = bench.coordinator(&["--workers", "2"]);
-    let _honest = Process::worker(&address, "honest");
-    assert_eq!(work_there(&address, other_library()), Ok(()));
-    assert_golden(&run.wait());
-}
-
-#[test]
-fn a_first_comer_that_leaves_at_once_locks_nobody_out() {
-    let bench = Bench::of(WITH_LIBRARY);
-    let (mut run, address) = bench.coordinator(&["--workers", "1"]);
-    assert_eq!(say(&address, other_library(), vec![WorkerMessage::Leave]), Err("left".to_owned()));
-    run.wait_for_event("is left", left("other-machine"));
-    let honest = Process::worker(&address, "honest");
-    let outcome = honest.wait();
-    assert_eq!(outcome.code, Some(0), "{}", outcome.errors);
-    let outcome = run.wait();
-    assert!(outcome.errors.contains("use workers on machines of one type"), "{}", outcome.errors);
-    assert_ends_in(&bench.undisturbed(), &outcome);
-}
-
-#[test]
 fn a_resume_with_other_arithmetic_is_refused_with_a_word() {
-    let own = (Bench::new(), other_machine(), PROMISED, "this program's has");
-    let words = "the checkpoint that this run goes on from";
-    let library = (Bench::of(WITH_LIBRARY), other_library(), hello("any").numerics, words);
-    for (bench, other, recorded, words) in [own, library] {
-        bench.stopped(1, 10, Signal::SIGTERM);
-        let (mut run, address) = bench.coordinator(&["--workers", "1"]);
-        let told = work_there(&address, other).expect_err("it would go on with other bits");
-        assert!([words, "--numerics relaxed"].iter().all(|words| told.contains(words)), "{told}");
-        run.wait_for_event("refuses it", is_refused);
-        let _honest = Process::worker(&address, "honest");
-        assert_ends_in(&bench.undisturbed(), &run.wait());
-        assert!(last_manifest(bench.folder()).contains(&format!("\"numerics\": \"{recorded}\"")));
-    }
+    let bench = Bench::new();
+    bench.stopped(1, 10, Signal::SIGTERM);
+    let (mut run, address) = bench.coordinator(&["--workers", "1"]);
+    let told = work_there(&address, other_machine()).expect_err("it would go on with other bits");
+    assert!(["this program's has", "--numerics relaxed"].iter().all(|words| told.contains(words)), "{told}");
+    run.wait_for_event("refuses it", is_refused);
+    let _honest = Process::worker(&address, "honest");
+    assert_golden(&run.wait());
+    assert!(last_manifest(bench.folder()).contains(&format!("\"numerics\": \"{PROMISED}\"")));
 }
 
 #[test]

@@ -1,19 +1,20 @@
 //! Runs come and go on a standing cluster, one after the other and at the same time. Each ends in the bits of
 //! its own lone run, whatever becomes of the others and of the workers.
 
+use common::checkpoint::{Checkpoint, MANIFEST_FILE, MODEL_FILE, Manifest, OPTIMIZER_FILE};
 use common::event::{Event, RunOutcome};
-use common::selftest::NumericsDigest;
+use common::selftest::{NumericsDigest, PROMISED};
+use common::train::config::RunConfig;
 use coordinator::RunError;
 use coordinator::cluster::Farewell;
 use coordinator::run::Summary;
-use proto::message::{Hello, WorkerMessage};
 use proto::setup::SETUPS_MAX;
+use std::path::Path;
 use std::sync::OnceLock;
 use tests::cluster::{StandingCluster, Trial, train, within_time};
 use tests::process::Process;
-use tests::scripted::{hello, work};
 use tests::small_data::SmallData;
-use tests::told::{any_joined, dropped, joined};
+use tests::told::{any_joined, joined};
 
 /// Runs that have nothing in common but their data: other networks, seeds, batches, optimizers, precisions.
 const TRIALS: [&[&str]; 5] = [
@@ -33,8 +34,6 @@ const TRIALS: [&[&str]; 5] = [
     // The network of the first one, with other inputs.
     &["--model", "linear", "--seed", "3", "--batch-size", "1200", "--normalize", "standard"],
 ];
-/// Index of the run whose layers the tensor library computes in part.
-const LIBRARY: usize = 3;
 /// What they have in common.
 const COMMON: [&str; 8] =
     ["--dataset", "digits", "--val-split", "41", "--epochs", "1", "--checkpoint-every", "20"];
@@ -233,57 +232,35 @@ fn a_cluster_that_is_dropped_ends_its_runs_and_lets_go_of_its_workers() {
     });
 }
 
-#[test]
-fn a_checkpoint_of_other_arithmetic_is_refused_beside_other_runs() {
-    draw_lone();
-    let there = || {
-        let Hello { numerics: NumericsDigest(digest), .. } = hello("there");
-        Hello { numerics: NumericsDigest(digest ^ 1), ..hello("there") }
-    };
-    within_time(async {
-        let elsewhere = StandingCluster::open(1, &[]);
-        let address = elsewhere.address();
-        let send = |answer| vec![WorkerMessage::Answer(answer)];
-        let worker = tokio::task::spawn_blocking(move || work(&address, there(), send));
-        let (result, _, folder) = elsewhere.start(&flags(LIBRARY)).await.end().await;
-        assert!(result.is_ok());
-        elsewhere.close().await;
-        assert_eq!(worker.await.expect("no panic"), Ok(()));
-
-        let mut cluster = StandingCluster::open(1, &[]);
-        cluster.add_worker();
-        let mut own = cluster.start(&flags(LIBRARY)).await;
-        own.reaches(1).await;
-        let (result, ..) = cluster.try_start(&flags(LIBRARY), folder).await.expect("a run").end().await;
-        let refused = result.expect_err("it would go on with other bits");
-        assert!(matches!(refused, RunError::OtherArithmetic { .. }), "{refused}");
-        ends_like_alone(LIBRARY, own).await;
-        cluster.close().await;
-    });
+/// Rewrites a checkpoint as a machine of other arithmetic would have left it.
+fn compute_otherwise(folder: &Path) {
+    let read = |file| std::fs::read(folder.join(file)).expect("a file of the checkpoint");
+    let manifest = Manifest::parse(&read(MANIFEST_FILE)).expect("a manifest");
+    let config = RunConfig::from_fields(&manifest.config).expect("a configuration");
+    let layout = config.model().layout();
+    let verified = manifest.verify(read(MODEL_FILE), read(OPTIMIZER_FILE)).expect("a whole checkpoint");
+    let decoded = verified.decode(layout, config.training().optimizer.slots()).expect("the run's checkpoint");
+    let other = Checkpoint { numerics: Some(NumericsDigest(PROMISED.0 ^ 1)), ..decoded };
+    for (name, bytes) in other.encode(layout).files {
+        std::fs::write(folder.join(name), bytes).expect("the same checkpoint");
+    }
 }
 
 #[test]
-fn a_checkpoint_holds_a_cluster_that_has_computed_nothing() {
+fn a_checkpoint_of_other_arithmetic_is_refused_beside_other_runs() {
+    draw_lone();
     within_time(async {
-        let mut elsewhere = StandingCluster::open(1, &[]);
-        elsewhere.add_worker();
-        let (result, _, folder) = elsewhere.start(&flags(LIBRARY)).await.end().await;
-        assert!(result.is_ok());
-        elsewhere.close().await;
-
-        let cluster = StandingCluster::open(1, &[]);
-        let mut waits = cluster.start(&flags(1)).await;
-        let address = cluster.address();
-        let mut other = hello("other");
-        other.numerics.0 ^= 1;
-        let worker = tokio::task::spawn_blocking(move || work(&address, other, |_| Vec::new()));
-        waits.wait_for(joined("other")).await;
-        let resumed = cluster.try_start(&flags(LIBRARY), folder).await.expect("a run");
-        waits.wait_for(dropped("other")).await;
-        let told = worker.await.expect("no panic").expect_err("it computes otherwise");
-        assert!(told.contains("the checkpoint that this run goes on from"), "{told}");
-        cluster.session.close(Farewell::Stopped).await;
-        drop((resumed, waits));
+        let mut cluster = StandingCluster::open(1, &[]);
+        cluster.add_worker();
+        let (result, _, folder) = cluster.start(&flags(1)).await.end().await;
+        compute_otherwise(&result.expect("a complete run").checkpoint);
+        let mut own = cluster.start(&flags(2)).await;
+        own.reaches(1).await;
+        let (result, ..) = cluster.try_start(&flags(1), folder).await.expect("a run").end().await;
+        let refused = result.expect_err("it would go on with other bits");
+        assert!(matches!(refused, RunError::OtherArithmetic { .. }), "{refused}");
+        ends_like_alone(2, own).await;
+        cluster.close().await;
     });
 }
 

@@ -11,7 +11,7 @@ use common::data::digits::{Half, SPEC, draw};
 use common::data::samples::Samples;
 use common::model::architecture::Architecture;
 use common::model::params::Init;
-use common::rng::Stream;
+use common::rng::{LeafAddress, Stream};
 use criterion::{
     BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime,
 };
@@ -63,7 +63,9 @@ fn gradient(
     network.load(parameters).expect("its own parameters");
     let samples = samples(leaf);
     group.throughput(Throughput::Elements(leaf as u64));
-    group.bench_function(name, |b| b.iter(|| network.gradient(&samples).expect("a gradient")));
+    group.bench_function(name, |b| {
+        b.iter(|| network.gradient(&samples, LeafAddress::default()).expect("a gradient"))
+    });
 }
 
 /// The same parameters, with biases so large that no ReLU closes.

@@ -6,10 +6,11 @@
 
 use crate::engine::network::{Network, NetworkError};
 use common::data::samples::Samples;
-use common::ids::{Incarnation, ParamsId, Round};
+use common::ids::{Incarnation, ParamsId, Round, Step};
 use common::reduce::parallel;
 use common::reduce::precision::Precision;
 use common::reduce::tree::{Inserted, Node, Reduction};
+use common::rng::LeafAddress;
 use common::train::metrics::{Confusion, Totals};
 use host::trace;
 use proto::message::{Answer, AnswerBody, Piece, Task};
@@ -70,6 +71,7 @@ struct PieceWork {
     incarnation: Incarnation,
     round: Round,
     task: Task,
+    step: Step,
     node: Node,
     parameters: Arc<Parameters>,
     /// `None` once the piece is delivered.
@@ -95,9 +97,9 @@ impl Pool {
 
     /// Queues every leaf of `piece`.
     pub fn compute(&self, incarnation: Incarnation, piece: Piece, parameters: Arc<Parameters>) {
-        let Piece { round, task, tree, node, leaves, .. } = piece;
+        let Piece { round, task, step, tree, node, leaves, .. } = piece;
         let reduction = Mutex::new(Some(Reduction::new(tree, node)));
-        let work = Arc::new(PieceWork { incarnation, round, task, node, parameters, reduction });
+        let work = Arc::new(PieceWork { incarnation, round, task, step, node, parameters, reduction });
         let jobs = tree.leaves_below(node).zip(leaves);
         let jobs = jobs.map(|(leaf, samples)| Job { piece: Arc::clone(&work), leaf, samples });
         self.shared.lock().leaves.extend(jobs);
@@ -152,8 +154,9 @@ impl Shared {
                 Some((parameters, network)) if Arc::ptr_eq(parameters, &piece.parameters) => network,
                 other => load(other, &piece.parameters)?,
             };
-            let precision = piece.parameters.setup.precision;
-            let value = compute(network, piece.task, precision, &samples)?;
+            let Setup { precision, seed, .. } = *piece.parameters.setup;
+            let address = LeafAddress { seed, step: piece.step.0, leaf };
+            let value = compute(network, piece.task, precision, &samples, address)?;
             drop(computing);
             if let Some((totals, body)) = piece.insert(leaf, value) {
                 (self.deliver)(Outcome::Computed(Answer {
@@ -232,10 +235,11 @@ fn compute(
     task: Task,
     precision: Precision,
     samples: &Samples,
+    address: LeafAddress,
 ) -> Result<(Totals, AnswerBody), NetworkError> {
     let (loss_sum, predictions, body) = match task {
         Task::Train => {
-            let mut leaf = network.gradient(samples)?;
+            let mut leaf = network.gradient(samples, address)?;
             precision.round(&mut leaf.gradient);
             (leaf.loss_sum, leaf.predictions, AnswerBody::Gradient(leaf.gradient.into()))
         }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::data::classes::ClassNames;
-use crate::protocol::coordinator::{AnswerKind, Disconnect, ProtocolError, Settled, SettledBy};
+use crate::protocol::coordinator::{AnswerKind, Disconnect, ProtocolError};
 use crate::selftest::NumericsDigest;
 use crate::train::metrics::Confusion;
 
@@ -18,8 +18,7 @@ fn dropped(cause: Cause) -> Event {
 /// Every kind of cause and refusal, and the events whose form is not plain.
 fn events() -> Vec<Event> {
     let round = Round(4);
-    let run = Settled { digest: NumericsDigest(1), by: SettledBy::Checkpoint };
-    let differs = OtherArithmetic { run, own: NumericsDigest(2) };
+    let differs = OtherArithmetic { promised: NumericsDigest(1), own: NumericsDigest(2) };
     let refused = |reason| Event::WorkerRefused { worker: "w".into(), reason, step: Step(0) };
     let evaluation =
         Evaluation::new(Step(9), crate::ids::Epoch(1), 0.5, Confusion::new(10), &ClassNames::numbers(10));
@@ -38,7 +37,6 @@ fn events() -> Vec<Event> {
         dropped(Cause::Gone(Disconnect::Broken { what: "reset".into() })),
         dropped(Cause::Gone(Disconnect::Closed)),
         dropped(Cause::Stalled { node: NODE, bytes: 3, took_us: 4 }),
-        dropped(Cause::Numerics(differs)),
         refused(Refusal::Full { max: 1, spares: 2 }),
         refused(Refusal::Numerics(differs)),
         refused(Refusal::Miscomputes),

@@ -209,7 +209,7 @@ impl Fields<'_, '_> {
             }
             Event::OtherNumerics { worker, differs, .. } => {
                 self.field("worker", worker)?;
-                self.field("run", &differs.run)?;
+                self.field("promised", &differs.promised)?;
                 self.field("own", &differs.own)
             }
             Event::WorkerQuarantined { worker, offences, .. } => {

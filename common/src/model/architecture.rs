@@ -4,7 +4,8 @@
 //! data set: every layer can follow the one before it, the last one has a value for each class, and sizes are
 //! bounded, whoever chose them.
 
-use super::infer::{LayerProblem, Shape};
+use super::branch::Open;
+use super::infer::{LayerProblem, LayerTensor, Shape};
 use super::layer::Layer;
 use super::params::{Layout, TensorSpec};
 use super::zoo;
@@ -30,7 +31,7 @@ pub const ACTIVATIONS_MAX: usize = 1 << 24;
 /// assert_eq!(network.to_string(), "flatten dense(64) relu dense");
 /// assert_eq!("mlp(64)".parse(), Ok(network));
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Layers(Vec<Layer>);
 
 /// A network for samples of one form.
@@ -43,10 +44,10 @@ pub struct Layers(Vec<Layer>);
 /// let network = Architecture::new(grey, "flatten dense".parse().unwrap()).unwrap();
 /// assert_eq!(network.layout().len(), 28 * 28 * 10 + 10);
 /// let wrong = Architecture::new(grey, "conv(8,3) dense".parse().unwrap());
-/// let message = "layer 2, dense on 26x26x8: it needs a vector: put flatten before it";
+/// let message = "layer 2, dense on 26x26x8: it needs a vector: put flatten or globalavgpool before it";
 /// assert_eq!(wrong.unwrap_err().to_string(), message);
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Architecture {
     input: DataSpec,
     layers: Layers,
@@ -81,7 +82,13 @@ pub enum ModelError {
         number: usize,
         layer: String,
         input: Shape,
-        problem: LayerProblem,
+        problem: Box<LayerProblem>,
+    },
+    /// A residual's branches are not joined.
+    #[error("layer {number}, residual, has no add behind it")]
+    Open {
+        /// Position of the residual, from 1.
+        number: usize,
     },
     /// The last layer's output is not a value for each class.
     #[error("the last layer gives {got}, and there are {classes} classes: end with dense")]
@@ -120,29 +127,23 @@ impl Layers {
         &self.0
     }
 
-    /// Whether the tensor library computes some of them.
-    #[must_use]
-    pub fn use_the_library(&self) -> bool {
-        self.0.iter().any(|layer| layer.is_the_librarys())
-    }
-
     /// Name of the network if it has one, else its layers.
     #[must_use]
     pub fn short_name(&self) -> String {
         let text = self.to_string();
         let widths: Vec<usize> = self.0.iter().filter_map(hidden).collect();
-        let is_it = |settings: &[usize], named: &zoo::Named| (named.layers)(settings).as_ref() == Some(&text);
-        let named = zoo::ALL.iter().find_map(|named| {
-            if is_it(&[], named) {
-                Some(named.name.to_owned())
-            } else if is_it(&widths, named) {
-                let widths: Vec<String> = widths.iter().map(ToString::to_string).collect();
-                Some(format!("{}({})", named.name, widths.join(",")))
-            } else {
-                None
+        let residuals = self.0.iter().filter(|layer| **layer == Layer::Residual).count();
+        // What the numbers behind a name can be.
+        for settings in [vec![], widths, vec![residuals / 3]] {
+            let is_it = |named: &&zoo::Named| (named.layers)(&settings).as_ref() == Some(&text);
+            if let Some(named) = zoo::ALL.iter().find(is_it) {
+                let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
+                let settings = settings.join(",");
+                return named.name.to_owned()
+                    + &if settings.is_empty() { settings } else { format!("({settings})") };
             }
-        });
-        named.unwrap_or(text)
+        }
+        text
     }
 }
 
@@ -206,16 +207,16 @@ impl Architecture {
         let mut tensors = Vec::new();
         let mut names = Vec::new();
         let mut numbers = BTreeMap::<&str, usize>::new();
+        let mut open = Open::default();
         let [mut parameters, mut activations] = [0usize; 2];
         for (at, layer) in layers.0.iter().enumerate() {
             let number = at + 1;
             let text = || layer.to_string();
-            let output = layer.output(shape, classes).map_err(|problem| ModelError::Layer {
-                number,
-                layer: text(),
-                input: shape,
-                problem,
-            })?;
+            let refused = |problem| {
+                let problem = Box::new(problem);
+                ModelError::Layer { number, layer: layer.to_string(), input: shape, problem }
+            };
+            let output = layer.output(shape, classes).map_err(refused)?;
             activations = activations.saturating_add(output.len());
             if activations > ACTIVATIONS_MAX {
                 return Err(ModelError::Activations { number, layer: text() });
@@ -231,14 +232,18 @@ impl Architecture {
                 let elements = tensor.shape.iter().fold(1usize, |all, &size| all.saturating_mul(size));
                 parameters = parameters.saturating_add(elements);
                 own.push(name.clone());
-                tensors.push(TensorSpec { name, shape: tensor.shape, start: tensor.start });
+                let LayerTensor { shape, start, role, .. } = tensor;
+                tensors.push(TensorSpec { name, shape, start, role });
             }
             names.push(own);
             if parameters > PARAMETERS_MAX {
                 return Err(ModelError::Parameters { number, layer: text() });
             }
-            shape = output;
+            shape = open.follow(number, *layer, output).map_err(refused)?;
             shapes.push(shape);
+        }
+        if let Some(number) = open.left_over() {
+            return Err(ModelError::Open { number });
         }
         if shape != Shape::Vector(classes) {
             return Err(ModelError::Output { got: shape, classes });
@@ -273,6 +278,15 @@ impl Architecture {
     #[must_use]
     pub fn shapes(&self) -> &[Shape] {
         &self.shapes
+    }
+
+    /// Position, from 1, of the first layer that normalises over a leaf's samples alone, and so needs two of
+    /// them: a batchnorm of a vector, or of an image of one pixel.
+    #[must_use]
+    pub fn needs_two_samples(&self) -> Option<usize> {
+        let is_one = |shape: &Shape| shape.len() == shape.channels();
+        let mut layers = self.layers.0.iter().zip(&self.shapes);
+        layers.position(|(layer, input)| *layer == Layer::BatchNorm && is_one(input)).map(|at| at + 1)
     }
 
     /// Indices of the tensors of layer `at` in layout order, its weight first.

@@ -18,6 +18,19 @@ pub struct TensorSpec {
     pub shape: Vec<usize>,
     /// Kind of initial values.
     pub start: Start,
+    /// How a step changes it.
+    pub role: Role,
+}
+
+/// How a step changes a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The optimizer follows its gradient.
+    Trained,
+    /// It follows the mean, over a step's leaves weighted by their samples, of what the layer measured. Such
+    /// a tensor has no gradient: its place in a leaf's gradient holds the leaf's measurement times its
+    /// samples.
+    Running,
 }
 
 /// Kind of a tensor's initial values.
@@ -81,6 +94,12 @@ impl Layout {
     /// Every tensor with its range in the flat slice, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&TensorSpec, Range<usize>)> {
         self.tensors.iter().map(|(spec, range)| (spec, range.clone()))
+    }
+
+    /// Number of parameters that have a gradient.
+    #[must_use]
+    pub fn trained(&self) -> usize {
+        self.iter().filter(|(spec, _)| spec.role == Role::Trained).map(|(spec, _)| spec.len()).sum()
     }
 
     /// The tensor of that name, with its range.

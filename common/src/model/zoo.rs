@@ -1,10 +1,13 @@
 //! Networks by name. Each file here has one network's list of layers. To add one, write such a file and add
 //! it to [`ALL`].
 
+mod allconv;
 mod cnn;
 mod lenet5;
 mod linear;
 mod mlp;
+mod resnet;
+mod tiny;
 
 /// A network that `--model` knows by name.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +22,8 @@ pub struct Named {
 }
 
 /// All named networks, in the order in which `--help` lists them.
-pub const ALL: &[Named] = &[cnn::CNN, lenet5::LENET5, mlp::MLP, linear::LINEAR];
+pub const ALL: &[Named] =
+    &[cnn::CNN, resnet::RESNET, allconv::ALLCONV, lenet5::LENET5, tiny::TINY, mlp::MLP, linear::LINEAR];
 
 /// Layers of a network that takes no settings.
 fn fixed(settings: &[usize], layers: &str) -> Option<String> {

@@ -18,7 +18,7 @@ mod reason;
 mod scheduler;
 mod timeouts;
 
-pub use self::arithmetic::{OtherArithmetic, Settled, SettledBy};
+pub use self::arithmetic::OtherArithmetic;
 pub use self::audits::{Audit, SHARE_PARTS};
 pub use self::event::{Action, Event, Purpose, Verdict};
 pub use self::limits::{ANSWER_TIMEOUT_US_MIN, Limits, Numerics, SPARES_MAX};
@@ -47,10 +47,6 @@ pub struct Coordinator {
     spares: BTreeMap<Incarnation, Spare>,
     offences: Offences,
     miscomputers: Miscomputers,
-    /// Whether a run has begun some of whose layers the tensor library computes.
-    uses_library: bool,
-    /// The arithmetic that such runs are held to, once it is settled.
-    settled: Option<Settled>,
     next_incarnation: u64,
     /// The last round that each run has begun, oldest first.
     rounds: BTreeMap<Round, OpenRound>,
@@ -124,8 +120,6 @@ impl Coordinator {
             spares: BTreeMap::new(),
             offences: Offences::default(),
             miscomputers: Miscomputers::default(),
-            uses_library: false,
-            settled: None,
             next_incarnation: first.0,
             rounds: BTreeMap::new(),
             newest: None,
@@ -168,8 +162,6 @@ impl Coordinator {
             Event::Leave(from) => self.remove(from, Cause::Left, &mut actions),
             Event::Begin { run, round, leaves } => self.begin(now_us, run, round, leaves),
             Event::End(run) => self.end(now_us, run),
-            Event::UsesLibrary => self.uses_library = true,
-            Event::HoldTo(digest) => self.hold_to(digest, &mut actions),
             Event::Tick => self.drop_the_overdue(now_us, &mut actions),
         }
         self.fill_places(&mut actions);

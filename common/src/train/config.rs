@@ -103,6 +103,18 @@ pub enum ConfigError {
     /// The optimizer's constants are not valid.
     #[error("optimizer: {0}")]
     Optimizer(#[from] OptimError),
+    /// A leaf would have a single sample, where a layer normalises over a leaf's samples.
+    #[error(
+        "micro-batch is {micro_batch}: a step of {step} samples has a leaf of one, and layer {layer}, batchnorm, \
+         normalises over a leaf's samples; choose another size, or one more or less held-out sample"
+    )]
+    OneSample {
+        /// Position of the layer, from 1.
+        layer: usize,
+        micro_batch: u32,
+        /// Samples of the step.
+        step: u32,
+    },
     /// The parameter groups are not valid.
     #[error("param-groups: {0}")]
     Groups(#[from] GroupError),
@@ -161,6 +173,13 @@ impl RunConfig {
         let range = format!("at most {most}: a leaf's images have at most {LEAF_BYTES_MAX} bytes");
         in_range("micro-batch", &micro_batch, &range, micro_batch as usize <= most)?;
         let model = Architecture::new(data.spec, training.model.clone())?;
+        if let Some(layer) = model.needs_two_samples() {
+            let samples = data.samples - val_split;
+            let has_one = |&step: &u32| step > 0 && step % micro_batch == 1 % micro_batch;
+            if let Some(step) = [batch_size.min(samples), samples % batch_size].into_iter().find(has_one) {
+                return Err(ConfigError::OneSample { layer, micro_batch, step });
+            }
+        }
         let partition = training.param_groups.partition(model.layout())?;
         Ok(Self { training, data, model, partition })
     }

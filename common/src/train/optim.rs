@@ -283,11 +283,7 @@ impl Optimizer {
         let mut mean = Mean::of(&mut sum, samples);
         assert_eq!(params.len(), mean.left.len(), "one gradient a parameter");
         self.steps += 1;
-        if self.partition.frozen().next().is_some() {
-            // Frozen parameters do not count in the norm.
-            let _ = mean.average(threads);
-            self.partition.frozen().for_each(|range| mean.left[range].fill(0.0));
-        }
+        let measured = running::take_out(&self.partition, &mut mean, threads);
         let clipped = clip.map(|max| {
             let norm = mean.average(threads);
             (norm, mean::clip_scale(norm, max))
@@ -302,7 +298,10 @@ impl Optimizer {
                 Some(Ruled { range, rule: Rule::new(spec, self.steps, scale, learning_rate * lr_factor) })
             })
             .collect();
-        let (norm, is_finite) = self.pass(&rules, params, mean, threads);
+        let (norm, mut is_finite) = self.pass(&rules, params, mean, threads);
+        for (range, means) in measured {
+            is_finite &= running::follow(&mut params[range], &means);
+        }
         let grad_norm = clipped.map_or(norm, |(norm, _)| norm);
         let non_finite = if !grad_norm.is_finite() {
             Some(NonFinite::Gradient)
@@ -384,6 +383,7 @@ fn apply(
 mod groups;
 mod mean;
 mod rule;
+mod running;
 
 #[cfg(test)]
 mod reference;

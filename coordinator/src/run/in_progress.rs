@@ -25,6 +25,7 @@ use common::checkpoint::Best;
 use common::event::Event as RunEvent;
 use common::ids::{Instance, Leaf, ParamsId, Round, SetupId};
 use common::reduce::tree::Node;
+use common::train::config::TrainingConfig;
 use host::clock::Clock;
 use host::trace;
 use proto::message::Piece;
@@ -136,11 +137,6 @@ impl RunInProgress {
         self.setup
     }
 
-    /// Whether the tensor library computes some of its network's layers.
-    pub(crate) fn uses_library(&self) -> bool {
-        self.trainer.config().model().layers().use_the_library()
-    }
-
     /// The run's name among those of other configurations.
     pub(crate) fn run_id(&self) -> &str {
         &self.rules.run_id
@@ -149,11 +145,13 @@ impl RunInProgress {
     /// What workers must know of the run.
     pub(crate) fn setup(&self) -> Setup {
         let config = self.trainer.config();
+        let TrainingConfig { wire_dtype, seed, normalize, .. } = config.training();
         Setup {
             id: self.setup,
             model: config.model().clone(),
-            precision: config.training().wire_dtype,
-            normalization: config.training().normalize.clone(),
+            precision: *wire_dtype,
+            normalization: normalize.clone(),
+            seed: *seed,
         }
     }
 
@@ -213,7 +211,8 @@ impl RunInProgress {
         let work = self.work?;
         let tree = self.trainer.tree(work);
         let leaves = tree.leaves_below(node).map(|leaf| self.trainer.leaf(work, Leaf(leaf))).collect();
-        Some(Piece { round, task: work.task(), setup: self.setup, parameters, tree, node, leaves })
+        let (task, step) = (work.task(), self.trainer.step());
+        Some(Piece { round, task, step, setup: self.setup, parameters, tree, node, leaves })
     }
 
     /// Takes a round's sum: trains, tells, and begins the next round.

@@ -21,6 +21,7 @@ use crate::mailbox::{INBOX, Input, RunNumber, Start};
 use crate::run::in_progress::{Over, RunInProgress};
 use common::ids::{Incarnation, SetupId};
 use common::protocol::coordinator::{Cause, Limits, ProtocolError};
+use common::selftest::NumericsDigest;
 use host::clock::Clock;
 use host::trace;
 use proto::message::{Answer, Hello, ReceivedMessage, WorkerMessage};
@@ -107,12 +108,13 @@ impl Driver {
     /// Begins a run, unless the cluster can't compute it.
     pub(crate) fn start(&mut self, start: Start) {
         let Start { number, mut run, numerics, resumed, over } = start;
-        let now_us = self.clock.now_us();
-        let recorded = numerics.unwrap_or_default();
-        let other = |settled| RunError::OtherArithmetic { recorded, settled };
+        let other = |recorded: NumericsDigest| {
+            let promised = self.cluster.machine().contradicts(recorded)?;
+            Some(RunError::OtherArithmetic { recorded, promised })
+        };
         let can_start = match &self.unusable {
             Some(why) => Err(why.error()),
-            None => self.cluster.hold_to(now_us, numerics, run.uses_library()).map_err(other),
+            None => numerics.and_then(other).map_or(Ok(()), Err),
         };
         run.introduce(self.address, resumed);
         match can_start {
@@ -163,8 +165,8 @@ impl Driver {
         }
     }
 
-    /// Takes `first` and what else has arrived. Returns the last word for the workers, if the session is to be
-    /// closed.
+    /// Takes `first` and what else has arrived. Returns the last word for the workers, if the session is to
+    /// be closed.
     async fn inputs(&mut self, first: Option<Input>, inbox: &mut mpsc::Receiver<Input>) -> Option<Farewell> {
         let mut next = first;
         for _ in 0..INPUTS_AT_ONCE {

@@ -10,7 +10,7 @@ use crate::wire::{self, from_coordinator};
 use common::data::normalize::{Channel, Normalization};
 use common::data::samples::Samples;
 use common::data::spec::DataSpec;
-use common::ids::{Incarnation, ParamsId, Rank, Round, SetupId};
+use common::ids::{Incarnation, ParamsId, Rank, Round, SetupId, Step};
 use common::model::architecture::Architecture;
 use common::protocol::coordinator::PIECE_LEAVES_MAX;
 use common::reduce::precision::Precision;
@@ -206,7 +206,7 @@ fn check_setup(setup: wire::Setup) -> Result<Setup, WireError> {
     let data = DataSpec::new(sizes[0], sizes[1], sizes[2], sizes[3])?;
     let normalization = check_normalization(setup.normalization, data.channels())?;
     let model = Architecture::parse(data, &setup.layers)?;
-    Ok(Setup { id: SetupId(setup.id), model, precision, normalization })
+    Ok(Setup { id: SetupId(setup.id), model, precision, normalization, seed: setup.seed })
 }
 
 fn check_normalization(
@@ -250,6 +250,7 @@ fn check_piece(piece: &wire::Piece) -> Result<(Piece, usize), WireError> {
     let piece = Piece {
         round: Round(piece.round),
         task,
+        step: Step(piece.step),
         setup: SetupId(piece.setup),
         parameters: ParamsId(piece.parameters),
         tree,

@@ -11,7 +11,7 @@ use common::data::digits::SPEC;
 use common::data::normalize::{Channel, Normalization};
 use common::data::samples::Samples;
 use common::data::spec::DataSpec;
-use common::ids::{Incarnation, Instance, ParamsId, Rank, Round, SetupId};
+use common::ids::{Incarnation, Instance, ParamsId, Rank, Round, SetupId, Step};
 use common::model::architecture::Architecture;
 use common::reduce::precision::Precision;
 use common::selftest::NumericsDigest;
@@ -37,7 +37,7 @@ const SETUP: SetupId = SetupId(3);
 
 fn setup(data: DataSpec, text: &str) -> Setup {
     let model = Architecture::parse(data, text).unwrap();
-    Setup { id: SETUP, model, precision: Precision::F32, normalization: Normalization::Unit }
+    Setup { id: SETUP, model, precision: Precision::F32, normalization: Normalization::Unit, seed: 9 }
 }
 
 fn samples(spec: DataSpec, n: usize) -> Samples {
@@ -49,7 +49,7 @@ fn piece() -> Piece {
     let node = Node { level: 1, index: 1 };
     let leaves = vec![samples(SPEC, 3), samples(SPEC, 1)];
     let parameters = ParamsId(4);
-    Piece { round: Round(5), task: Task::Train, setup: SETUP, parameters, tree, node, leaves }
+    Piece { round: Round(5), task: Task::Train, step: Step(4), setup: SETUP, parameters, tree, node, leaves }
 }
 
 fn welcome() -> Welcome {

@@ -11,14 +11,13 @@ use super::message::{Body, Down, Up, Wake};
 use super::plan::{Plan, Start};
 use super::rules::SimulatedRules;
 use super::trainer::Value;
-use super::training::{Checkpoint, Training, settled};
+use super::training::{Checkpoint, Training};
 use super::value::SimulatedValue;
 use super::world::World;
 use common::ids::{Incarnation, Instance, ParamsId, Round, SetupId, Step};
 use common::protocol::coordinator::{
     AnswerKind, Audit, Coordinator, Disconnect, Limits, Numerics, ProtocolError, Refusal,
 };
-use common::selftest::NumericsDigest;
 use coordinator::cluster::{Cluster, Farewell, Introduction, Message, Output, RoundPlan};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -64,7 +63,7 @@ impl SimCoordinator {
             limits.answer_timeout_us_min = u64::MAX;
         }
         world.note(|| format!("coordinator: life {life} from {saved:?}"));
-        world.saw(&Observation::Born { from: saved })?;
+        world.saw(&Observation::Born)?;
         let machine = Coordinator::new(limits, Incarnation(life << 32));
         let rules = SimulatedRules::new(machine, world.sabotage);
         world.after(0, Wake::Beat(life));
@@ -79,10 +78,6 @@ impl SimCoordinator {
             rounds: BTreeMap::new(),
             tick_us: None,
         };
-        let recorded = settled(saved).filter(|_| !world.has(Sabotage::ForgetArithmetic));
-        // The simulated machines differ in what the tensor library computes.
-        let held = coordinator.cluster.hold_to(world.now_us, recorded, true);
-        held.expect("nothing is settled before");
         coordinator.perform(world, None)?;
         coordinator.start_runs(world);
         Ok(coordinator)
@@ -123,11 +118,6 @@ impl SimCoordinator {
 
     pub(crate) fn is_life(&self, life: u64) -> bool {
         self.life == life
-    }
-
-    /// The arithmetic with which the operator's next machines must compute.
-    pub(crate) fn numerics(&self) -> Option<NumericsDigest> {
-        self.cluster.machine().numerics(true)
     }
 
     pub(crate) fn connections(&self) -> impl Iterator<Item = usize> {
@@ -310,8 +300,7 @@ impl SimCoordinator {
     }
 
     fn complete(&mut self, world: &mut World, run: SetupId, root: Option<Value>) -> Result<(), Violation> {
-        let numerics = self.numerics();
-        self.training(run).commit(world, numerics, root)?;
+        self.training(run).commit(world, root)?;
         if self.training(run).is_done() {
             return self.end_run(world, run);
         }

@@ -66,10 +66,7 @@ pub(crate) enum Observation<'a> {
     /// All faults have ended.
     Healed,
     /// A coordinator has started.
-    Born {
-        /// The checkpoint from which each run resumes.
-        from: &'a [Checkpoint],
-    },
+    Born,
     /// The coordinator's machine has handled an event.
     Ruled {
         event: &'a coordinator::Event,
@@ -137,7 +134,7 @@ impl Watch {
             ("honest_workers_are_not_accused", Box::new(HonestWorkersAreNotAccused::default())),
             ("liars_stay_out", Box::new(LiarsStayOut::default())),
             ("names_are_kept", Box::new(NamesAreKept::default())),
-            ("members_compute_alike", Box::new(MembersComputeAlike::new(plan.limits.numerics))),
+            ("members_compute_alike", Box::new(MembersComputeAlike::new(&plan.limits))),
             ("three_opinions_stop_a_run", Box::new(ThreeOpinionsStopARun::new(&plan.limits))),
             ("numbers_are_confirmed", Box::new(NumbersAreConfirmed::new(&plan.limits))),
             ("audited_pieces_agree", Box::new(AuditedPiecesAgree::new(&plan.limits))),
@@ -156,7 +153,7 @@ impl Watch {
 
     pub(crate) fn saw(&mut self, now_us: u64, observation: &Observation<'_>) -> Result<(), Violation> {
         match observation {
-            Observation::Born { .. } => self.ledger = Ledger::default(),
+            Observation::Born => self.ledger = Ledger::default(),
             Observation::Ruled { event, actions, .. } => {
                 self.ledger.took(now_us, event);
                 for action in *actions {

@@ -6,7 +6,7 @@ use super::invariants::{Able, Observation, Violation};
 use super::message::{Down, Wake};
 use super::network::{Break, Conditions};
 use super::plan::Plan;
-use super::training::{Checkpoint, settled};
+use super::training::Checkpoint;
 use super::worker::SimulatedWorker;
 use super::world::World;
 use super::{Report, Sabotage};
@@ -221,17 +221,13 @@ impl Run {
 
     pub(crate) fn start_worker(&mut self, name: String) {
         // At last an operator brings machines that the run can admit: otherwise it would wait for ever.
-        let fit = self
-            .coordinator
-            .as_ref()
-            .map_or_else(|| settled(&self.saved), SimCoordinator::numerics)
-            .unwrap_or_default();
+        let fit = self.plan.limits.promised;
         let differs = self.world.now_us < self.plan.heal_us && self.world.random.below(8) == 0;
         self.start(name, NumericsDigest(fit.0 ^ u64::from(differs)));
     }
 
     fn start_visitor(&mut self) {
-        self.start("visitor".to_owned(), NumericsDigest(1));
+        self.start("visitor".to_owned(), NumericsDigest(self.plan.limits.promised.0 ^ 1));
         self.workers.last_mut().into_iter().for_each(|worker| worker.leaves = true);
     }
 

@@ -7,7 +7,6 @@ use super::plan::{Plan, Start};
 use super::trainer::{Value, advance, advance_slot, initial};
 use super::world::World;
 use common::ids::SetupId;
-use common::selftest::NumericsDigest;
 
 /// The state that survives a coordinator.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,8 +15,6 @@ pub(crate) struct Checkpoint {
     pub(crate) step: u64,
     /// Digest of the parameters after these steps.
     pub(crate) parameters: u64,
-    /// The arithmetic of all these steps, if the coordinator records it.
-    pub(crate) numerics: Option<NumericsDigest>,
     /// The optimizer's running mean of squares.
     pub(crate) slot: f32,
     /// Whether the run was stopped: nothing follows.
@@ -27,13 +24,8 @@ pub(crate) struct Checkpoint {
 impl Checkpoint {
     /// The state of a run before its first step.
     pub(crate) fn none(run: SetupId) -> Self {
-        Self { step: 0, parameters: initial(run), numerics: None, slot: 0.0, is_stopped: false }
+        Self { step: 0, parameters: initial(run), slot: 0.0, is_stopped: false }
     }
-}
-
-/// The arithmetic that a coordinator is held to which goes on from these checkpoints.
-pub(crate) fn settled(saved: &[Checkpoint]) -> Option<NumericsDigest> {
-    saved.iter().find_map(|saved| saved.numerics)
 }
 
 pub(crate) struct Training {
@@ -91,14 +83,8 @@ impl Training {
         }
     }
 
-    /// Applies the step with the sum `root`, which was computed with `numerics`, and saves a checkpoint if
-    /// one is due.
-    pub(crate) fn commit(
-        &mut self,
-        world: &mut World,
-        numerics: Option<NumericsDigest>,
-        root: Option<Value>,
-    ) -> Result<(), Violation> {
+    /// Applies the step with the sum `root`, and saves a checkpoint if one is due.
+    pub(crate) fn commit(&mut self, world: &mut World, root: Option<Value>) -> Result<(), Violation> {
         let root = self.heap.take().or(root).ok_or_else(|| {
             Violation::new("leaves_are_reduced_once", "a round is complete without all its leaves")
         })?;
@@ -109,7 +95,7 @@ impl Training {
             self.stop();
             return Ok(());
         }
-        self.at = Checkpoint { step: self.at.step + 1, parameters, numerics, slot, is_stopped: false };
+        self.at = Checkpoint { step: self.at.step + 1, parameters, slot, is_stopped: false };
         world.saw(&Observation::Committed { run: self.run, root: &root, after: self.at })?;
         if root.wrong {
             // No worker was there to find the wrong number, so the following steps are not compared.

@@ -2,21 +2,23 @@
 //!
 //! A [`Network`] belongs to one thread. Parameters come in `common`'s flat layout and PyTorch's shapes;
 //! gradients go back the same way. `common::model` decides which tensors a network has, and `fuse` what
-//! computes a layer. Networks are chains: no gradient has two sources, and a layer's activations are dropped
-//! as soon as its gradients are there.
+//! computes a layer. A layer's activations are dropped as soon as its gradients are there.
 //!
 //! Memory grows with a leaf's samples by what the forward pass keeps. For the CNN that is 66 kB per sample,
 //! and 95 kB while the second layer's gradients are made (6 MB for 64 samples). For an MLP it is 4 bytes for
 //! each input and unit, twice. Parameters, their gradient, and a second copy of the current layer's gradient
 //! are added to that.
 
-use crate::engine::fuse::{self, Computed};
+use crate::engine::chain::Chain;
+use crate::engine::fuse;
+use crate::engine::layer::Pass;
 use crate::engine::op::{borrow, loss, to_vec};
 use candle_core::{DType, Device, Tensor};
 use common::data::normalize::{Normalization, Table};
 use common::data::samples::Samples;
 use common::data::spec::DataSpec;
 use common::model::architecture::Architecture;
+use common::rng::LeafAddress;
 use std::ops::Range;
 
 /// A network with its current parameters.
@@ -24,18 +26,17 @@ pub struct Network {
     model: Architecture,
     /// Tensors in layout order.
     parameters: Vec<Tensor>,
-    layers: Vec<Computed>,
+    layers: Chain,
     normalization: Normalization,
     /// The input for each value of a byte.
     input: Table,
-    /// Number of leading layers before the first trained one. The backward pass ends there.
-    untrained: usize,
 }
 
 /// Result of a leaf's backward pass.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LeafGradient {
-    /// Gradient of the SUM of the samples' losses; flat, in layout order.
+    /// Gradient of the SUM of the samples' losses; flat, in layout order. In the places of running statistics
+    /// it has what the leaf measured, times its samples.
     pub gradient: Vec<f32>,
     /// Sum of the samples' losses, in nats.
     pub loss_sum: f64,
@@ -79,10 +80,10 @@ impl Network {
         let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu);
         let tensors = model.layout().iter();
         let parameters = tensors.map(|(tensor, _)| zeros(&tensor.shape)).collect::<Result<_, _>>()?;
-        let (layers, untrained) = fuse::build(model);
+        let layers = fuse::chain(model, 0..model.layers().as_slice().len(), false);
         let normalization = Normalization::Unit;
         let input = Table::new(&normalization);
-        Ok(Self { model: model.clone(), parameters, layers, normalization, input, untrained })
+        Ok(Self { model: model.clone(), parameters, layers, normalization, input })
     }
 
     /// The same network, which is given its samples in that normalization instead of p / 255.
@@ -118,12 +119,12 @@ impl Network {
         Ok(())
     }
 
-    /// Forward and backward pass over one leaf.
+    /// Forward and backward pass over one leaf, whose random choices follow from its address.
     ///
     /// # Errors
     /// When there are no samples, or they are of another form, or the tensor library fails.
-    pub fn gradient(&mut self, samples: &Samples) -> Result<LeafGradient, NetworkError> {
-        let logits = self.forward(samples, true)?;
+    pub fn gradient(&mut self, samples: &Samples, leaf: LeafAddress) -> Result<LeafGradient, NetworkError> {
+        let logits = self.forward(samples, Some(leaf))?;
         let mut gradient = vec![0.0; self.model.layout().len()];
         let ranges: Vec<Range<usize>> = self.model.layout().iter().map(|(_, range)| range).collect();
         let mut deliver = |at: usize, values: &Tensor| {
@@ -131,13 +132,8 @@ impl Network {
             Ok(())
         };
         let loss = loss::CrossEntropy::new(samples.labels());
-        let (loss_sum, mut grad) = loss.with_gradient(&logits, 1.0)?;
-        for layer in self.layers[self.untrained..].iter_mut().rev() {
-            match layer.backward(&self.parameters, &grad, &mut deliver)? {
-                Some(before) => grad = before,
-                None => break,
-            }
-        }
+        let (loss_sum, grad) = loss.with_gradient(&logits, 1.0)?;
+        self.layers.backward(&self.parameters, grad, &mut deliver)?;
         let predictions = loss::predictions(&borrow(&logits)?, samples.spec().classes());
         Ok(LeafGradient { gradient, loss_sum, predictions })
     }
@@ -155,10 +151,10 @@ impl Network {
     /// # Errors
     /// When there are no samples, or they are of another form, or the tensor library fails.
     pub fn logits(&mut self, samples: &Samples) -> Result<Vec<f32>, NetworkError> {
-        Ok(to_vec(&self.forward(samples, false)?)?)
+        Ok(to_vec(&self.forward(samples, None)?)?)
     }
 
-    fn forward(&mut self, samples: &Samples, keep: bool) -> Result<Tensor, NetworkError> {
+    fn forward(&mut self, samples: &Samples, training: Option<LeafAddress>) -> Result<Tensor, NetworkError> {
         if samples.is_empty() {
             return Err(NetworkError::Empty);
         }
@@ -168,11 +164,8 @@ impl Network {
             return Err(NetworkError::Samples { expected, got });
         }
         let shape = (samples.len(), got.height(), got.width(), got.channels());
-        let mut x = Tensor::from_vec(self.input.apply(samples.pixels()), shape, &Device::Cpu)?;
-        for layer in &mut self.layers {
-            x = layer.forward(&self.parameters, x, keep)?;
-        }
-        Ok(x)
+        let x = Tensor::from_vec(self.input.apply(samples.pixels()), shape, &Device::Cpu)?;
+        Ok(self.layers.forward(Pass { parameters: &self.parameters, training }, x)?)
     }
 }
 
@@ -182,6 +175,8 @@ fn score(logits: &[f32], samples: &Samples) -> LeafEvaluation {
     LeafEvaluation { loss_sum, predictions: loss::predictions(logits, classes) }
 }
 
+#[cfg(test)]
+mod random;
 #[cfg(test)]
 mod reference;
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! chooses the algorithm of a convolution, [`linear`] and [`loss`] are the other operators, and [`matmul`]
 //! wraps `gemm`.
 
+pub(crate) mod channels;
 pub mod conv;
 pub mod linear;
 pub mod loss;

@@ -66,11 +66,6 @@ pub enum Event {
     },
     /// The run begins no further round. One that is open is given up.
     End(SetupId),
-    /// A run begins some of whose layers the tensor library computes.
-    UsesLibrary,
-    /// Such a run goes on from a checkpoint that was computed with this arithmetic. Nothing follows if
-    /// another one is settled already.
-    HoldTo(NumericsDigest),
     /// A deadline may have passed.
     Tick,
 }

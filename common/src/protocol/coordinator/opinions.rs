@@ -65,13 +65,11 @@ impl Coordinator {
         for who in wrong {
             self.remove(who, Cause::OutOfLine { round, node }, actions);
         }
-        let numerics = opinion.by.numerics;
         if self.limits.audit.picks(round, node)
             && let Some(open) = self.rounds.get_mut(&round)
         {
             open.cases.0.insert(node, Case { is_accepted: true, since_us: now_us, opinions: vec![opinion] });
         }
-        self.settle_numerics(numerics, actions);
     }
 
     /// Names of the workers that gave the same answer before: others, or the same worker where there is no

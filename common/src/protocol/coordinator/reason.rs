@@ -53,9 +53,6 @@ pub enum Cause {
     /// The same worker connected again.
     #[error("replaced by a new connection of the same worker")]
     Replaced,
-    /// The run's arithmetic was settled after the worker had joined, and is another.
-    #[error(transparent)]
-    Numerics(OtherArithmetic),
 }
 
 impl Cause {
@@ -82,7 +79,7 @@ pub enum Refusal {
         /// Number of places for spares.
         spares: u32,
     },
-    /// The worker computes other bits than the run.
+    /// The worker computes other bits than the program.
     #[error(transparent)]
     Numerics(OtherArithmetic),
     /// Another process uses the same name.

@@ -22,7 +22,7 @@ const LIMITS: Limits = Limits {
     max: 3,
     spares: 1,
     numerics: Numerics::Strict,
-    promised: NumericsDigest(0),
+    promised: NumericsDigest(7),
     audit: Audit::NONE,
     heartbeat_timeout_us: 10_000_000,
     answer_timeout_us: 120_000_000,

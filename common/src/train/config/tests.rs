@@ -222,3 +222,25 @@ fn differences_name_every_field_on_either_side() {
         difference(&saved, &current).iter().map(|(n, s, c)| format!("{n} {s} {c}")).collect();
     assert_eq!(text, ["lr 0.1 0.2", "new unset y", "old x unset"]);
 }
+
+#[test]
+fn a_leaf_of_one_sample_is_refused_where_a_layer_normalises_over_samples() {
+    let config = |model: &str, batch_size, micro_batch, val_split| {
+        let model = model.parse().unwrap();
+        RunConfig::new(TrainingConfig { model, batch_size, micro_batch, val_split, ..training() }, data())
+    };
+    let vector = "flatten dense(8) batchnorm relu dense";
+    // 1,000 samples: held out, steps, leaves.
+    for (batch_size, micro_batch, val_split, step) in [
+        (128, 1, 100, Some(128)),
+        (129, 32, 100, Some(129)),
+        (90, 30, 9, Some(1)),
+        (2000, 27, 1, None),
+        (128, 32, 100, None),
+    ] {
+        let got = config(vector, batch_size, micro_batch, val_split).err();
+        let expected = step.map(|step| ConfigError::OneSample { layer: 3, micro_batch, step });
+        assert_eq!(got, expected, "{batch_size} {micro_batch}");
+        assert!(config("conv(2,3) batchnorm flatten dense", batch_size, micro_batch, val_split).is_ok());
+    }
+}

@@ -2,9 +2,10 @@
 //!
 //! As text: `PATTERN(frozen)` or `PATTERN(lr_factor=F,weight_decay=D)`, separated by spaces. A `*` in a
 //! pattern stands for any characters. A tensor belongs to the first group whose pattern matches its name, or
-//! to none. A pattern that matches no tensor is refused: it is a spelling mistake.
+//! to none. A pattern that matches no tensor is refused: it is a spelling mistake. Running statistics belong
+//! to no group: no optimizer changes them, and they go on while what is around them is frozen, as in PyTorch.
 
-use crate::model::params::Layout;
+use crate::model::params::{Layout, Role, TensorSpec};
 use crate::text::{Call, TextError, words};
 use std::fmt;
 use std::ops::Range;
@@ -38,6 +39,8 @@ pub enum Treatment {
         /// Weight decay that replaces the optimizer's.
         weight_decay: Option<f64>,
     },
+    /// The values follow the step's mean, and count in no norm.
+    Running,
 }
 
 /// Reason why groups are refused.
@@ -83,22 +86,30 @@ impl Groups {
     /// # Errors
     /// When a group has no tensor, or all are frozen.
     pub fn partition(&self, layout: &Layout) -> Result<Partition, GroupError> {
-        let group_of = |name: &str| self.0.iter().position(|group| matches(&group.pattern, name));
+        let is_trained = |tensor: &TensorSpec| tensor.role == Role::Trained;
+        let group_of = |tensor: &TensorSpec| {
+            let group = self.0.iter().position(|group| matches(&group.pattern, &tensor.name));
+            group.filter(|_| is_trained(tensor))
+        };
         for (at, group) in self.0.iter().enumerate() {
-            if !layout.iter().any(|(tensor, _)| group_of(&tensor.name) == Some(at)) {
-                let names: Vec<&str> = layout.iter().map(|(tensor, _)| tensor.name.as_str()).collect();
+            if !layout.iter().any(|(tensor, _)| group_of(tensor) == Some(at)) {
+                let trained = layout.iter().filter(|(tensor, _)| is_trained(tensor));
+                let names: Vec<&str> = trained.map(|(tensor, _)| tensor.name.as_str()).collect();
                 return Err(GroupError::Empty { pattern: group.pattern.clone(), tensors: names.join(", ") });
             }
         }
         let mut ranges: Vec<(Range<usize>, Treatment)> = Vec::new();
         for (tensor, range) in layout.iter() {
-            let treatment = group_of(&tensor.name).map_or(Treatment::DEFAULT, |at| self.0[at].treatment);
+            let treatment = match tensor.role {
+                Role::Running => Treatment::Running,
+                Role::Trained => group_of(tensor).map_or(Treatment::DEFAULT, |at| self.0[at].treatment),
+            };
             match ranges.last_mut() {
                 Some((last, same)) if *same == treatment => last.end = range.end,
                 _ => ranges.push((range, treatment)),
             }
         }
-        if ranges.iter().all(|(_, treatment)| *treatment == Treatment::Frozen) {
+        if !ranges.iter().any(|(_, treatment)| matches!(treatment, Treatment::Trained { .. })) {
             return Err(GroupError::AllFrozen);
         }
         Ok(Partition { ranges })
@@ -129,9 +140,9 @@ impl Partition {
         self.ranges.iter().cloned()
     }
 
-    /// Ranges of frozen parameters.
-    pub(super) fn frozen(&self) -> impl Iterator<Item = Range<usize>> {
-        self.ranges().filter(|(_, treatment)| *treatment == Treatment::Frozen).map(|(range, _)| range)
+    /// Ranges of that treatment.
+    pub(super) fn of(&self, of: Treatment) -> impl Iterator<Item = Range<usize>> {
+        self.ranges().filter(move |(_, treatment)| *treatment == of).map(|(range, _)| range)
     }
 }
 
@@ -158,6 +169,8 @@ impl fmt::Display for Groups {
             write!(f, "{}{pattern}(", if at == 0 { "" } else { " " })?;
             match treatment {
                 Treatment::Frozen => f.write_str("frozen")?,
+                // No group's text parses to it.
+                Treatment::Running => {}
                 Treatment::Trained { lr_factor, weight_decay } => {
                     write!(f, "lr_factor={lr_factor}")?;
                     weight_decay.iter().try_for_each(|decay| write!(f, ",weight_decay={decay}"))?;
@@ -251,7 +264,7 @@ mod tests {
         let frozen = Treatment::Frozen;
         let plain = Treatment::DEFAULT;
         assert_eq!(treatments, [frozen, bias, plain, bias, plain]);
-        assert!(parts.frozen().eq(std::iter::once(0..20)));
+        assert!(parts.of(frozen).eq(std::iter::once(0..20)));
         let ends: Vec<usize> = parts.ranges().map(|(range, _)| range.start).chain([parts.len()]).collect();
         assert!(ends.is_sorted() && ends[0] == 0, "no gaps: {ends:?}");
     }
@@ -271,5 +284,17 @@ mod tests {
             assert!(error.contains(message), "{text}: {error}");
         }
         assert_eq!(partition("none").unwrap().ranges().count(), 1);
+    }
+
+    #[test]
+    fn running_statistics_belong_to_no_group() {
+        let model = Architecture::parse(SPEC, "conv(2,3) batchnorm flatten dense").unwrap();
+        let partition = |text: &str| text.parse::<Groups>().unwrap().partition(model.layout());
+        let parts = partition("bn*(frozen)").unwrap();
+        let names = ["bn1.running_mean", "bn1.running_var"];
+        let expected = names.map(|name| model.layout().find(name).unwrap().1);
+        assert!(parts.of(Treatment::Running).eq(std::iter::once(expected[0].start..expected[1].end)));
+        assert!(partition("*running*(frozen)").unwrap_err().to_string().contains("matches no tensor"));
+        assert_eq!(partition("*(frozen)"), Err(GroupError::AllFrozen));
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use common::data::digits::{PIXELS, SPEC};
 use common::data::samples::Samples;
-use common::ids::{ParamsId, Round};
+use common::ids::{ParamsId, Round, Step};
 use common::reduce::tree::{Node, Tree};
 use futures_util::FutureExt;
 use proto::message::Task;
@@ -27,6 +27,7 @@ fn piece_of_setup(setup: SetupId, round: u64, images: usize) -> Outgoing {
     let samples = Samples::new(SPEC, vec![0; images * PIXELS], vec![0; images]).unwrap();
     Outgoing::Message(CoordinatorMessage::Piece(Piece {
         round: Round(round),
+        step: Step(0),
         task: Task::Train,
         setup,
         parameters: ParamsId(round),

@@ -73,7 +73,7 @@ impl RunInProgress {
         let mut checkpoint = trace::within("checkpoint copy", || self.trainer.checkpoint());
         // Before the first step nothing has been computed: an answer that happens to be there already is no
         // part of it.
-        let numerics = cluster.machine().numerics(self.uses_library());
+        let numerics = cluster.machine().numerics();
         checkpoint.numerics = numerics.filter(|_| checkpoint.position.step > Step(0));
         let state = (checkpoint.position.step, checkpoint.position.validation.is_some());
         if self.shutdown.submitted != Some(state) {

@@ -28,13 +28,12 @@ impl SimCoordinator {
                 let connection = self.links.iter().find(is_it).map(|(&connection, _)| connection);
                 let connection = connection.expect("only members' answers are accepted");
                 let run = self.rounds[round];
-                let numerics = self.numerics();
                 let training = self.training(run);
                 let task = training.task();
                 world.saw(&Observation::Accepted { connection, value, task })?;
                 training.accepted(world, value);
                 if world.has(Sabotage::CommitEarly) {
-                    training.commit(world, numerics, None)?;
+                    training.commit(world, None)?;
                 }
             }
         }
@@ -48,7 +47,6 @@ fn notable(action: &Action) -> Option<&'static str> {
         Action::Grant { purpose: Purpose::Backup, .. } => Some("copy"),
         Action::Grant { purpose: Purpose::Audit, .. } => Some("audit"),
         Action::Grant { purpose: Purpose::Opinion, .. } => Some("opinion asked"),
-        Action::Removed { cause: Cause::Numerics(_), .. } => Some("worker of other numerics removed"),
         Action::Removed { cause: Cause::NoAnswer { .. }, .. } => Some("deaf worker dropped"),
         Action::OtherNumerics { .. } => Some("worker of other numerics let in"),
         Action::AuditWaits => Some("nobody to audit"),

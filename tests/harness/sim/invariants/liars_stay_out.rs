@@ -31,7 +31,7 @@ impl Invariant for LiarsStayOut {
                 self.workers.insert(*connection as u64, (*instance, (*name).to_owned()));
             }
             // A coordinator does not know what its predecessor knew.
-            Observation::Born { .. } => self.dropped.clear(),
+            Observation::Born => self.dropped.clear(),
             Observation::Acted(Action::Removed { member, cause, .. }) if cause.is_offence() => {
                 let connection = ledger.connection(*member);
                 let worker = connection.and_then(|connection| self.workers.get(&connection));

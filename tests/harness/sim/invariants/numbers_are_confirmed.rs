@@ -45,7 +45,7 @@ impl Invariant for NumbersAreConfirmed {
                 self.is_confirmed = doubts.iter().any(agrees) || is_alone;
                 Ok(())
             }
-            Observation::Born { .. } => {
+            Observation::Born => {
                 self.peaks.clear();
                 Ok(())
             }

@@ -149,7 +149,7 @@ impl RoundsEnd {
 impl Invariant for RoundsEnd {
     fn saw(&mut self, now_us: u64, ledger: &Ledger, observation: &Observation<'_>) -> Result<(), String> {
         match observation {
-            Observation::Born { .. } => {
+            Observation::Born => {
                 self.began_us.clear();
                 self.enough_us = None;
                 self.waits.clear();

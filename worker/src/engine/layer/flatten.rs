@@ -1,7 +1,7 @@
 //! `[n, h, w, c]` → `[n, c · h · w]`: channels first, as PyTorch flattens. The dense weights rely on this
 //! order.
 
-use super::{Deliver, Layer, kept};
+use super::{Deliver, Layer, Pass, kept};
 use crate::engine::op::borrow;
 use candle_core::{Result, Tensor};
 
@@ -13,9 +13,9 @@ pub struct Flatten {
 }
 
 impl Layer for Flatten {
-    fn forward(&mut self, _parameters: &[Tensor], x: Tensor, keep: bool) -> Result<Tensor> {
+    fn forward(&mut self, pass: Pass<'_>, x: Tensor) -> Result<Tensor> {
         let (n, h, w, c) = x.dims4()?;
-        self.kept = keep.then_some((n, h, w, c));
+        self.kept = pass.training.map(|_| (n, h, w, c));
         if c == 1 || h * w == 1 {
             return x.reshape((n, c * h * w));
         }
