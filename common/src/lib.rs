@@ -19,6 +19,6 @@ pub mod protocol;
 pub mod reduce;
 pub mod rng;
 pub mod selftest;
-pub mod simd;
+mod simd;
 pub mod text;
 pub mod train;

@@ -9,6 +9,6 @@ use pulp::Arch;
 /// Runs `loops`, compiled for this CPU's vectors. It must be inlined whole, with all that it calls, so that
 /// is `#[inline(always)]`; what is not stays right, and slow.
 #[inline(always)]
-pub fn widest<T>(loops: impl FnOnce() -> T) -> T {
+pub(crate) fn widest<T>(loops: impl FnOnce() -> T) -> T {
     Arch::new().dispatch(loops)
 }

@@ -10,6 +10,7 @@
 
 pub(crate) mod channels;
 pub mod conv;
+pub(crate) mod elementwise;
 pub mod linear;
 pub mod loss;
 pub mod matmul;

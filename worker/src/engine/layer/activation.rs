@@ -5,9 +5,9 @@
 
 use super::{Deliver, Layer, Pass, kept};
 use crate::engine::op::borrow;
+use crate::engine::op::elementwise::{map, zip};
 use candle_core::{Result, Tensor};
 use common::model::activation::Activation;
-use common::simd;
 use std::f32::consts::FRAC_1_SQRT_2;
 
 /// 1 / sqrt(2π).
@@ -30,40 +30,31 @@ impl Function {
 
 /// f(x) for each value.
 fn values(activation: Activation, x: &[f32]) -> Vec<f32> {
-    let each = |f: fn(f32) -> f32| x.iter().map(|&x| f(x)).collect();
     match activation {
-        Activation::Relu => simd::widest(|| x.iter().map(|&x| if x <= 0.0 { 0.0 } else { x }).collect()),
-        Activation::LeakyRelu { slope } => {
-            simd::widest(|| x.iter().map(|&x| if x > 0.0 { x } else { slope * x }).collect())
-        }
-        Activation::Gelu => each(|x| x * normal_share(x)),
-        Activation::Silu => each(|x| x * sigmoid(x)),
-        Activation::Tanh => each(libm::tanhf),
-        Activation::Sigmoid => each(sigmoid),
+        Activation::Relu => map(x, |x| if x <= 0.0 { 0.0 } else { x }),
+        Activation::LeakyRelu { slope } => map(x, |x| if x > 0.0 { x } else { slope * x }),
+        Activation::Gelu => map(x, |x| x * normal_share(x)),
+        Activation::Silu => map(x, |x| x * sigmoid(x)),
+        Activation::Tanh => map(x, libm::tanhf),
+        Activation::Sigmoid => map(x, sigmoid),
     }
 }
 
 /// f'(x) · grad for each value, given x and y = f(x).
 fn gradients(activation: Activation, x: &[f32], y: &[f32], grad: &[f32]) -> Vec<f32> {
-    let inputs = x.iter().zip(grad);
-    let outputs = y.iter().zip(grad);
     match activation {
-        Activation::Relu => {
-            simd::widest(|| inputs.map(|(&x, &grad)| if x <= 0.0 { 0.0 } else { grad }).collect())
-        }
-        Activation::LeakyRelu { slope } => {
-            simd::widest(|| inputs.map(|(&x, &grad)| if x > 0.0 { grad } else { slope * grad }).collect())
-        }
+        Activation::Relu => zip(x, grad, |x, grad| if x <= 0.0 { 0.0 } else { grad }),
+        Activation::LeakyRelu { slope } => zip(x, grad, |x, grad| if x > 0.0 { grad } else { slope * grad }),
         Activation::Gelu => {
             let density = |x: f32| NORMAL_PEAK * libm::expf(-0.5 * x * x);
-            inputs.map(|(&x, &grad)| grad * (normal_share(x) + x * density(x))).collect()
+            zip(x, grad, |x, grad| grad * (normal_share(x) + x * density(x)))
         }
         Activation::Silu => {
             let slope = |x: f32, share: f32| share * (1.0 + x * (1.0 - share));
-            inputs.map(|(&x, &grad)| grad * slope(x, sigmoid(x))).collect()
+            zip(x, grad, |x, grad| grad * slope(x, sigmoid(x)))
         }
-        Activation::Tanh => simd::widest(|| outputs.map(|(&y, &grad)| grad * (1.0 - y * y)).collect()),
-        Activation::Sigmoid => simd::widest(|| outputs.map(|(&y, &grad)| grad * (y * (1.0 - y))).collect()),
+        Activation::Tanh => zip(y, grad, |y, grad| grad * (1.0 - y * y)),
+        Activation::Sigmoid => zip(y, grad, |y, grad| grad * (y * (1.0 - y))),
     }
 }
 

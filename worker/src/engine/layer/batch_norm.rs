@@ -12,7 +12,7 @@
 
 use super::{Deliver, Layer, Pass, kept};
 use crate::engine::op::borrow;
-use crate::engine::op::channels::{Affine, squared_deviations, sums};
+use crate::engine::op::channels::{Affine, Moments, moments};
 use candle_core::{Result, Tensor};
 
 /// Constant added to a variance before the square root (PyTorch's default).
@@ -64,13 +64,11 @@ impl Layer for BatchNorm {
     fn forward(&mut self, pass: Pass<'_>, x: Tensor) -> Result<Tensor> {
         let [.., running_mean, running_variance] = self.places.map(|place| &pass.parameters[place]);
         let values = borrow(&x)?;
-        let mut y = Vec::with_capacity(values.len());
+        let mut y = vec![0.0; values.len()];
         if pass.training.is_some() {
-            let channels = running_mean.dim(0)?;
-            let rows = (values.len() / channels) as f64;
-            let mean: Vec<f32> = sums(&values, channels).iter().map(|sum| (sum / rows) as f32).collect();
-            let squares = squared_deviations(&values, &mean);
-            let variance: Vec<f64> = squares.iter().map(|sum| sum / rows).collect();
+            let moments = moments(&values, running_mean.dim(0)?);
+            let mean: Vec<f32> = moments.iter().map(|moments| moments.mean as f32).collect();
+            let variance: Vec<f64> = moments.iter().map(Moments::variance).collect();
             let affine = self.affine(pass.parameters, &mean, &variance)?;
             affine.apply(&values, &mut y);
             self.kept = Some(Kept { x: x.clone(), affine, mean, variance });
@@ -92,8 +90,7 @@ impl Layer for BatchNorm {
         let samples = x.dim(0)? as f64;
         let values = borrow(&x)?;
         let rows = (values.len() / channels) as f64;
-        let mut grad = borrow(grad)?.to_vec();
-        affine.close(&values, &mut grad);
+        let grad = borrow(grad)?;
         let [of_grad, weighted] = affine.gradient_sums(&values, &grad, channels);
         let inverse: Vec<f64> = variance.iter().map(|&variance| inverse_deviation(variance)).collect();
         let [weight, bias, running_mean, running_variance] = self.places;
@@ -113,7 +110,8 @@ impl Layer for BatchNorm {
         let offset: Vec<f32> = (0..channels).map(|at| per_row(of_grad[at], at) as f32).collect();
         let slope = |at: usize| (per_row(weighted[at], at) * inverse[at] * inverse[at]) as f32;
         let slope: Vec<f32> = (0..channels).map(slope).collect();
-        affine.input_gradient(&values, &mut grad, &offset, &slope);
-        Tensor::from_vec(grad, x.shape(), x.device()).map(Some)
+        let mut dx = vec![0.0; values.len()];
+        affine.input_gradient(&values, &grad, [&offset, &slope], &mut dx);
+        Tensor::from_vec(dx, x.shape(), x.device()).map(Some)
     }
 }

@@ -9,7 +9,7 @@
 use super::batch_norm::inverse_deviation;
 use super::{Deliver, Layer, Pass, kept};
 use crate::engine::op::borrow;
-use crate::engine::op::channels::{Affine, squared_deviations, sums};
+use crate::engine::op::channels::{Affine, Moments, moments};
 use candle_core::{Result, Tensor};
 
 /// A group normalisation.
@@ -44,15 +44,17 @@ impl GroupNorm {
 
     /// The function for one sample's values `x`.
     fn measure(&self, x: &[f32], weight: &[f32], bias: &[f32]) -> Sample {
-        let channels = weight.len();
-        let width = channels / self.groups;
-        let count = (x.len() / self.groups) as f64;
-        let mean = sums(x, channels);
-        let mean = mean.chunks_exact(width).map(|group| (group.iter().sum::<f64>() / count) as f32);
-        let mean: Vec<f32> = mean.flat_map(|mean| std::iter::repeat_n(mean, width)).collect();
-        let squares = squared_deviations(x, &mean);
-        let inverse = |group: &[f64]| inverse_deviation(group.iter().sum::<f64>() / count);
-        let inverse: Vec<f64> = squares.chunks_exact(width).map(inverse).collect();
+        let width = weight.len() / self.groups;
+        let of_channels = moments(x, weight.len());
+        let of_group = |channels: &[Moments]| {
+            let mut all = channels[0];
+            channels[1..].iter().for_each(|channel| all.join(*channel));
+            all
+        };
+        let of_groups: Vec<Moments> = of_channels.chunks_exact(width).map(of_group).collect();
+        let mean = of_groups.iter().flat_map(|group| std::iter::repeat_n(group.mean as f32, width));
+        let mean: Vec<f32> = mean.collect();
+        let inverse: Vec<f64> = of_groups.iter().map(|group| inverse_deviation(group.variance())).collect();
         let scale = |(channel, weight): (usize, &f32)| (f64::from(*weight) * inverse[channel / width]) as f32;
         let scale: Vec<f32> = weight.iter().enumerate().map(scale).collect();
         Sample { affine: Affine::new(&mean, &scale, bias, false), inverse }
@@ -64,11 +66,12 @@ impl Layer for GroupNorm {
         let [weight, bias] = self.places.map(|place| &pass.parameters[place]);
         let [weight, bias] = [borrow(weight)?, borrow(bias)?];
         let values = borrow(&x)?;
-        let mut y = Vec::with_capacity(values.len());
+        let mut y = vec![0.0; values.len()];
         let mut samples = Vec::new();
-        for x in values.chunks_exact(values.len() / x.dim(0)?) {
+        let size = values.len() / x.dim(0)?;
+        for (x, y) in values.chunks_exact(size).zip(y.chunks_exact_mut(size)) {
             let sample = self.measure(x, &weight, &bias);
-            sample.affine.apply(x, &mut y);
+            sample.affine.apply(x, y);
             samples.push(sample);
         }
         self.kept = pass.training.map(|_| Kept { x: x.clone(), samples });
@@ -88,18 +91,18 @@ impl Layer for GroupNorm {
         let values = borrow(&x)?;
         let size = values.len() / samples.len();
         let count = (size / self.groups) as f64;
-        let mut grad = borrow(grad)?.to_vec();
+        let grad = borrow(grad)?;
+        let mut dx = vec![0.0; if self.input_gradient { values.len() } else { 0 }];
+        let mut dx_of_samples = dx.chunks_exact_mut(size);
         let [mut of_weight, mut of_bias] = [(); 2].map(|()| vec![0.0; channels]);
-        let inputs = values.chunks_exact(size).zip(grad.chunks_exact_mut(size));
+        let inputs = values.chunks_exact(size).zip(grad.chunks_exact(size));
         for (Sample { affine, inverse }, (x, grad)) in samples.iter().zip(inputs) {
             let [of_grad, weighted] = affine.gradient_sums(x, grad, channels);
             for channel in 0..channels {
                 of_bias[channel] += of_grad[channel];
                 of_weight[channel] += weighted[channel] * inverse[channel / width];
             }
-            if !self.input_gradient {
-                continue;
-            }
+            let Some(dx) = dx_of_samples.next() else { continue };
             // A group's sum of weight · sum / count, times its factor, for each of its channels.
             let of_group = |sums: &[f64], factor: &dyn Fn(f64) -> f64| {
                 let terms: Vec<f64> = sums.iter().zip(&*weight).map(|(sum, &w)| sum * f64::from(w)).collect();
@@ -111,12 +114,12 @@ impl Layer for GroupNorm {
             };
             let offset = of_group(&of_grad, &|inverse| inverse);
             let slope = of_group(&weighted, &|inverse| inverse * inverse * inverse);
-            affine.input_gradient(x, grad, &offset, &slope);
+            affine.input_gradient(x, grad, [&offset, &slope], dx);
         }
         for (place, gradient) in self.places.into_iter().zip([of_weight, of_bias]) {
             let gradient: Vec<f32> = gradient.into_iter().map(|value| value as f32).collect();
             deliver(place, &Tensor::from_vec(gradient, channels, x.device())?)?;
         }
-        self.input_gradient.then(|| Tensor::from_vec(grad, x.shape(), x.device())).transpose()
+        self.input_gradient.then(|| Tensor::from_vec(dx, x.shape(), x.device())).transpose()
     }
 }

@@ -3,8 +3,8 @@
 use super::{Deliver, Layer, Pass, kept};
 use crate::engine::chain::Chain;
 use crate::engine::op::borrow;
+use crate::engine::op::elementwise::zip;
 use candle_core::{Result, Tensor};
-use common::simd;
 
 /// A residual block.
 pub struct Residual {
@@ -27,17 +27,22 @@ impl Residual {
     }
 }
 
+/// The sum, or 0 where a ReLU follows and it is not above 0.
+fn sum(left: &Tensor, right: &Tensor, relu: bool) -> Result<Tensor> {
+    let values = [borrow(left)?, borrow(right)?];
+    let open = |sum: f32| if sum <= 0.0 { 0.0 } else { sum };
+    let sums = match relu {
+        true => zip(&values[0], &values[1], |left, right| open(left + right)),
+        false => zip(&values[0], &values[1], |left, right| left + right),
+    };
+    Tensor::from_vec(sums, left.shape(), left.device())
+}
+
 impl Layer for Residual {
     fn forward(&mut self, pass: Pass<'_>, x: Tensor) -> Result<Tensor> {
         let shortcut = self.shortcut.forward(pass, x.clone())?;
         let body = self.body.forward(pass, x)?;
-        let relu = self.relu;
-        let [left, right] = [borrow(&body)?, borrow(&shortcut)?];
-        let sums = simd::widest(|| {
-            let sums = left.iter().zip(&*right).map(|(left, right)| left + right);
-            sums.map(|sum| if relu && sum <= 0.0 { 0.0 } else { sum }).collect::<Vec<f32>>()
-        });
-        let y = Tensor::from_vec(sums, body.shape(), body.device())?;
+        let y = sum(&body, &shortcut, self.relu)?;
         self.kept = pass.training.map(|_| y.clone());
         Ok(y)
     }
@@ -51,19 +56,14 @@ impl Layer for Residual {
         let y = kept(&mut self.kept)?;
         let mut grad = grad.clone();
         if self.relu {
-            let passed = simd::widest(|| -> Result<Vec<f32>> {
-                let passed = |(&grad, &y): (&f32, &f32)| if y <= 0.0 { 0.0 } else { grad };
-                Ok(borrow(&grad)?.iter().zip(&*borrow(&y)?).map(passed).collect())
-            });
-            grad = Tensor::from_vec(passed?, grad.shape(), grad.device())?;
+            let passed = zip(&borrow(&y)?, &borrow(&grad)?, |y, grad| if y <= 0.0 { 0.0 } else { grad });
+            grad = Tensor::from_vec(passed, grad.shape(), grad.device())?;
         }
         let body = self.body.backward(parameters, grad.clone(), deliver)?;
         let shortcut = self.shortcut.backward(parameters, grad, deliver)?;
-        let (Some(body), Some(shortcut), true) = (body, shortcut, self.input_gradient) else {
-            return Ok(None);
-        };
-        let [left, right] = [borrow(&body)?, borrow(&shortcut)?];
-        let sum = simd::widest(|| left.iter().zip(&*right).map(|(left, right)| left + right).collect());
-        Tensor::from_vec::<_, f32>(sum, body.shape(), body.device()).map(Some)
+        match (body, shortcut) {
+            (Some(body), Some(shortcut)) if self.input_gradient => sum(&body, &shortcut, false).map(Some),
+            _ => Ok(None),
+        }
     }
 }
