@@ -1,8 +1,9 @@
 //! Mean and variance of each channel, in one pass over the memory.
 //!
-//! A place of the stripe takes a block's mean m in f32, and then, while the block is in the cache, the sums of
-//! the differences d from it and of their squares. These make up for the rounding of m: the mean is m + Σd / n
-//! and the squared differences from it are Σd² - (Σd)² / n. Two sets of n and m values with means a and b are joined in f64 (Chan et al.
+//! A place of the stripe takes a block's mean m in f32, and then, while the block is in the cache, the sums
+//! of the differences d from it and of their squares. These make up for the rounding of m: the mean is m + Σd
+//! / n and the squared differences from it are Σd² - (Σd)² / n. Two sets of n and m values with means a and b
+//! are joined in f64 (Chan et al.
 //! 1983, "Algorithms for Computing the Sample Variance", eq. 2.1):
 //!
 //! ```text

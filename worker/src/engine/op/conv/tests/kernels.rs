@@ -1,7 +1,7 @@
 //! The fast paths against the plain one, with every instruction set that this machine has.
 //!
 //! Between instruction sets our own kernels give equal bits. Against the plain path, whose matrix products
-//! add in `gemm`'s order, errors stay below [`TOLERANCE`] of the largest magnitude.
+//! add in another order, errors stay below [`TOLERANCE`] of the largest magnitude.
 
 use super::*;
 use crate::engine::op::testing::noise;
