@@ -2,8 +2,8 @@
 //! computes, and the digest of their bits, part by part.
 //!
 //! What this program's kernels compute has one definition, so its digest is a constant here: [`PROMISED`]. A
-//! machine that gets another one (a CPU without fused multiply-add, another build, a fault) computes other
-//! bits than the program promises. Equal digests prove nothing about sizes outside the self-test.
+//! machine that gets another one (another build, a fault) computes other bits than the program promises. A CPU
+//! without fused multiply-add computes the same bits, slowly. Equal digests prove nothing about sizes outside the self-test.
 
 use crate::data::samples::Samples;
 use crate::data::spec::DataSpec;

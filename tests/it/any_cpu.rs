@@ -1,10 +1,8 @@
 //! Workers on different types of CPU train one model together, and its bits are those of any one of them.
 
 use common::event::Event;
-use common::protocol::coordinator::Refusal;
 use tests::golden::{Bench, assert_golden};
 use tests::process::Process;
-use tests::told::refused;
 
 #[test]
 fn a_worker_on_another_type_of_cpu_computes_the_same_bits() {
@@ -25,18 +23,19 @@ fn a_worker_on_another_type_of_cpu_computes_the_same_bits() {
 }
 
 #[test]
-fn a_cpu_without_fused_multiply_add_is_refused_and_told_so() {
+fn a_cpu_without_fused_multiply_add_computes_the_same_bits_and_says_that_it_is_slow() {
     let bench = Bench::new();
-    let (mut run, address) = bench.coordinator(&["--workers", "1"]);
+    // Some pieces are computed by both and compared.
+    let (run, address) = bench.coordinator(&["--workers", "2", "--audit", "0.01"]);
     let Some(old) = Process::worker_on_cpu("Nehalem", &address, "old") else { return };
-    run.wait_for_event("refuses it", |event| {
-        refused("old")(event) && matches!(event, Event::WorkerRefused { reason: Refusal::Numerics(_), .. })
-    });
+    let here = Process::worker(&address, "here");
+    let outcome = run.wait();
+    assert_golden(&outcome);
+    let is_dropped =
+        |event: &Event| matches!(event, Event::WorkerDropped { .. } | Event::WorkerRefused { .. });
+    assert!(!outcome.events.iter().any(is_dropped), "{}", outcome.errors);
+    assert_eq!(here.wait().code, Some(0));
     let outcome = old.wait();
-    assert_eq!(outcome.code, Some(1), "{}", outcome.errors);
-    for words in ["its CPU has no FMA", "its arithmetic differs in dense layers"] {
-        assert!(outcome.errors.contains(words), "{}", outcome.errors);
-    }
-    let _honest = Process::worker(&address, "honest");
-    assert_golden(&run.wait());
+    assert_eq!(outcome.code, Some(0), "{}", outcome.errors);
+    assert!(outcome.errors.contains("this CPU has no fused multiply-add"), "{}", outcome.errors);
 }

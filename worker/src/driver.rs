@@ -76,7 +76,7 @@ pub async fn run(options: Options, mut stop: StopRequests) -> Result<Exit, Worke
         Err(error) => return Err(WorkerError::Compute(error.to_string())),
     };
     debug!(%numerics, "self-test computed");
-    selftest::warn_of_other_bits(numerics);
+    selftest::warn_of_this_machine(numerics);
     let mut driver = Driver::new(options, numerics, pool, sender);
     let exit = loop {
         let event = tokio::select! {

@@ -29,13 +29,19 @@ pub fn digest() -> Result<NumericsDigest, NetworkError> {
     Ok(digester.finish())
 }
 
-/// Warns where this machine does not compute the bits that are promised: strict coordinators refuse it.
-pub(crate) fn warn_of_other_bits(digest: NumericsDigest) {
+/// Warns where this machine does not compute the bits that are promised: strict coordinators refuse it. Also
+/// where it computes them slowly.
+pub(crate) fn warn_of_this_machine(digest: NumericsDigest) {
     let differing = PROMISED.differing(digest);
     if !differing.is_empty() {
         let parts = differing.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let why = if has_fma() { "it may be faulty, or this is another build" } else { "its CPU has no FMA" };
-        warn!(parts, why, "this machine computes other bits than the program promises");
+        warn!(
+            parts,
+            "this machine computes other bits than the program promises: it is faulty, or this is another build"
+        );
+    }
+    if !has_fma() {
+        warn!("this CPU has no fused multiply-add: it computes the same bits, but many times slower");
     }
 }
 

@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 /// The difference between a worker's arithmetic and the program's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error(
-    "its arithmetic differs in {}: its self-test has digest {own}, but this program's has {promised} on every CPU with \
-     fused multiply-add; start it with the same build on such a CPU, or the coordinator with --numerics relaxed, which \
-     goes on with bits that may depend on who computed what",
+    "its arithmetic differs in {}: its self-test has digest {own}, but this program's has {promised} on every x86-64 \
+     CPU; start it with the same build on another machine, or the coordinator with --numerics relaxed, which goes on with \
+     bits that may depend on who computed what",
     names(&self.parts())
 )]
 pub struct OtherArithmetic {

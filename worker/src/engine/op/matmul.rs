@@ -9,7 +9,7 @@
 //! Add:      destination[i, j] = ((destination[i, j] + sum(first)) + sum(second)) + ... + sum(last)
 //! ```
 //!
-//! [`kernel`] computes it, with lanes along the columns of b. If those are not contiguous, the product is
+//! `kernel` computes it, with lanes along the columns of b. If those are not contiguous, the product is
 //! computed as the transpose of bᵀ · aᵀ; where neither operand's lanes would be, the smaller one is copied.
 
 mod kernel;
