@@ -173,7 +173,7 @@ impl FromStr for Layers {
             return Err(ModelError::Length { got: text.len() });
         }
         if let Some(layers) = by_name(text) {
-            return layers.parse();
+            return layers?.parse();
         }
         let words = words(text);
         if words.len() > LAYERS_MAX {
@@ -186,11 +186,12 @@ impl FromStr for Layers {
     }
 }
 
-/// The layers of a named network, as text.
-fn by_name(text: &str) -> Option<String> {
+/// The layers of a named network, as text; `None` if the text begins with no network's name.
+fn by_name(text: &str) -> Option<Result<String, ModelError>> {
     let call = Call::parse(text).ok()?;
     let named = zoo::ALL.iter().find(|named| named.name == call.name)?;
-    (named.layers)(&call.positional().ok()?)
+    let layers = call.positional().ok().and_then(|settings: Vec<usize>| (named.layers)(&settings));
+    Some(layers.ok_or_else(|| ModelError::Text { number: 1, source: call.settings(named.settings) }))
 }
 
 impl Architecture {

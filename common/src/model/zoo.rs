@@ -16,6 +16,8 @@ pub struct Named {
     pub name: &'static str,
     /// Description for `--help`, of one line.
     pub about: &'static str,
+    /// Numbers that may stand in parentheses after the name, for an error message; empty if there are none.
+    pub settings: &'static str,
     /// Layers as text, given the numbers in parentheses after the name; `None` if the network does not take
     /// them.
     pub layers: fn(&[usize]) -> Option<String>,

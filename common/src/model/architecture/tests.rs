@@ -117,6 +117,9 @@ fn a_wrong_network_is_refused_by_layer_and_shape() {
         ("shortcut flatten dense", "layer 1, shortcut on 28x28x1: no residual before it is open"),
         ("residual shortcut shortcut add flatten dense", "its residual has a shortcut already"),
         ("flatten residual relu dense", "layer 2, residual, has no add behind it"),
+        ("resnet(9)", "resnet takes the blocks of a stage, 1 to 6"),
+        ("cnn(3)", "cnn takes no settings"),
+        ("mlp(wide)", "mlp takes the widths of its hidden layers"),
         ("", "a network has 1 to 256 layers, got 0"),
     ] {
         let got = refusal(text);

@@ -7,6 +7,7 @@ use super::{Named, fixed};
 pub(super) const ALLCONV: Named = Named {
     name: "allconv",
     about: "convolutions with stride in the place of pooling",
+    settings: "",
     layers: |settings| {
         fixed(
             settings,

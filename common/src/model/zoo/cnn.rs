@@ -5,6 +5,7 @@ use super::{Named, fixed};
 pub(super) const CNN: Named = Named {
     name: "cnn",
     about: "three convolutions and two dense layers",
+    settings: "",
     layers: |settings| {
         fixed(
             settings,

@@ -5,6 +5,7 @@ use super::{Named, fixed};
 pub(super) const LENET5: Named = Named {
     name: "lenet5",
     about: "two convolutions 5x5 and three dense layers",
+    settings: "",
     layers: |settings| {
         fixed(
             settings,

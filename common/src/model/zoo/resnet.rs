@@ -11,6 +11,7 @@ const BLOCKS_MAX: usize = 6;
 pub(super) const RESNET: Named = Named {
     name: "resnet",
     about: "residual blocks with batch norm; resnet(3) names the blocks of each of its three stages",
+    settings: "the blocks of a stage, 1 to 6",
     layers: |settings| match settings {
         [] => Some(layers(BLOCKS)),
         &[blocks] if (1..=BLOCKS_MAX).contains(&blocks) => Some(layers(blocks)),

@@ -5,6 +5,7 @@ use super::{Named, fixed};
 pub(super) const TINY: Named = Named {
     name: "tiny",
     about: "three small convolutions with batch norm, at most 9,000 parameters",
+    settings: "",
     layers: |settings| {
         fixed(
             settings,
