@@ -2,8 +2,9 @@
 //! computes, and the digest of their bits, part by part.
 //!
 //! What this program's kernels compute has one definition, so its digest is a constant here: [`PROMISED`]. A
-//! machine that gets another one (another build, a fault) computes other bits than the program promises. A CPU
-//! without fused multiply-add computes the same bits, slowly. Equal digests prove nothing about sizes outside the self-test.
+//! machine that gets another one (another build, a fault) computes other bits than the program promises. A
+//! CPU without fused multiply-add computes the same bits, slowly. Equal digests prove nothing about sizes
+//! outside the self-test.
 
 use crate::data::samples::Samples;
 use crate::data::spec::DataSpec;
@@ -150,9 +151,11 @@ pub fn self_tests() -> impl Iterator<Item = SelfTest> {
         let data = DataSpec::new(side, side, 1, 10).expect("a small square");
         let model = Architecture::parse(data, layers).expect("a network that fits the images");
         let parameters = Init::He.draw(model.layout(), SEED);
-        leaves.iter().map(move |&leaf| {
-            let (model, parameters) = (model.clone(), parameters.clone());
-            SelfTest { part, model, parameters, samples: draw(data, leaf) }
+        leaves.iter().map(move |&leaf| SelfTest {
+            part,
+            model: model.clone(),
+            parameters: parameters.clone(),
+            samples: draw(data, leaf),
         })
     })
 }

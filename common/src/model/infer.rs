@@ -212,8 +212,9 @@ impl Convolution {
         let (height, width, channels) = image(input)?;
         divided(channels, groups)?;
         divided(outputs, groups)?;
-        let [height, width] = [height, width].map(|size| places(size + 2 * padding, kernel, stride));
-        Ok(Shape::Image { height: height?, width: width?, channels: outputs })
+        let window = Window { window: kernel, stride };
+        let [height, width] = [height, width].map(|size| window.places(size + 2 * padding));
+        fitting(Shape::Image { height, width, channels: outputs })
     }
 }
 
@@ -222,14 +223,13 @@ impl Window {
         in_range("window", self.window, 2, KERNEL_MAX)?;
         in_range("stride", self.stride, 1, KERNEL_MAX)?;
         let (height, width, channels) = image(input)?;
-        let [height, width] = [height, width].map(|size| places(size, self.window, self.stride));
-        Ok(Shape::Image { height: height?, width: width?, channels })
+        fitting(Shape::Image { height: self.places(height), width: self.places(width), channels })
     }
 }
 
-/// Number of places of a window along a side of that many pixels.
-fn places(size: usize, window: usize, stride: usize) -> Result<usize, LayerProblem> {
-    size.checked_sub(window).map(|left| left / stride + 1).ok_or(LayerProblem::Window)
+/// The shape, unless the window has no place.
+fn fitting(shape: Shape) -> Result<Shape, LayerProblem> {
+    if shape.is_empty() { Err(LayerProblem::Window) } else { Ok(shape) }
 }
 
 fn image(shape: Shape) -> Result<(usize, usize, usize), LayerProblem> {

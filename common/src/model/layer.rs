@@ -96,6 +96,12 @@ impl Window {
     pub fn apart(window: usize) -> Self {
         Self { window, stride: window }
     }
+
+    /// Number of places of the window along a side of that many pixels.
+    #[must_use]
+    pub fn places(&self, size: usize) -> usize {
+        size.checked_sub(self.window).map_or(0, |left| left / self.stride + 1)
+    }
 }
 
 impl Layer {

@@ -2,7 +2,7 @@
 //! number of threads, an argument, never shows in the result.
 
 use crate::reduce::precision::Precision;
-use crate::simd;
+use crate::simd::{self, Loops};
 use std::num::NonZeroUsize;
 
 /// Below this many elements a second thread costs more than it saves.
@@ -43,14 +43,27 @@ pub fn add(left: &mut [f32], right: &[f32], precision: Precision, threads: NonZe
     let jobs = left.chunks_mut(part).zip(right.chunks(part)).map(|(left, right)| {
         move || {
             for (left, right) in left.chunks_mut(ALIGNMENT).zip(right.chunks(ALIGNMENT)) {
-                simd::widest(|| {
-                    left.iter_mut().zip(right).for_each(|(l, r)| *l += r);
-                    precision.round(left);
-                });
+                simd::widest(Add { left, right, precision });
             }
         }
     });
     all(jobs.collect());
+}
+
+struct Add<'a> {
+    left: &'a mut [f32],
+    right: &'a [f32],
+    precision: Precision,
+}
+
+impl Loops for Add<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.left.iter_mut().zip(self.right).for_each(|(left, right)| *left += right);
+        self.precision.round(self.left);
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! once, and so is every sum of two nodes, whoever adds them. So it does not matter which nodes a worker
 //! sends, and each takes half the bytes. Sums are computed in f32.
 
-use crate::simd;
+use crate::simd::{self, Loops};
 use crate::text::{TextError, shortened};
 use std::fmt;
 use std::str::FromStr;
@@ -60,18 +60,29 @@ impl FromStr for Precision {
     }
 }
 
+/// The bit of a number's sign.
+const SIGN: u32 = 1 << 31;
+
 /// Whether every value is finite.
 ///
 /// The loop reads every value as an integer. It takes two thirds of the time of one that calls
 /// [`f32::is_finite`], or of one that returns early.
 #[must_use]
 pub fn are_finite(values: &[f32]) -> bool {
-    const SIGN: u32 = 1 << 31;
-    // A non-finite value's exponent is all ones: adding one carries into the sign.
-    const ONE_IN_EXPONENT: u32 = 1 << 23;
-    simd::widest(|| {
-        values.iter().fold(0, |seen, value| seen | ((value.to_bits() & !SIGN) + ONE_IN_EXPONENT)) < SIGN
-    })
+    simd::widest(Finite(values))
+}
+
+struct Finite<'a>(&'a [f32]);
+
+impl Loops for Finite<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run(self) -> bool {
+        // A non-finite value's exponent is all ones: adding one carries into the sign.
+        const ONE_IN_EXPONENT: u32 = 1 << 23;
+        self.0.iter().fold(0, |seen, value| seen | ((value.to_bits() & !SIGN) + ONE_IN_EXPONENT)) < SIGN
+    }
 }
 
 /// The largest magnitude among `values`; 0 if there are none, infinite or a NaN if one of them is not finite.
@@ -80,11 +91,21 @@ pub fn are_finite(values: &[f32]) -> bool {
 /// value.
 #[must_use]
 pub fn largest_magnitude(values: &[f32]) -> f32 {
-    const SIGN: u32 = 1 << 31;
-    // Signed integers: most vector units have a signed maximum, but no unsigned one.
-    let largest =
-        simd::widest(|| values.iter().fold(0_i32, |seen, value| seen.max((value.to_bits() & !SIGN) as i32)));
-    f32::from_bits(largest as u32)
+    simd::widest(Largest(values))
+}
+
+struct Largest<'a>(&'a [f32]);
+
+impl Loops for Largest<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run(self) -> f32 {
+        // Signed integers: most vector units have a signed maximum, but no unsigned one.
+        let magnitude = |value: &f32| (value.to_bits() & !SIGN) as i32;
+        let largest = self.0.iter().fold(0_i32, |seen, value| seen.max(magnitude(value)));
+        f32::from_bits(largest as u32)
+    }
 }
 
 /// The nearest bf16, ties to even; a NaN stays one.

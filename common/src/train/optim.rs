@@ -8,7 +8,7 @@ pub use mean::GradientSum;
 
 use crate::reduce::parallel;
 use crate::reduce::precision::are_finite;
-use crate::simd;
+use crate::simd::{self, Loops};
 use crate::text::{Call, TextError, shortened};
 use mean::Mean;
 use rule::Rule;
@@ -335,10 +335,9 @@ impl Optimizer {
                 for (index, params) in params.chunks_mut(BLOCK).enumerate() {
                     let at = index * BLOCK;
                     let block = &mut block[..params.len()];
-                    let (square, block_is_finite) = simd::widest(|| {
-                        let square = part.block(at, block);
-                        (square, apply(rules, start, at, params, block, &mut slots))
-                    });
+                    let slots = &mut slots[..];
+                    let update = Update { part: &part, rules, start, at, params, mean: block, slots };
+                    let (square, block_is_finite) = simd::widest(update);
                     squares.push(square);
                     is_finite &= block_is_finite;
                 }
@@ -358,26 +357,39 @@ struct Ruled {
     rule: Rule,
 }
 
-/// Updates a block; returns whether parameters and slots are finite afterwards. The block begins at element
-/// `at` of a part, and the part at element `start` of all parameters. Parameters without a rule stay
-/// unchanged.
-#[inline(always)]
-fn apply(
-    rules: &[Ruled],
+/// The update of a block, which begins at element `at` of a part. Parameters without a rule stay unchanged.
+struct Update<'a, 'slots> {
+    /// Gradients of the part.
+    part: &'a Mean<'a>,
+    rules: &'a [Ruled],
+    /// Element of all parameters at which the part begins.
     start: usize,
     at: usize,
-    params: &mut [f32],
-    mean: &[f32],
-    slots: &mut [&mut [f32]],
-) -> bool {
-    let first = start + at;
-    let end = first + params.len();
-    let mut is_finite = true;
-    for Ruled { range, rule } in rules.iter().filter(|of| of.range.start < end && of.range.end > first) {
-        let own = range.start.max(first) - first..range.end.min(end) - first;
-        is_finite &= rule.apply(at + own.start, &mut params[own.clone()], &mean[own], slots);
+    /// Parameters of the block.
+    params: &'a mut [f32],
+    /// Room for the block's mean gradient.
+    mean: &'a mut [f32],
+    /// The optimizer's state for the part.
+    slots: &'a mut [&'slots mut [f32]],
+}
+
+impl Loops for Update<'_, '_> {
+    /// Sum of the mean's squares, and whether parameters and slots are finite afterwards.
+    type Output = (f64, bool);
+
+    #[inline(always)]
+    fn run(self) -> (f64, bool) {
+        let Self { part, rules, start, at, params, mean, slots } = self;
+        let squares = part.block(at, mean);
+        let first = start + at;
+        let end = first + params.len();
+        let mut is_finite = true;
+        for Ruled { range, rule } in rules.iter().filter(|of| of.range.start < end && of.range.end > first) {
+            let own = range.start.max(first) - first..range.end.min(end) - first;
+            is_finite &= rule.apply(at + own.start, &mut params[own.clone()], &mean[own], slots);
+        }
+        (squares, is_finite)
     }
-    is_finite
 }
 
 mod groups;

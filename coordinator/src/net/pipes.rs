@@ -149,8 +149,8 @@ pub(super) async fn write(end: OwnedFd, mut sending: Sending) -> io::Result<()> 
             }
         }
         if !can_wait && !sending.has_more() {
-            // What is written to a worker that is kept to this thread's core makes it run in place of this thread,
-            // for milliseconds: it computes. So it gets what it gets after all others.
+            // What is written to a worker that is kept to this thread's core makes it run in place of this
+            // thread, for milliseconds: it computes. So it gets what it gets after all others.
             if core.is_some() && core == cores::current() {
                 tokio::task::yield_now().await;
             }

@@ -211,8 +211,8 @@ impl RunInProgress {
         let work = self.work?;
         let tree = self.trainer.tree(work);
         let leaves = tree.leaves_below(node).map(|leaf| self.trainer.leaf(work, Leaf(leaf))).collect();
-        let (task, step) = (work.task(), self.trainer.step());
-        Some(Piece { round, task, step, setup: self.setup, parameters, tree, node, leaves })
+        let step = self.trainer.step();
+        Some(Piece { round, task: work.task(), step, setup: self.setup, parameters, tree, node, leaves })
     }
 
     /// Takes a round's sum: trains, tells, and begins the next round.

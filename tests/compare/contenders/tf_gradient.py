@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 
 import mnist
 import tensorflow as tf
 import tf_cnn
+import timing
 
 
 def main() -> None:
@@ -30,13 +30,8 @@ def main() -> None:
             loss = tf_cnn.mean_loss(model(tf_cnn.pixels(images), training=True), labels)
         return tape.gradient(loss, model.trainable_variables)
 
-    seconds = []
-    for _ in range(flags.warmup + flags.steps):
-        begun = time.perf_counter()
-        gradient()[0].numpy()
-        seconds.append(time.perf_counter() - begun)
-    median = sorted(seconds[flags.warmup :])[flags.steps // 2]
-    print(json.dumps({"samples_per_s": flags.batch / median}), flush=True)
+    speed = timing.samples_per_second(lambda: gradient()[0].numpy(), flags)
+    print(json.dumps({"samples_per_s": speed}), flush=True)
 
 
 main()

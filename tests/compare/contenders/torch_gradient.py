@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 
 import mnist
+import timing
 import torch
 import torch_cnn
 
@@ -25,15 +25,14 @@ def main() -> None:
     results = {}
     for name, layout in torch_cnn.LAYOUTS.items():
         model = torch_cnn.Cnn().to(memory_format=layout)
-        seconds = []
-        for _ in range(flags.warmup + flags.steps):
-            begun = time.perf_counter()
+
+        def gradient(model: torch.nn.Module = model, layout: torch.memory_format = layout) -> None:
             x = torch_cnn.pixels(images).contiguous(memory_format=layout)
             loss = torch.nn.functional.cross_entropy(model(x), labels.long())
             model.zero_grad(set_to_none=True)
             loss.backward()
-            seconds.append(time.perf_counter() - begun)
-        results[name] = flags.batch / sorted(seconds[flags.warmup :])[flags.steps // 2]
+
+        results[name] = timing.samples_per_second(gradient, flags)
     print(json.dumps(results), flush=True)
 
 

@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 import json
-import time
 
 import network
+import timing
 import torch
-
-LAYOUTS = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last}
+import torch_cnn
 
 
 def main() -> None:
@@ -20,17 +19,16 @@ def main() -> None:
     torch.set_num_interop_threads(1)
     images, labels = (torch.from_numpy(array) for array in network.samples(flags.samples, flags.batch))
     results = {}
-    for name, layout in LAYOUTS.items():
+    for name, layout in torch_cnn.LAYOUTS.items():
         model = network.torch_module(flags.network).to(memory_format=layout)
-        seconds = []
-        for _ in range(flags.warmup + flags.steps):
-            begun = time.perf_counter()
+
+        def gradient(model: torch.nn.Module = model, layout: torch.memory_format = layout) -> None:
             x = (images.permute(0, 3, 1, 2).float() / 255).contiguous(memory_format=layout)
             loss = torch.nn.functional.cross_entropy(model(x), labels)
             model.zero_grad(set_to_none=True)
             loss.backward()
-            seconds.append(time.perf_counter() - begun)
-        results[name] = flags.batch / sorted(seconds[flags.warmup :])[flags.steps // 2]
+
+        results[name] = timing.samples_per_second(gradient, flags)
     print(json.dumps(results), flush=True)
 
 

@@ -5,8 +5,8 @@
 //! the calling thread in one fixed order, so the bits of a leaf do not depend on other threads.
 //!
 //! Activations are `[n, h, w, c]`; weights keep PyTorch's layout. Operands must be contiguous. [`conv`]
-//! chooses the algorithm of a convolution, [`linear`] and [`loss`] are the other operators, and [`matmul`] has
-//! the matrix products.
+//! chooses the algorithm of a convolution, [`linear`] and [`loss`] are the other operators, and [`matmul`]
+//! has the matrix products.
 
 pub(crate) mod channels;
 pub mod conv;

@@ -7,7 +7,7 @@
 use super::BLOCK;
 use crate::reduce::parallel;
 use crate::reduce::precision::Precision;
-use crate::simd;
+use crate::simd::{self, Loops};
 use std::num::NonZeroUsize;
 use std::ops::DerefMut;
 
@@ -111,7 +111,7 @@ impl<'a> Mean<'a> {
                 for at in (0..part.left.len()).step_by(BLOCK) {
                     let end = part.left.len().min(at + BLOCK);
                     let mean = &mut mean[..end - at];
-                    squares.push(simd::widest(|| part.block(at, mean)));
+                    squares.push(simd::widest(Average { part: &part, at, mean }));
                     part.left[at..end].copy_from_slice(mean);
                 }
                 squares
@@ -120,6 +120,23 @@ impl<'a> Mean<'a> {
         let squares = parallel::all(jobs.collect());
         self.samples = 1.0;
         norm(squares.into_iter().flatten())
+    }
+}
+
+/// The mean of a block, which begins at element `at` of a part; returns its sum of squares.
+struct Average<'a> {
+    part: &'a Mean<'a>,
+    at: usize,
+    /// Room for the block's mean.
+    mean: &'a mut [f32],
+}
+
+impl Loops for Average<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run(self) -> f64 {
+        self.part.block(self.at, self.mean)
     }
 }
 

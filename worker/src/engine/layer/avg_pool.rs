@@ -36,7 +36,7 @@ impl AvgPool {
     /// of the row).
     fn for_each_row(&self, (n, h, w, c): Images, mut visit: impl FnMut(usize, usize, usize)) {
         let Window { window, stride } = self.window;
-        let (rows, columns) = self.places(h, w);
+        let [rows, columns] = [h, w].map(|size| self.window.places(size));
         for image in 0..n {
             for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column))) {
                 let output = ((image * rows + row) * columns + column) * c;
@@ -48,11 +48,6 @@ impl AvgPool {
         }
     }
 
-    fn places(&self, h: usize, w: usize) -> (usize, usize) {
-        let Window { window, stride } = self.window;
-        ((h - window) / stride + 1, (w - window) / stride + 1)
-    }
-
     fn area(&self) -> f32 {
         (self.window.window * self.window.window) as f32
     }
@@ -62,7 +57,7 @@ impl Layer for AvgPool {
     fn forward(&mut self, pass: Pass<'_>, x: Tensor) -> Result<Tensor> {
         let input = x.dims4()?;
         let (n, h, w, c) = input;
-        let (rows, columns) = self.places(h, w);
+        let [rows, columns] = [h, w].map(|size| self.window.places(size));
         let mut y = vec![0.0; n * rows * columns * c];
         let values = borrow(&x)?;
         self.for_each_row(input, |output, row, length| {

@@ -1,5 +1,5 @@
-//! Dropout (Srivastava et al. 2014): while training, a value is set to 0 with the layer's rate, and divided by
-//! 1 - rate otherwise.
+//! Dropout (Srivastava et al. 2014): while training, a value is set to 0 with the layer's rate, and divided
+//! by 1 - rate otherwise.
 //!
 //! Which ones are dropped is a function of the run's seed, the step, the leaf and the layer's place in the
 //! network: whoever computes the leaf, and however often, drops the same.

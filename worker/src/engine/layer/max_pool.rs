@@ -1,5 +1,5 @@
-//! Maxima of windows: `[n, h, w, c]` → `[n, rows, columns, c]`, without the pixels left over at the edge. This
-//! layer is used where no kernel computes them along with a convolution.
+//! Maxima of windows: `[n, h, w, c]` → `[n, rows, columns, c]`, without the pixels left over at the edge.
+//! This layer is used where no kernel computes them along with a convolution.
 //!
 //! Of equal maxima the first in row-major order gets the whole gradient, and a NaN wins over all values, as
 //! in PyTorch. Candle's own gradient of a maximum differs.
@@ -28,15 +28,9 @@ impl MaxPool {
         Self { window, kept: None }
     }
 
-    /// Numbers of windows in a column and a row of images of that height and width.
-    fn places(&self, h: usize, w: usize) -> (usize, usize) {
-        let Window { window, stride } = self.window;
-        ((h - window) / stride + 1, (w - window) / stride + 1)
-    }
-
     /// Indices of the maxima of `x`, `[n, h, w, c]`, output by output.
     fn sources(&self, x: &[f32], (n, h, w, c): (usize, usize, usize, usize)) -> Vec<usize> {
-        let (rows, columns) = self.places(h, w);
+        let [rows, columns] = [h, w].map(|size| self.window.places(size));
         let stride = self.window.stride;
         let mut sources = Vec::with_capacity(n * rows * columns * c);
         for row in (0..n).flat_map(|image| (0..rows).map(move |row| image * h + row * stride)) {
@@ -69,7 +63,7 @@ impl Layer for MaxPool {
         let sources = self.sources(&values, input);
         let y: Vec<f32> = sources.iter().map(|&source| values[source]).collect();
         self.kept = pass.training.map(|_| Kept { sources, input });
-        let (rows, columns) = self.places(h, w);
+        let [rows, columns] = [h, w].map(|size| self.window.places(size));
         Tensor::from_vec(y, (n, rows, columns, c), x.device())
     }
 

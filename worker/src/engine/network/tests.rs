@@ -5,8 +5,8 @@ use common::model::layer::Layer;
 use common::model::params::{Init, Layout, Role};
 use common::rng::Stream;
 
-/// Results that PyTorch computed from the same formulas: loss and gradients of a training step, and the logits
-/// of an evaluation.
+/// Results that PyTorch computed from the same formulas: loss and gradients of a training step, and the
+/// logits of an evaluation.
 pub(super) struct Reference {
     pub(super) layers: &'static str,
     pub(super) loss_sum: f64,

@@ -6,12 +6,15 @@
 //! channels of a group see each other alone. This file has the shapes and chooses a path; each path is a
 //! module with the arithmetic:
 //!
-//! | path | pass | for | because |
-//! |---|---|---|---|
-//! | `single` | both | a network's first layer: one input channel, 3x3, pooled, x without gradient | nine weights stay in registers, and blank paper is skipped |
-//! | `live` | backward | stride 1, pooled, or ReLU without padding; kernel columns times input channels in 16s | most gradients are zero |
-//! | `dense` | both | one group of up to 512 output channels, or every channel alone | no patch matrix |
-//! | `plain` | both | the rest, which is several groups of channels: by matrix products | the reference of all others |
+//! | path | pass | for |
+//! |---|---|---|
+//! | `single` | both | a network's first layer: one input channel, 3x3, pooled, x without gradient |
+//! | `live` | backward | stride 1, pooled, or ReLU without padding; patch rows of a multiple of 16 values |
+//! | `dense` | both | one group of up to 512 output channels, or every channel alone |
+//! | `plain` | both | the rest, which is several groups of channels: by matrix products |
+//!
+//! `single` keeps its nine weights in registers and skips blank paper. `live` visits only the windows that a
+//! gradient passes, which are few. `dense` makes no patch matrix. `plain` is the reference of all others.
 //!
 //! All paths but `plain` are written once for every instruction set, which is chosen at run time. They add
 //! every sum in one order with fused multiply-adds, so their bits are the same on any CPU; those of `plain`

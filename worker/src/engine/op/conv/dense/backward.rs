@@ -178,8 +178,9 @@ impl Layout<'_> {
         match means {
             Means::Winograd(weights) => {
                 let size = (geometry.height, geometry.width);
-                let (frame, source, target) = (self.map, gradient, Target::Map(dx));
-                arch.dispatch(OverPanel(Winograd { frame, source, weights, size, images, target }));
+                let target = Target::Map(dx);
+                let product = Winograd { frame: self.map, source: gradient, weights, size, images, target };
+                arch.dispatch(OverPanel(product));
             }
             Means::Phases(phases) if lanes(geometry.inputs) == geometry.inputs => {
                 phases.compute(arch, gradient, images, dx);
