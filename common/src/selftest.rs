@@ -10,7 +10,9 @@ use crate::data::samples::Samples;
 use crate::data::spec::DataSpec;
 use crate::model::architecture::Architecture;
 use crate::model::params::Init;
-use crate::rng::Stream;
+use crate::rng::{LeafAddress, Stream};
+use crate::train::augment::{Augmentation, Augmented};
+use crate::train::objective::{ClassWeights, Objective};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -18,7 +20,7 @@ use std::fmt;
 /// Digest of the self-test on every CPU: a property of the program, like its version.
 ///
 /// It changes only with [`NUMERICS_VERSION`](crate::train::config::NUMERICS_VERSION).
-pub const PROMISED: NumericsDigest = NumericsDigest(0xdc2c_9862_7572_508e);
+pub const PROMISED: NumericsDigest = NumericsDigest(0xdc2c_9862_d850_508e);
 
 /// Seed of all random values of the self-test: any number, but the same in every build.
 const SEED: u64 = 1;
@@ -30,7 +32,7 @@ pub enum Part {
     Dense,
     /// The paths of the convolutions, and pooling.
     Convolution,
-    /// The loss of given logits, and its gradient. Every gradient begins with it.
+    /// The loss of given logits, and its gradient, with which every gradient begins; augmentation.
     Loss,
     /// Normalisations, activations and poolings, dropout and residuals.
     Layers,
@@ -56,7 +58,7 @@ impl fmt::Display for Part {
         f.write_str(match self {
             Self::Dense => "dense layers",
             Self::Convolution => "convolutions",
-            Self::Loss => "loss",
+            Self::Loss => "loss and augmentation",
             Self::Layers => "other layers",
         })
     }
@@ -172,6 +174,22 @@ pub fn logits() -> (Vec<f32>, Vec<u16>, usize) {
     let logits = scales.take(ROWS * CLASSES).map(|scale| scale * stream.between(-1.0, 1.0)).collect();
     let labels = (0..ROWS).map(|_| stream.below(CLASSES as u32) as u16).collect();
     (logits, labels, CLASSES)
+}
+
+/// What smooths and weights the loss in its second test, where samples are mixed.
+#[must_use]
+pub fn objective() -> Objective {
+    let class_weights = ClassWeights::balanced(&[9, 3, 1, 4, 7, 2, 6, 5, 8, 10]);
+    Objective { label_smoothing: 0.1, class_weights }
+}
+
+/// Samples that were changed in every way there is: pixels, and the shares that were mixed.
+#[must_use]
+pub fn augmented() -> Augmented {
+    let data = DataSpec::new(19, 14, 2, 10).expect("a small picture");
+    let all = "rotate(33) shift(0.2) scale(0.3) shear(20) elastic(1.5,3) flip(0.5) crop(2) erase(0.5,0.4) mixup(0.7)";
+    let all: Augmentation = all.parse().expect("words of an augmentation");
+    all.apply(draw(data, 240), LeafAddress { seed: SEED, step: 0, leaf: 0 })
 }
 
 /// Random images, half of them dark as digits are: the `live` path looks for zeros.

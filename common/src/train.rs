@@ -1,7 +1,9 @@
 //! Training: the configuration of a run, the learning-rate schedule, the optimizer, and the metrics.
 
+pub mod augment;
 pub mod config;
 pub mod doubts;
 pub mod metrics;
+pub mod objective;
 pub mod optim;
 pub mod schedule;

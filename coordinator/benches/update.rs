@@ -7,16 +7,14 @@
 
 use common::data::classes::ClassNames;
 use common::data::digits::{PIXELS, SPEC};
-use common::data::normalize::Normalization;
 use common::data::samples::Samples;
 use common::ids::{ParamsId, SetupId};
 use common::model::architecture::Architecture;
-use common::model::params::Init;
 use common::reduce::precision::Precision;
 use common::rng::Stream;
 use common::train::config::{DataIdentity, RunConfig, TrainingConfig};
 use common::train::metrics::Totals;
-use common::train::optim::{GradientSum, Groups, Moments, OptimizerSpec};
+use common::train::optim::{GradientSum, Moments, OptimizerSpec};
 use common::train::schedule::{Schedule, Shape};
 use coordinator::cluster::sum::SumBody;
 use coordinator::run::trainer::Trainer;
@@ -100,19 +98,14 @@ fn trainer(model: &str, optimizer: OptimizerSpec, clip_grad_norm: Option<f64>) -
     let pixels = vec![0; usize::from(SAMPLES) * PIXELS];
     let samples = Samples::new(SPEC, pixels, vec![0; SAMPLES.into()]).expect("as many images as labels");
     let training = TrainingConfig {
-        val_split: 0,
-        normalize: Normalization::Unit,
-        model: model.parse().expect("a network"),
-        init: Init::He,
         seed: 1,
         batch_size: SAMPLES.into(),
         micro_batch: 32,
         epochs: 1_000_000,
         optimizer,
-        param_groups: Groups::default(),
         schedule: Schedule { base: 1e-9, shape: Shape::Constant, warmup_steps: 0 },
         clip_grad_norm,
-        wire_dtype: Precision::F32,
+        ..TrainingConfig::new(model.parse().expect("a network"))
     };
     let data = DataIdentity {
         name: "bench".into(),

@@ -119,6 +119,9 @@ pub struct Data {
     /// With --inspect: write a sheet of training samples to this file, as PNG
     #[arg(long, value_name = "FILE.png", env = "LOCKSTEP_SHEET", requires = "inspect")]
     pub sheet: Option<PathBuf>,
+    /// Write a sheet of training samples before and after --augment to this file, as PNG, and train nothing
+    #[arg(long, value_name = "FILE.png", env = "LOCKSTEP_PREVIEW", conflicts_with_all = ["inspect", "describe"])]
+    pub preview: Option<PathBuf>,
     /// Show the network's layers, shapes, parameters and cost for the data set, and the same module as
     /// PyTorch code, and train nothing
     #[arg(long, env = "LOCKSTEP_DESCRIBE", conflicts_with = "inspect")]

@@ -2,7 +2,7 @@
 //!
 //! There are these sources: the embedded digits; data sets with a name, whose files are on disk or come from
 //! a public mirror; any folder of four files like MNIST's, or of pictures; tables in CSV; and NumPy's arrays.
-//! `choice` is the value of `--dataset`, and `inspect` shows what was read. `find` says where in a folder the
+//! `choice` is the value of `--dataset`, `inspect` shows what was read, and `sheet` draws it. `find` says where in a folder the
 //! four files lie, `parts` reads them, `named` knows the names and what is odd about each, `download`
 //! fetches. `pictures` reads pictures, `csv` tables and `npz` arrays; `join` makes a data set of what the
 //! last two read. The formats are defined in [`common::data::idx`], [`common::data::cifar`],
@@ -21,6 +21,7 @@ mod named;
 mod npz;
 mod parts;
 mod pictures;
+mod sheet;
 
 pub use choice::DatasetChoice;
 pub(crate) use choice::all_names;
@@ -28,10 +29,10 @@ pub use csv::CsvError;
 pub use download::{DownloadError, FetchError};
 pub use error::DatasetError;
 pub use find::Lacking;
-pub use inspect::SheetError;
 pub use named::{Emnist, Named, Of};
 pub use npz::{HeaderError, NpzError, ZipError};
 pub use pictures::{Fit, ImageSize, PictureOptions, PicturesError, TestSplit};
+pub use sheet::{Sheet, SheetError};
 
 use crate::observe::console::Console;
 use common::data::classes::ClassNames;

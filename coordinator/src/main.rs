@@ -8,7 +8,7 @@ use coordinator::cli::Flags;
 use coordinator::observe::console::Console;
 use coordinator::observe::table::evaluation_table;
 use coordinator::run::Summary;
-use coordinator::single_run::{Options, check, describe, inspect, prepare};
+use coordinator::single_run::{Options, check, describe, inspect, prepare, preview};
 use host::logging::LogFormat;
 use host::stop::StopRequests;
 use host::trace::Begin;
@@ -50,6 +50,10 @@ fn run(options: Options, flags: &Flags, console: &Console) -> anyhow::Result<u8>
     if flags.data.inspect {
         let sheet = flags.data.sheet.as_deref();
         show(console, &usable(inspect(&options, sheet, console), flags)?);
+        return Ok(0);
+    }
+    if let Some(path) = &flags.data.preview {
+        show(console, &usable(preview(&options, path, console), flags)?);
         return Ok(0);
     }
     if flags.data.describe {

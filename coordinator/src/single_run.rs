@@ -23,6 +23,7 @@
 
 use crate::RunError;
 use crate::cluster::Farewell;
+use crate::dataset::Sheet;
 use crate::net::accept::files_needed;
 use crate::net::listener::Sockets;
 use crate::observe::Observer;
@@ -31,11 +32,17 @@ use crate::run::{Gathered, PreparedRun, RunOptions, Summary, gather, read_data};
 use crate::session::{ClusterOptions, Session, finish};
 use common::model::architecture::Architecture;
 use common::protocol::coordinator::Limits;
-use common::train::config::ConfigError;
+use common::rng::LeafAddress;
+use common::train::config::{ConfigError, TrainingConfig};
 use host::open_files;
 use host::stop::StopRequests;
 use std::net::SocketAddr;
 use std::path::Path;
+
+/// Rows of a sheet of augmented samples.
+const PREVIEW_ROWS: usize = 10;
+/// Samples of a row, each before and after.
+const PREVIEW_COLUMNS: usize = 10;
 
 /// What an operator chose.
 #[derive(Clone, Debug)]
@@ -93,6 +100,33 @@ pub fn inspect(options: &Options, sheet: Option<&Path>, console: &Console) -> Re
         text += &format!("\na row of samples for each class is in {}\n", sheet.display());
     }
     Ok(text)
+}
+
+/// Writes a sheet of training samples as PNG, each before and after the augmentation, and says in a line what
+/// it shows. Nothing is trained.
+///
+/// # Errors
+/// When there is no augmentation, the data set can't be had, or the sheet can't be written.
+pub fn preview(options: &Options, path: &Path, console: &Console) -> Result<String, RunError> {
+    let TrainingConfig { augment, seed, .. } = options.run.training.resolve(None).map_err(RunError::Flags)?;
+    if augment.is_none() {
+        return Err(RunError::Flags("--preview shows what --augment does; say what it is to do".to_owned()));
+    }
+    let data = read_data(&options.run, &options.run.dataset, console)?;
+    let before = data.train.first(PREVIEW_ROWS * PREVIEW_COLUMNS);
+    let after = augment.apply(before.clone(), LeafAddress { seed, step: 0, leaf: 0 }).samples;
+    let mut sheet = Sheet::new(before.spec(), PREVIEW_ROWS, 2 * PREVIEW_COLUMNS);
+    for index in 0..before.len() {
+        let [row, column] = [index / PREVIEW_COLUMNS, 2 * (index % PREVIEW_COLUMNS)];
+        sheet.put(row, column, before.image(index));
+        sheet.put(row, column + 1, after.image(index));
+    }
+    sheet.write(path)?;
+    let [count, path] = [before.len().to_string(), path.display().to_string()];
+    Ok(format!(
+        "nothing is trained (--preview)\n{count} training samples are in {path}, each with what {augment} makes of it on its \
+         right\n"
+    ))
 }
 
 /// Describes the network that would be trained, for the data set's form: a PyTorch module that takes its

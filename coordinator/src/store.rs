@@ -33,7 +33,12 @@ use std::fs::{File, Metadata, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+/// How long a folder may still be locked by a coordinator that is being ended.
+const LOCK_GRACE: Duration = Duration::from_secs(2);
+/// Time between two tries to lock it.
+const LOCK_POLL: Duration = Duration::from_millis(20);
 /// Lock file, which one coordinator at a time holds.
 const LOCK_FILE: &str = "lock";
 /// Prefix of a checkpoint's directory.
@@ -289,8 +294,19 @@ impl Drop for Store {
     }
 }
 
-/// Opens the lock file, and locks it where the file system has locks; returns whether it has.
+/// Locks the folder. One who was killed a moment ago may hold it still: the system is given a while to end it.
 fn lock(root: &Path) -> Result<(File, bool), StoreError> {
+    let deadline = Instant::now() + LOCK_GRACE;
+    loop {
+        match try_lock(root) {
+            Err(StoreError::Locked(_)) if Instant::now() < deadline => std::thread::sleep(LOCK_POLL),
+            locked => return locked,
+        }
+    }
+}
+
+/// Opens the lock file, and locks it where the file system has locks; returns whether it has.
+fn try_lock(root: &Path) -> Result<(File, bool), StoreError> {
     let path = root.join(LOCK_FILE);
     let file = open_lock(&path).map_err(|source| StoreError::File { path: path.clone(), source })?;
     let locks = match file.try_lock() {

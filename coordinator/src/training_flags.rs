@@ -4,8 +4,10 @@
 //! Given flags must agree with that checkpoint, which is checked where checkpoints are read.
 
 mod model_file;
+mod objective;
 mod val_split;
 
+pub use objective::{ClassWeightsChoice, ObjectiveFlags};
 pub use val_split::ValSplit;
 
 use clap::Args;
@@ -43,7 +45,10 @@ pub struct TrainingFlags {
     /// Weight initialisation: he (He et al. 2015, for ReLU) or glorot (Glorot and Bengio 2010) [default: he]
     #[arg(long, env = "LOCKSTEP_INIT", value_parser = one_of::<Init>(["he", "glorot"]))]
     pub init: Option<Init>,
-    /// Random seed for initial weights, validation split and shuffling [default: 1]
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "the type has it")]
+    pub objective: ObjectiveFlags,
+    /// Random seed for initial weights, validation split, shuffling, dropout and augmentation [default: 1]
     #[arg(long, env = "LOCKSTEP_SEED")]
     pub seed: Option<u64>,
     /// Samples of one optimizer step, over all workers [default: 128]
@@ -135,6 +140,7 @@ impl TrainingFlags {
     /// When a flag is set that the chosen network, optimizer or schedule does not have.
     pub fn resolve(&self, base: Option<&TrainingConfig>) -> Result<TrainingConfig, String> {
         let (optimizer, lr) = self.optimizer(base)?;
+        let (augment, objective) = self.objective.resolve(base);
         let before = base.map(|base| base.schedule);
         Ok(TrainingConfig {
             val_split: match self.val_split {
@@ -152,6 +158,8 @@ impl TrainingFlags {
             model: self.model(base)?,
             init: self.init.or(base.map(|base| base.init)).unwrap_or(Init::He),
             seed: self.seed.or(base.map(|base| base.seed)).unwrap_or(1),
+            augment,
+            objective,
             batch_size: self.batch_size.or(base.map(|base| base.batch_size)).unwrap_or(128),
             micro_batch: self.micro_batch.or(base.map(|base| base.micro_batch)).unwrap_or(32),
             epochs: self.epochs.or(base.map(|base| base.epochs)).unwrap_or(5),
@@ -267,7 +275,8 @@ mod tests {
     #[test]
     fn what_is_not_given_is_the_checkpoints() {
         let flags = "--model mlp --hidden 8,4 --param-groups fc1.*(frozen) --optimizer sgd --momentum 0.5 --nesterov --lr 0.3 --seed 9 \
-                     --schedule step --step-factor 0.25 --clip-grad-norm 2 --wire-dtype bf16 --init glorot --normalize standard";
+                     --schedule step --step-factor 0.25 --clip-grad-norm 2 --wire-dtype bf16 --init glorot --normalize standard \
+                     --augment digits --label-smoothing 0.1 --class-weights 1,2";
         let saved = resolved(&flags.split_whitespace().collect::<Vec<_>>(), None).unwrap();
         assert_eq!(resolved(&[], Some(&saved)), Ok(saved.clone()));
         let flags = ["--momentum", "0.5", "--step-every", "1", "--hidden", "8,4", "--epochs", "9"];

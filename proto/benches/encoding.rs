@@ -12,7 +12,9 @@ use common::model::architecture::Architecture;
 use common::reduce::precision::Precision;
 use common::reduce::tree::Node;
 use common::rng::Stream;
+use common::train::augment::Augmentation;
 use common::train::metrics::Totals;
+use common::train::objective::Objective;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use prost::Message;
 use proto::inbound::{CoordinatorDecoder, WorkerDecoder};
@@ -44,7 +46,15 @@ fn setups() -> [Setup; 3] {
     ["cnn", "mlp(1319)", "mlp(4618,4618)"].map(|text| {
         let model = Architecture::parse(SPEC, text).expect("a network that fits the digits");
         let normalization = Normalization::Unit;
-        Setup { id: SetupId(0), model, precision: Precision::F32, normalization, seed: 1 }
+        Setup {
+            id: SetupId(0),
+            model,
+            precision: Precision::F32,
+            normalization,
+            seed: 1,
+            augment: Augmentation::default(),
+            objective: Objective::default(),
+        }
     })
 }
 
@@ -62,7 +72,7 @@ fn parameters(criterion: &mut Criterion) {
         });
         let encoded = Arc::new(EncodedParameters::new(ParamsId(1), setup.id, Arc::clone(&values)));
         let mut decoder = CoordinatorDecoder::default();
-        for wire in outbound::from_coordinator(CoordinatorMessage::Setup(setup.clone())) {
+        for wire in outbound::from_coordinator(CoordinatorMessage::Setup(Arc::new(setup.clone()))) {
             decoder.decode(wire).expect("our own setup");
         }
         let mut decode = || {

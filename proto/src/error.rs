@@ -7,7 +7,9 @@ use common::ids::SetupId;
 use common::model::architecture::ModelError;
 use common::reduce::precision::Precision;
 use common::reduce::tree::Node;
+use common::train::augment::AugmentError;
 use common::train::metrics::ConfusionError;
+use common::train::objective::ClassWeightsError;
 
 /// Reason why a message is refused. The peer that sent it is dropped and told the reason, so its text
 /// contains nothing but the message itself and the run's configuration.
@@ -41,6 +43,18 @@ pub enum WireError {
     /// The normalization is for other channels than the samples have.
     #[error("a normalization of {means} means and {deviations} deviations for {channels} channels")]
     Normalization { means: usize, deviations: usize, channels: usize },
+    /// The augmentation is not valid.
+    #[error(transparent)]
+    Augment(#[from] AugmentError),
+    /// The label smoothing is out of its range.
+    #[error("a label smoothing of {0}, which is not 0 or more and below 1")]
+    LabelSmoothing(f64),
+    /// A class's weight is out of its range.
+    #[error(transparent)]
+    ClassWeight(#[from] ClassWeightsError),
+    /// The weights are for other classes than the samples have.
+    #[error("{weights} class weights for {classes} classes")]
+    ClassWeights { weights: usize, classes: usize },
     /// The network is not valid.
     #[error(transparent)]
     Model(#[from] ModelError),

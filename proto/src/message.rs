@@ -8,6 +8,7 @@ use common::reduce::precision::Precision;
 use common::reduce::tree::{Node, Tree};
 use common::selftest::NumericsDigest;
 use common::train::metrics::{Confusion, Totals};
+use std::sync::Arc;
 
 /// Longest name of a worker, in bytes.
 pub const NAME_BYTES_MAX: usize = 128;
@@ -149,7 +150,7 @@ pub enum CoordinatorMessage {
     /// A sign that the coordinator is alive.
     Heartbeat,
     /// Description of a run's network and gradients.
-    Setup(Setup),
+    Setup(Arc<Setup>),
     /// The run of this setup is over: setup, parameters and pieces are of no use any more.
     Forget(SetupId),
     /// New parameters of a setup.

@@ -111,6 +111,9 @@ fn to_setup(setup: &Setup) -> wire::Setup {
         dtype: tensor::dtype(setup.precision).into(),
         seed: setup.seed,
         normalization: to_normalization(&setup.normalization),
+        augment: setup.augment.to_string(),
+        label_smoothing: setup.objective.label_smoothing,
+        class_weights: setup.objective.class_weights.as_slice().to_vec(),
     }
 }
 

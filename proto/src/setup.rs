@@ -9,6 +9,8 @@ use common::data::spec::DataSpec;
 use common::ids::SetupId;
 use common::model::architecture::Architecture;
 use common::reduce::precision::Precision;
+use common::train::augment::Augmentation;
+use common::train::objective::Objective;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -28,6 +30,10 @@ pub struct Setup {
     pub normalization: Normalization,
     /// Seed of the run's random choices, such as a dropout's.
     pub seed: u64,
+    /// Random changes to the training images.
+    pub augment: Augmentation,
+    /// Loss that is minimised; its class weights fit the samples' classes.
+    pub objective: Objective,
 }
 
 /// Sizes and types that the messages of a setup must have.

@@ -17,7 +17,9 @@ use common::model::params::Layout;
 use common::reduce::precision::Precision;
 use common::reduce::tree::{Node, Tree};
 use common::selftest::{NumericsDigest, PROMISED};
+use common::train::augment::Augmentation;
 use common::train::metrics::Totals;
+use common::train::objective::{ClassWeights, Objective};
 use coordinator::dataset::{self, DatasetChoice, Emnist, ImageSize, Named, PictureOptions};
 use coordinator::observe::console::Console;
 use prost::Message;
@@ -56,7 +58,15 @@ pub const ENTRY_POINTS: [(&str, EntryPoint); 12] = [
 fn setup() -> Setup {
     let model = Architecture::parse(SPEC, "mlp(1)").expect("a network that fits the digits");
     let normalization = Normalization::Unit;
-    Setup { id: SetupId(0), model, precision: Precision::F32, normalization, seed: 1 }
+    Setup {
+        id: SetupId(0),
+        model,
+        precision: Precision::F32,
+        normalization,
+        seed: 1,
+        augment: Augmentation::default(),
+        objective: Objective::default(),
+    }
 }
 
 fn layout() -> Layout {
@@ -334,8 +344,10 @@ fn coordinator_seed() -> Vec<u8> {
     let parameters =
         Arc::new(EncodedParameters::new(ParamsId(4), SetupId(0), Arc::new(values().to_vec()))).messages();
     let normalization = "standard(mean=0.5,deviation=0.25)".parse().expect("a channel");
-    let setup = Setup { normalization, ..setup() };
-    let first = [CoordinatorMessage::Welcome(welcome), CoordinatorMessage::Setup(setup)];
+    let augment = "digits erase(0.5,0.2)".parse().expect("a preset and a word");
+    let objective = Objective { label_smoothing: 0.1, class_weights: ClassWeights::balanced(&[1; 10]) };
+    let setup = Setup { normalization, augment, objective, ..setup() };
+    let first = [CoordinatorMessage::Welcome(welcome), CoordinatorMessage::Setup(Arc::new(setup))];
     let said = first.into_iter().flat_map(outbound::from_coordinator);
     let said = said.chain(parameters).chain(outbound::from_coordinator(CoordinatorMessage::Piece(piece)));
     said.flat_map(|message| message.encode_length_delimited_to_vec()).collect()

@@ -145,7 +145,7 @@ impl Scripted {
     fn message(&mut self, message: CoordinatorMessage) -> Result<(), String> {
         match message {
             CoordinatorMessage::Welcome(welcome) => self.incarnation = welcome.incarnation,
-            CoordinatorMessage::Setup(setup) => self.setup = Some(Arc::new(setup)),
+            CoordinatorMessage::Setup(setup) => self.setup = Some(setup),
             CoordinatorMessage::Forget(_) => self.setup = None,
             CoordinatorMessage::Parameters { id, values, .. } => {
                 let setup = self.setup.clone().ok_or("parameters before a setup")?;

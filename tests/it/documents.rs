@@ -44,6 +44,7 @@ pages! {
     commands_about_security_run: "docs/security.md",
     commands_about_training_run: "docs/training.md",
     commands_about_troubleshooting_run: "docs/troubleshooting.md",
+    commands_about_tuning_run: "docs/tuning.md",
 }
 /// Pages for developers: what they name exists.
 const FOR_DEVELOPERS: [&str; 3] = ["ARCHITECTURE.md", "CONTRIBUTING.md", "tests/README.md"];

@@ -42,6 +42,7 @@ mod simulation;
 mod spares;
 mod table_files;
 mod trace;
+mod tuning;
 mod unidentified_connections;
 mod wall_clock;
 mod workers_fail;

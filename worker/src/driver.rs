@@ -185,7 +185,7 @@ impl Driver {
             CoordinatorMessage::Setup(setup) => {
                 info!(setup = %setup.id, model = setup.model.layers().short_name(), "told what is trained");
                 self.parameters.remove(&setup.id);
-                self.setups.insert(setup.id, Arc::new(setup));
+                self.setups.insert(setup.id, setup);
                 Event::Heard
             }
             CoordinatorMessage::Forget(setup) => {

@@ -220,11 +220,17 @@ fn load<'a>(
     loaded: &'a mut Option<(Arc<Parameters>, Network)>,
     parameters: &Arc<Parameters>,
 ) -> Result<&'a mut Network, NetworkError> {
-    let Setup { model, normalization, .. } = &*parameters.setup;
-    let is_same = |network: &Network| network.model() == model && network.normalization() == normalization;
+    let Setup { model, normalization, augment, objective, .. } = &*parameters.setup;
+    let is_same = |network: &Network| {
+        network.model() == model
+            && network.normalization() == normalization
+            && network.objective() == (*augment, objective)
+    };
     let mut network = match loaded.take() {
         Some((_, network)) if is_same(&network) => network,
-        _ => Network::new(model)?.with_normalization(normalization.clone()),
+        _ => Network::new(model)?
+            .with_normalization(normalization.clone())
+            .with_objective(*augment, objective.clone()),
     };
     network.load(&parameters.values)?;
     Ok(&mut loaded.insert((Arc::clone(parameters), network)).1)

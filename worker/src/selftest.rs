@@ -7,7 +7,8 @@ use crate::engine::network::{Network, NetworkError};
 use crate::engine::op::loss::CrossEntropy;
 use candle_core::{Device, Tensor};
 use common::rng::LeafAddress;
-use common::selftest::{Digester, NumericsDigest, PROMISED, Part, logits, self_tests};
+use common::selftest::{Digester, NumericsDigest, PROMISED, Part, augmented, logits, objective, self_tests};
+use common::train::augment::Augmented;
 use tracing::warn;
 
 /// Computes the gradients of the self-test and their digest.
@@ -25,6 +26,13 @@ pub fn digest() -> Result<NumericsDigest, NetworkError> {
     let (values, labels, classes) = logits();
     let logits = Tensor::from_vec(values, (labels.len(), classes), &Device::Cpu)?;
     let (loss_sum, gradient) = CrossEntropy::new(&labels).with_gradient(&logits, 1.0)?;
+    digester.leaf(Part::Loss, &crate::engine::op::to_vec(&gradient)?, loss_sum);
+    let Augmented { samples, mixed } = augmented();
+    let pixels = samples.pixels().iter().map(|&pixel| f32::from(pixel));
+    let shares = mixed.iter().map(|mixed| mixed.share);
+    digester.leaf(Part::Loss, &pixels.chain(shares).collect::<Vec<f32>>(), 0.0);
+    let loss = CrossEntropy::new(&labels).with_objective(objective(), mixed);
+    let (loss_sum, gradient) = loss.with_gradient(&logits, 1.0)?;
     digester.leaf(Part::Loss, &crate::engine::op::to_vec(&gradient)?, loss_sum);
     Ok(digester.finish())
 }

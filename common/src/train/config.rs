@@ -11,8 +11,8 @@
 mod fields;
 
 pub use fields::{
-    CLASSES_FIELD, DATA_FIELDS, DATASET_FIELD, FieldError, Fields, NORMALIZE_FIELD, VAL_SPLIT_FIELD,
-    changes_the_run, difference, fingerprint, same_version,
+    CLASS_WEIGHTS_FIELD, CLASSES_FIELD, DATA_FIELDS, DATASET_FIELD, FieldError, Fields, NORMALIZE_FIELD,
+    VAL_SPLIT_FIELD, changes_the_run, difference, fingerprint, same_version,
 };
 
 use crate::data::classes::ClassNames;
@@ -22,12 +22,14 @@ use crate::model::architecture::{Architecture, Layers, ModelError};
 use crate::model::params::Init;
 use crate::reduce::precision::Precision;
 use crate::reduce::tree::LEAVES_MAX;
-use crate::train::optim::{GroupError, Groups, OptimError, OptimizerSpec, Partition};
+use crate::train::augment::Augmentation;
+use crate::train::objective::Objective;
+use crate::train::optim::{GroupError, Groups, Moments, OptimError, OptimizerSpec, Partition};
 use crate::train::schedule::{Length, Schedule, Shape};
 use std::fmt;
 
 /// Version of the arithmetic. It is raised when the same configuration would give other numbers than before.
-pub const NUMERICS_VERSION: u32 = 5;
+pub const NUMERICS_VERSION: u32 = 6;
 /// Largest number of samples in a leaf.
 pub const MICRO_BATCH_MAX: u32 = 1024;
 /// Largest size of a leaf's images, in bytes. A worker holds a piece's leaves until they are computed.
@@ -46,8 +48,12 @@ pub struct TrainingConfig {
     pub model: Layers,
     /// Distribution of the initial weights.
     pub init: Init,
-    /// Random seed for initial weights, validation split and shuffling.
+    /// Random seed for initial weights, validation split, shuffling and all that is drawn while training.
     pub seed: u64,
+    /// Random changes to the training images.
+    pub augment: Augmentation,
+    /// Loss that is minimised.
+    pub objective: Objective,
     /// Number of samples per step, over all workers.
     pub batch_size: u32,
     /// Number of samples per leaf, the unit of work.
@@ -127,6 +133,28 @@ fn in_range(name: &'static str, got: &dyn fmt::Display, range: &str, ok: bool) -
 }
 
 impl TrainingConfig {
+    /// The defaults: what a person trains this network with who chooses nothing else. Nothing is held out.
+    #[must_use]
+    pub fn new(model: Layers) -> Self {
+        Self {
+            val_split: 0,
+            normalize: Normalization::Unit,
+            model,
+            init: Init::He,
+            seed: 1,
+            augment: Augmentation::default(),
+            objective: Objective::default(),
+            batch_size: 128,
+            micro_batch: 32,
+            epochs: 5,
+            optimizer: OptimizerSpec::Adam(Moments::new(0.0)),
+            param_groups: Groups::default(),
+            schedule: Schedule { base: 1e-3, shape: Shape::Cosine, warmup_steps: 0 },
+            clip_grad_norm: None,
+            wire_dtype: Precision::F32,
+        }
+    }
+
     /// Checks what can be checked without the data.
     ///
     /// # Errors
@@ -144,6 +172,8 @@ impl TrainingConfig {
             in_range("step-every", &every_epochs, "1 or more", every_epochs >= 1)?;
             in_range("step-factor", &factor, "above 0 and at most 1", factor > 0.0 && factor <= 1.0)?;
         }
+        let smoothing = &self.objective.label_smoothing;
+        in_range("label-smoothing", smoothing, "0 or more and below 1", self.objective.smoothing_fits())?;
         if let Some(clip) = self.clip_grad_norm {
             in_range("clip-grad-norm", &clip, "above 0 and finite", clip > 0.0 && clip.is_finite())?;
         }
@@ -166,6 +196,9 @@ impl RunConfig {
         let channels = data.spec.channels();
         let one_each = format!("unit, or a mean and a deviation for each of {channels} channels");
         in_range("normalize", &training.normalize, &one_each, training.normalize.fits(channels))?;
+        let one_each = format!("one for each of the data set's {} classes", data.spec.classes());
+        let weights = &training.objective.class_weights;
+        in_range("class-weights", &weights.as_slice().len(), &one_each, weights.fits(data.spec.classes()))?;
         let leaves = batch_size.max(data.samples).div_ceil(micro_batch);
         let most = format!("large enough for at most {LEAVES_MAX} leaves");
         in_range("micro-batch", &micro_batch, &most, leaves <= LEAVES_MAX)?;

@@ -63,29 +63,23 @@ mod tests {
     use super::*;
     use crate::data::classes::ClassNames;
     use crate::data::digits::SPEC;
-    use crate::data::normalize::Normalization;
-    use crate::model::params::Init;
-    use crate::reduce::precision::Precision;
+
     use crate::train::config::DataIdentity;
-    use crate::train::optim::{Groups, OptimizerSpec};
+
+    use crate::train::optim::OptimizerSpec;
     use crate::train::schedule::Schedule;
 
     /// A run of two epochs of ten steps of four leaves, with one setting changed.
     fn doubts_of(workers: u32, change: impl Fn(&mut TrainingConfig)) -> Vec<String> {
         let mut training = TrainingConfig {
-            val_split: 0,
-            normalize: Normalization::Unit,
-            model: "linear".parse().unwrap(),
-            init: Init::He,
             seed: 1,
             batch_size: 40,
             micro_batch: 10,
             epochs: 2,
             optimizer: OptimizerSpec::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0 },
-            param_groups: Groups::default(),
             schedule: Schedule { base: 0.1, shape: Shape::Cosine, warmup_steps: 0 },
             clip_grad_norm: None,
-            wire_dtype: Precision::F32,
+            ..TrainingConfig::new("linear".parse().unwrap())
         };
         change(&mut training);
         let data = DataIdentity {

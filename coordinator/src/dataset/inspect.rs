@@ -1,36 +1,16 @@
 //! What a data set is, for a person who looks before training: lines of text, and a sheet of samples.
 
 use super::Dataset;
-use crate::folder;
+use super::sheet::{Sheet, SheetError};
 use common::data::samples::Samples;
 use host::printable;
-use image::{Rgb, RgbImage};
 use std::fmt::Write as _;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Samples of a class on the sheet.
 const COLUMNS: usize = 10;
 /// Most classes on the sheet: those of letters, and some more.
 const ROWS_MAX: usize = 40;
-/// Pixels between two samples.
-const GAP: usize = 2;
-/// Colour between samples: unlike paper and ink.
-const BETWEEN: Rgb<u8> = Rgb([64, 96, 160]);
-/// First bytes of every PNG file (RFC 2083, section 3.1).
-const PNG_MAGIC: [u8; 8] = *b"\x89PNG\r\n\x1a\n";
-
-/// Why a sheet can't be written.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "field names say all")]
-pub enum SheetError {
-    /// There is a file of another kind.
-    #[error("{} is there and is no PNG file; move it away, or name another file", .0.display())]
-    Other(PathBuf),
-    /// The file system refuses.
-    #[error("cannot write {}: {source}", path.display())]
-    Write { path: PathBuf, source: io::Error },
-}
 
 impl Dataset {
     /// Its form, its classes, and how many samples each has.
@@ -63,19 +43,7 @@ impl Dataset {
     /// # Errors
     /// When there is a file of another kind, or it can't be written.
     pub fn write_sheet(&self, path: &Path) -> Result<(), SheetError> {
-        let failed = |source| SheetError::Write { path: path.to_owned(), source };
-        if !is_png_or_new(path).map_err(failed)? {
-            return Err(SheetError::Other(path.to_owned()));
-        }
-        let place = match path.parent() {
-            Some(place) if place != Path::new("") => place,
-            _ => Path::new("."),
-        };
-        let new = tempfile::Builder::new().suffix(".png").tempfile_in(place).map_err(failed)?;
-        let sheet = sheet(&self.train);
-        let written = sheet.write_to(&mut io::BufWriter::new(new.as_file()), image::ImageFormat::Png);
-        written.map_err(|error| failed(io::Error::other(error)))?;
-        folder::put(new, path).map(|_| ()).map_err(failed)
+        sheet(&self.train).write(path)
     }
 }
 
@@ -86,55 +54,27 @@ fn counts(samples: &Samples) -> Vec<usize> {
     counts
 }
 
-fn is_png_or_new(path: &Path) -> io::Result<bool> {
-    let mut file = match host::files::open_regular(path, u64::MAX, host::files::Links::Followed) {
-        Ok(file) => file,
-        Err(host::files::FileError::System(error)) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(true);
-        }
-        Err(host::files::FileError::System(error)) => return Err(error),
-        Err(_) => return Ok(false),
-    };
-    let mut start = [0; PNG_MAGIC.len()];
-    Ok(file.read_exact(&mut start).is_ok() && start == PNG_MAGIC)
-}
-
-fn sheet(samples: &Samples) -> RgbImage {
-    let spec = samples.spec();
-    let rows = spec.classes().min(ROWS_MAX);
-    let [width, height] = [spec.width() + GAP, spec.height() + GAP];
-    let size = [COLUMNS * width + GAP, rows * height + GAP].map(|side| side as u32);
-    let mut sheet = RgbImage::from_pixel(size[0], size[1], BETWEEN);
+fn sheet(samples: &Samples) -> Sheet {
+    let rows = samples.spec().classes().min(ROWS_MAX);
+    let mut sheet = Sheet::new(samples.spec(), rows, COLUMNS);
     let mut shown = vec![0; rows];
     for (index, &label) in samples.labels().iter().enumerate() {
         let Some(column) = shown.get_mut(usize::from(label)).filter(|column| **column < COLUMNS) else {
             continue;
         };
-        let corner = [GAP + *column * width, GAP + usize::from(label) * height];
+        sheet.put(label.into(), *column, samples.image(index));
         *column += 1;
-        for (at, pixel) in samples.image(index).chunks_exact(spec.channels()).enumerate() {
-            let [x, y] =
-                [corner[0] + at % spec.width(), corner[1] + at / spec.width()].map(|side| side as u32);
-            sheet.put_pixel(x, y, colour(pixel));
-        }
     }
     sheet
-}
-
-/// The colour of a pixel of 1 to 4 channels; transparency is not shown.
-fn colour(pixel: &[u8]) -> Rgb<u8> {
-    match *pixel {
-        [red, green, blue, ..] => Rgb([red, green, blue]),
-        [grey, ..] => Rgb([grey; 3]),
-        [] => BETWEEN,
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::sheet::BETWEEN;
     use common::data::classes::ClassNames;
     use common::data::spec::DataSpec;
+    use image::Rgb;
     use std::fs;
 
     fn colours() -> Dataset {

@@ -11,6 +11,7 @@ use common::data::samples::Samples;
 use common::data::split::Split;
 use common::ids::{Epoch, Leaf, Step};
 use common::train::config::{RunConfig, TrainingConfig};
+use common::train::objective::ClassWeights;
 
 /// Largest size of a step's prefetched samples, in bytes: a step of 10,000 small images.
 const PREFETCH_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -73,6 +74,15 @@ impl Leaves {
         }
     }
 
+    /// Sum of the weights of a step's samples.
+    pub(crate) fn weight(&mut self, step: Step, weights: &ClassWeights) -> f64 {
+        let range = self.plan.step_range(step);
+        self.draw_order(step);
+        let order = self.order.as_ref().map_or(&[][..], |(_, order)| order);
+        let samples = &order[range.start as usize..range.end as usize];
+        samples.iter().map(|&at| f64::from(weights.of(self.train.labels()[at as usize]))).sum()
+    }
+
     /// Samples of a leaf.
     pub(crate) fn get(&mut self, work: Work, step: Step, leaf: Leaf) -> Samples {
         match work {
@@ -123,12 +133,17 @@ impl Leaves {
 
     fn gather(&mut self, step: Step, leaf: Leaf) -> Samples {
         let range = self.plan.leaf_range(step, leaf);
+        self.draw_order(step);
+        let order = self.order.as_ref().map_or(&[][..], |(_, order)| order);
+        self.train.gather(&order[range.start as usize..range.end as usize])
+    }
+
+    /// Draws the order of the step's epoch, unless it is at hand.
+    fn draw_order(&mut self, step: Step) {
         let epoch = self.plan.position(step).epoch;
         if self.order.as_ref().is_none_or(|&(drawn, _)| drawn != epoch) {
             let order = self.plan.order(epoch).into_iter().map(|at| self.split.train[at as usize]);
             self.order = Some((epoch, order.collect()));
         }
-        let order = self.order.as_ref().map_or(&[][..], |(_, order)| order);
-        self.train.gather(&order[range.start as usize..range.end as usize])
     }
 }

@@ -145,13 +145,15 @@ impl RunInProgress {
     /// What workers must know of the run.
     pub(crate) fn setup(&self) -> Setup {
         let config = self.trainer.config();
-        let TrainingConfig { wire_dtype, seed, normalize, .. } = config.training();
+        let TrainingConfig { wire_dtype, seed, normalize, augment, objective, .. } = config.training();
         Setup {
             id: self.setup,
             model: config.model().clone(),
             precision: *wire_dtype,
             normalization: normalize.clone(),
             seed: *seed,
+            augment: *augment,
+            objective: objective.clone(),
         }
     }
 

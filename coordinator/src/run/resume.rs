@@ -16,11 +16,13 @@ use crate::RunError;
 use crate::dataset::DatasetChoice;
 use crate::folder;
 use crate::store::{self, Expected, Found as FoundCheckpoint, Store, StoreError};
-use crate::training_flags::ValSplit;
+use crate::training_flags::{ClassWeightsChoice, ValSplit};
 use common::checkpoint::{MANIFEST_FILE, Manifest, Verified};
 use common::data::normalize::Normalization;
 use common::ids::Step;
-use common::train::config::{DATASET_FIELD, NORMALIZE_FIELD, TrainingConfig, VAL_SPLIT_FIELD};
+use common::train::config::{
+    CLASS_WEIGHTS_FIELD, DATASET_FIELD, NORMALIZE_FIELD, TrainingConfig, VAL_SPLIT_FIELD,
+};
 use host::printable;
 use std::path::{Path, PathBuf};
 use tracing::{info, warn};
@@ -86,6 +88,10 @@ pub(super) fn find(store: &Store, options: &RunOptions) -> Result<Found, RunErro
             let expected = match training.normalize {
                 Normalization::Unit => expected,
                 Normalization::Standard(_) => expected.but_for(NORMALIZE_FIELD),
+            };
+            let expected = match options.training.objective.class_weights {
+                Some(ClassWeightsChoice::Balanced) => expected.but_for(CLASS_WEIGHTS_FIELD),
+                _ => expected,
             };
             let saved = newest(store, &expected)?;
             Ok(Found { saved, training, beginning: Beginning::On })

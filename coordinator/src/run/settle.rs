@@ -1,5 +1,5 @@
-//! Training settings that depend on the data: how many samples are held out, and the numbers by which pixels
-//! are normalized.
+//! Training settings that depend on the data: how many samples are held out, the numbers by which pixels are
+//! normalized, and balanced class weights.
 //!
 //! The numbers are measured anew at each start, also where a checkpoint has them: what it says must be what
 //! the data says.
@@ -33,10 +33,16 @@ pub(super) fn settle(
              train on; hold out at most {most}"
         )));
     }
-    if training.normalize == Normalization::Unit || held_out >= samples {
+    if held_out >= samples {
         return Ok((training, None));
     }
     let split = Split::draw(train.labels(), held_out, training.seed);
+    if let Some(weights) = flags.objective.balanced(train, &split.train) {
+        training.objective.class_weights = weights;
+    }
+    if training.normalize == Normalization::Unit {
+        return Ok((training, None));
+    }
     let Measured { normalization, constant } = Normalization::measure(train, &split.train);
     training.normalize = normalization;
     let channels: Vec<String> = constant.iter().map(ToString::to_string).collect();

@@ -334,6 +334,11 @@ impl Trainer {
 
     fn update(&mut self, batch: Totals, sum: GradientSum<Values>) -> Result<Stepped, TrainError> {
         let Position { step, epoch, .. } = self.position;
+        let weights = &self.config.training().objective.class_weights;
+        let sum = match weights.as_slice() {
+            [] => sum,
+            _ => sum.with_weight(self.leaves.weight(step, weights)),
+        };
         let clip = self.config.training().clip_grad_norm;
         let threads = self.threads;
         let learning_rate = self.config.training().schedule.rate(step.0, self.config.length());

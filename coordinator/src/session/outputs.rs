@@ -9,6 +9,7 @@ use crate::net::outbox::Outgoing;
 use crate::run::in_progress::RunInProgress;
 use common::ids::SetupId;
 use proto::message::{CoordinatorMessage, Spare, Welcome};
+use std::sync::Arc;
 
 /// What workers are told of a failed run. Why it failed, with its files and names, is for the operator.
 const RUN_FAILED: &str = "the run failed; the coordinator's log says why";
@@ -86,7 +87,7 @@ impl Driver {
             Message::Heartbeat => Some(Outgoing::Message(CoordinatorMessage::Heartbeat)),
             Message::Setup(setup) => {
                 let run = self.runs.get(&setup).map(|entry| &entry.run);
-                run.map(|run| Outgoing::Message(CoordinatorMessage::Setup(run.setup())))
+                run.map(|run| Outgoing::Message(CoordinatorMessage::Setup(Arc::new(run.setup()))))
             }
             Message::Parameters(setup, id) => {
                 let run = self.runs.get_mut(&setup).map(|entry| &mut entry.run);

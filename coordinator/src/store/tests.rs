@@ -7,13 +7,11 @@ use crate::observe::events::Kept;
 use common::checkpoint::{Best, Checkpoint, Position};
 use common::data::classes::ClassNames;
 use common::data::digits::SPEC;
-use common::data::normalize::Normalization;
 use common::ids::Epoch;
-use common::model::params::{Init, Layout};
-use common::reduce::precision::Precision;
+use common::model::params::Layout;
 use common::train::config::DataIdentity;
 use common::train::metrics::Totals;
-use common::train::optim::{Groups, OptimizerSpec};
+use common::train::optim::OptimizerSpec;
 use common::train::schedule::{Schedule, Shape};
 use std::fs;
 use std::sync::mpsc;
@@ -22,18 +20,14 @@ use std::time::Duration;
 fn config() -> RunConfig {
     let training = TrainingConfig {
         val_split: 10,
-        normalize: Normalization::Unit,
-        model: "mlp(1)".parse().unwrap(),
-        init: Init::He,
         seed: 1,
         batch_size: 10,
         micro_batch: 5,
         epochs: 1,
         optimizer: OptimizerSpec::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0 },
-        param_groups: Groups::default(),
         schedule: Schedule { base: 0.1, shape: Shape::Constant, warmup_steps: 0 },
         clip_grad_norm: None,
-        wire_dtype: Precision::F32,
+        ..TrainingConfig::new("mlp(1)".parse().unwrap())
     };
     let data = DataIdentity {
         name: "digits".into(),

@@ -16,6 +16,8 @@ use common::protocol::coordinator::PIECE_LEAVES_MAX;
 use common::reduce::precision::Precision;
 use common::reduce::tree::{LEAVES_MAX, Tree};
 use common::train::config::{LEAF_BYTES_MAX, MICRO_BATCH_MAX};
+use common::train::objective::{ClassWeights, Objective};
+use std::sync::Arc;
 
 /// Longest heartbeat interval or timeout that a coordinator may ask for: an hour.
 const PULSE_MS_MAX: u64 = 3_600_000;
@@ -108,7 +110,7 @@ impl CoordinatorDecoder {
             Message::Setup(setup) => {
                 let setup = check_setup(setup)?;
                 self.setups.insert(&setup);
-                CoordinatorMessage::Setup(setup)
+                CoordinatorMessage::Setup(Arc::new(setup))
             }
             Message::Forget(wire::Forget { setup }) => {
                 let setup = SetupId(setup);
@@ -206,7 +208,25 @@ fn check_setup(setup: wire::Setup) -> Result<Setup, WireError> {
     let data = DataSpec::new(sizes[0], sizes[1], sizes[2], sizes[3])?;
     let normalization = check_normalization(setup.normalization, data.channels())?;
     let model = Architecture::parse(data, &setup.layers)?;
-    Ok(Setup { id: SetupId(setup.id), model, precision, normalization, seed: setup.seed })
+    let augment = setup.augment.parse()?;
+    let objective = check_objective(setup.label_smoothing, setup.class_weights, data.classes())?;
+    Ok(Setup { id: SetupId(setup.id), model, precision, normalization, seed: setup.seed, augment, objective })
+}
+
+fn check_objective(
+    label_smoothing: f64,
+    class_weights: Vec<f32>,
+    classes: usize,
+) -> Result<Objective, WireError> {
+    let weights = class_weights.len();
+    let objective = Objective { label_smoothing, class_weights: ClassWeights::new(class_weights)? };
+    if !objective.smoothing_fits() {
+        return Err(WireError::LabelSmoothing(label_smoothing));
+    }
+    if !objective.class_weights.fits(classes) {
+        return Err(WireError::ClassWeights { weights, classes });
+    }
+    Ok(objective)
 }
 
 fn check_normalization(

@@ -15,7 +15,9 @@ use common::ids::{Incarnation, Instance, ParamsId, Rank, Round, SetupId, Step};
 use common::model::architecture::Architecture;
 use common::reduce::precision::Precision;
 use common::selftest::NumericsDigest;
+use common::train::augment::Augmentation;
 use common::train::metrics::{Confusion, Totals};
+use common::train::objective::{ClassWeights, Objective};
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -37,7 +39,15 @@ const SETUP: SetupId = SetupId(3);
 
 fn setup(data: DataSpec, text: &str) -> Setup {
     let model = Architecture::parse(data, text).unwrap();
-    Setup { id: SETUP, model, precision: Precision::F32, normalization: Normalization::Unit, seed: 9 }
+    Setup {
+        id: SETUP,
+        model,
+        precision: Precision::F32,
+        normalization: Normalization::Unit,
+        seed: 9,
+        augment: Augmentation::default(),
+        objective: Objective::default(),
+    }
 }
 
 fn samples(spec: DataSpec, n: usize) -> Samples {
@@ -136,11 +146,17 @@ fn the_coordinators_messages_arrive_as_they_were_meant() {
     let setup = setup(SPEC, "mlp(3)");
     let values = vec![0.5; setup.model.layout().len()].into();
     let channel = Channel::new(0.1 + 0.2, 1.0 / 3.0).unwrap();
-    let setup = Setup { normalization: Normalization::Standard(vec![channel]), ..setup };
+    let class_weights = ClassWeights::balanced(&[3, 1, 1, 1, 1, 1, 1, 1, 1, 9]);
+    let setup = Setup {
+        normalization: Normalization::Standard(vec![channel]),
+        augment: "rotate(10.1) mixup(0.3)".parse().unwrap(),
+        objective: Objective { label_smoothing: 0.1, class_weights },
+        ..setup
+    };
     let messages = vec![
         CoordinatorMessage::Spare(Spare { ahead: 2, heartbeat_ms: 1000, timeout_ms: 5000 }),
         CoordinatorMessage::Welcome(welcome()),
-        CoordinatorMessage::Setup(setup),
+        CoordinatorMessage::Setup(Arc::new(setup)),
         CoordinatorMessage::Parameters { id: ParamsId(4), setup: SETUP, values },
         CoordinatorMessage::Heartbeat,
         CoordinatorMessage::Piece(piece()),
@@ -167,7 +183,7 @@ fn parameters_before_their_setup_or_of_another_size_are_refused() {
     let parameters = CoordinatorMessage::Parameters { id: ParamsId(0), setup: SETUP, values };
     assert_eq!(to_worker(vec![parameters.clone()]), Err(WireError::Setup(SETUP)));
     assert_eq!(to_worker(vec![CoordinatorMessage::Piece(piece())]), Err(WireError::Setup(SETUP)));
-    let late = to_worker(vec![CoordinatorMessage::Setup(setup(SPEC, "linear")), parameters]);
+    let late = to_worker(vec![CoordinatorMessage::Setup(Arc::new(setup(SPEC, "linear"))), parameters]);
     assert!(matches!(late, Err(WireError::Elements { got: 5, .. })));
 }
 
@@ -176,7 +192,7 @@ fn a_leaf_larger_than_a_message_arrives_whole() {
     let data = DataSpec::new(256, 256, 4, 1000).unwrap();
     let leaves = vec![samples(data, 32), samples(data, 1)];
     let piece = CoordinatorMessage::Piece(Piece { leaves, ..piece() });
-    let messages = vec![CoordinatorMessage::Setup(setup(data, "linear")), piece];
+    let messages = vec![CoordinatorMessage::Setup(Arc::new(setup(data, "linear"))), piece];
     let largest = messages.iter().cloned().flat_map(outbound::from_coordinator);
     let largest = largest.map(|message| prost::Message::encoded_len(&message)).max();
     assert!(largest <= Some(crate::MESSAGE_BYTES_MAX), "{largest:?}");
@@ -192,7 +208,10 @@ fn leaves_with_too_many_samples_or_unknown_labels_are_refused() {
     };
     let refusal = |parts: Vec<wire::LeafSamples>| {
         let mut decoder = CoordinatorDecoder::default();
-        let head = vec![CoordinatorMessage::Setup(setup(SPEC, "linear")), CoordinatorMessage::Piece(piece())];
+        let head = vec![
+            CoordinatorMessage::Setup(Arc::new(setup(SPEC, "linear"))),
+            CoordinatorMessage::Piece(piece()),
+        ];
         let head = head.into_iter().flat_map(outbound::from_coordinator).take(2);
         head.for_each(|message| assert!(matches!(decoder.decode(message), Ok(Some(_) | None))));
         let parts = parts.into_iter().map(from_coordinator::Message::Leaf);
@@ -238,8 +257,10 @@ fn numbers_out_of_range_are_refused() {
         .decode(wire::FromWorker { message: Some(wire::from_worker::Message::Hello(other)) });
     assert!(matches!(other, Err(WireError::Version { got: 99, .. })));
     let outside = Piece { node: Node { level: 0, index: 7 }, ..piece() };
-    let outside =
-        to_worker(vec![CoordinatorMessage::Setup(setup(SPEC, "linear")), CoordinatorMessage::Piece(outside)]);
+    let outside = to_worker(vec![
+        CoordinatorMessage::Setup(Arc::new(setup(SPEC, "linear"))),
+        CoordinatorMessage::Piece(outside),
+    ]);
     assert!(matches!(outside, Err(WireError::Node { leaves: 7, .. })));
     let spare = CoordinatorMessage::Spare(Spare { ahead: 0, heartbeat_ms: 0, timeout_ms: 5000 });
     assert!(matches!(to_worker(vec![spare]), Err(WireError::Range { field: "heartbeat_ms", .. })));
@@ -253,7 +274,7 @@ fn numbers_out_of_range_are_refused() {
     let unknown = to_coordinator(WorkerMessage::Answer(unknown), 10);
     assert_eq!(unknown, Err(WireError::Setup(SetupId(4))));
     let many = Setup { id: SetupId(SETUPS_MAX), ..setup(SPEC, "linear") };
-    let many = to_worker(vec![CoordinatorMessage::Setup(many)]);
+    let many = to_worker(vec![CoordinatorMessage::Setup(Arc::new(many))]);
     assert!(matches!(many, Err(WireError::Range { field: "setup", .. })));
 }
 
@@ -261,7 +282,8 @@ fn numbers_out_of_range_are_refused() {
 fn a_normalization_that_is_not_the_samples_is_refused() {
     let received = |mean: &[f64], deviation: &[f64]| {
         let data = DataSpec::new(2, 2, 2, 3).unwrap();
-        let sent = outbound::from_coordinator(CoordinatorMessage::Setup(setup(data, "linear"))).pop();
+        let sent =
+            outbound::from_coordinator(CoordinatorMessage::Setup(Arc::new(setup(data, "linear")))).pop();
         let Some(wire::from_coordinator::Message::Setup(mut setup)) = sent.unwrap().message else {
             panic!("another message");
         };
@@ -348,7 +370,7 @@ proptest! {
     #[test]
     fn any_sequence_of_altered_messages_is_survived(flips in proptest::collection::vec((0usize..4000, any::<u8>()), 0..6)) {
         use prost::Message;
-        let setup = CoordinatorMessage::Setup(setup(SPEC, "mlp(3)"));
+        let setup = CoordinatorMessage::Setup(Arc::new(setup(SPEC, "mlp(3)")));
         let messages = vec![CoordinatorMessage::Welcome(welcome()), setup, CoordinatorMessage::Piece(piece())];
         let mut decoder = CoordinatorDecoder::default();
         for wire in messages.into_iter().flat_map(outbound::from_coordinator) {

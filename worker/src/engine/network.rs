@@ -19,6 +19,8 @@ use common::data::samples::Samples;
 use common::data::spec::DataSpec;
 use common::model::architecture::Architecture;
 use common::rng::LeafAddress;
+use common::train::augment::{Augmentation, Augmented, Mixed};
+use common::train::objective::Objective;
 use std::ops::Range;
 
 /// A network with its current parameters.
@@ -30,6 +32,8 @@ pub struct Network {
     normalization: Normalization,
     /// The input for each value of a byte.
     input: Table,
+    augment: Augmentation,
+    objective: Objective,
 }
 
 /// Result of a leaf's backward pass.
@@ -38,7 +42,7 @@ pub struct LeafGradient {
     /// Gradient of the SUM of the samples' losses; flat, in layout order. In the places of running statistics
     /// it has what the leaf measured, times its samples.
     pub gradient: Vec<f32>,
-    /// Sum of the samples' losses, in nats.
+    /// Sum of the samples' losses without class weights, in nats.
     pub loss_sum: f64,
     /// Most likely class of each sample.
     pub predictions: Vec<u16>,
@@ -83,7 +87,15 @@ impl Network {
         let layers = fuse::chain(model, 0..model.layers().as_slice().len(), false);
         let normalization = Normalization::Unit;
         let input = Table::new(&normalization);
-        Ok(Self { model: model.clone(), parameters, layers, normalization, input })
+        Ok(Self {
+            model: model.clone(),
+            parameters,
+            layers,
+            normalization,
+            input,
+            augment: Augmentation::default(),
+            objective: Objective::default(),
+        })
     }
 
     /// The same network, which is given its samples in that normalization instead of p / 255.
@@ -92,10 +104,22 @@ impl Network {
         Self { input: Table::new(&normalization), normalization, ..self }
     }
 
+    /// The same network, which is trained on images that are changed like this, with this loss.
+    #[must_use]
+    pub fn with_objective(self, augment: Augmentation, objective: Objective) -> Self {
+        Self { augment, objective, ..self }
+    }
+
     /// How its samples are normalized.
     #[must_use]
     pub fn normalization(&self) -> &Normalization {
         &self.normalization
+    }
+
+    /// How its images are changed while training, and what training minimises.
+    #[must_use]
+    pub fn objective(&self) -> (Augmentation, &Objective) {
+        (self.augment, &self.objective)
     }
 
     /// Architecture of the network.
@@ -119,11 +143,25 @@ impl Network {
         Ok(())
     }
 
-    /// Forward and backward pass over one leaf, whose random choices follow from its address.
+    /// Forward and backward pass over one leaf. The changes to its images, and other random choices, follow from
+    /// its address.
     ///
     /// # Errors
     /// When there are no samples, or they are of another form, or the tensor library fails.
     pub fn gradient(&mut self, samples: &Samples, leaf: LeafAddress) -> Result<LeafGradient, NetworkError> {
+        if self.augment.is_none() {
+            return self.gradient_of(samples, Vec::new(), leaf);
+        }
+        let Augmented { samples, mixed } = self.augment.apply(samples.clone(), leaf);
+        self.gradient_of(&samples, mixed, leaf)
+    }
+
+    fn gradient_of(
+        &mut self,
+        samples: &Samples,
+        mixed: Vec<Mixed>,
+        leaf: LeafAddress,
+    ) -> Result<LeafGradient, NetworkError> {
         let logits = self.forward(samples, Some(leaf))?;
         let mut gradient = vec![0.0; self.model.layout().len()];
         let ranges: Vec<Range<usize>> = self.model.layout().iter().map(|(_, range)| range).collect();
@@ -131,7 +169,7 @@ impl Network {
             gradient[ranges[at].clone()].copy_from_slice(&borrow(values)?);
             Ok(())
         };
-        let loss = loss::CrossEntropy::new(samples.labels());
+        let loss = loss::CrossEntropy::new(samples.labels()).with_objective(self.objective.clone(), mixed);
         let (loss_sum, grad) = loss.with_gradient(&logits, 1.0)?;
         self.layers.backward(&self.parameters, grad, &mut deliver)?;
         let predictions = loss::predictions(&borrow(&logits)?, samples.spec().classes());

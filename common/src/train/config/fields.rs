@@ -7,6 +7,7 @@
 
 use super::{ConfigError, DataIdentity, NUMERICS_VERSION, RunConfig, TrainingConfig, hex};
 use crate::text::shortened;
+use crate::train::objective::Objective;
 use crate::train::schedule::{Schedule, Shape};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +31,8 @@ const SCHEDULE_FIELD: &str = "schedule";
 pub const VAL_SPLIT_FIELD: &str = "val_split";
 /// Field that says how pixels are normalized.
 pub const NORMALIZE_FIELD: &str = "normalize";
+/// Field with the weights of the classes.
+pub const CLASS_WEIGHTS_FIELD: &str = "class_weights";
 /// Fields that depend on the data set: they are not known before it is read.
 pub const DATA_FIELDS: [&str; 5] = [DATASET_FIELD, DIGEST_FIELD, SAMPLES_FIELD, SPEC_FIELD, CLASSES_FIELD];
 /// Value of a limit that is not set.
@@ -60,13 +63,16 @@ impl TrainingConfig {
     #[must_use]
     pub fn fields(&self) -> Fields {
         let clip = self.clip_grad_norm.map_or(NONE.to_owned(), |clip| clip.to_string());
-        let values: [(&str, &dyn fmt::Display); 16] = [
+        let values: [(&str, &dyn fmt::Display); 19] = [
             (VERSION_FIELD, &NUMERICS_VERSION),
             (VAL_SPLIT_FIELD, &self.val_split),
             (NORMALIZE_FIELD, &self.normalize),
             ("model", &self.model),
             ("init", &self.init),
             ("seed", &self.seed),
+            ("augment", &self.augment),
+            ("label_smoothing", &self.objective.label_smoothing),
+            (CLASS_WEIGHTS_FIELD, &self.objective.class_weights),
             ("batch_size", &self.batch_size),
             ("micro_batch", &self.micro_batch),
             (EPOCHS_FIELD, &self.epochs),
@@ -93,6 +99,11 @@ impl TrainingConfig {
             model: field(fields, "model")?,
             init: field(fields, "init")?,
             seed: field(fields, "seed")?,
+            augment: field(fields, "augment")?,
+            objective: Objective {
+                label_smoothing: field(fields, "label_smoothing")?,
+                class_weights: field(fields, CLASS_WEIGHTS_FIELD)?,
+            },
             batch_size: field(fields, "batch_size")?,
             micro_batch: field(fields, "micro_batch")?,
             epochs: field(fields, EPOCHS_FIELD)?,

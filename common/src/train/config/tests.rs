@@ -2,6 +2,7 @@ use super::*;
 use crate::data::classes::ClassNames;
 use crate::data::digits::SPEC;
 use crate::data::normalize::{Channel, Normalization};
+use crate::train::objective::{ClassWeights, Objective};
 use crate::train::optim::Moments;
 use proptest::prelude::*;
 
@@ -10,18 +11,9 @@ type Change = fn(&mut TrainingConfig);
 fn training() -> TrainingConfig {
     TrainingConfig {
         val_split: 100,
-        normalize: Normalization::Unit,
-        model: "cnn".parse().unwrap(),
-        init: Init::He,
-        seed: 1,
-        batch_size: 128,
-        micro_batch: 32,
         epochs: 3,
-        optimizer: OptimizerSpec::Adam(Moments::new(0.0)),
-        param_groups: Groups::default(),
         schedule: Schedule { base: 1e-3, shape: Shape::Constant, warmup_steps: 0 },
-        clip_grad_norm: None,
-        wire_dtype: Precision::F32,
+        ..TrainingConfig::new("cnn".parse().unwrap())
     }
 }
 
@@ -48,13 +40,16 @@ fn changed(change: impl FnOnce(&mut TrainingConfig)) -> Result<RunConfig, Config
 #[test]
 fn the_fingerprint_changes_with_every_field_that_counts() {
     let reference = changed(|_| ()).unwrap().fingerprint();
-    let changes: [Change; 12] = [
+    let changes: [Change; 15] = [
         |c| c.normalize = standard(0.5),
         |c| c.normalize = standard(0.25),
         |c| c.val_split = 99,
         |c| c.model = "linear".parse().unwrap(),
         |c| c.init = Init::Glorot,
         |c| c.seed = 2,
+        |c| c.augment = "rotate(3)".parse().unwrap(),
+        |c| c.objective.label_smoothing = 0.1,
+        |c| c.objective.class_weights = ClassWeights::balanced(&[1; 10]),
         |c| c.param_groups = "fc1.*(frozen)".parse().unwrap(),
         |c| c.micro_batch = 16,
         |c| c.schedule.base = 2e-3,
@@ -173,11 +168,16 @@ prop_compose! {
         param_groups in proptest::sample::select(vec!["none", "*.bias(weight_decay=0)", "*.weight(lr_factor=0.3) fc1.*(frozen)"]),
         clip_grad_norm in proptest::option::of(1e-9..1e9f64),
         wire_dtype in proptest::sample::select(vec![Precision::F32, Precision::Bf16]),
+        augment in proptest::sample::select(vec!["none", "digits", "shear(0.1) crop(3) mixup(0.123)"]),
+        label_smoothing in 0.0..1.0f64,
+        class_weights in proptest::sample::select(vec!["none", "1,0.1,3.3,1,1,1,1,1,1,0.7"]),
     ) -> TrainingConfig {
         let schedule = Schedule { base, shape, warmup_steps };
         let model = model.parse().unwrap();
         let param_groups = param_groups.parse().unwrap();
-        TrainingConfig { val_split, normalize, model, init, seed, batch_size, micro_batch, epochs, optimizer, param_groups, schedule, clip_grad_norm, wire_dtype }
+        let augment = augment.parse().unwrap();
+        let objective = Objective { label_smoothing, class_weights: class_weights.parse().unwrap() };
+        TrainingConfig { val_split, normalize, model, init, seed, augment, objective, batch_size, micro_batch, epochs, optimizer, param_groups, schedule, clip_grad_norm, wire_dtype }
     }
 }
 

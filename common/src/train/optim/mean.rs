@@ -20,12 +20,20 @@ pub struct GradientSum<V> {
     right: Option<V>,
     /// Precision to which every addition is rounded.
     precision: Precision,
+    /// Sum of the samples' weights, where they are not all 1.
+    weight: Option<f32>,
 }
 
 impl<V> GradientSum<V> {
     /// The sum of a single gradient.
     pub fn new(gradient: V, precision: Precision) -> Self {
-        Self { left: gradient, right: None, precision }
+        Self { left: gradient, right: None, precision, weight: None }
+    }
+
+    /// The sum of gradients that were multiplied by their samples' weights, which are so much together.
+    #[must_use]
+    pub fn with_weight(self, weight: f64) -> Self {
+        Self { weight: Some(weight as f32), ..self }
     }
 
     /// Leaves it to the optimizer to add `right` to the right of this.
@@ -57,20 +65,24 @@ pub(super) struct Mean<'a> {
     /// Right side, if it is still to be added.
     right: Option<&'a [f32]>,
     precision: Precision,
-    /// Number of samples in the sum.
-    samples: f32,
+    /// Number of samples in the sum, or the sum of their weights.
+    divisor: f32,
+    /// Mean weight of a sample, where they are not all 1.
+    pub(super) mean_weight: Option<f32>,
 }
 
 impl<'a> Mean<'a> {
     /// The mean over the `samples` of `sum`, whose contents are meaningless afterwards.
     pub(super) fn of<V: DerefMut<Target = [f32]>>(sum: &'a mut GradientSum<V>, samples: u64) -> Self {
-        let GradientSum { left, right, precision } = sum;
-        Self { left, right: right.as_deref(), precision: *precision, samples: samples as f32 }
+        let GradientSum { left, right, precision, weight } = sum;
+        let divisor = weight.unwrap_or(samples as f32);
+        let mean_weight = weight.map(|weight| weight / samples as f32);
+        Self { left, right: right.as_deref(), precision: *precision, divisor, mean_weight }
     }
 
     /// Splits the sum into parts of `len` elements; the last may be shorter.
     pub(super) fn parts(self, len: usize) -> impl Iterator<Item = Mean<'a>> {
-        let Self { left, right, precision, samples } = self;
+        let Self { left, right, precision, divisor, mean_weight } = self;
         assert!(
             right.is_none_or(|right| right.len() == left.len()),
             "gradients of one model have one length"
@@ -78,7 +90,7 @@ impl<'a> Mean<'a> {
         let mut right = right.map(|right| right.chunks(len));
         left.chunks_mut(len).map(move |left| {
             let right = right.as_mut().and_then(Iterator::next);
-            Mean { left, right, precision, samples }
+            Mean { left, right, precision, divisor, mean_weight }
         })
     }
 
@@ -95,15 +107,16 @@ impl<'a> Mean<'a> {
                 self.precision.round(mean);
             }
         }
-        divide(mean, self.samples)
+        divide(mean, self.divisor)
     }
 
     /// Leaves the mean in `left`; returns its L2 norm, added in f64 in an order that depends only on its
     /// length.
     pub(super) fn average(&mut self, threads: NonZeroUsize) -> f64 {
         let part = parallel::part_len(self.left.len(), threads);
-        let Self { left, right, precision, samples } = self;
-        let all = Mean { left, right: right.take(), precision: *precision, samples: *samples };
+        let Self { left, right, precision, divisor, mean_weight } = self;
+        let right = right.take();
+        let all = Mean { left, right, precision: *precision, divisor: *divisor, mean_weight: *mean_weight };
         let jobs = all.parts(part).map(|part| {
             move || {
                 let mut squares = Vec::new();
@@ -118,7 +131,7 @@ impl<'a> Mean<'a> {
             }
         });
         let squares = parallel::all(jobs.collect());
-        self.samples = 1.0;
+        self.divisor = 1.0;
         norm(squares.into_iter().flatten())
     }
 }
@@ -151,15 +164,15 @@ pub(super) fn clip_scale(norm: f64, max: f64) -> f32 {
     (max / (norm + 1e-6)).min(1.0) as f32
 }
 
-/// Divides a block by `samples`; returns its sum of squares.
+/// Divides a block by `divisor`; returns its sum of squares.
 #[inline(always)]
-fn divide(block: &mut [f32], samples: f32) -> f64 {
+fn divide(block: &mut [f32], divisor: f32) -> f64 {
     // Eight independent sums: with a single one, each addition would wait for the one before.
     const LANES: usize = 8;
     let mut squares = [0.0; LANES];
     let mut take = |group: &mut [f32]| {
         for (square, g) in squares.iter_mut().zip(group) {
-            *g /= samples;
+            *g /= divisor;
             *square += f64::from(*g) * f64::from(*g);
         }
     };

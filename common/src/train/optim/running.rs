@@ -27,7 +27,13 @@ pub(super) fn take_out(
     if !frozen.is_empty() || !running.is_empty() {
         let _ = mean.average(threads);
     }
-    let measured = running.iter().map(|range| (range.clone(), mean.left[range.clone()].to_vec())).collect();
+    let measure = |range: &Range<usize>| {
+        let mut means = mean.left[range.clone()].to_vec();
+        // What a leaf measured is not multiplied by its samples' weights, and was divided by them.
+        mean.mean_weight.iter().for_each(|weight| means.iter_mut().for_each(|mean| *mean *= weight));
+        (range.clone(), means)
+    };
+    let measured = running.iter().map(measure).collect();
     frozen.into_iter().chain(running).for_each(|range| mean.left[range].fill(0.0));
     measured
 }
@@ -55,21 +61,26 @@ mod tests {
         let range = layout.find("bn1.running_var").unwrap().1;
         let partition = || Groups::default().partition(layout).unwrap();
         let spec = "sgd(momentum=0,nesterov=false,weight_decay=0.1)".parse().unwrap();
-        let step = |measured: f32, clip| {
+        let step = |measured: f32, clip, weight: Option<f64>| {
             let mut optimizer = Optimizer::new(spec, partition());
             let mut params = vec![1.0; layout.len()];
             let mut sum = vec![0.0; layout.len()];
             sum[range.clone()].fill(measured);
             sum[layout.find("fc1.bias").unwrap().1.start] = 8.0;
             let sum = GradientSum::new(sum, Precision::F32);
+            let sum = weight.map_or(sum.clone(), |weight| sum.with_weight(weight));
             let stepped = optimizer.step(&mut params, sum, 4, clip, 0.5, NonZeroUsize::MIN);
             (stepped, params)
         };
         for clip in [None, Some(1e-3)] {
-            let (Stepped { grad_norm, non_finite }, params) = step(12.0, clip);
+            let (Stepped { grad_norm, non_finite }, params) = step(12.0, clip, None);
             assert_eq!((grad_norm, non_finite), (2.0, None));
             assert!(params[range.clone()].iter().all(|&value| value == 0.9f32 * 1.0 + 0.1 * 3.0));
         }
-        assert_eq!(step(f32::INFINITY, None).0.non_finite, Some(NonFinite::Parameters));
+        // With weights of 8 together, the gradient is divided by 8, and a mean still by 4 samples.
+        let (Stepped { grad_norm, .. }, params) = step(12.0, None, Some(8.0));
+        assert_eq!(grad_norm, 1.0);
+        assert!(params[range.clone()].iter().all(|&value| value == 0.9f32 * 1.0 + 0.1 * 3.0));
+        assert_eq!(step(f32::INFINITY, None, None).0.non_finite, Some(NonFinite::Parameters));
     }
 }

@@ -1,11 +1,9 @@
 use super::*;
 use common::data::classes::ClassNames;
 use common::data::digits::{PIXELS, SPEC};
-use common::data::normalize::Normalization;
-use common::model::params::Init;
 use common::reduce::precision::Precision;
 use common::train::config::{DataIdentity, TrainingConfig};
-use common::train::optim::{Groups, Moments, OptimizerSpec};
+use common::train::optim::{Moments, OptimizerSpec};
 use common::train::schedule::{Schedule, Shape};
 
 /// Sample `i` has the pixel value `i` everywhere.
@@ -22,18 +20,14 @@ fn config(samples: u32, val_split: u32) -> RunConfig {
 fn config_with(samples: u32, val_split: u32, optimizer: OptimizerSpec) -> RunConfig {
     let training = TrainingConfig {
         val_split,
-        normalize: Normalization::Unit,
-        model: "linear".parse().unwrap(),
-        init: Init::He,
         seed: 3,
         batch_size: 7,
         micro_batch: 3,
         epochs: 2,
         optimizer,
-        param_groups: Groups::default(),
         schedule: Schedule { base: 0.5, shape: Shape::Constant, warmup_steps: 0 },
         clip_grad_norm: None,
-        wire_dtype: Precision::F32,
+        ..TrainingConfig::new("linear".parse().unwrap())
     };
     let data = DataIdentity {
         name: "test".into(),

@@ -3,26 +3,40 @@
 //! loss_i = log Σ_j exp(z_ij) - z_i,label. Its gradient is softmax(z_i) - onehot(label_i). The row's maximum
 //! is subtracted first, so that no exponential overflows. Sums run in f64, row by row.
 //!
+//! While training, the target may be spread over several classes: with u_j = weight_j · target_j, the loss is
+//! Σ_j u_j (log Σ exp - z_j) and its gradient softmax(z) Σ u - u (`common::train::objective`).
+//!
 //! exp and ln are those of the `libm` crate, a fixed sequence of additions and multiplications: the standard
 //! library's are the system's, whose bits depend on its version and on the CPU.
 
 use super::values;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use common::train::augment::Mixed;
+use common::train::objective::Objective;
 
 /// The loss as a Candle operator that returns an f32 scalar.
 #[derive(Debug)]
 pub struct CrossEntropy {
     labels: Vec<u16>,
+    mixed: Vec<Mixed>,
+    objective: Objective,
 }
 
 impl CrossEntropy {
     /// The loss of samples with these labels.
     #[must_use]
     pub fn new(labels: &[u16]) -> Self {
-        Self { labels: labels.to_vec() }
+        Self { labels: labels.to_vec(), mixed: Vec::new(), objective: Objective::default() }
     }
 
-    /// The summed loss, and `scale` times its gradient with respect to logits `[n, classes]`.
+    /// The same with smoothed labels and class weights, and what is mixed into each sample, if anything is.
+    #[must_use]
+    pub fn with_objective(self, objective: Objective, mixed: Vec<Mixed>) -> Self {
+        Self { objective, mixed, ..self }
+    }
+
+    /// The summed loss without class weights, and `scale` times the gradient of the one with them, with
+    /// respect to logits `[n, classes]`.
     ///
     /// # Errors
     /// When the labels do not fit the logits.
@@ -31,19 +45,47 @@ impl CrossEntropy {
         self.check(n, classes)?;
         let mut gradient = super::to_vec(logits)?;
         let mut losses = Vec::with_capacity(n);
-        for (row, &label) in gradient.chunks_exact_mut(classes).zip(&self.labels) {
+        let mut target = vec![0.0; classes];
+        for (sample, row) in gradient.chunks_exact_mut(classes).enumerate() {
+            self.set_target(sample, &mut target);
             let log_sum = log_sum_exp(row);
-            losses.push(loss_of(row, log_sum, label));
-            for (class, value) in row.iter_mut().enumerate() {
-                let onehot = if class == usize::from(label) { 1.0 } else { 0.0 };
-                *value = (f64::from(scale) * (libm::exp(f64::from(*value) - log_sum) - onehot)) as f32;
+            let log_loss = |(&target, &z): (&f64, &f32)| {
+                if target == 0.0 { 0.0 } else { target * (log_sum - f64::from(z)) }
+            };
+            losses.push(target.iter().zip(&*row).map(log_loss).sum::<f64>());
+            let weights = self.objective.class_weights.as_slice();
+            target.iter_mut().zip(weights).for_each(|(target, &weight)| *target *= f64::from(weight));
+            let total: f64 = target.iter().sum();
+            for (value, target) in row.iter_mut().zip(&target) {
+                let softmax = libm::exp(f64::from(*value) - log_sum);
+                *value = (f64::from(scale) * (softmax * total - target)) as f32;
             }
         }
         Ok((losses.iter().sum(), Tensor::from_vec(gradient, logits.shape(), logits.device())?))
     }
 
+    /// Writes the share that each class has in a sample's target.
+    fn set_target(&self, sample: usize, target: &mut [f64]) {
+        let smoothing = self.objective.label_smoothing;
+        target.fill(smoothing / target.len() as f64);
+        let own = usize::from(self.labels[sample]);
+        let Some(&Mixed { label, share }) = self.mixed.get(sample) else {
+            target[own] += 1.0 - smoothing;
+            return;
+        };
+        target[own] += (1.0 - smoothing) * (1.0 - f64::from(share));
+        target[usize::from(label)] += (1.0 - smoothing) * f64::from(share);
+    }
+
     fn check(&self, n: usize, classes: usize) -> Result<()> {
-        if n != self.labels.len() || self.labels.iter().any(|&l| usize::from(l) >= classes) {
+        let Self { labels, mixed, objective } = self;
+        let is_class = |label: u16| usize::from(label) < classes;
+        let fits = n == labels.len()
+            && labels.iter().all(|&label| is_class(label))
+            && (mixed.is_empty() || mixed.len() == n)
+            && mixed.iter().all(|mixed| is_class(mixed.label))
+            && objective.class_weights.fits(classes);
+        if !fits {
             let labels = self.labels.len();
             candle_core::bail!("cross-entropy: {labels} labels do not fit logits [{n}, {classes}]");
         }
@@ -104,6 +146,7 @@ impl CustomOp1 for CrossEntropy {
 mod tests {
     use super::*;
     use crate::engine::op::testing::{check_gradients, noise, variable};
+    use common::train::objective::ClassWeights;
 
     fn cross_entropy_sum(logits: &Tensor, labels: &[u16]) -> Result<Tensor> {
         logits.apply_op1(CrossEntropy::new(labels))
@@ -131,6 +174,44 @@ mod tests {
         let (loss, _) = CrossEntropy::new(&labels).with_gradient(&logits, 1.0).unwrap();
         let values = super::super::to_vec(&logits).unwrap();
         assert_eq!(loss.to_bits(), loss_sum(&values, 10, &labels).to_bits());
+    }
+
+    #[test]
+    fn smoothed_weighted_losses_and_gradients_are_pytorchs() {
+        // torch.nn.functional.cross_entropy(label_smoothing=0.1, reduction="sum") in float64: the loss, and
+        // the gradient with weight=[1, 2, 0.5].
+        const LOSS: f64 = 4.611_093_527_585_004_5;
+        const GRADIENT: [f32; 6] =
+            [0.302_639_92, -1.791_701, 1.489_061, 0.162_707_38, 0.185_054_59, -0.347_761_97];
+        let logits =
+            Tensor::new(&[[0.5f32, -1.0, 2.0], [0.0, 0.25, -0.5]], &candle_core::Device::Cpu).unwrap();
+        let weights: ClassWeights = "1,2,0.5".parse().unwrap();
+        let objective = Objective { label_smoothing: 0.1, class_weights: weights };
+        let loss = CrossEntropy::new(&[1, 2]).with_objective(objective, Vec::new());
+        let (loss, gradient) = loss.with_gradient(&logits, 1.0).unwrap();
+        assert!((loss - LOSS).abs() < 1e-12, "{loss}");
+        for (got, expected) in super::super::to_vec(&gradient).unwrap().iter().zip(GRADIENT) {
+            assert!((got - expected).abs() < 1e-6, "{got}, not {expected}");
+        }
+    }
+
+    #[test]
+    fn a_mixed_sample_has_the_loss_of_both_labels_by_their_shares() {
+        let logits = variable(5, &[1, 10], 3.0);
+        let of = |label: u16, mixed: Vec<Mixed>| {
+            let loss = CrossEntropy::new(&[label]).with_objective(Objective::default(), mixed);
+            let (loss, gradient) = loss.with_gradient(&logits, 1.0).unwrap();
+            (loss, super::super::to_vec(&gradient).unwrap())
+        };
+        let (both, gradient) = of(3, vec![Mixed { label: 7, share: 0.25 }]);
+        let [(own, own_gradient), (other, other_gradient)] = [of(3, vec![]), of(7, vec![])];
+        assert!((both - (0.75 * own + 0.25 * other)).abs() < 1e-12);
+        for (both, (own, other)) in gradient.iter().zip(own_gradient.iter().zip(&other_gradient)) {
+            assert!((both - (0.75 * own + 0.25 * other)).abs() < 1e-6);
+        }
+        let mixed = CrossEntropy::new(&[1])
+            .with_objective(Objective::default(), vec![Mixed { label: 10, share: 0.5 }]);
+        assert!(mixed.with_gradient(&logits, 1.0).is_err());
     }
 
     #[test]
