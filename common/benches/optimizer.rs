@@ -1,11 +1,11 @@
-//! The cost of one update on one core: SGD, Adam and AdamW, with the mean, its norm, and clipping.
+//! The cost of one update on one core, by each optimizer, with the mean, its norm, and clipping.
 //!
 //! `cargo bench --workspace --bench optimizer`. Throughput is in parameters per second. The sum of the
 //! gradients is the same in each step: this arithmetic takes the same time for any values.
 
 use common::reduce::precision::Precision;
 use common::rng::Stream;
-use common::train::optim::{GradientSum, Moments, Optimizer, OptimizerSpec, Partition};
+use common::train::optim::{GradientSum, Lion, Moments, Optimizer, OptimizerSpec, Partition, RmsProp};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::num::NonZeroUsize;
@@ -31,12 +31,16 @@ criterion_main!(optimizer);
 
 fn updates(criterion: &mut Criterion) {
     let sgd = |momentum, nesterov| OptimizerSpec::Sgd { momentum, nesterov, weight_decay: 0.0 };
+    let rmsprop = |momentum| OptimizerSpec::RmsProp(RmsProp { momentum, ..RmsProp::default() });
     let specs = [
         ("sgd", sgd(0.0, false)),
         ("sgd with momentum", sgd(0.9, false)),
         ("sgd with nesterov", sgd(0.9, true)),
         ("adam", OptimizerSpec::Adam(Moments::new(0.0))),
         ("adamw", OptimizerSpec::AdamW(Moments::new(0.01))),
+        ("rmsprop", rmsprop(0.0)),
+        ("rmsprop with momentum", rmsprop(0.9)),
+        ("lion", OptimizerSpec::Lion(Lion::default())),
     ];
     for (name, spec) in specs {
         let mut group = criterion.benchmark_group(name);

@@ -14,6 +14,7 @@ use crate::model::params::Layout;
 use crate::selftest::NumericsDigest;
 use crate::train::config::{Fields, fingerprint, hex};
 use crate::train::metrics::Totals;
+use crate::train::schedule::PlateauState;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -44,6 +45,9 @@ pub struct Position {
     pub validation: Option<Totals>,
     /// The best validation so far.
     pub best: Option<Best>,
+    /// What the schedule keeps of earlier validations, if it is a plateau.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plateau: Option<PlateauState>,
 }
 
 /// The best validation of a run: most correct answers, the earliest of equals.

@@ -57,7 +57,7 @@ impl<'a> Call<'a> {
             Some((name, rest)) => (name.trim_end(), Some(rest.strip_suffix(')').ok_or_else(form)?)),
         };
         let is_word = |word: &str| {
-            let fits = |c: char| c.is_ascii_alphanumeric() || ['_', '.', '*'].contains(&c);
+            let fits = |c: char| c.is_ascii_alphanumeric() || ['_', '-', '.', '*'].contains(&c);
             !word.is_empty() && word.chars().all(fits)
         };
         if !is_word(name) || inside.is_some_and(|inside| inside.contains(['(', ')'])) {

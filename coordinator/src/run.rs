@@ -206,6 +206,7 @@ pub(crate) fn gather(options: &RunOptions, console: &Console) -> Result<Gathered
     let (training, said) = settle(training, &options.training, base, &train)?;
     said.iter().for_each(|said| console.line(said));
     let config = RunConfig::new(training, data)?;
+    options.training.remarks(&config).iter().for_each(|remark| console.line(remark));
     for doubt in doubts(&config, options.workers_max) {
         warn!("is this meant? {doubt}");
     }

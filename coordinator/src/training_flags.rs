@@ -5,10 +5,17 @@
 
 mod model_file;
 mod objective;
+mod optimizer;
+mod remarks;
+mod schedule;
 mod val_split;
 
 pub use objective::{ClassWeightsChoice, ObjectiveFlags};
+pub use optimizer::OptimizerFlags;
+pub use schedule::ScheduleFlags;
 pub use val_split::ValSplit;
+
+use self::optimizer::default_lr;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -19,8 +26,7 @@ use common::model::zoo;
 use common::reduce::precision::Precision;
 use common::text::TextError;
 use common::train::config::TrainingConfig;
-use common::train::optim::{Groups, Moments, OptimizerSpec};
-use common::train::schedule::{Schedule, Shape};
+use common::train::optim::Groups;
 use std::str::FromStr;
 
 /// Training settings: the same values give the same bits.
@@ -60,45 +66,17 @@ pub struct TrainingFlags {
     /// Passes over the training samples [default: 5]
     #[arg(long, env = "LOCKSTEP_EPOCHS")]
     pub epochs: Option<u64>,
-    /// Optimizer [default: adam]
-    #[arg(long, env = "LOCKSTEP_OPTIMIZER", value_parser = PossibleValuesParser::new(["sgd", "adam", "adamw"]))]
-    pub optimizer: Option<String>,
-    /// Momentum factor of sgd [default: 0.9]
-    #[arg(long, env = "LOCKSTEP_MOMENTUM")]
-    pub momentum: Option<f64>,
-    /// Nesterov momentum for sgd
-    #[arg(long, env = "LOCKSTEP_NESTEROV")]
-    pub nesterov: bool,
-    /// L2 penalty, added to the gradient (sgd, adam) or decoupled from it (adamw) [default: 0; adamw: 0.01]
-    #[arg(long, env = "LOCKSTEP_WEIGHT_DECAY")]
-    pub weight_decay: Option<f64>,
-    /// Decay rate of the first moment, for adam and adamw [default: 0.9]
-    #[arg(long, env = "LOCKSTEP_BETA1")]
-    pub beta1: Option<f64>,
-    /// Decay rate of the second moment, for adam and adamw [default: 0.999]
-    #[arg(long, env = "LOCKSTEP_BETA2")]
-    pub beta2: Option<f64>,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "documented by its type")]
+    pub optimizer: OptimizerFlags,
     /// Tensors with optimizer settings of their own, by name:
     /// "conv*(frozen) *.bias(lr_factor=2,weight_decay=0)"; the first group that matches is a tensor's own
     /// [default: none]
     #[arg(long, value_name = "PATTERN(SETTING,...) ...", env = "LOCKSTEP_PARAM_GROUPS")]
     pub param_groups: Option<Groups>,
-    /// Highest learning rate [default: 0.001; sgd: 0.05]
-    #[arg(long, env = "LOCKSTEP_LR")]
-    pub lr: Option<f64>,
-    /// Learning-rate schedule: constant; cosine (to 0 at the end of the run, so its length is part of the
-    /// run); step (by --step-factor every --step-every epochs) [default: cosine]
-    #[arg(long, env = "LOCKSTEP_SCHEDULE", value_parser = PossibleValuesParser::new(["constant", "cosine", "step"]))]
-    pub schedule: Option<String>,
-    /// Epochs between two steps of the schedule [default: 1]
-    #[arg(long, value_name = "EPOCHS", env = "LOCKSTEP_STEP_EVERY")]
-    pub step_every: Option<u64>,
-    /// Factor of each step of the schedule [default: 0.5]
-    #[arg(long, value_name = "FACTOR", env = "LOCKSTEP_STEP_FACTOR")]
-    pub step_factor: Option<f64>,
-    /// Steps of linear learning-rate warm-up [default: 0]
-    #[arg(long, value_name = "STEPS", env = "LOCKSTEP_WARMUP_STEPS")]
-    pub warmup_steps: Option<u64>,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "documented by its type")]
+    pub schedule: ScheduleFlags,
     /// Largest L2 norm of a gradient; a longer one is scaled down to it [default: no limit]
     #[arg(long, value_name = "NORM", env = "LOCKSTEP_CLIP_GRAD_NORM")]
     pub clip_grad_norm: Option<f64>,
@@ -139,9 +117,11 @@ impl TrainingFlags {
     /// # Errors
     /// When a flag is set that the chosen network, optimizer or schedule does not have.
     pub fn resolve(&self, base: Option<&TrainingConfig>) -> Result<TrainingConfig, String> {
-        let (optimizer, lr) = self.optimizer(base)?;
         let (augment, objective) = self.objective.resolve(base);
         let before = base.map(|base| base.schedule);
+        let moved = self.schedule.shape(before.map(|before| before.shape))?.first_momentum();
+        let (optimizer, decayed) = self.optimizer.resolve(base, moved)?;
+        let batch_size = self.batch_size.or(base.map(|base| base.batch_size)).unwrap_or(128);
         Ok(TrainingConfig {
             val_split: match self.val_split {
                 Some(ValSplit::Samples(held_out)) => held_out,
@@ -160,19 +140,16 @@ impl TrainingFlags {
             seed: self.seed.or(base.map(|base| base.seed)).unwrap_or(1),
             augment,
             objective,
-            batch_size: self.batch_size.or(base.map(|base| base.batch_size)).unwrap_or(128),
+            batch_size,
             micro_batch: self.micro_batch.or(base.map(|base| base.micro_batch)).unwrap_or(32),
             epochs: self.epochs.or(base.map(|base| base.epochs)).unwrap_or(5),
             optimizer,
+            decayed,
             param_groups: match (&self.param_groups, base) {
                 (Some(groups), _) => groups.clone(),
                 (None, base) => base.map(|base| base.param_groups.clone()).unwrap_or_default(),
             },
-            schedule: Schedule {
-                base: self.lr.or(before.map(|before| before.base)).unwrap_or(lr),
-                shape: self.shape(before.map(|before| before.shape))?,
-                warmup_steps: self.warmup_steps.or(before.map(|before| before.warmup_steps)).unwrap_or(0),
-            },
+            schedule: self.schedule.resolve(before, default_lr(&optimizer), batch_size)?,
             clip_grad_norm: self.clip_grad_norm.or(base.and_then(|base| base.clip_grad_norm)),
             wire_dtype: self.wire_dtype.or(base.map(|base| base.wire_dtype)).unwrap_or_default(),
         })
@@ -193,62 +170,6 @@ impl TrainingFlags {
         let widths: Vec<String> = self.hidden.iter().map(ToString::to_string).collect();
         named(&format!("mlp({})", widths.join(","))).map_err(|error| format!("--hidden: {error}"))
     }
-
-    /// The optimizer and its default learning rate.
-    fn optimizer(&self, base: Option<&TrainingConfig>) -> Result<(OptimizerSpec, f64), String> {
-        let before = base.map(|base| base.optimizer);
-        let name = self.optimizer.as_deref().or(before.map(|before| before.name())).unwrap_or("adam");
-        let before = before.filter(|before| before.name() == name);
-        if name == "sgd" {
-            belongs("--beta1", self.beta1.is_some(), "--optimizer adam or adamw")?;
-            belongs("--beta2", self.beta2.is_some(), "--optimizer adam or adamw")?;
-            let mut sgd = match before {
-                Some(OptimizerSpec::Sgd { momentum, nesterov, weight_decay }) => {
-                    (momentum, nesterov, weight_decay)
-                }
-                _ => (0.9, false, 0.0),
-            };
-            sgd.0 = self.momentum.unwrap_or(sgd.0);
-            sgd.1 |= self.nesterov;
-            sgd.2 = self.weight_decay.unwrap_or(sgd.2);
-            let (momentum, nesterov, weight_decay) = sgd;
-            return Ok((OptimizerSpec::Sgd { momentum, nesterov, weight_decay }, 0.05));
-        }
-        belongs("--momentum", self.momentum.is_some(), "--optimizer sgd")?;
-        belongs("--nesterov", self.nesterov, "--optimizer sgd")?;
-        let is_adam = name == "adam";
-        let mut moments = match before {
-            Some(OptimizerSpec::Adam(moments) | OptimizerSpec::AdamW(moments)) => moments,
-            _ => Moments::new(if is_adam { 0.0 } else { 0.01 }),
-        };
-        moments.weight_decay = self.weight_decay.unwrap_or(moments.weight_decay);
-        moments.beta1 = self.beta1.unwrap_or(moments.beta1);
-        moments.beta2 = self.beta2.unwrap_or(moments.beta2);
-        Ok((if is_adam { OptimizerSpec::Adam(moments) } else { OptimizerSpec::AdamW(moments) }, 0.001))
-    }
-
-    fn shape(&self, before: Option<Shape>) -> Result<Shape, String> {
-        let chosen = match self.schedule.as_deref() {
-            Some("constant") => Shape::Constant,
-            Some("step") => match before {
-                Some(step @ Shape::Step { .. }) => step,
-                _ => Shape::Step { every_epochs: 1, factor: 0.5 },
-            },
-            Some(_) => Shape::Cosine,
-            None => before.unwrap_or(Shape::Cosine),
-        };
-        match chosen {
-            Shape::Step { every_epochs, factor } => Ok(Shape::Step {
-                every_epochs: self.step_every.unwrap_or(every_epochs),
-                factor: self.step_factor.unwrap_or(factor),
-            }),
-            other => {
-                belongs("--step-every", self.step_every.is_some(), "--schedule step")?;
-                belongs("--step-factor", self.step_factor.is_some(), "--schedule step")?;
-                Ok(other)
-            }
-        }
-    }
 }
 
 /// An error if the flag is set although it would have no effect.
@@ -260,6 +181,8 @@ fn belongs(flag: &str, is_set: bool, to: &str) -> Result<(), String> {
 mod tests {
     use super::*;
     use clap::Parser;
+    use common::train::optim::{Decayed, Lion, Moments, OptimizerSpec, RmsProp};
+    use common::train::schedule::{Momentum, OneCycle, Shape};
 
     #[derive(Debug, Parser)]
     struct Flags {
@@ -284,6 +207,103 @@ mod tests {
         let other = resolved(&["--optimizer", "adam"], Some(&saved)).unwrap();
         assert_eq!(other.optimizer, OptimizerSpec::Adam(Moments::new(0.0)));
         assert!(resolved(&["--beta1", "0.5"], Some(&saved)).unwrap_err().contains("--beta1"));
+    }
+
+    fn words(text: &str) -> Vec<&str> {
+        text.split_whitespace().collect()
+    }
+
+    #[test]
+    fn every_optimizer_and_schedule_has_its_flags_and_resumes_with_them() {
+        for flags in [
+            "--optimizer rmsprop --alpha 0.9 --eps 1e-6 --momentum 0.5 --weight-decay 0.1",
+            "--optimizer lion --beta1 0.8 --beta2 0.9 --weight-decay 0.1 --decay-all",
+            "--optimizer adamw --eps 1e-6",
+            "--schedule one-cycle --cycle-rise 0.2 --cycle-div 5 --cycle-final-div 9 --cycle-momentum 0.5..0.75",
+            "--schedule one-cycle --optimizer rmsprop",
+            "--schedule one-cycle --cycle-momentum constant --beta1 0.5",
+            "--schedule cosine-restarts --restart-every 3 --restart-factor 4 --warmup-steps 5",
+            "--schedule plateau --plateau-factor 0.5 --plateau-patience 2 --plateau-threshold 0.1 --min-lr 1e-6",
+        ] {
+            let saved = resolved(&words(flags), None).unwrap();
+            assert_eq!(saved.validate(), Ok(()), "{flags}");
+            assert_eq!(resolved(&[], Some(&saved)), Ok(saved.clone()), "{flags}");
+            assert_eq!(resolved(&words(flags), Some(&saved)), Ok(saved.clone()), "{flags}");
+            assert_eq!(TrainingConfig::from_fields(&saved.fields()), Ok(saved), "{flags}");
+        }
+        let rate = |flags: &str| resolved(&words(flags), None).unwrap().schedule.base;
+        let defaults = ["sgd", "adamw", "rmsprop", "lion"].map(|name| rate(&format!("--optimizer {name}")));
+        assert_eq!(defaults, [0.05, 0.001, 0.01, 0.0001]);
+        let optimizer = |flags: &str| resolved(&words(flags), None).unwrap().optimizer;
+        assert_eq!(optimizer("--optimizer lion"), OptimizerSpec::Lion(Lion::default()));
+        let moved = RmsProp { momentum: 0.95, ..RmsProp::default() };
+        assert_eq!(optimizer("--optimizer rmsprop --schedule one-cycle"), OptimizerSpec::RmsProp(moved));
+        let still = resolved(&words("--schedule one-cycle --cycle-momentum constant"), None).unwrap();
+        let cycle = OneCycle { momentum: Momentum::Constant, ..OneCycle::default() };
+        assert_eq!(still.schedule.shape, Shape::OneCycle(cycle));
+        assert_eq!(still.optimizer, OptimizerSpec::Adam(Moments::new(0.0)));
+    }
+
+    #[test]
+    fn flags_without_a_meaning_are_refused_by_name() {
+        for (flags, named) in [
+            ("--optimizer adam --decay-all", "--decay-all has a meaning with --optimizer adamw or lion only"),
+            (
+                "--optimizer sgd --eps 1e-6",
+                "--eps has a meaning with --optimizer adam, adamw or rmsprop only",
+            ),
+            ("--optimizer lion --eps 1e-6", "--eps"),
+            ("--optimizer lion --momentum 0.5", "--momentum"),
+            ("--optimizer adam --alpha 0.5", "--alpha has a meaning with --optimizer rmsprop only"),
+            ("--optimizer rmsprop --beta2 0.5", "--beta2"),
+            (
+                "--schedule one-cycle --warmup-steps 5",
+                "--warmup-steps has no meaning with --schedule one-cycle",
+            ),
+            (
+                "--schedule one-cycle --beta1 0.5",
+                "--beta1 has no meaning where --schedule one-cycle moves it",
+            ),
+            ("--schedule one-cycle --optimizer sgd --momentum 0.5", "--momentum has no meaning"),
+            ("--schedule one-cycle --cycle-momentum 0.5", "constant and LOW..HIGH"),
+            ("--cycle-rise 0.5", "--cycle-rise has a meaning with --schedule one-cycle only"),
+            ("--schedule plateau --restart-every 2", "--restart-every"),
+            ("--schedule step --min-lr 0.5", "--min-lr has a meaning with --schedule plateau only"),
+            ("--scale-lr 0", "--scale-lr"),
+        ] {
+            let error = resolved(&words(flags), None).unwrap_err();
+            assert!(error.contains(named), "{flags}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_scaled_rate_is_scaled_once() {
+        let flags = words("--scale-lr 128 --batch-size 512");
+        let saved = resolved(&flags, None).unwrap();
+        assert_eq!(saved.schedule.base, 0.004);
+        for again in [&flags[..], &[], &["--scale-lr", "128"]] {
+            assert_eq!(resolved(again, Some(&saved)), Ok(saved.clone()), "{again:?}");
+        }
+        let fewer = resolved(&words("--scale-lr 256 --lr 0.5 --optimizer sgd"), None).unwrap();
+        assert_eq!(fewer.schedule.base, 0.25);
+    }
+
+    #[test]
+    fn decoupled_decay_spares_biases_and_norms_unless_all_is_said() {
+        let decayed = |flags: &str, base| resolved(&words(flags), base).unwrap().decayed;
+        for (flags, expected) in [
+            ("--optimizer adamw", Decayed::Weights),
+            ("--optimizer lion", Decayed::Weights),
+            ("--optimizer adamw --decay-all", Decayed::All),
+            ("--optimizer sgd", Decayed::All),
+            ("--optimizer adam", Decayed::All),
+            ("--optimizer rmsprop", Decayed::All),
+        ] {
+            assert_eq!(decayed(flags, None), expected, "{flags}");
+        }
+        let all = resolved(&words("--optimizer adamw --decay-all"), None).unwrap();
+        assert_eq!(decayed("", Some(&all)), Decayed::All);
+        assert_eq!(decayed("--optimizer lion", Some(&all)), Decayed::Weights);
     }
 
     #[test]

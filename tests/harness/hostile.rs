@@ -361,6 +361,7 @@ fn checkpoint_seed() -> Vec<u8> {
         train: Totals::default(),
         validation: None,
         best: None,
+        plateau: None,
     };
     let config = [("seed".to_owned(), "1".to_owned())].into();
     let numerics = Some(NumericsDigest(3));

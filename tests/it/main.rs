@@ -36,6 +36,7 @@ mod processes;
 mod repeats;
 mod requeued_jobs;
 mod same_bits;
+mod schedules;
 mod several_runs;
 mod shared_memory;
 mod simulation;

@@ -27,6 +27,7 @@ fn checkpoint() -> Checkpoint {
             train,
             validation: Some(Totals { loss_sum: 1.0 / 3.0, ..train }),
             best: Some(Best { step: Step(10), correct: 9, samples: 10 }),
+            plateau: None,
         },
         config: [("model", "mlp(3)"), ("seed", "1")].map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
         numerics: Some(NumericsDigest(0x0123_4567_89ab_cdef)),
@@ -45,6 +46,13 @@ fn what_was_saved_is_loaded_bit_for_bit() {
     let files = checkpoint().encode(&layout()).files;
     assert_eq!(read(&files).unwrap(), checkpoint());
     assert_eq!(checkpoint().encode(&layout()).files, files, "the same state has the same bytes");
+    let [.., (_, manifest)] = &files;
+    assert!(!String::from_utf8_lossy(manifest).contains("plateau"), "what there is none of is left out");
+    let mut watched = checkpoint();
+    for state in [PlateauState::BEGINNING, PlateauState { best_loss: 0.1 + 0.2, epochs: 3, falls: 1 }] {
+        watched.position.plateau = Some(state);
+        assert_eq!(read(&watched.encode(&layout()).files).unwrap(), watched);
+    }
 }
 
 #[test]

@@ -24,8 +24,8 @@ use crate::reduce::precision::Precision;
 use crate::reduce::tree::LEAVES_MAX;
 use crate::train::augment::Augmentation;
 use crate::train::objective::Objective;
-use crate::train::optim::{GroupError, Groups, Moments, OptimError, OptimizerSpec, Partition};
-use crate::train::schedule::{Length, Schedule, Shape};
+use crate::train::optim::{Decayed, GroupError, Groups, Moments, OptimError, OptimizerSpec, Partition};
+use crate::train::schedule::{Length, Schedule, ScheduleError, Shape};
 use std::fmt;
 
 /// Version of the arithmetic. It is raised when the same configuration would give other numbers than before.
@@ -62,6 +62,8 @@ pub struct TrainingConfig {
     pub epochs: u64,
     /// Optimizer and its constants.
     pub optimizer: OptimizerSpec,
+    /// Parameters that the optimizer's weight decay is for.
+    pub decayed: Decayed,
     /// Parameters with optimizer settings of their own.
     pub param_groups: Groups,
     /// Learning rate of each step.
@@ -106,6 +108,15 @@ pub enum ConfigError {
     /// The network does not fit the data.
     #[error("model: {0}")]
     Model(#[from] ModelError),
+    /// A number of the schedule is not valid.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
+    /// The schedule looks at the validation, and there is none.
+    #[error(
+        "schedule is plateau, which follows the validation's loss, and val-split is 0; hold samples out, or choose \
+         another schedule"
+    )]
+    NoValidation,
     /// The optimizer's constants are not valid.
     #[error("optimizer: {0}")]
     Optimizer(#[from] OptimError),
@@ -148,6 +159,7 @@ impl TrainingConfig {
             micro_batch: 32,
             epochs: 5,
             optimizer: OptimizerSpec::Adam(Moments::new(0.0)),
+            decayed: Decayed::All,
             param_groups: Groups::default(),
             schedule: Schedule { base: 1e-3, shape: Shape::Cosine, warmup_steps: 0 },
             clip_grad_norm: None,
@@ -166,11 +178,11 @@ impl TrainingConfig {
         in_range("micro-batch", &self.micro_batch, &format!("1 to {MICRO_BATCH_MAX}"), micro)?;
         let epochs = (1..=EPOCHS_MAX).contains(&self.epochs);
         in_range("epochs", &self.epochs, &format!("1 to {EPOCHS_MAX}"), epochs)?;
-        let rate = self.schedule.base;
-        in_range("lr", &rate, "above 0 and finite", rate > 0.0 && rate.is_finite())?;
-        if let Shape::Step { every_epochs, factor } = self.schedule.shape {
-            in_range("step-every", &every_epochs, "1 or more", every_epochs >= 1)?;
-            in_range("step-factor", &factor, "above 0 and at most 1", factor > 0.0 && factor <= 1.0)?;
+        self.schedule.validate()?;
+        if let Some(first) = self.schedule.shape.first_momentum() {
+            let momentum = self.optimizer.momentum();
+            let range = format!("{first}, with which {} begins", self.schedule.shape.name());
+            in_range("momentum (beta1)", &momentum, &range, momentum == first)?;
         }
         let smoothing = &self.objective.label_smoothing;
         in_range("label-smoothing", smoothing, "0 or more and below 1", self.objective.smoothing_fits())?;
@@ -191,6 +203,9 @@ impl RunConfig {
         let TrainingConfig { val_split, batch_size, micro_batch, .. } = training;
         let below = format!("below the data set's {} training samples", data.samples);
         in_range("val-split", &val_split, &below, val_split < data.samples)?;
+        if training.schedule.shape.plateau().is_some() && val_split == 0 {
+            return Err(ConfigError::NoValidation);
+        }
         let one_each = format!("one for each of the data set's {} classes", data.spec.classes());
         in_range("class-names", &data.classes.len(), &one_each, data.classes.fit(data.spec))?;
         let channels = data.spec.channels();
@@ -213,7 +228,7 @@ impl RunConfig {
                 return Err(ConfigError::OneSample { layer, micro_batch, step });
             }
         }
-        let partition = training.param_groups.partition(model.layout())?;
+        let partition = training.param_groups.partition(model.layout(), training.decayed)?;
         Ok(Self { training, data, model, partition })
     }
 

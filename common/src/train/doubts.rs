@@ -2,7 +2,7 @@
 //! with them goes on; it says so at its start.
 
 use super::config::{RunConfig, TrainingConfig};
-use super::schedule::Shape;
+use super::schedule::{Plateau, Shape};
 
 /// Most steps whose learning rates are looked at.
 const STEPS_LOOKED_AT: u64 = 100_000;
@@ -49,9 +49,20 @@ pub fn doubts(config: &RunConfig, workers: u32) -> Vec<String> {
             )
         });
     }
+    if let Shape::CosineRestarts { epochs: first, .. } = schedule.shape {
+        doubt(first >= epochs, &|| {
+            format!("--restart-every {first}: the run has {epochs} epochs, so the rate never starts again")
+        });
+    }
+    if let Some(Plateau { patience, .. }) = schedule.shape.plateau() {
+        // The first validation is the best one so far, and after the last one nothing is trained.
+        doubt(patience >= epochs.saturating_sub(2), &|| {
+            format!("--plateau-patience {patience}: the run has {epochs} epochs, so the rate can't fall")
+        });
+    }
     // Rates fall or rise smoothly, so that the steps between the first ones and the middle say nothing more.
     let looked_at = (0..length.total.min(STEPS_LOOKED_AT)).chain([length.total / 2]);
-    let is_nothing = |step| schedule.rate(step, length) as f32 == 0.0;
+    let is_nothing = |step| schedule.rate(step, length, 0) as f32 == 0.0;
     doubt(looked_at.into_iter().all(is_nothing), &|| {
         format!("--lr {}: in 32 bits the learning rate is 0 in every step", schedule.base)
     });
@@ -65,7 +76,6 @@ mod tests {
     use crate::data::digits::SPEC;
 
     use crate::train::config::DataIdentity;
-
     use crate::train::optim::OptimizerSpec;
     use crate::train::schedule::Schedule;
 
@@ -114,5 +124,16 @@ mod tests {
         one("--lr 0.0", doubts_of(4, |training| training.schedule.base = 1e-60));
         let step = Shape::Step { every_epochs: 2, factor: 0.5 };
         one("--step-every 2:", doubts_of(4, |training| training.schedule.shape = step));
+        let restarts = Shape::CosineRestarts { epochs: 2, factor: 2 };
+        one("--restart-every 2:", doubts_of(4, |training| training.schedule.shape = restarts));
+        let patient = |patience| {
+            doubts_of(4, |training| {
+                training.schedule.shape = Shape::Plateau(Plateau { patience, ..Plateau::default() });
+                training.val_split = 1;
+                training.epochs = 5;
+            })
+        };
+        one("--plateau-patience 3:", patient(3));
+        assert_eq!(patient(2), Vec::<String>::new());
     }
 }

@@ -1,186 +1,25 @@
-//! The optimizers SGD, Adam and AdamW on flat slices, with PyTorch's formulas.
+//! The optimizers on flat slices, with PyTorch's formulas.
 //!
-//! `rule` updates one element, and `mean` prepares the gradient. This file has an optimizer's parts and
-//! state, and divides its pass over all elements. The moments are plain slices, so they can be checkpointed.
+//! `spec` says which there are, with their constants; `rule` updates one element, and `mean` prepares the
+//! gradient. This file has an optimizer's parts and state, and divides its pass over all elements. The moments
+//! are plain slices, so they can be checkpointed.
 
-pub use groups::{Group, GroupError, Groups, Partition, Treatment};
+pub use groups::{Decayed, Group, GroupError, Groups, Partition, Treatment};
 pub use mean::GradientSum;
+pub use spec::{Lion, Moments, OptimError, OptimizerSpec, RmsProp};
 
 use crate::reduce::parallel;
 use crate::reduce::precision::are_finite;
 use crate::simd::{self, Loops};
-use crate::text::{Call, TextError, shortened};
 use mean::Mean;
 use rule::Rule;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::ops::{DerefMut, Range};
-use std::str::FromStr;
 
 /// Number of elements per block. With mean and two slots that is 64 KiB: at most half of a core's
 /// second-level cache.
 const BLOCK: usize = 4096;
-
-/// Kind of an optimizer, with its constants.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum OptimizerSpec {
-    /// `torch.optim.SGD`, without dampening.
-    Sgd {
-        /// Momentum factor, in `[0, 1)`.
-        momentum: f64,
-        /// Whether to use Nesterov momentum (Sutskever et al. 2013); needs momentum.
-        nesterov: bool,
-        /// L2 penalty, added to the gradient.
-        weight_decay: f64,
-    },
-    /// `torch.optim.Adam` (Kingma and Ba 2015).
-    Adam(Moments),
-    /// `torch.optim.AdamW`: weight decay decoupled from the gradient (Loshchilov and Hutter 2019).
-    AdamW(Moments),
-}
-
-/// Constants of Adam and AdamW.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Moments {
-    /// Decay rate of the mean, in `[0, 1)`.
-    pub beta1: f64,
-    /// Decay rate of the mean square, in `[0, 1)`.
-    pub beta2: f64,
-    /// Term added to the denominator, above 0.
-    pub eps: f64,
-    /// Weight decay, 0 or more.
-    pub weight_decay: f64,
-}
-
-impl Moments {
-    /// PyTorch's defaults with this weight decay.
-    #[must_use]
-    pub fn new(weight_decay: f64) -> Self {
-        Self { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay }
-    }
-}
-
-/// Reason why an optimizer is refused.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[allow(missing_docs, reason = "field names say all")]
-pub enum OptimError {
-    /// A constant is out of its range.
-    #[error("{name} is {got}; it must be {range}")]
-    Range { name: &'static str, got: f64, range: &'static str },
-    /// Nesterov momentum is set without momentum.
-    #[error("nesterov needs a momentum above 0")]
-    Nesterov,
-    /// The saved state belongs to another optimizer or model.
-    #[error("the optimizer's state must be {expected}, the saved one is {got}")]
-    State {
-        /// Names and lengths of the slots that are needed.
-        expected: String,
-        /// Names and lengths of the slots that were saved.
-        got: String,
-    },
-}
-
-impl OptimizerSpec {
-    /// Checks the constants' ranges.
-    ///
-    /// # Errors
-    /// When one is out of range or not a number, or Nesterov is set without momentum.
-    pub fn validate(&self) -> Result<(), OptimError> {
-        let check = |name, got: f64, range, ok: bool| {
-            if ok { Ok(()) } else { Err(OptimError::Range { name, got, range }) }
-        };
-        let share = |name, v: f64| check(name, v, "at least 0 and below 1", (0.0..1.0).contains(&v));
-        let decay = |v: f64| check("weight decay", v, "0 or more and finite", v >= 0.0 && v.is_finite());
-        match *self {
-            Self::Sgd { momentum, nesterov, weight_decay } => {
-                share("momentum", momentum)?;
-                decay(weight_decay)?;
-                if nesterov && momentum == 0.0 { Err(OptimError::Nesterov) } else { Ok(()) }
-            }
-            Self::Adam(m) | Self::AdamW(m) => {
-                share("beta1", m.beta1)?;
-                share("beta2", m.beta2)?;
-                check("eps", m.eps, "above 0 and finite", m.eps > 0.0 && m.eps.is_finite())?;
-                decay(m.weight_decay)
-            }
-        }
-    }
-
-    /// Short name, such as `adamw`.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Sgd { .. } => "sgd",
-            Self::Adam(_) => "adam",
-            Self::AdamW(_) => "adamw",
-        }
-    }
-
-    /// The same optimizer with another weight decay.
-    #[must_use]
-    pub fn with_weight_decay(self, weight_decay: f64) -> Self {
-        match self {
-            Self::Sgd { momentum, nesterov, .. } => Self::Sgd { momentum, nesterov, weight_decay },
-            Self::Adam(moments) => Self::Adam(Moments { weight_decay, ..moments }),
-            Self::AdamW(moments) => Self::AdamW(Moments { weight_decay, ..moments }),
-        }
-    }
-
-    /// Names of the state's slots, as in PyTorch's `state_dict`; each is as long as the parameters.
-    #[must_use]
-    pub fn slots(&self) -> &'static [&'static str] {
-        match self {
-            Self::Sgd { momentum, .. } if *momentum == 0.0 => &[],
-            Self::Sgd { .. } => &["momentum_buffer"],
-            Self::Adam(_) | Self::AdamW(_) => &["exp_avg", "exp_avg_sq"],
-        }
-    }
-}
-
-impl fmt::Display for OptimizerSpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Sgd { momentum, nesterov, weight_decay } => {
-                write!(f, "sgd(momentum={momentum},nesterov={nesterov},weight_decay={weight_decay})")
-            }
-            Self::Adam(m) | Self::AdamW(m) => {
-                let name = self.name();
-                let Moments { beta1, beta2, eps, weight_decay } = m;
-                write!(f, "{name}(beta1={beta1},beta2={beta2},eps={eps},weight_decay={weight_decay})")
-            }
-        }
-    }
-}
-
-impl FromStr for OptimizerSpec {
-    type Err = TextError;
-
-    fn from_str(text: &str) -> Result<Self, TextError> {
-        let call = Call::parse(text)?;
-        let moments = || {
-            call.expect_keys(&["beta1", "beta2", "eps", "weight_decay"])?;
-            Ok(Moments {
-                beta1: call.key("beta1")?,
-                beta2: call.key("beta2")?,
-                eps: call.key("eps")?,
-                weight_decay: call.key("weight_decay")?,
-            })
-        };
-        match call.name {
-            "sgd" => {
-                call.expect_keys(&["momentum", "nesterov", "weight_decay"])?;
-                Ok(Self::Sgd {
-                    momentum: call.key("momentum")?,
-                    nesterov: call.key("nesterov")?,
-                    weight_decay: call.key("weight_decay")?,
-                })
-            }
-            "adam" => moments().map(Self::Adam),
-            "adamw" => moments().map(Self::AdamW),
-            name => Err(TextError::Unknown { got: shortened(name), known: "sgd, adam and adamw".to_owned() }),
-        }
-    }
-}
 
 /// Result of an optimizer step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -259,6 +98,11 @@ impl Optimizer {
     #[must_use]
     pub fn steps(&self) -> u64 {
         self.steps
+    }
+
+    /// Sets the momentum, or beta1, of the steps that follow. It must not be 0: with it goes the state.
+    pub fn set_momentum(&mut self, momentum: f64) {
+        self.spec = self.spec.with_momentum(momentum);
     }
 
     /// State to save: names and values, each as long as the parameters.
@@ -396,6 +240,7 @@ mod groups;
 mod mean;
 mod rule;
 mod running;
+mod spec;
 
 #[cfg(test)]
 mod reference;

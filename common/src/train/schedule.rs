@@ -1,11 +1,15 @@
-//! The learning rate of each step: a shape over the run, after a linear warm-up.
+//! The learning rate of each step: a shape over the run, after a linear warm-up. One-cycle also moves the
+//! momentum.
 //!
-//! The rate is computed in f64 from the step alone. There is no state to save, and nothing drifts after a
-//! resume.
+//! Rates are computed in f64 from the step alone, so that nothing drifts after a resume. Only `plateau`
+//! depends on something else, the losses of earlier validations; what it keeps of them is in the checkpoint.
 
-use crate::text::{Call, TextError, shortened};
-use std::fmt;
-use std::str::FromStr;
+mod one_cycle;
+mod plateau;
+mod text;
+
+pub use one_cycle::{Momentum, OneCycle};
+pub use plateau::{Plateau, PlateauState};
 
 /// Shape of the learning rate after the warm-up.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -14,6 +18,14 @@ pub enum Shape {
     Constant,
     /// Half a cosine, down to 0 at the end of the run (Loshchilov and Hutter 2017, eq. 5, without restarts).
     Cosine,
+    /// Half a cosine, again and again, each `factor` times as long as the one before (Loshchilov and Hutter
+    /// 2017, eq. 5; `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts`).
+    CosineRestarts {
+        /// Epochs of the first one, at least 1.
+        epochs: u64,
+        /// How much longer each further one is, at least 1.
+        factor: u64,
+    },
     /// Multiplication by `factor` every `every_epochs` epochs (`torch.optim.lr_scheduler.StepLR`, counted in
     /// epochs).
     Step {
@@ -22,6 +34,10 @@ pub enum Shape {
         /// Decay factor, in `(0, 1]`.
         factor: f64,
     },
+    /// Up and down once over the run.
+    OneCycle(OneCycle),
+    /// Down where the validation does not get better.
+    Plateau(Plateau),
 }
 
 /// A learning rate for every step.
@@ -31,7 +47,7 @@ pub struct Schedule {
     pub base: f64,
     /// Shape of the rate after the warm-up.
     pub shape: Shape,
-    /// Steps in which the rate rises linearly from base / warmup_steps to base.
+    /// Steps in which the rate rises linearly from base / warmup_steps to base; 0 for one-cycle.
     pub warmup_steps: u64,
 }
 
@@ -44,24 +60,77 @@ pub struct Length {
     pub total: u64,
 }
 
+/// A number of a schedule is out of its range.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[allow(missing_docs, reason = "field names say all")]
+#[error("{name} is {got}; it must be {range}")]
+pub struct ScheduleError {
+    /// The number's flag.
+    pub name: &'static str,
+    pub got: String,
+    pub range: &'static str,
+}
+
 impl Schedule {
-    /// The learning rate of `step`, counted from 0.
+    /// The learning rate of `step`, counted from 0, after a plateau has let it fall `falls` times.
     #[must_use]
-    pub fn rate(&self, step: u64, length: Length) -> f64 {
-        if step < self.warmup_steps {
-            return self.base * (step + 1) as f64 / self.warmup_steps as f64;
+    pub fn rate(&self, step: u64, length: Length, falls: u64) -> f64 {
+        let Self { base, shape, warmup_steps } = *self;
+        if step < warmup_steps {
+            return base * (step + 1) as f64 / warmup_steps as f64;
         }
-        match self.shape {
-            Shape::Constant => self.base,
+        let done = step - warmup_steps;
+        match shape {
+            Shape::Constant => base,
             Shape::Cosine => {
-                let span = length.total.saturating_sub(self.warmup_steps).max(1);
-                let done = (step - self.warmup_steps).min(span);
-                self.base * (1.0 + cos_pi(done as f64 / span as f64)) / 2.0
+                let span = length.total.saturating_sub(warmup_steps).max(1);
+                half_cosine(base, done.min(span), span)
+            }
+            Shape::CosineRestarts { epochs, factor } => {
+                let first = epochs.saturating_mul(length.epoch).max(1);
+                let (done, span) = within_period(done, first, factor);
+                half_cosine(base, done, span)
             }
             Shape::Step { every_epochs, factor } => {
-                let falls = step / length.epoch.max(1) / every_epochs.max(1);
-                (0..falls.min(10_000)).fold(self.base, |rate, _| rate * factor)
+                fallen(base, factor, step / length.epoch.max(1) / every_epochs.max(1))
             }
+            Shape::OneCycle(cycle) => cycle.rate(base, step, length.total),
+            Shape::Plateau(plateau) => fallen(base, plateau.factor, falls).max(plateau.min_lr),
+        }
+    }
+
+    /// The momentum of `step`, where the schedule moves it.
+    #[must_use]
+    pub fn momentum(&self, step: u64, length: Length) -> Option<f64> {
+        match self.shape {
+            Shape::OneCycle(cycle) => cycle.momentum(step, length.total),
+            _ => None,
+        }
+    }
+
+    /// Checks the numbers' ranges.
+    ///
+    /// # Errors
+    /// The first number that is out of its range, by its flag's name.
+    pub fn validate(&self) -> Result<(), ScheduleError> {
+        let rate = self.base;
+        in_range("lr", rate, "above 0 and finite", rate > 0.0 && rate.is_finite())?;
+        match self.shape {
+            Shape::Constant | Shape::Cosine => Ok(()),
+            Shape::CosineRestarts { epochs, factor } => {
+                in_range("restart-every", epochs, "1 or more", epochs >= 1)?;
+                in_range("restart-factor", factor, "1 or more", factor >= 1)
+            }
+            Shape::Step { every_epochs, factor } => {
+                in_range("step-every", every_epochs, "1 or more", every_epochs >= 1)?;
+                in_range("step-factor", factor, "above 0 and at most 1", factor > 0.0 && factor <= 1.0)
+            }
+            Shape::OneCycle(cycle) => {
+                let warmup = self.warmup_steps;
+                in_range("warmup-steps", warmup, "0: one-cycle has a rise of its own", warmup == 0)?;
+                cycle.validate()
+            }
+            Shape::Plateau(plateau) => plateau.validate(rate),
         }
     }
 }
@@ -70,40 +139,61 @@ impl Shape {
     /// Whether a rate depends on the run's length, so that a longer run is another run.
     #[must_use]
     pub fn depends_on_total(self) -> bool {
-        self == Self::Cosine
+        matches!(self, Self::Cosine | Self::OneCycle(_))
     }
-}
 
-impl fmt::Display for Shape {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// The plateau whose state a run keeps, if the shape is one.
+    #[must_use]
+    pub fn plateau(self) -> Option<Plateau> {
         match self {
-            Self::Constant => f.write_str("constant"),
-            Self::Cosine => f.write_str("cosine"),
-            Self::Step { every_epochs, factor } => {
-                write!(f, "step(every_epochs={every_epochs},factor={factor})")
-            }
+            Self::Plateau(plateau) => Some(plateau),
+            _ => None,
+        }
+    }
+
+    /// The momentum with which a run begins, where the schedule moves it.
+    #[must_use]
+    pub fn first_momentum(self) -> Option<f64> {
+        match self {
+            Self::OneCycle(OneCycle { momentum: Momentum::Between { high, .. }, .. }) => Some(high),
+            _ => None,
         }
     }
 }
 
-impl FromStr for Shape {
-    type Err = TextError;
+/// An error unless `ok`.
+fn in_range(
+    name: &'static str,
+    got: impl ToString,
+    range: &'static str,
+    ok: bool,
+) -> Result<(), ScheduleError> {
+    if ok { Ok(()) } else { Err(ScheduleError { name, got: got.to_string(), range }) }
+}
 
-    fn from_str(text: &str) -> Result<Self, TextError> {
-        let call = Call::parse(text)?;
-        match call.name {
-            "constant" => call.expect_keys(&[]).map(|()| Self::Constant),
-            "cosine" => call.expect_keys(&[]).map(|()| Self::Cosine),
-            "step" => {
-                call.expect_keys(&["every_epochs", "factor"])?;
-                Ok(Self::Step { every_epochs: call.key("every_epochs")?, factor: call.key("factor")? })
-            }
-            name => Err(TextError::Unknown {
-                got: shortened(name),
-                known: "constant, cosine and step".to_owned(),
-            }),
-        }
+/// `base`, multiplied `falls` times by `factor`.
+fn fallen(base: f64, factor: f64, falls: u64) -> f64 {
+    (0..falls.min(10_000)).fold(base, |rate, _| rate * factor)
+}
+
+/// The value that falls from `base` to 0 within `span` steps, after `done` of them.
+fn half_cosine(base: f64, done: u64, span: u64) -> f64 {
+    base * (1.0 + cos_pi(done as f64 / span as f64)) / 2.0
+}
+
+/// Where a step is that is the `done`-th of periods of which the first has `first` steps and each further one
+/// `factor` times as many: how many steps of its period precede it, and how many the period has.
+fn within_period(mut done: u64, first: u64, factor: u64) -> (u64, u64) {
+    if factor <= 1 {
+        return (done % first, first);
     }
+    let mut span = first;
+    // Periods at least double, so that there are at most 64.
+    while done >= span {
+        done -= span;
+        span = span.saturating_mul(factor);
+    }
+    (done, span)
 }
 
 /// cos(πx) for x in [0, 1], from sums and products alone. Unlike a math library's, its bits are the same on
@@ -122,47 +212,4 @@ fn cos_pi(x: f64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LENGTH: Length = Length { epoch: 10, total: 100 };
-
-    fn schedule(shape: Shape, warmup_steps: u64) -> Schedule {
-        Schedule { base: 0.1, shape, warmup_steps }
-    }
-
-    #[test]
-    fn the_polynomial_cosine_is_the_cosine() {
-        for i in 0..=1000 {
-            let x = f64::from(i) / 1000.0;
-            #[allow(clippy::disallowed_methods, reason = "the comparison is the test")]
-            let error = cos_pi(x) - (std::f64::consts::PI * x).cos();
-            assert!(error.abs() < 1e-15, "cos(pi {x}) is off by {error}");
-        }
-    }
-
-    #[test]
-    fn cosine_falls_from_base_to_nothing() {
-        // torch.optim.lr_scheduler.CosineAnnealingLR(T_max=100, lr=0.1) at steps 0, 25, 50, 99.
-        let torch = [0.1, 0.085_355_339_059_327_37, 0.05, 2.467_198_171_342_000_5e-5];
-        for (step, want) in [0, 25, 50, 99].into_iter().zip(torch) {
-            let got = schedule(Shape::Cosine, 0).rate(step, LENGTH);
-            assert!((got - want).abs() < 1e-14, "step {step}: {got} is not {want}");
-        }
-    }
-
-    #[test]
-    fn warm_up_rises_to_base_and_then_the_shape_begins() {
-        for shape in [Shape::Constant, Shape::Cosine] {
-            let rates: Vec<f64> = (0..5).map(|step| schedule(shape, 4).rate(step, LENGTH)).collect();
-            assert_eq!(rates, [0.025, 0.05, 0.075_000_000_000_000_01, 0.1, 0.1]);
-        }
-    }
-
-    #[test]
-    fn steps_fall_at_epoch_boundaries() {
-        let stairs = schedule(Shape::Step { every_epochs: 2, factor: 0.5 }, 0);
-        let rates: Vec<f64> = [0, 19, 20, 39, 40].map(|step| stairs.rate(step, LENGTH)).to_vec();
-        assert_eq!(rates, [0.1, 0.1, 0.05, 0.05, 0.025]);
-    }
-}
+mod tests;

@@ -13,9 +13,10 @@ use common::data::samples::Samples;
 use common::ids::{Epoch, Leaf, Step};
 use common::model::params::Layout;
 use common::reduce::tree::Tree;
-use common::train::config::RunConfig;
+use common::train::config::{RunConfig, TrainingConfig};
 use common::train::metrics::{Confusion, Totals};
 use common::train::optim::{self, GradientSum, NonFinite, OptimError, Optimizer};
+use common::train::schedule::PlateauState;
 use proto::values::Values;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -87,17 +88,24 @@ pub enum TrainError {
         /// Epoch and step in it, according to the checkpoint.
         got: (Epoch, u64),
     },
+    /// The checkpoint lacks what the schedule needs of earlier validations, or has it for another schedule.
+    #[error("the checkpoint {} plateau's state, and the schedule is {schedule}", if *.has { "has a" } else { "has no" })]
+    Plateau { schedule: &'static str, has: bool },
 }
 
 /// Position at the start of a run.
-const BEGINNING: Position = Position {
-    step: Step(0),
-    epoch: Epoch(0),
-    step_in_epoch: 0,
-    train: Totals { samples: 0, correct: 0, loss_sum: 0.0 },
-    validation: None,
-    best: None,
-};
+fn beginning(config: &RunConfig) -> Position {
+    let plateau = config.training().schedule.shape.plateau();
+    Position {
+        step: Step(0),
+        epoch: Epoch(0),
+        step_in_epoch: 0,
+        train: Totals::default(),
+        validation: None,
+        best: None,
+        plateau: plateau.map(|_| PlateauState::BEGINNING),
+    }
+}
 
 /// A run in progress.
 #[derive(Debug)]
@@ -130,11 +138,11 @@ impl Trainer {
         Self {
             leaves: Leaves::new(&config, train, test),
             end: Step(config.length().total),
+            position: beginning(&config),
             config,
             layout,
             params,
             optimizer,
-            position: BEGINNING,
             tested: false,
             threads: NonZeroUsize::MIN,
         }
@@ -163,7 +171,7 @@ impl Trainer {
         let training = self.config.training();
         self.params = Arc::new(training.init.draw(&self.layout, training.seed));
         self.optimizer = Optimizer::new(training.optimizer, self.config.partition().clone());
-        self.position = BEGINNING;
+        self.position = beginning(&self.config);
         self.tested = false;
         saved.map_or(Ok(()), |saved| self.restore(saved))
     }
@@ -178,6 +186,11 @@ impl Trainer {
         let got = (position.epoch, position.step_in_epoch);
         if expected != got {
             return Err(TrainError::Position { step, expected, got });
+        }
+        let shape = self.config.training().schedule.shape;
+        let has = position.plateau.is_some();
+        if has != shape.plateau().is_some() {
+            return Err(TrainError::Plateau { schedule: shape.name(), has });
         }
         self.optimizer = Optimizer::restore(spec, self.config.partition().clone(), step.0, slots)?;
         self.params = Arc::new(params);
@@ -309,6 +322,11 @@ impl Trainer {
                     self.position.best = Some(Best { step: self.position.step, correct, samples });
                 }
                 self.position.validation = Some(totals);
+                if let (Some(plateau), Some(state)) =
+                    (self.config.training().schedule.shape.plateau(), &mut self.position.plateau)
+                {
+                    *state = plateau.after(*state, totals.loss());
+                }
                 Ok(Outcome::Validated(self.evaluated(totals, *confusion, is_best)))
             }
             (Work::Test, SumBody::Confusion(confusion)) => {
@@ -333,15 +351,19 @@ impl Trainer {
     }
 
     fn update(&mut self, batch: Totals, sum: GradientSum<Values>) -> Result<Stepped, TrainError> {
-        let Position { step, epoch, .. } = self.position;
-        let weights = &self.config.training().objective.class_weights;
+        let Position { step, epoch, plateau, .. } = self.position;
+        let TrainingConfig { schedule, clip_grad_norm: clip, ref objective, .. } = *self.config.training();
+        let weights = &objective.class_weights;
         let sum = match weights.as_slice() {
             [] => sum,
             _ => sum.with_weight(self.leaves.weight(step, weights)),
         };
-        let clip = self.config.training().clip_grad_norm;
         let threads = self.threads;
-        let learning_rate = self.config.training().schedule.rate(step.0, self.config.length());
+        let length = self.config.length();
+        let learning_rate = schedule.rate(step.0, length, plateau.map_or(0, |state| state.falls));
+        if let Some(momentum) = schedule.momentum(step.0, length) {
+            self.optimizer.set_momentum(momentum);
+        }
         let params = Arc::make_mut(&mut self.params);
         let optim::Stepped { grad_norm, non_finite } =
             self.optimizer.step(params, sum, batch.samples, clip, learning_rate, threads);

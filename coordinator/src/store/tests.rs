@@ -53,6 +53,7 @@ fn checkpoint(step: u64) -> Checkpoint {
             train: Totals::default(),
             validation: None,
             best: None,
+            plateau: None,
         },
         config: config().fields(),
         numerics: None,

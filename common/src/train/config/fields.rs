@@ -63,7 +63,7 @@ impl TrainingConfig {
     #[must_use]
     pub fn fields(&self) -> Fields {
         let clip = self.clip_grad_norm.map_or(NONE.to_owned(), |clip| clip.to_string());
-        let values: [(&str, &dyn fmt::Display); 19] = [
+        let values: [(&str, &dyn fmt::Display); 20] = [
             (VERSION_FIELD, &NUMERICS_VERSION),
             (VAL_SPLIT_FIELD, &self.val_split),
             (NORMALIZE_FIELD, &self.normalize),
@@ -77,6 +77,7 @@ impl TrainingConfig {
             ("micro_batch", &self.micro_batch),
             (EPOCHS_FIELD, &self.epochs),
             ("optimizer", &self.optimizer),
+            ("decayed", &self.decayed),
             ("param_groups", &self.param_groups),
             ("lr", &self.schedule.base),
             (SCHEDULE_FIELD, &self.schedule.shape),
@@ -108,6 +109,7 @@ impl TrainingConfig {
             micro_batch: field(fields, "micro_batch")?,
             epochs: field(fields, EPOCHS_FIELD)?,
             optimizer: field(fields, "optimizer")?,
+            decayed: field(fields, "decayed")?,
             param_groups: field(fields, "param_groups")?,
             schedule: Schedule {
                 base: field(fields, "lr")?,

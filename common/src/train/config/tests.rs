@@ -3,7 +3,8 @@ use crate::data::classes::ClassNames;
 use crate::data::digits::SPEC;
 use crate::data::normalize::{Channel, Normalization};
 use crate::train::objective::{ClassWeights, Objective};
-use crate::train::optim::Moments;
+use crate::train::optim::{Lion, Moments, RmsProp};
+use crate::train::schedule::{Momentum, OneCycle, Plateau, Shape};
 use proptest::prelude::*;
 
 type Change = fn(&mut TrainingConfig);
@@ -40,7 +41,7 @@ fn changed(change: impl FnOnce(&mut TrainingConfig)) -> Result<RunConfig, Config
 #[test]
 fn the_fingerprint_changes_with_every_field_that_counts() {
     let reference = changed(|_| ()).unwrap().fingerprint();
-    let changes: [Change; 15] = [
+    let changes: [Change; 16] = [
         |c| c.normalize = standard(0.5),
         |c| c.normalize = standard(0.25),
         |c| c.val_split = 99,
@@ -50,6 +51,7 @@ fn the_fingerprint_changes_with_every_field_that_counts() {
         |c| c.augment = "rotate(3)".parse().unwrap(),
         |c| c.objective.label_smoothing = 0.1,
         |c| c.objective.class_weights = ClassWeights::balanced(&[1; 10]),
+        |c| c.decayed = Decayed::Weights,
         |c| c.param_groups = "fc1.*(frozen)".parse().unwrap(),
         |c| c.micro_batch = 16,
         |c| c.schedule.base = 2e-3,
@@ -107,8 +109,41 @@ fn more_epochs_are_the_same_run_unless_the_schedule_needs_to_know() {
         assert_eq!(is_same, difference(&short.fields(), &long.fields()).is_empty());
         is_same
     };
-    assert!(longer(Shape::Constant));
-    assert!(!longer(Shape::Cosine));
+    for shape in [Shape::Constant, Shape::Plateau(Plateau::default())] {
+        assert!(longer(shape), "{shape}");
+    }
+    let still = OneCycle { momentum: Momentum::Constant, ..OneCycle::default() };
+    for shape in [Shape::Cosine, Shape::OneCycle(still)] {
+        assert!(!longer(shape), "{shape}");
+    }
+}
+
+#[test]
+fn a_schedule_that_moves_the_momentum_begins_with_the_optimizers() {
+    let cycle = OneCycle { momentum: Momentum::Between { low: 0.5, high: 0.9 }, ..OneCycle::default() };
+    let with = |beta1| {
+        changed(|c| {
+            c.schedule.shape = Shape::OneCycle(cycle);
+            c.optimizer = OptimizerSpec::Adam(Moments { beta1, ..Moments::new(0.0) });
+        })
+    };
+    let run = with(0.9).unwrap();
+    assert_eq!(RunConfig::from_fields(&run.fields()), Ok(run.clone()));
+    let message = with(0.95).unwrap_err().to_string();
+    assert!(message.contains("momentum (beta1) is 0.95; it must be 0.9"), "{message}");
+}
+
+#[test]
+fn a_plateau_needs_a_validation() {
+    let with = |val_split| {
+        changed(|c| {
+            c.schedule.shape = Shape::Plateau(Plateau::default());
+            c.val_split = val_split;
+        })
+    };
+    assert!(with(1).is_ok());
+    let message = with(0).unwrap_err().to_string();
+    assert!(message.contains("plateau") && message.contains("val-split is 0"), "{message}");
 }
 
 #[test]
@@ -140,11 +175,19 @@ fn any_optimizer() -> impl Strategy<Value = OptimizerSpec> {
     let moments = (share.clone(), share.clone(), 1e-12..1.0f64, 0.0..10.0f64)
         .prop_map(|(beta1, beta2, eps, weight_decay)| Moments { beta1, beta2, eps, weight_decay });
     prop_oneof![
-        (0.1..1.0f64, any::<bool>(), share).prop_map(|(momentum, nesterov, weight_decay)| {
+        (0.1..1.0f64, any::<bool>(), share.clone()).prop_map(|(momentum, nesterov, weight_decay)| {
             OptimizerSpec::Sgd { momentum, nesterov, weight_decay }
         }),
         moments.clone().prop_map(OptimizerSpec::Adam),
         moments.prop_map(OptimizerSpec::AdamW),
+        (share.clone(), 1e-12..1.0f64, share.clone(), share.clone()).prop_map(
+            |(alpha, eps, momentum, weight_decay)| {
+                OptimizerSpec::RmsProp(RmsProp { alpha, eps, momentum, weight_decay })
+            }
+        ),
+        (share.clone(), share.clone(), share).prop_map(|(beta1, beta2, weight_decay)| {
+            OptimizerSpec::Lion(Lion { beta1, beta2, weight_decay })
+        }),
     ]
 }
 
@@ -153,6 +196,15 @@ fn any_shape() -> impl Strategy<Value = Shape> {
         Just(Shape::Constant),
         Just(Shape::Cosine),
         (1..100u64, 1e-6..1.0f64).prop_map(|(every_epochs, factor)| Shape::Step { every_epochs, factor }),
+        (1..100u64, 1..9u64).prop_map(|(epochs, factor)| Shape::CosineRestarts { epochs, factor }),
+        (1e-6..1.0f64, 1.0..1e9f64, 1.0..1e9f64).prop_map(|(rise, div, final_div)| {
+            Shape::OneCycle(OneCycle { rise, div, final_div, momentum: Momentum::Constant })
+        }),
+        (1e-6..1.0f64, any::<u64>(), 0.0..1.0f64, 0.0..1e-9f64).prop_map(
+            |(factor, patience, threshold, min_lr)| {
+                Shape::Plateau(Plateau { factor, patience, threshold, min_lr })
+            }
+        ),
     ]
 }
 
@@ -165,6 +217,7 @@ prop_compose! {
         (seed, batch_size, micro_batch, epochs) in (any::<u64>(), 1..100_000u32, 1..=MICRO_BATCH_MAX, 1..=EPOCHS_MAX),
         optimizer in any_optimizer(),
         (base, shape, warmup_steps) in (1e-9..10.0f64, any_shape(), any::<u64>()),
+        decayed in proptest::sample::select(vec![Decayed::All, Decayed::Weights]),
         param_groups in proptest::sample::select(vec!["none", "*.bias(weight_decay=0)", "*.weight(lr_factor=0.3) fc1.*(frozen)"]),
         clip_grad_norm in proptest::option::of(1e-9..1e9f64),
         wire_dtype in proptest::sample::select(vec![Precision::F32, Precision::Bf16]),
@@ -172,12 +225,13 @@ prop_compose! {
         label_smoothing in 0.0..1.0f64,
         class_weights in proptest::sample::select(vec!["none", "1,0.1,3.3,1,1,1,1,1,1,0.7"]),
     ) -> TrainingConfig {
+        let warmup_steps = if matches!(shape, Shape::OneCycle(_)) { 0 } else { warmup_steps };
         let schedule = Schedule { base, shape, warmup_steps };
         let model = model.parse().unwrap();
         let param_groups = param_groups.parse().unwrap();
         let augment = augment.parse().unwrap();
         let objective = Objective { label_smoothing, class_weights: class_weights.parse().unwrap() };
-        TrainingConfig { val_split, normalize, model, init, seed, augment, objective, batch_size, micro_batch, epochs, optimizer, param_groups, schedule, clip_grad_norm, wire_dtype }
+        TrainingConfig { val_split, normalize, model, init, seed, augment, objective, batch_size, micro_batch, epochs, optimizer, decayed, param_groups, schedule, clip_grad_norm, wire_dtype }
     }
 }
 
@@ -191,7 +245,7 @@ proptest! {
     }
 
     #[test]
-    fn any_altered_field_is_read_or_refused(which in 0usize..21, text in "\\PC{0,40}") {
+    fn any_altered_field_is_read_or_refused(which in 0usize..22, text in "\\PC{0,40}") {
         let mut fields = changed(|_| ()).unwrap().fields();
         let name = fields.keys().nth(which).cloned().unwrap();
         fields.insert(name, text);

@@ -6,7 +6,7 @@
 //! to no group: no optimizer changes them, and they go on while what is around them is frozen, as in PyTorch.
 
 use crate::model::params::{Layout, Role, TensorSpec};
-use crate::text::{Call, TextError, words};
+use crate::text::{Call, TextError, shortened, words};
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
@@ -41,6 +41,15 @@ pub enum Treatment {
     },
     /// The values follow the step's mean, and count in no norm.
     Running,
+}
+
+/// Tensors that the optimizer's weight decay is for. A group's own weight decay is for all of the group's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decayed {
+    /// All that are trained.
+    All,
+    /// Those of two or more dimensions: biases, and the scales and shifts of norms, have one.
+    Weights,
 }
 
 /// Reason why groups are refused.
@@ -78,6 +87,37 @@ pub struct Partition {
 impl Treatment {
     /// Treatment of tensors that belong to no group.
     pub const DEFAULT: Self = Self::Trained { lr_factor: 1.0, weight_decay: None };
+
+    /// The same without the optimizer's weight decay, if the tensor has one dimension.
+    fn sparing(self, tensor: &TensorSpec) -> Self {
+        match self {
+            Self::Trained { lr_factor, weight_decay: None } if tensor.shape.len() < 2 => {
+                Self::Trained { lr_factor, weight_decay: Some(0.0) }
+            }
+            other => other,
+        }
+    }
+}
+
+impl fmt::Display for Decayed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::All => "all",
+            Self::Weights => "weights",
+        })
+    }
+}
+
+impl FromStr for Decayed {
+    type Err = TextError;
+
+    fn from_str(text: &str) -> Result<Self, TextError> {
+        match text {
+            "all" => Ok(Self::All),
+            "weights" => Ok(Self::Weights),
+            _ => Err(TextError::Unknown { got: shortened(text), known: "all and weights".to_owned() }),
+        }
+    }
 }
 
 impl Groups {
@@ -85,12 +125,9 @@ impl Groups {
     ///
     /// # Errors
     /// When a group has no tensor, or all are frozen.
-    pub fn partition(&self, layout: &Layout) -> Result<Partition, GroupError> {
+    pub fn partition(&self, layout: &Layout, decayed: Decayed) -> Result<Partition, GroupError> {
         let is_trained = |tensor: &TensorSpec| tensor.role == Role::Trained;
-        let group_of = |tensor: &TensorSpec| {
-            let group = self.0.iter().position(|group| matches(&group.pattern, &tensor.name));
-            group.filter(|_| is_trained(tensor))
-        };
+        let group_of = |tensor: &TensorSpec| self.group_of(tensor);
         for (at, group) in self.0.iter().enumerate() {
             if !layout.iter().any(|(tensor, _)| group_of(tensor) == Some(at)) {
                 let trained = layout.iter().filter(|(tensor, _)| is_trained(tensor));
@@ -102,7 +139,8 @@ impl Groups {
         for (tensor, range) in layout.iter() {
             let treatment = match tensor.role {
                 Role::Running => Treatment::Running,
-                Role::Trained => group_of(tensor).map_or(Treatment::DEFAULT, |at| self.0[at].treatment),
+                Role::Trained if decayed == Decayed::Weights => self.treatment(tensor).sparing(tensor),
+                Role::Trained => self.treatment(tensor),
             };
             match ranges.last_mut() {
                 Some((last, same)) if *same == treatment => last.end = range.end,
@@ -113,6 +151,24 @@ impl Groups {
             return Err(GroupError::AllFrozen);
         }
         Ok(Partition { ranges })
+    }
+
+    /// Number of tensors that [`Decayed::Weights`] excepts from the optimizer's weight decay.
+    #[must_use]
+    pub fn spared(&self, layout: &Layout) -> usize {
+        let trained = layout.iter().filter(|(tensor, _)| tensor.role == Role::Trained);
+        trained.filter(|(tensor, _)| self.treatment(tensor) != self.treatment(tensor).sparing(tensor)).count()
+    }
+
+    /// Position of the group that a tensor belongs to.
+    fn group_of(&self, tensor: &TensorSpec) -> Option<usize> {
+        let group = self.0.iter().position(|group| matches(&group.pattern, &tensor.name));
+        group.filter(|_| tensor.role == Role::Trained)
+    }
+
+    /// Treatment of a trained tensor.
+    fn treatment(&self, tensor: &TensorSpec) -> Treatment {
+        self.group_of(tensor).map_or(Treatment::DEFAULT, |at| self.0[at].treatment)
     }
 }
 
@@ -237,7 +293,7 @@ mod tests {
 
     fn partition(text: &str) -> Result<Partition, GroupError> {
         let model = Architecture::parse(SPEC, "conv(2,3) relu flatten dense(3) relu dense").unwrap();
-        text.parse::<Groups>()?.partition(model.layout())
+        text.parse::<Groups>()?.partition(model.layout(), Decayed::All)
     }
 
     #[test]
@@ -287,9 +343,35 @@ mod tests {
     }
 
     #[test]
+    fn biases_and_norms_are_spared_unless_a_group_decays_them() {
+        let model = Architecture::parse(SPEC, "conv(2,3) batchnorm flatten dense").unwrap();
+        let layout = model.layout();
+        let decays = |text: &str, decayed| {
+            let groups: Groups = text.parse().unwrap();
+            let parts = groups.partition(layout, decayed).unwrap();
+            let at = |name: &str| layout.find(name).unwrap().1.start;
+            let decay_of = |name: &str| {
+                let (_, treatment) = parts.ranges().find(|(range, _)| range.contains(&at(name))).unwrap();
+                let Treatment::Trained { lr_factor, weight_decay } = treatment else { panic!("{name}") };
+                (lr_factor, weight_decay)
+            };
+            let names = ["conv1.weight", "conv1.bias", "bn1.weight", "bn1.bias", "fc1.weight", "fc1.bias"];
+            (names.map(decay_of), groups.spared(layout))
+        };
+        let none = (1.0, Some(0.0));
+        let own = (1.0, None);
+        assert_eq!(decays("none", Decayed::All), ([own; 6], 4));
+        assert_eq!(decays("none", Decayed::Weights), ([own, none, none, none, own, none], 4));
+        let groups = "fc1.bias(weight_decay=0.5) bn1*(lr_factor=2) conv1.weight(weight_decay=0.25)";
+        let (chosen, slow) = ((1.0, Some(0.5)), (2.0, Some(0.0)));
+        let expected = [(1.0, Some(0.25)), none, slow, slow, own, chosen];
+        assert_eq!(decays(groups, Decayed::Weights), (expected, 3));
+    }
+
+    #[test]
     fn running_statistics_belong_to_no_group() {
         let model = Architecture::parse(SPEC, "conv(2,3) batchnorm flatten dense").unwrap();
-        let partition = |text: &str| text.parse::<Groups>().unwrap().partition(model.layout());
+        let partition = |text: &str| text.parse::<Groups>().unwrap().partition(model.layout(), Decayed::All);
         let parts = partition("bn*(frozen)").unwrap();
         let names = ["bn1.running_mean", "bn1.running_var"];
         let expected = names.map(|name| model.layout().find(name).unwrap().1);

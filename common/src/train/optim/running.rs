@@ -51,7 +51,7 @@ mod tests {
     use crate::data::digits::SPEC;
     use crate::model::architecture::Architecture;
     use crate::reduce::precision::Precision;
-    use crate::train::optim::{GradientSum, Groups, NonFinite, Optimizer, Stepped};
+    use crate::train::optim::{Decayed, GradientSum, Groups, NonFinite, Optimizer, Stepped};
     use std::num::NonZeroUsize;
 
     #[test]
@@ -59,7 +59,7 @@ mod tests {
         let model = Architecture::parse(SPEC, "conv(2,3) batchnorm flatten dense").unwrap();
         let layout = model.layout();
         let range = layout.find("bn1.running_var").unwrap().1;
-        let partition = || Groups::default().partition(layout).unwrap();
+        let partition = || Groups::default().partition(layout, Decayed::All).unwrap();
         let spec = "sgd(momentum=0,nesterov=false,weight_decay=0.1)".parse().unwrap();
         let step = |measured: f32, clip, weight: Option<f64>| {
             let mut optimizer = Optimizer::new(spec, partition());

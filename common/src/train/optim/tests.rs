@@ -32,9 +32,21 @@ fn sgd(momentum: f64, nesterov: bool, weight_decay: f64) -> OptimizerSpec {
     OptimizerSpec::Sgd { momentum, nesterov, weight_decay }
 }
 
+/// RMSprop without and with momentum, and Lion, with weight decay.
+fn further() -> [OptimizerSpec; 3] {
+    let rmsprop = RmsProp { weight_decay: 0.1, ..RmsProp::default() };
+    [
+        OptimizerSpec::RmsProp(rmsprop),
+        OptimizerSpec::RmsProp(RmsProp { momentum: 0.9, ..rmsprop }),
+        OptimizerSpec::Lion(Lion { weight_decay: 0.1, ..Lion::default() }),
+    ]
+}
+
 #[test]
 fn a_hundred_steps_end_where_pytorchs_do() {
     let adam = |decay| OptimizerSpec::Adam(Moments::new(decay));
+    let (rmsprop, lion) = (OptimizerSpec::RmsProp, OptimizerSpec::Lion);
+    let with_momentum = rmsprop(RmsProp { momentum: 0.5, ..RmsProp::default() });
     for (name, spec, rate, clip, want) in [
         ("sgd", sgd(0.0, false, 0.0), 0.05, None, reference::SGD),
         ("sgd, decay", sgd(0.0, false, 0.1), 0.05, None, reference::SGD_DECAY),
@@ -43,6 +55,23 @@ fn a_hundred_steps_end_where_pytorchs_do() {
         ("adam", adam(0.0), 0.01, None, reference::ADAM),
         ("adam, decay", adam(0.1), 0.01, None, reference::ADAM_DECAY),
         ("adamw", OptimizerSpec::AdamW(Moments::new(0.1)), 0.01, None, reference::ADAMW),
+        ("rmsprop", rmsprop(RmsProp::default()), 0.01, None, reference::RMSPROP),
+        (
+            "rmsprop, decay",
+            rmsprop(RmsProp { alpha: 0.9, eps: 1e-3, weight_decay: 0.1, ..RmsProp::default() }),
+            0.01,
+            None,
+            reference::RMSPROP_DECAY,
+        ),
+        ("rmsprop, momentum", with_momentum, 0.01, None, reference::RMSPROP_MOMENTUM),
+        ("lion", lion(Lion::default()), 0.01, None, reference::LION),
+        (
+            "lion, decay",
+            lion(Lion { beta1: 0.95, beta2: 0.98, weight_decay: 0.1 }),
+            0.005,
+            None,
+            reference::LION_DECAY,
+        ),
         ("sgd, clipped", sgd(0.0, false, 0.0), 0.05, Some(0.4), reference::SGD_CLIPPED),
     ] {
         let (got, _) = run(spec, rate, clip);
@@ -56,7 +85,8 @@ fn a_hundred_steps_end_where_pytorchs_do() {
 
 #[test]
 fn a_restored_optimizer_goes_on_as_if_nothing_had_happened() {
-    for spec in [sgd(0.9, true, 0.01), sgd(0.0, false, 0.0), OptimizerSpec::Adam(Moments::new(0.0))] {
+    let adam = OptimizerSpec::Adam(Moments::new(0.0));
+    for spec in [sgd(0.9, true, 0.01), sgd(0.0, false, 0.0), adam].into_iter().chain(further()) {
         let (mut params, mut whole) = run(spec, 0.01, None);
         let saved = whole.slots().map(|(name, values)| (name.to_owned(), values.to_vec())).collect();
         let mut restored = Optimizer::restore(spec, Partition::whole(SIZE), whole.steps(), saved).unwrap();
@@ -94,6 +124,21 @@ fn constants_out_of_range_are_refused() {
     let moments = Moments::new(0.0);
     assert!(OptimizerSpec::Adam(Moments { eps: 0.0, ..moments }).validate().is_err());
     assert!(OptimizerSpec::AdamW(Moments { beta2: 1.0, ..moments }).validate().is_err());
+    let rmsprop = RmsProp::default();
+    for bad in [
+        RmsProp { alpha: 1.0, ..rmsprop },
+        RmsProp { eps: f64::INFINITY, ..rmsprop },
+        RmsProp { momentum: -0.1, ..rmsprop },
+        RmsProp { weight_decay: f64::NAN, ..rmsprop },
+    ] {
+        assert!(OptimizerSpec::RmsProp(bad).validate().is_err(), "{bad:?}");
+    }
+    let lion = Lion::default();
+    for bad in
+        [Lion { beta1: 1.0, ..lion }, Lion { beta2: f64::NAN, ..lion }, Lion { weight_decay: -1.0, ..lion }]
+    {
+        assert!(OptimizerSpec::Lion(bad).validate().is_err(), "{bad:?}");
+    }
 }
 
 #[test]
@@ -119,7 +164,8 @@ fn blocks_do_not_show_in_the_parameters_and_none_is_overlooked() {
     let step = |optimizer: &mut Optimizer, params: &mut [f32], gradient: &[f32]| {
         optimizer.step(params, sum(&mut gradient.to_vec()), 2, None, 0.01, ONE).non_finite.is_none()
     };
-    for spec in [sgd(0.0, false, 0.1), sgd(0.9, true, 0.0), OptimizerSpec::AdamW(Moments::new(0.1))] {
+    let adamw = OptimizerSpec::AdamW(Moments::new(0.1));
+    for spec in [sgd(0.0, false, 0.1), sgd(0.9, true, 0.0), adamw].into_iter().chain(further()) {
         let mut whole = start.clone();
         let mut optimizer = Optimizer::new(spec, Partition::whole(n));
         assert!((0..2).all(|_| step(&mut optimizer, &mut whole, &gradient)));
@@ -165,6 +211,14 @@ fn state_that_is_no_longer_finite_is_seen_at_every_place() {
             assert_eq!(after_huge(spec, at, 3e38, -3e38, 1e-3), Some(Slot("exp_avg")), "{spec}, {at}");
             assert_eq!(after_huge(spec, at, 1e18, 1e18, 1e-3), None, "{spec}, {at}");
         }
+        let [rmsprop, with_momentum, lion] = further();
+        for spec in [rmsprop, with_momentum] {
+            assert_eq!(after_huge(spec, at, 0.0, 1e30, 1e-3), Some(Slot("square_avg")), "{spec}, {at}");
+            assert_eq!(after_huge(spec, at, 1e18, 1e18, 1e-3), None, "{spec}, {at}");
+        }
+        // Its momentum lies between finite numbers.
+        assert_eq!(after_huge(lion, at, f32::MAX, f32::MAX, 1e-3), None, "{lion}, {at}");
+        assert_eq!(after_huge(lion, at, 0.0, f32::NAN, 1e-3), Some(Gradient), "{lion}, {at}");
         assert_eq!(after_huge(sgd(0.0, false, 0.0), at, 0.0, 1e30, 1e30), Some(Parameters), "{at}");
         assert_eq!(after_huge(adam, at, 0.0, f32::NAN, 1e-3), Some(Gradient), "{at}");
     }
@@ -229,7 +283,7 @@ fn clipping_shortens_the_step() {
 fn grouped(groups: &str, spec: OptimizerSpec, clip: Option<f64>) -> (Vec<f32>, f64) {
     let data = crate::data::spec::DataSpec::new(1, 1, 1, 2).unwrap();
     let model = crate::model::architecture::Architecture::parse(data, "linear").unwrap();
-    let partition = groups.parse::<Groups>().unwrap().partition(model.layout()).unwrap();
+    let partition = groups.parse::<Groups>().unwrap().partition(model.layout(), Decayed::All).unwrap();
     let mut optimizer = Optimizer::new(spec, partition);
     let mut params = vec![1.0, -2.0, 3.0, -4.0];
     let mut norm = 0.0;
@@ -244,7 +298,8 @@ fn grouped(groups: &str, spec: OptimizerSpec, clip: Option<f64>) -> (Vec<f32>, f
 
 #[test]
 fn a_group_is_trained_as_an_optimizer_of_its_own_would() {
-    for spec in [sgd(0.9, true, 0.1), OptimizerSpec::Adam(Moments::new(0.1)), sgd(0.0, false, 0.1)] {
+    let adam = OptimizerSpec::Adam(Moments::new(0.1));
+    for spec in [sgd(0.9, true, 0.1), adam, sgd(0.0, false, 0.1)].into_iter().chain(further()) {
         let (plain, _) = grouped("none", spec, None);
         let (frozen, norm) = grouped("*.bias(frozen)", spec, None);
         assert_eq!(frozen, [1.0, -2.0, plain[2], plain[3]]);

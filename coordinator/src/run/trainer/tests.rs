@@ -4,7 +4,7 @@ use common::data::digits::{PIXELS, SPEC};
 use common::reduce::precision::Precision;
 use common::train::config::{DataIdentity, TrainingConfig};
 use common::train::optim::{Moments, OptimizerSpec};
-use common::train::schedule::{Schedule, Shape};
+use common::train::schedule::{OneCycle, Plateau, PlateauState, Schedule, Shape};
 
 /// Sample `i` has the pixel value `i` everywhere.
 fn samples(n: u8) -> Samples {
@@ -18,17 +18,22 @@ fn config(samples: u32, val_split: u32) -> RunConfig {
 }
 
 fn config_with(samples: u32, val_split: u32, optimizer: OptimizerSpec) -> RunConfig {
-    let training = TrainingConfig {
+    config_of(samples, val_split, |training| training.optimizer = optimizer)
+}
+
+fn config_of(samples: u32, val_split: u32, change: impl FnOnce(&mut TrainingConfig)) -> RunConfig {
+    let mut training = TrainingConfig {
         val_split,
         seed: 3,
         batch_size: 7,
         micro_batch: 3,
         epochs: 2,
-        optimizer,
+        optimizer: OptimizerSpec::Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.0 },
         schedule: Schedule { base: 0.5, shape: Shape::Constant, warmup_steps: 0 },
         clip_grad_norm: None,
         ..TrainingConfig::new("linear".parse().unwrap())
     };
+    change(&mut training);
     let data = DataIdentity {
         name: "test".into(),
         digest: "00".into(),
@@ -109,21 +114,103 @@ fn what_was_gathered_ahead_is_what_would_have_been_gathered() {
     assert_eq!(gathered, 6, "two of the second step, the only one of the third, in both epochs");
 }
 
+/// What a run of that configuration has saved after some rounds.
+fn saved_after(config: &RunConfig, rounds: usize) -> Verified {
+    let mut first = Trainer::start(config.clone(), samples(20), samples(5));
+    (0..rounds).for_each(|_| {
+        advance(&mut first);
+    });
+    let [(_, model), (_, optimizer), (_, manifest)] = first.checkpoint().encode(first.layout()).files;
+    common::checkpoint::Manifest::parse(&manifest).unwrap().verify(model, optimizer).unwrap()
+}
+
 #[test]
 fn a_run_that_is_resumed_after_any_round_ends_in_the_same_checkpoint() {
-    let mut whole = trainer();
-    while advance(&mut whole).is_some() {}
-    for rounds in 0..9 {
-        let mut first = trainer();
-        (0..rounds).for_each(|_| {
-            advance(&mut first);
-        });
-        let [(_, model), (_, optimizer), (_, manifest)] = first.checkpoint().encode(first.layout()).files;
-        let saved = common::checkpoint::Manifest::parse(&manifest).unwrap().verify(model, optimizer).unwrap();
-        let mut second = Trainer::resume(config(20, 4), samples(20), samples(5), saved).unwrap();
-        while advance(&mut second).is_some() {}
-        assert_eq!(second.checkpoint(), whole.checkpoint(), "resumed after {rounds} rounds");
+    let plateau = Plateau { patience: 1, ..Plateau::default() };
+    for config in [config(20, 4), with_shape(Shape::Plateau(plateau)), with_cycle()] {
+        let mut whole = Trainer::start(config.clone(), samples(20), samples(5));
+        let rounds = std::iter::from_fn(|| advance(&mut whole)).count();
+        for rounds in 0..rounds {
+            let saved = saved_after(&config, rounds);
+            let mut second = Trainer::resume(config.clone(), samples(20), samples(5), saved).unwrap();
+            while advance(&mut second).is_some() {}
+            assert_eq!(second.checkpoint(), whole.checkpoint(), "resumed after {rounds} rounds");
+        }
     }
+}
+
+/// A run of five epochs with that schedule.
+fn with_shape(shape: Shape) -> RunConfig {
+    config_of(20, 4, |training| {
+        training.schedule.shape = shape;
+        training.epochs = 5;
+    })
+}
+
+/// A run whose rate and momentum go up and down.
+fn with_cycle() -> RunConfig {
+    config_of(20, 4, |training| {
+        training.schedule.shape = Shape::OneCycle(OneCycle::default());
+        training.optimizer = OptimizerSpec::Adam(Moments { beta1: 0.95, ..Moments::new(0.0) });
+    })
+}
+
+/// Learning rates of a run's steps.
+fn rates(config: &RunConfig) -> Vec<f64> {
+    let mut trainer = Trainer::start(config.clone(), samples(20), samples(5));
+    let mut rates = Vec::new();
+    while let Some(work) = trainer.next() {
+        let totals = Totals { samples: 4, correct: 1, loss_sum: 1.5 };
+        let body = match work {
+            Work::Train => gradient(&trainer, 1.0),
+            Work::Validate | Work::Test => SumBody::Confusion(Box::new(Confusion::new(10))),
+        };
+        if let Outcome::Stepped(stepped) = trainer.finish(work, totals, body).unwrap() {
+            rates.push(stepped.learning_rate);
+        }
+    }
+    rates
+}
+
+#[test]
+fn the_rate_falls_after_the_validation_that_was_one_too_many() {
+    let plateau = Plateau { patience: 1, factor: 0.5, ..Plateau::default() };
+    let rates = rates(&with_shape(Shape::Plateau(plateau)));
+    // The first of five epochs is the best one, and after the third the patience is over.
+    assert_eq!(rates, [[0.5; 9].as_slice(), &[0.25; 6]].concat());
+}
+
+#[test]
+fn a_cycle_moves_the_momentum_too() {
+    let still = config_of(20, 4, |training| {
+        let cycle = OneCycle { momentum: common::train::schedule::Momentum::Constant, ..OneCycle::default() };
+        training.schedule.shape = Shape::OneCycle(cycle);
+        training.optimizer = OptimizerSpec::Adam(Moments { beta1: 0.95, ..Moments::new(0.0) });
+    });
+    assert_eq!(rates(&still), rates(&with_cycle()));
+    let params = |config: &RunConfig| {
+        let mut trainer = Trainer::start(config.clone(), samples(20), samples(5));
+        while advance(&mut trainer).is_some() {}
+        trainer.params()
+    };
+    assert_ne!(params(&still), params(&with_cycle()));
+}
+
+#[test]
+fn a_plateaus_state_is_neither_missing_nor_anothers() {
+    let plateau = with_shape(Shape::Plateau(Plateau::default()));
+    let others = [
+        (&plateau, with_shape(Shape::Constant), "has a"),
+        (&with_shape(Shape::Constant), plateau.clone(), "has no"),
+    ];
+    for (saved_by, resumed_as, expected) in others {
+        let saved = saved_after(saved_by, 4);
+        assert_eq!(saved.manifest.position.plateau.is_some(), expected == "has a");
+        let error = Trainer::resume(resumed_as, samples(20), samples(5), saved).unwrap_err().to_string();
+        assert!(error.contains(&format!("the checkpoint {expected} plateau's state")), "{error}");
+    }
+    let state = saved_after(&plateau, 4).manifest.position.plateau;
+    assert_eq!(state, Some(PlateauState { best_loss: 0.375, epochs: 0, falls: 0 }));
 }
 
 #[test]
