@@ -21,6 +21,10 @@ use std::collections::BTreeMap;
 
 /// The parameters, named and shaped as in PyTorch's `state_dict`.
 pub const MODEL_FILE: &str = "model.safetensors";
+/// The averaged parameters, where a run has some.
+pub const AVERAGED_FILE: &str = "model-averaged.safetensors";
+/// The parameters of the best validation, where a run keeps them and they are not [`MODEL_FILE`]'s.
+pub const BEST_FILE: &str = "model-best.safetensors";
 /// The optimizer's slots: `<slot>.<parameter>`, each shaped like its parameter.
 pub const OPTIMIZER_FILE: &str = "optimizer.safetensors";
 /// The manifest, which is written last and commits the checkpoint.
@@ -43,6 +47,9 @@ pub struct Position {
     pub train: Totals,
     /// Loss and counts over the validation samples with these parameters, if they were evaluated.
     pub validation: Option<Totals>,
+    /// The same with the averaged parameters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub averaged_validation: Option<Totals>,
     /// The best validation so far.
     pub best: Option<Best>,
     /// What the schedule keeps of earlier validations, if it is a plateau.
@@ -91,6 +98,15 @@ pub struct Manifest {
     sha256: String,
 }
 
+/// Further versions of the parameters, as flat vectors in layout order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Versioned {
+    /// Content of [`AVERAGED_FILE`].
+    pub averaged: Option<Vec<f32>>,
+    /// Content of [`BEST_FILE`].
+    pub best: Option<Vec<f32>>,
+}
+
 /// Everything that a run needs to resume.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
@@ -102,6 +118,8 @@ pub struct Checkpoint {
     pub numerics: Option<NumericsDigest>,
     /// Parameters as a flat vector, in layout order.
     pub params: Vec<f32>,
+    /// Further versions of the parameters.
+    pub more: Versioned,
     /// The optimizer's slots in their order: name, and a vector like `params`.
     pub slots: Vec<(String, Vec<f32>)>,
 }
@@ -112,7 +130,7 @@ pub struct Encoded {
     /// The manifest, which records the other files.
     pub manifest: Manifest,
     /// The files by name, in the order in which they are to be written.
-    pub files: [(&'static str, Vec<u8>); 3],
+    pub files: Vec<(&'static str, Vec<u8>)>,
 }
 
 /// A checkpoint's files whose sizes and digests are right, and whose numbers are finite.
@@ -122,6 +140,8 @@ pub struct Verified {
     pub manifest: Manifest,
     model: Vec<u8>,
     optimizer: Vec<u8>,
+    /// Files of further versions of the parameters.
+    more: Vec<(&'static str, Vec<u8>)>,
 }
 
 /// Why bytes are no checkpoint.
@@ -164,20 +184,25 @@ impl Checkpoint {
         let slots: Vec<_> =
             self.slots.iter().map(|(name, values)| (name.as_str(), values.as_slice())).collect();
         let optimizer = tensors::encode(layout, &slots);
+        let Versioned { averaged, best } = &self.more;
+        let mut files = vec![(MODEL_FILE, model)];
+        for (file, values) in [(AVERAGED_FILE, averaged), (BEST_FILE, best)] {
+            files.extend(values.as_ref().map(|values| (file, tensors::encode(layout, &[("", values)]))));
+        }
+        files.push((OPTIMIZER_FILE, optimizer));
         let record = |bytes: &[u8]| FileRecord { bytes: bytes.len() as u64, sha256: digest(bytes) };
-        let files = [(MODEL_FILE, record(&model)), (OPTIMIZER_FILE, record(&optimizer))];
         let manifest = Manifest {
             format_version: FORMAT_VERSION,
             position: self.position.clone(),
             fingerprint: fingerprint(&self.config),
             config: self.config.clone(),
             numerics: self.numerics,
-            files: files.map(|(name, record)| (name.to_owned(), record)).into(),
+            files: files.iter().map(|(name, bytes)| ((*name).to_owned(), record(bytes))).collect(),
             sha256: String::new(),
         };
         let manifest = manifest.seal();
-        let text = manifest.text();
-        Encoded { manifest, files: [(MODEL_FILE, model), (OPTIMIZER_FILE, optimizer), (MANIFEST_FILE, text)] }
+        files.push((MANIFEST_FILE, manifest.text()));
+        Encoded { manifest, files }
     }
 }
 
@@ -215,12 +240,24 @@ impl Manifest {
         text
     }
 
-    /// Checks both files against this manifest, and that all their numbers are finite.
+    /// The files of further versions of the parameters that it records.
+    pub fn more_files(&self) -> impl Iterator<Item = &'static str> {
+        [AVERAGED_FILE, BEST_FILE].into_iter().filter(|file| self.files.contains_key(*file))
+    }
+
+    /// Checks the files against this manifest, and that all their numbers are finite. `more` are those of
+    /// further versions of the parameters.
     ///
     /// # Errors
     /// When a size or a digest differs, or a tensor is not finite.
-    pub fn verify(self, model: Vec<u8>, optimizer: Vec<u8>) -> Result<Verified, CheckpointError> {
-        for (file, bytes) in [(MODEL_FILE, &model), (OPTIMIZER_FILE, &optimizer)] {
+    pub fn verify(
+        self,
+        model: Vec<u8>,
+        optimizer: Vec<u8>,
+        more: Vec<(&'static str, Vec<u8>)>,
+    ) -> Result<Verified, CheckpointError> {
+        let all = [(MODEL_FILE, &model), (OPTIMIZER_FILE, &optimizer)];
+        for (file, bytes) in all.into_iter().chain(more.iter().map(|(file, bytes)| (*file, bytes))) {
             let FileRecord { bytes: recorded, sha256 } =
                 self.files.get(file).ok_or(CheckpointError::Unrecorded(file))?;
             if bytes.len() as u64 != *recorded {
@@ -233,7 +270,7 @@ impl Manifest {
             }
             tensors::check_finite(bytes).map_err(|source| CheckpointError::Tensors { file, source })?;
         }
-        Ok(Verified { manifest: self, model, optimizer })
+        Ok(Verified { manifest: self, model, optimizer, more })
     }
 }
 
@@ -247,8 +284,14 @@ impl Verified {
         let mut model = tensors::decode(&self.model, layout, &[""]).map_err(within(MODEL_FILE))?;
         let values = tensors::decode(&self.optimizer, layout, slots).map_err(within(OPTIMIZER_FILE))?;
         let slots = slots.iter().map(|&name| name.to_owned()).zip(values).collect();
+        let mut more = Versioned::default();
+        for (file, bytes) in self.more {
+            let mut values = tensors::decode(&bytes, layout, &[""]).map_err(within(file))?;
+            let version = if file == BEST_FILE { &mut more.best } else { &mut more.averaged };
+            *version = Some(values.remove(0));
+        }
         let Manifest { position, config, numerics, .. } = self.manifest;
-        Ok(Checkpoint { position, config, numerics, params: model.remove(0), slots })
+        Ok(Checkpoint { position, config, numerics, params: model.remove(0), more, slots })
     }
 }
 

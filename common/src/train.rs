@@ -1,6 +1,7 @@
 //! Training: the configuration of a run, the learning-rate schedule, the optimizer, and the metrics.
 
 pub mod augment;
+pub mod average;
 pub mod config;
 pub mod doubts;
 pub mod metrics;

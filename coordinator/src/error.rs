@@ -2,7 +2,8 @@
 
 use crate::dataset::{DatasetError, SheetError};
 use crate::observe::jsonl::MetricsError;
-use crate::run::trainer::{Evaluated, TrainError};
+use crate::run::outcome::Evaluated;
+use crate::run::trainer::TrainError;
 use crate::store::StoreError;
 use common::ids::Step;
 use common::reduce::tree::Node;

@@ -139,6 +139,19 @@ fn tell(summary: &Summary) -> String {
     } else {
         let _ = writeln!(text, "stopped; the same command goes on from here");
     }
+    for test in &summary.other_tests {
+        let totals = &test.totals;
+        let accuracy = 100.0 * totals.accuracy();
+        let name = format!("test, {}", test.weights);
+        let counts = format!("({} of {}), mean loss {:.4}", totals.correct, totals.samples, totals.loss());
+        let _ = writeln!(text, "{name:<19} accuracy {accuracy:.2} % {counts}");
+    }
+    if !summary.other_tests.is_empty() {
+        let _ = writeln!(text, "best by validation  the {} weights", summary.best_weights);
+    }
+    if let Some(epochs) = summary.waited_in_vain {
+        let _ = writeln!(text, "stopped early       no better validation in {epochs} epochs");
+    }
     let _ = writeln!(text, "data set            {dataset}");
     let _ = writeln!(text, "steps               {steps} of {steps_total}");
     if *train_seconds > 0.0 {

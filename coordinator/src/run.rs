@@ -21,11 +21,13 @@
 mod batches;
 mod describe;
 pub(crate) mod in_progress;
+pub mod outcome;
 pub(crate) mod records;
 mod resume;
 mod settle;
 mod speed;
 pub mod trainer;
+mod weights;
 pub mod work;
 
 use crate::RunError;
@@ -35,16 +37,18 @@ use crate::observe::events::Events;
 use crate::observe::jsonl::{MetricsFile, Place, UsablePlace};
 use crate::observe::{Observer, Observers};
 use crate::run::in_progress::{Ended, Rules, RunInProgress};
+use crate::run::outcome::Evaluated;
 pub use crate::run::resume::Resume;
 use crate::run::resume::{Beginning, Found};
 use crate::run::settle::settle;
-use crate::run::trainer::{Evaluated, Trainer};
+use crate::run::trainer::Trainer;
 use crate::store::writer::{Done, Writer};
 use crate::store::{Saved, Store, StoreError};
 use crate::training_flags::TrainingFlags;
 use common::checkpoint::Best;
 use common::ids::{SetupId, Step};
 use common::selftest::NumericsDigest;
+use common::train::average::Weights;
 use common::train::config::{DataIdentity, RunConfig, difference};
 use common::train::doubts::doubts;
 use host::clock::Clock;
@@ -105,6 +109,13 @@ pub struct Summary {
     pub steps_total: u64,
     /// On the test samples, if the run is complete.
     pub test: Option<Evaluated>,
+    /// The tests of other versions of the weights, if the run is complete.
+    pub other_tests: Vec<Evaluated>,
+    /// The version of the weights with the best validation, of those that are tested; the last ones where
+    /// there is no other or no validation.
+    pub best_weights: Weights,
+    /// Epochs since the best validation, if the run ended because they were too many.
+    pub waited_in_vain: Option<u64>,
     /// The validation with the most correct answers so far.
     pub best: Option<Best>,
     /// The last checkpoint's directory.
@@ -297,13 +308,18 @@ impl Facts {
     /// The summary of a run that ended like that.
     pub(crate) fn summarize(self, ended: Ended) -> Summary {
         let Self { dataset, steps_total } = self;
-        let Ended { test, best, saved, trained: (train_seconds, samples) } = ended;
+        let best_weights = ended.best_weights();
+        let Ended { tests, best, waited_in_vain, saved, trained: (train_seconds, samples), .. } = ended;
+        let mut tests = tests.into_iter();
         let Saved { path, step, model_sha256, optimizer_sha256 } = saved;
         Summary {
             dataset,
             steps: step.0,
             steps_total,
-            test,
+            test: tests.next(),
+            other_tests: tests.collect(),
+            best_weights,
+            waited_in_vain,
             best,
             checkpoint: path,
             model_sha256,

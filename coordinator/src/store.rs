@@ -351,7 +351,9 @@ fn load_on(disk: &dyn Disk, path: &Path, expected: &Expected) -> Result<Verified
     let model = read(MODEL_FILE, tensors_bytes_max(layout, &[""]))?;
     let slots = config.training().optimizer.slots();
     let optimizer = read(OPTIMIZER_FILE, tensors_bytes_max(layout, slots))?;
-    manifest.verify(model, optimizer).map_err(invalid)
+    let more = manifest.more_files().map(|file| Ok((file, read(file, tensors_bytes_max(layout, &[""]))?)));
+    let more = more.collect::<Result<_, StoreError>>()?;
+    manifest.verify(model, optimizer, more).map_err(invalid)
 }
 
 /// The name of a checkpoint's directory.

@@ -25,6 +25,7 @@ use common::model::params::Init;
 use common::model::zoo;
 use common::reduce::precision::Precision;
 use common::text::TextError;
+use common::train::average::Averaging;
 use common::train::config::TrainingConfig;
 use common::train::optim::Groups;
 use std::str::FromStr;
@@ -77,6 +78,14 @@ pub struct TrainingFlags {
     #[command(flatten)]
     #[allow(missing_docs, reason = "documented by its type")]
     pub schedule: ScheduleFlags,
+    /// Average the weights as a second version, which is validated and tested too: ema(DECAY) over the steps, as
+    /// ema(0.999), or swa(EPOCH) over the ends of the epochs from that one on [default: none]
+    #[arg(long, value_name = "ema(DECAY)|swa(EPOCH)|none", env = "LOCKSTEP_AVERAGE")]
+    pub average: Option<Averaging>,
+    /// End the run after so many epochs without a better validation accuracy, and keep and test the best
+    /// weights too [default: never]
+    #[arg(long, value_name = "EPOCHS", env = "LOCKSTEP_PATIENCE")]
+    pub patience: Option<u64>,
     /// Largest L2 norm of a gradient; a longer one is scaled down to it [default: no limit]
     #[arg(long, value_name = "NORM", env = "LOCKSTEP_CLIP_GRAD_NORM")]
     pub clip_grad_norm: Option<f64>,
@@ -150,6 +159,8 @@ impl TrainingFlags {
                 (None, base) => base.map(|base| base.param_groups.clone()).unwrap_or_default(),
             },
             schedule: self.schedule.resolve(before, default_lr(&optimizer), batch_size)?,
+            average: self.average.or(base.map(|base| base.average)).unwrap_or_default(),
+            patience: self.patience.or(base.and_then(|base| base.patience)),
             clip_grad_norm: self.clip_grad_norm.or(base.and_then(|base| base.clip_grad_norm)),
             wire_dtype: self.wire_dtype.or(base.map(|base| base.wire_dtype)).unwrap_or_default(),
         })
@@ -199,7 +210,7 @@ mod tests {
     fn what_is_not_given_is_the_checkpoints() {
         let flags = "--model mlp --hidden 8,4 --param-groups fc1.*(frozen) --optimizer sgd --momentum 0.5 --nesterov --lr 0.3 --seed 9 \
                      --schedule step --step-factor 0.25 --clip-grad-norm 2 --wire-dtype bf16 --init glorot --normalize standard \
-                     --augment digits --label-smoothing 0.1 --class-weights 1,2";
+                     --augment digits --label-smoothing 0.1 --class-weights 1,2 --average ema(0.9) --patience 3";
         let saved = resolved(&flags.split_whitespace().collect::<Vec<_>>(), None).unwrap();
         assert_eq!(resolved(&[], Some(&saved)), Ok(saved.clone()));
         let flags = ["--momentum", "0.5", "--step-every", "1", "--hidden", "8,4", "--epochs", "9"];

@@ -107,7 +107,7 @@ fn parameters(model: &Architecture, checkpoint: Option<&Path>) -> anyhow::Result
     let slots = OptimizerSpec::Adam(Moments::new(0.0)).slots();
     let read = |file| std::fs::read(path.join(file));
     let manifest = Manifest::parse(&read(MANIFEST_FILE)?)?;
-    Ok(manifest.verify(read(MODEL_FILE)?, read(OPTIMIZER_FILE)?)?.decode(layout, slots)?.params)
+    Ok(manifest.verify(read(MODEL_FILE)?, read(OPTIMIZER_FILE)?, Vec::new())?.decode(layout, slots)?.params)
 }
 
 /// Every `world`th leaf of the first epoch, from the `rank`th on.

@@ -5,7 +5,7 @@
 //! fuzz targets, which include this file, are two ways of finding bytes to try.
 
 use crate::tables;
-use common::checkpoint::{Checkpoint, Manifest, Position};
+use common::checkpoint::{Checkpoint, Manifest, Position, Versioned};
 use common::data::digits::{PIXELS, SPEC};
 use common::data::idx;
 use common::data::normalize::Normalization;
@@ -202,7 +202,7 @@ pub fn picture(bytes: &[u8]) -> bool {
 pub fn checkpoint(bytes: &[u8]) -> bool {
     let [manifest, tensors] = cut(bytes);
     let Ok(manifest) = Manifest::parse(manifest) else { return false };
-    let verified = manifest.verify(tensors.to_vec(), tensors.to_vec());
+    let verified = manifest.verify(tensors.to_vec(), tensors.to_vec(), Vec::new());
     verified.is_ok_and(|verified| verified.decode(&layout(), &[""]).is_ok())
 }
 
@@ -360,6 +360,7 @@ fn checkpoint_seed() -> Vec<u8> {
         step_in_epoch: 2,
         train: Totals::default(),
         validation: None,
+        averaged_validation: None,
         best: None,
         plateau: None,
     };
@@ -367,7 +368,7 @@ fn checkpoint_seed() -> Vec<u8> {
     let numerics = Some(NumericsDigest(3));
     let params = values().to_vec();
     let slots = vec![(String::new(), values().to_vec())];
-    let checkpoint = Checkpoint { position, config, numerics, params, slots };
-    let [(_, model), _, (_, manifest)] = checkpoint.encode(&layout()).files;
-    joined(&manifest, &model)
+    let checkpoint = Checkpoint { position, config, numerics, params, more: Versioned::default(), slots };
+    let files = checkpoint.encode(&layout()).files;
+    joined(&files[2].1, &files[0].1)
 }

@@ -238,7 +238,8 @@ fn compute_otherwise(folder: &Path) {
     let manifest = Manifest::parse(&read(MANIFEST_FILE)).expect("a manifest");
     let config = RunConfig::from_fields(&manifest.config).expect("a configuration");
     let layout = config.model().layout();
-    let verified = manifest.verify(read(MODEL_FILE), read(OPTIMIZER_FILE)).expect("a whole checkpoint");
+    let verified =
+        manifest.verify(read(MODEL_FILE), read(OPTIMIZER_FILE), Vec::new()).expect("a whole checkpoint");
     let decoded = verified.decode(layout, config.training().optimizer.slots()).expect("the run's checkpoint");
     let other = Checkpoint { numerics: Some(NumericsDigest(PROMISED.0 ^ 1)), ..decoded };
     for (name, bytes) in other.encode(layout).files {

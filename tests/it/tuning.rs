@@ -1,14 +1,16 @@
 //! Whatever changes the images or the loss is a function of the seed and the sample's place in the run: the bits
 //! never depend on who computes.
 
+use common::train::average::Weights;
 use coordinator::run::Summary;
 use nix::sys::signal::Signal;
+use tempfile::TempDir;
 use tests::cluster::train;
 use tests::golden::{Bench, assert_ends_in};
 use tests::process::Process;
 use tests::small_data::SmallData;
 
-const STEPS: [&str; 8] = ["--val-split", "43", "--batch-size", "100", "--micro-batch", "25", "--epochs", "2"];
+const STEPS: [&str; 6] = ["--val-split", "43", "--batch-size", "100", "--micro-batch", "25"];
 
 /// Everything that changes a sample's image or target.
 const AUGMENTED: [&str; 8] = [
@@ -66,4 +68,59 @@ fn each_change_to_the_samples_changes_the_bits() {
     }
     let equal = ["--class-weights", "1,1,1,1,1,1,1,1,1,1"];
     assert_eq!(digests(&run(&[&AUGMENTED[..2], &equal].concat(), &[1])), plain, "equal weights are none");
+}
+
+/// A run that averages its weights and ends early: its rate is so high that it soon gets no better.
+const VERSIONS: [&str; 10] = [
+    "--model",
+    "mlp(33)",
+    "--average",
+    "ema(0.9)",
+    "--patience",
+    "2",
+    "--epochs",
+    "30",
+    "--schedule",
+    "constant",
+];
+
+#[test]
+fn a_run_ends_early_with_the_same_bits_for_any_number_of_workers() {
+    let alone = run(&VERSIONS, &[1]);
+    assert!(alone.steps < 30 * 6, "{} steps", alone.steps);
+    assert_eq!(alone.waited_in_vain, Some(2));
+    let tested: Vec<Weights> = alone.other_tests.iter().map(|test| test.weights).collect();
+    assert_eq!(tested, [Weights::Averaged, Weights::Best]);
+    for threads in [&[2][..], &[1, 2, 1]] {
+        let together = run(&VERSIONS, threads);
+        assert_eq!((together.steps, digests(&together)), (alone.steps, digests(&alone)), "{threads:?}");
+        let confusion = |summary: &Summary| {
+            summary.other_tests.iter().map(|test| test.confusion.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(confusion(&together), confusion(&alone));
+    }
+}
+
+#[test]
+fn all_versions_of_the_weights_have_the_same_bits_after_a_resume() {
+    let data = SmallData::write();
+    let [whole, parts] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let run = |folder: &TempDir, more: &[&str], threads: &[u32]| {
+        let place = ["--dataset", data.folder(), "--checkpoint-dir", folder.path().to_str().expect("a name")];
+        train(&[&place[..], &STEPS, &VERSIONS, more].concat(), threads)
+    };
+    let straight = run(&whole, &[], &[1]);
+    // In the middle of an epoch, and right at an epoch's end.
+    run(&parts, &["--max-steps", "8"], &[1]);
+    run(&parts, &["--max-steps", "18"], &[1, 1]);
+    let resumed = run(&parts, &[], &[1, 1, 1]);
+    for file in ["model.safetensors", "model-averaged.safetensors", "model-best.safetensors", "manifest.json"]
+    {
+        let read = |summary: &Summary| std::fs::read(summary.checkpoint.join(file)).expect(file);
+        assert!(read(&resumed) == read(&straight), "{file} differs");
+    }
+    assert_eq!(
+        (resumed.waited_in_vain, resumed.best_weights),
+        (straight.waited_in_vain, straight.best_weights)
+    );
 }

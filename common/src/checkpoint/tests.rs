@@ -26,19 +26,37 @@ fn checkpoint() -> Checkpoint {
             step_in_epoch: 2,
             train,
             validation: Some(Totals { loss_sum: 1.0 / 3.0, ..train }),
+            averaged_validation: None,
             best: Some(Best { step: Step(10), correct: 9, samples: 10 }),
             plateau: None,
         },
         config: [("model", "mlp(3)"), ("seed", "1")].map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
         numerics: Some(NumericsDigest(0x0123_4567_89ab_cdef)),
         params: values(),
+        more: Versioned::default(),
         slots: SLOTS.map(|name| (name.to_owned(), values())).into(),
     }
 }
 
-fn read(files: &[(&'static str, Vec<u8>); 3]) -> Result<Checkpoint, CheckpointError> {
-    let [(_, model), (_, optimizer), (_, manifest)] = files;
-    Manifest::parse(manifest)?.verify(model.clone(), optimizer.clone())?.decode(&layout(), &SLOTS)
+/// The same with all versions of the parameters.
+fn full() -> Checkpoint {
+    let params = checkpoint().params;
+    let version = |factor: f32| Some(params.iter().map(|value| value * factor).collect());
+    let mut full = checkpoint();
+    full.position.averaged_validation = Some(full.position.train);
+    Checkpoint { more: Versioned { averaged: version(0.5), best: version(-1.0) }, ..full }
+}
+
+fn read(files: &[(&'static str, Vec<u8>)]) -> Result<Checkpoint, CheckpointError> {
+    let file = |name: &str| files.iter().find(|(file, _)| *file == name).unwrap().1.clone();
+    let manifest = Manifest::parse(&file(MANIFEST_FILE))?;
+    let more = manifest.more_files().map(|name| (name, file(name))).collect();
+    manifest.verify(file(MODEL_FILE), file(OPTIMIZER_FILE), more)?.decode(&layout(), &SLOTS)
+}
+
+/// Content of the last file.
+fn manifest_of(checkpoint: &Checkpoint) -> Vec<u8> {
+    checkpoint.encode(&layout()).files.pop().unwrap().1
 }
 
 #[test]
@@ -46,8 +64,14 @@ fn what_was_saved_is_loaded_bit_for_bit() {
     let files = checkpoint().encode(&layout()).files;
     assert_eq!(read(&files).unwrap(), checkpoint());
     assert_eq!(checkpoint().encode(&layout()).files, files, "the same state has the same bytes");
-    let [.., (_, manifest)] = &files;
-    assert!(!String::from_utf8_lossy(manifest).contains("plateau"), "what there is none of is left out");
+    let manifest = String::from_utf8(manifest_of(&checkpoint())).unwrap();
+    assert!(
+        !manifest.contains("plateau") && !manifest.contains("averaged"),
+        "what there is none of is left out"
+    );
+    assert_eq!(read(&full().encode(&layout()).files).unwrap(), full());
+    let names: Vec<&str> = full().encode(&layout()).files.into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, [MODEL_FILE, AVERAGED_FILE, BEST_FILE, OPTIMIZER_FILE, MANIFEST_FILE]);
     let mut watched = checkpoint();
     for state in [PlateauState::BEGINNING, PlateauState { best_loss: 0.1 + 0.2, epochs: 3, falls: 1 }] {
         watched.position.plateau = Some(state);
@@ -61,9 +85,8 @@ fn no_file_is_longer_than_its_layout_allows() {
     for layout in [layout(), layout_of("linear"), layout_of(&deepest)] {
         let values = vec![0.0; layout.len()];
         let slots = SLOTS.map(|name| (name.to_owned(), values.clone())).into();
-        let [(_, model), (_, optimizer), _] =
-            Checkpoint { params: values, slots, ..checkpoint() }.encode(&layout).files;
-        for (file, prefixes) in [(model, &[""][..]), (optimizer, &SLOTS)] {
+        let files = Checkpoint { params: values, slots, ..checkpoint() }.encode(&layout).files;
+        for ((_, file), prefixes) in files.iter().zip([&[""][..], &SLOTS]) {
             let bytes = file.len() as u64;
             let most = tensors_bytes_max(&layout, prefixes);
             let slack = 20_000 + 256 * (layout.iter().count() * prefixes.len()) as u64;
@@ -74,7 +97,7 @@ fn no_file_is_longer_than_its_layout_allows() {
 
 #[test]
 fn every_flipped_byte_is_refused() {
-    let files = checkpoint().encode(&layout()).files;
+    let files = full().encode(&layout()).files;
     for file in 0..files.len() {
         for at in 0..files[file].1.len() {
             for bit in [1, 0x20, 0x80] {
@@ -88,8 +111,8 @@ fn every_flipped_byte_is_refused() {
 
 #[test]
 fn a_file_that_is_cut_short_is_refused_by_name() {
-    let files = checkpoint().encode(&layout()).files;
-    for (file, length) in [(0, 0), (0, 100), (1, 7), (2, 0), (2, 50)] {
+    let files = full().encode(&layout()).files;
+    for (file, length) in [(0, 0), (0, 100), (1, 0), (2, 99), (3, 7), (4, 0), (4, 50)] {
         let mut damaged = files.clone();
         damaged[file].1.truncate(length);
         let message = read(&damaged).unwrap_err().to_string();
@@ -99,7 +122,7 @@ fn a_file_that_is_cut_short_is_refused_by_name() {
 
 #[test]
 fn another_versions_manifest_is_refused_with_both_versions() {
-    let [.., (_, manifest)] = checkpoint().encode(&layout()).files;
+    let manifest = manifest_of(&checkpoint());
     let text = String::from_utf8(manifest).unwrap().replace("\"format_version\": 4", "\"format_version\": 9");
     let error = Manifest::parse(text.as_bytes()).unwrap_err();
     assert!(matches!(error, CheckpointError::Version { got: 9 }), "{error}");
@@ -108,8 +131,9 @@ fn another_versions_manifest_is_refused_with_both_versions() {
 #[test]
 fn another_models_tensors_are_refused() {
     let error = |layout: &Layout, slots: &[&str]| {
-        let [(_, model), (_, optimizer), (_, manifest)] = checkpoint().encode(&super::tests::layout()).files;
-        let verified = Manifest::parse(&manifest).unwrap().verify(model, optimizer).unwrap();
+        let files = checkpoint().encode(&super::tests::layout()).files;
+        let [(_, model), (_, optimizer), (_, manifest)] = files.try_into().unwrap();
+        let verified = Manifest::parse(&manifest).unwrap().verify(model, optimizer, Vec::new()).unwrap();
         verified.decode(layout, slots).unwrap_err().to_string()
     };
     let wider = layout_of("mlp(4)");
@@ -134,14 +158,16 @@ fn a_checkpoint_that_is_not_finite_is_refused_by_tensor() {
     assert_eq!(first, "model.safetensors: tensor fc1.bias is not finite");
     let last = refused(|checkpoint| *checkpoint.slots[1].1.last_mut().unwrap() = f32::NEG_INFINITY);
     assert_eq!(last, "optimizer.safetensors: tensor exp_avg_sq.fc2.weight is not finite");
+    let best = refused(|checkpoint| {
+        checkpoint.more.best = Some(checkpoint.params.clone());
+        checkpoint.more.best.iter_mut().for_each(|best| best[0] = f32::NAN);
+    });
+    assert_eq!(best, "model-best.safetensors: tensor fc1.bias is not finite");
 }
 
 #[test]
 fn a_manifest_records_the_arithmetic_that_a_run_is_held_to() {
-    let text = |numerics| {
-        let [.., (_, manifest)] = Checkpoint { numerics, ..checkpoint() }.encode(&layout()).files;
-        String::from_utf8(manifest).unwrap()
-    };
+    let text = |numerics| String::from_utf8(manifest_of(&Checkpoint { numerics, ..checkpoint() })).unwrap();
     let held = text(checkpoint().numerics);
     assert!(held.contains("\"numerics\": \"0123456789abcdef\""), "{held}");
     let free = text(None);

@@ -3,6 +3,7 @@
 
 use crate::data::classes::ClassNames;
 use crate::ids::{Epoch, Step};
+use crate::train::average::Weights;
 use crate::train::metrics::{ClassQuality, Confusion};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -71,6 +72,9 @@ pub struct Evaluation {
     pub step: Step,
     /// Epoch of that step.
     pub epoch: Epoch,
+    /// Version of the weights, where it is not that which is trained.
+    #[serde(default, skip_serializing_if = "Weights::are_last")]
+    pub weights: Weights,
     /// Mean cross-entropy, in nats.
     pub loss: f64,
     /// Share of samples classified correctly, in `[0, 1]`.
@@ -109,7 +113,7 @@ pub struct NamedQuality {
 }
 
 impl Evaluation {
-    /// The evaluation that follows from the counts in `confusion`, with these names of its classes.
+    /// The evaluation of the last weights that follows from the counts in `confusion`, with these names of its classes.
     #[must_use]
     pub fn new(step: Step, epoch: Epoch, loss: f64, confusion: Confusion, names: &ClassNames) -> Self {
         let mean = confusion.macro_average();
@@ -119,6 +123,7 @@ impl Evaluation {
         Self {
             step,
             epoch,
+            weights: Weights::Last,
             loss,
             accuracy: confusion.accuracy(),
             macro_precision: mean.precision,

@@ -23,6 +23,7 @@ use crate::model::params::Init;
 use crate::reduce::precision::Precision;
 use crate::reduce::tree::LEAVES_MAX;
 use crate::train::augment::Augmentation;
+use crate::train::average::Averaging;
 use crate::train::objective::Objective;
 use crate::train::optim::{Decayed, GroupError, Groups, Moments, OptimError, OptimizerSpec, Partition};
 use crate::train::schedule::{Length, Schedule, ScheduleError, Shape};
@@ -68,6 +69,10 @@ pub struct TrainingConfig {
     pub param_groups: Groups,
     /// Learning rate of each step.
     pub schedule: Schedule,
+    /// How a second version of the weights is averaged.
+    pub average: Averaging,
+    /// Epochs without a better validation after which the run ends; without it, it never ends early.
+    pub patience: Option<u64>,
     /// Maximum L2 norm of the mean gradient; a longer gradient is scaled down to it.
     pub clip_grad_norm: Option<f64>,
     /// Data type in which gradients are sent and added.
@@ -162,6 +167,8 @@ impl TrainingConfig {
             decayed: Decayed::All,
             param_groups: Groups::default(),
             schedule: Schedule { base: 1e-3, shape: Shape::Cosine, warmup_steps: 0 },
+            average: Averaging::None,
+            patience: None,
             clip_grad_norm: None,
             wire_dtype: Precision::F32,
         }
@@ -203,6 +210,10 @@ impl RunConfig {
         let TrainingConfig { val_split, batch_size, micro_batch, .. } = training;
         let below = format!("below the data set's {} training samples", data.samples);
         in_range("val-split", &val_split, &below, val_split < data.samples)?;
+        if let Some(patience) = training.patience {
+            in_range("patience", &patience, "1 or more", patience >= 1)?;
+            in_range("val-split", &val_split, "above 0 with a patience", val_split > 0)?;
+        }
         if training.schedule.shape.plateau().is_some() && val_split == 0 {
             return Err(ConfigError::NoValidation);
         }

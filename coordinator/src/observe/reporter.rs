@@ -4,7 +4,7 @@
 use super::Observer;
 use super::console::Console;
 use super::progress::Progress;
-use common::event::{Departure, Event, RunRecord, ValidationRecord};
+use common::event::{Departure, Evaluation, Event, RunRecord, ValidationRecord};
 use host::logging::LogFormat;
 
 /// The observer that reports a run's progress.
@@ -85,6 +85,13 @@ fn invitation(address: Option<&str>, connect: &[String]) -> String {
 fn epoch_done(validation: &ValidationRecord) -> String {
     let ValidationRecord { evaluation, best, train_loss, train_accuracy } = validation;
     let best = if *best { ", best so far" } else { "" };
+    if !evaluation.weights.are_last() {
+        let Evaluation { epoch, weights, loss, accuracy, .. } = evaluation;
+        return format!(
+            "epoch {epoch}, {weights} weights: validation loss {loss:.4} acc {:.2}%",
+            100.0 * accuracy
+        );
+    }
     let training = match (train_loss, train_accuracy) {
         (Some(loss), Some(accuracy)) => format!("training loss {loss:.4} acc {:.2}%, ", 100.0 * accuracy),
         _ => String::new(),

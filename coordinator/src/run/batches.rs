@@ -57,7 +57,7 @@ impl Leaves {
     pub(crate) fn count(&self, work: Work, step: Step) -> u32 {
         match work {
             Work::Train => self.plan.leaves(step),
-            Work::Validate | Work::Test => leaves_of(self.samples(work, step) as u32, self.micro_batch),
+            Work::Validate(_) | Work::Test(_) => leaves_of(self.samples(work, step) as u32, self.micro_batch),
         }
     }
 
@@ -69,8 +69,8 @@ impl Leaves {
     fn samples(&self, work: Work, step: Step) -> usize {
         match work {
             Work::Train => self.plan.step_range(step).len(),
-            Work::Validate => self.split.validation.len(),
-            Work::Test => self.test.len(),
+            Work::Validate(_) => self.split.validation.len(),
+            Work::Test(_) => self.test.len(),
         }
     }
 
@@ -91,12 +91,12 @@ impl Leaves {
                 let at_hand = at_hand.and_then(|(_, leaves)| leaves.get(leaf.0 as usize)).cloned();
                 at_hand.unwrap_or_else(|| self.gather(step, leaf))
             }
-            Work::Validate => {
+            Work::Validate(_) => {
                 let held = &self.split.validation;
                 let range = leaf_of(held.len() as u32, self.micro_batch, leaf);
                 self.train.gather(&held[range.start as usize..range.end as usize])
             }
-            Work::Test => {
+            Work::Test(_) => {
                 let range = leaf_of(self.test.len() as u32, self.micro_batch, leaf);
                 self.test.gather(&range.collect::<Vec<u32>>())
             }

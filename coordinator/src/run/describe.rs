@@ -3,6 +3,7 @@
 use super::Gathered;
 use crate::RunError;
 use common::text::shortened;
+use common::train::average::Averaging;
 use common::train::config::CLASSES_FIELD;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -46,8 +47,10 @@ impl Gathered {
     /// Room for the checkpoints that are kept, the best one, and the one that is being written.
     fn bytes_needed(&self) -> u64 {
         let training = self.trainer.config().training();
-        // The parameters and the optimizer's state of each.
-        let tensors = 1 + training.optimizer.slots().len() as u64;
+        // The versions of the parameters, and the optimizer's state of each.
+        let versions =
+            1 + u64::from(training.average != Averaging::None) + u64::from(training.patience.is_some());
+        let tensors = versions + training.optimizer.slots().len() as u64;
         let one = 4 * tensors * self.trainer.layout().len() as u64;
         one.saturating_mul(self.store.keep() as u64 + 2)
     }

@@ -12,8 +12,9 @@ mod tell;
 
 use self::rollback::Entrances;
 use self::shutdown::Shutdown;
+use super::outcome::{Evaluated, Outcome};
 use super::records::{Records, evaluation};
-use super::trainer::{Evaluated, Outcome, Trainer};
+use super::trainer::Trainer;
 use super::work::Work;
 use crate::RunError;
 use crate::cluster::sum::Sum;
@@ -23,9 +24,11 @@ use crate::store::Saved;
 use crate::store::writer::{Done, Writer};
 use common::checkpoint::Best;
 use common::event::Event as RunEvent;
-use common::ids::{Instance, Leaf, ParamsId, Round, SetupId};
+use common::ids::{Instance, Leaf, ParamsId, Round, SetupId, Step};
 use common::reduce::tree::Node;
+use common::train::average::Weights;
 use common::train::config::TrainingConfig;
+use common::train::metrics::Totals;
 use host::clock::Clock;
 use host::trace;
 use proto::message::Piece;
@@ -51,14 +54,35 @@ pub(crate) struct Rules {
 /// How a run ended.
 #[derive(Clone, Debug)]
 pub(crate) struct Ended {
-    /// The final test, if the run is complete.
-    pub(crate) test: Option<Evaluated>,
+    /// The final tests, if the run is complete; that of the last weights first.
+    pub(crate) tests: Vec<Evaluated>,
+    /// The validations of the last weights and of their average.
+    pub(crate) validations: [Option<Totals>; 2],
+    /// Epochs since the best validation, if the run ended because they were too many.
+    pub(crate) waited_in_vain: Option<u64>,
     /// The validation with the most correct answers so far.
     pub(crate) best: Option<Best>,
     /// The last checkpoint that is on disk.
     pub(crate) saved: Saved,
     /// Training time in seconds, and the samples of that time.
     pub(crate) trained: (f64, u64),
+}
+
+impl Ended {
+    /// The version of the weights with the most correct answers in its validation; of equals, the one that was
+    /// trained longest.
+    pub(crate) fn best_weights(&self) -> Weights {
+        let [last, averaged] = self.validations.map(|totals| totals.map_or(0, |totals| totals.correct));
+        let best = self.best.map_or(0, |best| best.correct);
+        let is_tested = |weights| self.tests.iter().any(|test| test.weights == weights);
+        let mut chosen = (last, Weights::Last);
+        for (correct, weights) in [(averaged, Weights::Averaged), (best, Weights::Best)] {
+            if correct > chosen.0 && is_tested(weights) {
+                chosen = (correct, weights);
+            }
+        }
+        chosen.1
+    }
 }
 
 /// What a run leaves behind: its result, and threads that are still at work.
@@ -98,11 +122,14 @@ pub(crate) struct RunInProgress {
     /// The present parameters, once a worker has been sent them.
     parameters: Option<Arc<EncodedParameters>>,
     entrances: Entrances,
-    /// Numbers of parameters that were given before under this setup's number, by an earlier run or before
-    /// this one went back, so that none is given twice.
-    params_before: u64,
+    /// Number of the parameters that the present round is computed with. An earlier run under this setup's
+    /// number may have had some: none is given twice.
+    params_id: u64,
+    /// What those are: which step's, and which version. `None` before the first round.
+    params: Option<(Step, Weights)>,
     shutdown: Shutdown,
-    test: Option<Evaluated>,
+    /// Results of the final tests so far, that of the last weights first.
+    tests: Vec<Evaluated>,
 }
 
 impl RunInProgress {
@@ -126,9 +153,10 @@ impl RunInProgress {
             writer,
             work: None,
             parameters: None,
-            params_before: 0,
+            params_id: 0,
+            params: None,
             shutdown: Shutdown::default(),
-            test: None,
+            tests: Vec::new(),
         }
     }
 
@@ -159,13 +187,18 @@ impl RunInProgress {
 
     /// Begins the first round. Parameters are numbered from `params_before` on.
     pub(crate) fn begin(&mut self, cluster: &mut Cluster<Sum>, params_before: u64) {
-        self.params_before = params_before;
+        self.params_id = params_before;
         self.begin_round(cluster);
+    }
+
+    /// Whether all is done, with the tests.
+    pub(super) fn is_complete(&self) -> bool {
+        self.trainer.next().is_none()
     }
 
     /// A number above that of all parameters so far.
     pub(crate) fn next_params(&self) -> u64 {
-        self.params_before + self.trainer.step().0 + 1
+        self.params_id + 1
     }
 
     /// When [`is_over`](Self::is_over) must be asked at the latest.
@@ -203,7 +236,8 @@ impl RunInProgress {
 
     /// The present parameters, encoded once for all workers.
     pub(crate) fn encoded(&mut self, id: ParamsId) -> Arc<EncodedParameters> {
-        let fresh = || Arc::new(EncodedParameters::new(id, self.setup, self.trainer.params()));
+        let weights = self.work.map_or(Weights::Last, Work::weights);
+        let fresh = || Arc::new(EncodedParameters::new(id, self.setup, self.trainer.version(weights)));
         let encoded = self.parameters.take().filter(|encoded| encoded.id() == id).unwrap_or_else(fresh);
         Arc::clone(self.parameters.insert(encoded))
     }
@@ -250,18 +284,25 @@ impl RunInProgress {
     /// Tells how the run ended, and lets go.
     pub(crate) fn end(self, result: Result<(), RunError>) -> Over {
         self.tell_end(&result);
-        let Self { test, trainer, records, shutdown, writer, events, .. } = self;
+        let is_complete = self.is_complete();
+        let Self { tests, trainer, records, shutdown, writer, events, .. } = self;
         let lost = || RunError::Internal("the run ended without a checkpoint".to_owned());
         let saved = result.and_then(|()| shutdown.into_saved().ok_or_else(lost));
         let trained = records.trained();
-        let best = trainer.best();
-        let result = match (saved, test) {
-            (Ok(saved), test) => Ok(Ended { test, best, saved, trained }),
+        let result = match saved {
+            Ok(saved) => Ok(Ended {
+                tests: if is_complete { tests } else { Vec::new() },
+                validations: trainer.validations(),
+                best: trainer.best(),
+                waited_in_vain: trainer.waited_in_vain(),
+                saved,
+                trained,
+            }),
             // What was computed must not be lost with what could not be written.
-            (Err(error), Some(test)) => {
-                Err(RunError::Tested { test: Box::new(test), error: Box::new(error) })
-            }
-            (Err(error), None) => Err(error),
+            Err(error) => Err(match tests.into_iter().next() {
+                Some(test) => RunError::Tested { test: Box::new(test), error: Box::new(error) },
+                None => error,
+            }),
         };
         Over { result, threads: Threads { writer, events } }
     }
@@ -274,12 +315,16 @@ impl RunInProgress {
         let Some(work) = self.work else { return cluster.end_round(now_us, self.setup) };
         match work {
             Work::Train => self.records.begin_step(now_us),
-            Work::Validate | Work::Test => self.records.pause(),
+            Work::Validate(_) | Work::Test(_) => self.records.pause(),
+        }
+        let params = (self.trainer.step(), work.weights());
+        if self.params.replace(params).is_some_and(|before| before != params) {
+            self.params_id += 1;
         }
         let leaves = 0..self.trainer.tree(work).leaves();
         let plan = RoundPlan {
             setup: self.setup,
-            parameters: ParamsId(self.params_before + self.trainer.step().0),
+            parameters: ParamsId(self.params_id),
             samples: leaves.map(|leaf| self.trainer.leaf_samples(work, Leaf(leaf))).collect(),
             kind: work.answer_kind(),
         };
@@ -309,7 +354,7 @@ impl RunInProgress {
             Outcome::Validated(evaluated) => RunEvent::Validation(self.records.validation(&evaluated)),
             Outcome::Tested(evaluated) => {
                 let event = RunEvent::Test(evaluation(&evaluated));
-                self.test = Some(evaluated);
+                self.tests.push(evaluated);
                 event
             }
         })

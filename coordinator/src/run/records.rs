@@ -2,8 +2,9 @@
 //!
 //! This file is pure: the time is an argument.
 
+use super::outcome::{Evaluated, Stepped};
 use super::speed::Speed;
-use super::trainer::{Evaluated, Stepped, Trainer};
+use super::trainer::Trainer;
 use common::event::{Evaluation, RunRecord, StepRecord, ValidationRecord};
 use common::train::metrics::Totals;
 
@@ -68,8 +69,9 @@ impl Records {
 
 /// The record of an evaluation.
 pub(crate) fn evaluation(evaluated: &Evaluated) -> Evaluation {
-    let Evaluated { step, epoch, totals, confusion, classes, .. } = evaluated;
-    Evaluation::new(*step, *epoch, totals.loss(), confusion.clone(), classes)
+    let Evaluated { step, epoch, totals, weights, confusion, classes, .. } = evaluated;
+    let evaluation = Evaluation::new(*step, *epoch, totals.loss(), confusion.clone(), classes);
+    Evaluation { weights: *weights, ..evaluation }
 }
 
 /// The record of the run, with the step from which it continues.

@@ -6,13 +6,15 @@
 
 use crate::cluster::sum::SumBody;
 use crate::run::batches::Leaves;
+use crate::run::outcome::{Evaluated, Outcome, Stepped};
+use crate::run::weights::Versions;
 use crate::run::work::Work;
 use common::checkpoint::{Best, Checkpoint, CheckpointError, Position, Verified};
-use common::data::classes::ClassNames;
 use common::data::samples::Samples;
 use common::ids::{Epoch, Leaf, Step};
 use common::model::params::Layout;
 use common::reduce::tree::Tree;
+use common::train::average::Weights;
 use common::train::config::{RunConfig, TrainingConfig};
 use common::train::metrics::{Confusion, Totals};
 use common::train::optim::{self, GradientSum, NonFinite, OptimError, Optimizer};
@@ -20,50 +22,6 @@ use common::train::schedule::PlateauState;
 use proto::values::Values;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-
-/// Result of a round.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
-    /// The parameters were updated.
-    Stepped(Stepped),
-    /// The validation samples were evaluated.
-    Validated(Evaluated),
-    /// The test samples were evaluated.
-    Tested(Evaluated),
-}
-
-/// A committed optimizer step.
-#[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs, reason = "field names say all")]
-pub struct Stepped {
-    pub step: Step,
-    pub epoch: Epoch,
-    /// Totals of the step's samples, before the update.
-    pub batch: Totals,
-    /// Learning rate of the update.
-    pub learning_rate: f64,
-    /// L2 norm of the mean gradient, before clipping.
-    pub grad_norm: f64,
-    /// Totals of the epoch, if this was its last step.
-    pub epoch_done: Option<Totals>,
-}
-
-/// Result of an evaluation.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Evaluated {
-    /// Last step before the evaluation.
-    pub step: Step,
-    /// Epoch of that step.
-    pub epoch: Epoch,
-    /// Number of samples and correct predictions, and sum of losses.
-    pub totals: Totals,
-    /// Confusion matrix of the evaluation.
-    pub confusion: Confusion,
-    /// Names of its classes.
-    pub classes: ClassNames,
-    /// Whether no earlier validation had as many correct predictions.
-    pub is_best: bool,
-}
 
 /// Reason why training can't begin or continue.
 #[derive(Debug, thiserror::Error)]
@@ -102,9 +60,16 @@ fn beginning(config: &RunConfig) -> Position {
         step_in_epoch: 0,
         train: Totals::default(),
         validation: None,
+        averaged_validation: None,
         best: None,
         plateau: plateau.map(|_| PlateauState::BEGINNING),
     }
+}
+
+/// The weights with which a run begins.
+fn first_weights(config: &RunConfig, layout: &Layout) -> Versions {
+    let TrainingConfig { init, seed, average, patience, .. } = config.training();
+    Versions::new(init.draw(layout, *seed), *average, patience.is_some())
 }
 
 /// A run in progress.
@@ -113,13 +78,13 @@ pub struct Trainer {
     config: RunConfig,
     leaves: Leaves,
     layout: Layout,
-    /// Parameters, shared with tasks that send them; changed in place when nobody else holds them.
-    params: Arc<Vec<f32>>,
+    weights: Versions,
     optimizer: Optimizer,
     position: Position,
     /// Number of steps after which the run is over.
     end: Step,
-    tested: bool,
+    /// Versions of the weights that have been tested.
+    tested: usize,
     /// Number of threads for the arithmetic; it never affects the results.
     threads: NonZeroUsize,
 }
@@ -133,7 +98,7 @@ impl Trainer {
     pub fn start(config: RunConfig, train: Samples, test: Samples) -> Self {
         let layout = config.model().layout().clone();
         let training = config.training();
-        let params = Arc::new(training.init.draw(&layout, training.seed));
+        let weights = first_weights(&config, &layout);
         let optimizer = Optimizer::new(training.optimizer, config.partition().clone());
         Self {
             leaves: Leaves::new(&config, train, test),
@@ -141,9 +106,9 @@ impl Trainer {
             position: beginning(&config),
             config,
             layout,
-            params,
+            weights,
             optimizer,
-            tested: false,
+            tested: 0,
             threads: NonZeroUsize::MIN,
         }
     }
@@ -169,17 +134,17 @@ impl Trainer {
     /// When the checkpoint does not fit the configuration.
     pub fn roll_back(&mut self, saved: Option<Verified>) -> Result<(), TrainError> {
         let training = self.config.training();
-        self.params = Arc::new(training.init.draw(&self.layout, training.seed));
+        self.weights = first_weights(&self.config, &self.layout);
         self.optimizer = Optimizer::new(training.optimizer, self.config.partition().clone());
         self.position = beginning(&self.config);
-        self.tested = false;
+        self.tested = 0;
         saved.map_or(Ok(()), |saved| self.restore(saved))
     }
 
     fn restore(&mut self, saved: Verified) -> Result<(), TrainError> {
         let spec = self.config.training().optimizer;
         let slots = spec.slots();
-        let Checkpoint { position, params, slots, .. } = saved.decode(&self.layout, slots)?;
+        let Checkpoint { position, params, more, slots, .. } = saved.decode(&self.layout, slots)?;
         let step = position.step;
         let cut = self.leaves.position(step);
         let expected = (cut.epoch, cut.step_in_epoch);
@@ -193,7 +158,7 @@ impl Trainer {
             return Err(TrainError::Plateau { schedule: shape.name(), has });
         }
         self.optimizer = Optimizer::restore(spec, self.config.partition().clone(), step.0, slots)?;
-        self.params = Arc::new(params);
+        self.weights.restore(&position, params, more)?;
         self.position = position;
         Ok(())
     }
@@ -213,7 +178,13 @@ impl Trainer {
     /// Parameters after [`step`](Self::step) steps, as a flat vector.
     #[must_use]
     pub fn params(&self) -> Arc<Vec<f32>> {
-        Arc::clone(&self.params)
+        self.weights.get(Weights::Last)
+    }
+
+    /// A version of the parameters, as a flat vector.
+    #[must_use]
+    pub fn version(&self, weights: Weights) -> Arc<Vec<f32>> {
+        self.weights.get(weights)
     }
 
     /// Number of threads for the arithmetic of large models: 1 unless set.
@@ -246,6 +217,12 @@ impl Trainer {
         self.end
     }
 
+    /// The validations of the present weights and of their average, as far as there are some.
+    #[must_use]
+    pub fn validations(&self) -> [Option<Totals>; 2] {
+        [self.position.validation, self.position.averaged_validation]
+    }
+
     /// Best validation so far.
     #[must_use]
     pub fn best(&self) -> Option<Best> {
@@ -255,15 +232,41 @@ impl Trainer {
     /// Purpose of the next round; `None` when the run is complete.
     #[must_use]
     pub fn next(&self) -> Option<Work> {
-        let Position { step, step_in_epoch, validation, .. } = &self.position;
-        let epoch_over = step.0 > 0 && *step_in_epoch == 0;
-        if epoch_over && validation.is_none() && self.leaves.has_validation() {
-            Some(Work::Validate)
-        } else if *step < self.end {
+        let Position { step, validation, averaged_validation, .. } = &self.position;
+        let validates = self.is_between_epochs() && self.leaves.has_validation();
+        if validates && validation.is_none() {
+            Some(Work::Validate(Weights::Last))
+        } else if validates && self.has_average() && averaged_validation.is_none() {
+            Some(Work::Validate(Weights::Averaged))
+        } else if *step < self.end && self.waited_in_vain().is_none() {
             Some(Work::Train)
         } else {
-            (!self.tested).then_some(Work::Test)
+            self.versions_to_test().nth(self.tested).map(Work::Test)
         }
+    }
+
+    /// The epochs since the best validation, if the run ends because they are as many as its patience.
+    #[must_use]
+    pub fn waited_in_vain(&self) -> Option<u64> {
+        let Position { step, epoch, validation, best, .. } = &self.position;
+        let patience = self.config.training().patience?;
+        let best = self.leaves.position((*best)?.step).epoch;
+        let waited = epoch.0 - best.0;
+        (step.0 > 0 && validation.is_some() && waited >= patience).then_some(waited)
+    }
+
+    fn has_average(&self) -> bool {
+        let Position { step, epoch, .. } = self.position;
+        self.config.training().average.has_begun(step.0, epoch.0)
+    }
+
+    /// The versions of the weights that are tested at the end, those that are trained first.
+    fn versions_to_test(&self) -> impl Iterator<Item = Weights> {
+        let averaged = self.has_average().then_some(Weights::Averaged);
+        let is_earlier = |best: &Best| best.step != self.position.step;
+        let is_kept = self.config.training().patience.is_some();
+        let best = self.position.best.filter(|best| is_kept && is_earlier(best)).map(|_| Weights::Best);
+        [Some(Weights::Last), averaged, best].into_iter().flatten()
     }
 
     /// Whether an epoch has just ended.
@@ -314,12 +317,13 @@ impl Trainer {
     pub fn finish(&mut self, work: Work, totals: Totals, body: SumBody) -> Result<Outcome, TrainError> {
         match (work, body) {
             (Work::Train, SumBody::Gradient(sum)) => self.update(totals, sum).map(Outcome::Stepped),
-            (Work::Validate, SumBody::Confusion(confusion)) => {
+            (Work::Validate(Weights::Last), SumBody::Confusion(confusion)) => {
                 let better = |best: Best| totals.correct > best.correct;
                 let is_best = self.position.best.is_none_or(better);
                 if is_best {
                     let Totals { samples, correct, .. } = totals;
                     self.position.best = Some(Best { step: self.position.step, correct, samples });
+                    self.weights.set_best();
                 }
                 self.position.validation = Some(totals);
                 if let (Some(plateau), Some(state)) =
@@ -327,11 +331,15 @@ impl Trainer {
                 {
                     *state = plateau.after(*state, totals.loss());
                 }
-                Ok(Outcome::Validated(self.evaluated(totals, *confusion, is_best)))
+                Ok(Outcome::Validated(self.evaluated(Weights::Last, totals, *confusion, is_best)))
             }
-            (Work::Test, SumBody::Confusion(confusion)) => {
-                self.tested = true;
-                Ok(Outcome::Tested(self.evaluated(totals, *confusion, false)))
+            (Work::Validate(weights), SumBody::Confusion(confusion)) => {
+                self.position.averaged_validation = Some(totals);
+                Ok(Outcome::Validated(self.evaluated(weights, totals, *confusion, false)))
+            }
+            (Work::Test(weights), SumBody::Confusion(confusion)) => {
+                self.tested += 1;
+                Ok(Outcome::Tested(self.evaluated(weights, totals, *confusion, false)))
             }
             _ => unreachable!("answers of another kind are refused where they arrive"),
         }
@@ -345,7 +353,8 @@ impl Trainer {
             position: self.position.clone(),
             config: self.config.fields(),
             numerics: None,
-            params: self.params.to_vec(),
+            params: self.params().to_vec(),
+            more: self.weights.to_keep(&self.position),
             slots: slots.collect(),
         }
     }
@@ -364,7 +373,7 @@ impl Trainer {
         if let Some(momentum) = schedule.momentum(step.0, length) {
             self.optimizer.set_momentum(momentum);
         }
-        let params = Arc::make_mut(&mut self.params);
+        let params = Arc::make_mut(&mut self.weights.last);
         let optim::Stepped { grad_norm, non_finite } =
             self.optimizer.step(params, sum, batch.samples, clip, learning_rate, threads);
         if let Some(what) = non_finite {
@@ -376,14 +385,25 @@ impl Trainer {
         let next = self.leaves.position(position.step);
         (position.epoch, position.step_in_epoch) = (next.epoch, next.step_in_epoch);
         position.validation = None;
+        position.averaged_validation = None;
+        let epochs = (next.step_in_epoch == 0).then_some(next.epoch.0);
+        self.weights.follow(position.step.0, epochs, threads);
         let epoch_done = (next.step_in_epoch == 0).then(|| std::mem::take(&mut position.train));
         Ok(Stepped { step, epoch, batch, learning_rate, grad_norm, epoch_done })
     }
 
-    fn evaluated(&self, totals: Totals, confusion: Confusion, is_best: bool) -> Evaluated {
+    fn evaluated(&self, weights: Weights, totals: Totals, confusion: Confusion, is_best: bool) -> Evaluated {
         let step = Step(self.position.step.0.saturating_sub(1));
         let classes = self.config.data().classes.clone();
-        Evaluated { step, epoch: self.leaves.position(step).epoch, totals, confusion, classes, is_best }
+        Evaluated {
+            step,
+            epoch: self.leaves.position(step).epoch,
+            totals,
+            weights,
+            confusion,
+            classes,
+            is_best,
+        }
     }
 }
 

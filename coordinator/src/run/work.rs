@@ -1,6 +1,7 @@
 //! What a round is for, and what workers compute for it.
 
 use common::protocol::coordinator::AnswerKind;
+use common::train::average::Weights;
 use proto::message::Task;
 
 /// Purpose of a round.
@@ -8,10 +9,10 @@ use proto::message::Task;
 pub enum Work {
     /// The next optimizer step.
     Train,
-    /// A validation on the held-out samples, after an epoch.
-    Validate,
-    /// The test, at the end.
-    Test,
+    /// A validation of these weights on the held-out samples, after an epoch.
+    Validate(Weights),
+    /// The test of these weights, at the end.
+    Test(Weights),
 }
 
 impl Work {
@@ -20,7 +21,16 @@ impl Work {
     pub fn answer_kind(self) -> AnswerKind {
         match self {
             Self::Train => AnswerKind::Gradient,
-            Self::Validate | Self::Test => AnswerKind::Confusion,
+            Self::Validate(_) | Self::Test(_) => AnswerKind::Confusion,
+        }
+    }
+
+    /// The weights that it is computed with.
+    #[must_use]
+    pub fn weights(self) -> Weights {
+        match self {
+            Self::Train => Weights::Last,
+            Self::Validate(weights) | Self::Test(weights) => weights,
         }
     }
 
@@ -29,7 +39,7 @@ impl Work {
     pub fn task(self) -> Task {
         match self {
             Self::Train => Task::Train,
-            Self::Validate | Self::Test => Task::Evaluate,
+            Self::Validate(_) | Self::Test(_) => Task::Evaluate,
         }
     }
 }

@@ -27,7 +27,7 @@ impl Store {
     }
 
     /// Writes the files under another name beside the checkpoint's own, and renames them when they are whole.
-    fn write_beside(&self, step: Step, files: [(&'static str, Vec<u8>); 3]) -> Result<PathBuf, StoreError> {
+    fn write_beside(&self, step: Step, files: Vec<(&'static str, Vec<u8>)>) -> Result<PathBuf, StoreError> {
         let name = directory(step);
         let [target, writing, replaced] =
             ["", WRITING, REPLACED].map(|prefix| self.root.join(format!("{prefix}{name}")));
@@ -48,7 +48,7 @@ impl Store {
     }
 
     /// Writes the files where they are to be, the manifest last.
-    fn write_in_place(&self, step: Step, files: [(&'static str, Vec<u8>); 3]) -> Result<PathBuf, StoreError> {
+    fn write_in_place(&self, step: Step, files: Vec<(&'static str, Vec<u8>)>) -> Result<PathBuf, StoreError> {
         let target = self.root.join(directory(step));
         self.remove(&target)?;
         self.disk.create_dir(&target).map_err(failed("create", &target))?;

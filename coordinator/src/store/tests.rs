@@ -4,7 +4,7 @@ mod model;
 use super::writer::{Done, LookBack, Writer, Written};
 use super::*;
 use crate::observe::events::Kept;
-use common::checkpoint::{Best, Checkpoint, Position};
+use common::checkpoint::{Best, Checkpoint, Position, Versioned};
 use common::data::classes::ClassNames;
 use common::data::digits::SPEC;
 use common::ids::Epoch;
@@ -52,12 +52,14 @@ fn checkpoint(step: u64) -> Checkpoint {
             step_in_epoch: step,
             train: Totals::default(),
             validation: None,
+            averaged_validation: None,
             best: None,
             plateau: None,
         },
         config: config().fields(),
         numerics: None,
         params: values.clone(),
+        more: Versioned { averaged: None, best: Some(values.clone()) },
         slots: vec![("momentum_buffer".to_owned(), values)],
     }
 }
@@ -86,7 +88,7 @@ fn the_newest_checkpoint_is_found_and_saving_twice_gives_the_same_bytes() {
     assert!(store.newest(&expected()).unwrap().newest.is_none());
     for step in [1, 2, 2] {
         let path = store.save(&checkpoint(step), &layout()).unwrap().path;
-        assert_eq!(fs::read_dir(&path).unwrap().count(), 3);
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 4);
     }
     drop(store);
     assert_eq!(newest(root.path()), (Some(checkpoint(2)), vec![]));

@@ -76,7 +76,7 @@ struct Shared {
 }
 
 enum Task {
-    Save(Ticket, Checkpoint, Kept),
+    Save(Ticket, Box<Checkpoint>, Kept),
     LookBack(LookBack),
 }
 
@@ -186,7 +186,7 @@ impl Shared {
                 return Some(Task::LookBack(asked));
             }
             if let Some((ticket, checkpoint, before)) = state.waiting.take() {
-                return Some(Task::Save(ticket, checkpoint, before));
+                return Some(Task::Save(ticket, Box::new(checkpoint), before));
             }
             if state.closed {
                 return None;

@@ -62,8 +62,9 @@ impl TrainingConfig {
     /// Every setting, as text by name.
     #[must_use]
     pub fn fields(&self) -> Fields {
+        let patience = self.patience.map_or(NONE.to_owned(), |epochs| epochs.to_string());
         let clip = self.clip_grad_norm.map_or(NONE.to_owned(), |clip| clip.to_string());
-        let values: [(&str, &dyn fmt::Display); 20] = [
+        let values: [(&str, &dyn fmt::Display); 22] = [
             (VERSION_FIELD, &NUMERICS_VERSION),
             (VAL_SPLIT_FIELD, &self.val_split),
             (NORMALIZE_FIELD, &self.normalize),
@@ -82,6 +83,8 @@ impl TrainingConfig {
             ("lr", &self.schedule.base),
             (SCHEDULE_FIELD, &self.schedule.shape),
             ("warmup_steps", &self.schedule.warmup_steps),
+            ("average", &self.average),
+            ("patience", &patience),
             ("clip_grad_norm", &clip),
             ("wire_dtype", &self.wire_dtype),
         ];
@@ -116,10 +119,9 @@ impl TrainingConfig {
                 shape: field(fields, SCHEDULE_FIELD)?,
                 warmup_steps: field(fields, "warmup_steps")?,
             },
-            clip_grad_norm: match fields.get("clip_grad_norm").map(String::as_str) {
-                Some(NONE) => None,
-                _ => Some(field(fields, "clip_grad_norm")?),
-            },
+            average: field(fields, "average")?,
+            patience: limit(fields, "patience")?,
+            clip_grad_norm: limit(fields, "clip_grad_norm")?,
             wire_dtype: field(fields, "wire_dtype")?,
         };
         config.validate()?;
@@ -170,6 +172,17 @@ pub fn same_version(fields: &Fields) -> Result<(), FieldError> {
         None => Err(FieldError::Missing(VERSION_FIELD)),
         Some(version) if *version == NUMERICS_VERSION.to_string() => Ok(()),
         Some(version) => Err(FieldError::Version { got: shortened(version) }),
+    }
+}
+
+/// A limit that may not be set.
+fn limit<T: FromStr<Err: fmt::Display>>(
+    fields: &Fields,
+    name: &'static str,
+) -> Result<Option<T>, FieldError> {
+    match fields.get(name).map(String::as_str) {
+        Some(NONE) => Ok(None),
+        _ => field(fields, name).map(Some),
     }
 }
 

@@ -2,6 +2,7 @@ use super::*;
 use crate::data::classes::ClassNames;
 use crate::data::digits::SPEC;
 use crate::data::normalize::{Channel, Normalization};
+use crate::train::average::Averaging;
 use crate::train::objective::{ClassWeights, Objective};
 use crate::train::optim::{Lion, Moments, RmsProp};
 use crate::train::schedule::{Momentum, OneCycle, Plateau, Shape};
@@ -41,7 +42,7 @@ fn changed(change: impl FnOnce(&mut TrainingConfig)) -> Result<RunConfig, Config
 #[test]
 fn the_fingerprint_changes_with_every_field_that_counts() {
     let reference = changed(|_| ()).unwrap().fingerprint();
-    let changes: [Change; 16] = [
+    let changes: [Change; 18] = [
         |c| c.normalize = standard(0.5),
         |c| c.normalize = standard(0.25),
         |c| c.val_split = 99,
@@ -50,6 +51,8 @@ fn the_fingerprint_changes_with_every_field_that_counts() {
         |c| c.seed = 2,
         |c| c.augment = "rotate(3)".parse().unwrap(),
         |c| c.objective.label_smoothing = 0.1,
+        |c| c.average = Averaging::Ema { decay: 0.9 },
+        |c| c.patience = Some(2),
         |c| c.objective.class_weights = ClassWeights::balanced(&[1; 10]),
         |c| c.decayed = Decayed::Weights,
         |c| c.param_groups = "fc1.*(frozen)".parse().unwrap(),
@@ -221,6 +224,8 @@ prop_compose! {
         param_groups in proptest::sample::select(vec!["none", "*.bias(weight_decay=0)", "*.weight(lr_factor=0.3) fc1.*(frozen)"]),
         clip_grad_norm in proptest::option::of(1e-9..1e9f64),
         wire_dtype in proptest::sample::select(vec![Precision::F32, Precision::Bf16]),
+        average in proptest::sample::select(vec![Averaging::None, Averaging::Ema { decay: 0.99 }, Averaging::Swa { from: 2 }]),
+        patience in proptest::option::of(1..99u64),
         augment in proptest::sample::select(vec!["none", "digits", "shear(0.1) crop(3) mixup(0.123)"]),
         label_smoothing in 0.0..1.0f64,
         class_weights in proptest::sample::select(vec!["none", "1,0.1,3.3,1,1,1,1,1,1,0.7"]),
@@ -231,7 +236,7 @@ prop_compose! {
         let param_groups = param_groups.parse().unwrap();
         let augment = augment.parse().unwrap();
         let objective = Objective { label_smoothing, class_weights: class_weights.parse().unwrap() };
-        TrainingConfig { val_split, normalize, model, init, seed, augment, objective, batch_size, micro_batch, epochs, optimizer, decayed, param_groups, schedule, clip_grad_norm, wire_dtype }
+        TrainingConfig { val_split, normalize, model, init, seed, augment, objective, batch_size, micro_batch, epochs, optimizer, decayed, param_groups, schedule, average, patience, clip_grad_norm, wire_dtype }
     }
 }
 

@@ -106,9 +106,10 @@ impl RunInProgress {
         let gone_back_to = found.as_ref().map(|(path, saved)| Saved::new(path.clone(), &saved.manifest));
         self.trainer.roll_back(found.map(|(_, saved)| saved))?;
         let step = self.trainer.step();
-        self.params_before += from.0 - step.0 + 1;
+        self.params_id += 1;
+        self.params = None;
         self.parameters = None;
-        self.test = None;
+        self.tests.clear();
         self.entrances.roll_back(step);
         self.has_gone_back();
         if let Some(saved) = gone_back_to {

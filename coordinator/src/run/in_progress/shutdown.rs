@@ -7,6 +7,7 @@ use crate::cluster::sum::Sum;
 use crate::run::work::Work;
 use crate::store::writer::{Ticket, Written};
 use crate::store::{Saved, StoreError};
+use common::checkpoint::Position;
 use common::event::Event;
 use common::ids::Step;
 use common::reduce::tree::Node;
@@ -23,8 +24,8 @@ const WRITE_GRACE: Duration = Duration::from_secs(120);
 #[derive(Debug, Default)]
 pub(super) struct Shutdown {
     phase: Phase,
-    /// The last checkpoint handed to the writer: its step and whether it has its validation.
-    submitted: Option<(Step, bool)>,
+    /// Position of the last checkpoint handed to the writer.
+    submitted: Option<Position>,
     /// While the run is about to go back, and its present state is not to be saved: until when the writer may
     /// look for the checkpoint.
     going_back_until_us: Option<u64>,
@@ -75,9 +76,8 @@ impl RunInProgress {
         // part of it.
         let numerics = cluster.machine().numerics();
         checkpoint.numerics = numerics.filter(|_| checkpoint.position.step > Step(0));
-        let state = (checkpoint.position.step, checkpoint.position.validation.is_some());
-        if self.shutdown.submitted != Some(state) {
-            self.shutdown.submitted = Some(state);
+        if self.shutdown.submitted.as_ref() != Some(&checkpoint.position) {
+            self.shutdown.submitted = Some(checkpoint.position.clone());
             self.shutdown.awaited = Some(self.writer.submit(checkpoint, self.events.keep()));
         }
     }
@@ -88,10 +88,10 @@ impl RunInProgress {
         let every = self.rules.checkpoint_every;
         let is_due = match work {
             // At the end of an epoch the checkpoint waits for the validation.
-            Work::Train if self.trainer.next() == Some(Work::Validate) => false,
+            _ if matches!(self.trainer.next(), Some(Work::Validate(_))) => false,
             Work::Train => every > 0 && step.is_multiple_of(every) || self.trainer.is_between_epochs(),
-            Work::Validate => true,
-            Work::Test => false,
+            Work::Validate(_) => true,
+            Work::Test(_) => false,
         };
         if is_due {
             self.checkpoint(cluster);
@@ -113,8 +113,7 @@ impl RunInProgress {
 
     /// The run goes on from a checkpoint that is on disk in this state.
     pub(super) fn has_resumed(&mut self, from: Saved) {
-        let position = self.trainer.checkpoint().position;
-        self.shutdown.submitted = Some((position.step, position.validation.is_some()));
+        self.shutdown.submitted = Some(self.trainer.checkpoint().position);
         self.shutdown.saved = Some(from);
     }
 
@@ -180,13 +179,13 @@ impl RunInProgress {
                 Ok(false)
             };
         }
-        if !self.shutdown.is_ending() && self.test.is_none() && self.stop_us().is_some_and(|at| at <= now_us)
+        if !self.shutdown.is_ending() && !self.is_complete() && self.stop_us().is_some_and(|at| at <= now_us)
         {
             info!("the run's time is over (--max-time); it can go on later");
             self.stop(cluster);
         }
         match self.shutdown.phase {
-            Phase::Running if self.test.is_some() => self.save_last(now_us, cluster),
+            Phase::Running if self.is_complete() => self.save_last(now_us, cluster),
             Phase::Stopping { until_us } if self.work.is_none() || until_us <= now_us => {
                 self.work = None;
                 cluster.end_round(now_us, self.setup);

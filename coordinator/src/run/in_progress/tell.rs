@@ -26,7 +26,7 @@ impl RunInProgress {
     /// Tells how the run ended.
     pub(super) fn tell_end(&self, result: &Result<(), RunError>) {
         let outcome = match result {
-            Ok(()) if self.test.is_some() => RunOutcome::Complete,
+            Ok(()) if self.is_complete() => RunOutcome::Complete,
             Ok(()) => RunOutcome::Stopped,
             Err(error) => RunOutcome::Failed { problem: error.to_string() },
         };

@@ -1,7 +1,9 @@
 use super::*;
+use common::checkpoint::{MANIFEST_FILE, MODEL_FILE, Manifest, OPTIMIZER_FILE};
 use common::data::classes::ClassNames;
 use common::data::digits::{PIXELS, SPEC};
 use common::reduce::precision::Precision;
+use common::train::average::Averaging;
 use common::train::config::{DataIdentity, TrainingConfig};
 use common::train::optim::{Moments, OptimizerSpec};
 use common::train::schedule::{OneCycle, Plateau, PlateauState, Schedule, Shape};
@@ -68,7 +70,7 @@ fn advance(trainer: &mut Trainer) -> Option<(Work, Vec<u8>)> {
     let totals = Totals { samples: seen.len() as u64, correct: trainer.step().0.min(3), loss_sum: 1.5 };
     let body = match work {
         Work::Train => gradient(trainer, trainer.step().0 as f32 + 1.0),
-        Work::Validate | Work::Test => SumBody::Confusion(Box::new(Confusion::new(10))),
+        Work::Validate(_) | Work::Test(_) => SumBody::Confusion(Box::new(Confusion::new(10))),
     };
     trainer.finish(work, totals, body).unwrap();
     Some((work, seen))
@@ -79,8 +81,9 @@ fn an_epoch_has_every_training_sample_once_then_its_validation() {
     let mut trainer = trainer();
     let rounds: Vec<_> = std::iter::from_fn(|| advance(&mut trainer)).collect();
     let works: Vec<Work> = rounds.iter().map(|(work, _)| *work).collect();
+    use Weights::Last;
     use Work::{Test, Train, Validate};
-    assert_eq!(works, [Train, Train, Train, Validate, Train, Train, Train, Validate, Test]);
+    assert_eq!(works, [Train, Train, Train, Validate(Last), Train, Train, Train, Validate(Last), Test(Last)]);
     let held = &rounds[3].1;
     for epoch in [0..3, 4..7] {
         let mut seen: Vec<u8> =
@@ -120,14 +123,28 @@ fn saved_after(config: &RunConfig, rounds: usize) -> Verified {
     (0..rounds).for_each(|_| {
         advance(&mut first);
     });
-    let [(_, model), (_, optimizer), (_, manifest)] = first.checkpoint().encode(first.layout()).files;
-    common::checkpoint::Manifest::parse(&manifest).unwrap().verify(model, optimizer).unwrap()
+    let files = first.checkpoint().encode(first.layout()).files;
+    let file = |name: &str| files.iter().find(|(file, _)| *file == name).unwrap().1.clone();
+    let manifest = Manifest::parse(&file(MANIFEST_FILE)).unwrap();
+    let more = manifest.more_files().map(|name| (name, file(name))).collect();
+    manifest.verify(file(MODEL_FILE), file(OPTIMIZER_FILE), more).unwrap()
 }
 
 #[test]
 fn a_run_that_is_resumed_after_any_round_ends_in_the_same_checkpoint() {
     let plateau = Plateau { patience: 1, ..Plateau::default() };
-    for config in [config(20, 4), with_shape(Shape::Plateau(plateau)), with_cycle()] {
+    let versions = |average: Averaging| {
+        config_of(20, 4, |training| {
+            (training.average, training.patience, training.epochs) = (average, Some(2), 5);
+        })
+    };
+    for config in [
+        config(20, 4),
+        with_shape(Shape::Plateau(plateau)),
+        with_cycle(),
+        versions(Averaging::Ema { decay: 0.7 }),
+        versions(Averaging::Swa { from: 2 }),
+    ] {
         let mut whole = Trainer::start(config.clone(), samples(20), samples(5));
         let rounds = std::iter::from_fn(|| advance(&mut whole)).count();
         for rounds in 0..rounds {
@@ -137,6 +154,27 @@ fn a_run_that_is_resumed_after_any_round_ends_in_the_same_checkpoint() {
             assert_eq!(second.checkpoint(), whole.checkpoint(), "resumed after {rounds} rounds");
         }
     }
+}
+
+#[test]
+fn a_run_without_a_better_validation_ends_early_and_tests_all_versions() {
+    let config = config_of(20, 4, |training| {
+        training.average = Averaging::Swa { from: 2 };
+        training.patience = Some(2);
+        training.epochs = 9;
+    });
+    let mut trainer = Trainer::start(config, samples(20), samples(5));
+    let works: Vec<Work> = std::iter::from_fn(|| advance(&mut trainer)).map(|(work, _)| work).collect();
+    use Weights::{Averaged, Best, Last};
+    use Work::{Test, Train, Validate};
+    // The first validation is the best: later ones have as many correct answers.
+    let first = [Train, Train, Train, Validate(Last)];
+    let other = [Train, Train, Train, Validate(Last), Validate(Averaged)];
+    let tests = [Test(Last), Test(Averaged), Test(Best)];
+    assert_eq!(works, [&first[..], &other, &other, &tests].concat());
+    assert_eq!((trainer.step(), trainer.waited_in_vain()), (Step(9), Some(2)));
+    let versions = [Last, Averaged, Best].map(|weights| trainer.version(weights));
+    assert!(versions[0] != versions[1] && versions[1] != versions[2] && versions[2] != versions[0]);
 }
 
 /// A run of five epochs with that schedule.
@@ -163,7 +201,7 @@ fn rates(config: &RunConfig) -> Vec<f64> {
         let totals = Totals { samples: 4, correct: 1, loss_sum: 1.5 };
         let body = match work {
             Work::Train => gradient(&trainer, 1.0),
-            Work::Validate | Work::Test => SumBody::Confusion(Box::new(Confusion::new(10))),
+            Work::Validate(_) | Work::Test(_) => SumBody::Confusion(Box::new(Confusion::new(10))),
         };
         if let Outcome::Stepped(stepped) = trainer.finish(work, totals, body).unwrap() {
             rates.push(stepped.learning_rate);
@@ -225,7 +263,7 @@ fn without_a_validation_split_there_is_no_validation() {
     let mut trainer = Trainer::start(config(20, 0), samples(20), samples(5));
     let works: Vec<Work> = std::iter::from_fn(|| advance(&mut trainer)).map(|(work, _)| work).collect();
     assert_eq!(works.len(), 7);
-    assert!(!works.contains(&Work::Validate));
+    assert!(!works.contains(&Work::Validate(Weights::Last)));
 }
 
 #[test]

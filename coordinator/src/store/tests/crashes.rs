@@ -113,7 +113,7 @@ fn every_single_sync_of_a_save_is_needed() {
     let (root, model) = disk(false);
     save(&root, &model, 2).unwrap();
     let (_, syncs) = model.counts();
-    assert_eq!(syncs, 5, "three files, their directory, its parent");
+    assert_eq!(syncs, 6, "four files, their directory, its parent");
     for ignored in 1..=syncs {
         let noticed = crash_everywhere(false, Some(Fault::IgnoredSync(ignored)));
         assert!(noticed.is_err(), "without sync {ignored} nothing is lost");

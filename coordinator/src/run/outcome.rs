@@ -1,0 +1,52 @@
+//! What a round came to: a committed step, or an evaluation.
+
+use common::data::classes::ClassNames;
+use common::ids::{Epoch, Step};
+use common::train::average::Weights;
+use common::train::metrics::{Confusion, Totals};
+
+/// Result of a round.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// The parameters were updated.
+    Stepped(Stepped),
+    /// The validation samples were evaluated.
+    Validated(Evaluated),
+    /// The test samples were evaluated.
+    Tested(Evaluated),
+}
+
+/// A committed optimizer step.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "field names say all")]
+pub struct Stepped {
+    pub step: Step,
+    pub epoch: Epoch,
+    /// Totals of the step's samples, before the update.
+    pub batch: Totals,
+    /// Learning rate of the update.
+    pub learning_rate: f64,
+    /// L2 norm of the mean gradient, before clipping.
+    pub grad_norm: f64,
+    /// Totals of the epoch, if this was its last step.
+    pub epoch_done: Option<Totals>,
+}
+
+/// Result of an evaluation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluated {
+    /// Last step before the evaluation.
+    pub step: Step,
+    /// Epoch of that step.
+    pub epoch: Epoch,
+    /// Number of samples and correct predictions, and sum of losses.
+    pub totals: Totals,
+    /// The weights that were evaluated.
+    pub weights: Weights,
+    /// Confusion matrix of the evaluation.
+    pub confusion: Confusion,
+    /// Names of its classes.
+    pub classes: ClassNames,
+    /// Whether no earlier validation had as many correct predictions.
+    pub is_best: bool,
+}
