@@ -19,7 +19,7 @@ use common::protocol::coordinator::{
 use common::selftest::PROMISED;
 use host::args::SharedFlags;
 use host::duration::parse_within;
-use std::num::{NonZeroU32, NonZeroU64};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -180,10 +180,10 @@ pub struct Checkpoints {
     /// program; in seconds or with a unit (55m, 3h30m) [default: no limit]
     #[arg(long, value_name = "DURATION", env = "LOCKSTEP_MAX_TIME", value_parser = max_time)]
     pub max_time: Option<Duration>,
-    /// Number of steps, over all starts, after which the run ends with the test, even if it has more epochs.
-    /// The schedule is that of the whole run [default: no limit]
+    /// Number of steps, over all starts, after which the run ends with the test, even if it has more epochs;
+    /// 0 to test the first values alone. The schedule is that of the whole run [default: no limit]
     #[arg(long, value_name = "STEPS", env = "LOCKSTEP_MAX_STEPS")]
-    pub max_steps: Option<NonZeroU64>,
+    pub max_steps: Option<u64>,
     /// Check flags, data, checkpoints, disk and address, print the configuration, and train nothing
     #[arg(long, env = "LOCKSTEP_DRY_RUN")]
     pub dry_run: bool,
@@ -283,7 +283,7 @@ impl Flags {
             keep: self.checkpoints.keep.get() as usize,
             resume: self.checkpoints.resume.clone(),
             stop_at: self.checkpoints.max_time.map(|time| Instant::now() + time),
-            max_steps: self.checkpoints.max_steps.map(NonZeroU64::get),
+            max_steps: self.checkpoints.max_steps,
             workers_max: max,
             metrics: self.reports.metrics.clone(),
             log_format: self.shared.log_format,

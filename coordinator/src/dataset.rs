@@ -30,6 +30,7 @@ pub use download::{DownloadError, FetchError};
 pub use error::DatasetError;
 pub use find::Lacking;
 pub use named::{Emnist, Named, Of};
+pub(crate) use npz::Archive;
 pub use npz::{HeaderError, NpzError, ZipError};
 pub use pictures::{Fit, ImageSize, PictureOptions, PicturesError, TestSplit};
 pub use sheet::{Sheet, SheetError};

@@ -1,6 +1,7 @@
 //! Errors that end a run early.
 
 use crate::dataset::{DatasetError, SheetError};
+use crate::first_values::FirstValuesError;
 use crate::observe::jsonl::MetricsError;
 use crate::run::outcome::Evaluated;
 use crate::run::trainer::TrainError;
@@ -22,6 +23,9 @@ pub enum RunError {
     /// Flags that contradict each other or the checkpoint's training settings.
     #[error("{0}")]
     Flags(String),
+    /// The values that the run is to begin with can't be had.
+    #[error(transparent)]
+    FirstValues(#[from] FirstValuesError),
     /// The data set can't be loaded.
     #[error(transparent)]
     Dataset(#[from] DatasetError),

@@ -8,7 +8,8 @@
 //!
 //! What is in memory besides the data:
 //!
-//! 1. For each run its parameters and the optimizer's slots. While a checkpoint is written, a copy of both.
+//! 1. For each run its parameters and the optimizer's slots, and its first values where they come from a file.
+//!    While a checkpoint is written, a copy of the former two.
 //! 2. The encoded parameters of each run: once for all streams, and of two of them in shared memory if there
 //!    are workers that use it. For each worker that reads slowly, one or two versions of them.
 //! 3. For each run the gradients that arrive or wait for their neighbour in the tree. Those of 4 MiB or more
@@ -20,6 +21,7 @@ pub mod cli;
 pub mod cluster;
 pub mod dataset;
 mod error;
+pub mod first_values;
 mod folder;
 pub mod local;
 mod mailbox;

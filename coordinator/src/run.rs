@@ -32,6 +32,7 @@ pub mod work;
 
 use crate::RunError;
 use crate::dataset::{self, Dataset, DatasetChoice, DatasetError, Named};
+use crate::first_values::FirstValues;
 use crate::observe::console::Console;
 use crate::observe::events::Events;
 use crate::observe::jsonl::{MetricsFile, Place, UsablePlace};
@@ -211,11 +212,16 @@ pub(crate) fn gather(options: &RunOptions, console: &Console) -> Result<Gathered
     let data = read_data(options, &choice, console)?;
     let Dataset { name, digest, classes, train, test, note } = data;
     note.iter().for_each(|note| console.line(note));
-    let data =
-        DataIdentity { name: name.clone(), digest, samples: train.len() as u32, spec: train.spec(), classes };
+    let spec = train.spec();
     let base = matches!(options.resume, Resume::From(_)).then_some(training.val_split);
-    let (training, said) = settle(training, &options.training, base, &train)?;
+    let (mut training, said) = settle(training, &options.training, base, &train, &classes)?;
     said.iter().for_each(|said| console.line(said));
+    let first = FirstValues::of(&options.training.transfer, &training, spec)?;
+    if let Some(first) = &first {
+        first.said.iter().for_each(|said| console.line(said));
+        training.init_from = Some(first.init_from.clone());
+    }
+    let data = DataIdentity { name: name.clone(), digest, samples: train.len() as u32, spec, classes };
     let config = RunConfig::new(training, data)?;
     options.training.remarks(&config).iter().for_each(|remark| console.line(remark));
     for doubt in doubts(&config, options.workers_max) {
@@ -234,6 +240,9 @@ pub(crate) fn gather(options: &RunOptions, console: &Console) -> Result<Gathered
             Trainer::resume(config, train, test, saved)?
         }
     };
+    if let Some(first) = first {
+        trainer.set_first_values(first.values);
+    }
     trainer.end_after(options.max_steps);
     let place = match &options.metrics {
         Some(path) => Place::Named(path.clone()),

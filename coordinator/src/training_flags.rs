@@ -8,11 +8,13 @@ mod objective;
 mod optimizer;
 mod remarks;
 mod schedule;
+mod transfer;
 mod val_split;
 
 pub use objective::{ClassWeightsChoice, ObjectiveFlags};
 pub use optimizer::OptimizerFlags;
 pub use schedule::ScheduleFlags;
+pub use transfer::TransferFlags;
 pub use val_split::ValSplit;
 
 use self::optimizer::default_lr;
@@ -92,6 +94,9 @@ pub struct TrainingFlags {
     /// Data type of gradients on the wire and in sums; bf16 takes half the bytes [default: f32]
     #[arg(long, env = "LOCKSTEP_WIRE_DTYPE", value_parser = one_of::<Precision>(["f32", "bf16"]))]
     pub wire_dtype: Option<Precision>,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "documented by its type")]
+    pub transfer: TransferFlags,
 }
 
 fn model_help() -> String {
@@ -121,11 +126,13 @@ impl TrainingFlags {
     }
 
     /// The configuration. A setting that is not given comes from `base`, or has its default. What depends on
-    /// the data is settled by [`held_out`](Self::held_out).
+    /// the data is settled by [`held_out`](Self::held_out), and which first values come from a file where it
+    /// is read.
     ///
     /// # Errors
     /// When a flag is set that the chosen network, optimizer or schedule does not have.
     pub fn resolve(&self, base: Option<&TrainingConfig>) -> Result<TrainingConfig, String> {
+        self.transfer.check()?;
         let (augment, objective) = self.objective.resolve(base);
         let before = base.map(|base| base.schedule);
         let moved = self.schedule.shape(before.map(|before| before.shape))?.first_momentum();
@@ -136,6 +143,7 @@ impl TrainingFlags {
                 Some(ValSplit::Samples(held_out)) => held_out,
                 _ => base.map_or(0, |base| base.val_split),
             },
+            per_class: self.transfer.per_class.or(base.and_then(|base| base.per_class)),
             normalize: match (&self.normalize, base.map(|base| &base.normalize)) {
                 // Its numbers are known already.
                 (Some(Normalization::Standard(_)) | None, Some(saved @ Normalization::Standard(_))) => {
@@ -145,6 +153,7 @@ impl TrainingFlags {
                 (None, saved) => saved.cloned().unwrap_or_default(),
             },
             model: self.model(base)?,
+            init_from: base.and_then(|base| base.init_from.clone()),
             init: self.init.or(base.map(|base| base.init)).unwrap_or(Init::He),
             seed: self.seed.or(base.map(|base| base.seed)).unwrap_or(1),
             augment,
@@ -154,10 +163,7 @@ impl TrainingFlags {
             epochs: self.epochs.or(base.map(|base| base.epochs)).unwrap_or(5),
             optimizer,
             decayed,
-            param_groups: match (&self.param_groups, base) {
-                (Some(groups), _) => groups.clone(),
-                (None, base) => base.map(|base| base.param_groups.clone()).unwrap_or_default(),
-            },
+            param_groups: self.transfer.groups(self.param_groups.as_ref(), base),
             schedule: self.schedule.resolve(before, default_lr(&optimizer), batch_size)?,
             average: self.average.or(base.map(|base| base.average)).unwrap_or_default(),
             patience: self.patience.or(base.and_then(|base| base.patience)),

@@ -43,6 +43,7 @@ pages! {
     commands_about_running_run: "docs/running.md",
     commands_about_security_run: "docs/security.md",
     commands_about_training_run: "docs/training.md",
+    commands_about_transfer_learning_run: "docs/transfer.md",
     commands_about_troubleshooting_run: "docs/troubleshooting.md",
     commands_about_tuning_run: "docs/tuning.md",
 }

@@ -6,6 +6,9 @@
 //!    than [`most_held_out`] can be held out in all.
 //! 3. Which samples a class gives is drawn by the seed and the class.
 //!
+//! 4. Where only so many samples of each class are trained on, they are drawn by the seed and the class from
+//!    what is left. Of a class's samples those of a smaller number are among those of a larger one.
+//!
 //! So a split is a function of the labels, the number and the seed. Two sets of samples with the same labels
 //! have the same split.
 
@@ -18,6 +21,15 @@ pub struct Split {
     pub train: Vec<u32>,
     /// Indices of the validation samples, ascending.
     pub validation: Vec<u32>,
+}
+
+/// A class that has fewer samples than are wanted of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooFew {
+    /// The class.
+    pub class: usize,
+    /// Its samples after the validation split.
+    pub left: usize,
 }
 
 impl Split {
@@ -37,6 +49,29 @@ impl Split {
         }
         let (validation, train) = (0..labels.len() as u32).partition(|&index| held_out[index as usize]);
         Self { train, validation }
+    }
+
+    /// The split with only `count` training samples of each of the classes, drawn by `seed`.
+    ///
+    /// # Errors
+    /// When a class has fewer.
+    pub fn with_few(self, labels: &[u16], classes: usize, count: u32, seed: u64) -> Result<Self, TooFew> {
+        let mut of_class = vec![Vec::new(); classes];
+        for &index in &self.train {
+            of_class[usize::from(labels[index as usize])].push(index);
+        }
+        let count = count as usize;
+        let mut train = Vec::new();
+        for (class, indices) in of_class.iter().enumerate() {
+            if indices.len() < count {
+                return Err(TooFew { class, left: indices.len() });
+            }
+            let mut stream = Stream::new(seed, "samples of a class", &[class as u64]);
+            let order = stream.permutation(indices.len() as u32);
+            train.extend(order[..count].iter().map(|&at| indices[at as usize]));
+        }
+        train.sort_unstable();
+        Ok(Self { train, validation: self.validation })
     }
 }
 
@@ -141,6 +176,32 @@ mod tests {
     /// Printed once by this very test; a change gives old runs other samples, and raises the version of the
     /// arithmetic.
     const DRAWN: [u32; 6] = [1, 6, 7, 21, 23, 51];
+
+    #[test]
+    fn few_samples_of_each_class_are_drawn_from_what_is_left() {
+        let labels = labels(&[40, 35, 25]);
+        let whole = Split::draw(&labels, 20, 7);
+        let few = |count, seed| whole.clone().with_few(&labels, 3, count, seed);
+        let ten = few(10, 7).unwrap();
+        assert_eq!(counts(&labels, &ten)[1], [10, 10, 10]);
+        assert_eq!(ten.validation, whole.validation);
+        assert!(ten.train.is_sorted() && ten.train.iter().all(|index| whole.train.contains(index)));
+        assert_eq!(few(10, 7), Ok(ten.clone()));
+        assert_ne!(few(10, 8), Ok(ten.clone()));
+        let four = few(4, 7).unwrap();
+        assert!(four.train.iter().all(|index| ten.train.contains(index)), "fewer are some of more");
+        assert_eq!(few(21, 7), Err(TooFew { class: 2, left: 20 }));
+        assert_eq!(whole.clone().with_few(&labels, 4, 1, 7), Err(TooFew { class: 3, left: 0 }));
+    }
+
+    #[test]
+    fn the_few_do_not_change_between_versions() {
+        let labels = labels(&[30, 20, 10]);
+        assert_eq!(Split::draw(&labels, 6, 1).with_few(&labels, 3, 2, 1).unwrap().train, FEW);
+    }
+
+    /// Printed once by this very test, as the one above.
+    const FEW: [u32; 6] = [8, 11, 15, 31, 42, 45];
 
     proptest! {
         #[test]

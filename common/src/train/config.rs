@@ -11,8 +11,8 @@
 mod fields;
 
 pub use fields::{
-    CLASS_WEIGHTS_FIELD, CLASSES_FIELD, DATA_FIELDS, DATASET_FIELD, FieldError, Fields, NORMALIZE_FIELD,
-    VAL_SPLIT_FIELD, changes_the_run, difference, fingerprint, same_version,
+    CLASS_WEIGHTS_FIELD, CLASSES_FIELD, DATA_FIELDS, DATASET_FIELD, FieldError, Fields, INIT_FROM_FIELD,
+    NORMALIZE_FIELD, VAL_SPLIT_FIELD, changes_the_run, difference, fingerprint, same_version,
 };
 
 use crate::data::classes::ClassNames;
@@ -24,6 +24,7 @@ use crate::reduce::precision::Precision;
 use crate::reduce::tree::LEAVES_MAX;
 use crate::train::augment::Augmentation;
 use crate::train::average::Averaging;
+use crate::train::init_from::InitFrom;
 use crate::train::objective::Objective;
 use crate::train::optim::{Decayed, GroupError, Groups, Moments, OptimError, OptimizerSpec, Partition};
 use crate::train::schedule::{Length, Schedule, ScheduleError, Shape};
@@ -43,12 +44,16 @@ const EPOCHS_MAX: u64 = 1_000_000;
 pub struct TrainingConfig {
     /// Number of training samples held out for validation.
     pub val_split: u32,
+    /// Number of training samples of each class, where not all are used.
+    pub per_class: Option<u32>,
     /// How pixels are normalized.
     pub normalize: Normalization,
     /// Layers of the network.
     pub model: Layers,
     /// Distribution of the initial weights.
     pub init: Init,
+    /// The initial weights that come from a file.
+    pub init_from: Option<InitFrom>,
     /// Random seed for initial weights, validation split, shuffling and all that is drawn while training.
     pub seed: u64,
     /// Random changes to the training images.
@@ -154,9 +159,11 @@ impl TrainingConfig {
     pub fn new(model: Layers) -> Self {
         Self {
             val_split: 0,
+            per_class: None,
             normalize: Normalization::Unit,
             model,
             init: Init::He,
+            init_from: None,
             seed: 1,
             augment: Augmentation::default(),
             objective: Objective::default(),
@@ -207,7 +214,7 @@ impl RunConfig {
     /// The first setting that is out of its range, or the reason why the network does not fit the data.
     pub fn new(training: TrainingConfig, data: DataIdentity) -> Result<Self, ConfigError> {
         training.validate()?;
-        let TrainingConfig { val_split, batch_size, micro_batch, .. } = training;
+        let TrainingConfig { val_split, per_class, batch_size, micro_batch, .. } = training;
         let below = format!("below the data set's {} training samples", data.samples);
         in_range("val-split", &val_split, &below, val_split < data.samples)?;
         if let Some(patience) = training.patience {
@@ -217,6 +224,15 @@ impl RunConfig {
         if training.schedule.shape.plateau().is_some() && val_split == 0 {
             return Err(ConfigError::NoValidation);
         }
+        let few = per_class.map_or(1, |count| count.saturating_mul(data.spec.classes() as u32));
+        let most = (data.samples - val_split) / data.spec.classes() as u32;
+        let range = format!("1 to {most}: after the validation split there are no more of each class");
+        in_range(
+            "per-class",
+            &per_class.unwrap_or(0),
+            &range,
+            (1..=data.samples - val_split).contains(&few),
+        )?;
         let one_each = format!("one for each of the data set's {} classes", data.spec.classes());
         in_range("class-names", &data.classes.len(), &one_each, data.classes.fit(data.spec))?;
         let channels = data.spec.channels();
@@ -233,12 +249,15 @@ impl RunConfig {
         in_range("micro-batch", &micro_batch, &range, micro_batch as usize <= most)?;
         let model = Architecture::new(data.spec, training.model.clone())?;
         if let Some(layer) = model.needs_two_samples() {
-            let samples = data.samples - val_split;
+            let samples = trained_on(&training, &data);
             let has_one = |&step: &u32| step > 0 && step % micro_batch == 1 % micro_batch;
             if let Some(step) = [batch_size.min(samples), samples % batch_size].into_iter().find(has_one) {
                 return Err(ConfigError::OneSample { layer, micro_batch, step });
             }
         }
+        let resets = training.init_from.as_ref().is_none_or(|init_from| init_from.fits(model.layout()));
+        let got: &dyn fmt::Display = training.init_from.as_ref().map_or(&"none", |init_from| init_from);
+        in_range("init-from", got, "one whose reset tensors are the network's", resets)?;
         let partition = training.param_groups.partition(model.layout(), training.decayed)?;
         Ok(Self { training, data, model, partition })
     }
@@ -267,10 +286,11 @@ impl RunConfig {
         &self.partition
     }
 
-    /// Number of training samples after the validation split.
+    /// Number of samples that are trained on: those after the validation split, or as many of each class as
+    /// were asked for.
     #[must_use]
     pub fn train_samples(&self) -> u32 {
-        self.data.samples - self.training.val_split
+        trained_on(&self.training, &self.data)
     }
 
     /// Length of an epoch and of the run, in steps.
@@ -285,6 +305,12 @@ impl RunConfig {
     pub fn fingerprint(&self) -> String {
         fingerprint(&self.fields())
     }
+}
+
+/// Number of samples that are trained on.
+fn trained_on(training: &TrainingConfig, data: &DataIdentity) -> u32 {
+    let few = training.per_class.map(|count| count * data.spec.classes() as u32);
+    few.unwrap_or(data.samples - training.val_split)
 }
 
 /// `bytes` in lower-case hexadecimal.

@@ -21,7 +21,7 @@ use common::data::spec::{CLASSES_MAX, SpecError};
 pub use header::HeaderError;
 use host::files::{FileError, Links, open_regular};
 use std::path::{Path, PathBuf};
-use zip::Archive;
+pub(crate) use zip::Archive;
 pub use zip::ZipError;
 
 /// Most bytes of a file: zip's offsets have 32 bits.

@@ -32,10 +32,15 @@ pub(crate) struct Leaves {
 
 impl Leaves {
     pub(crate) fn new(config: &RunConfig, train: Samples, test: Samples) -> Self {
-        let TrainingConfig { val_split, batch_size, micro_batch, seed, .. } = *config.training();
+        let TrainingConfig { val_split, per_class, batch_size, micro_batch, seed, .. } = *config.training();
+        let mut split = Split::draw(train.labels(), val_split, seed);
+        if let Some(count) = per_class {
+            let few = split.with_few(train.labels(), train.spec().classes(), count, seed);
+            split = few.expect("a run's start has counted each class");
+        }
         Self {
             plan: Plan::new(config.train_samples(), batch_size, micro_batch, seed),
-            split: Split::draw(train.labels(), val_split, seed),
+            split,
             micro_batch,
             train,
             test,

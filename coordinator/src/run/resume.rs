@@ -21,7 +21,7 @@ use common::checkpoint::{MANIFEST_FILE, Manifest, Verified};
 use common::data::normalize::Normalization;
 use common::ids::Step;
 use common::train::config::{
-    CLASS_WEIGHTS_FIELD, DATASET_FIELD, NORMALIZE_FIELD, TrainingConfig, VAL_SPLIT_FIELD,
+    CLASS_WEIGHTS_FIELD, DATASET_FIELD, INIT_FROM_FIELD, NORMALIZE_FIELD, TrainingConfig, VAL_SPLIT_FIELD,
 };
 use host::printable;
 use std::path::{Path, PathBuf};
@@ -92,6 +92,10 @@ pub(super) fn find(store: &Store, options: &RunOptions) -> Result<Found, RunErro
             let expected = match options.training.objective.class_weights {
                 Some(ClassWeightsChoice::Balanced) => expected.but_for(CLASS_WEIGHTS_FIELD),
                 _ => expected,
+            };
+            let expected = match options.training.transfer.init_from {
+                Some(_) => expected.but_for(INIT_FROM_FIELD),
+                None => expected,
             };
             let saved = newest(store, &expected)?;
             Ok(Found { saved, training, beginning: Beginning::On })

@@ -1,26 +1,28 @@
-//! Training settings that depend on the data: how many samples are held out, the numbers by which pixels are
-//! normalized, and balanced class weights.
+//! Training settings that depend on the data: how many samples are held out, whether each class has as many
+//! as are wanted of it, the numbers by which pixels are normalized, and balanced class weights.
 //!
 //! The numbers are measured anew at each start, also where a checkpoint has them: what it says must be what
 //! the data says.
 
 use crate::RunError;
 use crate::training_flags::TrainingFlags;
+use common::data::classes::ClassNames;
 use common::data::normalize::{Measured, Normalization};
 use common::data::samples::Samples;
-use common::data::split::{Split, most_held_out};
+use common::data::split::{Split, TooFew, most_held_out};
 use common::train::config::TrainingConfig;
 
 /// The settings for these training samples, and what a person should know of them. `base` is how many samples
 /// a checkpoint holds out whose settings are to be taken.
 ///
 /// # Errors
-/// When a class would have no sample left to train on.
+/// When a class would have no sample left to train on, or fewer than are wanted.
 pub(super) fn settle(
     mut training: TrainingConfig,
     flags: &TrainingFlags,
     base: Option<u32>,
     train: &Samples,
+    classes: &ClassNames,
 ) -> Result<(TrainingConfig, Option<String>), RunError> {
     let samples = train.len() as u32;
     let most = most_held_out(train.labels());
@@ -36,7 +38,11 @@ pub(super) fn settle(
     if held_out >= samples {
         return Ok((training, None));
     }
-    let split = Split::draw(train.labels(), held_out, training.seed);
+    let mut split = Split::draw(train.labels(), held_out, training.seed);
+    if let Some(count) = training.per_class {
+        let few = split.with_few(train.labels(), train.spec().classes(), count, training.seed);
+        split = few.map_err(|few| too_few(count, held_out, few, classes))?;
+    }
     if let Some(weights) = flags.objective.balanced(train, &split.train) {
         training.objective.class_weights = weights;
     }
@@ -55,6 +61,15 @@ pub(super) fn settle(
     Ok((training, note))
 }
 
+fn too_few(count: u32, held_out: u32, few: TooFew, classes: &ClassNames) -> RunError {
+    let TooFew { class, left } = few;
+    let name = host::printable(classes.get(class));
+    RunError::Flags(format!(
+        "--per-class {count}: of class {class} ({name}) there are {left} training samples, {held_out} of all being held \
+         out by --val-split; take fewer of each class, or hold out fewer"
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,7 +83,7 @@ mod tests {
         let flags = TrainingFlags { normalize: Some("standard".parse().unwrap()), ..Default::default() };
         let settled = |held_out: &str| {
             let flags = TrainingFlags { val_split: Some(held_out.parse().unwrap()), ..flags.clone() };
-            settle(flags.resolve(None).unwrap(), &flags, None, &train)
+            settle(flags.resolve(None).unwrap(), &flags, None, &train, &ClassNames::numbers(2))
         };
         let (training, note) = settled("0").unwrap();
         let all: Vec<u32> = (0..40).collect();
@@ -90,7 +105,29 @@ mod tests {
         let spec = DataSpec::new(1, 1, 1, 10).unwrap();
         let train = Samples::new(spec, vec![0; 10], (0..10).collect()).unwrap();
         let flags = TrainingFlags::default();
-        let (training, _) = settle(flags.resolve(None).unwrap(), &flags, None, &train).unwrap();
+        let (training, _) =
+            settle(flags.resolve(None).unwrap(), &flags, None, &train, &ClassNames::numbers(10)).unwrap();
         assert_eq!(training.val_split, 0);
+    }
+
+    #[test]
+    fn few_samples_are_measured_alone_and_a_class_without_them_is_named() {
+        let spec = DataSpec::new(1, 1, 1, 3).unwrap();
+        let labels: Vec<u16> = (0..30).map(|index| if index < 4 { 2 } else { index % 2 }).collect();
+        let train = Samples::new(spec, (0..30).map(|index| index * 8).collect(), labels).unwrap();
+        let settled = |count| {
+            let mut flags =
+                TrainingFlags { normalize: Some("standard".parse().unwrap()), ..Default::default() };
+            flags.val_split = Some("0".parse().unwrap());
+            flags.transfer.per_class = count;
+            let classes = ClassNames::new(["cat", "dog", "bat\u{1b}"]);
+            settle(flags.resolve(None).unwrap(), &flags, None, &train, &classes)
+        };
+        assert_ne!(settled(Some(3)).unwrap().0.normalize, settled(None).unwrap().0.normalize);
+        let error = settled(Some(5)).unwrap_err().to_string();
+        assert!(
+            error.starts_with("--per-class 5: of class 2 (bat\\u001b) there are 4 training samples"),
+            "{error}"
+        );
     }
 }

@@ -2,75 +2,29 @@
 //!
 //! The trainer knows no cluster, clock, network or file: the driver asks for rounds and brings their sums. A
 //! run is a sequence of steps; a validation follows each epoch, and a test the last one. `batches` provides
-//! the leaves' samples.
+//! the leaves' samples, and `begin` how a run begins.
+
+mod begin;
+
+pub use begin::TrainError;
 
 use crate::cluster::sum::SumBody;
 use crate::run::batches::Leaves;
 use crate::run::outcome::{Evaluated, Outcome, Stepped};
 use crate::run::weights::Versions;
 use crate::run::work::Work;
-use common::checkpoint::{Best, Checkpoint, CheckpointError, Position, Verified};
+use common::checkpoint::{Best, Checkpoint, Position};
 use common::data::samples::Samples;
-use common::ids::{Epoch, Leaf, Step};
+use common::ids::{Leaf, Step};
 use common::model::params::Layout;
 use common::reduce::tree::Tree;
 use common::train::average::Weights;
 use common::train::config::{RunConfig, TrainingConfig};
 use common::train::metrics::{Confusion, Totals};
-use common::train::optim::{self, GradientSum, NonFinite, OptimError, Optimizer};
-use common::train::schedule::PlateauState;
+use common::train::optim::{self, GradientSum, Optimizer};
 use proto::values::Values;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-
-/// Reason why training can't begin or continue.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "field names say all")]
-pub enum TrainError {
-    /// The leaves were finite, but their sum, the optimizer's state or the parameters are not.
-    #[error("step {step}: the {what} is not finite; try a smaller --lr, or --clip-grad-norm")]
-    NonFinite { step: Step, what: NonFinite },
-    /// The checkpoint's files are valid, but do not belong to this run.
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-    /// The optimizer's state does not fit.
-    #[error(transparent)]
-    Optimizer(#[from] OptimError),
-    /// The checkpoint's position in the run contradicts itself.
-    #[error("the checkpoint claims epoch {}, step {} of it, for step {}, which is epoch {}, step {} of it",
-        got.0, got.1, step, expected.0, expected.1)]
-    Position {
-        step: Step,
-        /// Epoch and step in it, according to this configuration.
-        expected: (Epoch, u64),
-        /// Epoch and step in it, according to the checkpoint.
-        got: (Epoch, u64),
-    },
-    /// The checkpoint lacks what the schedule needs of earlier validations, or has it for another schedule.
-    #[error("the checkpoint {} plateau's state, and the schedule is {schedule}", if *.has { "has a" } else { "has no" })]
-    Plateau { schedule: &'static str, has: bool },
-}
-
-/// Position at the start of a run.
-fn beginning(config: &RunConfig) -> Position {
-    let plateau = config.training().schedule.shape.plateau();
-    Position {
-        step: Step(0),
-        epoch: Epoch(0),
-        step_in_epoch: 0,
-        train: Totals::default(),
-        validation: None,
-        averaged_validation: None,
-        best: None,
-        plateau: plateau.map(|_| PlateauState::BEGINNING),
-    }
-}
-
-/// The weights with which a run begins.
-fn first_weights(config: &RunConfig, layout: &Layout) -> Versions {
-    let TrainingConfig { init, seed, average, patience, .. } = config.training();
-    Versions::new(init.draw(layout, *seed), *average, patience.is_some())
-}
 
 /// A run in progress.
 #[derive(Debug)]
@@ -80,6 +34,8 @@ pub struct Trainer {
     layout: Layout,
     weights: Versions,
     optimizer: Optimizer,
+    /// First values from a file, if it was named at this start.
+    first: Option<Arc<Vec<f32>>>,
     position: Position,
     /// Number of steps after which the run is over.
     end: Step,
@@ -90,79 +46,6 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// A run from its beginning. `config` belongs to these samples.
-    ///
-    /// # Panics
-    /// When it holds out more samples than leave one of each class. A run's start refuses that (`settle`).
-    #[must_use]
-    pub fn start(config: RunConfig, train: Samples, test: Samples) -> Self {
-        let layout = config.model().layout().clone();
-        let training = config.training();
-        let weights = first_weights(&config, &layout);
-        let optimizer = Optimizer::new(training.optimizer, config.partition().clone());
-        Self {
-            leaves: Leaves::new(&config, train, test),
-            end: Step(config.length().total),
-            position: beginning(&config),
-            config,
-            layout,
-            weights,
-            optimizer,
-            tested: 0,
-            threads: NonZeroUsize::MIN,
-        }
-    }
-
-    /// A run from a checkpoint with the same configuration.
-    ///
-    /// # Errors
-    /// When the checkpoint does not fit the configuration.
-    pub fn resume(
-        config: RunConfig,
-        train: Samples,
-        test: Samples,
-        saved: Verified,
-    ) -> Result<Self, TrainError> {
-        let mut trainer = Self::start(config, train, test);
-        trainer.restore(saved)?;
-        Ok(trainer)
-    }
-
-    /// Goes back to a checkpoint with the same configuration, or to the beginning.
-    ///
-    /// # Errors
-    /// When the checkpoint does not fit the configuration.
-    pub fn roll_back(&mut self, saved: Option<Verified>) -> Result<(), TrainError> {
-        let training = self.config.training();
-        self.weights = first_weights(&self.config, &self.layout);
-        self.optimizer = Optimizer::new(training.optimizer, self.config.partition().clone());
-        self.position = beginning(&self.config);
-        self.tested = 0;
-        saved.map_or(Ok(()), |saved| self.restore(saved))
-    }
-
-    fn restore(&mut self, saved: Verified) -> Result<(), TrainError> {
-        let spec = self.config.training().optimizer;
-        let slots = spec.slots();
-        let Checkpoint { position, params, more, slots, .. } = saved.decode(&self.layout, slots)?;
-        let step = position.step;
-        let cut = self.leaves.position(step);
-        let expected = (cut.epoch, cut.step_in_epoch);
-        let got = (position.epoch, position.step_in_epoch);
-        if expected != got {
-            return Err(TrainError::Position { step, expected, got });
-        }
-        let shape = self.config.training().schedule.shape;
-        let has = position.plateau.is_some();
-        if has != shape.plateau().is_some() {
-            return Err(TrainError::Plateau { schedule: shape.name(), has });
-        }
-        self.optimizer = Optimizer::restore(spec, self.config.partition().clone(), step.0, slots)?;
-        self.weights.restore(&position, params, more)?;
-        self.position = position;
-        Ok(())
-    }
-
     /// Configuration of the run.
     #[must_use]
     pub fn config(&self) -> &RunConfig {

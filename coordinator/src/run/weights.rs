@@ -21,10 +21,9 @@ pub(super) struct Versions {
 
 impl Versions {
     /// Those of a run that begins with these weights.
-    pub(super) fn new(first: Vec<f32>, averaging: Averaging, keeps_best: bool) -> Self {
-        let last = Arc::new(first);
-        let averaged = (averaging != Averaging::None).then(|| Arc::clone(&last));
-        Self { last, averaging, averaged, keeps_best, best: None }
+    pub(super) fn new(first: Arc<Vec<f32>>, averaging: Averaging, keeps_best: bool) -> Self {
+        let averaged = (averaging != Averaging::None).then(|| Arc::clone(&first));
+        Self { last: first, averaging, averaged, keeps_best, best: None }
     }
 
     /// Takes those of a checkpoint with that position.

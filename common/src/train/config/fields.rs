@@ -29,6 +29,10 @@ const EPOCHS_FIELD: &str = "epochs";
 const SCHEDULE_FIELD: &str = "schedule";
 /// Field with the number of samples that are held out.
 pub const VAL_SPLIT_FIELD: &str = "val_split";
+/// Field with the number of samples of each class, where not all are used.
+const PER_CLASS_FIELD: &str = "per_class";
+/// Field that identifies the initial weights that come from a file.
+pub const INIT_FROM_FIELD: &str = "init_from";
 /// Field that says how pixels are normalized.
 pub const NORMALIZE_FIELD: &str = "normalize";
 /// Field with the weights of the classes.
@@ -88,7 +92,12 @@ impl TrainingConfig {
             ("clip_grad_norm", &clip),
             ("wire_dtype", &self.wire_dtype),
         ];
-        values.map(|(name, value)| (name.to_owned(), value.to_string())).into()
+        let mut fields: Fields = values.map(|(name, value)| (name.to_owned(), value.to_string())).into();
+        // A run without them is the one that it was before there were such settings.
+        let per_class = self.per_class.map(|count| (PER_CLASS_FIELD, count.to_string()));
+        let init_from = self.init_from.as_ref().map(|init_from| (INIT_FROM_FIELD, init_from.to_string()));
+        fields.extend(per_class.into_iter().chain(init_from).map(|(name, value)| (name.to_owned(), value)));
+        fields
     }
 
     /// Parses the fields, which may come from anywhere: the inverse of [`fields`](Self::fields).
@@ -99,9 +108,11 @@ impl TrainingConfig {
         same_version(fields)?;
         let config = Self {
             val_split: field(fields, VAL_SPLIT_FIELD)?,
+            per_class: if_there(fields, PER_CLASS_FIELD)?,
             normalize: field(fields, NORMALIZE_FIELD)?,
             model: field(fields, "model")?,
             init: field(fields, "init")?,
+            init_from: if_there(fields, INIT_FROM_FIELD)?,
             seed: field(fields, "seed")?,
             augment: field(fields, "augment")?,
             objective: Objective {
@@ -193,6 +204,14 @@ fn field<T: FromStr<Err: fmt::Display>>(fields: &Fields, name: &'static str) -> 
         value: shortened(text),
         problem: error.to_string(),
     })
+}
+
+/// The value of a field that only some runs have.
+fn if_there<T: FromStr<Err: fmt::Display>>(
+    fields: &Fields,
+    name: &'static str,
+) -> Result<Option<T>, FieldError> {
+    fields.contains_key(name).then(|| field(fields, name)).transpose()
 }
 
 /// Whether changing that field makes another run.

@@ -33,6 +33,10 @@ fn standard(mean: f64) -> Normalization {
     Normalization::Standard(vec![Channel::new(mean, 0.5).unwrap()])
 }
 
+fn init_from(digit: &str, reset: &str) -> InitFrom {
+    format!("sha256({}{reset})", digit.repeat(64)).parse().unwrap()
+}
+
 fn changed(change: impl FnOnce(&mut TrainingConfig)) -> Result<RunConfig, ConfigError> {
     let mut training = training();
     change(&mut training);
@@ -42,10 +46,13 @@ fn changed(change: impl FnOnce(&mut TrainingConfig)) -> Result<RunConfig, Config
 #[test]
 fn the_fingerprint_changes_with_every_field_that_counts() {
     let reference = changed(|_| ()).unwrap().fingerprint();
-    let changes: [Change; 18] = [
+    let changes: [Change; 21] = [
         |c| c.normalize = standard(0.5),
         |c| c.normalize = standard(0.25),
         |c| c.val_split = 99,
+        |c| c.per_class = Some(3),
+        |c| c.init_from = Some(init_from("1", "")),
+        |c| c.init_from = Some(init_from("1", ",fc1.bias")),
         |c| c.model = "linear".parse().unwrap(),
         |c| c.init = Init::Glorot,
         |c| c.seed = 2,
@@ -89,6 +96,32 @@ fn classes_under_other_names_are_the_same_run() {
     let too_few = DataIdentity { classes: ClassNames::numbers(9), ..data() };
     let message = RunConfig::new(training(), too_few).unwrap_err().to_string();
     assert!(message.contains("class-names is 9; it must be one for each"), "{message}");
+}
+
+#[test]
+fn few_samples_of_each_class_make_short_epochs() {
+    let few = |count| changed(|c| (c.per_class, c.batch_size) = (Some(count), 40));
+    let config = few(5).unwrap();
+    assert_eq!((config.train_samples(), config.length().epoch), (50, 2));
+    assert!(few(90).is_ok());
+    for (count, message) in
+        [(91, "per-class is 91; it must be 1 to 90"), (0, "per-class is 0"), (u32::MAX, "per-class is")]
+    {
+        let error = few(count).unwrap_err().to_string();
+        assert!(error.contains(message), "{error}");
+    }
+}
+
+#[test]
+fn a_run_without_first_values_and_few_samples_has_no_fields_of_them() {
+    let fields = changed(|_| ()).unwrap().fields();
+    assert!(!fields.contains_key("init_from") && !fields.contains_key("per_class"));
+    let begun = changed(|c| c.init_from = Some(init_from("1", ""))).unwrap().fields();
+    let differences = difference(&begun, &fields);
+    assert_eq!(differences.len(), 1);
+    assert_eq!((differences[0].0.as_str(), differences[0].2.as_str()), ("init_from", "unset"));
+    let error = changed(|c| c.init_from = Some(init_from("1", ",fc9.bias"))).unwrap_err().to_string();
+    assert!(error.contains("init-from is sha256(111"), "{error}");
 }
 
 #[test]
@@ -214,6 +247,8 @@ fn any_shape() -> impl Strategy<Value = Shape> {
 prop_compose! {
     fn any_config()(
         val_split in 0..1000u32,
+        per_class in proptest::option::of(1..100u32),
+        init_from in proptest::option::of(proptest::sample::select(vec!["", ",fc1.bias"])),
         normalize in prop_oneof![Just(Normalization::Unit), (0.0..=1.0f64).prop_map(standard)],
         model in proptest::sample::select(vec!["cnn", "linear", "mlp(3,4)", "flatten gelu layernorm dense"]),
         init in proptest::sample::select(vec![Init::He, Init::Glorot]),
@@ -236,7 +271,8 @@ prop_compose! {
         let param_groups = param_groups.parse().unwrap();
         let augment = augment.parse().unwrap();
         let objective = Objective { label_smoothing, class_weights: class_weights.parse().unwrap() };
-        TrainingConfig { val_split, normalize, model, init, seed, augment, objective, batch_size, micro_batch, epochs, optimizer, decayed, param_groups, schedule, average, patience, clip_grad_norm, wire_dtype }
+        let init_from = init_from.map(|reset| format!("sha256({}{reset})", "5".repeat(64)).parse().unwrap());
+        TrainingConfig { val_split, per_class, normalize, model, init, init_from, seed, augment, objective, batch_size, micro_batch, epochs, optimizer, decayed, param_groups, schedule, average, patience, clip_grad_norm, wire_dtype }
     }
 }
 

@@ -7,6 +7,7 @@
 
 use crate::model::params::{Layout, Role, TensorSpec};
 use crate::text::{Call, TextError, shortened, words};
+use crate::train::patterns::{Patterns, matches};
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
@@ -121,6 +122,19 @@ impl FromStr for Decayed {
 }
 
 impl Groups {
+    /// A frozen group for each pattern, before these ones.
+    #[must_use]
+    pub fn behind_frozen(self, patterns: &Patterns) -> Self {
+        let frozen = |pattern: &str| Group { pattern: pattern.to_owned(), treatment: Treatment::Frozen };
+        Self(patterns.iter().map(frozen).chain(self.0).collect())
+    }
+
+    /// Whether the first groups are those.
+    #[must_use]
+    pub fn begin_with(&self, first: &Self) -> bool {
+        self.0.starts_with(&first.0)
+    }
+
     /// Divides the tensors of a network into ranges that are treated alike.
     ///
     /// # Errors
@@ -128,6 +142,9 @@ impl Groups {
     pub fn partition(&self, layout: &Layout, decayed: Decayed) -> Result<Partition, GroupError> {
         let is_trained = |tensor: &TensorSpec| tensor.role == Role::Trained;
         let group_of = |tensor: &TensorSpec| self.group_of(tensor);
+        if self.0.len() > GROUPS_MAX {
+            return Err(GroupError::Count(self.0.len()));
+        }
         for (at, group) in self.0.iter().enumerate() {
             if !layout.iter().any(|(tensor, _)| group_of(tensor) == Some(at)) {
                 let trained = layout.iter().filter(|(tensor, _)| is_trained(tensor));
@@ -200,20 +217,6 @@ impl Partition {
     pub(super) fn of(&self, of: Treatment) -> impl Iterator<Item = Range<usize>> {
         self.ranges().filter(move |(_, treatment)| *treatment == of).map(|(range, _)| range)
     }
-}
-
-/// Whether `pattern` matches `name`.
-fn matches(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else { return false };
-    let Some(last) = parts.next_back() else { return rest.is_empty() };
-    for part in parts {
-        match rest.find(part) {
-            Some(at) => rest = &rest[at + part.len()..],
-            None => return false,
-        }
-    }
-    rest.ends_with(last)
 }
 
 impl fmt::Display for Groups {
@@ -297,22 +300,6 @@ mod tests {
     }
 
     #[test]
-    fn patterns_match_whole_names() {
-        for (pattern, name, is_match) in [
-            ("fc1.weight", "fc1.weight", true),
-            ("fc1", "fc1.weight", false),
-            ("fc1*", "fc1.weight", true),
-            ("*.bias", "conv1.bias", true),
-            ("*.bias", "conv1.biases", false),
-            ("c*1*t", "conv1.weight", true),
-            ("*", "anything", true),
-            ("ab*ba", "aba", false),
-        ] {
-            assert_eq!(matches(pattern, name), is_match, "{pattern} and {name}");
-        }
-    }
-
-    #[test]
     fn the_first_group_that_matches_is_a_tensors_own() {
         let parts = partition("conv*(frozen) *.bias(lr_factor=2,weight_decay=0)").unwrap();
         let bias = Treatment::Trained { lr_factor: 2.0, weight_decay: Some(0.0) };
@@ -323,6 +310,15 @@ mod tests {
         assert!(parts.of(frozen).eq(std::iter::once(0..20)));
         let ends: Vec<usize> = parts.ranges().map(|(range, _)| range.start).chain([parts.len()]).collect();
         assert!(ends.is_sorted() && ends[0] == 0, "no gaps: {ends:?}");
+    }
+
+    #[test]
+    fn what_is_frozen_stands_before_all_other_groups() {
+        let groups: Groups = "*.bias(lr_factor=2)".parse().unwrap();
+        let frozen = groups.clone().behind_frozen(&"conv* fc1.bias".parse().unwrap());
+        assert_eq!(frozen.to_string(), "conv*(frozen) fc1.bias(frozen) *.bias(lr_factor=2)");
+        let first = Groups::default().behind_frozen(&"conv*".parse().unwrap());
+        assert!(frozen.begin_with(&first) && !groups.begin_with(&first));
     }
 
     #[test]

@@ -80,14 +80,14 @@ pub enum ZipError {
 
 /// A zip file whose directory was read.
 #[derive(Debug)]
-pub(super) struct Archive {
+pub(crate) struct Archive {
     file: File,
     members: Vec<Member>,
 }
 
 /// An entry of the directory.
 #[derive(Debug)]
-pub(super) struct Member {
+pub(crate) struct Member {
     name: String,
     flags: u16,
     method: u16,
@@ -102,7 +102,7 @@ pub(super) struct Member {
 
 impl Archive {
     /// Reads the directory.
-    pub(super) fn open(file: File) -> Result<Self, ZipError> {
+    pub(crate) fn open(file: File) -> Result<Self, ZipError> {
         let file_bytes = file.metadata()?.len();
         let tail_at = file_bytes.saturating_sub(END_BYTES + u64::from(u16::MAX));
         let tail = exactly(&file, tail_at, file_bytes - tail_at)?;
@@ -132,13 +132,18 @@ impl Archive {
         Ok(Self { file, members })
     }
 
+    /// Names of all members.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.members.iter().map(|member| member.name.as_str())
+    }
+
     /// The member of that name; the last one if there are several, as in Python.
-    pub(super) fn member(&self, name: &str) -> Option<&Member> {
+    pub(crate) fn member(&self, name: &str) -> Option<&Member> {
         self.members.iter().rev().find(|member| member.name == name)
     }
 
     /// Names of members for a message: few, shortened, and with control characters escaped.
-    pub(super) fn shown_names(&self) -> String {
+    pub(crate) fn shown_names(&self) -> String {
         let names = self.members.iter().take(SHOWN_MAX).map(|member| member.shown());
         let shown = names.collect::<Vec<_>>().join(", ");
         match self.members.len() {
@@ -149,7 +154,7 @@ impl Archive {
     }
 
     /// The content of a member, from its beginning.
-    pub(super) fn content<'a>(&'a self, member: &'a Member) -> Result<Content<'a>, ZipError> {
+    pub(crate) fn content<'a>(&'a self, member: &'a Member) -> Result<Content<'a>, ZipError> {
         let name = || member.shown();
         if member.flags & 1 != 0 {
             return Err(ZipError::Encrypted { member: name() });
@@ -193,7 +198,7 @@ impl Member {
 }
 
 /// The content of a member, uncompressed while it is read.
-pub(super) struct Content<'a> {
+pub(crate) struct Content<'a> {
     reader: CrcReader<Box<dyn Read + 'a>>,
     member: &'a Member,
     /// Uncompressed bytes so far.
@@ -203,12 +208,12 @@ pub(super) struct Content<'a> {
 
 impl Content<'_> {
     /// Uncompressed bytes of the whole member, as the directory announces them.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.member.bytes.into()
     }
 
     /// The next `count` bytes.
-    pub(super) fn take(&mut self, count: u64) -> Result<Vec<u8>, ZipError> {
+    pub(crate) fn take(&mut self, count: u64) -> Result<Vec<u8>, ZipError> {
         let mut bytes = Vec::new();
         self.fill(&mut bytes, count)?;
         if (bytes.len() as u64) < count {
@@ -218,7 +223,7 @@ impl Content<'_> {
     }
 
     /// All further bytes, whose number and CRC-32 must be those of the directory.
-    pub(super) fn rest(mut self) -> Result<Vec<u8>, ZipError> {
+    pub(crate) fn rest(mut self) -> Result<Vec<u8>, ZipError> {
         let left = self.bytes().saturating_sub(self.read_bytes);
         // The whole buffer at once: a growing one holds its content twice while it moves.
         let reserved = content_bytes_max(left, self.member.packed_bytes.into(), self.is_packed);

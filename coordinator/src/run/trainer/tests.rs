@@ -1,5 +1,5 @@
 use super::*;
-use common::checkpoint::{MANIFEST_FILE, MODEL_FILE, Manifest, OPTIMIZER_FILE};
+use common::checkpoint::{MANIFEST_FILE, MODEL_FILE, Manifest, OPTIMIZER_FILE, Verified};
 use common::data::classes::ClassNames;
 use common::data::digits::{PIXELS, SPEC};
 use common::reduce::precision::Precision;
@@ -297,4 +297,31 @@ fn the_update_is_by_the_mean_over_samples() {
     sum.add_last(right);
     trainer.finish(Work::Train, totals, SumBody::Gradient(sum)).unwrap();
     assert!(trainer.params().iter().zip(&before).all(|(after, before)| *after == before - 0.5 * 2.0));
+}
+
+#[test]
+fn a_run_goes_back_to_the_first_values_that_it_was_given() {
+    let given = |trainer: &Trainer| vec![0.25; trainer.layout().len()];
+    let begun = || {
+        let mut training = config(20, 4).training().clone();
+        training.init_from = Some(format!("sha256({})", "a".repeat(64)).parse().unwrap());
+        let mut trainer = Trainer::start(
+            RunConfig::new(training, config(20, 4).data().clone()).unwrap(),
+            samples(20),
+            samples(5),
+        );
+        let first = given(&trainer);
+        trainer.set_first_values(first);
+        trainer
+    };
+    let mut trainer = begun();
+    assert_eq!(*trainer.params(), given(&trainer));
+    advance(&mut trainer);
+    assert_ne!(*trainer.params(), given(&trainer));
+    trainer.roll_back(None).unwrap();
+    assert_eq!((trainer.step(), trainer.params().to_vec()), (Step(0), given(&trainer)));
+    // Where the file was not named at this start, its values are not known, and no others take their place.
+    trainer.first = None;
+    let error = trainer.roll_back(None).unwrap_err();
+    assert!(matches!(error, TrainError::NoFirstValues), "{error}");
 }
