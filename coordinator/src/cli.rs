@@ -184,6 +184,10 @@ pub struct Checkpoints {
     /// 0 to test the first values alone. The schedule is that of the whole run [default: no limit]
     #[arg(long, value_name = "STEPS", env = "LOCKSTEP_MAX_STEPS")]
     pub max_steps: Option<u64>,
+    /// Test once more with nine views of each image, shifted by up to a pixel, whose probabilities are averaged;
+    /// reported apart
+    #[arg(long, env = "LOCKSTEP_TEST_VIEWS")]
+    pub test_views: bool,
     /// Check flags, data, checkpoints, disk and address, print the configuration, and train nothing
     #[arg(long, env = "LOCKSTEP_DRY_RUN")]
     pub dry_run: bool,
@@ -284,6 +288,7 @@ impl Flags {
             resume: self.checkpoints.resume.clone(),
             stop_at: self.checkpoints.max_time.map(|time| Instant::now() + time),
             max_steps: self.checkpoints.max_steps,
+            test_views: self.checkpoints.test_views,
             workers_max: max,
             metrics: self.reports.metrics.clone(),
             log_format: self.shared.log_format,

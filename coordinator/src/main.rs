@@ -142,11 +142,12 @@ fn tell(summary: &Summary) -> String {
     for test in &summary.other_tests {
         let totals = &test.totals;
         let accuracy = 100.0 * totals.accuracy();
-        let name = format!("test, {}", test.weights);
+        let views = if test.has_views { ", 9 views" } else { "" };
+        let name = format!("test, {}{views}", test.weights);
         let counts = format!("({} of {}), mean loss {:.4}", totals.correct, totals.samples, totals.loss());
         let _ = writeln!(text, "{name:<19} accuracy {accuracy:.2} % {counts}");
     }
-    if !summary.other_tests.is_empty() {
+    if summary.other_tests.iter().any(|test| !test.weights.are_last()) {
         let _ = writeln!(text, "best by validation  the {} weights", summary.best_weights);
     }
     if let Some(epochs) = summary.waited_in_vain {

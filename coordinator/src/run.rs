@@ -91,6 +91,8 @@ pub struct RunOptions {
     pub stop_at: Option<Instant>,
     /// Steps after which the run is over, even if it has more epochs.
     pub max_steps: Option<u64>,
+    /// Whether each test is done once more with nine views of each image.
+    pub test_views: bool,
     /// Most workers that can compute for the run at the same time.
     pub workers_max: u32,
     /// Where metrics go, if not into the checkpoint directory.
@@ -110,7 +112,7 @@ pub struct Summary {
     pub steps_total: u64,
     /// On the test samples, if the run is complete.
     pub test: Option<Evaluated>,
-    /// The tests of other versions of the weights, if the run is complete.
+    /// The tests of other versions of the weights and with views, if the run is complete.
     pub other_tests: Vec<Evaluated>,
     /// The version of the weights with the best validation, of those that are tested; the last ones where
     /// there is no other or no validation.
@@ -244,6 +246,7 @@ pub(crate) fn gather(options: &RunOptions, console: &Console) -> Result<Gathered
         trainer.set_first_values(first.values);
     }
     trainer.end_after(options.max_steps);
+    trainer.set_test_views(options.test_views);
     let place = match &options.metrics {
         Some(path) => Place::Named(path.clone()),
         None => Place::Own(store.root().join(METRICS_FILE)),

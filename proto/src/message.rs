@@ -204,6 +204,8 @@ pub enum Task {
     Train,
     /// Confusion matrix and loss.
     Evaluate,
+    /// The same over nine views of each image, whose probabilities are averaged.
+    EvaluateViews,
 }
 
 /// A node of the reduction tree, with everything that its leaves need.

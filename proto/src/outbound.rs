@@ -131,6 +131,7 @@ fn to_piece(piece: Piece) -> Vec<wire::FromCoordinator> {
     let task = match piece.task {
         Task::Train => wire::Task::Train,
         Task::Evaluate => wire::Task::Evaluate,
+        Task::EvaluateViews => wire::Task::EvaluateViews,
     };
     let head = wire::Piece {
         round: piece.round.0,

@@ -86,7 +86,7 @@ fn answer(incarnation: Incarnation, piece: &Piece, elements: usize, parameters: 
             let zeros = || vec![0.0; missing].into();
             AnswerBody::Gradient(if missing == 0 { std::mem::take(parameters) } else { zeros() })
         }
-        Task::Evaluate => AnswerBody::Confusion(Box::new(confusion)),
+        Task::Evaluate | Task::EvaluateViews => AnswerBody::Confusion(Box::new(confusion)),
     };
     let totals = Totals { samples, correct: samples, loss_sum: 0.0 };
     Answer {

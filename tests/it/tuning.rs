@@ -124,3 +124,17 @@ fn all_versions_of_the_weights_have_the_same_bits_after_a_resume() {
         (straight.waited_in_vain, straight.best_weights)
     );
 }
+
+#[test]
+fn views_are_tested_apart_and_change_nothing_else() {
+    let flags = ["--model", "mlp(33)", "--epochs", "2"];
+    let plain = run(&flags, &[1]);
+    let seen = run(&[&flags[..], &["--test-views"]].concat(), &[1, 1, 1]);
+    assert_eq!(digests(&seen), digests(&plain));
+    let confusion = |summary: &Summary| summary.test.as_ref().expect("a test").confusion.clone();
+    assert_eq!(confusion(&seen), confusion(&plain));
+    let [views] = &seen.other_tests[..] else { panic!("{:?}", seen.other_tests) };
+    assert!(views.has_views && views.weights == Weights::Last);
+    assert_eq!(views.totals.samples, plain.test.as_ref().expect("a test").totals.samples);
+    assert_ne!(views.confusion, confusion(&plain));
+}

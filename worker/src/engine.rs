@@ -26,3 +26,4 @@ mod fuse;
 pub mod layer;
 pub mod network;
 pub mod op;
+pub mod views;

@@ -249,8 +249,11 @@ fn compute(
             precision.round(&mut leaf.gradient);
             (leaf.loss_sum, leaf.predictions, AnswerBody::Gradient(leaf.gradient.into()))
         }
-        Task::Evaluate => {
-            let leaf = network.evaluate(samples)?;
+        Task::Evaluate | Task::EvaluateViews => {
+            let leaf = match task {
+                Task::EvaluateViews => network.evaluate_views(samples)?,
+                _ => network.evaluate(samples)?,
+            };
             let mut confusion = Confusion::new(samples.spec().classes());
             for (&label, &prediction) in samples.labels().iter().zip(&leaf.predictions) {
                 confusion.count(label, prediction, 1);

@@ -75,6 +75,9 @@ pub struct Evaluation {
     /// Version of the weights, where it is not that which is trained.
     #[serde(default, skip_serializing_if = "Weights::are_last")]
     pub weights: Weights,
+    /// Whether probabilities were averaged over nine views of each image.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub views: bool,
     /// Mean cross-entropy, in nats.
     pub loss: f64,
     /// Share of samples classified correctly, in `[0, 1]`.
@@ -124,6 +127,7 @@ impl Evaluation {
             step,
             epoch,
             weights: Weights::Last,
+            views: false,
             loss,
             accuracy: confusion.accuracy(),
             macro_precision: mean.precision,

@@ -315,7 +315,7 @@ impl RunInProgress {
         let Some(work) = self.work else { return cluster.end_round(now_us, self.setup) };
         match work {
             Work::Train => self.records.begin_step(now_us),
-            Work::Validate(_) | Work::Test(_) => self.records.pause(),
+            Work::Validate(_) | Work::Test(_) | Work::TestViews(_) => self.records.pause(),
         }
         let params = (self.trainer.step(), work.weights());
         if self.params.replace(params).is_some_and(|before| before != params) {

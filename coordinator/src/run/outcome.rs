@@ -43,6 +43,8 @@ pub struct Evaluated {
     pub totals: Totals,
     /// The weights that were evaluated.
     pub weights: Weights,
+    /// Whether probabilities were averaged over nine views of each image.
+    pub has_views: bool,
     /// Confusion matrix of the evaluation.
     pub confusion: Confusion,
     /// Names of its classes.

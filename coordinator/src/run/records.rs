@@ -69,9 +69,9 @@ impl Records {
 
 /// The record of an evaluation.
 pub(crate) fn evaluation(evaluated: &Evaluated) -> Evaluation {
-    let Evaluated { step, epoch, totals, weights, confusion, classes, .. } = evaluated;
+    let Evaluated { step, epoch, totals, weights, has_views, confusion, classes, .. } = evaluated;
     let evaluation = Evaluation::new(*step, *epoch, totals.loss(), confusion.clone(), classes);
-    Evaluation { weights: *weights, ..evaluation }
+    Evaluation { weights: *weights, views: *has_views, ..evaluation }
 }
 
 /// The record of the run, with the step from which it continues.

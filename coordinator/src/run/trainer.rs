@@ -39,8 +39,10 @@ pub struct Trainer {
     position: Position,
     /// Number of steps after which the run is over.
     end: Step,
-    /// Versions of the weights that have been tested.
+    /// Tests that are done.
     tested: usize,
+    /// Whether each test is done once more with views.
+    test_views: bool,
     /// Number of threads for the arithmetic; it never affects the results.
     threads: NonZeroUsize,
 }
@@ -94,6 +96,11 @@ impl Trainer {
         self.end = Step(steps.map_or(total, |steps| steps.min(total)));
     }
 
+    /// Tests once more with nine views of each image, or not. It never affects the training.
+    pub fn set_test_views(&mut self, test_views: bool) {
+        self.test_views = test_views;
+    }
+
     /// Number of steps after which the run is over.
     #[must_use]
     pub fn end(&self) -> Step {
@@ -124,7 +131,7 @@ impl Trainer {
         } else if *step < self.end && self.waited_in_vain().is_none() {
             Some(Work::Train)
         } else {
-            self.versions_to_test().nth(self.tested).map(Work::Test)
+            self.tests().nth(self.tested)
         }
     }
 
@@ -143,13 +150,15 @@ impl Trainer {
         self.config.training().average.has_begun(step.0, epoch.0)
     }
 
-    /// The versions of the weights that are tested at the end, those that are trained first.
-    fn versions_to_test(&self) -> impl Iterator<Item = Weights> {
+    /// The tests at the end, that of the trained weights first.
+    fn tests(&self) -> impl Iterator<Item = Work> {
         let averaged = self.has_average().then_some(Weights::Averaged);
         let is_earlier = |best: &Best| best.step != self.position.step;
         let is_kept = self.config.training().patience.is_some();
         let best = self.position.best.filter(|best| is_kept && is_earlier(best)).map(|_| Weights::Best);
-        [Some(Weights::Last), averaged, best].into_iter().flatten()
+        let versions = [Some(Weights::Last), averaged, best].into_iter().flatten();
+        let with_views = versions.clone().filter(|_| self.test_views).map(Work::TestViews);
+        versions.map(Work::Test).chain(with_views)
     }
 
     /// Whether an epoch has just ended.
@@ -220,9 +229,11 @@ impl Trainer {
                 self.position.averaged_validation = Some(totals);
                 Ok(Outcome::Validated(self.evaluated(weights, totals, *confusion, false)))
             }
-            (Work::Test(weights), SumBody::Confusion(confusion)) => {
+            (Work::Test(weights) | Work::TestViews(weights), SumBody::Confusion(confusion)) => {
                 self.tested += 1;
-                Ok(Outcome::Tested(self.evaluated(weights, totals, *confusion, false)))
+                let has_views = matches!(work, Work::TestViews(_));
+                let evaluated = self.evaluated(weights, totals, *confusion, false);
+                Ok(Outcome::Tested(Evaluated { has_views, ..evaluated }))
             }
             _ => unreachable!("answers of another kind are refused where they arrive"),
         }
@@ -283,6 +294,7 @@ impl Trainer {
             epoch: self.leaves.position(step).epoch,
             totals,
             weights,
+            has_views: false,
             confusion,
             classes,
             is_best,

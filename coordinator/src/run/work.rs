@@ -13,6 +13,8 @@ pub enum Work {
     Validate(Weights),
     /// The test of these weights, at the end.
     Test(Weights),
+    /// The same with nine views of each image.
+    TestViews(Weights),
 }
 
 impl Work {
@@ -21,7 +23,7 @@ impl Work {
     pub fn answer_kind(self) -> AnswerKind {
         match self {
             Self::Train => AnswerKind::Gradient,
-            Self::Validate(_) | Self::Test(_) => AnswerKind::Confusion,
+            Self::Validate(_) | Self::Test(_) | Self::TestViews(_) => AnswerKind::Confusion,
         }
     }
 
@@ -30,7 +32,7 @@ impl Work {
     pub fn weights(self) -> Weights {
         match self {
             Self::Train => Weights::Last,
-            Self::Validate(weights) | Self::Test(weights) => weights,
+            Self::Validate(weights) | Self::Test(weights) | Self::TestViews(weights) => weights,
         }
     }
 
@@ -40,6 +42,7 @@ impl Work {
         match self {
             Self::Train => Task::Train,
             Self::Validate(_) | Self::Test(_) => Task::Evaluate,
+            Self::TestViews(_) => Task::EvaluateViews,
         }
     }
 }

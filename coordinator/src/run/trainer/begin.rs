@@ -89,6 +89,7 @@ impl Trainer {
             weights,
             optimizer,
             tested: 0,
+            test_views: false,
             first: None,
             threads: NonZeroUsize::MIN,
         }

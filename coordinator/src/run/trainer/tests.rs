@@ -70,7 +70,9 @@ fn advance(trainer: &mut Trainer) -> Option<(Work, Vec<u8>)> {
     let totals = Totals { samples: seen.len() as u64, correct: trainer.step().0.min(3), loss_sum: 1.5 };
     let body = match work {
         Work::Train => gradient(trainer, trainer.step().0 as f32 + 1.0),
-        Work::Validate(_) | Work::Test(_) => SumBody::Confusion(Box::new(Confusion::new(10))),
+        Work::Validate(_) | Work::Test(_) | Work::TestViews(_) => {
+            SumBody::Confusion(Box::new(Confusion::new(10)))
+        }
     };
     trainer.finish(work, totals, body).unwrap();
     Some((work, seen))
@@ -201,7 +203,9 @@ fn rates(config: &RunConfig) -> Vec<f64> {
         let totals = Totals { samples: 4, correct: 1, loss_sum: 1.5 };
         let body = match work {
             Work::Train => gradient(&trainer, 1.0),
-            Work::Validate(_) | Work::Test(_) => SumBody::Confusion(Box::new(Confusion::new(10))),
+            Work::Validate(_) | Work::Test(_) | Work::TestViews(_) => {
+                SumBody::Confusion(Box::new(Confusion::new(10)))
+            }
         };
         if let Outcome::Stepped(stepped) = trainer.finish(work, totals, body).unwrap() {
             rates.push(stepped.learning_rate);

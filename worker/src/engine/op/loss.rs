@@ -115,6 +115,12 @@ pub fn predictions(logits: &[f32], classes: usize) -> Vec<u16> {
     logits.chunks_exact(classes).map(best).collect()
 }
 
+/// Probabilities of one row of logits.
+pub fn softmax(logits: &[f32]) -> impl Iterator<Item = f64> {
+    let log_sum = log_sum_exp(logits);
+    logits.iter().map(move |&z| libm::exp(f64::from(z) - log_sum))
+}
+
 /// Loss of one sample, given the logarithm of its row's sum of exponentials.
 fn loss_of(row: &[f32], log_sum: f64, label: u16) -> f64 {
     log_sum - f64::from(row[usize::from(label)])
