@@ -297,7 +297,7 @@ mod tests {
     fn a_scaled_rate_is_scaled_once() {
         let flags = words("--scale-lr 128 --batch-size 512");
         let saved = resolved(&flags, None).unwrap();
-        assert_eq!(saved.schedule.base, 0.004);
+        assert_eq!(saved.schedule.base, 0.008);
         for again in [&flags[..], &[], &["--scale-lr", "128"]] {
             assert_eq!(resolved(again, Some(&saved)), Ok(saved.clone()), "{again:?}");
         }

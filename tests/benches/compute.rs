@@ -17,6 +17,8 @@ use common::ids::Epoch;
 use common::model::architecture::Architecture;
 use common::model::params::Init;
 use common::rng::LeafAddress;
+use common::train::augment::Augmentation;
+use common::train::objective::Objective;
 use common::train::optim::{Moments, OptimizerSpec};
 use coordinator::dataset::{self, DatasetChoice, Named};
 use coordinator::observe::console::Console;
@@ -43,6 +45,9 @@ struct Flags {
     /// Network, by its name or its layers
     #[arg(long, default_value = "cnn")]
     model: String,
+    /// Random changes to the images, as the coordinator's --augment takes them
+    #[arg(long, default_value = "none")]
+    augment: Augmentation,
     /// Data set [default: MNIST of MNIST_DIR, or the embedded digits]
     #[arg(long)]
     dataset: Option<DatasetChoice>,
@@ -72,7 +77,7 @@ fn main() -> anyhow::Result<()> {
     anyhow::ensure!(flags.micro_batch > 0, "--micro-batch is at least 1");
     let leaves = leaves(&flags)?;
     let model = Architecture::parse(leaves[0].spec(), &flags.model)?;
-    let mut network = Network::new(&model)?;
+    let mut network = Network::new(&model)?.with_objective(flags.augment, Objective::default());
     network.load(&parameters(&model, flags.checkpoint.as_deref())?)?;
     let begin_at = flags.begin_at.unwrap_or(unix_seconds()? + WARM_UP_SECONDS);
     anyhow::ensure!(unix_seconds()? < begin_at, "it is past --begin-at already; give it more time");

@@ -34,6 +34,7 @@ mod outputs_fail;
 mod picture_folders;
 mod pipes;
 mod processes;
+mod recipes;
 mod repeats;
 mod requeued_jobs;
 mod same_bits;

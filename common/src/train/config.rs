@@ -173,7 +173,7 @@ impl TrainingConfig {
             optimizer: OptimizerSpec::Adam(Moments::new(0.0)),
             decayed: Decayed::All,
             param_groups: Groups::default(),
-            schedule: Schedule { base: 1e-3, shape: Shape::Cosine, warmup_steps: 0 },
+            schedule: Schedule { base: 2e-3, shape: Shape::Cosine, warmup_steps: 0 },
             average: Averaging::None,
             patience: None,
             clip_grad_norm: None,

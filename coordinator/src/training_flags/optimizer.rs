@@ -132,7 +132,8 @@ fn default(name: &str) -> OptimizerSpec {
 pub(super) fn default_lr(spec: &OptimizerSpec) -> f64 {
     match spec {
         OptimizerSpec::Sgd { .. } => 0.05,
-        OptimizerSpec::Adam(_) | OptimizerSpec::AdamW(_) => 0.001,
+        OptimizerSpec::Adam(_) => 0.002,
+        OptimizerSpec::AdamW(_) => 0.001,
         OptimizerSpec::RmsProp(_) => 0.01,
         OptimizerSpec::Lion(_) => 0.0001,
     }

@@ -64,7 +64,7 @@ mod tests {
             assert_eq!(remarks(flags), Vec::<String>::new(), "{flags}");
         }
         let scaled = remarks("--batch-size 512 --scale-lr 128");
-        assert_eq!(scaled, ["learning rate 0.001 x 512 / 128 = 0.004"]);
+        assert_eq!(scaled, ["learning rate 0.002 x 512 / 128 = 0.008"]);
         let both = remarks("--optimizer lion --weight-decay 0.5 --scale-lr 32");
         assert!(both[0].starts_with("learning rate 0.0001 x 128 / 32"), "{both:?}");
         assert!(both[1].contains("weight decay 0.5 is not for the 4 tensors"), "{both:?}");

@@ -10,7 +10,7 @@ use std::num::NonZeroU32;
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Training")]
 pub struct ScheduleFlags {
-    /// Highest learning rate [default: 0.001; sgd: 0.05; rmsprop: 0.01; lion: 0.0001]
+    /// Highest learning rate [default: 0.002; adamw: 0.001; sgd: 0.05; rmsprop: 0.01; lion: 0.0001]
     #[arg(long, env = "LOCKSTEP_LR")]
     pub lr: Option<f64>,
     /// Multiply the learning rate by batch size / BASE, where BASE is the batch size for which it was chosen
