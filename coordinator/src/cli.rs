@@ -184,8 +184,8 @@ pub struct Checkpoints {
     /// 0 to test the first values alone. The schedule is that of the whole run [default: no limit]
     #[arg(long, value_name = "STEPS", env = "LOCKSTEP_MAX_STEPS")]
     pub max_steps: Option<u64>,
-    /// Test once more with nine views of each image, shifted by up to a pixel, whose probabilities are averaged;
-    /// reported apart
+    /// Test once more with nine views of each image, shifted by up to a pixel, whose probabilities are
+    /// averaged; reported apart
     #[arg(long, env = "LOCKSTEP_TEST_VIEWS")]
     pub test_views: bool,
     /// Check flags, data, checkpoints, disk and address, print the configuration, and train nothing

@@ -2,10 +2,10 @@
 //!
 //! There are these sources: the embedded digits; data sets with a name, whose files are on disk or come from
 //! a public mirror; any folder of four files like MNIST's, or of pictures; tables in CSV; and NumPy's arrays.
-//! `choice` is the value of `--dataset`, `inspect` shows what was read, and `sheet` draws it. `find` says where in a folder the
-//! four files lie, `parts` reads them, `named` knows the names and what is odd about each, `download`
-//! fetches. `pictures` reads pictures, `csv` tables and `npz` arrays; `join` makes a data set of what the
-//! last two read. The formats are defined in [`common::data::idx`], [`common::data::cifar`],
+//! `choice` is the value of `--dataset`, `inspect` shows what was read, and `sheet` draws it. `find` says
+//! where in a folder the four files lie, `parts` reads them, `named` knows the names and what is odd about
+//! each, `download` fetches. `pictures` reads pictures, `csv` tables and `npz` arrays; `join` makes a data
+//! set of what the last two read. The formats are defined in [`common::data::idx`], [`common::data::cifar`],
 //! [`common::data::digits`], `csv/rows.rs` and `npz.rs`. All calls block, for seconds during a download or
 //! while pictures are decoded, so they need a plain thread.
 

@@ -142,10 +142,9 @@ fn tell(summary: &Summary) -> String {
     for test in &summary.other_tests {
         let totals = &test.totals;
         let accuracy = 100.0 * totals.accuracy();
-        let views = if test.has_views { ", 9 views" } else { "" };
-        let name = format!("test, {}{views}", test.weights);
+        let name = format!("{}{}", test.weights, if test.has_views { ", 9 views" } else { " weights" });
         let counts = format!("({} of {}), mean loss {:.4}", totals.correct, totals.samples, totals.loss());
-        let _ = writeln!(text, "{name:<19} accuracy {accuracy:.2} % {counts}");
+        let _ = writeln!(text, "{name:<19} test accuracy {accuracy:.2} % {counts}");
     }
     if summary.other_tests.iter().any(|test| !test.weights.are_last()) {
         let _ = writeln!(text, "best by validation  the {} weights", summary.best_weights);

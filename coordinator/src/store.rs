@@ -294,7 +294,8 @@ impl Drop for Store {
     }
 }
 
-/// Locks the folder. One who was killed a moment ago may hold it still: the system is given a while to end it.
+/// Locks the folder. One who was killed a moment ago may hold it still: the system is given a while to end
+/// it.
 fn lock(root: &Path) -> Result<(File, bool), StoreError> {
     let deadline = Instant::now() + LOCK_GRACE;
     loop {

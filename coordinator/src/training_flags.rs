@@ -80,8 +80,8 @@ pub struct TrainingFlags {
     #[command(flatten)]
     #[allow(missing_docs, reason = "documented by its type")]
     pub schedule: ScheduleFlags,
-    /// Average the weights as a second version, which is validated and tested too: ema(DECAY) over the steps, as
-    /// ema(0.999), or swa(EPOCH) over the ends of the epochs from that one on [default: none]
+    /// Average the weights as a second version, which is validated and tested too: ema(DECAY) over the steps,
+    /// as ema(0.999), or swa(EPOCH) over the ends of the epochs from that one on [default: none]
     #[arg(long, value_name = "ema(DECAY)|swa(EPOCH)|none", env = "LOCKSTEP_AVERAGE")]
     pub average: Option<Averaging>,
     /// End the run after so many epochs without a better validation accuracy, and keep and test the best

@@ -1,5 +1,5 @@
-//! The recipes in `recipes/`: files of flags, each with one SHA-256 whatever the number of workers, and after a
-//! stop. Here they train for a few steps on small data.
+//! The recipes in `recipes/`: files of flags, each with one SHA-256 whatever the number of workers, and after
+//! a stop. Here they train for a few steps on small data.
 
 use coordinator::run::Summary;
 use std::path::Path;

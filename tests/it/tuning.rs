@@ -1,5 +1,5 @@
-//! Whatever changes the images or the loss is a function of the seed and the sample's place in the run: the bits
-//! never depend on who computes.
+//! Whatever changes the images or the loss is a function of the seed and the sample's place in the run: the
+//! bits never depend on who computes.
 
 use common::train::average::Weights;
 use coordinator::run::Summary;

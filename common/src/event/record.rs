@@ -116,7 +116,8 @@ pub struct NamedQuality {
 }
 
 impl Evaluation {
-    /// The evaluation of the last weights that follows from the counts in `confusion`, with these names of its classes.
+    /// The evaluation of the last weights that follows from the counts in `confusion`, with these names of
+    /// its classes.
     #[must_use]
     pub fn new(step: Step, epoch: Epoch, loss: f64, confusion: Confusion, names: &ClassNames) -> Self {
         let mean = confusion.macro_average();

@@ -1,13 +1,15 @@
-//! Averaged weights: a second version of the model, which follows the one that is trained and is often better.
+//! Averaged weights: a second version of the model, which follows the one that is trained and is often
+//! better.
 //!
 //! ```text
 //! ema(d), after each step t:           average += (1 - min(d, (1 + t) / (10 + t))) · (weights - average)
 //! swa(n), after each epoch from n on:  average += (weights - average) / (epochs averaged so far + 1)
 //! ```
 //!
-//! `ema` is the exponential moving average of TensorFlow's `ExponentialMovingAverage` with `num_updates`: t is
-//! the number of steps before, so the first weights are soon forgotten. `swa` is the equal average of Izmailov
-//! et al. 2018. Running statistics are averaged like the weights, so nothing has to be measured anew.
+//! `ema` is the exponential moving average of TensorFlow's `ExponentialMovingAverage` with `num_updates`: t
+//! is the number of steps before, so the first weights are soon forgotten. `swa` is the equal average of
+//! Izmailov et al. 2018. Running statistics are averaged like the weights, so nothing has to be measured
+//! anew.
 
 use crate::reduce::parallel;
 use crate::simd::{self, Loops};

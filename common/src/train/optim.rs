@@ -1,8 +1,8 @@
 //! The optimizers on flat slices, with PyTorch's formulas.
 //!
 //! `spec` says which there are, with their constants; `rule` updates one element, and `mean` prepares the
-//! gradient. This file has an optimizer's parts and state, and divides its pass over all elements. The moments
-//! are plain slices, so they can be checkpointed.
+//! gradient. This file has an optimizer's parts and state, and divides its pass over all elements. The
+//! moments are plain slices, so they can be checkpointed.
 
 pub use groups::{Decayed, Group, GroupError, Groups, Partition, Treatment};
 pub use mean::GradientSum;

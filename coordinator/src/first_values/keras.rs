@@ -122,7 +122,8 @@ fn layers(file: &File) -> Result<Layers, KerasError> {
         let group = format!("layers/{name}");
         let layer = root.group(&name).map_err(hdf5)?;
         for inner in members(&layer, &group, VARIABLES_MAX)? {
-            // Dropout has a group for its random numbers. Layers within a layer are nothing that is known here.
+            // Dropout has a group for its random numbers. Layers within a layer are nothing that is known
+            // here.
             if inner != "vars" && inner != "seed_generator" {
                 left.push(Stored {
                     group: format!("{group}/{inner}"),
@@ -214,8 +215,8 @@ impl Keras {
             let next = of_kind.get_mut(kind).filter(|all| !all.is_empty()).map(|all| all.remove(0));
             let Some(Stored { group, variables }) = next else { continue };
             let is_norm = !matches!(layer, Layer::Conv(_) | Layer::Dense { .. });
-            // Without its scale or its shift, a normalisation's variables can't be told apart. Groups of another
-            // order of channels are other groups.
+            // Without its scale or its shift, a normalisation's variables can't be told apart. Groups of
+            // another order of channels are other groups.
             let is_odd = is_norm && variables.len() != names.len()
                 || flat.is_some() && matches!(layer, Layer::GroupNorm { .. });
             for (number, (stored, element)) in variables.into_iter().enumerate() {

@@ -69,8 +69,8 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    /// The version of the weights with the most correct answers in its validation; of equals, the one that was
-    /// trained longest.
+    /// The version of the weights with the most correct answers in its validation; of equals, the one that
+    /// was trained longest.
     pub(crate) fn best_weights(&self) -> Weights {
         let [last, averaged] = self.validations.map(|totals| totals.map_or(0, |totals| totals.correct));
         let best = self.best.map_or(0, |best| best.correct);

@@ -143,8 +143,8 @@ impl Network {
         Ok(())
     }
 
-    /// Forward and backward pass over one leaf. The changes to its images, and other random choices, follow from
-    /// its address.
+    /// Forward and backward pass over one leaf. The changes to its images, and other random choices, follow
+    /// from its address.
     ///
     /// # Errors
     /// When there are no samples, or they are of another form, or the tensor library fails.

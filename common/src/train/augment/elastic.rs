@@ -143,7 +143,8 @@ mod tests {
             }
             let deviation = (square / count).sqrt();
             assert!((deviation / f64::from(elastic) - 1.0).abs() < 0.1, "deviation {deviation} of {elastic}");
-            // White noise smoothed by a Gaussian of deviation s is correlated by exp(-d² / 4 s²) at distance d.
+            // White noise smoothed by a Gaussian of deviation s is correlated by exp(-d² / 4 s²) at distance
+            // d.
             let correlation = product / square;
             let expected = libm::exp(-libm::pow(apart as f64 / f64::from(smoothness), 2.0) / 4.0);
             assert!((correlation - expected).abs() < 0.08, "correlation {correlation}, expected {expected}");

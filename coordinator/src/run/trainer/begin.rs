@@ -72,8 +72,8 @@ impl Trainer {
     /// A run from its beginning. `config` belongs to these samples.
     ///
     /// # Panics
-    /// When it holds out more samples than leave one of each class, or wants more of a class than there are. A
-    /// run's start refuses that (`settle`).
+    /// When it holds out more samples than leave one of each class, or wants more of a class than there are.
+    /// A run's start refuses that (`settle`).
     #[must_use]
     pub fn start(config: RunConfig, train: Samples, test: Samples) -> Self {
         let layout = config.model().layout().clone();
