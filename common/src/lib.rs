@@ -7,8 +7,8 @@
 //! Reading order: [`ids`] names things and [`rng`] is where every random choice comes from. [`data`] has the
 //! samples and the order in which they are used, [`model`] what is trained, [`train`] how. [`reduce`] adds
 //! gradients in one fixed order. [`checkpoint`] makes and verifies checkpoints, [`selftest`] detects machines
-//! with another arithmetic, and [`protocol`] holds the rules of the cluster. [`event`] is what a coordinator
-//! tells of all that.
+//! with another arithmetic, [`search`] chooses among settings, and [`protocol`] holds the rules of the
+//! cluster. [`event`] is what a coordinator tells of all that.
 
 pub mod checkpoint;
 pub mod data;
@@ -18,6 +18,7 @@ pub mod model;
 pub mod protocol;
 pub mod reduce;
 pub mod rng;
+pub mod search;
 pub mod selftest;
 mod simd;
 pub mod text;

@@ -56,6 +56,16 @@ pub struct Flags {
     #[command(flatten)]
     #[allow(missing_docs, reason = "documented by its type")]
     pub shared: SharedFlags,
+    /// Search over settings: TOML file that says which flags are fixed, which are searched, and how. Trials
+    /// share the workers, and are chosen by validation; the best one is tested
+    #[arg(
+        long,
+        value_name = "FILE.toml",
+        env = "LOCKSTEP_SWEEP",
+        help_heading = "Search",
+        conflicts_with_all = ["inspect", "preview", "describe", "metrics", "max_steps"]
+    )]
+    pub sweep: Option<PathBuf>,
 }
 
 /// Flags of the cluster: workers, addresses, timeouts, audits.
@@ -289,6 +299,7 @@ impl Flags {
             stop_at: self.checkpoints.max_time.map(|time| Instant::now() + time),
             max_steps: self.checkpoints.max_steps,
             test_views: self.checkpoints.test_views,
+            pause_after: None,
             workers_max: max,
             metrics: self.reports.metrics.clone(),
             log_format: self.shared.log_format,

@@ -39,6 +39,7 @@ use crate::observe::console::Console;
 use common::data::classes::ClassNames;
 use common::data::digits::{self, Half};
 use common::data::samples::Samples;
+use common::train::config::DataIdentity;
 use find::Name;
 use indicatif::MultiProgress;
 use named::Origin;
@@ -63,6 +64,19 @@ pub struct Dataset {
     pub test: Samples,
     /// Notice for the operator before the run starts, such as why MNIST was not used.
     pub note: Option<String>,
+}
+
+impl Dataset {
+    /// What a run records of the data that it is trained on.
+    pub(crate) fn identity(&self) -> DataIdentity {
+        DataIdentity {
+            name: self.name.clone(),
+            digest: self.digest.clone(),
+            samples: self.train.len() as u32,
+            spec: self.train.spec(),
+            classes: self.classes.clone(),
+        }
+    }
 }
 
 /// Loads the chosen data set. One with a name is looked for in `data_dir`, or in `lockstep/NAME` of the

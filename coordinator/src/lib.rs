@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`cli`] has the flags ([`training_flags`] those that the numbers depend on), [`single_run`]
 //! goes from options to summary, [`session`] is a cluster on which runs come and go, with the thread that
-//! drives it, [`run`] is one of them, [`cluster`] knows the workers and the rounds in progress, `net` brings
+//! drives it, [`run`] is one of them, [`sweep`] a search over many, [`cluster`] knows the workers and the rounds in progress, `net` brings
 //! and sends messages, [`observe`] shows what happens, [`store`] keeps checkpoints, [`dataset`] finds the
 //! samples and [`local`] starts worker processes.
 //!
@@ -32,6 +32,7 @@ pub mod session;
 pub mod single_run;
 mod stall;
 pub mod store;
+pub mod sweep;
 pub mod training_flags;
 
 pub use error::RunError;

@@ -9,12 +9,14 @@ use coordinator::observe::console::Console;
 use coordinator::observe::table::evaluation_table;
 use coordinator::run::Summary;
 use coordinator::single_run::{Options, check, describe, inspect, prepare, preview};
+use coordinator::sweep::{self, SweepError};
 use host::logging::LogFormat;
 use host::stop::StopRequests;
 use host::trace::Begin;
 use host::{REPORT_GRACE, printable_lines};
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -26,10 +28,22 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Longest time from the first request to stop to the end of the program.
 const STOP_MAX: Duration = Duration::from_secs(60);
 
+/// What the flags ask for.
+enum Wanted<'a> {
+    Run(Box<Options>),
+    Search(&'a Path),
+}
+
 fn main() -> ExitCode {
     let flags: Flags = host::args::parse();
     let format = flags.shared.log_format;
-    let options = flags.options().unwrap_or_else(|error| host::args::exit(&error, format));
+    let wanted = match &flags.sweep {
+        // Its flags make sense with each trial's settings.
+        Some(file) => Wanted::Search(file),
+        None => {
+            Wanted::Run(Box::new(flags.options().unwrap_or_else(|error| host::args::exit(&error, format))))
+        }
+    };
     let console = match Console::new(flags.reports.progress, format) {
         Ok(console) => console,
         Err(error) => {
@@ -39,7 +53,10 @@ fn main() -> ExitCode {
     };
     host::logging::init(format, "info", console.clone());
     host::open_files::raise_limit();
-    let result = run(options, &flags, &console);
+    let result = match wanted {
+        Wanted::Run(options) => run(*options, &flags, &console),
+        Wanted::Search(file) => search(file, &flags, &console),
+    };
     console.flush(REPORT_GRACE);
     host::exit_code("coordinator", format, result)
 }
@@ -65,16 +82,7 @@ fn run(options: Options, flags: &Flags, console: &Console) -> anyhow::Result<u8>
         return Ok(0);
     }
     let prepared = usable(prepare(options, console), flags)?;
-    flags.shared.start_trace("coordinator", Begin::Anew)?;
-    // Two threads, so that two workers' tensors are decoded at the same time. The driver's arithmetic has its
-    // own thread.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let result = runtime.block_on(async {
-        let stop = host::stop::on_signals(false)?;
-        tokio::spawn(leave_at_third(stop.clone(), console.clone(), flags.shared.log_format));
-        anyhow::Ok(prepared.run(stop).await)
-    })?;
-    match result {
+    match until_stopped(flags, console, |stop| prepared.run(stop))? {
         Ok(summary) => {
             show(console, &tell(&summary));
             Ok(if summary.test.is_some() { 0 } else { flags.reports.stopped_exit_code })
@@ -88,8 +96,56 @@ fn run(options: Options, flags: &Flags, console: &Console) -> anyhow::Result<u8>
     }
 }
 
+/// Searches over settings. Returns the exit code of a search that has not failed.
+fn search(file: &Path, flags: &Flags, console: &Console) -> anyhow::Result<u8> {
+    flags.shared.check_trace()?;
+    let args = std::env::args_os().collect();
+    if flags.checkpoints.dry_run {
+        show(console, &usable(sweep::check(file, args, console), flags)?);
+        return Ok(0);
+    }
+    let prepared = usable(sweep::prepare(file, args, console), flags)?;
+    let report = until_stopped(flags, console, |stop| prepared.run(stop))??;
+    show(console, &report.text);
+    Ok(if report.is_complete { 0 } else { flags.reports.stopped_exit_code })
+}
+
+/// Starts the trace, and does the work on a runtime on which signals ask for its end.
+fn until_stopped<W: Future>(
+    flags: &Flags,
+    console: &Console,
+    work: impl FnOnce(StopRequests) -> W,
+) -> anyhow::Result<W::Output> {
+    flags.shared.start_trace("coordinator", Begin::Anew)?;
+    // Two threads, so that two workers' tensors are decoded at the same time. The driver's arithmetic has its
+    // own thread.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let stop = host::stop::on_signals(false)?;
+        tokio::spawn(leave_at_third(stop.clone(), console.clone(), flags.shared.log_format));
+        anyhow::Ok(work(stop).await)
+    })
+}
+
+/// An error that may be a mistake in the flags.
+trait Usage: std::error::Error + Send + Sync + 'static {
+    fn is_usage(&self) -> bool;
+}
+
+impl Usage for RunError {
+    fn is_usage(&self) -> bool {
+        self.is_usage()
+    }
+}
+
+impl Usage for SweepError {
+    fn is_usage(&self) -> bool {
+        self.is_usage()
+    }
+}
+
 /// What was prepared. A mistake in the flags ends the program as one that shows without the data does.
-fn usable<T>(prepared: Result<T, RunError>, flags: &Flags) -> anyhow::Result<T> {
+fn usable<T, E: Usage>(prepared: Result<T, E>, flags: &Flags) -> anyhow::Result<T> {
     match prepared {
         Err(error) if error.is_usage() => {
             let error = Flags::command().error(ErrorKind::ValueValidation, error);

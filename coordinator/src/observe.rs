@@ -19,7 +19,8 @@ pub(crate) mod metrics;
 pub mod progress;
 mod queue;
 pub(crate) mod rate;
-mod reporter;
+pub(crate) mod reporter;
+pub(crate) mod shared;
 pub mod table;
 
 use crate::observe::console::Console;
@@ -53,6 +54,13 @@ impl Observers {
         all.add("reporter", reporter::Reporter::new(console.clone()));
         all.add("metrics", metrics::Metrics::new(file));
         all.add("disturbances", disturbances::Disturbances::new(console.clone()));
+        all
+    }
+
+    /// The observers of one of several runs, besides what is added.
+    pub(crate) fn of_metrics(file: MetricsFile) -> Self {
+        let mut all = Self::default();
+        all.add("metrics", metrics::Metrics::new(file));
         all
     }
 

@@ -37,6 +37,7 @@ use crate::observe::console::Console;
 use crate::observe::events::Events;
 use crate::observe::jsonl::{MetricsFile, Place, UsablePlace};
 use crate::observe::{Observer, Observers};
+pub use crate::run::in_progress::Paused;
 use crate::run::in_progress::{Ended, Rules, RunInProgress};
 use crate::run::outcome::Evaluated;
 pub use crate::run::resume::Resume;
@@ -50,7 +51,7 @@ use common::checkpoint::Best;
 use common::ids::{SetupId, Step};
 use common::selftest::NumericsDigest;
 use common::train::average::Weights;
-use common::train::config::{DataIdentity, RunConfig, difference};
+use common::train::config::{RunConfig, difference};
 use common::train::doubts::doubts;
 use host::clock::Clock;
 use host::logging::LogFormat;
@@ -93,6 +94,8 @@ pub struct RunOptions {
     pub max_steps: Option<u64>,
     /// Whether each test is done once more with nine views of each image.
     pub test_views: bool,
+    /// Whole epochs after which the run pauses, without a test; it can go on later.
+    pub pause_after: Option<u64>,
     /// Most workers that can compute for the run at the same time.
     pub workers_max: u32,
     /// Where metrics go, if not into the checkpoint directory.
@@ -131,6 +134,8 @@ pub struct Summary {
     pub train_seconds: f64,
     /// Samples a second in training steps, 0 when there was none.
     pub samples_per_s: f64,
+    /// What it came to, if it was to pause and has.
+    pub paused: Option<Paused>,
 }
 
 /// What a run's summary says of it whatever becomes of it.
@@ -196,13 +201,42 @@ pub(crate) fn read_data(
     dataset::load(choice, options.data_dir.as_deref().or(of_mnist), console)
 }
 
+/// Prepares one of several runs on data that is read already. Nothing is said of it, and of its observers only
+/// the metrics are there.
+///
+/// # Errors
+/// When the configuration, the checkpoint directory or the metrics file can't be used.
+pub(crate) fn prepare_on(data: &Dataset, options: &RunOptions) -> Result<PreparedRun, RunError> {
+    let gathered = gather_on(Some(data), options, &Console::silent())?;
+    gathered.begun(options, Observers::of_metrics)
+}
+
+/// The configuration that a run with these flags would have on that data from its beginning.
+///
+/// # Errors
+/// When a setting is out of its range, or does not fit the others or the data.
+pub(crate) fn configuration(data: &Dataset, flags: &TrainingFlags) -> Result<RunConfig, RunError> {
+    let training = flags.resolve(None).map_err(RunError::Flags)?;
+    let (mut training, _) = settle(training, flags, None, &data.train, &data.classes)?;
+    let first = FirstValues::of(&flags.transfer, &training, data.train.spec())?;
+    training.init_from = first.map(|first| first.init_from);
+    Ok(RunConfig::new(training, data.identity())?)
+}
+
 /// Gathers what a run needs, and leaves everything as it is.
 ///
 /// # Errors
 /// When the data, the configuration, the checkpoint directory or the metrics file can't be used.
 pub(crate) fn gather(options: &RunOptions, console: &Console) -> Result<Gathered, RunError> {
+    gather_on(None, options, console)
+}
+
+/// Gathers what a run needs, on the data that it names or on such that is read already. Of what is doubtful
+/// about one of several runs nothing is said.
+fn gather_on(data: Option<&Dataset>, options: &RunOptions, console: &Console) -> Result<Gathered, RunError> {
+    let is_lone = data.is_none();
     let mut store = Store::open(&resume::checkpoint_dir(options), options.keep)?;
-    for lacking in store.probe()?.consequences() {
+    for lacking in store.probe()?.consequences().filter(|_| is_lone) {
         warn!(folder = %store.root().display(), "the file system of the checkpoints lacks something: {lacking}");
     }
     let Found { saved, training, beginning } = resume::find(&store, options)?;
@@ -211,8 +245,12 @@ pub(crate) fn gather(options: &RunOptions, console: &Console) -> Result<Gathered
         (DatasetChoice::Auto, Some((path, saved))) => resume::dataset_of(path, &saved.manifest)?,
         (choice, _) => choice.clone(),
     };
-    let data = read_data(options, &choice, console)?;
-    let Dataset { name, digest, classes, train, test, note } = data;
+    let data = match data {
+        Some(data) => data.clone(),
+        None => read_data(options, &choice, console)?,
+    };
+    let identity = data.identity();
+    let Dataset { name, classes, train, test, note, .. } = data;
     note.iter().for_each(|note| console.line(note));
     let spec = train.spec();
     let base = matches!(options.resume, Resume::From(_)).then_some(training.val_split);
@@ -223,10 +261,9 @@ pub(crate) fn gather(options: &RunOptions, console: &Console) -> Result<Gathered
         first.said.iter().for_each(|said| console.line(said));
         training.init_from = Some(first.init_from.clone());
     }
-    let data = DataIdentity { name: name.clone(), digest, samples: train.len() as u32, spec, classes };
-    let config = RunConfig::new(training, data)?;
+    let config = RunConfig::new(training, identity)?;
     options.training.remarks(&config).iter().for_each(|remark| console.line(remark));
-    for doubt in doubts(&config, options.workers_max) {
+    for doubt in doubts(&config, options.workers_max).into_iter().filter(|_| is_lone) {
         warn!("is this meant? {doubt}");
     }
     let resumed = saved.as_ref().map(|(path, saved)| Saved::new(path.clone(), &saved.manifest));
@@ -247,6 +284,7 @@ pub(crate) fn gather(options: &RunOptions, console: &Console) -> Result<Gathered
     }
     trainer.end_after(options.max_steps);
     trainer.set_test_views(options.test_views);
+    options.pause_after.into_iter().for_each(|epochs| trainer.pause_after(epochs));
     let place = match &options.metrics {
         Some(path) => Place::Named(path.clone()),
         None => Place::Own(store.root().join(METRICS_FILE)),
@@ -262,11 +300,20 @@ impl Gathered {
     /// # Errors
     /// When the file system refuses.
     pub(crate) fn observed(self, options: &RunOptions, console: &Console) -> Result<PreparedRun, RunError> {
+        self.begun(options, |metrics| Observers::of_program(console, options.log_format, metrics))
+    }
+
+    /// Moves aside what the run does not go on from, and begins its metrics, for which there are observers.
+    fn begun(
+        self,
+        options: &RunOptions,
+        observers: impl FnOnce(MetricsFile) -> Observers,
+    ) -> Result<PreparedRun, RunError> {
         let Self { facts, stop_at, mut store, beginning, metrics, trainer, resumed, numerics } = self;
         store.begin();
         beginning.perform(&store, metrics.path())?;
         let metrics = begin_metrics(metrics, resumed.is_some().then(|| trainer.step()))?;
-        let observers = Observers::of_program(console, options.log_format, metrics);
+        let observers = observers(metrics);
         let rules = Rules {
             run_id: trainer.config().fingerprint()[..12].to_owned(),
             stop_at,
@@ -321,7 +368,8 @@ impl Facts {
     pub(crate) fn summarize(self, ended: Ended) -> Summary {
         let Self { dataset, steps_total } = self;
         let best_weights = ended.best_weights();
-        let Ended { tests, best, waited_in_vain, saved, trained: (train_seconds, samples), .. } = ended;
+        let Ended { tests, best, waited_in_vain, saved, trained: (train_seconds, samples), paused, .. } =
+            ended;
         let mut tests = tests.into_iter();
         let Saved { path, step, model_sha256, optimizer_sha256 } = saved;
         Summary {
@@ -338,6 +386,7 @@ impl Facts {
             optimizer_sha256,
             train_seconds,
             samples_per_s: if samples == 0 { 0.0 } else { samples as f64 / train_seconds.max(1e-9) },
+            paused,
         }
     }
 }

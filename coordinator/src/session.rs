@@ -144,7 +144,18 @@ impl Session {
     /// # Errors
     /// When an address can't be listened on, or a thread or a worker can't be started.
     pub fn open(options: &ClusterOptions, console: &Console) -> Result<Self, RunError> {
-        let sockets = Sockets::open(&options.listen)?;
+        Self::open_on(Sockets::open(&options.listen)?, options, console)
+    }
+
+    /// Opens a session on listeners that are open already.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub(crate) fn open_on(
+        sockets: Sockets,
+        options: &ClusterOptions,
+        console: &Console,
+    ) -> Result<Self, RunError> {
         let (mut session, prepared) = Self::new(sockets, options, console)?;
         session.drive(prepared)?;
         Ok(session)

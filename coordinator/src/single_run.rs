@@ -148,6 +148,14 @@ pub fn describe(options: &Options, console: &Console) -> Result<String, RunError
 /// Finds all that a run needs, and leaves everything as it is.
 fn find(options: &Options, console: &Console) -> Result<(Gathered, Sockets), RunError> {
     let Options { cluster, run } = options;
+    check_workers(cluster)?;
+    let gathered = gather(run, console)?;
+    let sockets = Sockets::open(&cluster.listen)?;
+    Ok((gathered, sockets))
+}
+
+/// Checks that the workers of a cluster can be started and connected.
+pub(crate) fn check_workers(cluster: &ClusterOptions) -> Result<(), RunError> {
     let local = cluster.local.as_ref();
     if let Some(local) = local
         && !local.program.is_file()
@@ -158,9 +166,7 @@ fn find(options: &Options, console: &Console) -> Result<(Gathered, Sockets), Run
     if let Some(limit) = open_files::limit().filter(|&limit| limit < needed) {
         return Err(RunError::TooFewFiles { needed, limit });
     }
-    let gathered = gather(run, console)?;
-    let sockets = Sockets::open(&cluster.listen)?;
-    Ok((gathered, sockets))
+    Ok(())
 }
 
 impl Prepared {

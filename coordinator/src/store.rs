@@ -40,7 +40,7 @@ const LOCK_GRACE: Duration = Duration::from_secs(2);
 /// Time between two tries to lock it.
 const LOCK_POLL: Duration = Duration::from_millis(20);
 /// Lock file, which one coordinator at a time holds.
-const LOCK_FILE: &str = "lock";
+pub(crate) const LOCK_FILE: &str = "lock";
 /// Prefix of a checkpoint's directory.
 const STEP: &str = "step-";
 /// Prefix of a directory that is being written.
@@ -294,9 +294,9 @@ impl Drop for Store {
     }
 }
 
-/// Locks the folder. One who was killed a moment ago may hold it still: the system is given a while to end
-/// it.
-fn lock(root: &Path) -> Result<(File, bool), StoreError> {
+/// Locks a folder until the file is dropped, unless its file system has no locks. One who was killed a moment
+/// ago may hold it still: the system is given a while to end it.
+pub(crate) fn lock(root: &Path) -> Result<(File, bool), StoreError> {
     let deadline = Instant::now() + LOCK_GRACE;
     loop {
         match try_lock(root) {

@@ -15,7 +15,7 @@ use anyhow::{Context, bail};
 use clap::builder::{BoolishValueParser, Resettable};
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, Args, Command, CommandFactory, FromArgMatches};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMatches};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use tracing::Level;
@@ -107,27 +107,62 @@ fn wanted_format(args: &[OsString]) -> LogFormat {
 /// # Errors
 /// A [`clap::Error`] for invalid flags or a request for help; another error for a file that can't be used.
 pub fn try_parse<P: CommandFactory + FromArgMatches>(mut args: Vec<OsString>) -> anyhow::Result<P> {
-    let command = lenient(P::command());
-    let matches = command.clone().try_get_matches_from(&args)?;
-    if let Some(path) = matches.get_one::<PathBuf>(CONFIG) {
+    let given = Given::by::<P>(&args)?;
+    if let Some(path) = given.matches.get_one::<PathBuf>(CONFIG) {
         let from = || format!("--config {}", path.display());
         let bytes = read_regular(path, FILE_BYTES_MAX, Links::Followed).with_context(from)?;
         let text = String::from_utf8(bytes).with_context(from)?;
         let table: toml::Table =
             text.parse().map_err(|error| anyhow::anyhow!("--config {}: {error}", path.display()))?;
         for (key, value) in &table {
-            let known = command.get_arguments().find(|arg| arg.get_long() == Some(key) && key != CONFIG);
-            let Some(arg) = known else { bail!("--config {}: there is no flag --{key}", path.display()) };
-            let set = matches.value_source(arg.get_id().as_str());
-            if matches!(set, Some(ValueSource::CommandLine | ValueSource::EnvVariable)) {
-                continue;
+            if !given.sets(key).with_context(from)? {
+                args.extend(given.argument(key, value).with_context(from)?);
             }
-            let is_switch = matches!(arg.get_action(), ArgAction::SetTrue);
-            let argument = to_argument(key, value, is_switch);
-            args.extend(argument.with_context(|| format!("--config {}: {key}", path.display()))?);
         }
     }
-    Ok(P::from_arg_matches(&command.try_get_matches_from(args)?)?)
+    Ok(P::from_arg_matches(&given.command.try_get_matches_from(args)?)?)
+}
+
+/// A valid command line of a program, to which values for flags can be added.
+#[derive(Debug)]
+pub struct Given {
+    command: Command,
+    matches: ArgMatches,
+}
+
+impl Given {
+    /// The command line `args`, the first of which is the program's name.
+    ///
+    /// # Errors
+    /// When it is invalid, or asks for help.
+    pub fn by<P: CommandFactory>(args: &[OsString]) -> Result<Self, clap::Error> {
+        let command = lenient(P::command());
+        let matches = command.clone().try_get_matches_from(args)?;
+        Ok(Self { command, matches })
+    }
+
+    /// Whether the flag of that long name is set by the command line or the environment.
+    ///
+    /// # Errors
+    /// When no file may set it, because there is no such flag.
+    pub fn sets(&self, key: &str) -> anyhow::Result<bool> {
+        let set = self.matches.value_source(self.flag(key)?.get_id().as_str());
+        Ok(matches!(set, Some(ValueSource::CommandLine | ValueSource::EnvVariable)))
+    }
+
+    /// A file's `key = value` as an argument; none for a switch that is off.
+    ///
+    /// # Errors
+    /// When there is no such flag, or it is no value of a flag.
+    pub fn argument(&self, key: &str, value: &toml::Value) -> anyhow::Result<Option<OsString>> {
+        let is_switch = matches!(self.flag(key)?.get_action(), ArgAction::SetTrue);
+        to_argument(key, value, is_switch).with_context(|| key.to_owned())
+    }
+
+    fn flag(&self, key: &str) -> anyhow::Result<&Arg> {
+        let known = self.command.get_arguments().find(|arg| arg.get_long() == Some(key) && key != CONFIG);
+        known.with_context(|| format!("there is no flag --{}", printable(key)))
+    }
 }
 
 /// The command with the rules for repeated flags, empty variables and switches.

@@ -43,6 +43,7 @@ mod several_runs;
 mod shared_memory;
 mod simulation;
 mod spares;
+mod sweeps;
 mod table_files;
 mod trace;
 mod transfer;

@@ -71,7 +71,7 @@ fn introduction(run: &RunRecord) -> String {
 }
 
 /// Text about how workers can connect.
-fn invitation(address: Option<&str>, connect: &[String]) -> String {
+pub(crate) fn invitation(address: Option<&str>, connect: &[String]) -> String {
     match (address, connect) {
         (Some(address), [best, others @ ..]) => {
             let others =

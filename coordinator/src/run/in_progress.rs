@@ -8,7 +8,7 @@
 
 mod rollback;
 mod shutdown;
-mod tell;
+pub(crate) mod tell;
 
 use self::rollback::Entrances;
 use self::shutdown::Shutdown;
@@ -66,6 +66,17 @@ pub(crate) struct Ended {
     pub(crate) saved: Saved,
     /// Training time in seconds, and the samples of that time.
     pub(crate) trained: (f64, u64),
+    /// What it came to, if it was to pause and has.
+    pub(crate) paused: Option<Paused>,
+}
+
+/// What a run came to that has paused.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Paused {
+    /// Whole epochs that were done.
+    pub epochs: u64,
+    /// The validation after the last of them, if samples are held out.
+    pub validation: Option<Totals>,
 }
 
 impl Ended {
@@ -193,6 +204,11 @@ impl RunInProgress {
 
     /// Whether all is done, with the tests.
     pub(super) fn is_complete(&self) -> bool {
+        self.has_nothing_left() && self.trainer.paused().is_none()
+    }
+
+    /// Whether no round is left, because all is done or the run pauses.
+    pub(super) fn has_nothing_left(&self) -> bool {
         self.trainer.next().is_none()
     }
 
@@ -289,6 +305,7 @@ impl RunInProgress {
         let lost = || RunError::Internal("the run ended without a checkpoint".to_owned());
         let saved = result.and_then(|()| shutdown.into_saved().ok_or_else(lost));
         let trained = records.trained();
+        let paused = trainer.paused().map(|at| Paused { epochs: at.epoch.0, validation: at.validation });
         let result = match saved {
             Ok(saved) => Ok(Ended {
                 tests: if is_complete { tests } else { Vec::new() },
@@ -297,6 +314,7 @@ impl RunInProgress {
                 waited_in_vain: trainer.waited_in_vain(),
                 saved,
                 trained,
+                paused,
             }),
             // What was computed must not be lost with what could not be written.
             Err(error) => Err(match tests.into_iter().next() {

@@ -39,6 +39,8 @@ pub struct Trainer {
     position: Position,
     /// Number of steps after which the run is over.
     end: Step,
+    /// Whether the run ends there without the test.
+    pauses: bool,
     /// Tests that are done.
     tested: usize,
     /// Whether each test is done once more with views.
@@ -101,6 +103,19 @@ impl Trainer {
         self.test_views = test_views;
     }
 
+    /// Pauses the run after so many epochs, or where it ends if that is earlier: it is over then without its
+    /// test, and can go on later with the bits of one that never paused.
+    pub fn pause_after(&mut self, epochs: u64) {
+        self.end_after(Some(epochs.saturating_mul(self.config.length().epoch)));
+        self.pauses = true;
+    }
+
+    /// The run's state, if it has come to where it pauses.
+    #[must_use]
+    pub fn paused(&self) -> Option<&Position> {
+        (self.pauses && self.next().is_none()).then_some(&self.position)
+    }
+
     /// Number of steps after which the run is over.
     #[must_use]
     pub fn end(&self) -> Step {
@@ -131,7 +146,7 @@ impl Trainer {
         } else if *step < self.end && self.waited_in_vain().is_none() {
             Some(Work::Train)
         } else {
-            self.tests().nth(self.tested)
+            self.tests().filter(|_| !self.pauses).nth(self.tested)
         }
     }
 

@@ -185,7 +185,7 @@ impl RunInProgress {
             self.stop(cluster);
         }
         match self.shutdown.phase {
-            Phase::Running if self.is_complete() => self.save_last(now_us, cluster),
+            Phase::Running if self.has_nothing_left() => self.save_last(now_us, cluster),
             Phase::Stopping { until_us } if self.work.is_none() || until_us <= now_us => {
                 self.work = None;
                 cluster.end_round(now_us, self.setup);

@@ -36,7 +36,7 @@ impl RunInProgress {
 }
 
 /// Addresses that workers can dial. Nobody can dial "all addresses": then they are those of this machine.
-fn to_connect_to(address: SocketAddr) -> Vec<String> {
+pub(crate) fn to_connect_to(address: SocketAddr) -> Vec<String> {
     if !address.ip().is_unspecified() {
         return vec![address.to_string()];
     }

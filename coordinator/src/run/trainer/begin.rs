@@ -88,6 +88,7 @@ impl Trainer {
             layout,
             weights,
             optimizer,
+            pauses: false,
             tested: 0,
             test_views: false,
             first: None,
