@@ -59,6 +59,7 @@ impl Cluster {
             heartbeat_timeout_us: 10_000_000,
             answer_timeout_us: 120_000_000,
             answer_timeout_us_min: ANSWER_TIMEOUT_US_MIN,
+            may_diverge: false,
         };
         let mut machine = Coordinator::new(limits, Incarnation(1));
         for worker in 0..workers {

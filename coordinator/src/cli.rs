@@ -282,6 +282,7 @@ impl Flags {
                 heartbeat_timeout_us: us(self.cluster.heartbeat_timeout),
                 answer_timeout_us: us(self.cluster.answer_timeout),
                 answer_timeout_us_min: ANSWER_TIMEOUT_US_MIN,
+                may_diverge: self.sweep.is_some(),
             },
             local: self.cluster.local.then(|| self.cluster.local(&self.shared)),
         };

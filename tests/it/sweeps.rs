@@ -196,6 +196,23 @@ fn trials_that_diverge_are_out_and_without_another_there_is_no_winner() {
 }
 
 #[test]
+fn trials_that_diverge_cost_no_worker() {
+    let bench = Bench::new();
+    let file = "method = \"grid\"\nrepeats = 0\nparallel = 2\n[fixed]\nmodel = \"mlp(9)\"\noptimizer = \"sgd\"\nepochs = 1\n\
+                val-split = 43\n[search]\nlr = [1e30, 1e31, 1e32, 1e33, 1e34, 0.05]";
+    let mut search = bench.start("search", file, &["--bind", "127.0.0.1:0", "--workers", "2"]);
+    let line = search.wait_for_line("workers join with: worker --connect ");
+    let address = line.rsplit(' ').next().expect("an address");
+    let workers = ["one", "other"].map(|name| Process::worker(address, name));
+    let left = bench.left("search", &search.wait());
+    assert_eq!(left.tables["trials.csv"].matches("diverged").count(), 5, "{}", left.tables["trials.csv"]);
+    for worker in workers {
+        let outcome = worker.wait();
+        assert_eq!(outcome.code, Some(0), "{}", outcome.errors);
+    }
+}
+
+#[test]
 fn another_file_other_flags_and_damage_are_refused_by_name() {
     let bench = Bench::new();
     let file = "method = \"grid\"\nrepeats = 0\n[fixed]\nmodel = \"linear\"\nepochs = 1\nval-split = 43\n[search]\n\

@@ -158,6 +158,7 @@ impl Plan {
                 // A slowed worker must not be dropped for its first leaf.
                 answer_timeout_us: u64::from(leaf_us) * longest * 2 * SLOWED_TIMES + answer_timeout_us_min,
                 answer_timeout_us_min,
+                may_diverge: false,
             },
             pulse: Pulse { heartbeat_us, timeout_us },
             join_timeout_us: u64::from(500_000 + random.below(4_500_000)),

@@ -27,6 +27,7 @@ const LIMITS: Limits = Limits {
     heartbeat_timeout_us: 10_000_000,
     answer_timeout_us: 120_000_000,
     answer_timeout_us_min: 10_000_000,
+    may_diverge: false,
 };
 
 fn join(machine: &mut Coordinator, now_us: u64, name: &str) -> Vec<Action> {

@@ -58,6 +58,27 @@ fn three_workers_must_agree_that_a_leaf_is_not_finite() {
 }
 
 #[test]
+fn where_runs_may_diverge_a_non_finite_answer_brings_no_quarantine() {
+    for may_diverge in [false, true] {
+        let mut machine = Coordinator::new(Limits { may_diverge, ..LIMITS }, Incarnation(1));
+        let mut welcomes = 0;
+        for round in 0..u64::from(2 * QUARANTINE_AFTER) {
+            if !matches!(join(&mut machine, 0, "a")[0], Action::Welcome { .. }) {
+                break;
+            }
+            welcomes += 1;
+            begin(&mut machine, 0, round, 1);
+            let (from, round) = (Incarnation(welcomes), Round(round));
+            let actions = machine.on_event(1, Event::Result { from, round, node: LEAF, verdict: NAN });
+            assert_eq!(dropped(&actions), [from.0]);
+            machine.on_event(1, Event::End(RUN));
+        }
+        let expected = if may_diverge { 2 * QUARANTINE_AFTER } else { QUARANTINE_AFTER };
+        assert_eq!(welcomes, u64::from(expected), "{may_diverge}");
+    }
+}
+
+#[test]
 fn a_finite_answer_wins_over_any_number_that_are_not() {
     let mut machine = begun(&["a", "b", "c"], 1);
     says(&mut machine, 1, LEAF, NAN);
