@@ -53,7 +53,7 @@ fn another_configuration_is_refused_with_what_differs() {
     let _ = bench.stopped(1, 10, SIGTERM);
     let outcome = Process::start("coordinator", &bench.flags(&["--lr", "0.5", "--seed", "9"])).wait();
     assert_eq!(outcome.code, Some(1), "{}", outcome.errors);
-    for difference in ["lr: saved 0.001, now 0.5", "seed: saved 1, now 9"] {
+    for difference in ["lr: saved 0.002, now 0.5", "seed: saved 1, now 9"] {
         assert!(outcome.errors.contains(difference), "{}", outcome.errors);
     }
 }
@@ -70,7 +70,7 @@ fn a_folder_to_resume_brings_its_own_training_settings() {
     };
     let refused = resume(&["--lr", "0.5", "--epochs", "3"]);
     assert_eq!(refused.code, Some(1), "{}", refused.errors);
-    for difference in ["lr: saved 0.001, now 0.5", "epochs: saved 24, now 3"] {
+    for difference in ["lr: saved 0.002, now 0.5", "epochs: saved 24, now 3"] {
         assert!(refused.errors.contains(difference), "{}", refused.errors);
     }
     assert_golden(&resume(&["--hidden", "64"]));

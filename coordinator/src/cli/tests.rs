@@ -102,7 +102,7 @@ fn defaults_and_values_reach_the_configuration() {
     assert_eq!((config.batch_size, config.micro_batch, config.val_split), (128, 32, 0));
     assert_eq!(
         (config.schedule.base, config.schedule.shape),
-        (0.001, common::train::schedule::Shape::Cosine)
+        (0.002, common::train::schedule::Shape::Cosine)
     );
     let config = training(&["--model", "mlp", "--hidden", "8,4", "--optimizer", "sgd", "--val-split", "7"]);
     assert_eq!(config.model.short_name(), "mlp(8,4)");
