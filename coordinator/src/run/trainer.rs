@@ -5,6 +5,7 @@
 //! the leaves' samples, and `begin` how a run begins.
 
 mod begin;
+mod pause;
 
 pub use begin::TrainError;
 
@@ -101,19 +102,6 @@ impl Trainer {
     /// Tests once more with nine views of each image, or not. It never affects the training.
     pub fn set_test_views(&mut self, test_views: bool) {
         self.test_views = test_views;
-    }
-
-    /// Pauses the run after so many epochs, or where it ends if that is earlier: it is over then without its
-    /// test, and can go on later with the bits of one that never paused.
-    pub fn pause_after(&mut self, epochs: u64) {
-        self.end_after(Some(epochs.saturating_mul(self.config.length().epoch)));
-        self.pauses = true;
-    }
-
-    /// The run's state, if it has come to where it pauses.
-    #[must_use]
-    pub fn paused(&self) -> Option<&Position> {
-        (self.pauses && self.next().is_none()).then_some(&self.position)
     }
 
     /// Number of steps after which the run is over.
