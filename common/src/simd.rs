@@ -11,7 +11,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 /// Loops to compile for each width.
 pub(crate) trait Loops {
-    /// What they return.
+    /// Result of the loops.
     type Output;
 
     /// Runs them. It must be `#[inline(always)]`, with all loops that it calls; what is not stays right, and

@@ -45,7 +45,7 @@ const COUNTER: &str = ".num_batches_tracked";
 pub struct FirstValues {
     /// One for each parameter, in layout order.
     pub values: Vec<f32>,
-    /// Their identity.
+    /// Identity of the values, for the fingerprint of the run.
     pub init_from: InitFrom,
     /// What was left out, rounded or drawn.
     pub said: Vec<String>,

@@ -2,14 +2,15 @@
 //!
 //! Reading order: [`cli`] has the flags ([`training_flags`] those that the numbers depend on), [`single_run`]
 //! goes from options to summary, [`session`] is a cluster on which runs come and go, with the thread that
-//! drives it, [`run`] is one of them, [`sweep`] a search over many, [`cluster`] knows the workers and the rounds in progress, `net` brings
-//! and sends messages, [`observe`] shows what happens, [`store`] keeps checkpoints, [`dataset`] finds the
-//! samples and [`local`] starts worker processes.
+//! drives it, [`run`] is one of them, [`sweep`] a search over many, [`cluster`] knows the workers and the
+//! rounds in progress, `net` brings and sends messages, [`observe`] shows what happens, [`store`] keeps
+//! checkpoints, [`dataset`] finds the samples and [`local`] starts worker processes.
 //!
 //! What is in memory besides the data:
 //!
-//! 1. For each run its parameters and the optimizer's slots, and its first values where they come from a file.
-//!    While a checkpoint is written, a copy of the former two.
+//! 1. For each run its parameters and the optimizer's slots, averaged and best parameters where it keeps
+//!    them, and its first values where they come from a file. While a checkpoint is written, a copy of all
+//!    but the first values.
 //! 2. The encoded parameters of each run: once for all streams, and of two of them in shared memory if there
 //!    are workers that use it. For each worker that reads slowly, one or two versions of them.
 //! 3. For each run the gradients that arrive or wait for their neighbour in the tree. Those of 4 MiB or more

@@ -201,8 +201,8 @@ pub(crate) fn read_data(
     dataset::load(choice, options.data_dir.as_deref().or(of_mnist), console)
 }
 
-/// Prepares one of several runs on data that is read already. Nothing is said of it, and of its observers only
-/// the metrics are there.
+/// Prepares one of several runs on data that is read already. Nothing is said of it, and of its observers
+/// only the metrics are there.
 ///
 /// # Errors
 /// When the configuration, the checkpoint directory or the metrics file can't be used.

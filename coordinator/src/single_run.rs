@@ -122,7 +122,8 @@ pub fn preview(options: &Options, path: &Path, console: &Console) -> Result<Stri
         sheet.put(row, column + 1, after.image(index));
     }
     sheet.write(path)?;
-    let [count, path] = [before.len().to_string(), path.display().to_string()];
+    let count = before.len();
+    let path = path.display();
     Ok(format!(
         "nothing is trained (--preview)\n{count} training samples are in {path}, each with what {augment} makes of it on its \
          right\n"

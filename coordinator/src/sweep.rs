@@ -91,7 +91,8 @@ pub fn prepare(file: &Path, args: Vec<OsString>, console: &Console) -> Result<Pr
     }
     let (state, sockets) = found?;
     folder.keep();
-    let (stop_at, log_format) = (plan.stop_at, plan.log_format);
+    let stop_at = plan.stop_at;
+    let log_format = plan.log_format;
     Ok(Prepared { plan, state, sockets, console: console.clone(), stop_at, log_format, lock })
 }
 

@@ -6,15 +6,12 @@
 //! each read is sent next, so buffers are in use as in a run.
 
 use common::data::digits::SPEC;
-use common::data::normalize::Normalization;
 use common::ids::{Incarnation, ParamsId, Round, SetupId};
 use common::model::architecture::Architecture;
 use common::reduce::precision::Precision;
 use common::reduce::tree::Node;
 use common::rng::Stream;
-use common::train::augment::Augmentation;
 use common::train::metrics::Totals;
-use common::train::objective::Objective;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use prost::Message;
 use proto::inbound::{CoordinatorDecoder, WorkerDecoder};
@@ -45,16 +42,7 @@ criterion_main!(encoding);
 fn setups() -> [Setup; 3] {
     ["cnn", "mlp(1319)", "mlp(4618,4618)"].map(|text| {
         let model = Architecture::parse(SPEC, text).expect("a network that fits the digits");
-        let normalization = Normalization::Unit;
-        Setup {
-            id: SetupId(0),
-            model,
-            precision: Precision::F32,
-            normalization,
-            seed: 1,
-            augment: Augmentation::default(),
-            objective: Objective::default(),
-        }
+        Setup::plain(SetupId(0), model)
     })
 }
 

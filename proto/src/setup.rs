@@ -48,6 +48,20 @@ pub struct MessageForm {
 }
 
 impl Setup {
+    /// A setup with f32 gradients, pixels divided by 255, unchanged images and the plain cross-entropy.
+    #[must_use]
+    pub fn plain(id: SetupId, model: Architecture) -> Self {
+        Self {
+            id,
+            model,
+            precision: Precision::F32,
+            normalization: Normalization::Unit,
+            seed: 1,
+            augment: Augmentation::default(),
+            objective: Objective::default(),
+        }
+    }
+
     /// Sizes and types that its messages must have.
     #[must_use]
     pub fn message_form(&self) -> MessageForm {

@@ -31,6 +31,12 @@ pub fn train(flags: &[&str], threads: &[u32]) -> Summary {
     train_prepared(flags, threads, |_| {})
 }
 
+/// SHA-256 of the model and of the optimizer's state with which a run ended.
+#[must_use]
+pub fn digests(summary: &Summary) -> [String; 2] {
+    [summary.model_sha256.clone(), summary.optimizer_sha256.clone()]
+}
+
 /// Trains like [`train`], after `change` was applied to the run.
 ///
 /// # Panics

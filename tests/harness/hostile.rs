@@ -8,7 +8,6 @@ use crate::tables;
 use common::checkpoint::{Checkpoint, Manifest, Position, Versioned};
 use common::data::digits::{PIXELS, SPEC};
 use common::data::idx;
-use common::data::normalize::Normalization;
 use common::data::samples::Samples;
 use common::data::spec::DataSpec;
 use common::ids::{Epoch, Incarnation, Instance, ParamsId, Rank, Round, SetupId, Step};
@@ -17,7 +16,6 @@ use common::model::params::Layout;
 use common::reduce::precision::Precision;
 use common::reduce::tree::{Node, Tree};
 use common::selftest::{NumericsDigest, PROMISED};
-use common::train::augment::Augmentation;
 use common::train::metrics::Totals;
 use common::train::objective::{ClassWeights, Objective};
 use coordinator::dataset::{self, DatasetChoice, Emnist, ImageSize, Named, PictureOptions};
@@ -57,16 +55,7 @@ pub const ENTRY_POINTS: [(&str, EntryPoint); 12] = [
 /// The smallest possible model.
 fn setup() -> Setup {
     let model = Architecture::parse(SPEC, "mlp(1)").expect("a network that fits the digits");
-    let normalization = Normalization::Unit;
-    Setup {
-        id: SetupId(0),
-        model,
-        precision: Precision::F32,
-        normalization,
-        seed: 1,
-        augment: Augmentation::default(),
-        objective: Objective::default(),
-    }
+    Setup::plain(SetupId(0), model)
 }
 
 fn layout() -> Layout {

@@ -8,7 +8,7 @@ use common::rng::Stream;
 use coordinator::run::Summary;
 use nix::sys::signal::Signal;
 use std::path::Path;
-use tests::cluster::train;
+use tests::cluster::{digests, train};
 use tests::golden::{Bench, assert_ends_in};
 use tests::process::Process;
 use tests::small_data::{SmallData, TRAIN, drawn};
@@ -19,10 +19,6 @@ fn run(folder: &str, model: &str, threads: &[u32]) -> Summary {
     let checkpoints = tempfile::tempdir().expect("a folder");
     let place = ["--dataset", folder, "--checkpoint-dir", checkpoints.path().to_str().expect("a name")];
     train(&[&place[..], &STEPS, &["--model", model]].concat(), threads)
-}
-
-fn digests(summary: &Summary) -> [String; 2] {
-    [summary.model_sha256.clone(), summary.optimizer_sha256.clone()]
 }
 
 #[test]

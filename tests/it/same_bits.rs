@@ -5,7 +5,7 @@ use clap::Parser;
 use coordinator::cli::Flags;
 use coordinator::observe::console::Console;
 use coordinator::run::{Summary, prepare_run};
-use tests::cluster::train;
+use tests::cluster::{digests, train};
 use tests::small_data::SmallData;
 
 /// Settings that the bits depend on, with sizes that nothing divides: 602 training samples, 13 steps per
@@ -23,10 +23,6 @@ fn run_in(checkpoints: &str, data: &SmallData, more: &[&str], threads: &[u32]) -
     let summary = train(&[&flags[..], &NUMBERS, more].concat(), threads);
     assert_eq!(summary.dataset, data.folder());
     summary
-}
-
-fn digests(summary: &Summary) -> [String; 2] {
-    [summary.model_sha256.clone(), summary.optimizer_sha256.clone()]
 }
 
 #[test]

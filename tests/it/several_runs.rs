@@ -7,11 +7,10 @@ use common::selftest::{NumericsDigest, PROMISED};
 use common::train::config::RunConfig;
 use coordinator::RunError;
 use coordinator::cluster::Farewell;
-use coordinator::run::Summary;
 use proto::setup::SETUPS_MAX;
 use std::path::Path;
 use std::sync::OnceLock;
-use tests::cluster::{StandingCluster, Trial, train, within_time};
+use tests::cluster::{StandingCluster, Trial, digests, train, within_time};
 use tests::process::Process;
 use tests::small_data::SmallData;
 use tests::told::{any_joined, joined};
@@ -40,10 +39,6 @@ const COMMON: [&str; 8] =
 
 fn flags(trial: usize) -> Vec<&'static str> {
     [&COMMON, TRIALS[trial]].concat()
-}
-
-fn digests(summary: &Summary) -> [String; 2] {
-    [summary.model_sha256.clone(), summary.optimizer_sha256.clone()]
 }
 
 /// The digests of a trial that has a cluster of its own.

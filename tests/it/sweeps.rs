@@ -1,5 +1,5 @@
-//! A search over settings has the same winner, the same tables and the same bits whoever computes, however many
-//! trials there are at a time, and wherever it was stopped.
+//! A search over settings has the same winner, the same tables and the same bits whoever computes, however
+//! many trials there are at a time, and wherever it was stopped.
 
 use common::checkpoint::digest;
 use nix::sys::signal::Signal;
@@ -121,7 +121,8 @@ fn the_winner_and_all_bits_are_the_same_whoever_computes_and_wherever_it_was_sto
     let ends = alone.tables["trials.csv"].lines().filter(|line| line.contains(",complete,")).count();
     assert_eq!(ends, 1, "{}", alone.tables["trials.csv"]);
     assert!(alone.summary.contains("standard deviation"), "{}", alone.summary);
-    // As Optuna has it: 0 creates a study whose values are maximized (2), 4 a trial that is complete (1) or pruned (2).
+    // As Optuna has it: 0 creates a study whose values are maximized (2), 4 a trial that is complete (1) or
+    // pruned (2).
     let journal: Vec<Value> =
         alone.tables["journal.log"].lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!((&journal[0]["op_code"], &journal[0]["directions"]), (&json!(0), &json!([2])));

@@ -13,7 +13,7 @@ use nix::sys::signal::Signal::SIGKILL;
 use safetensors::SafeTensors;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
-use tests::cluster::train;
+use tests::cluster::{digests, train};
 use tests::process::Process;
 use tests::small_data::SmallData;
 
@@ -75,10 +75,6 @@ impl Bench {
         let options = Flags::try_parse_from(flags).and_then(|flags| flags.options()).expect("flags");
         prepare_run(&options.run, &Console::silent()).err().expect("no run").to_string()
     }
-}
-
-fn digests(summary: &Summary) -> [String; 2] {
-    [summary.model_sha256.clone(), summary.optimizer_sha256.clone()]
 }
 
 /// The bytes of a tensor in a checkpoint.

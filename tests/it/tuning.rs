@@ -5,7 +5,7 @@ use common::train::average::Weights;
 use coordinator::run::Summary;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
-use tests::cluster::train;
+use tests::cluster::{digests, train};
 use tests::golden::{Bench, assert_ends_in};
 use tests::process::Process;
 use tests::small_data::SmallData;
@@ -30,10 +30,6 @@ fn run(flags: &[&str], threads: &[u32]) -> Summary {
     let place =
         ["--dataset", data.folder(), "--checkpoint-dir", checkpoints.path().to_str().expect("a name")];
     train(&[&place[..], &STEPS, flags].concat(), threads)
-}
-
-fn digests(summary: &Summary) -> [String; 2] {
-    [summary.model_sha256.clone(), summary.optimizer_sha256.clone()]
 }
 
 #[test]

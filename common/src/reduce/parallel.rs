@@ -38,13 +38,26 @@ pub fn all<T: Send>(mut jobs: Vec<impl FnOnce() -> T + Send>) -> Vec<T> {
 /// # Panics
 /// When the lengths differ.
 pub fn add(left: &mut [f32], right: &[f32], precision: Precision, threads: NonZeroUsize) {
-    assert_eq!(left.len(), right.len(), "gradients of one model have one length");
+    blocks(left, right, threads, |left, right| simd::widest(Add { left, right, precision }));
+}
+
+/// Runs `change` on each block of `left` with the same places of `right`, by `threads` threads.
+///
+/// # Panics
+/// When the lengths differ.
+pub(crate) fn blocks(
+    left: &mut [f32],
+    right: &[f32],
+    threads: NonZeroUsize,
+    change: impl Fn(&mut [f32], &[f32]) + Sync,
+) {
+    assert_eq!(left.len(), right.len(), "values of one model have one length");
     let part = part_len(left.len(), threads);
+    let change = &change;
     let jobs = left.chunks_mut(part).zip(right.chunks(part)).map(|(left, right)| {
         move || {
-            for (left, right) in left.chunks_mut(ALIGNMENT).zip(right.chunks(ALIGNMENT)) {
-                simd::widest(Add { left, right, precision });
-            }
+            let blocks = left.chunks_mut(ALIGNMENT).zip(right.chunks(ALIGNMENT));
+            blocks.for_each(|(left, right)| change(left, right));
         }
     });
     all(jobs.collect());

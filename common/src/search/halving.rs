@@ -1,10 +1,10 @@
 //! Which trials of a search go on: successive halving (Jamieson and Talwalkar 2016), decided in rungs.
 //!
-//! 1. A rung is a number of epochs at which trials pause. All begin; a rung is decided when each of its trials
-//!    has come to it, and not before. So the decision is a function of the results, in whatever order they
-//!    came.
-//! 2. Of the trials of a rung the best one in `eta` goes on, at least one: more correct answers, then the lower
-//!    loss, then the lower number.
+//! 1. A rung is a number of epochs at which trials pause. All begin; a rung is decided when each of its
+//!    trials has come to it, and not before. So the decision is a function of the results, in whatever order
+//!    they came.
+//! 2. Of the trials of a rung the best one in `eta` goes on, at least one: more correct answers, then the
+//!    lower loss, then the lower number.
 //! 3. A trial that diverges does not go on. If all trials of a rung diverge, the next best of the rung before
 //!    takes their place.
 //! 4. The winner is the best of the last rung. A grid and a random search have one rung.

@@ -31,7 +31,7 @@ pub fn stream(seed: u64, name: &str, trial: u32) -> Stream {
 }
 
 impl Range {
-    /// Checks the ends.
+    /// Checks that both ends of the range are valid.
     ///
     /// # Errors
     /// What is wrong with them.

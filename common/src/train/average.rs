@@ -19,13 +19,10 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::str::FromStr;
 
-/// Elements that are averaged at a time.
-const BLOCK: usize = 8192;
-
 /// How weights are averaged.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Averaging {
-    /// They are not.
+    /// There is no second version.
     #[default]
     None,
     /// Exponential moving average over the steps.
@@ -47,9 +44,9 @@ pub enum Weights {
     /// Those that are trained.
     #[default]
     Last,
-    /// Their average.
+    /// The average of those that are trained.
     Averaged,
-    /// Those of the best validation.
+    /// Those with which the best validation was made.
     Best,
 }
 
@@ -96,7 +93,6 @@ impl Averaging {
         epochs: Option<u64>,
         threads: NonZeroUsize,
     ) {
-        assert_eq!(average.len(), weights.len(), "an average of one model");
         let share = match (self, epochs) {
             (Self::Ema { decay }, _) => {
                 let before = steps.saturating_sub(1) as f64;
@@ -106,15 +102,9 @@ impl Averaging {
             _ => return,
         };
         let share = share as f32;
-        let part = parallel::part_len(weights.len(), threads);
-        let jobs = average.chunks_mut(part).zip(weights.chunks(part)).map(|(average, weights)| {
-            move || {
-                for (average, weights) in average.chunks_mut(BLOCK).zip(weights.chunks(BLOCK)) {
-                    simd::widest(Follow { average, weights, share });
-                }
-            }
+        parallel::blocks(average, weights, threads, |average, weights| {
+            simd::widest(Follow { average, weights, share });
         });
-        parallel::all(jobs.collect());
     }
 }
 

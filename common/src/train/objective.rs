@@ -65,7 +65,7 @@ impl Objective {
 }
 
 impl ClassWeights {
-    /// These weights.
+    /// Weights of the classes in their order.
     ///
     /// # Errors
     /// When one is out of its range.

@@ -72,7 +72,7 @@ enum Value {
     /// A class of storage, and the key of its numbers.
     Storage(Rc<str>, Rc<str>),
     Tensor(Rc<Tensor>),
-    /// Anything else.
+    /// A value that no tensor is made of.
     Other,
 }
 

@@ -1,7 +1,8 @@
 //! The file of a search: which flags are fixed, which are searched among which values, and how.
 //!
 //! It is TOML. `[fixed]` holds flags as a `--config` file does, `[search]` a list or a range for each flag.
-//! What is wrong is said with its key and with what to do. Which flags may be searched is decided in `trials`.
+//! What is wrong is said with its key and with what to do. Which flags may be searched is decided in
+//! `trials`.
 
 use super::error::SweepError;
 use common::checkpoint::digest;
@@ -16,11 +17,11 @@ use toml::{Table, Value};
 
 /// Largest file, in bytes: a thousand times what a search needs.
 const FILE_BYTES_MAX: u64 = 1 << 20;
-/// Most trials.
+/// Largest number of trials in a search.
 pub(super) const TRIALS_MAX: u32 = 10_000;
 /// Most seeds with which the winner is trained again.
 const REPEATS_MAX: u32 = 1000;
-/// Most rungs.
+/// Largest number of rungs in a search.
 const RUNGS_MAX: usize = 64;
 /// Keys beside `[fixed]` and `[search]`.
 const KEYS: &str = "method, trials, seed, eta, rungs, parallel and repeats";
@@ -209,8 +210,9 @@ fn space(value: Value) -> Result<Space, String> {
 
 fn range(mut table: Table) -> Result<Range, String> {
     let form = "a range is { from = LOW, to = HIGH } with numbers, and log = true if it is wanted";
-    let (from, to, log) = (table.remove("from"), table.remove("to"), table.remove("log"));
-    let log = log.map_or(Some(false), |log| log.as_bool());
+    let from = table.remove("from");
+    let to = table.remove("to");
+    let log = table.remove("log").map_or(Some(false), |log| log.as_bool());
     let range = match (from, to, log) {
         _ if !table.is_empty() => None,
         (Some(Value::Integer(from)), Some(Value::Integer(to)), Some(log)) => {

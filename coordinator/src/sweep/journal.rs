@@ -1,4 +1,5 @@
-//! `journal.log`: the trials as a journal of Optuna, which `JournalStorage` with a `JournalFileBackend` opens.
+//! `journal.log`: the trials as a journal of Optuna, which `JournalStorage` with a `JournalFileBackend`
+//! opens.
 //!
 //! A line of JSON for each operation: one that creates the study, and one for each trial with all that is
 //! known of it. Numbers of operations, states and directions are those of Optuna 3 to 5. The times are those
@@ -13,7 +14,7 @@ use common::search::halving::{Outcome, Stage};
 use common::search::range::Range;
 use serde_json::{Map, Value, json};
 
-/// The file's name.
+/// Name of the journal in the folder of the search.
 const JOURNAL_FILE: &str = "journal.log";
 /// Operations of the journal.
 const CREATE_STUDY: u32 = 0;
@@ -25,9 +26,9 @@ const RUNNING: u32 = 0;
 const COMPLETE: u32 = 1;
 const PRUNED: u32 = 2;
 const FAIL: u32 = 3;
-/// Who has written it.
+/// Name of the process that Optuna takes for the journal's writer.
 const WRITER: &str = "lockstep";
-/// Optuna wants times.
+/// Time of each entry: Optuna wants one, and the real ones would change the bytes.
 const TIME: &str = "1970-01-01T00:00:00.000000+00:00";
 
 /// Writes the journal.
@@ -50,7 +51,8 @@ pub(super) fn write(plan: &Plan, state: &State) -> Result<(), SweepError> {
 fn operation(plan: &Plan, state: &State, number: u32) -> Value {
     let result = |rung, trial| state.result(rung, trial);
     let Trial { settings, fingerprint, seed, .. } = &plan.trials[number as usize];
-    let (mut distributions, mut params) = (Map::new(), Map::new());
+    let mut distributions = Map::new();
+    let mut params = Map::new();
     for (key, value) in settings {
         let (distribution, internal) = parameter(&plan.file.search[key], value);
         // The distribution is a text of JSON within JSON.

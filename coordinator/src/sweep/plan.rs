@@ -17,7 +17,7 @@ use crate::single_run::Options;
 use crate::training_flags::TrainingFlags;
 use clap::{Args, Command};
 use common::search::halving::Halving;
-use common::train::config::RunConfig;
+use common::train::config::{RunConfig, TrainingConfig};
 use common::train::doubts::doubts;
 use host::args::{Given, try_parse};
 use host::logging::LogFormat;
@@ -152,7 +152,7 @@ impl Trial {
         // The search as a whole stops then.
         options.stop_at = None;
         let training = config.training();
-        let (epochs, seed) = (training.epochs, training.seed);
+        let TrainingConfig { epochs, seed, .. } = *training;
         Self { settings, options, fingerprint: config.fingerprint(), epochs, seed }
     }
 }

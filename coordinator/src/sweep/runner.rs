@@ -1,6 +1,8 @@
-//! Trains the trials of a search on a session: starts what is next while there is room, notes what it came to.
+//! Trains the trials of a search on a session: starts what is next while there is room, notes what it came
+//! to.
 //!
-//! What is next is a function of the results that are noted, so a start anew goes on where the one before was.
+//! What is next is a function of the results that are noted, so a start anew goes on where the one before
+//! was.
 
 use super::error::SweepError;
 use super::plan::Plan;

@@ -17,7 +17,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// The file's name.
+/// Name of the state's file in the folder of the search.
 const STATE_FILE: &str = "sweep.json";
 /// Raised when older programs can't read it.
 const FORMAT_VERSION: u32 = 1;
@@ -28,7 +28,7 @@ const TEMPORARY_PREFIX: &str = ".writing-";
 /// Who may read the files.
 const FILE_MODE: u32 = 0o644;
 
-/// The file's content.
+/// Content of the state's file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Content {
@@ -230,7 +230,8 @@ impl Content {
 
     /// Checks that each result is one of the search, and there once.
     fn check(&self, repeats: u32) -> Result<(), String> {
-        let (trials, rungs) = (self.trials.len() as u32, self.rungs.len());
+        let trials = self.trials.len() as u32;
+        let rungs = self.rungs.len();
         let is_known = |come: &Come| come.trial < trials && come.rung < rungs;
         let ascending = |pair: &[Come]| (pair[0].rung, pair[0].trial) < (pair[1].rung, pair[1].trial);
         if !self.results.iter().all(is_known) || !self.results.windows(2).all(ascending) {

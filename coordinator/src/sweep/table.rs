@@ -13,7 +13,7 @@ use std::io;
 /// The table for other programs.
 pub(super) const CSV_FILE: &str = "trials.csv";
 
-/// What will be done.
+/// Text about what a search will do.
 pub(super) fn planned(plan: &Plan) -> String {
     let trials = plan.trials.len();
     let method = match plan.file.method {
@@ -48,12 +48,12 @@ pub(super) fn decided(plan: &Plan, before: &Stage, after: &Stage) -> Option<Stri
     }
 }
 
-/// So many epochs.
+/// Text for a number of epochs.
 pub(super) fn epochs(epochs: u64) -> String {
     if epochs == 1 { "1 epoch".to_owned() } else { format!("{epochs} epochs") }
 }
 
-/// A validation.
+/// Text for the outcome of a validation.
 pub(super) fn validated(outcome: Outcome) -> String {
     match outcome {
         Outcome::Validated(totals) => {

@@ -31,7 +31,7 @@ pub struct ObjectiveFlags {
 pub enum ClassWeightsChoice {
     /// Weights that make all classes count alike; they depend on the samples.
     Balanced,
-    /// These weights.
+    /// A weight for each class, by a person.
     Given(ClassWeights),
 }
 

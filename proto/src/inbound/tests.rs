@@ -15,7 +15,6 @@ use common::ids::{Incarnation, Instance, ParamsId, Rank, Round, SetupId, Step};
 use common::model::architecture::Architecture;
 use common::reduce::precision::Precision;
 use common::selftest::NumericsDigest;
-use common::train::augment::Augmentation;
 use common::train::metrics::{Confusion, Totals};
 use common::train::objective::{ClassWeights, Objective};
 use proptest::prelude::*;
@@ -39,15 +38,7 @@ const SETUP: SetupId = SetupId(3);
 
 fn setup(data: DataSpec, text: &str) -> Setup {
     let model = Architecture::parse(data, text).unwrap();
-    Setup {
-        id: SETUP,
-        model,
-        precision: Precision::F32,
-        normalization: Normalization::Unit,
-        seed: 9,
-        augment: Augmentation::default(),
-        objective: Objective::default(),
-    }
+    Setup { seed: 9, ..Setup::plain(SETUP, model) }
 }
 
 fn samples(spec: DataSpec, n: usize) -> Samples {

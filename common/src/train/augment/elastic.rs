@@ -15,7 +15,7 @@ const SQRT_3: f32 = 1.732_050_8;
 /// Smooth random fields over a picture.
 #[derive(Clone, Debug)]
 pub(super) struct Elastic {
-    /// Largest coefficient.
+    /// Largest magnitude of a coefficient.
     most: f32,
     columns: Spline,
     rows: Spline,
