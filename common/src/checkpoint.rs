@@ -5,8 +5,10 @@
 //! records the size and SHA-256 of the other two files, and its own SHA-256. If it is intact and matches, the
 //! whole checkpoint is. Numbers that are not finite are refused: a run can't go on from them.
 
+mod model_file;
 mod tensors;
 
+pub use model_file::{MODEL_FILE_BYTES_MAX, Model, ModelFileError, Origin};
 pub use tensors::{TensorsError, bytes_max as tensors_bytes_max};
 
 use crate::ids::{Epoch, Step};

@@ -3,6 +3,7 @@
 
 use crate::model::params::Layout;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use std::collections::HashMap;
 
 /// Why bytes are not the tensors that were expected.
 #[allow(missing_docs, reason = "field names say all")]
@@ -45,6 +46,16 @@ pub fn bytes_max(layout: &Layout, prefixes: &[&str]) -> u64 {
 /// # Panics
 /// When a slice is not as long as the layout.
 pub(super) fn encode(layout: &Layout, slices: &[(&str, &[f32])]) -> Vec<u8> {
+    encode_with(layout, slices, None)
+}
+
+/// The same with metadata in the header. The library writes several entries in a random order, so there is to
+/// be one at most.
+pub(super) fn encode_with(
+    layout: &Layout,
+    slices: &[(&str, &[f32])],
+    metadata: Option<HashMap<String, String>>,
+) -> Vec<u8> {
     let bytes: Vec<Vec<u8>> =
         slices.iter().map(|(_, values)| values.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
     let mut views = Vec::new();
@@ -55,8 +66,7 @@ pub(super) fn encode(layout: &Layout, slices: &[(&str, &[f32])]) -> Vec<u8> {
             views.push((named(prefix, &spec.name), view.expect("the slice is as long as its tensor")));
         }
     }
-    // No metadata: the library writes it in a random order.
-    safetensors::serialize(views, None).expect("tensors of known shapes can be written")
+    safetensors::serialize(views, metadata).expect("tensors of known shapes can be written")
 }
 
 /// The slices of those prefixes, and nothing else, from a file.

@@ -43,6 +43,15 @@ impl DatasetChoice {
         }
     }
 
+    /// Whether it is a file or folder that somebody has chosen, and not a data set with a name.
+    #[must_use]
+    pub fn is_path(&self) -> bool {
+        match self {
+            Self::Folder(_) | Self::Pictures(..) | Self::Kaggle(_) | Self::Npz(_) => true,
+            Self::Auto | Self::Named(_) | Self::Cifar10 | Self::Digits => false,
+        }
+    }
+
     /// The same data set, read with these options before those that it has.
     ///
     /// # Errors

@@ -198,14 +198,9 @@ fn newest(store: &Store, expected: &Expected) -> Result<Option<(PathBuf, Verifie
 /// anywhere, and a file or folder that it names could be anybody's.
 pub(super) fn dataset_of(path: &Path, manifest: &Manifest) -> Result<DatasetChoice, RunError> {
     let name = manifest.config.get(DATASET_FIELD).map_or("auto", |name| name);
-    let Ok(choice) = name.parse();
-    match choice {
-        DatasetChoice::Folder(_)
-        | DatasetChoice::Pictures(..)
-        | DatasetChoice::Kaggle(_)
-        | DatasetChoice::Npz(_) => {
-            Err(RunError::FolderNotNamed { path: path.to_owned(), folder: printable(name).into_owned() })
-        }
-        choice => Ok(choice),
+    let Ok(choice): Result<DatasetChoice, _> = name.parse();
+    if choice.is_path() {
+        return Err(RunError::FolderNotNamed { path: path.to_owned(), folder: printable(name).into_owned() });
     }
+    Ok(choice)
 }

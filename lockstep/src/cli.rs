@@ -1,0 +1,223 @@
+//! The commands of `lockstep`, and their flags.
+
+use crate::evaluate::{self, Report, mistakes};
+use crate::export::{self, Format};
+use crate::model;
+use anyhow::{Context, bail};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use common::checkpoint::Model;
+use common::data::samples::Samples;
+use common::train::average::Weights;
+use coordinator::dataset::{self, Dataset, DatasetChoice, Named};
+use coordinator::observe::console::Console;
+use host::{printable, printable_lines};
+use std::fmt::Write as _;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+/// Most threads, many times the cores of a machine.
+const THREADS_MAX: usize = 1024;
+
+/// Uses trained models: measures them, and writes them for other programs. Trains nothing and needs no
+/// cluster.
+///
+/// Exit codes: 0 on success; 1 on failure; 2 on invalid flags.
+#[derive(Clone, Debug, Parser)]
+#[command(version, about, long_about)]
+pub struct Flags {
+    #[command(subcommand)]
+    #[allow(missing_docs, reason = "documented by its type")]
+    pub command: Command,
+}
+
+/// What to do with a model.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Measure a model on the test samples of a data set
+    Evaluate(Evaluate),
+    /// Write a model as a file for other programs
+    Export(Export),
+}
+
+/// Which model.
+#[derive(Clone, Debug, Args)]
+pub struct Trained {
+    /// The model: a checkpoint's folder, a folder with several, of which the newest is taken, or a file that
+    /// lockstep export --format safetensors wrote
+    #[arg(long, value_name = "CHECKPOINT|FILE", env = "LOCKSTEP_CHECKPOINT")]
+    pub checkpoint: PathBuf,
+    /// Version of a checkpoint's weights [default: last]
+    #[arg(long, env = "LOCKSTEP_WEIGHTS", value_enum)]
+    pub weights: Option<Version>,
+}
+
+/// The value of `--weights`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Version {
+    /// Those that were trained.
+    Last,
+    /// Their average.
+    Averaged,
+    /// Those of the best validation.
+    Best,
+}
+
+/// Flags of `lockstep evaluate`.
+#[derive(Clone, Debug, Args)]
+pub struct Evaluate {
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "documented by its type")]
+    pub trained: Trained,
+    /// Data set, as coordinator --dataset has it; FOLDER?image-size=HxW,grayscale for pictures that are to be
+    /// brought to the model's form [default: the one that the model was trained on]
+    #[arg(long, value_name = "NAME|PATH", env = "LOCKSTEP_DATASET")]
+    pub dataset: Option<DatasetChoice>,
+    /// Folder of a named data set's files [default: lockstep/NAME in the user's cache folder]
+    #[arg(long, value_name = "FOLDER", env = "LOCKSTEP_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// The same folder for mnist and auto alone; --data-dir goes before it
+    #[arg(long, value_name = "FOLDER", env = "MNIST_DIR")]
+    pub mnist_dir: Option<PathBuf>,
+    /// Another model, which is measured on the same samples and compared
+    #[arg(long, value_name = "CHECKPOINT|FILE")]
+    pub against: Option<PathBuf>,
+    /// New folder for the images that the model gets wrong, as PNG files, with a table of them
+    #[arg(long, value_name = "FOLDER")]
+    pub mistakes: Option<PathBuf>,
+    /// Print JSON in place of the tables
+    #[arg(long)]
+    pub json: bool,
+    /// Number of threads [default: all cores]
+    #[arg(long, value_name = "N", env = "LOCKSTEP_THREADS", value_parser = threads)]
+    pub threads: Option<NonZeroUsize>,
+}
+
+/// Flags of `lockstep export`.
+#[derive(Clone, Debug, Args)]
+pub struct Export {
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "documented by its type")]
+    pub trained: Trained,
+    /// Format of the file
+    #[arg(long, value_enum)]
+    pub format: Format,
+    /// The file; one that is there is replaced if it is of the same format
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+}
+
+impl From<Version> for Weights {
+    fn from(version: Version) -> Self {
+        match version {
+            Version::Last => Self::Last,
+            Version::Averaged => Self::Averaged,
+            Version::Best => Self::Best,
+        }
+    }
+}
+
+impl Command {
+    /// Runs the command, and returns what it has to say on standard output.
+    ///
+    /// # Errors
+    /// When the model, the data or a file can't be read or written.
+    pub fn run(&self, console: &Console) -> anyhow::Result<String> {
+        match self {
+            Self::Evaluate(flags) => flags.run(console),
+            Self::Export(flags) => flags.run(),
+        }
+    }
+}
+
+impl Trained {
+    fn open(&self) -> anyhow::Result<Model> {
+        Ok(model::open(&self.checkpoint, self.weights.map(Weights::from))?)
+    }
+}
+
+impl Evaluate {
+    fn run(&self, console: &Console) -> anyhow::Result<String> {
+        let model = self.trained.open()?;
+        let data = self.data(&model, console)?;
+        let threads = self.threads();
+        let judged = evaluate::judge(&model, &data.test, threads)?;
+        let other = self.against.as_deref().map(|path| against(path, &data.test, threads)).transpose()?;
+        let report = Report::of(&model, &judged, other.as_deref());
+        let written = match &self.mistakes {
+            Some(folder) => Some((mistakes::write(folder, &data.test, &judged, &model.classes)?, folder)),
+            None => None,
+        };
+        if self.json {
+            return Ok(serde_json::to_string(&report)? + "\n");
+        }
+        let mut text = format!("{} on the test samples of {}\n\n", described(&model), printable(&data.name));
+        text += &report.text(&model);
+        if let Some((count, folder)) = written {
+            // Writing to a string can't fail.
+            let _ = writeln!(text, "\n{count} mistakes are in {}", folder.display());
+        }
+        Ok(printable_lines(&text).into_owned())
+    }
+
+    /// Reads the data set. A model may come from anywhere, so a file or folder that it names is not read.
+    fn data(&self, model: &Model, console: &Console) -> anyhow::Result<Dataset> {
+        let choice = self.dataset.clone().unwrap_or_else(|| {
+            let Ok(choice) = model.origin.dataset.parse();
+            choice
+        });
+        if self.dataset.is_none() && choice.is_path() {
+            let name = printable(&model.origin.dataset).into_owned();
+            bail!("the model was trained on files of somebody's choice; give --dataset {name} to read them");
+        }
+        let is_mnist = matches!(choice, DatasetChoice::Auto | DatasetChoice::Named(Named::Mnist));
+        let of_mnist = self.mnist_dir.as_deref().filter(|_| is_mnist);
+        Ok(dataset::load(&choice, self.data_dir.as_deref().or(of_mnist), console)?)
+    }
+
+    fn threads(&self) -> NonZeroUsize {
+        self.threads.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
+    }
+}
+
+fn against(path: &Path, samples: &Samples, threads: NonZeroUsize) -> anyhow::Result<Vec<evaluate::Judged>> {
+    let model = model::open(path, None).with_context(|| "--against")?;
+    evaluate::judge(&model, samples, threads).with_context(|| format!("--against {}", path.display()))
+}
+
+impl Export {
+    fn run(&self) -> anyhow::Result<String> {
+        let model = self.trained.open()?;
+        let written = export::write(&model, self.format, &self.output)?;
+        let mut text = format!("{}\n", described(&model));
+        // Writing to a string can't fail.
+        let _ = writeln!(text, "file                {}, {} bytes", self.output.display(), written.bytes);
+        let _ = writeln!(text, "checked             {}", written.checked);
+        Ok(printable_lines(&text).into_owned())
+    }
+}
+
+/// The model in a line.
+fn described(model: &Model) -> String {
+    let name = model.architecture.layers().short_name();
+    let parameters = model.params.len();
+    let origin = &model.origin;
+    let version =
+        if origin.weights == "last" { String::new() } else { format!(", {} weights", origin.weights) };
+    format!("{name}, {parameters} parameters, step {}{version}", origin.step)
+}
+
+fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    let threads = text.parse().ok().filter(|n: &NonZeroUsize| n.get() <= THREADS_MAX);
+    threads.ok_or_else(|| format!("a number of threads is 1 to {THREADS_MAX}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_flags_are_consistent() {
+        Flags::command().help_expected(true).debug_assert();
+    }
+}

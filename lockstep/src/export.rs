@@ -1,0 +1,159 @@
+//! `lockstep export`: a model as a file for other programs.
+//!
+//! What was written is read back and checked before it gets its name: a file of weights must have the same
+//! numbers, and a program or graph must compute the model's own logits. How is each format's own business.
+
+mod npz;
+mod onnx;
+mod zip;
+
+use crate::answers;
+use clap::ValueEnum;
+use common::checkpoint::{Model, ModelFileError};
+use common::data::samples::Samples;
+use common::rng::Stream;
+use std::io::{self, Write};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use worker::engine::network::NetworkError;
+
+/// Images on which a graph is compared with the model.
+const CHECKED: usize = 16;
+/// Largest difference of a logit that rounding explains, relative to the largest logit of the check or to 1.
+const DIFFERENCE_MAX: f32 = 1e-4;
+
+/// Format of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Weights in safetensors, with network, classes and normalization in the header: the file to hand on.
+    /// Every command takes it, and coordinator --init-from
+    Safetensors,
+    /// Weights as NumPy arrays by name
+    Npz,
+    /// ONNX of opset 13: from [N, channels, height, width] in 0 to 1 to logits
+    Onnx,
+}
+
+/// What was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// What was checked, in words.
+    pub checked: String,
+}
+
+/// Why a model can't be written.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "field names say all")]
+pub enum ExportError {
+    /// There is a file that is not of this format.
+    #[error("--output {}: there is a file of another kind; move it away, or name another file", .0.display())]
+    Other(PathBuf),
+    /// The file system refuses.
+    #[error("cannot write {}: {source}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    /// The network can't compute.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// What was written does not read back.
+    #[error("the file that was made does not read back ({0}); nothing was written, and this is a bug")]
+    ReadBack(String),
+    /// What was written gives other logits.
+    #[error(
+        "the file that was made gives logits that differ by {difference}; nothing was written, and this is a bug"
+    )]
+    Differs { difference: f32 },
+}
+
+impl From<ModelFileError> for ExportError {
+    fn from(error: ModelFileError) -> Self {
+        Self::ReadBack(error.to_string())
+    }
+}
+
+/// Writes the model to `path`, over an older file of the same format.
+///
+/// # Errors
+/// When there is a file of another kind, it can't be written, or it does not hold what the model is.
+pub fn write(model: &Model, format: Format, path: &Path) -> Result<Written, ExportError> {
+    let (bytes, checked) = match format {
+        Format::Safetensors => (model.encode(), check_model_file(model)?),
+        Format::Npz => npz::encode(model)?,
+        Format::Onnx => onnx::encode(model)?,
+    };
+    put(&bytes, path, format.begins())?;
+    Ok(Written { bytes: bytes.len() as u64, checked })
+}
+
+impl Format {
+    /// Whether bytes are the beginning of a file of this format.
+    fn begins(self) -> fn(&[u8]) -> bool {
+        match self {
+            // A length of 8 bytes, then JSON.
+            Self::Safetensors => |start| start.get(8) == Some(&b'{'),
+            Self::Npz => |start| start.starts_with(zip::MAGIC),
+            // The first field of each ONNX file that this program writes: the version of its format.
+            Self::Onnx => |start| start.starts_with(onnx::START),
+        }
+    }
+}
+
+fn check_model_file(model: &Model) -> Result<String, ExportError> {
+    let read = Model::decode(&model.encode())?;
+    if read == *model {
+        Ok("it reads back bit for bit".to_owned())
+    } else {
+        Err(ExportError::ReadBack("other values".to_owned()))
+    }
+}
+
+/// Images for a check, and the model's logits for them.
+fn checked_logits(model: &Model) -> Result<(Samples, Vec<f32>), NetworkError> {
+    let spec = model.architecture.input();
+    let mut stream = Stream::new(0, "images for a check", &[]);
+    let pixels = (0..CHECKED * spec.image_bytes()).map(|_| stream.bits32() as u8).collect();
+    let samples = Samples::new(spec, pixels, vec![0; CHECKED]).expect("each label is a class");
+    let logits = answers::logits(model, &samples, NonZeroUsize::MIN)?;
+    Ok((samples, logits))
+}
+
+/// Compares logits with the model's, and says the largest difference.
+fn compared(expected: &[f32], got: &[f32]) -> Result<String, ExportError> {
+    if expected.len() != got.len() {
+        return Err(ExportError::ReadBack(format!("{} logits instead of {}", got.len(), expected.len())));
+    }
+    let difference = expected.iter().zip(got).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let scale = expected.iter().fold(1.0, |largest: f32, value| largest.max(value.abs()));
+    // A NaN is no small difference.
+    if !got.iter().all(|value| value.is_finite()) || difference > DIFFERENCE_MAX * scale {
+        return Err(ExportError::Differs { difference });
+    }
+    Ok(format!("computed on {CHECKED} images; the largest difference of a logit is {difference:.1e}"))
+}
+
+/// Writes a file beside its place and renames it, so that there is never half of one.
+fn put(bytes: &[u8], path: &Path, is_ours: fn(&[u8]) -> bool) -> Result<(), ExportError> {
+    let failed = |source| ExportError::Write { path: path.to_owned(), source };
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if !found.is_file() => return Err(ExportError::Other(path.to_owned())),
+        Ok(_) => {
+            let mut start = [0; 64];
+            let read = io::Read::read(&mut std::fs::File::open(path).map_err(failed)?, &mut start);
+            if !is_ours(&start[..read.map_err(failed)?]) {
+                return Err(ExportError::Other(path.to_owned()));
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let place = path.parent().filter(|place| *place != Path::new("")).unwrap_or(Path::new("."));
+    let mut new = tempfile::NamedTempFile::new_in(place).map_err(failed)?;
+    new.write_all(bytes).map_err(failed)?;
+    new.as_file().sync_all().map_err(failed)?;
+    new.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,14 @@
+//! The `lockstep` program: what one does with a trained model, without a cluster.
+//!
+//! Reading order: [`cli`] has the commands and their flags. [`model`] opens a checkpoint or a file that was
+//! handed on, [`answers`] computes with it on several threads. The commands: [`evaluate`] measures a model on
+//! a data set, [`export`] writes it for others.
+//!
+//! It trains nothing and writes to no checkpoint's folder. The data sets and the store are the
+//! coordinator's, the arithmetic is the worker's: so the answers have the bits that a training's test has.
+
+pub mod answers;
+pub mod cli;
+pub mod evaluate;
+pub mod export;
+pub mod model;
