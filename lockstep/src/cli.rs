@@ -1,5 +1,6 @@
 //! The commands of `lockstep`, and their flags.
 
+use crate::answers;
 use crate::evaluate::{self, Report, mistakes};
 use crate::export::{self, Format};
 use crate::model;
@@ -11,9 +12,11 @@ use common::train::average::Weights;
 use coordinator::dataset::{self, Dataset, DatasetChoice, Named};
 use coordinator::observe::console::Console;
 use host::{printable, printable_lines};
+use serde::Serialize;
 use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// Most threads, many times the cores of a machine.
 const THREADS_MAX: usize = 1024;
@@ -84,6 +87,9 @@ pub struct Evaluate {
     /// New folder for the images that the model gets wrong, as PNG files, with a table of them
     #[arg(long, value_name = "FOLDER")]
     pub mistakes: Option<PathBuf>,
+    /// File for the logits, `[samples, classes]`, as a NumPy array of f32
+    #[arg(long, value_name = "FILE.npy")]
+    pub logits: Option<PathBuf>,
     /// Print JSON in place of the tables
     #[arg(long)]
     pub json: bool,
@@ -135,25 +141,44 @@ impl Trained {
     }
 }
 
+/// A report with the time that its answers took.
+#[derive(Serialize)]
+struct Timed {
+    #[serde(flatten)]
+    report: Report,
+    seconds: f64,
+}
+
 impl Evaluate {
     fn run(&self, console: &Console) -> anyhow::Result<String> {
         let model = self.trained.open()?;
         let data = self.data(&model, console)?;
         let threads = self.threads();
+        let begun = Instant::now();
         let judged = evaluate::judge(&model, &data.test, threads)?;
+        let seconds = begun.elapsed().as_secs_f64();
         let other = self.against.as_deref().map(|path| against(path, &data.test, threads)).transpose()?;
         let report = Report::of(&model, &judged, other.as_deref());
         let written = match &self.mistakes {
             Some(folder) => Some((mistakes::write(folder, &data.test, &judged, &model.classes)?, folder)),
             None => None,
         };
+        if let Some(path) = &self.logits {
+            let logits = answers::logits(&model, &data.test, threads)?;
+            export::put_array(path, &[data.test.len(), model.classes.len()], &logits)?;
+        }
         if self.json {
-            return Ok(serde_json::to_string(&report)? + "\n");
+            return Ok(serde_json::to_string(&Timed { report, seconds })? + "\n");
         }
         let mut text = format!("{} on the test samples of {}\n\n", described(&model), printable(&data.name));
         text += &report.text(&model);
+        // Writing to a string can't fail.
+        let _ = writeln!(
+            text,
+            "\ntime                {seconds:.2} s, {:.0} images/s",
+            data.test.len() as f64 / seconds
+        );
         if let Some((count, folder)) = written {
-            // Writing to a string can't fail.
             let _ = writeln!(text, "\n{count} mistakes are in {}", folder.display());
         }
         Ok(printable_lines(&text).into_owned())

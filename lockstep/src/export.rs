@@ -108,6 +108,14 @@ fn check_model_file(model: &Model) -> Result<String, ExportError> {
     }
 }
 
+/// Writes numbers as a NumPy array, `.npy`, over an older one.
+///
+/// # Errors
+/// When there is a file of another kind, or it can't be written.
+pub fn put_array(path: &Path, shape: &[usize], values: &[f32]) -> Result<(), ExportError> {
+    put(&npz::npy(shape, values), path, |start| start.starts_with(npz::MAGIC))
+}
+
 /// Images for a check, and the model's logits for them.
 fn checked_logits(model: &Model) -> Result<(Samples, Vec<f32>), NetworkError> {
     let spec = model.architecture.input();

@@ -39,6 +39,7 @@ pages! {
     commands_about_faults_run: "docs/faults.md",
     commands_about_jobs_run: "docs/jobs.md",
     commands_about_metrics_run: "docs/metrics.md",
+    commands_about_models_run: "docs/models.md",
     commands_about_networks_run: "docs/networks.md",
     commands_about_running_run: "docs/running.md",
     commands_about_security_run: "docs/security.md",
@@ -125,6 +126,10 @@ fn commands_that_are_not_run_parse() {
                     let flags = worker::cli::Flags::try_parse_from(words);
                     let _ = flags.unwrap_or_else(|error| panic!("{at}: {error}")).options();
                 }
+                "lockstep" => {
+                    let flags = lockstep::cli::Flags::try_parse_from(words);
+                    let _ = flags.unwrap_or_else(|error| panic!("{at}: {error}"));
+                }
                 "examples/soak" => {
                     let known = soak_flags();
                     let flags = words.iter().filter(|word| word.starts_with("--"));
@@ -138,8 +143,11 @@ fn commands_that_are_not_run_parse() {
 
 #[test]
 fn flags_in_documents_exist_and_every_flag_is_in_one() {
-    let ours: BTreeSet<String> = [coordinator::cli::Flags::command(), worker::cli::Flags::command()]
+    let programs = [coordinator::cli::Flags::command(), worker::cli::Flags::command()];
+    let using = lockstep::cli::Flags::command();
+    let ours: BTreeSet<String> = programs
         .iter()
+        .chain(using.get_subcommands())
         .flat_map(|command| command.get_arguments().filter_map(|arg| arg.get_long()).collect::<Vec<_>>())
         .map(|long| format!("--{long}"))
         .collect();
@@ -252,6 +260,7 @@ fn run_commands(page: &Page) {
     let folder = tempfile::tempdir().expect("a folder");
     let programs = program("coordinator");
     assert!(program("worker").exists(), "the worker lies beside the coordinator");
+    assert!(program("lockstep").exists(), "lockstep lies beside the coordinator");
     symlink_in(folder.path(), data.folder().as_ref(), "images");
     if page.text.contains("kaggle:") {
         write_tables(folder.path());

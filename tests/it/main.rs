@@ -23,6 +23,7 @@ mod limits;
 mod links_fail;
 mod local_workers;
 mod log_format;
+mod models;
 mod names;
 mod networks;
 mod observers;
