@@ -1,6 +1,6 @@
 //! A model's answers to images, computed by several threads.
 //!
-//! Images are cut into batches of [`BATCH`], and batch i is computed by whoever is free. An answer depends on
+//! Images are cut into batches of 64, and batch i is computed by whoever is free. An answer depends on
 //! its image alone, so the number of threads shows in nothing but the time.
 
 use common::checkpoint::Model;

@@ -1,7 +1,7 @@
 //! Calibration: whether answers that a model gives with a probability of 90 % are right in 90 of 100 cases.
 //!
 //! The expected calibration error (Guo et al. 2017, "On Calibration of Modern Neural Networks", eq. 3): the
-//! answers are sorted into [`BINS`] bins of equal width by their probability, and the distance between mean
+//! answers are sorted into 15 bins of equal width by their probability, and the distance between mean
 //! probability and accuracy of each bin is averaged, weighted by its answers.
 
 use super::Judged;

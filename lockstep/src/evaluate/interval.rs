@@ -2,7 +2,7 @@
 //!
 //! A share (accuracy, recall) has Wilson's score interval (Wilson 1927), which is right for few samples and
 //! for shares near 1 too. An average of F1 has none in closed form: the samples are drawn anew with
-//! replacement [`RESAMPLES`] times, and the interval has the middle 95 % of what comes out (the percentile
+//! replacement 1,000 times, and the interval has the middle 95 % of what comes out (the percentile
 //! bootstrap of Efron 1979). The draws have a fixed seed, so that the same counts give the same interval.
 
 use common::rng::Stream;
