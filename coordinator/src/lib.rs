@@ -35,5 +35,6 @@ mod stall;
 pub mod store;
 pub mod sweep;
 pub mod training_flags;
+mod trials;
 
 pub use error::RunError;

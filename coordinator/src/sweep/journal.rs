@@ -8,8 +8,8 @@
 use super::error::SweepError;
 use super::file::Space;
 use super::plan::{Plan, Trial};
-use super::settings;
 use super::state::{State, replace};
+use crate::trials::settings;
 use common::search::halving::{Outcome, Stage};
 use common::search::range::Range;
 use serde_json::{Map, Value, json};

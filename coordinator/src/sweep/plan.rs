@@ -6,30 +6,27 @@
 
 use super::error::SweepError;
 use super::file::{Method, SweepFile};
-use super::settings::{self, Settings};
+use super::settings::of_trials;
 use crate::RunError;
-use crate::cli::Flags;
 use crate::dataset::Dataset;
 use crate::observe::console::Console;
 use crate::run::{CHECKPOINT_DIR, Resume, RunOptions, configuration, read_data};
 use crate::session::ClusterOptions;
 use crate::single_run::Options;
-use crate::training_flags::TrainingFlags;
-use clap::{Args, Command};
+use crate::trials;
+use crate::trials::command_line::CommandLine;
+use crate::trials::settings::{self, Settings};
 use common::search::halving::Halving;
 use common::train::config::{RunConfig, TrainingConfig};
 use common::train::doubts::doubts;
-use host::args::{Given, try_parse};
 use host::logging::LogFormat;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 use tracing::warn;
 
-/// Flags of the program rather than of a run; they belong on the command line.
-const OF_THE_PROGRAM: [&str; 7] =
-    ["sweep", "dry-run", "log-format", "progress", "stopped-exit-code", "trace", "config"];
 /// Most doubts that are said.
 const DOUBTS_SAID: usize = 3;
 
@@ -37,7 +34,7 @@ const DOUBTS_SAID: usize = 3;
 pub(super) struct Plan {
     pub(super) file: SweepFile,
     pub(super) cluster: ClusterOptions,
-    pub(super) data: Dataset,
+    pub(super) data: Arc<Dataset>,
     pub(super) trials: Vec<Trial>,
     /// Epochs at which trials pause; the last are the whole training.
     pub(super) rungs: Vec<u64>,
@@ -68,12 +65,15 @@ impl Plan {
     /// When the file has a mistake, a trial's settings can't be used, or the data can't be had.
     pub(super) fn new(file: SweepFile, args: Vec<OsString>, console: &Console) -> Result<Self, SweepError> {
         let mistake = |problem| SweepError::Mistake { path: file.path.clone(), problem };
-        let (given, args) = with_fixed(&file, args).map_err(mistake)?;
-        check_searched(&file, &given).map_err(mistake)?;
-        let settings = settings::of_trials(&file).map_err(mistake)?;
+        let mut command_line = CommandLine::new(args).map_err(mistake)?;
+        for (key, value) in &file.fixed {
+            command_line.fix(key, value).map_err(|problem| mistake(format!("[fixed] {problem}")))?;
+        }
+        check_searched(&file, &command_line).map_err(mistake)?;
+        let settings = of_trials(&file).map_err(mistake)?;
         let mut options = Vec::new();
         for (number, settings) in (0..).zip(&settings) {
-            let parsed = parse(&given, &args, settings);
+            let parsed = command_line.options(settings);
             options.push(parsed.map_err(|problem| wrong(&file, number, settings, problem))?);
         }
         // All have the same flags but for those of the training.
@@ -107,6 +107,7 @@ impl Plan {
         let rungs = rungs(&file, &trials).map_err(mistake)?;
         let RunOptions { checkpoint_dir, stop_at, log_format, .. } = run;
         let folder = checkpoint_dir.unwrap_or_else(|| PathBuf::from(CHECKPOINT_DIR));
+        let data = Arc::new(data);
         Ok(Self { cluster, data, trials, rungs, folder, stop_at, log_format, file })
     }
 
@@ -143,7 +144,7 @@ impl Plan {
 
     /// Folder of a trial's checkpoints.
     pub(super) fn trial_folder(&self, trial: u32) -> PathBuf {
-        self.folder.join("trials").join(format!("{trial:04}"))
+        trials::folder_of(&self.folder, trial)
     }
 }
 
@@ -161,30 +162,11 @@ fn wrong(file: &SweepFile, trial: u32, settings: &Settings, problem: String) -> 
     SweepError::Trial { path: file.path.clone(), trial, settings: settings::line(settings), problem }
 }
 
-/// The command line with the fixed flags that it does not set.
-fn with_fixed(file: &SweepFile, mut args: Vec<OsString>) -> Result<(Given, Vec<OsString>), String> {
-    let given = Given::by::<Flags>(&args).map_err(|error| first_words(&error.to_string()))?;
-    for (key, value) in &file.fixed {
-        let from = |error: anyhow::Error| format!("[fixed] {error:#}");
-        if OF_THE_PROGRAM.contains(&key.as_str()) {
-            return Err(format!("[fixed] {key}: it is a flag of the program; set it on the command line"));
-        }
-        if !given.sets(key).map_err(from)? {
-            args.extend(given.argument(key, value).map_err(from)?);
-        }
-    }
-    Ok((given, args))
-}
-
-/// Checks that each searched flag is one that a search can choose, and set nowhere else.
-fn check_searched(file: &SweepFile, given: &Given) -> Result<(), String> {
-    let command = TrainingFlags::augment_args(Command::new("trial"));
-    let of_training: BTreeSet<&str> = command.get_arguments().filter_map(|arg| arg.get_long()).collect();
+/// Checks that each searched flag is one that a search can choose.
+fn check_searched(file: &SweepFile, command_line: &CommandLine) -> Result<(), String> {
     for key in file.search.keys() {
+        command_line.check_free(key).map_err(|problem| format!("[search] {problem}"))?;
         let refused = |why: &str| Err(format!("[search] {key}: {why}"));
-        if given.sets(key).map_err(|error| format!("[search] {error:#}"))? {
-            return refused("the command line or the environment sets it; leave it out there, or here");
-        }
         match key.as_str() {
             "seed" => {
                 return refused("a seed is no setting to choose by; repeats trains the winner with others");
@@ -193,29 +175,10 @@ fn check_searched(file: &SweepFile, given: &Given) -> Result<(), String> {
             "epochs" if matches!(file.method, Method::Halving { .. }) => {
                 return refused("with halving all trials have the same length; set it in [fixed]");
             }
-            key if !of_training.contains(key) => {
-                return refused("it changes no bit of a training; set it in [fixed] or on the command line");
-            }
             _ => {}
         }
     }
     Ok(())
-}
-
-/// The options of a trial with these settings.
-fn parse(given: &Given, args: &[OsString], settings: &Settings) -> Result<Options, String> {
-    let mut args = args.to_vec();
-    for (key, value) in settings {
-        args.extend(given.argument(key, value).map_err(|error| format!("{error:#}"))?);
-    }
-    let flags = try_parse::<Flags>(args).map_err(|error| first_words(&format!("{error:#}")))?;
-    flags.options().map_err(|error| first_words(&error.to_string()))
-}
-
-/// What an error says, without the hints on how to use the program.
-fn first_words(error: &str) -> String {
-    let end = error.find("\n\n").unwrap_or(error.len());
-    error[..end].trim_start_matches("error: ").to_owned()
 }
 
 /// The epochs at which trials pause; the last are the whole training.

@@ -7,26 +7,20 @@
 use super::error::SweepError;
 use super::plan::Plan;
 use super::state::{State, Tested};
-use super::{Report, journal, settings, table};
+use super::{Report, journal, table};
 use crate::RunError;
 use crate::cluster::Farewell;
 use crate::net::listener::Sockets;
 use crate::observe::console::Console;
-use crate::observe::reporter::invitation;
-use crate::observe::shared::{SharedLog, Told};
-use crate::run::in_progress::tell::to_connect_to;
 use crate::run::outcome::Evaluated;
-use crate::run::trainer::TrainError;
-use crate::run::{Paused, PreparedRun, RunOptions, Summary, prepare_on};
-use crate::session::Session;
+use crate::run::{Paused, Summary, prepare_on};
+use crate::trials::runs::Runs;
+use crate::trials::{is_divergence, settings};
 use common::search::halving::{Outcome, Stage};
 use host::logging::LogFormat;
 use host::stop::StopRequests;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 /// A run that the search needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,20 +31,12 @@ pub(super) enum Job {
     Test { winner: u32, repeat: u32 },
 }
 
-/// What became of a job's run.
-type Done = (Job, Result<Summary, RunError>);
-
 /// A search in progress.
 pub(super) struct Runner {
-    plan: Arc<Plan>,
+    plan: Plan,
     state: State,
     console: Console,
     log_format: LogFormat,
-    told: Told,
-    running: JoinSet<Done>,
-    jobs: BTreeSet<Job>,
-    /// Asks all runs to stop.
-    asks: watch::Sender<u32>,
     /// Whether no further run is to begin.
     stops: bool,
 }
@@ -75,17 +61,7 @@ pub(super) fn open_jobs(plan: &Plan, state: &State) -> Result<Vec<Job>, SweepErr
 
 impl Runner {
     pub(super) fn new(plan: Plan, state: State, console: Console, log_format: LogFormat) -> Self {
-        Self {
-            plan: Arc::new(plan),
-            state,
-            console,
-            log_format,
-            told: Told::default(),
-            running: JoinSet::new(),
-            jobs: BTreeSet::new(),
-            asks: watch::channel(0).0,
-            stops: false,
-        }
+        Self { plan, state, console, log_format, stops: false }
     }
 
     /// Trains until the search is over, or is asked to stop.
@@ -99,16 +75,16 @@ impl Runner {
         stop_at: Option<Instant>,
     ) -> Result<Report, SweepError> {
         if let Some(sockets) = sockets {
-            let session = Session::open_on(sockets, &self.plan.cluster, &self.console)?;
-            self.introduce(&session);
-            let result = self.train(&session, stop, stop_at).await;
-            session
-                .close(match &result {
-                    Ok(()) if !self.stops => Farewell::Finished,
-                    Ok(()) => Farewell::Stopped,
-                    Err(_) => Farewell::Failed,
-                })
-                .await;
+            let Plan { cluster, data, .. } = &self.plan;
+            let mut runs = Runs::open(sockets, cluster, Arc::clone(data), &self.console, self.log_format)?;
+            self.introduce(&runs);
+            let result = self.train(&mut runs, stop, stop_at).await;
+            runs.close(match &result {
+                Ok(()) if !self.stops => Farewell::Finished,
+                Ok(()) => Farewell::Stopped,
+                Err(_) => Farewell::Failed,
+            })
+            .await;
             let written = self.write_tables();
             result.and(written)?;
         } else {
@@ -118,11 +94,9 @@ impl Runner {
         Ok(Report { is_complete, text: table::summary(&self.plan, &self.state, is_complete) })
     }
 
-    fn introduce(&self, session: &Session) {
+    fn introduce(&self, runs: &Runs<Job>) {
         self.console.line(table::planned(&self.plan).trim_end());
-        let connect = session.address().map_or_else(Vec::new, to_connect_to);
-        let address = session.address().map(|address| address.to_string());
-        self.console.line(&invitation(address.as_deref(), &connect));
+        runs.invite();
         if self.state.done() > 0 {
             self.console.line(&format!("going on; {} results are there already", self.state.done()));
         }
@@ -130,7 +104,7 @@ impl Runner {
 
     async fn train(
         &mut self,
-        session: &Session,
+        runs: &mut Runs<Job>,
         mut stop: StopRequests,
         stop_at: Option<Instant>,
     ) -> Result<(), SweepError> {
@@ -146,73 +120,63 @@ impl Runner {
         let mut failed = None;
         loop {
             if *stop.borrow() > 0 {
-                self.stop();
+                self.stop(runs);
             }
             if !self.stops
-                && let Err(error) = self.start_what_is_next(session).await
+                && let Err(error) = self.start_what_is_next(runs).await
             {
                 failed.get_or_insert(error);
-                self.stop();
+                self.stop(runs);
             }
             tokio::select! {
-                ended = self.running.join_next() => match ended {
+                ended = runs.ended() => match ended {
                     None => return failed.map_or(Ok(()), Err),
-                    Some(done) => {
-                        let done = done.map_err(|error| RunError::Internal(error.to_string()))?;
-                        if let Err(error) = self.note(done) {
+                    Some((job, result)) => {
+                        if let Err(error) = self.note(job, result) {
                             failed.get_or_insert(error);
-                            self.stop();
+                            self.stop(runs);
                         }
                     }
                 },
                 changed = stop.changed(), if can_stop => match changed {
-                    Ok(()) => self.stop(),
+                    Ok(()) => self.stop(runs),
                     Err(_) => can_stop = false,
                 },
                 () = &mut time_over, if !self.stops => {
                     self.console.line("the search's time is over (--max-time); it can go on later");
-                    self.stop();
+                    self.stop(runs);
                 }
             }
         }
     }
 
     /// Asks all runs to write a checkpoint and end.
-    fn stop(&mut self) {
+    fn stop(&mut self, runs: &Runs<Job>) {
         if !self.stops {
             self.stops = true;
-            self.asks.send_replace(1);
+            runs.stop_all();
         }
     }
 
-    async fn start_what_is_next(&mut self, session: &Session) -> Result<(), SweepError> {
+    async fn start_what_is_next(&mut self, runs: &mut Runs<Job>) -> Result<(), SweepError> {
         for job in open_jobs(&self.plan, &self.state)? {
-            if self.running.len() >= self.plan.file.parallel as usize {
+            if runs.len() >= self.plan.file.parallel as usize {
                 break;
             }
-            if !self.jobs.contains(&job) {
-                self.start(session, job).await.map_err(|source| of(job, source))?;
+            if !runs.has(job) {
+                let options = match job {
+                    Job::Reach { trial, rung } => self.plan.to_rung(trial, rung),
+                    Job::Test { winner, repeat } => self.plan.to_test(winner, repeat),
+                };
+                let started = runs.start(job, move |data| prepare_on(data, &options)).await;
+                started.map_err(|source| of(job, source))?;
             }
         }
-        Ok(())
-    }
-
-    async fn start(&mut self, session: &Session, job: Job) -> Result<(), RunError> {
-        let options = match job {
-            Job::Reach { trial, rung } => self.plan.to_rung(trial, rung),
-            Job::Test { winner, repeat } => self.plan.to_test(winner, repeat),
-        };
-        let mut run = prepare_elsewhere(Arc::clone(&self.plan), options).await?;
-        run.observe("log", SharedLog::new(self.console.clone(), self.log_format, self.told.clone()));
-        let running = session.start(run, self.asks.subscribe()).await?;
-        self.jobs.insert(job);
-        self.running.spawn(async move { (job, running.ended().await) });
         Ok(())
     }
 
     /// Notes what a run came to.
-    fn note(&mut self, (job, result): Done) -> Result<(), SweepError> {
-        self.jobs.remove(&job);
+    fn note(&mut self, job: Job, result: Result<Summary, RunError>) -> Result<(), SweepError> {
         let before = self.stage();
         match (job, result) {
             (Job::Reach { trial, rung }, Ok(Summary { paused: Some(paused), .. })) => {
@@ -263,17 +227,6 @@ impl Runner {
         table::write(&self.plan, &self.state)?;
         journal::write(&self.plan, &self.state)
     }
-}
-
-/// Prepares a run on a thread that may block.
-async fn prepare_elsewhere(plan: Arc<Plan>, options: RunOptions) -> Result<PreparedRun, RunError> {
-    let prepared = tokio::task::spawn_blocking(move || prepare_on(&plan.data, &options));
-    prepared.await.unwrap_or_else(|error| Err(RunError::Internal(error.to_string())))
-}
-
-/// Whether the settings are to blame: the same numbers come out again wherever it is computed.
-fn is_divergence(error: &RunError) -> bool {
-    matches!(error, RunError::Train(TrainError::NonFinite { .. }) | RunError::NonFinite { .. })
 }
 
 fn of(job: Job, source: RunError) -> SweepError {

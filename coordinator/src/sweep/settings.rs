@@ -4,13 +4,10 @@
 //! value from an address of its own (`common::search::range`).
 
 use super::file::{Method, Space, SweepFile, TRIALS_MAX};
+use crate::trials::settings::Settings;
 use common::search::range::{Number, stream};
-use host::printable;
 use std::collections::BTreeMap;
 use toml::Value;
-
-/// Values of flags, by the flags' long names.
-pub(super) type Settings = BTreeMap<String, Value>;
 
 /// The settings of all trials, in the order of their numbers.
 ///
@@ -58,29 +55,10 @@ fn drawn(file: &SweepFile, trial: u32) -> Settings {
     file.search.iter().map(value).collect()
 }
 
-/// A value as a person would write it after the flag.
-pub(super) fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => printable(text).into_owned(),
-        Value::Array(values) => values.iter().map(text).collect::<Vec<_>>().join(","),
-        // Without the zeros of very large and very small ones.
-        Value::Float(value) => format!("{value:?}"),
-        value => printable(&value.to_string()).into_owned(),
-    }
-}
-
-/// All settings on a line.
-pub(super) fn line(settings: &Settings) -> String {
-    let setting = |(key, value): (&String, &Value)| {
-        let value = text(value);
-        if value.contains(' ') { format!("{key}=\"{value}\"") } else { format!("{key}={value}") }
-    };
-    settings.iter().map(setting).collect::<Vec<_>>().join(" ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trials::settings::line;
     use common::search::range::Range;
     use std::path::PathBuf;
 
@@ -128,15 +106,5 @@ mod tests {
             assert_eq!(one["lr"], other["lr"]);
         }
         assert!(more.iter().any(|settings| settings["a"] != more[0]["a"]));
-    }
-
-    #[test]
-    fn a_line_quotes_what_has_spaces() {
-        let settings = Settings::from([
-            ("augment".to_owned(), Value::String("crop(1) flip(0.5)".to_owned())),
-            ("hidden".to_owned(), Value::Array(vec![Value::Integer(64), Value::Integer(32)])),
-            ("lr".to_owned(), Value::Float(0.001)),
-        ]);
-        assert_eq!(line(&settings), "augment=\"crop(1) flip(0.5)\" hidden=64,32 lr=0.001");
     }
 }

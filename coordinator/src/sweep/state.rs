@@ -5,8 +5,8 @@
 
 use super::error::SweepError;
 use super::plan::Plan;
-use super::settings;
 use crate::folder;
+use crate::trials::settings;
 use common::search::halving::Outcome;
 use host::files::{Links, is_unsupported, open_directory, read_regular};
 use host::printable;

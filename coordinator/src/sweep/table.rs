@@ -3,8 +3,8 @@
 use super::error::SweepError;
 use super::file::Method;
 use super::plan::Plan;
-use super::settings;
 use super::state::{State, Tested, replace};
+use crate::trials::settings;
 use common::search::halving::{Outcome, Stage, Standing};
 use common::train::metrics::Totals;
 use std::fmt::Write as _;
