@@ -19,7 +19,9 @@ use common::selftest::{NumericsDigest, PROMISED};
 use common::train::metrics::Totals;
 use common::train::objective::{ClassWeights, Objective};
 use coordinator::dataset::{self, DatasetChoice, Emnist, ImageSize, Named, PictureOptions};
+use coordinator::first_values::FirstValues;
 use coordinator::observe::console::Console;
+use coordinator::training_flags::TrainingFlags;
 use prost::Message;
 use proto::inbound::{CoordinatorDecoder, WorkerDecoder};
 use proto::message::{
@@ -37,7 +39,7 @@ use std::sync::Arc;
 pub type EntryPoint = fn(&[u8]) -> bool;
 
 /// All entry points, by name.
-pub const ENTRY_POINTS: [(&str, EntryPoint); 12] = [
+pub const ENTRY_POINTS: [(&str, EntryPoint); 15] = [
     ("worker_wire", worker_wire),
     ("coordinator_wire", coordinator_wire),
     ("idx", idx),
@@ -50,7 +52,18 @@ pub const ENTRY_POINTS: [(&str, EntryPoint); 12] = [
     ("checkpoint", checkpoint),
     ("config", config),
     ("architecture", architecture),
+    ("safetensors", safetensors),
+    ("pytorch", pytorch),
+    ("keras", keras),
 ];
+
+/// Network of the files in `tests/it/first_values`.
+const LAYERS: &str = "conv(3,3) batchnorm relu maxpool(2) conv(4,2,bias=false) relu flatten batchnorm dense(4) relu layernorm dense";
+/// Images for that network.
+const OF_FIRST_VALUES: DataSpec = match DataSpec::new(8, 7, 3, 3) {
+    Ok(spec) => spec,
+    Err(_) => panic!("sizes in range"),
+};
 
 /// The smallest possible model.
 fn setup() -> Setup {
@@ -214,6 +227,37 @@ pub fn architecture(bytes: &[u8]) -> bool {
     Architecture::parse(SPEC, text).is_ok()
 }
 
+/// First values in safetensors.
+#[must_use]
+pub fn safetensors(bytes: &[u8]) -> bool {
+    begins("first.safetensors", bytes)
+}
+
+/// First values in a file of PyTorch's.
+#[must_use]
+pub fn pytorch(bytes: &[u8]) -> bool {
+    begins("first.pth", bytes)
+}
+
+/// First values in a file of Keras's.
+#[must_use]
+pub fn keras(bytes: &[u8]) -> bool {
+    begins("first.weights.h5", bytes)
+}
+
+/// Whether a file of that name and content has the first values of a network.
+fn begins(name: &str, bytes: &[u8]) -> bool {
+    let Ok(folder) = tempfile::tempdir() else { return false };
+    let path = folder.path().join(name);
+    if std::fs::write(&path, bytes).is_err() {
+        return false;
+    }
+    let mut flags = TrainingFlags { model: LAYERS.parse().ok(), ..TrainingFlags::default() };
+    flags.transfer.init_from = Some(path);
+    let Ok(training) = flags.resolve(None) else { return false };
+    FirstValues::of(&flags.transfer, &training, OF_FIRST_VALUES).is_ok()
+}
+
 /// Cuts bytes into two parts; the first four bytes are the length of the first part.
 fn cut(bytes: &[u8]) -> [&[u8]; 2] {
     let Some((length, rest)) = bytes.split_first_chunk() else { return [bytes, &[]] };
@@ -265,6 +309,9 @@ pub fn seeds(entry_point: &str) -> Vec<Vec<u8>> {
             b"conv(2,3) relu maxpool(2) gelu layernorm flatten dense(3) relu dense".to_vec(),
             b"mlp(5,6)".to_vec(),
         ],
+        "safetensors" => vec![include_bytes!("../it/first_values/half.safetensors").to_vec()],
+        "pytorch" => vec![include_bytes!("../it/first_values/torch.pth").to_vec()],
+        "keras" => vec![include_bytes!("../it/first_values/keras.weights.h5").to_vec()],
         other => panic!("there is no entry point {other}"),
     }
 }
