@@ -1,8 +1,8 @@
-//! What a checkpoint holds and how it becomes bytes: three files, the manifest last. No disk here.
+//! What a checkpoint holds and how it becomes bytes: files of tensors, and the manifest last. No disk here.
 //!
 //! Nothing in it depends on time, host or cluster, so two runs at the same step have the same bytes. A run
 //! that is held to one arithmetic records its digest, which all its workers have in common. The manifest
-//! records the size and SHA-256 of the other two files, and its own SHA-256. If it is intact and matches, the
+//! records the size and SHA-256 of the other files, and its own SHA-256. If it is intact and matches, the
 //! whole checkpoint is. Numbers that are not finite are refused: a run can't go on from them.
 
 mod model_file;
@@ -10,6 +10,7 @@ mod tensors;
 
 pub use model_file::{MODEL_FILE_BYTES_MAX, Model, ModelFileError, Origin};
 pub use tensors::{TensorsError, bytes_max as tensors_bytes_max};
+pub use tensors::{TensorsError, bytes_max as tensors_bytes_max, labels_bytes_max};
 
 use crate::ids::{Epoch, Step};
 use crate::model::params::Layout;
@@ -27,6 +28,8 @@ pub const MODEL_FILE: &str = "model.safetensors";
 pub const AVERAGED_FILE: &str = "model-averaged.safetensors";
 /// The parameters of the best validation, where a run keeps them and they are not [`MODEL_FILE`]'s.
 pub const BEST_FILE: &str = "model-best.safetensors";
+/// The present epoch's pseudo-labels, where a run has some: a tensor of U16, `labels`.
+pub const LABELS_FILE: &str = "pseudo-labels.safetensors";
 /// The optimizer's slots: `<slot>.<parameter>`, each shaped like its parameter.
 pub const OPTIMIZER_FILE: &str = "optimizer.safetensors";
 /// The manifest, which is written last and commits the checkpoint.
@@ -122,6 +125,9 @@ pub struct Checkpoint {
     pub params: Vec<f32>,
     /// Further versions of the parameters.
     pub more: Versioned,
+    /// Labels of the unlabelled samples in the present epoch, if it has begun with some. They come from
+    /// weights that are gone.
+    pub labels: Option<Vec<u16>>,
     /// The optimizer's slots in their order: name, and a vector like `params`.
     pub slots: Vec<(String, Vec<f32>)>,
 }
@@ -142,7 +148,7 @@ pub struct Verified {
     pub manifest: Manifest,
     model: Vec<u8>,
     optimizer: Vec<u8>,
-    /// Files of further versions of the parameters.
+    /// Files that only some runs have.
     more: Vec<(&'static str, Vec<u8>)>,
 }
 
@@ -191,6 +197,7 @@ impl Checkpoint {
         for (file, values) in [(AVERAGED_FILE, averaged), (BEST_FILE, best)] {
             files.extend(values.as_ref().map(|values| (file, tensors::encode(layout, &[("", values)]))));
         }
+        files.extend(self.labels.as_ref().map(|labels| (LABELS_FILE, tensors::encode_labels(labels))));
         files.push((OPTIMIZER_FILE, optimizer));
         let record = |bytes: &[u8]| FileRecord { bytes: bytes.len() as u64, sha256: digest(bytes) };
         let manifest = Manifest {
@@ -242,13 +249,13 @@ impl Manifest {
         text
     }
 
-    /// The files of further versions of the parameters that it records.
+    /// The files that it records and only some runs have.
     pub fn more_files(&self) -> impl Iterator<Item = &'static str> {
-        [AVERAGED_FILE, BEST_FILE].into_iter().filter(|file| self.files.contains_key(*file))
+        [AVERAGED_FILE, BEST_FILE, LABELS_FILE].into_iter().filter(|file| self.files.contains_key(*file))
     }
 
-    /// Checks the files against this manifest, and that all their numbers are finite. `more` are those of
-    /// further versions of the parameters.
+    /// Checks the files against this manifest, and that all their numbers are finite. `more` are
+    /// [`more_files`](Self::more_files).
     ///
     /// # Errors
     /// When a size or a digest differs, or a tensor is not finite.
@@ -287,13 +294,18 @@ impl Verified {
         let values = tensors::decode(&self.optimizer, layout, slots).map_err(within(OPTIMIZER_FILE))?;
         let slots = slots.iter().map(|&name| name.to_owned()).zip(values).collect();
         let mut more = Versioned::default();
+        let mut labels = None;
         for (file, bytes) in self.more {
+            if file == LABELS_FILE {
+                labels = Some(tensors::decode_labels(&bytes).map_err(within(file))?);
+                continue;
+            }
             let mut values = tensors::decode(&bytes, layout, &[""]).map_err(within(file))?;
             let version = if file == BEST_FILE { &mut more.best } else { &mut more.averaged };
             *version = Some(values.remove(0));
         }
         let Manifest { position, config, numerics, .. } = self.manifest;
-        Ok(Checkpoint { position, config, numerics, params: model.remove(0), more, slots })
+        Ok(Checkpoint { position, config, numerics, params: model.remove(0), more, labels, slots })
     }
 }
 

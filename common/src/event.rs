@@ -8,7 +8,9 @@
 mod record;
 mod text;
 
-pub use self::record::{Evaluation, NamedQuality, RunRecord, StepRecord, ValidationRecord};
+pub use self::record::{
+    Evaluation, NamedQuality, PseudoLabelsRecord, RunRecord, StepRecord, ValidationRecord,
+};
 
 use crate::ids::{Incarnation, Rank, Round, Step};
 use crate::protocol::coordinator::{Cause, OtherArithmetic, Refusal};
@@ -150,6 +152,8 @@ pub enum Event {
     Validation(ValidationRecord),
     /// The model was evaluated on the test samples.
     Test(Evaluation),
+    /// Unlabelled samples have labels for the epoch that begins.
+    PseudoLabels(PseudoLabelsRecord),
     /// A checkpoint is on disk.
     CheckpointWritten {
         /// Last step that the checkpoint contains.

@@ -9,4 +9,5 @@ pub mod metrics;
 pub mod objective;
 pub mod optim;
 pub mod patterns;
+pub mod pseudo;
 pub mod schedule;

@@ -27,6 +27,7 @@ mod resume;
 mod settle;
 mod speed;
 pub mod trainer;
+mod unlabelled;
 mod weights;
 pub mod work;
 

@@ -1,7 +1,7 @@
 //! The checkpoint store: a directory for each checkpoint, written so that a crash at any moment leaves the
 //! earlier ones intact.
 //!
-//! `step-<12 digits>/` holds the three files of [`common::checkpoint`]. A new one is written under another
+//! `step-<12 digits>/` holds the files of [`common::checkpoint`]. A new one is written under another
 //! name beside it, every file and then the directory synced, renamed, and the parent synced. So a directory
 //! with the final name is complete. Reading verifies everything. The other files are read only if the
 //! manifest's configuration is valid and the one that is wanted: it bounds their sizes. A checkpoint that is
@@ -20,8 +20,8 @@ pub mod writer;
 
 use crate::folder::NewFolder;
 use common::checkpoint::{
-    CheckpointError, FileRecord, MANIFEST_BYTES_MAX, MANIFEST_FILE, MODEL_FILE, Manifest, OPTIMIZER_FILE,
-    Verified, tensors_bytes_max,
+    CheckpointError, FileRecord, LABELS_FILE, MANIFEST_BYTES_MAX, MANIFEST_FILE, MODEL_FILE, Manifest,
+    OPTIMIZER_FILE, Verified, labels_bytes_max, tensors_bytes_max,
 };
 use common::ids::Step;
 use common::train::config::{DATA_FIELDS, FieldError, Fields, RunConfig, TrainingConfig, difference};
@@ -373,7 +373,9 @@ fn load_on(disk: &dyn Disk, path: &Path, expected: &Expected) -> Result<Verified
     let model = read(MODEL_FILE, tensors_bytes_max(layout, &[""]))?;
     let slots = config.training().optimizer.slots();
     let optimizer = read(OPTIMIZER_FILE, tensors_bytes_max(layout, slots))?;
-    let more = manifest.more_files().map(|file| Ok((file, read(file, tensors_bytes_max(layout, &[""]))?)));
+    let labels = labels_bytes_max(config.unlabelled());
+    let most = |file| if file == LABELS_FILE { labels } else { tensors_bytes_max(layout, &[""]) };
+    let more = manifest.more_files().map(|file| Ok((file, read(file, most(file))?)));
     let more = more.collect::<Result<_, StoreError>>()?;
     manifest.verify(model, optimizer, more).map_err(invalid)
 }

@@ -144,6 +144,7 @@ impl TrainingFlags {
                 _ => base.map_or(0, |base| base.val_split),
             },
             per_class: self.transfer.per_class.or(base.and_then(|base| base.per_class)),
+            self_training: self.transfer.self_training(base)?,
             normalize: match (&self.normalize, base.map(|base| &base.normalize)) {
                 // Its numbers are known already.
                 (Some(Normalization::Standard(_)) | None, Some(saved @ Normalization::Standard(_))) => {

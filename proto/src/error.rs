@@ -99,4 +99,7 @@ pub enum WireError {
     /// The counts of an evaluation disagree with the answer's totals.
     #[error("the confusion matrix does not add up to the answer's totals")]
     Counts,
+    /// There is not a guess for each of an answer's samples.
+    #[error("{bytes} bytes of guesses for {samples} samples, which have 4 each")]
+    Guesses { samples: u64, bytes: usize },
 }

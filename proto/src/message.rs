@@ -8,6 +8,7 @@ use common::reduce::precision::Precision;
 use common::reduce::tree::{Node, Tree};
 use common::selftest::NumericsDigest;
 use common::train::metrics::{Confusion, Totals};
+use common::train::pseudo::Guess;
 use std::sync::Arc;
 
 /// Longest name of a worker, in bytes.
@@ -64,7 +65,7 @@ pub struct Answer {
     pub node: Node,
     /// Number of samples and correct predictions, and sum of losses.
     pub totals: Totals,
-    /// Sum of gradients, or of counts.
+    /// Sum of gradients or of counts, or guesses.
     pub body: AnswerBody,
     /// Data type of a gradient's values.
     pub precision: Precision,
@@ -75,7 +76,7 @@ pub struct Answer {
 #[allow(missing_docs, reason = "field names say all")]
 pub struct ReceivedAnswer {
     pub answer: Answer,
-    /// Properties of a gradient's values; `None` for counts.
+    /// Properties of a gradient's values; `None` for counts and guesses.
     pub inspection: Option<Inspection>,
 }
 
@@ -103,6 +104,8 @@ pub enum AnswerBody {
     Gradient(Values),
     /// Confusion matrix of an evaluation.
     Confusion(Box<Confusion>),
+    /// Guesses of samples without a label, in their order.
+    Guesses(Vec<Guess>),
 }
 
 impl ReceivedAnswer {
@@ -123,10 +126,19 @@ impl ReceivedAnswer {
         [u64::from(of_values), samples, correct, loss_bits]
             .iter()
             .for_each(|word| hasher.update(&word.to_le_bytes()));
-        if let AnswerBody::Confusion(confusion) = &self.answer.body {
-            for (cell, count) in confusion.sparse() {
-                hasher.update(&cell.to_le_bytes());
-                hasher.update(&count.to_le_bytes());
+        match &self.answer.body {
+            AnswerBody::Gradient(_) => {}
+            AnswerBody::Confusion(confusion) => {
+                for (cell, count) in confusion.sparse() {
+                    hasher.update(&cell.to_le_bytes());
+                    hasher.update(&count.to_le_bytes());
+                }
+            }
+            AnswerBody::Guesses(guesses) => {
+                for Guess { class, confidence } in guesses {
+                    hasher.update(&class.to_le_bytes());
+                    hasher.update(&confidence.to_le_bytes());
+                }
             }
         }
         hasher.finalize()
@@ -206,6 +218,8 @@ pub enum Task {
     Evaluate,
     /// The same over nine views of each image, whose probabilities are averaged.
     EvaluateViews,
+    /// The most likely class of each sample, whose label means nothing.
+    Guess,
 }
 
 /// A node of the reduction tree, with everything that its leaves need.

@@ -14,6 +14,7 @@ use common::data::samples::Samples;
 use common::ids::SetupId;
 use common::reduce::precision::Precision;
 use common::reduce::tree::Node;
+use common::train::pseudo::Guess;
 use prost::bytes::Bytes;
 use std::sync::Arc;
 
@@ -132,6 +133,7 @@ fn to_piece(piece: Piece) -> Vec<wire::FromCoordinator> {
         Task::Train => wire::Task::Train,
         Task::Evaluate => wire::Task::Evaluate,
         Task::EvaluateViews => wire::Task::EvaluateViews,
+        Task::Guess => wire::Task::Guess,
     };
     let head = wire::Piece {
         round: piece.round.0,
@@ -172,6 +174,11 @@ fn to_answer(answer: Answer) -> (wire::Answer, Values) {
         AnswerBody::Confusion(confusion) => {
             let (cells, counts) = confusion.sparse().unzip();
             (Body::Confusion(wire::Confusion { cells, counts }), Values::default())
+        }
+        AnswerBody::Guesses(guesses) => {
+            let numbers = guesses.iter().flat_map(|&Guess { class, confidence }| [class, confidence]);
+            let guesses: Vec<u8> = numbers.flat_map(u16::to_le_bytes).collect();
+            (Body::Guesses(wire::Guesses { guesses: guesses.into() }), Values::default())
         }
     };
     let head = wire::Answer {

@@ -18,6 +18,7 @@ use common::reduce::tree::{Node, Tree};
 use common::selftest::{NumericsDigest, PROMISED};
 use common::train::metrics::Totals;
 use common::train::objective::{ClassWeights, Objective};
+use common::train::pseudo::Guess;
 use coordinator::dataset::{self, DatasetChoice, Emnist, ImageSize, Named, PictureOptions};
 use coordinator::first_values::FirstValues;
 use coordinator::observe::console::Console;
@@ -199,12 +200,13 @@ pub fn picture(bytes: &[u8]) -> bool {
     dataset::load(&choice, None, &Console::silent()).is_ok()
 }
 
-/// A manifest, and one file for both tensor files.
+/// A manifest, and one file for all tensor files.
 #[must_use]
 pub fn checkpoint(bytes: &[u8]) -> bool {
     let [manifest, tensors] = cut(bytes);
     let Ok(manifest) = Manifest::parse(manifest) else { return false };
-    let verified = manifest.verify(tensors.to_vec(), tensors.to_vec(), Vec::new());
+    let more = manifest.more_files().map(|file| (file, tensors.to_vec())).collect();
+    let verified = manifest.verify(tensors.to_vec(), tensors.to_vec(), more);
     verified.is_ok_and(|verified| verified.decode(&layout(), &[""]).is_ok())
 }
 
@@ -341,6 +343,9 @@ fn worker_seed() -> Vec<u8> {
         body: AnswerBody::Gradient(values()),
         precision: Precision::F32,
     };
+    let guesses = vec![Guess::new(9, 0.5), Guess::new(0, 1.0), Guess::default()];
+    let totals = Totals { correct: 0, ..answer.totals };
+    let guessed = Answer { totals, body: AnswerBody::Guesses(guesses), ..answer.clone() };
     let said = [
         WorkerMessage::Hello(Hello {
             name: "w".to_owned(),
@@ -351,6 +356,7 @@ fn worker_seed() -> Vec<u8> {
         WorkerMessage::Sharing(Sharing::Offer { descriptor: 3, token: 1 }),
         WorkerMessage::Heartbeat,
         WorkerMessage::Answer(answer),
+        WorkerMessage::Answer(guessed),
         WorkerMessage::Leave,
     ];
     said.into_iter()
@@ -404,7 +410,8 @@ fn checkpoint_seed() -> Vec<u8> {
     let numerics = Some(NumericsDigest(3));
     let params = values().to_vec();
     let slots = vec![(String::new(), values().to_vec())];
-    let checkpoint = Checkpoint { position, config, numerics, params, more: Versioned::default(), slots };
+    let more = Versioned::default();
+    let checkpoint = Checkpoint { position, config, numerics, params, more, labels: None, slots };
     let files = checkpoint.encode(&layout()).files;
     joined(&files[2].1, &files[0].1)
 }

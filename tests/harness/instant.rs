@@ -8,6 +8,7 @@ use common::ids::{Incarnation, Instance, ParamsId};
 use common::reduce::precision::Precision;
 use common::selftest::PROMISED;
 use common::train::metrics::{Confusion, Totals};
+use common::train::pseudo::Guess;
 use proto::message::{Answer, AnswerBody, CoordinatorMessage, Hello, Piece, Task, WorkerMessage};
 use proto::values::Values;
 use tokio::sync::mpsc;
@@ -87,8 +88,10 @@ fn answer(incarnation: Incarnation, piece: &Piece, elements: usize, parameters: 
             AnswerBody::Gradient(if missing == 0 { std::mem::take(parameters) } else { zeros() })
         }
         Task::Evaluate | Task::EvaluateViews => AnswerBody::Confusion(Box::new(confusion)),
+        Task::Guess => AnswerBody::Guesses(vec![Guess::default(); samples as usize]),
     };
-    let totals = Totals { samples, correct: samples, loss_sum: 0.0 };
+    let correct = if piece.task == Task::Guess { 0 } else { samples };
+    let totals = Totals { samples, correct, loss_sum: 0.0 };
     Answer {
         incarnation,
         setup: piece.setup,

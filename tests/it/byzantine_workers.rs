@@ -38,7 +38,7 @@ fn spoiled_as(address: &str, hello: Hello, mut spoil: impl FnMut(&mut Answer)) -
 fn gradient(answer: &mut Answer) -> &mut [f32] {
     match &mut answer.body {
         AnswerBody::Gradient(gradient) => gradient,
-        AnswerBody::Confusion(_) => panic!("only gradients are spoiled"),
+        AnswerBody::Confusion(_) | AnswerBody::Guesses(_) => panic!("only gradients are spoiled"),
     }
 }
 

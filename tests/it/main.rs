@@ -35,6 +35,7 @@ mod outputs_fail;
 mod picture_folders;
 mod pipes;
 mod processes;
+mod pseudo_labels;
 mod recipes;
 mod repeats;
 mod requeued_jobs;

@@ -244,6 +244,12 @@ fn compute(
     address: LeafAddress,
 ) -> Result<(Totals, AnswerBody), NetworkError> {
     let (loss_sum, predictions, body) = match task {
+        Task::Guess => {
+            let leaf = network.guess(samples)?;
+            let samples = samples.len() as u64;
+            let totals = Totals { samples, correct: 0, loss_sum: leaf.loss_sum };
+            return Ok((totals, AnswerBody::Guesses(leaf.guesses)));
+        }
         Task::Train => {
             let mut leaf = network.gradient(samples, address)?;
             precision.round(&mut leaf.gradient);
@@ -265,7 +271,7 @@ fn compute(
     Ok((Totals { samples: samples.len() as u64, correct: correct as u64, loss_sum }, body))
 }
 
-/// `left + right`, element by element.
+/// `left + right`, element by element; of guesses, `left` and then `right`.
 fn add(left: &mut (Totals, AnswerBody), right: (Totals, AnswerBody), precision: Precision) {
     left.0.add(&right.0);
     match (&mut left.1, right.1) {
@@ -274,6 +280,7 @@ fn add(left: &mut (Totals, AnswerBody), right: (Totals, AnswerBody), precision: 
             parallel::add(left, &right, precision, NonZeroUsize::MIN);
         }
         (AnswerBody::Confusion(left), AnswerBody::Confusion(right)) => left.add(&right),
+        (AnswerBody::Guesses(left), AnswerBody::Guesses(right)) => left.extend(right),
         _ => unreachable!("a piece has one task"),
     }
 }

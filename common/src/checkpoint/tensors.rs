@@ -1,5 +1,5 @@
 //! Flat slices as safetensors files and back: one tensor for each of the layout, under a prefix for each
-//! slice.
+//! slice; and labels, as a tensor of their own.
 
 use crate::model::params::Layout;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -18,6 +18,9 @@ pub enum TensorsError {
     /// A tensor has another type or shape.
     #[error("tensor {name} is {got}; it must be F32 {expected:?}")]
     Shape { name: String, got: String, expected: Vec<usize> },
+    /// The labels have another type or shape.
+    #[error("tensor labels is {got}; it must be U16 of one dimension")]
+    Labels { got: String },
     /// The number of tensors differs.
     #[error("there are {got} tensors instead of {expected}")]
     Count { got: usize, expected: usize },
@@ -30,6 +33,8 @@ pub enum TensorsError {
 const ENTRY_BYTES_MAX: usize = 256;
 /// Most bytes of a file before its first entry: the header's length, and what begins and pads it.
 const START_BYTES_MAX: usize = 64;
+/// Name of the tensor of labels.
+const LABELS: &str = "labels";
 
 /// Largest size of a file of such tensors, as [`Checkpoint::encode`](super::Checkpoint::encode) writes it.
 #[must_use]
@@ -91,6 +96,33 @@ pub(super) fn decode(file: &[u8], layout: &Layout, prefixes: &[&str]) -> Result<
         Ok(values)
     };
     prefixes.iter().map(slice).collect()
+}
+
+/// Largest size of a file of so many labels.
+#[must_use]
+pub fn labels_bytes_max(labels: u32) -> u64 {
+    (START_BYTES_MAX + LABELS.len() + ENTRY_BYTES_MAX) as u64 + u64::from(labels) * size_of::<u16>() as u64
+}
+
+/// A file of these labels.
+pub(super) fn encode_labels(labels: &[u16]) -> Vec<u8> {
+    let bytes: Vec<u8> = labels.iter().flat_map(|label| label.to_le_bytes()).collect();
+    let view = TensorView::new(Dtype::U16, vec![labels.len()], &bytes).expect("two bytes for each label");
+    safetensors::serialize([(LABELS, view)], None).expect("a tensor of known shape can be written")
+}
+
+/// The labels of a file that has nothing else.
+pub(super) fn decode_labels(file: &[u8]) -> Result<Vec<u16>, TensorsError> {
+    let tensors = SafeTensors::deserialize(file).map_err(|e| TensorsError::Format(e.to_string()))?;
+    if tensors.len() != 1 {
+        return Err(TensorsError::Count { got: tensors.len(), expected: 1 });
+    }
+    let tensor = tensors.tensor(LABELS).map_err(|_| TensorsError::Missing(LABELS.to_owned()))?;
+    if tensor.dtype() != Dtype::U16 || tensor.shape().len() != 1 {
+        return Err(TensorsError::Labels { got: format!("{:?} {:?}", tensor.dtype(), tensor.shape()) });
+    }
+    let (labels, _) = tensor.data().as_chunks::<{ size_of::<u16>() }>();
+    Ok(labels.iter().map(|bytes| u16::from_le_bytes(*bytes)).collect())
 }
 
 /// Checks that no number in a file is infinite or a NaN. Tensors of other types are [`decode`]'s to refuse.

@@ -34,17 +34,19 @@ fn checkpoint() -> Checkpoint {
         numerics: Some(NumericsDigest(0x0123_4567_89ab_cdef)),
         params: values(),
         more: Versioned::default(),
+        labels: None,
         slots: SLOTS.map(|name| (name.to_owned(), values())).into(),
     }
 }
 
-/// The same with all versions of the parameters.
+/// The same with all that only some runs have.
 fn full() -> Checkpoint {
     let params = checkpoint().params;
     let version = |factor: f32| Some(params.iter().map(|value| value * factor).collect());
     let mut full = checkpoint();
     full.position.averaged_validation = Some(full.position.train);
-    Checkpoint { more: Versioned { averaged: version(0.5), best: version(-1.0) }, ..full }
+    let more = Versioned { averaged: version(0.5), best: version(-1.0) };
+    Checkpoint { more, labels: Some(vec![3, u16::MAX, 0]), ..full }
 }
 
 fn read(files: &[(&'static str, Vec<u8>)]) -> Result<Checkpoint, CheckpointError> {
@@ -71,7 +73,8 @@ fn what_was_saved_is_loaded_bit_for_bit() {
     );
     assert_eq!(read(&full().encode(&layout()).files).unwrap(), full());
     let names: Vec<&str> = full().encode(&layout()).files.into_iter().map(|(name, _)| name).collect();
-    assert_eq!(names, [MODEL_FILE, AVERAGED_FILE, BEST_FILE, OPTIMIZER_FILE, MANIFEST_FILE]);
+    let expected = [MODEL_FILE, AVERAGED_FILE, BEST_FILE, LABELS_FILE, OPTIMIZER_FILE, MANIFEST_FILE];
+    assert_eq!(names, expected);
     let mut watched = checkpoint();
     for state in [PlateauState::BEGINNING, PlateauState { best_loss: 0.1 + 0.2, epochs: 3, falls: 1 }] {
         watched.position.plateau = Some(state);
@@ -112,7 +115,7 @@ fn every_flipped_byte_is_refused() {
 #[test]
 fn a_file_that_is_cut_short_is_refused_by_name() {
     let files = full().encode(&layout()).files;
-    for (file, length) in [(0, 0), (0, 100), (1, 0), (2, 99), (3, 7), (4, 0), (4, 50)] {
+    for (file, length) in [(0, 0), (0, 100), (1, 0), (2, 99), (3, 7), (4, 9), (5, 0), (5, 50)] {
         let mut damaged = files.clone();
         damaged[file].1.truncate(length);
         let message = read(&damaged).unwrap_err().to_string();
@@ -140,6 +143,26 @@ fn another_models_tensors_are_refused() {
     assert!(error(&wider, &SLOTS).contains("fc1.bias is F32 [3]; it must be F32 [4]"));
     assert!(error(&layout(), &["momentum_buffer"]).contains("8 tensors instead of 4"));
     assert!(error(&layout(), &["exp_avg", "other"]).contains("no tensor other.fc1.bias"));
+}
+
+#[test]
+fn labels_of_another_form_are_refused_and_no_file_of_them_is_longer_than_their_number_allows() {
+    for labels in [0, 1, 2, 1000] {
+        let bytes = tensors::encode_labels(&vec![7; labels]).len() as u64;
+        assert!((bytes..bytes + 300).contains(&labels_bytes_max(labels as u32)), "{bytes}");
+    }
+    let others = tensors::encode(&layout_of("linear"), &[("", &vec![0.0; layout_of("linear").len()])]);
+    assert_eq!(tensors::decode_labels(&others), Err(TensorsError::Count { got: 2, expected: 1 }));
+    let of = |text: &str, to: &str| {
+        let file = tensors::encode_labels(&[1, 2]);
+        let header = String::from_utf8(file[8..file.len() - 4].to_vec()).unwrap().replace(text, to);
+        let bytes = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &[0; 4]].concat();
+        tensors::decode_labels(&bytes).unwrap_err().to_string()
+    };
+    assert!(of("labels", "others").contains("no tensor labels"));
+    assert!(of("U16", "F16").contains("tensor labels is F16 [2]; it must be U16"));
+    assert!(of("[2]", "[1,2]").contains("tensor labels is U16 [1, 2]"));
+    assert!(of("[2]", "[3]").starts_with("no safetensors file"));
 }
 
 #[test]
@@ -180,5 +203,6 @@ proptest! {
     fn any_bytes_are_parsed_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = Manifest::parse(&bytes);
         let _ = tensors::decode(&bytes, &layout(), &[""]);
+        let _ = tensors::decode_labels(&bytes);
     }
 }

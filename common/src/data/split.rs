@@ -7,7 +7,8 @@
 //! 3. Which samples a class gives is drawn by the seed and the class.
 //!
 //! 4. Where only so many samples of each class are trained on, they are drawn by the seed and the class from
-//!    what is left. Of a class's samples those of a smaller number are among those of a larger one.
+//!    what is left. Of a class's samples those of a smaller number are among those of a larger one. The
+//!    others are the rest, which can be learned from without their labels (`common::train::pseudo`).
 //!
 //! So a split is a function of the labels, the number and the seed. Two sets of samples with the same labels
 //! have the same split.
@@ -21,6 +22,8 @@ pub struct Split {
     pub train: Vec<u32>,
     /// Indices of the validation samples, ascending.
     pub validation: Vec<u32>,
+    /// Indices of those that are neither, where few are trained on, ascending.
+    pub rest: Vec<u32>,
 }
 
 /// A class that has fewer samples than are wanted of each.
@@ -48,7 +51,7 @@ impl Split {
             order[..share].iter().for_each(|&at| held_out[indices[at as usize] as usize] = true);
         }
         let (validation, train) = (0..labels.len() as u32).partition(|&index| held_out[index as usize]);
-        Self { train, validation }
+        Self { train, validation, rest: Vec::new() }
     }
 
     /// The split with only `count` training samples of each of the classes, drawn by `seed`.
@@ -71,7 +74,8 @@ impl Split {
             train.extend(order[..count].iter().map(|&at| indices[at as usize]));
         }
         train.sort_unstable();
-        Ok(Self { train, validation: self.validation })
+        let rest = self.train.into_iter().filter(|index| train.binary_search(index).is_err());
+        Ok(Self { rest: rest.collect(), train, validation: self.validation })
     }
 }
 
@@ -185,7 +189,10 @@ mod tests {
         let ten = few(10, 7).unwrap();
         assert_eq!(counts(&labels, &ten)[1], [10, 10, 10]);
         assert_eq!(ten.validation, whole.validation);
-        assert!(ten.train.is_sorted() && ten.train.iter().all(|index| whole.train.contains(index)));
+        assert!(ten.train.is_sorted() && ten.rest.is_sorted() && whole.rest.is_empty());
+        let mut all = [ten.train.clone(), ten.rest.clone()].concat();
+        all.sort_unstable();
+        assert_eq!(all, whole.train, "each sample is among the few or the rest");
         assert_eq!(few(10, 7), Ok(ten.clone()));
         assert_ne!(few(10, 8), Ok(ten.clone()));
         let four = few(4, 7).unwrap();

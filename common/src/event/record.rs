@@ -31,6 +31,14 @@ pub struct RunRecord {
     pub train_samples: u64,
     /// Number of samples held out for validation.
     pub validation_samples: u64,
+    /// Number of samples that are learned from without their labels.
+    #[serde(default, skip_serializing_if = "are_none")]
+    pub unlabelled_samples: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn are_none(number: &u64) -> bool {
+    *number == 0
 }
 
 /// An optimizer step that has been applied.
@@ -62,6 +70,24 @@ pub struct StepRecord {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 fn is_zero(number: &u32) -> bool {
     *number == 0
+}
+
+/// Labels that unlabelled samples have got for an epoch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PseudoLabelsRecord {
+    /// First step of that epoch, which is not done yet.
+    pub step: Step,
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Version of the weights that have guessed the labels, where it is not that which is trained.
+    #[serde(default, skip_serializing_if = "Weights::are_last")]
+    pub weights: Weights,
+    /// Number of unlabelled samples.
+    pub samples: u64,
+    /// Number of those that have got a label.
+    pub labelled: u64,
+    /// Number of those whose label is the data set's.
+    pub right: u64,
 }
 
 /// Quality of the model after a step.

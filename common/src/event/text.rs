@@ -1,7 +1,7 @@
 //! An event as a line for people: what happened, then its fields as `key=value`. A value with a space is
 //! quoted, so that it can't be read as two.
 
-use super::{Departure, Event, RunOutcome, RunRecord};
+use super::{Departure, Event, PseudoLabelsRecord, RunOutcome, RunRecord};
 use std::fmt::{self, Display, Formatter};
 
 impl Event {
@@ -39,6 +39,7 @@ impl Event {
             Self::Step(_) => "step",
             Self::Validation(_) => "validation",
             Self::Test(_) => "test",
+            Self::PseudoLabels(_) => "unlabelled samples have labels",
             Self::CheckpointWritten { .. } => "checkpoint written",
             Self::CheckpointFailed { .. } => {
                 "no checkpoint; the training goes on, the next one is tried anew"
@@ -60,6 +61,13 @@ impl Display for Event {
             | Self::RunRolledBack { .. }
             | Self::RunEnded { .. } => line.run(self),
             Self::Step(_) | Self::Validation(_) | Self::Test(_) => line.training(self),
+            Self::PseudoLabels(PseudoLabelsRecord { step, epoch, samples, labelled, right, .. }) => {
+                line.field("step", step)?;
+                line.field("epoch", epoch)?;
+                line.field("samples", samples)?;
+                line.field("labelled", labelled)?;
+                line.field("right", right)
+            }
             Self::GradientDoubted { .. }
             | Self::GradientConfirmed { .. }
             | Self::AuditWaits { .. }

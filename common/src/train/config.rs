@@ -27,6 +27,7 @@ use crate::train::average::Averaging;
 use crate::train::init_from::InitFrom;
 use crate::train::objective::Objective;
 use crate::train::optim::{Decayed, GroupError, Groups, Moments, OptimError, OptimizerSpec, Partition};
+use crate::train::pseudo::SelfTraining;
 use crate::train::schedule::{Length, Schedule, ScheduleError, Shape};
 use std::fmt;
 
@@ -46,6 +47,8 @@ pub struct TrainingConfig {
     pub val_split: u32,
     /// Number of training samples of each class, where not all are used.
     pub per_class: Option<u32>,
+    /// How the samples that are left out by that are learned from, if they are.
+    pub self_training: Option<SelfTraining>,
     /// How pixels are normalized.
     pub normalize: Normalization,
     /// Layers of the network.
@@ -160,6 +163,7 @@ impl TrainingConfig {
         Self {
             val_split: 0,
             per_class: None,
+            self_training: None,
             normalize: Normalization::Unit,
             model,
             init: Init::He,
@@ -203,6 +207,12 @@ impl TrainingConfig {
         if let Some(clip) = self.clip_grad_norm {
             in_range("clip-grad-norm", &clip, "above 0 and finite", clip > 0.0 && clip.is_finite())?;
         }
+        if let Some(SelfTraining { threshold, from, labelled_share }) = self.self_training {
+            let is_share = |share: f64| (0.0..1.0).contains(&share);
+            in_range("pseudo-labels", &threshold, "0 or more and below 1", is_share(threshold))?;
+            in_range("pseudo-from", &from, "1 or more", from >= 1)?;
+            in_range("labelled-share", &labelled_share, "0 or more and below 1", is_share(labelled_share))?;
+        }
         Ok(())
     }
 }
@@ -214,7 +224,7 @@ impl RunConfig {
     /// The first setting that is out of its range, or the reason why the network does not fit the data.
     pub fn new(training: TrainingConfig, data: DataIdentity) -> Result<Self, ConfigError> {
         training.validate()?;
-        let TrainingConfig { val_split, per_class, batch_size, micro_batch, .. } = training;
+        let TrainingConfig { val_split, batch_size, micro_batch, .. } = training;
         let below = format!("below the data set's {} training samples", data.samples);
         in_range("val-split", &val_split, &below, val_split < data.samples)?;
         if let Some(patience) = training.patience {
@@ -224,15 +234,7 @@ impl RunConfig {
         if training.schedule.shape.plateau().is_some() && val_split == 0 {
             return Err(ConfigError::NoValidation);
         }
-        let few = per_class.map_or(1, |count| count.saturating_mul(data.spec.classes() as u32));
-        let most = (data.samples - val_split) / data.spec.classes() as u32;
-        let range = format!("1 to {most}: after the validation split there are no more of each class");
-        in_range(
-            "per-class",
-            &per_class.unwrap_or(0),
-            &range,
-            (1..=data.samples - val_split).contains(&few),
-        )?;
+        few_fit(&training, &data)?;
         let one_each = format!("one for each of the data set's {} classes", data.spec.classes());
         in_range("class-names", &data.classes.len(), &one_each, data.classes.fit(data.spec))?;
         let channels = data.spec.channels();
@@ -286,11 +288,19 @@ impl RunConfig {
         &self.partition
     }
 
-    /// Number of samples that are trained on: those after the validation split, or as many of each class as
-    /// were asked for.
+    /// Number of samples in an epoch: those after the validation split, or as many of each class as were
+    /// asked for, if the others are not learned from.
     #[must_use]
     pub fn train_samples(&self) -> u32 {
         trained_on(&self.training, &self.data)
+    }
+
+    /// Number of samples that are learned from without their labels.
+    #[must_use]
+    pub fn unlabelled(&self) -> u32 {
+        let TrainingConfig { per_class, self_training, .. } = self.training;
+        let labelled = per_class.unwrap_or(0) * self.data.spec.classes() as u32;
+        self_training.map_or(0, |_| self.train_samples() - labelled)
     }
 
     /// Length of an epoch and of the run, in steps.
@@ -307,10 +317,25 @@ impl RunConfig {
     }
 }
 
-/// Number of samples that are trained on.
+/// Checks that there are so many samples of each class, and others where these are learned from.
+fn few_fit(training: &TrainingConfig, data: &DataIdentity) -> Result<(), ConfigError> {
+    let classes = data.spec.classes() as u32;
+    let left = data.samples - training.val_split;
+    let few = training.per_class.map_or(1, |count| count.saturating_mul(classes));
+    let range =
+        format!("1 to {}: after the validation split there are no more of each class", left / classes);
+    in_range("per-class", &training.per_class.unwrap_or(0), &range, (1..=left).contains(&few))?;
+    if let Some(SelfTraining { threshold, .. }) = training.self_training {
+        let range = "beside a per-class that leaves samples over: they are those without a label";
+        in_range("pseudo-labels", &threshold, range, training.per_class.is_some() && few < left)?;
+    }
+    Ok(())
+}
+
+/// Number of samples in an epoch.
 fn trained_on(training: &TrainingConfig, data: &DataIdentity) -> u32 {
     let few = training.per_class.map(|count| count * data.spec.classes() as u32);
-    few.unwrap_or(data.samples - training.val_split)
+    few.filter(|_| training.self_training.is_none()).unwrap_or(data.samples - training.val_split)
 }
 
 /// `bytes` in lower-case hexadecimal.

@@ -2,6 +2,7 @@
 //! with them goes on; it says so at its start.
 
 use super::config::{RunConfig, TrainingConfig};
+use super::pseudo::SelfTraining;
 use super::schedule::{Plateau, Shape};
 
 /// Most steps whose learning rates are looked at.
@@ -58,6 +59,20 @@ pub fn doubts(config: &RunConfig, workers: u32) -> Vec<String> {
         // The first validation is the best one so far, and after the last one nothing is trained.
         doubt(patience >= epochs.saturating_sub(2), &|| {
             format!("--plateau-patience {patience}: the run has {epochs} epochs, so the rate can't fall")
+        });
+    }
+    if let Some(SelfTraining { threshold, from, .. }) = config.training().self_training {
+        doubt(from > epochs, &|| {
+            format!("--pseudo-from {from}: the run has {epochs} epochs, so no sample gets a pseudo-label")
+        });
+        // What a network that has learned its targets by heart is sure of.
+        let smoothing = config.training().objective.label_smoothing;
+        let sure = 1.0 - smoothing + smoothing / config.data().spec.classes() as f64;
+        doubt(threshold >= sure, &|| {
+            format!(
+                "--pseudo-labels {threshold}: with --label-smoothing {smoothing} a network learns to be sure by {sure:.3}, so \
+                 few samples or none get a label"
+            )
         });
     }
     // Rates fall or rise smoothly, so that the steps between the first ones and the middle say nothing more.
@@ -126,6 +141,16 @@ mod tests {
         one("--step-every 2:", doubts_of(4, |training| training.schedule.shape = step));
         let restarts = Shape::CosineRestarts { epochs: 2, factor: 2 };
         one("--restart-every 2:", doubts_of(4, |training| training.schedule.shape = restarts));
+        let learning = |from, label_smoothing| {
+            doubts_of(4, |training| {
+                training.per_class = Some(20);
+                training.self_training = Some(SelfTraining { from, ..SelfTraining::default() });
+                training.objective.label_smoothing = label_smoothing;
+            })
+        };
+        one("--pseudo-from 3:", learning(3, 0.0));
+        one("--pseudo-labels 0.95:", learning(2, 0.1));
+        assert_eq!(learning(2, 0.05), Vec::<String>::new());
         let patient = |patience| {
             doubts_of(4, |training| {
                 training.schedule.shape = Shape::Plateau(Plateau { patience, ..Plateau::default() });

@@ -1,13 +1,14 @@
-//! The value of a node as workers send it: a gradient or counts, with the totals of its samples.
+//! The value of a node as workers send it: a gradient, counts or guesses, with the totals of its samples.
 //!
 //! The last addition of gradients is left to the optimizer, which makes it on its way: the root has a left
-//! side and a right side.
+//! side and a right side. Guesses are not added but joined, so that they stay in their samples' order.
 
 use crate::cluster::{Measure, RoundValue};
 use common::ids::SetupId;
 use common::protocol::coordinator::AnswerKind;
 use common::train::metrics::{Confusion, Totals};
 use common::train::optim::GradientSum;
+use common::train::pseudo::Guess;
 use proto::message::{Answer, AnswerBody, ReceivedAnswer};
 use proto::values::Values;
 use std::num::NonZeroUsize;
@@ -30,6 +31,8 @@ pub enum SumBody {
     Gradient(GradientSum<Values>),
     /// Confusion matrix of an evaluation.
     Confusion(Box<Confusion>),
+    /// Guesses of samples without a label, in their order.
+    Guesses(Vec<Guess>),
 }
 
 impl Sum {
@@ -44,6 +47,7 @@ impl Sum {
         let body = match body {
             AnswerBody::Gradient(gradient) => SumBody::Gradient(GradientSum::new(gradient, precision)),
             AnswerBody::Confusion(confusion) => SumBody::Confusion(confusion),
+            AnswerBody::Guesses(guesses) => SumBody::Guesses(guesses),
         };
         Self { totals, body, setup, measure, threads }
     }
@@ -58,6 +62,7 @@ impl RoundValue for Sum {
         match self.body {
             SumBody::Gradient(_) => AnswerKind::Gradient,
             SumBody::Confusion(_) => AnswerKind::Confusion,
+            SumBody::Guesses(_) => AnswerKind::Guesses,
         }
     }
 
@@ -75,7 +80,8 @@ impl RoundValue for Sum {
             (SumBody::Gradient(left), SumBody::Gradient(right)) if is_root => left.add_last(right),
             (SumBody::Gradient(left), SumBody::Gradient(right)) => left.add(&right, self.threads),
             (SumBody::Confusion(left), SumBody::Confusion(right)) => left.add(&right),
-            _ => unreachable!("a round is either for training or for evaluation"),
+            (SumBody::Guesses(left), SumBody::Guesses(right)) => left.extend(right),
+            _ => unreachable!("a round asks for one kind of value"),
         }
     }
 }
@@ -98,6 +104,22 @@ mod tests {
             precision: Precision::F32,
         };
         Sum::of(ReceivedAnswer { answer, inspection: None }, NonZeroUsize::MIN)
+    }
+
+    #[test]
+    fn guesses_are_in_the_order_of_their_samples_in_whatever_order_they_come() {
+        for order in [[0, 1, 2, 3, 4], [4, 2, 0, 3, 1]] {
+            let tree = Tree::new(5);
+            let mut reduction = Reduction::new(tree, tree.root());
+            for at in order {
+                let guesses = vec![Guess { class: at as u16, confidence: 7 }];
+                let value = Sum { body: SumBody::Guesses(guesses), ..leaf(at) };
+                let add = |parent, left: &mut Sum, right| left.add(right, parent == tree.root());
+                reduction.insert(Node::leaf(at), value, add);
+            }
+            let SumBody::Guesses(guesses) = reduction.into_result().unwrap().body else { panic!("guesses") };
+            assert_eq!(guesses.iter().map(|guess| guess.class).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+        }
     }
 
     #[test]

@@ -30,6 +30,9 @@ use tempfile::NamedTempFile;
 /// Longest line that can be a record, in bytes: a thousand times the longest that is written.
 const LINE_BYTES_MAX: u64 = 1 << 20;
 
+/// Kinds of lines that a run writes anew where it repeats their steps.
+const COMPUTED: [&str; 4] = ["step", "validation", "test", "pseudo_labels"];
+
 /// Reason why metrics can't be kept.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "field names say all")]
@@ -140,9 +143,7 @@ fn copy_earlier(mut from: impl BufRead, to: &mut impl Write, step: Step) -> io::
         kind: Option<String>,
     }
 
-    let is_computed = |place: &Place| {
-        place.kind.as_deref().is_none_or(|kind| ["step", "validation", "test"].contains(&kind))
-    };
+    let is_computed = |place: &Place| place.kind.as_deref().is_none_or(|kind| COMPUTED.contains(&kind));
     let mut found = Found::default();
     let mut line = Vec::new();
     while from.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)? > 0 {

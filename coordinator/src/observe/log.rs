@@ -51,6 +51,7 @@ fn level(event: &Event, format: LogFormat) -> Level {
         | Event::Listening { .. }
         | Event::Validation(_)
         | Event::Test(_)
+        | Event::PseudoLabels(_)
         | Event::CheckpointWritten { .. } => match format {
             LogFormat::Text => Level::DEBUG,
             LogFormat::Json => Level::INFO,

@@ -53,6 +53,7 @@ impl Observer for Metrics {
             }
             Event::Validation(record) => self.write(&Record::validation(record)),
             Event::Test(record) => self.write(&Record::test(record)),
+            Event::PseudoLabels(record) => self.write(&Record::pseudo_labels(record)),
             // These are of no use once the run is over, or could be caused without limit by workers that are
             // not admitted.
             Event::Listening { .. } | Event::WorkerRefused { .. } => {}

@@ -4,7 +4,7 @@
 use super::Observer;
 use super::console::Console;
 use super::progress::Progress;
-use common::event::{Departure, Evaluation, Event, RunRecord, ValidationRecord};
+use common::event::{Departure, Evaluation, Event, PseudoLabelsRecord, RunRecord, ValidationRecord};
 use host::logging::LogFormat;
 
 /// The observer that reports a run's progress.
@@ -43,6 +43,7 @@ impl Observer for Reporter {
             Event::RunStarted(run) | Event::RunResumed(run) => self.begin(run),
             Event::Listening { address, connect } => self.say(&invitation(address.as_deref(), connect)),
             Event::Validation(validation) => self.say(&epoch_done(validation)),
+            Event::PseudoLabels(labels) => self.say(&labels_found(labels)),
             Event::RunEnded { .. } => self.progress.take().into_iter().for_each(Progress::finish),
             Event::Step(step) => self.progress.iter_mut().for_each(|progress| progress.step(step)),
             Event::WorkerJoined { workers, .. }
@@ -58,8 +59,12 @@ impl Observer for Reporter {
 /// Text at the start of a run, about what will be done.
 fn introduction(run: &RunRecord) -> String {
     let chosen = |field: &str| run.config.get(field).map_or("unknown", String::as_str);
+    let unlabelled = match run.unlabelled_samples {
+        0 => String::new(),
+        count => format!(" ({count} without labels)"),
+    };
     format!(
-        "training {} ({} parameters) on {}: {} samples, {} for validation; {} epochs of {} steps",
+        "training {} ({} parameters) on {}: {} samples{unlabelled}, {} for validation; {} epochs of {} steps",
         chosen("model"),
         run.parameters,
         chosen("dataset"),
@@ -80,6 +85,14 @@ pub(crate) fn invitation(address: Option<&str>, connect: &[String]) -> String {
         }
         _ => "no port is open; for others than the local workers to join, add --bind HOST:PORT".to_owned(),
     }
+}
+
+fn labels_found(labels: &PseudoLabelsRecord) -> String {
+    let PseudoLabelsRecord { epoch, samples, labelled, right, .. } = labels;
+    let share = 100.0 * *right as f64 / (*labelled).max(1) as f64;
+    format!(
+        "epoch {epoch} begins: {labelled} of {samples} unlabelled samples have a label, {share:.2}% of them right"
+    )
 }
 
 fn epoch_done(validation: &ValidationRecord) -> String {

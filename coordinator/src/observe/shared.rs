@@ -86,6 +86,7 @@ fn concerns_all(event: &Event) -> bool {
         | Event::Step(_)
         | Event::Validation(_)
         | Event::Test(_)
+        | Event::PseudoLabels(_)
         | Event::CheckpointWritten { .. }
         | Event::Stopping { .. }
         | Event::EventsLost { .. } => false,

@@ -5,6 +5,7 @@
 //! ([`Leaves::prefetch`]). `common::data::sampler` and
 //! `common::data::split` decide which samples they are.
 
+use crate::run::unlabelled::{Unlabelled, without_labels};
 use crate::run::work::Work;
 use common::data::sampler::{Plan, Position, leaf_of, leaves_of};
 use common::data::samples::Samples;
@@ -12,6 +13,7 @@ use common::data::split::Split;
 use common::ids::{Epoch, Leaf, Step};
 use common::train::config::{RunConfig, TrainingConfig};
 use common::train::objective::ClassWeights;
+use common::train::pseudo::PseudoLabels;
 
 /// Largest size of a step's prefetched samples, in bytes: a step of 10,000 small images.
 const PREFETCH_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -21,6 +23,9 @@ const PREFETCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub(crate) struct Leaves {
     plan: Plan,
     split: Split,
+    /// The samples that are learned from without their labels, if there are some.
+    unlabelled: Option<Unlabelled>,
+    seed: u64,
     micro_batch: u32,
     train: Samples,
     test: Samples,
@@ -32,7 +37,8 @@ pub(crate) struct Leaves {
 
 impl Leaves {
     pub(crate) fn new(config: &RunConfig, train: Samples, test: Samples) -> Self {
-        let TrainingConfig { val_split, per_class, batch_size, micro_batch, seed, .. } = *config.training();
+        let TrainingConfig { val_split, per_class, self_training, batch_size, micro_batch, seed, .. } =
+            *config.training();
         let mut split = Split::draw(train.labels(), val_split, seed);
         if let Some(count) = per_class {
             let few = split.with_few(train.labels(), train.spec().classes(), count, seed);
@@ -40,7 +46,9 @@ impl Leaves {
         }
         Self {
             plan: Plan::new(config.train_samples(), batch_size, micro_batch, seed),
+            unlabelled: self_training.map(|settings| Unlabelled::new(settings, &split, train.labels())),
             split,
+            seed,
             micro_batch,
             train,
             test,
@@ -58,11 +66,41 @@ impl Leaves {
         !self.split.validation.is_empty()
     }
 
+    /// Whether unlabelled samples have to be guessed before that epoch's first step.
+    pub(crate) fn lack_labels(&self, epoch: Epoch) -> bool {
+        self.unlabelled.as_ref().is_some_and(|unlabelled| unlabelled.lack_labels(epoch))
+    }
+
+    /// Takes an epoch's labels of the unlabelled samples.
+    pub(crate) fn set_labels(&mut self, epoch: Epoch, labels: &PseudoLabels) {
+        self.forget_labels();
+        self.unlabelled.iter_mut().for_each(|unlabelled| unlabelled.set(epoch, &self.split, labels));
+    }
+
+    /// Forgets all labels of unlabelled samples, and what has been gathered of them.
+    pub(crate) fn forget_labels(&mut self) {
+        if let Some(unlabelled) = &mut self.unlabelled {
+            unlabelled.forget();
+            self.order = None;
+            self.prefetched = Default::default();
+        }
+    }
+
+    /// The labels of the unlabelled samples in that epoch, if they are there.
+    pub(crate) fn labels(&self, epoch: Epoch) -> Option<Vec<u16>> {
+        self.unlabelled.as_ref()?.of(epoch, &self.split)
+    }
+
+    /// The labels that the unlabelled samples have in the data set.
+    pub(crate) fn true_labels(&self) -> impl Iterator<Item = &u16> {
+        self.split.rest.iter().map(|&at| &self.train.labels()[at as usize])
+    }
+
     /// Number of leaves in a round; `step` is the next step.
     pub(crate) fn count(&self, work: Work, step: Step) -> u32 {
         match work {
             Work::Train => self.plan.leaves(step),
-            Work::Validate(_) | Work::Test(_) | Work::TestViews(_) => {
+            Work::Validate(_) | Work::Test(_) | Work::TestViews(_) | Work::Guess(_) => {
                 leaves_of(self.samples(work, step) as u32, self.micro_batch)
             }
         }
@@ -78,6 +116,7 @@ impl Leaves {
             Work::Train => self.plan.step_range(step).len(),
             Work::Validate(_) => self.split.validation.len(),
             Work::Test(_) | Work::TestViews(_) => self.test.len(),
+            Work::Guess(_) => self.split.rest.len(),
         }
     }
 
@@ -87,7 +126,11 @@ impl Leaves {
         self.draw_order(step);
         let order = self.order.as_ref().map_or(&[][..], |(_, order)| order);
         let samples = &order[range.start as usize..range.end as usize];
-        samples.iter().map(|&at| f64::from(weights.of(self.train.labels()[at as usize]))).sum()
+        let label = |at: u32| match &self.unlabelled {
+            Some(unlabelled) => unlabelled.label(at),
+            None => self.train.labels()[at as usize],
+        };
+        samples.iter().map(|&at| f64::from(weights.of(label(at)))).sum()
     }
 
     /// Samples of a leaf.
@@ -106,6 +149,11 @@ impl Leaves {
             Work::Test(_) | Work::TestViews(_) => {
                 let range = leaf_of(self.test.len() as u32, self.micro_batch, leaf);
                 self.test.gather(&range.collect::<Vec<u32>>())
+            }
+            Work::Guess(_) => {
+                let rest = &self.split.rest;
+                let range = leaf_of(rest.len() as u32, self.micro_batch, leaf);
+                without_labels(&self.train, &rest[range.start as usize..range.end as usize])
             }
         }
     }
@@ -142,15 +190,26 @@ impl Leaves {
         let range = self.plan.leaf_range(step, leaf);
         self.draw_order(step);
         let order = self.order.as_ref().map_or(&[][..], |(_, order)| order);
-        self.train.gather(&order[range.start as usize..range.end as usize])
+        let indices = &order[range.start as usize..range.end as usize];
+        match &self.unlabelled {
+            Some(unlabelled) => unlabelled.gather(&self.train, indices),
+            None => self.train.gather(indices),
+        }
     }
 
     /// Draws the order of the step's epoch, unless it is at hand.
     fn draw_order(&mut self, step: Step) {
         let epoch = self.plan.position(step).epoch;
         if self.order.as_ref().is_none_or(|&(drawn, _)| drawn != epoch) {
-            let order = self.plan.order(epoch).into_iter().map(|at| self.split.train[at as usize]);
-            self.order = Some((epoch, order.collect()));
+            let order = self.plan.order(epoch).into_iter();
+            let order: Vec<u32> = match &self.unlabelled {
+                Some(unlabelled) => {
+                    let places = unlabelled.places(epoch, &self.split, self.seed);
+                    order.map(|at| places[at as usize]).collect()
+                }
+                None => order.map(|at| self.split.train[at as usize]).collect(),
+            };
+            self.order = Some((epoch, order));
         }
     }
 }

@@ -27,6 +27,9 @@ impl Gathered {
         }
         line("parameters", &self.trainer.layout().len());
         line("training samples", &config.train_samples());
+        if config.unlabelled() > 0 {
+            line("without labels", &config.unlabelled());
+        }
         line("steps", &format!("{} to {}", self.trainer.step(), self.trainer.end()));
         let root = self.store.root();
         line("checkpoints", &root.display());

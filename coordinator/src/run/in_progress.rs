@@ -13,7 +13,7 @@ pub(crate) mod tell;
 use self::rollback::Entrances;
 use self::shutdown::Shutdown;
 use super::outcome::{Evaluated, Outcome};
-use super::records::{Records, evaluation};
+use super::records::{Records, evaluation, pseudo_labels};
 use super::trainer::Trainer;
 use super::work::Work;
 use crate::RunError;
@@ -333,7 +333,7 @@ impl RunInProgress {
         let Some(work) = self.work else { return cluster.end_round(now_us, self.setup) };
         match work {
             Work::Train => self.records.begin_step(now_us),
-            Work::Validate(_) | Work::Test(_) | Work::TestViews(_) => self.records.pause(),
+            Work::Validate(_) | Work::Test(_) | Work::TestViews(_) | Work::Guess(_) => self.records.pause(),
         }
         let params = (self.trainer.step(), work.weights());
         if self.params.replace(params).is_some_and(|before| before != params) {
@@ -370,6 +370,7 @@ impl RunInProgress {
                 RunEvent::Step(self.records.step(self.clock.now_us(), &stepped, workers, out_of_line))
             }
             Outcome::Validated(evaluated) => RunEvent::Validation(self.records.validation(&evaluated)),
+            Outcome::Guessed(guessed) => RunEvent::PseudoLabels(pseudo_labels(&guessed)),
             Outcome::Tested(evaluated) => {
                 let event = RunEvent::Test(evaluation(&evaluated));
                 self.tests.push(evaluated);

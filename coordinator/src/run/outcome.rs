@@ -1,4 +1,4 @@
-//! What a round came to: a committed step, or an evaluation.
+//! What a round came to: a committed step, an evaluation, or guesses.
 
 use common::data::classes::ClassNames;
 use common::ids::{Epoch, Step};
@@ -14,6 +14,8 @@ pub enum Outcome {
     Validated(Evaluated),
     /// The test samples were evaluated.
     Tested(Evaluated),
+    /// The unlabelled samples were guessed.
+    Guessed(Guessed),
 }
 
 /// A committed optimizer step.
@@ -30,6 +32,23 @@ pub struct Stepped {
     pub grad_norm: f64,
     /// Totals of the epoch, if this was its last step.
     pub epoch_done: Option<Totals>,
+}
+
+/// Labels that unlabelled samples were given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guessed {
+    /// The step that follows, the first of its epoch.
+    pub step: Step,
+    /// The epoch that begins.
+    pub epoch: Epoch,
+    /// The weights that have guessed.
+    pub weights: Weights,
+    /// Unlabelled samples.
+    pub samples: u64,
+    /// Those of them that have got a label.
+    pub labelled: u64,
+    /// Those whose label is the true one.
+    pub right: u64,
 }
 
 /// Result of an evaluation.

@@ -2,10 +2,10 @@
 //!
 //! This file is pure: the time is an argument.
 
-use super::outcome::{Evaluated, Stepped};
+use super::outcome::{Evaluated, Guessed, Stepped};
 use super::speed::Speed;
 use super::trainer::Trainer;
-use common::event::{Evaluation, RunRecord, StepRecord, ValidationRecord};
+use common::event::{Evaluation, PseudoLabelsRecord, RunRecord, StepRecord, ValidationRecord};
 use common::train::metrics::Totals;
 
 /// State that is kept between rounds.
@@ -74,6 +74,12 @@ pub(crate) fn evaluation(evaluated: &Evaluated) -> Evaluation {
     Evaluation { weights: *weights, views: *has_views, ..evaluation }
 }
 
+/// The record of labels that unlabelled samples were given.
+pub(crate) fn pseudo_labels(guessed: &Guessed) -> PseudoLabelsRecord {
+    let Guessed { step, epoch, weights, samples, labelled, right } = *guessed;
+    PseudoLabelsRecord { step, epoch, weights, samples, labelled, right }
+}
+
 /// The record of the run, with the step from which it continues.
 pub(crate) fn run_record(trainer: &Trainer, run_id: &str) -> RunRecord {
     let config = trainer.config();
@@ -89,5 +95,6 @@ pub(crate) fn run_record(trainer: &Trainer, run_id: &str) -> RunRecord {
         parameters: trainer.layout().len() as u64,
         train_samples: config.train_samples().into(),
         validation_samples: config.training().val_split.into(),
+        unlabelled_samples: config.unlabelled().into(),
     }
 }

@@ -49,7 +49,12 @@ pub(super) fn settle(
     if training.normalize == Normalization::Unit {
         return Ok((training, None));
     }
-    let Measured { normalization, constant } = Normalization::measure(train, &split.train);
+    let mut measured = split.train;
+    if training.self_training.is_some() {
+        measured.extend(split.rest);
+        measured.sort_unstable();
+    }
+    let Measured { normalization, constant } = Normalization::measure(train, &measured);
     training.normalize = normalization;
     let channels: Vec<String> = constant.iter().map(ToString::to_string).collect();
     let note = (!channels.is_empty()).then(|| {

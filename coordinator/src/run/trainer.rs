@@ -2,9 +2,10 @@
 //!
 //! The trainer knows no cluster, clock, network or file: the driver asks for rounds and brings their sums. A
 //! run is a sequence of steps; a validation follows each epoch, and a test the last one. `batches` provides
-//! the leaves' samples, and `begin` how a run begins.
+//! the leaves' samples, `begin` how a run begins, and `guesses` what unlabelled samples are taken for.
 
 mod begin;
+mod guesses;
 mod pause;
 
 pub use begin::TrainError;
@@ -132,7 +133,7 @@ impl Trainer {
         } else if validates && self.has_average() && averaged_validation.is_none() {
             Some(Work::Validate(Weights::Averaged))
         } else if *step < self.end && self.waited_in_vain().is_none() {
-            Some(Work::Train)
+            Some(self.has_to_ask().map_or(Work::Train, Work::Guess))
         } else {
             self.tests().filter(|_| !self.pauses).nth(self.tested)
         }
@@ -238,6 +239,9 @@ impl Trainer {
                 let evaluated = self.evaluated(weights, totals, *confusion, false);
                 Ok(Outcome::Tested(Evaluated { has_views, ..evaluated }))
             }
+            (Work::Guess(weights), SumBody::Guesses(guesses)) => {
+                Ok(Outcome::Guessed(self.learn(weights, &guesses)))
+            }
             _ => unreachable!("answers of another kind are refused where they arrive"),
         }
     }
@@ -252,6 +256,7 @@ impl Trainer {
             numerics: None,
             params: self.params().to_vec(),
             more: self.weights.to_keep(&self.position),
+            labels: self.labels_to_keep(),
             slots: slots.collect(),
         }
     }

@@ -15,6 +15,8 @@ pub enum Work {
     Test(Weights),
     /// The same with nine views of each image.
     TestViews(Weights),
+    /// What these weights take the unlabelled samples for, before an epoch.
+    Guess(Weights),
 }
 
 impl Work {
@@ -24,6 +26,7 @@ impl Work {
         match self {
             Self::Train => AnswerKind::Gradient,
             Self::Validate(_) | Self::Test(_) | Self::TestViews(_) => AnswerKind::Confusion,
+            Self::Guess(_) => AnswerKind::Guesses,
         }
     }
 
@@ -32,7 +35,10 @@ impl Work {
     pub fn weights(self) -> Weights {
         match self {
             Self::Train => Weights::Last,
-            Self::Validate(weights) | Self::Test(weights) | Self::TestViews(weights) => weights,
+            Self::Validate(weights)
+            | Self::Test(weights)
+            | Self::TestViews(weights)
+            | Self::Guess(weights) => weights,
         }
     }
 
@@ -43,6 +49,7 @@ impl Work {
             Self::Train => Task::Train,
             Self::Validate(_) | Self::Test(_) => Task::Evaluate,
             Self::TestViews(_) => Task::EvaluateViews,
+            Self::Guess(_) => Task::Guess,
         }
     }
 }

@@ -60,6 +60,7 @@ fn checkpoint(step: u64) -> Checkpoint {
         numerics: None,
         params: values.clone(),
         more: Versioned { averaged: None, best: Some(values.clone()) },
+        labels: None,
         slots: vec![("momentum_buffer".to_owned(), values)],
     }
 }

@@ -13,6 +13,7 @@ use common::ids::{Incarnation, Instance, Round, SetupId};
 use common::reduce::tree::Node;
 use common::selftest::NumericsDigest;
 use common::train::metrics::{Confusion, Totals};
+use common::train::pseudo::Guess;
 
 /// A gradient that is about to arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +98,7 @@ impl WorkerDecoder {
             body: AnswerBody::Gradient(Values::default()),
             precision,
         };
-        match answer.body.ok_or(WireError::Missing("a gradient or counts"))? {
+        match answer.body.ok_or(WireError::Missing("a gradient, counts or guesses"))? {
             wire::answer::Body::Gradient(head) => {
                 let assembly = Assembly::new(&head, elements, precision, Inspect::Values, &self.buffers)?;
                 let bytes = elements * size_of::<f32>();
@@ -118,6 +119,13 @@ impl WorkerDecoder {
                 let answer = Answer { body: AnswerBody::Confusion(Box::new(confusion)), ..checked };
                 Ok(Some(WorkerMessage::Answer(ReceivedAnswer { answer, inspection: None })))
             }
+            wire::answer::Body::Guesses(wire::Guesses { guesses }) => {
+                // What is right is not known there.
+                in_range("correct", totals.correct, 0, 0)?;
+                let body = AnswerBody::Guesses(check_guesses(&guesses, totals.samples, data.classes())?);
+                let answer = Answer { body, ..checked };
+                Ok(Some(WorkerMessage::Answer(ReceivedAnswer { answer, inspection: None })))
+            }
         }
     }
 
@@ -134,6 +142,20 @@ impl WorkerDecoder {
         let answer = Answer { body: AnswerBody::Gradient(values), ..answer };
         Ok(Some(WorkerMessage::Answer(ReceivedAnswer { answer, inspection: Some(inspection) })))
     }
+}
+
+/// The guesses of so many samples.
+fn check_guesses(bytes: &[u8], samples: u64, classes: usize) -> Result<Vec<Guess>, WireError> {
+    let (guesses, rest) = bytes.as_chunks::<4>();
+    if !rest.is_empty() || guesses.len() as u64 != samples {
+        return Err(WireError::Guesses { samples, bytes: bytes.len() });
+    }
+    let guess = |&[class, high, confidence, more]: &[u8; 4]| {
+        let class = u16::from_le_bytes([class, high]);
+        in_range("class of a guess", class.into(), 0, classes as u64 - 1)?;
+        Ok(Guess { class, confidence: u16::from_le_bytes([confidence, more]) })
+    };
+    guesses.iter().map(guess).collect()
 }
 
 fn check_hello(hello: wire::Hello) -> Result<Hello, WireError> {

@@ -21,6 +21,7 @@ use common::model::architecture::Architecture;
 use common::rng::LeafAddress;
 use common::train::augment::{Augmentation, Augmented, Mixed};
 use common::train::objective::Objective;
+use common::train::pseudo::Guess;
 use std::ops::Range;
 
 /// A network with its current parameters.
@@ -55,6 +56,16 @@ pub struct LeafEvaluation {
     pub loss_sum: f64,
     /// Most likely class of each sample.
     pub predictions: Vec<u16>,
+}
+
+/// What a network takes the samples of a leaf for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LeafGuesses {
+    /// Sum of the losses that the samples have if the guesses are right, in nats: it is finite where the
+    /// network's numbers are.
+    pub loss_sum: f64,
+    /// A guess for each sample.
+    pub guesses: Vec<Guess>,
 }
 
 /// Reason why a network can't compute.
@@ -182,6 +193,22 @@ impl Network {
     /// When there are no samples, or they are of another form, or the tensor library fails.
     pub fn evaluate(&mut self, samples: &Samples) -> Result<LeafEvaluation, NetworkError> {
         Ok(score(&self.logits(samples)?, samples))
+    }
+
+    /// Forward pass over one leaf, whose labels mean nothing.
+    ///
+    /// # Errors
+    /// When there are no samples, or they are of another form, or the tensor library fails.
+    pub fn guess(&mut self, samples: &Samples) -> Result<LeafGuesses, NetworkError> {
+        let logits = self.logits(samples)?;
+        let classes = samples.spec().classes();
+        let predictions = loss::predictions(&logits, classes);
+        let loss_sum = loss::loss_sum(&logits, classes, &predictions);
+        let rows = logits.chunks_exact(classes).zip(&predictions);
+        let guess = |(row, &class): (&[f32], &u16)| {
+            Guess::new(class, loss::softmax(row).nth(usize::from(class)).unwrap_or(0.0))
+        };
+        Ok(LeafGuesses { loss_sum, guesses: rows.map(guess).collect() })
     }
 
     /// Output of the last layer, `[n, classes]`, before softmax.

@@ -153,7 +153,7 @@ pub enum ProtocolError {
         /// Number of samples in the answer.
         got: u64,
     },
-    /// A training step got the counts of an evaluation, or an evaluation got a gradient.
+    /// An answer has another kind of value than its round asks for, such as counts in a training step.
     #[error("an answer of the wrong kind for piece {node}, of a round that asks for {expected}")]
     AnswerKind {
         node: Node,
@@ -185,6 +185,8 @@ pub enum AnswerKind {
     Gradient,
     /// A confusion matrix.
     Confusion,
+    /// Guesses of samples without a label.
+    Guesses,
 }
 
 impl fmt::Display for AnswerKind {
@@ -192,6 +194,7 @@ impl fmt::Display for AnswerKind {
         f.write_str(match self {
             Self::Gradient => "a gradient",
             Self::Confusion => "a confusion matrix",
+            Self::Guesses => "guesses",
         })
     }
 }

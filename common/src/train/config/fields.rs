@@ -8,6 +8,7 @@
 use super::{ConfigError, DataIdentity, NUMERICS_VERSION, RunConfig, TrainingConfig, hex};
 use crate::text::shortened;
 use crate::train::objective::Objective;
+use crate::train::pseudo::SelfTraining;
 use crate::train::schedule::{Schedule, Shape};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +32,10 @@ const SCHEDULE_FIELD: &str = "schedule";
 pub const VAL_SPLIT_FIELD: &str = "val_split";
 /// Field with the number of samples of each class, where not all are used.
 const PER_CLASS_FIELD: &str = "per_class";
+/// Fields of what is learned from samples without a label, where that is done.
+const PSEUDO_LABELS_FIELD: &str = "pseudo_labels";
+const PSEUDO_FROM_FIELD: &str = "pseudo_from";
+const LABELLED_SHARE_FIELD: &str = "labelled_share";
 /// Field that identifies the initial weights that come from a file.
 pub const INIT_FROM_FIELD: &str = "init_from";
 /// Field that says how pixels are normalized.
@@ -96,7 +101,15 @@ impl TrainingConfig {
         // A run without them is the one that it was before there were such settings.
         let per_class = self.per_class.map(|count| (PER_CLASS_FIELD, count.to_string()));
         let init_from = self.init_from.as_ref().map(|init_from| (INIT_FROM_FIELD, init_from.to_string()));
-        fields.extend(per_class.into_iter().chain(init_from).map(|(name, value)| (name.to_owned(), value)));
+        let self_training = self.self_training.map(|SelfTraining { threshold, from, labelled_share }| {
+            [
+                (PSEUDO_LABELS_FIELD, threshold.to_string()),
+                (PSEUDO_FROM_FIELD, from.to_string()),
+                (LABELLED_SHARE_FIELD, labelled_share.to_string()),
+            ]
+        });
+        let some = per_class.into_iter().chain(init_from).chain(self_training.into_iter().flatten());
+        fields.extend(some.map(|(name, value)| (name.to_owned(), value)));
         fields
     }
 
@@ -109,6 +122,7 @@ impl TrainingConfig {
         let config = Self {
             val_split: field(fields, VAL_SPLIT_FIELD)?,
             per_class: if_there(fields, PER_CLASS_FIELD)?,
+            self_training: self_training(fields)?,
             normalize: field(fields, NORMALIZE_FIELD)?,
             model: field(fields, "model")?,
             init: field(fields, "init")?,
@@ -204,6 +218,14 @@ fn field<T: FromStr<Err: fmt::Display>>(fields: &Fields, name: &'static str) -> 
         value: shortened(text),
         problem: error.to_string(),
     })
+}
+
+/// How samples without a label are learned from, if they are.
+fn self_training(fields: &Fields) -> Result<Option<SelfTraining>, FieldError> {
+    let Some(threshold) = if_there(fields, PSEUDO_LABELS_FIELD)? else { return Ok(None) };
+    let from = field(fields, PSEUDO_FROM_FIELD)?;
+    let labelled_share = field(fields, LABELLED_SHARE_FIELD)?;
+    Ok(Some(SelfTraining { threshold, from, labelled_share }))
 }
 
 /// The value of a field that only some runs have.

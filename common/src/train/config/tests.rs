@@ -37,6 +37,10 @@ fn init_from(digit: &str, reset: &str) -> InitFrom {
     format!("sha256({}{reset})", digit.repeat(64)).parse().unwrap()
 }
 
+fn learn_from_the_rest(config: &mut TrainingConfig, self_training: SelfTraining) {
+    (config.per_class, config.self_training) = (Some(3), Some(self_training));
+}
+
 fn changed(change: impl FnOnce(&mut TrainingConfig)) -> Result<RunConfig, ConfigError> {
     let mut training = training();
     change(&mut training);
@@ -46,11 +50,15 @@ fn changed(change: impl FnOnce(&mut TrainingConfig)) -> Result<RunConfig, Config
 #[test]
 fn the_fingerprint_changes_with_every_field_that_counts() {
     let reference = changed(|_| ()).unwrap().fingerprint();
-    let changes: [Change; 21] = [
+    let changes: [Change; 25] = [
         |c| c.normalize = standard(0.5),
         |c| c.normalize = standard(0.25),
         |c| c.val_split = 99,
         |c| c.per_class = Some(3),
+        |c| learn_from_the_rest(c, SelfTraining::default()),
+        |c| learn_from_the_rest(c, SelfTraining { threshold: 0.9, ..SelfTraining::default() }),
+        |c| learn_from_the_rest(c, SelfTraining { from: 3, ..SelfTraining::default() }),
+        |c| learn_from_the_rest(c, SelfTraining { labelled_share: 0.2, ..SelfTraining::default() }),
         |c| c.init_from = Some(init_from("1", "")),
         |c| c.init_from = Some(init_from("1", ",fc1.bias")),
         |c| c.model = "linear".parse().unwrap(),
@@ -69,8 +77,11 @@ fn the_fingerprint_changes_with_every_field_that_counts() {
         |c| c.wire_dtype = Precision::Bf16,
         |c| c.schedule.shape = Shape::Cosine,
     ];
+    let mut fingerprints = vec![reference.clone()];
     for (i, change) in changes.into_iter().enumerate() {
-        assert_ne!(changed(change).unwrap().fingerprint(), reference, "change {i}");
+        let fingerprint = changed(change).unwrap().fingerprint();
+        assert!(!fingerprints.contains(&fingerprint), "change {i}");
+        fingerprints.push(fingerprint);
     }
     let other_data = DataIdentity { digest: "01".into(), ..data() };
     assert_ne!(RunConfig::new(training(), other_data).unwrap().fingerprint(), reference);
@@ -113,9 +124,36 @@ fn few_samples_of_each_class_make_short_epochs() {
 }
 
 #[test]
+fn with_pseudo_labels_an_epoch_is_as_long_as_with_all_labels() {
+    let learning = |per_class, threshold, from, labelled_share| {
+        changed(|c| {
+            let self_training = SelfTraining { threshold, from, labelled_share };
+            (c.per_class, c.self_training, c.batch_size) = (per_class, Some(self_training), 40);
+        })
+    };
+    let config = learning(Some(5), 0.9, 1, 0.0).unwrap();
+    assert_eq!((config.train_samples(), config.unlabelled(), config.length().epoch), (900, 850, 23));
+    assert_eq!(changed(|c| c.per_class = Some(5)).unwrap().unlabelled(), 0);
+    for (refused, message) in [
+        (learning(None, 0.9, 1, 0.1), "pseudo-labels is 0.9; it must be beside a per-class"),
+        (learning(Some(90), 0.9, 1, 0.1), "pseudo-labels is 0.9; it must be beside a per-class"),
+        (learning(Some(91), 0.9, 1, 0.1), "per-class is 91"),
+        (learning(Some(5), 1.0, 1, 0.1), "pseudo-labels is 1; it must be 0 or more and below 1"),
+        (learning(Some(5), f64::NAN, 1, 0.1), "pseudo-labels is NaN"),
+        (learning(Some(5), 0.9, 0, 0.1), "pseudo-from is 0"),
+        (learning(Some(5), 0.9, 1, 1.0), "labelled-share is 1"),
+        (learning(Some(5), 0.9, 1, -0.1), "labelled-share is -0.1"),
+    ] {
+        let error = refused.unwrap_err().to_string();
+        assert!(error.contains(message), "{error}");
+    }
+}
+
+#[test]
 fn a_run_without_first_values_and_few_samples_has_no_fields_of_them() {
     let fields = changed(|_| ()).unwrap().fields();
-    assert!(!fields.contains_key("init_from") && !fields.contains_key("per_class"));
+    let some = ["init_from", "per_class", "pseudo_labels", "pseudo_from", "labelled_share"];
+    assert!(some.into_iter().all(|name| !fields.contains_key(name)));
     let begun = changed(|c| c.init_from = Some(init_from("1", ""))).unwrap().fields();
     let differences = difference(&begun, &fields);
     assert_eq!(differences.len(), 1);
@@ -247,7 +285,7 @@ fn any_shape() -> impl Strategy<Value = Shape> {
 prop_compose! {
     fn any_config()(
         val_split in 0..1000u32,
-        per_class in proptest::option::of(1..100u32),
+        (per_class, labels) in (proptest::option::of(1..100u32), proptest::option::of((0.0..1.0f64, 1..99u64, 0.0..1.0f64))),
         init_from in proptest::option::of(proptest::sample::select(vec!["", ",fc1.bias"])),
         normalize in prop_oneof![Just(Normalization::Unit), (0.0..=1.0f64).prop_map(standard)],
         model in proptest::sample::select(vec!["cnn", "linear", "mlp(3,4)", "flatten gelu layernorm dense"]),
@@ -272,7 +310,8 @@ prop_compose! {
         let augment = augment.parse().unwrap();
         let objective = Objective { label_smoothing, class_weights: class_weights.parse().unwrap() };
         let init_from = init_from.map(|reset| format!("sha256({}{reset})", "5".repeat(64)).parse().unwrap());
-        TrainingConfig { val_split, per_class, normalize, model, init, init_from, seed, augment, objective, batch_size, micro_batch, epochs, optimizer, decayed, param_groups, schedule, average, patience, clip_grad_norm, wire_dtype }
+        let self_training = labels.map(|(threshold, from, labelled_share)| SelfTraining { threshold, from, labelled_share });
+        TrainingConfig { val_split, per_class, self_training, normalize, model, init, init_from, seed, augment, objective, batch_size, micro_batch, epochs, optimizer, decayed, param_groups, schedule, average, patience, clip_grad_norm, wire_dtype }
     }
 }
 

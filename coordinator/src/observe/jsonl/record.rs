@@ -1,7 +1,7 @@
-//! Lines of `metrics.jsonl`. Those of kind `run`, `step`, `validation` and `test` have stable fields; the
-//! others are events under their own names.
+//! Lines of `metrics.jsonl`. Those of kind `run`, `step`, `validation`, `test` and `pseudo_labels` have stable
+//! fields; the others are events under their own names.
 
-use common::event::{Evaluation, Event, RunRecord, StepRecord, ValidationRecord};
+use common::event::{Evaluation, Event, PseudoLabelsRecord, RunRecord, StepRecord, ValidationRecord};
 use common::ids::Step;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -34,6 +34,9 @@ pub enum RunLine<'a> {
     Validation(&'a ValidationRecord),
     /// The model was evaluated on the test samples.
     Test(&'a Evaluation),
+    /// Unlabelled samples have labels for the epoch that begins.
+    #[serde(rename = "pseudo_labels")]
+    PseudoLabels(&'a PseudoLabelsRecord),
 }
 
 /// A line about any other event.
@@ -84,6 +87,12 @@ impl<'a> Record<'a> {
     #[must_use]
     pub fn test(test: &'a Evaluation) -> Self {
         Self::Run(RunLine::Test(test))
+    }
+
+    /// The line of labels that unlabelled samples have got.
+    #[must_use]
+    pub fn pseudo_labels(labels: &'a PseudoLabelsRecord) -> Self {
+        Self::Run(RunLine::PseudoLabels(labels))
     }
 
     /// The line of any other event. An event without a step of its own belongs to `step`. `left_out` is the

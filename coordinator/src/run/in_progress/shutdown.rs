@@ -91,7 +91,7 @@ impl RunInProgress {
             _ if matches!(self.trainer.next(), Some(Work::Validate(_))) => false,
             Work::Train => every > 0 && step.is_multiple_of(every) || self.trainer.is_between_epochs(),
             Work::Validate(_) => true,
-            Work::Test(_) | Work::TestViews(_) => false,
+            Work::Test(_) | Work::TestViews(_) | Work::Guess(_) => false,
         };
         if is_due {
             self.checkpoint(cluster);

@@ -9,6 +9,7 @@ use common::ids::{Epoch, Step};
 use common::train::config::{RunConfig, TrainingConfig};
 use common::train::metrics::Totals;
 use common::train::optim::{NonFinite, OptimError, Optimizer};
+use common::train::pseudo::PseudoLabelsError;
 use common::train::schedule::PlateauState;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -23,6 +24,12 @@ pub enum TrainError {
     /// The checkpoint's files are valid, but do not belong to this run.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The checkpoint's pseudo-labels are not those of this run's samples.
+    #[error("the checkpoint does not fit: {0}")]
+    PseudoLabels(#[from] PseudoLabelsError),
+    /// The checkpoint has pseudo-labels where the run has none.
+    #[error("the checkpoint has pseudo-labels, and before step {step} this run has none")]
+    SurplusLabels { step: Step },
     /// The optimizer's state does not fit.
     #[error(transparent)]
     Optimizer(#[from] OptimError),
@@ -144,6 +151,7 @@ impl Trainer {
         self.weights = versions(&self.config, first);
         self.optimizer = Optimizer::new(training.optimizer, self.config.partition().clone());
         self.position = beginning(&self.config);
+        self.leaves.forget_labels();
         self.tested = 0;
         saved.map_or(Ok(()), |saved| self.restore(saved))
     }
@@ -151,7 +159,7 @@ impl Trainer {
     fn restore(&mut self, saved: Verified) -> Result<(), TrainError> {
         let spec = self.config.training().optimizer;
         let slots = spec.slots();
-        let Checkpoint { position, params, more, slots, .. } = saved.decode(&self.layout, slots)?;
+        let Checkpoint { position, params, more, labels, slots, .. } = saved.decode(&self.layout, slots)?;
         let step = position.step;
         let cut = self.leaves.position(step);
         let expected = (cut.epoch, cut.step_in_epoch);
@@ -166,6 +174,7 @@ impl Trainer {
         }
         self.optimizer = Optimizer::restore(spec, self.config.partition().clone(), step.0, slots)?;
         self.weights.restore(&position, params, more)?;
+        self.restore_labels(&position, labels)?;
         self.position = position;
         Ok(())
     }

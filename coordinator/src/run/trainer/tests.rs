@@ -1,11 +1,15 @@
+mod guesses;
+
 use super::*;
-use common::checkpoint::{MANIFEST_FILE, MODEL_FILE, Manifest, OPTIMIZER_FILE, Verified};
+use common::checkpoint::{Checkpoint, MANIFEST_FILE, MODEL_FILE, Manifest, OPTIMIZER_FILE, Verified};
 use common::data::classes::ClassNames;
 use common::data::digits::{PIXELS, SPEC};
+use common::model::params::Layout;
 use common::reduce::precision::Precision;
 use common::train::average::Averaging;
 use common::train::config::{DataIdentity, TrainingConfig};
 use common::train::optim::{Moments, OptimizerSpec};
+use common::train::pseudo::Guess;
 use common::train::schedule::{OneCycle, Plateau, PlateauState, Schedule, Shape};
 
 /// Sample `i` has the pixel value `i` everywhere.
@@ -59,20 +63,33 @@ fn gradient(trainer: &Trainer, value: f32) -> SumBody {
     SumBody::Gradient(sum(trainer, value))
 }
 
-/// Completes the next round with a gradient that depends on the step; returns the round's samples.
+/// What weights take samples with these pixels for: as it were by chance, but always the same.
+fn guesses(trainer: &Trainer, weights: Weights, pixels: &[u8]) -> Vec<Guess> {
+    let weight = trainer.version(weights)[0].to_bits();
+    let guess = |&pixel: &u8| {
+        let hash = weight.wrapping_add(pixel.into()).wrapping_mul(0x9e37_79b1) >> 16;
+        Guess { class: (hash % 10) as u16, confidence: if hash % 3 == 0 { u16::MAX } else { 30_000 } }
+    };
+    pixels.iter().map(guess).collect()
+}
+
+/// Completes the next round with a gradient that depends on the step and the labels; returns the round's
+/// samples.
 fn advance(trainer: &mut Trainer) -> Option<(Work, Vec<u8>)> {
     let work = trainer.next()?;
     let leaves = trainer.tree(work).leaves();
-    let seen: Vec<u8> =
-        (0..leaves).flat_map(|l| trainer.leaf(work, Leaf(l)).pixels().to_vec()).step_by(PIXELS).collect();
+    let round: Vec<Samples> = (0..leaves).map(|leaf| trainer.leaf(work, Leaf(leaf))).collect();
+    let seen: Vec<u8> = round.iter().flat_map(|leaf| leaf.pixels().iter().step_by(PIXELS)).copied().collect();
+    let labels: u16 = round.iter().flat_map(Samples::labels).sum();
     let counted: u64 = (0..leaves).map(|l| trainer.leaf_samples(work, Leaf(l))).sum();
     assert_eq!(counted, seen.len() as u64);
     let totals = Totals { samples: seen.len() as u64, correct: trainer.step().0.min(3), loss_sum: 1.5 };
     let body = match work {
-        Work::Train => gradient(trainer, trainer.step().0 as f32 + 1.0),
+        Work::Train => gradient(trainer, trainer.step().0 as f32 + 1.0 + f32::from(labels) / 64.0),
         Work::Validate(_) | Work::Test(_) | Work::TestViews(_) => {
             SumBody::Confusion(Box::new(Confusion::new(10)))
         }
+        Work::Guess(weights) => SumBody::Guesses(guesses(trainer, weights, &seen)),
     };
     trainer.finish(work, totals, body).unwrap();
     Some((work, seen))
@@ -119,13 +136,17 @@ fn what_was_gathered_ahead_is_what_would_have_been_gathered() {
     assert_eq!(gathered, 6, "two of the second step, the only one of the third, in both epochs");
 }
 
-/// What a run of that configuration has saved after some rounds.
-fn saved_after(config: &RunConfig, rounds: usize) -> Verified {
-    let mut first = Trainer::start(config.clone(), samples(20), samples(5));
+/// What a run has saved after some rounds.
+fn saved_after(mut run: Trainer, rounds: usize) -> Verified {
     (0..rounds).for_each(|_| {
-        advance(&mut first);
+        advance(&mut run);
     });
-    let files = first.checkpoint().encode(first.layout()).files;
+    verified(&run.checkpoint(), run.layout())
+}
+
+/// A checkpoint as it is read.
+fn verified(checkpoint: &Checkpoint, layout: &Layout) -> Verified {
+    let files = checkpoint.encode(layout).files;
     let file = |name: &str| files.iter().find(|(file, _)| *file == name).unwrap().1.clone();
     let manifest = Manifest::parse(&file(MANIFEST_FILE)).unwrap();
     let more = manifest.more_files().map(|name| (name, file(name))).collect();
@@ -150,7 +171,7 @@ fn a_run_that_is_resumed_after_any_round_ends_in_the_same_checkpoint() {
         let mut whole = Trainer::start(config.clone(), samples(20), samples(5));
         let rounds = std::iter::from_fn(|| advance(&mut whole)).count();
         for rounds in 0..rounds {
-            let saved = saved_after(&config, rounds);
+            let saved = saved_after(Trainer::start(config.clone(), samples(20), samples(5)), rounds);
             let mut second = Trainer::resume(config.clone(), samples(20), samples(5), saved).unwrap();
             while advance(&mut second).is_some() {}
             assert_eq!(second.checkpoint(), whole.checkpoint(), "resumed after {rounds} rounds");
@@ -203,9 +224,7 @@ fn rates(config: &RunConfig) -> Vec<f64> {
         let totals = Totals { samples: 4, correct: 1, loss_sum: 1.5 };
         let body = match work {
             Work::Train => gradient(&trainer, 1.0),
-            Work::Validate(_) | Work::Test(_) | Work::TestViews(_) => {
-                SumBody::Confusion(Box::new(Confusion::new(10)))
-            }
+            _ => SumBody::Confusion(Box::new(Confusion::new(10))),
         };
         if let Outcome::Stepped(stepped) = trainer.finish(work, totals, body).unwrap() {
             rates.push(stepped.learning_rate);
@@ -246,12 +265,13 @@ fn a_plateaus_state_is_neither_missing_nor_anothers() {
         (&with_shape(Shape::Constant), plateau.clone(), "has no"),
     ];
     for (saved_by, resumed_as, expected) in others {
-        let saved = saved_after(saved_by, 4);
+        let saved = saved_after(Trainer::start(saved_by.clone(), samples(20), samples(5)), 4);
         assert_eq!(saved.manifest.position.plateau.is_some(), expected == "has a");
         let error = Trainer::resume(resumed_as, samples(20), samples(5), saved).unwrap_err().to_string();
         assert!(error.contains(&format!("the checkpoint {expected} plateau's state")), "{error}");
     }
-    let state = saved_after(&plateau, 4).manifest.position.plateau;
+    let run = Trainer::start(plateau, samples(20), samples(5));
+    let state = saved_after(run, 4).manifest.position.plateau;
     assert_eq!(state, Some(PlateauState { best_loss: 0.375, epochs: 0, falls: 0 }));
 }
 

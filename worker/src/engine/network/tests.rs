@@ -214,3 +214,28 @@ fn parameters_and_samples_of_another_form_are_refused() {
     let other = Samples::new(other, vec![0], vec![0]).unwrap();
     assert!(matches!(network.gradient(&other, LEAF), Err(NetworkError::Samples { .. })));
 }
+
+#[test]
+fn a_guess_is_the_largest_softmax_and_no_labels_matter() {
+    let model = model("conv(4,3) relu maxpool(2) flatten dropout(0.5) dense");
+    let mut network = Network::new(&model).unwrap();
+    network.load(&formula_parameters(model.layout())).unwrap();
+    let samples = formula_samples();
+    let LeafGuesses { loss_sum, guesses } = network.guess(&samples).unwrap();
+    let mut losses = 0.0;
+    for (row, guess) in network.logits(&samples).unwrap().chunks_exact(10).zip(&guesses) {
+        let exps: Vec<f64> = row.iter().map(|&z| libm::exp(z.into())).collect();
+        let largest = exps[usize::from(guess.class)];
+        assert!(exps.iter().all(|&exp| exp <= largest));
+        let probability = largest / exps.iter().sum::<f64>();
+        assert!((f64::from(guess.confidence) / 65_535.0 - probability).abs() < 2e-5, "{probability}");
+        losses -= libm::log(probability);
+    }
+    assert!((loss_sum - losses).abs() < 1e-9);
+    let (pixels, labels) = samples.into_parts();
+    let others = Samples::new(SPEC, pixels, vec![0; labels.len()]).unwrap();
+    assert_eq!(network.guess(&others).unwrap(), LeafGuesses { loss_sum, guesses });
+    network.load(&vec![f32::INFINITY; model.layout().len()]).unwrap();
+    let LeafGuesses { loss_sum, guesses } = network.guess(&others).unwrap();
+    assert!(!loss_sum.is_finite() && guesses.iter().all(|guess| guess.confidence == 0));
+}
