@@ -66,6 +66,15 @@ pub struct Flags {
         conflicts_with_all = ["inspect", "preview", "describe", "metrics", "max_steps"]
     )]
     pub sweep: Option<PathBuf>,
+    /// Train the trials that a program outside tells on standard input, one JSON object a line, and answer
+    /// them on standard output after each epoch and at their end. Trials share the workers
+    #[arg(
+        long,
+        env = "LOCKSTEP_ASK_TELL",
+        help_heading = "Search",
+        conflicts_with_all = ["sweep", "inspect", "preview", "describe", "metrics", "max_steps", "dry_run"]
+    )]
+    pub ask_tell: bool,
 }
 
 /// Flags of the cluster: workers, addresses, timeouts, audits.
@@ -264,6 +273,15 @@ impl Flags {
             // Where a checkpoint fills the gaps, they are judged with it.
             self.training.resolve(None).map_err(conflict)?;
         }
+        self.options_of_all()
+    }
+
+    /// Converts the flags without a look at those of the training, which make sense with a trial's own.
+    ///
+    /// # Errors
+    /// When other flags contradict each other.
+    pub(crate) fn options_of_all(&self) -> Result<Options, clap::Error> {
+        let conflict = |message: String| Self::command().error(ErrorKind::ArgumentConflict, message);
         if self.cluster.audit_rollback && self.cluster.audit == 0.0 {
             return Err(conflict("--audit-rollback has no meaning without --audit".to_owned()));
         }
@@ -282,7 +300,7 @@ impl Flags {
                 heartbeat_timeout_us: us(self.cluster.heartbeat_timeout),
                 answer_timeout_us: us(self.cluster.answer_timeout),
                 answer_timeout_us_min: ANSWER_TIMEOUT_US_MIN,
-                may_diverge: self.sweep.is_some(),
+                may_diverge: self.sweep.is_some() || self.ask_tell,
             },
             local: self.cluster.local.then(|| self.cluster.local(&self.shared)),
         };

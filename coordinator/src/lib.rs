@@ -2,9 +2,10 @@
 //!
 //! Reading order: [`cli`] has the flags ([`training_flags`] those that the numbers depend on), [`single_run`]
 //! goes from options to summary, [`session`] is a cluster on which runs come and go, with the thread that
-//! drives it, [`run`] is one of them, [`sweep`] a search over many, [`cluster`] knows the workers and the
-//! rounds in progress, `net` brings and sends messages, [`observe`] shows what happens, [`store`] keeps
-//! checkpoints, [`dataset`] finds the samples and [`local`] starts worker processes.
+//! drives it, [`run`] is one of them, [`sweep`] a search over many and [`ask_tell`] one that a program
+//! outside drives, [`cluster`] knows the workers and the rounds in progress, `net` brings and sends messages,
+//! [`observe`] shows what happens, [`store`] keeps checkpoints, [`dataset`] finds the samples and [`local`]
+//! starts worker processes.
 //!
 //! What is in memory besides the data:
 //!
@@ -18,6 +19,7 @@
 //!    worst.
 //! 4. Eight spare buffers, because a tensor of megabytes that is allocated anew is mostly page faults.
 
+pub mod ask_tell;
 pub mod cli;
 pub mod cluster;
 pub mod dataset;

@@ -4,6 +4,7 @@
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use coordinator::RunError;
+use coordinator::ask_tell::{self, AskTellError};
 use coordinator::cli::Flags;
 use coordinator::observe::console::Console;
 use coordinator::observe::table::evaluation_table;
@@ -32,14 +33,17 @@ const STOP_MAX: Duration = Duration::from_secs(60);
 enum Wanted<'a> {
     Run(Box<Options>),
     Search(&'a Path),
+    /// A search that a program outside drives.
+    AskTell,
 }
 
 fn main() -> ExitCode {
     let flags: Flags = host::args::parse();
     let format = flags.shared.log_format;
     let wanted = match &flags.sweep {
-        // Its flags make sense with each trial's settings.
+        // Flags of a search make sense with each trial's settings.
         Some(file) => Wanted::Search(file),
+        None if flags.ask_tell => Wanted::AskTell,
         None => {
             Wanted::Run(Box::new(flags.options().unwrap_or_else(|error| host::args::exit(&error, format))))
         }
@@ -56,6 +60,7 @@ fn main() -> ExitCode {
     let result = match wanted {
         Wanted::Run(options) => run(*options, &flags, &console),
         Wanted::Search(file) => search(file, &flags, &console),
+        Wanted::AskTell => be_driven(&flags, &console),
     };
     console.flush(REPORT_GRACE);
     host::exit_code("coordinator", format, result)
@@ -110,6 +115,15 @@ fn search(file: &Path, flags: &Flags, console: &Console) -> anyhow::Result<u8> {
     Ok(if report.is_complete { 0 } else { flags.reports.stopped_exit_code })
 }
 
+/// Trains what a program outside tells. Returns the exit code of a search that has not failed.
+fn be_driven(flags: &Flags, console: &Console) -> anyhow::Result<u8> {
+    flags.shared.check_trace()?;
+    let prepared = usable(ask_tell::prepare(std::env::args_os().collect(), console), flags)?;
+    let lines = (std::io::stdin(), std::io::stdout());
+    let is_complete = until_stopped(flags, console, |stop| prepared.run(lines.0, lines.1, stop))??;
+    Ok(if is_complete { 0 } else { flags.reports.stopped_exit_code })
+}
+
 /// Starts the trace, and does the work on a runtime on which signals ask for its end.
 fn until_stopped<W: Future>(
     flags: &Flags,
@@ -139,6 +153,12 @@ impl Usage for RunError {
 }
 
 impl Usage for SweepError {
+    fn is_usage(&self) -> bool {
+        self.is_usage()
+    }
+}
+
+impl Usage for AskTellError {
     fn is_usage(&self) -> bool {
         self.is_usage()
     }

@@ -20,6 +20,7 @@
 pub mod attacked_run;
 pub mod cluster;
 pub mod documents;
+pub mod driven;
 pub mod flood;
 pub mod folder;
 pub mod golden;

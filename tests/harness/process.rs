@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -107,14 +107,31 @@ impl Process {
         Some(Self::spawn(name, command))
     }
 
-    fn spawn(name: &str, mut command: Command) -> Self {
+    /// Starts a program that is talked to: its standard input and output are the caller's.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_to_talk(name: &str, args: &[&str]) -> (Self, ChildStdin, ChildStdout) {
+        let mut command = Command::new(program(name));
+        command.args(args);
+        let mut process = Self::spawn_with(name, command, Stdio::piped());
+        let pipes = (process.child.stdin.take(), process.child.stdout.take());
+        (process, pipes.0.expect("a pipe"), pipes.1.expect("a pipe"))
+    }
+
+    fn spawn(name: &str, command: Command) -> Self {
+        Self::spawn_with(name, command, Stdio::null())
+    }
+
+    fn spawn_with(name: &str, mut command: Command, input: Stdio) -> Self {
         for (variable, _) in std::env::vars_os() {
             let text = variable.to_string_lossy();
             if text.starts_with("LOCKSTEP_") || text == "RUST_LOG" {
                 command.env_remove(&variable);
             }
         }
-        let pipes = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let pipes = command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = pipes.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));
         let said = Arc::<Mutex<Said>>::default();
         let stderr = child.stderr.take().expect("a pipe");
@@ -324,10 +341,11 @@ impl Process {
     /// When it does not end.
     #[must_use]
     pub fn wait_for(mut self, patience: Duration) -> Outcome {
-        let stdout = self.child.stdout.take().expect("taken once");
+        // None where the caller reads it.
+        let stdout = self.child.stdout.take();
         let output = std::thread::spawn(move || {
             let mut text = String::new();
-            BufReader::new(stdout).read_to_string(&mut text).map(|_| text)
+            stdout.map_or(Ok(0), |stdout| BufReader::new(stdout).read_to_string(&mut text)).map(|_| text)
         });
         self.wait_until_ended(patience);
         let status = self.child.wait().expect("our own child");

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod any_cpu;
+mod ask_tell;
 mod byzantine_workers;
 mod checkpoint_required;
 mod cli;
