@@ -9,7 +9,6 @@ mod model_file;
 mod tensors;
 
 pub use model_file::{MODEL_FILE_BYTES_MAX, Model, ModelFileError, Origin};
-pub use tensors::{TensorsError, bytes_max as tensors_bytes_max};
 pub use tensors::{TensorsError, bytes_max as tensors_bytes_max, labels_bytes_max};
 
 use crate::ids::{Epoch, Step};
