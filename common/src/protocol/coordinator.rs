@@ -319,9 +319,7 @@ impl Coordinator {
         for &Piece { round, node } in &returned {
             self.rounds.get_mut(&round).into_iter().for_each(|open| open.queue.give_back(node));
         }
-        let is_due_to_settings = self.limits.may_diverge && matches!(cause, Cause::NonFinite { .. });
-        let is_offence = cause.is_offence() && !is_due_to_settings;
-        let quarantine = is_offence && self.offences.note(instance);
+        let quarantine = cause.is_offence() && self.offences.note(instance);
         actions.push(Action::Removed { member: who, cause, returned });
         if quarantine {
             actions.push(Action::Quarantined { name });

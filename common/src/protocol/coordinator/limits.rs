@@ -44,7 +44,7 @@ pub struct Limits {
     /// Shortest time for an answer, in microseconds, that any other member has, however fast its answers
     /// were.
     pub answer_timeout_us_min: u64,
-    /// Whether runs are tried that may diverge: then a non-finite answer still drops its sender, and is no
-    /// offence.
+    /// Whether runs are tried that may diverge: then a non-finite answer drops its sender only when it is
+    /// contradicted.
     pub may_diverge: bool,
 }

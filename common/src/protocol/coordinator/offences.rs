@@ -5,8 +5,7 @@ use crate::ids::Instance;
 use std::collections::BTreeMap;
 
 /// Dropped connections, for an invalid or non-finite answer, after which a worker is refused for the rest of
-/// the run. One may be a torn message; three mean a machine that should be looked at. Where runs may diverge,
-/// a non-finite answer does not count.
+/// the run. One may be a torn message; three mean a machine that should be looked at.
 pub const QUARANTINE_AFTER: u32 = 3;
 /// Processes that are remembered: as many as there can be members, so that passers-by displace no member's
 /// record.

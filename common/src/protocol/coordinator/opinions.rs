@@ -3,6 +3,8 @@
 //! 1. A finite answer that is in line is accepted, whatever others have answered to the piece. Where an audit
 //!    is drawn, a second worker is asked afterwards whether its bits are the same (`audits`).
 //! 2. The sender of a non-finite answer is dropped. A piece of several leaves is then computed leaf by leaf.
+//!    Where runs may diverge it stays, until a leaf's answer is contradicted by another worker or by itself:
+//!    workers that are dropped with each run that diverges may be away when the last one ends.
 //! 3. An answer that is out of line is remembered, and so is a non-finite answer to a single leaf. The next
 //!    worker to be asked is one that has not answered the piece yet. If there is none, workers are asked
 //!    again.
@@ -61,9 +63,12 @@ impl Coordinator {
         actions.push(Action::Accept { from, round, node });
         open.queue.accept(node);
         open.queue.give_back(node);
-        let wrong = self.close_cases(piece, &opinion);
-        for who in wrong {
-            self.remove(who, Cause::OutOfLine { round, node }, actions);
+        for (who, finding) in self.close_cases(piece, &opinion) {
+            let cause = match finding {
+                Finding::NotFinite => Cause::NonFinite { round, node },
+                Finding::InLine | Finding::OutOfLine => Cause::OutOfLine { round, node },
+            };
+            self.remove(who, cause, actions);
         }
         if self.limits.audit.picks(round, node)
             && let Some(open) = self.rounds.get_mut(&round)
@@ -118,8 +123,13 @@ impl Coordinator {
     }
 
     /// Closes the cases that an accepted answer to a piece settles. Returns the members that gave it another
-    /// answer.
-    fn close_cases(&mut self, Piece { round, node }: Piece, accepted: &Opinion) -> Vec<Incarnation> {
+    /// answer, and what that was.
+    fn close_cases(
+        &mut self,
+        Piece { round, node }: Piece,
+        accepted: &Opinion,
+    ) -> Vec<(Incarnation, Finding)> {
+        let may_diverge = self.limits.may_diverge;
         let Some(open) = self.rounds.get_mut(&round) else { return Vec::new() };
         let is_over = |node: &Node, case: &mut Case| !case.is_accepted && !open.queue.wants(*node);
         let over: Vec<(Node, Case)> = open.cases.0.extract_if(.., is_over).collect();
@@ -128,15 +138,20 @@ impl Coordinator {
             over.into_iter().filter(|&(other, _)| other == node).flat_map(|(_, case)| case.opinions);
         let is_wrong = |opinion: &Opinion| {
             let is_comparable = opinion.by.is_comparable(&accepted.by);
-            opinion.finding == Finding::OutOfLine && is_comparable && opinion.checksum != accepted.checksum
+            // Otherwise who found a number that is not finite was dropped for it.
+            let is_doubtful =
+                opinion.finding == Finding::OutOfLine || may_diverge && opinion.finding == Finding::NotFinite;
+            is_doubtful && is_comparable && opinion.checksum != accepted.checksum
         };
         let wrong: Vec<Opinion> = of_node.filter(is_wrong).collect();
-        let gave_it =
-            |member: &Member| wrong.iter().any(|opinion| !opinion.by.is_another(&Witness::of(member)));
-        self.members.iter().filter(|(_, member)| gave_it(member)).map(|(&who, _)| who).collect()
+        let gave = |member: &Member| {
+            let own = wrong.iter().find(|opinion| !opinion.by.is_another(&Witness::of(member)));
+            own.map(|opinion| opinion.finding)
+        };
+        self.members.iter().filter_map(|(&who, member)| Some((who, gave(member)?))).collect()
     }
 
-    /// Judges a non-finite answer: drops its sender, or stops the run.
+    /// Judges a non-finite answer: drops its sender, asks others, or stops the run.
     pub(super) fn not_finite(
         &mut self,
         now_us: u64,
@@ -147,6 +162,7 @@ impl Coordinator {
     ) {
         let Piece { round, node } = piece;
         let Some(open) = self.rounds.get_mut(&round) else { return };
+        let mut is_contradicted = false;
         actions.push(Action::Discard { from });
         if node.level > 0 {
             if open.cases.is_kept(node) {
@@ -156,15 +172,21 @@ impl Coordinator {
             open.queue.part(node);
             open.queue.give_back(node);
         } else if open.queue.wants(node) {
-            let repeats = self.note(now_us, piece, opinion.clone()).is_some_and(|earlier| earlier == opinion);
+            let earlier = self.note(now_us, piece, opinion.clone());
+            let repeats = earlier.as_ref() == Some(&opinion);
+            is_contradicted = earlier.is_some_and(|earlier| !earlier.agrees(&opinion));
             if let Some(workers) = self.agreed(now_us, from, piece, &opinion, repeats) {
                 actions.push(Action::NonFinite { round, leaf: node.index, workers });
                 return;
             }
         } else {
+            // Another has found it finite.
+            is_contradicted = true;
             open.queue.give_back(node);
         }
-        self.remove(from, Cause::NonFinite { round, node }, actions);
+        if is_contradicted || !self.limits.may_diverge {
+            self.remove(from, Cause::NonFinite { round, node }, actions);
+        }
     }
 
     /// Names of the workers that agree that a leaf is not finite, if they are to be believed.

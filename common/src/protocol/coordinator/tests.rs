@@ -1,6 +1,7 @@
 mod answers;
 mod arithmetic;
 mod audit;
+mod diverging;
 mod growth;
 mod identity;
 mod opinions;

@@ -57,24 +57,48 @@ fn three_workers_must_agree_that_a_leaf_is_not_finite() {
     assert!(actions.contains(&stop(&["a", "b", "c"])), "{actions:?}");
 }
 
+/// Round 0 of `leaves` leaves with these members, where runs may diverge.
+fn begun_where_runs_may_diverge(names: &[&str], leaves: u32) -> Coordinator {
+    let mut machine = begun(names, leaves);
+    machine.limits.may_diverge = true;
+    machine
+}
+
 #[test]
-fn where_runs_may_diverge_a_non_finite_answer_brings_no_quarantine() {
-    for may_diverge in [false, true] {
-        let mut machine = Coordinator::new(Limits { may_diverge, ..LIMITS }, Incarnation(1));
-        let mut welcomes = 0;
-        for round in 0..u64::from(2 * QUARANTINE_AFTER) {
-            if !matches!(join(&mut machine, 0, "a")[0], Action::Welcome { .. }) {
-                break;
-            }
-            welcomes += 1;
-            begin(&mut machine, 0, round, 1);
-            let (from, round) = (Incarnation(welcomes), Round(round));
-            let actions = machine.on_event(1, Event::Result { from, round, node: LEAF, verdict: NAN });
-            assert_eq!(dropped(&actions), [from.0]);
-            machine.on_event(1, Event::End(RUN));
-        }
-        let expected = if may_diverge { 2 * QUARANTINE_AFTER } else { QUARANTINE_AFTER };
-        assert_eq!(welcomes, u64::from(expected), "{may_diverge}");
+fn where_runs_may_diverge_nobody_is_dropped_for_what_others_agree_on() {
+    let mut machine = begun_where_runs_may_diverge(&["a", "b"], 4);
+    let actions = says(&mut machine, 1, LEFT, NAN);
+    assert_eq!((dropped(&actions), grants(&actions)[0]), (vec![], (1, LEAF)));
+    let mut machine = begun_where_runs_may_diverge(&["a", "b"], 1);
+    let actions = says(&mut machine, 1, LEAF, NAN);
+    assert_eq!((dropped(&actions), actions.last()), (vec![], Some(&asked(2, LEAF))));
+    let actions = says(&mut machine, 2, LEAF, NAN);
+    assert!(actions.contains(&stop(&["a", "b"])) && dropped(&actions).is_empty(), "{actions:?}");
+    assert_eq!(machine.members().count(), 2);
+    // An only worker is asked again, and need not come back for that.
+    let mut machine = begun_where_runs_may_diverge(&["a"], 1);
+    let actions = says(&mut machine, 1, LEAF, NAN);
+    assert_eq!((dropped(&actions), actions.last()), (vec![], Some(&asked(1, LEAF))));
+    assert!(says(&mut machine, 1, LEAF, NAN).contains(&stop(&["a"])));
+}
+
+#[test]
+fn where_runs_may_diverge_who_is_contradicted_is_dropped_and_shut_out_at_last() {
+    let mut machine = begun_where_runs_may_diverge(&["a", "b"], 1);
+    assert!(dropped(&says(&mut machine, 1, LEAF, NAN)).is_empty());
+    let actions = says(&mut machine, 2, LEAF, FINE);
+    assert!(is_accepted(&actions, 2, LEAF) && dropped(&actions) == [1], "{actions:?}");
+    let cause = Cause::NonFinite { round: Round(0), node: LEAF };
+    assert!(actions.contains(&Action::Removed { member: Incarnation(1), cause, returned: vec![] }));
+    // By itself.
+    let mut machine = begun_where_runs_may_diverge(&["a"], 1);
+    assert!(dropped(&says(&mut machine, 1, LEAF, NAN)).is_empty());
+    for again in 2..=1 + u64::from(QUARANTINE_AFTER) {
+        let verdict = Verdict::NonFinite { checksum: 77 + again as u32 };
+        assert_eq!(dropped(&says(&mut machine, again - 1, LEAF, verdict)), [again - 1]);
+        let is_shut_out = again > u64::from(QUARANTINE_AFTER);
+        let actions = join(&mut machine, 1, "a");
+        assert_eq!(matches!(actions[0], Action::Refuse { .. }), is_shut_out, "{actions:?}");
     }
 }
 
