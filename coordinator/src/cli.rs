@@ -3,7 +3,9 @@
 //! [`TrainingFlags`] holds the flags that the numbers depend on. Values that are wrong by themselves are
 //! refused here. Those that depend on the data set are checked in `common::train::config`.
 
-use crate::training_flags::TrainingFlags;
+mod values;
+
+pub use values::{NumericsRule, Workers};
 
 use crate::dataset::{self, DatasetChoice, Fit, ImageSize, PictureOptions, TestSplit};
 use crate::local::Local;
@@ -11,20 +13,17 @@ use crate::observe::console::ProgressMode;
 use crate::run::{Resume, RunOptions};
 use crate::session::{ClusterOptions, Listen};
 use crate::single_run::Options;
+use crate::training_flags::TrainingFlags;
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, ValueEnum};
-use common::protocol::coordinator::{
-    ANSWER_TIMEOUT_US_MIN, Audit, Limits, Numerics, SHARE_PARTS, SPARES_MAX,
-};
+use clap::{Args, CommandFactory, Parser};
+use common::protocol::coordinator::{ANSWER_TIMEOUT_US_MIN, Audit, Limits, SHARE_PARTS, SPARES_MAX};
 use common::selftest::PROMISED;
 use host::args::SharedFlags;
-use host::duration::parse_within;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+use values::{audit, max_time, resume, timeout, workers};
 
-/// Most workers; each holds a connection and a share of every step.
-const WORKERS_MAX: u32 = 1024;
 /// Default address to listen on, without `--local`.
 const BIND: &str = "127.0.0.1:29400";
 const TRACE_HELP: &str = "File for a Chrome or Perfetto trace of this program and its local workers; \
@@ -231,37 +230,6 @@ pub struct Reports {
 /// EX_TEMPFAIL of sysexits.h: whoever started the program may try again.
 const STOPPED: u8 = 75;
 
-/// Longest `--max-time`: a year.
-const MAX_TIME_MAX: Duration = Duration::from_hours(365 * 24);
-
-/// The value of `--numerics`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs, reason = "the flag's help describes them")]
-pub enum NumericsRule {
-    Strict,
-    Relaxed,
-}
-
-impl From<NumericsRule> for Numerics {
-    fn from(rule: NumericsRule) -> Self {
-        match rule {
-            NumericsRule::Strict => Self::Strict,
-            NumericsRule::Relaxed => Self::Relaxed,
-        }
-    }
-}
-
-/// The value of `--workers`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Workers {
-    /// Fewest workers to start with.
-    pub start: u32,
-    /// Fewest workers to continue with.
-    pub min: u32,
-    /// Most workers; further ones are spares.
-    pub max: u32,
-}
-
 impl Flags {
     /// Converts the flags to the options of a run and of its cluster.
     ///
@@ -359,41 +327,6 @@ impl Cluster {
         let here = std::env::current_exe().ok().and_then(|path| Some(path.parent()?.to_owned()));
         let program = here.unwrap_or_default().join(name);
         Local { workers, threads, program, trace: shared.trace.clone(), log_format: shared.log_format }
-    }
-}
-
-fn workers(text: &str) -> Result<Workers, String> {
-    let number = |text: &str| text.parse().ok().filter(|n| (1..=WORKERS_MAX).contains(n));
-    let workers = match text.split_once(':') {
-        None => number(text).map(|n| Workers { start: n, min: 1, max: n }),
-        Some((min, max)) => match (number(min), number(max)) {
-            (Some(min), Some(max)) if min <= max => Some(Workers { start: min, min, max }),
-            _ => None,
-        },
-    };
-    workers
-        .ok_or_else(|| format!("workers are N or MIN:MAX, each from 1 to {WORKERS_MAX}, MIN not above MAX"))
-}
-
-fn audit(text: &str) -> Result<f64, String> {
-    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
-    share.ok_or_else(|| "a share is 0 to 1".to_owned())
-}
-
-fn timeout(text: &str) -> Result<Duration, String> {
-    parse_within(text, Duration::from_millis(500), Duration::from_hours(1))
-}
-
-fn max_time(text: &str) -> Result<Duration, String> {
-    parse_within(text, Duration::from_secs(1), MAX_TIME_MAX)
-}
-
-fn resume(text: &str) -> Result<Resume, String> {
-    match text {
-        "auto" => Ok(Resume::Auto),
-        "never" => Ok(Resume::Never),
-        "" => Err("it is auto, never, or a folder with checkpoints".to_owned()),
-        folder => Ok(Resume::From(folder.into())),
     }
 }
 

@@ -1,8 +1,9 @@
 //! Folders and files that are created for something that may still fail: a start, a download.
 
 use host::files::open_to_rewrite;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
@@ -47,6 +48,11 @@ impl Drop for NewFolder {
             }
         }
     }
+}
+
+/// Permissions of a new file: for everybody, less the umask. A temporary file has them only if it is told.
+pub(crate) fn permissions() -> Permissions {
+    Permissions::from_mode(0o666)
 }
 
 /// Renames a temporary file to `path`, where there is a regular file or none. Where the file system has no

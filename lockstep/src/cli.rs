@@ -5,7 +5,7 @@ use crate::evaluate::{self, Report, mistakes};
 use crate::export::{self, Format};
 use crate::model;
 use anyhow::{Context, bail};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use common::checkpoint::Model;
 use common::data::samples::Samples;
 use common::train::average::Weights;
@@ -42,7 +42,7 @@ pub enum Command {
     Export(Export),
 }
 
-/// Which model.
+/// Flags that name a model.
 #[derive(Clone, Debug, Args)]
 pub struct Trained {
     /// The model: a checkpoint's folder, a folder with several, of which the newest is taken, or a file that
@@ -50,19 +50,8 @@ pub struct Trained {
     #[arg(long, value_name = "CHECKPOINT|FILE", env = "LOCKSTEP_CHECKPOINT")]
     pub checkpoint: PathBuf,
     /// Version of a checkpoint's weights [default: last]
-    #[arg(long, env = "LOCKSTEP_WEIGHTS", value_enum)]
-    pub weights: Option<Version>,
-}
-
-/// The value of `--weights`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Version {
-    /// Those that were trained.
-    Last,
-    /// Their average.
-    Averaged,
-    /// Those of the best validation.
-    Best,
+    #[arg(long, value_name = "last|averaged|best", env = "LOCKSTEP_WEIGHTS")]
+    pub weights: Option<Weights>,
 }
 
 /// Flags of `lockstep evaluate`.
@@ -112,16 +101,6 @@ pub struct Export {
     pub output: PathBuf,
 }
 
-impl From<Version> for Weights {
-    fn from(version: Version) -> Self {
-        match version {
-            Version::Last => Self::Last,
-            Version::Averaged => Self::Averaged,
-            Version::Best => Self::Best,
-        }
-    }
-}
-
 impl Command {
     /// Runs the command, and returns what it has to say on standard output.
     ///
@@ -137,7 +116,7 @@ impl Command {
 
 impl Trained {
     fn open(&self) -> anyhow::Result<Model> {
-        Ok(model::open(&self.checkpoint, self.weights.map(Weights::from))?)
+        Ok(model::open(&self.checkpoint, self.weights)?)
     }
 }
 

@@ -12,11 +12,15 @@ use clap::ValueEnum;
 use common::checkpoint::{Model, ModelFileError};
 use common::data::samples::Samples;
 use common::rng::Stream;
+use std::fs::Permissions;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use worker::engine::network::NetworkError;
 
+/// Permissions of a file, of which the user's mask takes some.
+const FILE_MODE: u32 = 0o666;
 /// Images on which a graph is compared with the model.
 const CHECKED: usize = 16;
 /// Largest difference of a logit that rounding explains, relative to the largest logit of the check or to 1.
@@ -156,7 +160,8 @@ fn put(bytes: &[u8], path: &Path, is_ours: fn(&[u8]) -> bool) -> Result<(), Expo
         Err(error) => return Err(failed(error)),
     }
     let place = path.parent().filter(|place| *place != Path::new("")).unwrap_or(Path::new("."));
-    let mut new = tempfile::NamedTempFile::new_in(place).map_err(failed)?;
+    let permissions = Permissions::from_mode(FILE_MODE);
+    let mut new = tempfile::Builder::new().permissions(permissions).tempfile_in(place).map_err(failed)?;
     new.write_all(bytes).map_err(failed)?;
     new.as_file().sync_all().map_err(failed)?;
     new.persist(path).map_err(|error| failed(error.error))?;

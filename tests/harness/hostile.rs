@@ -4,37 +4,29 @@
 //! allocation beyond what the format allows. [`seeds`] has valid bytes for each. The property tests and the
 //! fuzz targets, which include this file, are two ways of finding bytes to try.
 
-use crate::tables;
-use common::checkpoint::{Checkpoint, Manifest, Position, Versioned};
-use common::data::digits::{PIXELS, SPEC};
+// A fuzz target has this file from elsewhere, so the path is named.
+#[path = "hostile/seeds.rs"]
+mod seeds;
+
+pub use seeds::seeds;
+
+use common::checkpoint::Manifest;
+use common::data::digits::SPEC;
 use common::data::idx;
-use common::data::samples::Samples;
 use common::data::spec::DataSpec;
-use common::ids::{Epoch, Incarnation, Instance, ParamsId, Rank, Round, SetupId, Step};
+use common::ids::SetupId;
 use common::model::architecture::Architecture;
 use common::model::params::Layout;
-use common::reduce::precision::Precision;
-use common::reduce::tree::{Node, Tree};
-use common::selftest::{NumericsDigest, PROMISED};
-use common::train::metrics::Totals;
-use common::train::objective::{ClassWeights, Objective};
-use common::train::pseudo::Guess;
 use coordinator::dataset::{self, DatasetChoice, Emnist, ImageSize, Named, PictureOptions};
 use coordinator::first_values::FirstValues;
 use coordinator::observe::console::Console;
 use coordinator::training_flags::TrainingFlags;
 use prost::Message;
 use proto::inbound::{CoordinatorDecoder, WorkerDecoder};
-use proto::message::{
-    Answer, AnswerBody, CoordinatorMessage, Hello, Piece, Sharing, Task, Welcome, WorkerMessage,
-};
-use proto::outbound;
-use proto::parameters::EncodedParameters;
 use proto::setup::{Setup, Setups};
-use proto::values::{Buffers, Values};
+use proto::values::Buffers;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 /// A function that parses bytes and returns whether they are accepted.
 pub type EntryPoint = fn(&[u8]) -> bool;
@@ -266,152 +258,4 @@ fn cut(bytes: &[u8]) -> [&[u8]; 2] {
     let length = (u32::from_le_bytes(*length) as usize).min(rest.len());
     let (first, second) = rest.split_at(length);
     [first, second]
-}
-
-/// Joins two parts for [`cut`].
-fn joined(first: &[u8], second: &[u8]) -> Vec<u8> {
-    [&(first.len() as u32).to_le_bytes(), first, second].concat()
-}
-
-/// Valid bytes for the entry point of this name.
-///
-/// # Panics
-/// When there is no such entry point.
-#[must_use]
-pub fn seeds(entry_point: &str) -> Vec<Vec<u8>> {
-    match entry_point {
-        "worker_wire" => vec![worker_seed()],
-        "coordinator_wire" => vec![coordinator_seed()],
-        "idx" | "dataset" => {
-            let (images, labels) = idx::encode(&samples(3));
-            vec![joined(&images, &labels)]
-        }
-        "emnist" => {
-            let (images, labels) = idx::encode(&samples(3));
-            vec![joined(&images, &labels)]
-        }
-        "qmnist" => {
-            let (images, _) = idx::encode(&samples(3));
-            // Two sizes; then rows of eight numbers, of which the first is the label.
-            let rows = [0x0c02, 3, 8].into_iter().chain((0..24).map(|at| at % 8 + 3));
-            vec![joined(&images, &rows.flat_map(u32::to_be_bytes).collect::<Vec<u8>>())]
-        }
-        "csv" => [false, true].map(|header| tables::csv(&small(12), header).into_bytes()).into(),
-        "npz" => vec![tables::npz(&small(3), &small(2))],
-        "picture" => vec![
-            include_bytes!("../../coordinator/src/dataset/pictures/noise.jpg").to_vec(),
-            include_bytes!("../../coordinator/src/dataset/pictures/noise.png").to_vec(),
-            include_bytes!("../../coordinator/src/dataset/pictures/noise.webp").to_vec(),
-        ],
-        "checkpoint" => vec![checkpoint_seed()],
-        "config" => {
-            vec![b"batch-size = 64\nhidden = [3, 4]\nmodel = \"mlp\"\nlocal = true\nlr = 1e-3\n".to_vec()]
-        }
-        "architecture" => vec![
-            b"conv(2,3) relu maxpool(2) gelu layernorm flatten dense(3) relu dense".to_vec(),
-            b"mlp(5,6)".to_vec(),
-        ],
-        "safetensors" => vec![include_bytes!("../it/first_values/half.safetensors").to_vec()],
-        "pytorch" => vec![include_bytes!("../it/first_values/torch.pth").to_vec()],
-        "keras" => vec![include_bytes!("../it/first_values/keras.weights.h5").to_vec()],
-        other => panic!("there is no entry point {other}"),
-    }
-}
-
-fn samples(count: usize) -> Samples {
-    Samples::new(SPEC, vec![7; count * PIXELS], vec![3; count]).expect("as many images as labels")
-}
-
-/// Samples of few bytes, in two classes.
-fn small(count: usize) -> Samples {
-    let spec = DataSpec::new(2, 2, 1, 2).expect("sizes in range");
-    let labels = (0..count).map(|index| (index % 2) as u16).collect();
-    Samples::new(spec, vec![7; 4 * count], labels).expect("as many images as labels")
-}
-
-fn values() -> Values {
-    Values::from((0..layout().len()).map(|i| i as f32).collect::<Vec<f32>>())
-}
-
-fn worker_seed() -> Vec<u8> {
-    let answer = Answer {
-        incarnation: Incarnation(5),
-        setup: SetupId(0),
-        round: Round(3),
-        node: Node { level: 1, index: 0 },
-        totals: Totals { samples: 3, correct: 2, loss_sum: 0.5 },
-        body: AnswerBody::Gradient(values()),
-        precision: Precision::F32,
-    };
-    let guesses = vec![Guess::new(9, 0.5), Guess::new(0, 1.0), Guess::default()];
-    let totals = Totals { correct: 0, ..answer.totals };
-    let guessed = Answer { totals, body: AnswerBody::Guesses(guesses), ..answer.clone() };
-    let said = [
-        WorkerMessage::Hello(Hello {
-            name: "w".to_owned(),
-            instance: Instance(9),
-            threads: 2,
-            numerics: PROMISED,
-        }),
-        WorkerMessage::Sharing(Sharing::Offer { descriptor: 3, token: 1 }),
-        WorkerMessage::Heartbeat,
-        WorkerMessage::Answer(answer),
-        WorkerMessage::Answer(guessed),
-        WorkerMessage::Leave,
-    ];
-    said.into_iter()
-        .flat_map(|message| outbound::from_worker(message, |_, _| None))
-        .flat_map(|m| m.encode_length_delimited_to_vec())
-        .collect()
-}
-
-fn coordinator_seed() -> Vec<u8> {
-    let welcome = Welcome {
-        incarnation: Incarnation(5),
-        rank: Rank(0),
-        run_id: "run".to_owned(),
-        heartbeat_ms: 1000,
-        timeout_ms: 5000,
-    };
-    let piece = Piece {
-        round: Round(3),
-        step: Step(3),
-        task: Task::Train,
-        setup: SetupId(0),
-        parameters: ParamsId(4),
-        tree: Tree::new(3),
-        node: Node { level: 1, index: 0 },
-        leaves: vec![samples(2), samples(1)],
-    };
-    let parameters =
-        Arc::new(EncodedParameters::new(ParamsId(4), SetupId(0), Arc::new(values().to_vec()))).messages();
-    let normalization = "standard(mean=0.5,deviation=0.25)".parse().expect("a channel");
-    let augment = "digits erase(0.5,0.2)".parse().expect("a preset and a word");
-    let objective = Objective { label_smoothing: 0.1, class_weights: ClassWeights::balanced(&[1; 10]) };
-    let setup = Setup { normalization, augment, objective, ..setup() };
-    let first = [CoordinatorMessage::Welcome(welcome), CoordinatorMessage::Setup(Arc::new(setup))];
-    let said = first.into_iter().flat_map(outbound::from_coordinator);
-    let said = said.chain(parameters).chain(outbound::from_coordinator(CoordinatorMessage::Piece(piece)));
-    said.flat_map(|message| message.encode_length_delimited_to_vec()).collect()
-}
-
-fn checkpoint_seed() -> Vec<u8> {
-    let position = Position {
-        step: Step(4),
-        epoch: Epoch(1),
-        step_in_epoch: 2,
-        train: Totals::default(),
-        validation: None,
-        averaged_validation: None,
-        best: None,
-        plateau: None,
-    };
-    let config = [("seed".to_owned(), "1".to_owned())].into();
-    let numerics = Some(NumericsDigest(3));
-    let params = values().to_vec();
-    let slots = vec![(String::new(), values().to_vec())];
-    let more = Versioned::default();
-    let checkpoint = Checkpoint { position, config, numerics, params, more, labels: None, slots };
-    let files = checkpoint.encode(&layout()).files;
-    joined(&files[2].1, &files[0].1)
 }

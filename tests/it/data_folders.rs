@@ -4,6 +4,7 @@
 use common::event::Event;
 use nix::sys::signal::Signal::SIGTERM;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use tests::golden::{Bench, assert_golden};
 use tests::process::{Outcome, Process, checkpoints};
@@ -186,6 +187,10 @@ fn a_data_set_that_is_looked_at_is_not_trained_on() {
         assert!(outcome.output.contains(words), "{words}: {}", outcome.output);
     }
     assert!(fs::read(&sheet).unwrap().starts_with(b"\x89PNG") && !checkpoints.exists());
+    let plain = folder.path().join("plain");
+    fs::write(&plain, "").unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+    assert_eq!(mode(&sheet), mode(&plain), "as any new file");
     let refused = [&own[..6], &[data.folder()]].concat();
     let outcome = Process::start("coordinator", &refused).wait();
     assert_eq!(outcome.code, Some(1), "{}", outcome.output);

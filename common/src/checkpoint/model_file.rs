@@ -14,7 +14,6 @@ use crate::model::architecture::{Architecture, Layers, ModelError, PARAMETERS_MA
 use crate::text::shortened;
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -109,8 +108,7 @@ impl Model {
             origin: self.origin.clone(),
         };
         let text = serde_json::to_string(&entry).expect("texts and a number are JSON");
-        let metadata = HashMap::from([(KEY.to_owned(), text)]);
-        tensors::encode_with(self.architecture.layout(), &[("", &self.params)], Some(metadata))
+        tensors::encode_with(self.architecture.layout(), &[("", &self.params)], Some((KEY, text)))
     }
 
     /// Reads a file, which may come from anywhere.

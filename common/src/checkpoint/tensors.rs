@@ -3,7 +3,6 @@
 
 use crate::model::params::Layout;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use std::collections::HashMap;
 
 /// Why bytes are not the tensors that were expected.
 #[allow(missing_docs, reason = "field names say all")]
@@ -54,12 +53,12 @@ pub(super) fn encode(layout: &Layout, slices: &[(&str, &[f32])]) -> Vec<u8> {
     encode_with(layout, slices, None)
 }
 
-/// The same with metadata in the header. The library writes several entries in a random order, so there is to
-/// be one at most.
+/// The same with an entry of metadata in the header, as key and text. There is one at most, because the library
+/// writes several in a random order.
 pub(super) fn encode_with(
     layout: &Layout,
     slices: &[(&str, &[f32])],
-    metadata: Option<HashMap<String, String>>,
+    entry: Option<(&str, String)>,
 ) -> Vec<u8> {
     let bytes: Vec<Vec<u8>> =
         slices.iter().map(|(_, values)| values.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
@@ -71,6 +70,7 @@ pub(super) fn encode_with(
             views.push((named(prefix, &spec.name), view.expect("the slice is as long as its tensor")));
         }
     }
+    let metadata = entry.map(|(key, text)| [(key.to_owned(), text)].into());
     safetensors::serialize(views, metadata).expect("tensors of known shapes can be written")
 }
 

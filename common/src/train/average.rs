@@ -69,6 +69,17 @@ impl fmt::Display for Weights {
     }
 }
 
+impl FromStr for Weights {
+    type Err = TextError;
+
+    fn from_str(text: &str) -> Result<Self, TextError> {
+        let all = [Self::Last, Self::Averaged, Self::Best];
+        let found = all.into_iter().find(|weights| weights.to_string() == text);
+        let known = || "last, averaged and best".to_owned();
+        found.ok_or_else(|| TextError::Unknown { got: shortened(text), known: known() })
+    }
+}
+
 impl Averaging {
     /// Whether there is an average when so many steps and epochs are done.
     #[must_use]

@@ -1,4 +1,5 @@
 use super::*;
+use common::protocol::coordinator::Numerics;
 
 fn options(args: &[&str]) -> Result<Options, clap::Error> {
     Flags::try_parse_from(["coordinator"].iter().chain(args))?.options()

@@ -18,10 +18,9 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use host::files::{FileError, is_unsupported, open_directory};
 use indicatif::MultiProgress;
 use mirror::{Client, Failure, Mirror};
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
 use std::iter;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -34,9 +33,6 @@ const ROUNDS: usize = 3;
 const TEMPORARY_PREFIX: &str = ".download-";
 /// Age after which a temporary file is abandoned: a live transfer writes every few seconds.
 const ABANDONED_AFTER: Duration = Duration::from_hours(1);
-/// Permissions of a finished file, before the umask, for all users of a shared folder. Temporary files are
-/// private.
-const FILE_MODE: u32 = 0o666;
 
 /// Why a file could not be downloaded.
 #[allow(missing_docs, reason = "field names say all")]
@@ -148,7 +144,7 @@ fn attempt(
 ) -> Result<Content, Failure> {
     let mut temporary = tempfile::Builder::new()
         .prefix(TEMPORARY_PREFIX)
-        .permissions(Permissions::from_mode(FILE_MODE))
+        .permissions(folder::permissions())
         .tempfile_in(folder)?;
     let bytes = mirror.fetch(client, file, &mut temporary)?;
     let content = check(temporary.path()).map_err(|error| match error {

@@ -67,7 +67,9 @@ impl Sheet {
             Some(place) if place != Path::new("") => place,
             _ => Path::new("."),
         };
-        let new = tempfile::Builder::new().suffix(".png").tempfile_in(place).map_err(failed)?;
+        let mut builder = tempfile::Builder::new();
+        let new = builder.suffix(".png").permissions(folder::permissions()).tempfile_in(place);
+        let new = new.map_err(failed)?;
         let written = self.canvas.write_to(&mut io::BufWriter::new(new.as_file()), image::ImageFormat::Png);
         written.map_err(|error| failed(io::Error::other(error)))?;
         folder::put(new, path).map(|_| ()).map_err(failed)

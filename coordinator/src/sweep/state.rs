@@ -12,9 +12,7 @@ use host::files::{Links, is_unsupported, open_directory, read_regular};
 use host::printable;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::Permissions;
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Name of the state's file in the folder of the search.
@@ -25,8 +23,6 @@ const FORMAT_VERSION: u32 = 1;
 const FILE_BYTES_MAX: u64 = 64 << 20;
 /// Prefix of a file that is being written.
 const TEMPORARY_PREFIX: &str = ".writing-";
-/// Who may read the files.
-const FILE_MODE: u32 = 0o644;
 
 /// Content of the state's file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -254,7 +250,7 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), SweepError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let written = || -> io::Result<()> {
         let mut builder = tempfile::Builder::new();
-        builder.prefix(TEMPORARY_PREFIX).permissions(Permissions::from_mode(FILE_MODE));
+        builder.prefix(TEMPORARY_PREFIX).permissions(folder::permissions());
         let mut new = builder.tempfile_in(folder)?;
         new.write_all(bytes)?;
         synced(new.as_file().sync_all())?;

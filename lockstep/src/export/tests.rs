@@ -61,6 +61,16 @@ fn a_graph_of_other_weights_is_refused() {
 }
 
 #[test]
+fn a_file_has_the_permissions_that_any_new_file_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let [plain, exported] = ["plain", "exported"].map(|name| folder.path().join(name));
+    std::fs::write(&plain, "").unwrap();
+    write(&model(1, "flatten dense", "unit"), Format::Npz, &exported).unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode();
+    assert_eq!(mode(&exported), mode(&plain));
+}
+
+#[test]
 fn a_file_of_another_kind_is_not_replaced() {
     let model = model(1, "flatten dense", "unit");
     let folder = tempfile::tempdir().unwrap();

@@ -1,3 +1,5 @@
+mod guesses;
+
 use super::*;
 use crate::message::{Answer, AnswerBody, CoordinatorMessage, Hello, Piece, Pipe, ReceivedAnswer};
 use crate::message::{ReceivedMessage, Spare, Task, Welcome, WorkerMessage};
@@ -18,6 +20,7 @@ use common::selftest::NumericsDigest;
 use common::train::metrics::{Confusion, Totals};
 use common::train::objective::{ClassWeights, Objective};
 use common::train::pseudo::Guess;
+use guesses::guessed;
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -270,40 +273,6 @@ fn numbers_out_of_range_are_refused() {
     let many = Setup { id: SetupId(SETUPS_MAX), ..setup(SPEC, "linear") };
     let many = to_worker(vec![CoordinatorMessage::Setup(Arc::new(many))]);
     assert!(matches!(many, Err(WireError::Range { field: "setup", .. })));
-}
-
-/// An answer with these guesses, for three samples.
-fn guessed(guesses: Vec<Guess>) -> Answer {
-    let answer = answer(AnswerBody::Guesses(guesses));
-    Answer { totals: Totals { correct: 0, ..answer.totals }, ..answer }
-}
-
-#[test]
-fn guesses_are_one_for_each_sample_and_of_classes() {
-    let received = |answer: Answer| to_coordinator(WorkerMessage::Answer(answer), 10);
-    let right = vec![Guess { class: 4, confidence: 1 }; 3];
-    for count in [0, 2, 4] {
-        let wrong = guessed(vec![right[0]; count]);
-        assert_eq!(received(wrong), Err(WireError::Guesses { samples: 3, bytes: 4 * count }));
-    }
-    for class in [5, u16::MAX] {
-        let outside = [right[..2].to_vec(), vec![Guess { class, confidence: 1 }]].concat();
-        let error = received(guessed(outside)).unwrap_err();
-        assert!(matches!(error, WireError::Range { field: "class of a guess", max: 4, .. }), "{error}");
-    }
-    let knowing = Answer { totals: answer(AnswerBody::Guesses(Vec::new())).totals, ..guessed(right.clone()) };
-    assert!(matches!(received(knowing), Err(WireError::Range { field: "correct", max: 0, .. })));
-    let sent = outbound::from_worker(WorkerMessage::Answer(guessed(right.clone())), |_, _| None).next();
-    let Some(wire::from_worker::Message::Answer(mut sent)) = sent.unwrap().message else { panic!("another") };
-    sent.body = Some(wire::answer::Body::Guesses(wire::Guesses { guesses: vec![0; 13].into() }));
-    let message = wire::FromWorker { message: Some(wire::from_worker::Message::Answer(sent)) };
-    let error = WorkerDecoder::new(setups(10), Buffers::default()).decode(message).unwrap_err();
-    assert_eq!(error, WireError::Guesses { samples: 3, bytes: 13 });
-    let checksum =
-        |guesses: &[Guess]| ReceivedAnswer { answer: guessed(guesses.to_vec()), inspection: None }.checksum();
-    let [mut class, mut confidence] = [right.clone(), right.clone()];
-    (class[2].class, confidence[2].confidence) = (3, 2);
-    assert!(checksum(&class) != checksum(&right) && checksum(&confidence) != checksum(&right));
 }
 
 #[test]

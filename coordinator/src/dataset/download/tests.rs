@@ -6,6 +6,7 @@ use flate2::write::GzEncoder;
 use server::{Reply, Server};
 use std::fs::File;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Barrier;
 use std::time::{Instant, SystemTime};
 

@@ -11,9 +11,8 @@ use crate::folder;
 use common::ids::Step;
 use host::files::{FileError, Kind, Links, is_unsupported, open_regular, open_to_append};
 use serde::Deserialize;
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 use tracing::info;
@@ -24,8 +23,6 @@ const FILE_BYTES_MAX: u64 = 1 << 36;
 const BUFFER_BYTES: usize = 64 << 10;
 /// Prefix of a file's name before it replaces another one.
 const TEMPORARY_PREFIX: &str = ".metrics-";
-/// Permissions for everybody, less the umask.
-const FILE_MODE: u32 = 0o666;
 
 /// Path of the metrics, and who chose it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -224,7 +221,7 @@ fn successor(path: &Path) -> Result<NamedTempFile, MetricsError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let new = tempfile::Builder::new()
         .prefix(TEMPORARY_PREFIX)
-        .permissions(Permissions::from_mode(FILE_MODE))
+        .permissions(folder::permissions())
         .tempfile_in(folder);
     new.map_err(|source| io_error("create", path, source))
 }

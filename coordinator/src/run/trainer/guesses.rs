@@ -52,7 +52,8 @@ impl Trainer {
         let are_needed = step_in_epoch > 0 && self.leaves.lack_labels(epoch);
         match labels {
             Some(labels) if are_needed => {
-                let (samples, classes) = (self.config.unlabelled(), self.config.data().spec.classes());
+                let samples = self.config.unlabelled();
+                let classes = self.config.data().spec.classes();
                 let labels = PseudoLabels::new(labels, samples as usize, classes)?;
                 self.leaves.set_labels(epoch, &labels);
                 Ok(())
