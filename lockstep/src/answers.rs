@@ -43,37 +43,6 @@ pub fn network(model: &Model) -> Result<Network, NetworkError> {
 /// # Errors
 /// When the samples are of another form than the model's input, or the tensor library fails.
 pub fn logits(model: &Model, samples: &Samples, threads: NonZeroUsize) -> Result<Vec<f32>, NetworkError> {
-    let mut all = vec![0.0; samples.len() * samples.spec().classes()];
-    let batches = batches(model, samples, threads, |logits, _| logits)?;
-    for (batch, logits) in batches {
-        let start = batch * BATCH * samples.spec().classes();
-        all[start..start + logits.len()].copy_from_slice(&logits);
-    }
-    Ok(all)
-}
-
-/// The model's answer to each sample.
-///
-/// # Errors
-/// When the samples are of another form than the model's input, or the tensor library fails.
-pub fn answers(model: &Model, samples: &Samples, threads: NonZeroUsize) -> Result<Vec<Answer>, NetworkError> {
-    let classes = samples.spec().classes();
-    let judge = |logits: Vec<f32>, batch: &Samples| {
-        let rows = logits.chunks_exact(classes).zip(batch.labels());
-        rows.map(|(row, &label)| answer(row, label)).collect::<Vec<_>>()
-    };
-    let mut batches = batches(model, samples, threads, judge)?;
-    batches.sort_unstable_by_key(|(batch, _)| *batch);
-    Ok(batches.into_iter().flat_map(|(_, answers)| answers).collect())
-}
-
-/// What `judge` makes of each batch and its logits, with the batch's number, in any order.
-fn batches<T: Send>(
-    model: &Model,
-    samples: &Samples,
-    threads: NonZeroUsize,
-    judge: impl Fn(Vec<f32>, &Samples) -> T + Sync,
-) -> Result<Vec<(usize, T)>, NetworkError> {
     let count = samples.len().div_ceil(BATCH);
     let next = AtomicUsize::new(0);
     let work = || {
@@ -84,15 +53,26 @@ fn batches<T: Send>(
             if batch >= count {
                 return Ok(done);
             }
-            let indices: Vec<u32> =
-                (batch * BATCH..samples.len().min((batch + 1) * BATCH)).map(|index| index as u32).collect();
-            let samples = samples.gather(&indices);
-            done.push((batch, judge(network.logits(&samples)?, &samples)));
+            let places = batch * BATCH..samples.len().min((batch + 1) * BATCH);
+            let indices: Vec<u32> = places.map(|index| index as u32).collect();
+            done.push((batch, network.logits(&samples.gather(&indices))?));
         }
     };
     let threads = threads.get().min(count.max(1));
-    let parts: Vec<Result<Vec<(usize, T)>, NetworkError>> = parallel::all(vec![work; threads]);
-    Ok(parts.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    let parts = parallel::all(vec![work; threads]).into_iter();
+    let mut batches = parts.collect::<Result<Vec<_>, NetworkError>>()?.concat();
+    batches.sort_unstable_by_key(|(batch, _)| *batch);
+    Ok(batches.into_iter().flat_map(|(_, logits)| logits).collect())
+}
+
+/// The answers that logits `[n, classes]` stand for, to samples with these labels.
+///
+/// # Panics
+/// When there are fewer than two classes, or a label is not a class.
+#[must_use]
+pub fn answers(logits: &[f32], labels: &[u16]) -> Vec<Answer> {
+    let classes = logits.len().checked_div(labels.len()).unwrap_or(1);
+    logits.chunks_exact(classes).zip(labels).map(|(row, &label)| answer(row, label)).collect()
 }
 
 /// The answer that logits stand for.
@@ -163,10 +143,10 @@ mod tests {
         };
         let pixels = (0..150 * 36).map(|i| (i * 37 % 251) as u8).collect();
         let samples = Samples::new(spec, pixels, vec![2; 150]).unwrap();
-        let by = |threads| answers(&model, &samples, NonZeroUsize::new(threads).unwrap()).unwrap();
-        assert_eq!(by(1).len(), 150);
+        let by = |threads| logits(&model, &samples, NonZeroUsize::new(threads).unwrap()).unwrap();
+        assert_eq!(by(1).len(), 150 * 3);
         assert_eq!(by(1), by(3));
-        let logits = logits(&model, &samples, NonZeroUsize::new(2).unwrap()).unwrap();
-        assert_eq!(answer(&logits[149 * 3..], 2), by(1)[149]);
+        let answers = answers(&by(1), samples.labels());
+        assert_eq!((answers.len(), answers[149]), (150, answer(&by(1)[149 * 3..], 2)));
     }
 }

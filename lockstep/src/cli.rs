@@ -1,10 +1,9 @@
 //! The commands of `lockstep`, and their flags.
 
-use crate::answers;
 use crate::evaluate::{self, Report, mistakes};
 use crate::export::{self, Format};
 use crate::model;
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::{Args, Parser, Subcommand};
 use common::checkpoint::Model;
 use common::data::samples::Samples;
@@ -134,8 +133,9 @@ impl Evaluate {
         let data = self.data(&model, console)?;
         let threads = self.threads();
         let begun = Instant::now();
-        let judged = evaluate::judge(&model, &data.test, threads)?;
+        let logits = evaluate::logits(&model, &data.test, threads)?;
         let seconds = begun.elapsed().as_secs_f64();
+        let judged = evaluate::judged(&logits, &data.test);
         let other = self.against.as_deref().map(|path| against(path, &data.test, threads)).transpose()?;
         let report = Report::of(&model, &judged, other.as_deref());
         let written = match &self.mistakes {
@@ -143,7 +143,6 @@ impl Evaluate {
             None => None,
         };
         if let Some(path) = &self.logits {
-            let logits = answers::logits(&model, &data.test, threads)?;
             export::put_array(path, &[data.test.len(), model.classes.len()], &logits)?;
         }
         if self.json {
@@ -183,9 +182,13 @@ impl Evaluate {
     }
 }
 
+/// What another model answers to the same samples.
 fn against(path: &Path, samples: &Samples, threads: NonZeroUsize) -> anyhow::Result<Vec<evaluate::Judged>> {
-    let model = model::open(path, None).with_context(|| "--against")?;
-    evaluate::judge(&model, samples, threads).with_context(|| format!("--against {}", path.display()))
+    // Only the outermost message is shown, so it has the others.
+    let of_flag = |error| anyhow::anyhow!("--against {}: {error}", path.display());
+    let model = model::open(path, None)?;
+    let logits = evaluate::logits(&model, samples, threads).map_err(of_flag)?;
+    Ok(evaluate::judged(&logits, samples))
 }
 
 impl Export {

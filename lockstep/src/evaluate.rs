@@ -9,7 +9,7 @@ pub mod interval;
 pub mod mcnemar;
 pub mod mistakes;
 
-use crate::answers::{Answer, answers};
+use crate::answers::{self, Answer};
 use calibration::Calibration;
 use common::checkpoint::Model;
 use common::data::samples::Samples;
@@ -21,7 +21,6 @@ use mcnemar::Comparison;
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::num::NonZeroUsize;
-use worker::engine::network::NetworkError;
 
 /// A model's answer to a sample, and the sample's label.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -84,18 +83,23 @@ pub struct OfClass {
     pub recall_interval: Interval,
 }
 
-/// The model's answers to all samples.
+/// The model's logits for all samples, `[n, classes]`.
 ///
 /// # Errors
 /// When the samples have another form than the model's input, or the tensor library fails.
-pub fn judge(model: &Model, samples: &Samples, threads: NonZeroUsize) -> anyhow::Result<Vec<Judged>> {
+pub fn logits(model: &Model, samples: &Samples, threads: NonZeroUsize) -> anyhow::Result<Vec<f32>> {
     let [wanted, data] = [model.architecture.input(), samples.spec()];
     if wanted != data {
         return Err(OtherForm { model: wanted, data }.into());
     }
-    let answers: Result<_, NetworkError> = answers(model, samples, threads);
-    let judged = samples.labels().iter().zip(answers?);
-    Ok(judged.map(|(&label, answer)| Judged { label, answer }).collect())
+    Ok(answers::logits(model, samples, threads)?)
+}
+
+/// The answers that logits stand for, beside the samples' labels.
+#[must_use]
+pub fn judged(logits: &[f32], samples: &Samples) -> Vec<Judged> {
+    let answers = answers::answers(logits, samples.labels());
+    samples.labels().iter().zip(answers).map(|(&label, answer)| Judged { label, answer }).collect()
 }
 
 impl Report {

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 pub enum OpenError {
     /// Nothing is there.
     #[error(
-        "--checkpoint {}: there is no such file or folder; name a checkpoint's folder, a folder of checkpoints, or a file that \
+        "{}: there is no such file or folder; name a checkpoint's folder, a folder of checkpoints, or a file that \
          lockstep export --format safetensors wrote", .0.display()
     )]
     Missing(PathBuf),
@@ -22,7 +22,7 @@ pub enum OpenError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The folder has no valid checkpoint.
-    #[error("--checkpoint {}: there is no valid checkpoint in this folder", .0.display())]
+    #[error("{}: there is no valid checkpoint in this folder", .0.display())]
     Empty(PathBuf),
     /// The checkpoint has no such weights.
     #[error("{} has no {weights} weights; it has {has}", path.display())]

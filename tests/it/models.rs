@@ -92,6 +92,9 @@ fn what_is_no_model_is_named_and_a_path_in_a_model_is_not_read() {
     assert!(said(&[&file]).contains("it is no file of safetensors"));
     let tensors = newest(Path::new(&run)).join("model.safetensors");
     assert!(said(&[tensors.to_str().expect("a readable name")]).contains("no entry \"lockstep\""));
+    let missing = bench.at("missing");
+    let against = said(&[&run, "--dataset", "digits", "--against", &missing]);
+    assert!(against.contains(&format!("{missing}: there is no such file")), "{against}");
     assert!(said(&[&run, "--dataset", "digits", "--mistakes", &run]).contains("the folder is not empty"));
 }
 
