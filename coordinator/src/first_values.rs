@@ -16,7 +16,7 @@ mod pytorch;
 mod safetensors;
 mod strided;
 
-pub use keras::KerasError;
+pub use keras::{KerasError, KerasLayer};
 pub use pickle::PickleError;
 pub use pytorch::PytorchError;
 pub use safetensors::SafetensorsError;
@@ -149,13 +149,28 @@ impl FirstValues {
     }
 }
 
+/// The values of a file, all of the network's and no others: what `--init-from` would begin with.
+///
+/// # Errors
+/// When it can't be read, or its tensors are not those of the network.
+pub fn of_file(path: &Path, model: &Architecture) -> Result<Vec<f32>, FirstValuesError> {
+    let mut values = vec![0.0; model.layout().len()];
+    let filled =
+        open_file(path, model).and_then(|source| fill(&mut values, &*source, model, &Patterns::default()));
+    filled.map_err(|problem| FirstValuesError { path: path.to_owned(), problem: Box::new(problem) })?;
+    Ok(values)
+}
+
 /// The reader for what the path names.
 fn open(path: &Path, training: &TrainingConfig, model: &Architecture) -> Result<Box<dyn Source>, Problem> {
+    if path.is_dir() { Ok(Box::new(checkpoint::open(path, training)?)) } else { open_file(path, model) }
+}
+
+/// The reader for a file of that name.
+fn open_file(path: &Path, model: &Architecture) -> Result<Box<dyn Source>, Problem> {
     let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
     let ends = |end: &str| name.ends_with(end);
-    Ok(if path.is_dir() {
-        Box::new(checkpoint::open(path, training)?)
-    } else if ends(".safetensors") {
+    Ok(if ends(".safetensors") {
         Box::new(safetensors::open(path)?)
     } else if ends(".pth") || ends(".pt") {
         Box::new(pytorch::open(path)?)

@@ -3,8 +3,10 @@
 //! What was written is read back and checked before it gets its name: a file of weights must have the same
 //! numbers, and a program or graph must compute the model's own logits. How is each format's own business.
 
+mod keras;
 mod npz;
 mod onnx;
+mod pytorch;
 mod zip;
 
 use crate::answers;
@@ -13,6 +15,7 @@ use common::checkpoint::{Model, ModelFileError};
 use common::data::samples::Samples;
 use common::rng::Stream;
 use std::fs::Permissions;
+use coordinator::first_values;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::PermissionsExt;
@@ -36,6 +39,10 @@ pub enum Format {
     Npz,
     /// ONNX of opset 13: from [N, channels, height, width] in 0 to 1 to logits
     Onnx,
+    /// PyTorch's .pth: the state_dict of the module that coordinator --describe shows
+    Pytorch,
+    /// Keras 3's .weights.h5, for a Sequential model of the same layers
+    Keras,
 }
 
 /// What was written.
@@ -57,6 +64,9 @@ pub enum ExportError {
     /// The file system refuses.
     #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
+    /// The format can't hold the model.
+    #[error("--format {format}: {why}")]
+    Unsupported { format: &'static str, why: String },
     /// The network can't compute.
     #[error(transparent)]
     Network(#[from] NetworkError),
@@ -85,6 +95,8 @@ pub fn write(model: &Model, format: Format, path: &Path) -> Result<Written, Expo
         Format::Safetensors => (model.encode(), check_model_file(model)?),
         Format::Npz => npz::encode(model)?,
         Format::Onnx => onnx::encode(model)?,
+        Format::Pytorch => pytorch::encode(model)?,
+        Format::Keras => keras::encode(model)?,
     };
     put(&bytes, path, format.begins())?;
     Ok(Written { bytes: bytes.len() as u64, checked })
@@ -99,6 +111,8 @@ impl Format {
             Self::Npz => |start| start.starts_with(zip::MAGIC),
             // The first field of each ONNX file that this program writes: the version of its format.
             Self::Onnx => |start| start.starts_with(onnx::START),
+            Self::Pytorch => pytorch::begins,
+            Self::Keras => |start| start.starts_with(keras::MAGIC),
         }
     }
 }
@@ -118,6 +132,22 @@ fn check_model_file(model: &Model) -> Result<String, ExportError> {
 /// When there is a file of another kind, or it can't be written.
 pub fn put_array(path: &Path, shape: &[usize], values: &[f32]) -> Result<(), ExportError> {
     put(&npz::npy(shape, values), path, |start| start.starts_with(npz::MAGIC))
+}
+
+/// Reads a file of weights with the reader of `coordinator --init-from`, which knows it by the end of its
+/// name, and compares the bits.
+fn read_back(bytes: &[u8], ending: &str, model: &Model) -> Result<String, ExportError> {
+    let failed = |source| ExportError::Write { path: std::env::temp_dir(), source };
+    let mut file = tempfile::Builder::new().suffix(ending).tempfile().map_err(failed)?;
+    file.write_all(bytes).map_err(failed)?;
+    let read = first_values::of_file(file.path(), &model.architecture);
+    let values = read.map_err(|error| ExportError::ReadBack(error.problem.to_string()))?;
+    let same = |(one, other): (&f32, &f32)| one.to_bits() == other.to_bits();
+    if values.iter().zip(&model.params).all(same) {
+        Ok("it reads back bit for bit, as coordinator --init-from reads it".to_owned())
+    } else {
+        Err(ExportError::ReadBack("other values".to_owned()))
+    }
 }
 
 /// Images for a check, and the model's logits for them.

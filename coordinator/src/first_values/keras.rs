@@ -1,20 +1,16 @@
 //! First values from a file that Keras 3's `model.save_weights` wrote: a group for each layer in HDF5.
 //!
-//! 1. Keras names layers by kind and number (`conv2d`, `conv2d_1`), in the order of the model. So the first
-//!    convolution there is our first one, and the same for each other kind. With branches that order is not
-//!    known, and networks with `residual` are refused.
-//! 2. Kernels have other orders there: of a convolution (height, width, inputs, outputs), of a dense layer
-//!    (inputs, outputs).
-//! 3. Behind a flatten the values of an image come by height, width and channel there, by channel, height and
-//!    width here. That concerns the next dense layer, and normalisations before it.
-//!
-//! What a layer's epsilon is, the file does not say.
+//! Which layer is which, and in what order its numbers lie, is in `order`. With branches the order of layers
+//! is not known, and networks with `residual` are refused. What a layer's epsilon is, the file does not say.
 
-use super::strided::{in_order, row_major};
+mod order;
+
+pub use order::KerasLayer;
+
+use super::strided::in_order;
 use super::{Entry, Problem, Source};
 use common::model::architecture::Architecture;
 use common::model::element::Element;
-use common::model::infer::Shape;
 use common::model::layer::Layer;
 use common::model::offered::Offered;
 use hdf5_pure::{DType, File, Group, Layout, ReadSeekSource};
@@ -111,8 +107,6 @@ fn of(file: std::fs::File, model: &Architecture) -> Result<Keras, KerasError> {
 
 /// The layers of the file that have variables.
 fn layers(file: &File) -> Result<Layers, KerasError> {
-    const KINDS: [&str; 5] =
-        ["conv2d", "dense", "batch_normalization", "layer_normalization", "group_normalization"];
     let root = file.group("layers").map_err(hdf5)?;
     let mut names = members(&root, "layers", LAYERS_MAX)?;
     names.sort_by_key(|name| numbered(name).1);
@@ -136,7 +130,7 @@ fn layers(file: &File) -> Result<Layers, KerasError> {
         if stored.variables.is_empty() {
             continue;
         }
-        match KINDS.iter().find(|&&kind| kind == numbered(&name).0) {
+        match order::KINDS.iter().find(|&&kind| kind == numbered(&name).0) {
             Some(kind) => of_kind.entry(kind).or_default().push(stored),
             None => left.push(stored),
         }
@@ -189,23 +183,8 @@ impl Keras {
 
     /// Gives each layer of the network the next one of its kind.
     fn take(&mut self, model: &Architecture, of_kind: &mut BTreeMap<&'static str, Vec<Stored>>) {
-        // The image whose values a vector has, by height, width and channel there.
-        let mut flat: Option<[usize; 3]> = None;
-        for (at, layer) in model.layers().as_slice().iter().enumerate() {
-            let kind = match layer {
-                Layer::Conv(_) => "conv2d",
-                Layer::Dense { .. } => "dense",
-                Layer::BatchNorm => "batch_normalization",
-                Layer::LayerNorm => "layer_normalization",
-                Layer::GroupNorm { .. } => "group_normalization",
-                Layer::Flatten => {
-                    if let Shape::Image { height, width, channels } = model.shapes()[at] {
-                        flat = Some([height, width, channels]);
-                    }
-                    continue;
-                }
-                _ => continue,
-            };
+        for keras in KerasLayer::all(model) {
+            let KerasLayer { at, kind, has_none, .. } = keras;
             let places = model.places(at);
             let names: Vec<String> = places
                 .iter()
@@ -214,50 +193,20 @@ impl Keras {
                 .collect();
             let next = of_kind.get_mut(kind).filter(|all| !all.is_empty()).map(|all| all.remove(0));
             let Some(Stored { group, variables }) = next else { continue };
-            let is_norm = !matches!(layer, Layer::Conv(_) | Layer::Dense { .. });
-            // Without its scale or its shift, a normalisation's variables can't be told apart. Groups of
-            // another order of channels are other groups.
-            let is_odd = is_norm && variables.len() != names.len()
-                || flat.is_some() && matches!(layer, Layer::GroupNorm { .. });
+            let is_norm = !matches!(kind, "conv2d" | "dense");
+            // Without its scale or its shift, a normalisation's variables can't be told apart.
+            let is_odd = has_none || is_norm && variables.len() != names.len();
             for (number, (stored, element)) in variables.into_iter().enumerate() {
                 let path = format!("{group}/vars/{number}");
                 match names.get(number).filter(|_| !is_odd) {
                     Some(name) => {
-                        let (shape, view) = ours(stored, flat);
+                        let (shape, view) = keras.ours(stored);
                         self.add(name.clone(), shape, element, path, view);
                     }
                     None => self.add(path.clone(), stored.clone(), element, path, (stored, Vec::new())),
                 }
             }
-            if matches!(layer, Layer::Dense { .. }) {
-                flat = None;
-            }
         }
-    }
-}
-
-/// The shape here of a variable of that shape there, and the view that puts its numbers into our order.
-fn ours(stored: Vec<usize>, flat: Option<[usize; 3]>) -> (Vec<usize>, (Vec<usize>, Vec<usize>)) {
-    let Some(strides) = row_major(&stored) else { return (stored.clone(), (stored, Vec::new())) };
-    let exchanged = |order: &[usize]| {
-        let [shape, strides] =
-            [&stored, &strides].map(|of| order.iter().map(|&at| of[at]).collect::<Vec<_>>());
-        (shape.clone(), (shape, strides))
-    };
-    let is_flat =
-        flat.filter(|[height, width, channels]| stored.first() == Some(&(height * width * channels)));
-    match (&stored[..], is_flat) {
-        (&[inputs, outputs], Some([height, width, channels])) => {
-            let view = vec![outputs, channels, height, width];
-            let strides = vec![1, outputs, width * channels * outputs, channels * outputs];
-            (vec![outputs, inputs], (view, strides))
-        }
-        (&[values], Some([height, width, channels])) => {
-            (vec![values], (vec![channels, height, width], vec![1, width * channels, channels]))
-        }
-        (&[_, _, _, _], _) => exchanged(&[3, 2, 0, 1]),
-        (&[_, _], _) => exchanged(&[1, 0]),
-        _ => (stored.clone(), (stored.clone(), strides)),
     }
 }
 

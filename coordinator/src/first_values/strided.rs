@@ -35,11 +35,28 @@ pub(super) fn in_order(values: Vec<f32>, shape: &[usize], strides: &[usize]) -> 
     if row_major(shape).as_deref() == Some(strides) {
         return values;
     }
-    let mut ordered = Vec::with_capacity(values.len());
+    places(shape, strides).map(|at| values[at]).collect()
+}
+
+/// The reverse of [`in_order`]: the elements as they lie in memory, of values in row-major order.
+///
+/// # Panics
+/// When the array is not dense, or has another number of values.
+pub(super) fn out_of_order(values: &[f32], shape: &[usize], strides: &[usize]) -> Vec<f32> {
+    assert!(is_dense(shape, strides) && values.len() == shape.iter().product::<usize>(), "a dense array");
+    let mut stored = vec![0.0; values.len()];
+    for (at, &value) in places(shape, strides).zip(values) {
+        stored[at] = value;
+    }
+    stored
+}
+
+/// The place in memory of each element, in row-major order.
+fn places(shape: &[usize], strides: &[usize]) -> impl Iterator<Item = usize> {
     let mut index = vec![0; shape.len()];
     let mut at = 0;
-    for _ in 0..values.len() {
-        ordered.push(values[at]);
+    (0..shape.iter().product::<usize>()).map(move |_| {
+        let place = at;
         for dimension in (0..shape.len()).rev() {
             index[dimension] += 1;
             at += strides[dimension];
@@ -49,8 +66,8 @@ pub(super) fn in_order(values: Vec<f32>, shape: &[usize], strides: &[usize]) -> 
             at -= strides[dimension] * shape[dimension];
             index[dimension] = 0;
         }
-    }
-    ordered
+        place
+    })
 }
 
 #[cfg(test)]
@@ -66,6 +83,7 @@ mod tests {
         let expected: Vec<f32> =
             (0u8..2).flat_map(|a| (0..12).map(move |bc| f32::from(bc * 2 + a))).collect();
         assert_eq!(got, expected);
+        assert_eq!(out_of_order(&got, &[2, 3, 4], &[1, 8, 2]), values);
         assert_eq!(in_order(vec![7.0], &[], &[]), [7.0]);
         assert!(in_order(vec![], &[0, 3], &[3, 1]).is_empty());
     }

@@ -7,7 +7,7 @@ use common::model::architecture::Architecture;
 use common::model::params::Role;
 
 /// A model whose tensors all have values of their own, running statistics too.
-fn model(channels: usize, layers: &str, normalize: &str) -> Model {
+pub(super) fn model(channels: usize, layers: &str, normalize: &str) -> Model {
     let spec = DataSpec::new(12, 12, channels, 4).unwrap();
     let architecture = Architecture::parse(spec, layers).unwrap_or_else(|error| panic!("{layers}: {error}"));
     let mut stream = Stream::new(1, "weights", &[]);
@@ -23,7 +23,7 @@ fn model(channels: usize, layers: &str, normalize: &str) -> Model {
 }
 
 /// Networks that have every kind of layer between them.
-const NETWORKS: [&str; 5] = [
+pub(super) const NETWORKS: [&str; 5] = [
     "conv(8,3) relu maxpool(2) conv(6,3,padding=1,stride=2) leaky_relu(0.2) flatten dense(7) tanh dense",
     "conv(6,3,groups=1,bias=false) batchnorm gelu avgpool(3,stride=2) dropout(0.5) flatten dense(9) sigmoid dense",
     "conv(6,3,padding=1) residual conv(6,3,padding=1,groups=3) groupnorm(2) silu add globalavgpool dense",
