@@ -3,10 +3,13 @@
 //! What was written is read back and checked before it gets its name: a file of weights must have the same
 //! numbers, and a program or graph must compute the model's own logits. How is each format's own business.
 
+mod c;
 mod keras;
 mod npz;
 mod onnx;
+mod program;
 mod pytorch;
+mod rust;
 mod zip;
 
 use crate::answers;
@@ -43,6 +46,10 @@ pub enum Format {
     Pytorch,
     /// Keras 3's .weights.h5, for a Sequential model of the same layers
     Keras,
+    /// A program in one file of C99, without heap or library: from an image's bytes to logits
+    C,
+    /// The same in one file of Rust, which needs nothing but core
+    Rust,
 }
 
 /// What was written.
@@ -97,6 +104,8 @@ pub fn write(model: &Model, format: Format, path: &Path) -> Result<Written, Expo
         Format::Onnx => onnx::encode(model)?,
         Format::Pytorch => pytorch::encode(model)?,
         Format::Keras => keras::encode(model)?,
+        Format::C => c::encode(model)?,
+        Format::Rust => rust::encode(model)?,
     };
     put(&bytes, path, format.begins())?;
     Ok(Written { bytes: bytes.len() as u64, checked })
@@ -113,6 +122,8 @@ impl Format {
             Self::Onnx => |start| start.starts_with(onnx::START),
             Self::Pytorch => pytorch::begins,
             Self::Keras => |start| start.starts_with(keras::MAGIC),
+            Self::C => |start| start.starts_with(c::START),
+            Self::Rust => |start| start.starts_with(rust::START),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Keras's file of weights: what `model.save_weights("NAME.weights.h5")` of Keras 3 writes, for a `Sequential`
-//! model of the same layers.
+//! Keras's file of weights: what `model.save_weights("NAME.weights.h5")` of Keras 3 writes, for
+//! a `Sequential` model of the same layers.
 //!
 //! HDF5, with a group `layers/KIND_N/vars` for each layer with variables, in the order and form of Keras's
 //! numbers; `coordinator::first_values::KerasLayer` knows both. `model.load_weights` takes it where the model
