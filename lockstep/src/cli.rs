@@ -1,14 +1,18 @@
 //! The commands of `lockstep`, and their flags.
 
+mod compress;
+mod data;
+
+pub use compress::Compress;
+pub use data::Data;
+
 use crate::evaluate::{self, Report, mistakes};
 use crate::export::{self, Format};
 use crate::model;
-use anyhow::bail;
 use clap::{Args, Parser, Subcommand};
 use common::checkpoint::Model;
 use common::data::samples::Samples;
 use common::train::average::Weights;
-use coordinator::dataset::{self, Dataset, DatasetChoice, Named};
 use coordinator::observe::console::Console;
 use host::{printable, printable_lines};
 use serde::Serialize;
@@ -20,7 +24,7 @@ use std::time::Instant;
 /// Most threads, many times the cores of a machine.
 const THREADS_MAX: usize = 1024;
 
-/// Uses trained models: measures them, and writes them for other programs. Trains nothing and needs no
+/// Uses trained models: measures them, makes them smaller, and writes them for other programs. Trains nothing and needs no
 /// cluster.
 ///
 /// Exit codes: 0 on success; 1 on failure; 2 on invalid flags.
@@ -39,6 +43,8 @@ pub enum Command {
     Evaluate(Evaluate),
     /// Write a model as a file for other programs
     Export(Export),
+    /// Make a model smaller: 8 bits in place of 32, or fewer weights
+    Compress(Compress),
 }
 
 /// Flags that name a model.
@@ -59,16 +65,9 @@ pub struct Evaluate {
     #[command(flatten)]
     #[allow(missing_docs, reason = "documented by its type")]
     pub trained: Trained,
-    /// Data set, as coordinator --dataset has it; FOLDER?image-size=HxW,grayscale for pictures that are to be
-    /// brought to the model's form [default: the one that the model was trained on]
-    #[arg(long, value_name = "NAME|PATH", env = "LOCKSTEP_DATASET")]
-    pub dataset: Option<DatasetChoice>,
-    /// Folder of a named data set's files [default: lockstep/NAME in the user's cache folder]
-    #[arg(long, value_name = "FOLDER", env = "LOCKSTEP_DATA_DIR")]
-    pub data_dir: Option<PathBuf>,
-    /// The same folder for mnist and auto alone; --data-dir goes before it
-    #[arg(long, value_name = "FOLDER", env = "MNIST_DIR")]
-    pub mnist_dir: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "documented by its type")]
+    pub data: Data,
     /// Another model, which is measured on the same samples and compared
     #[arg(long, value_name = "CHECKPOINT|FILE")]
     pub against: Option<PathBuf>,
@@ -109,6 +108,7 @@ impl Command {
         match self {
             Self::Evaluate(flags) => flags.run(console),
             Self::Export(flags) => flags.run(),
+            Self::Compress(flags) => flags.run(console),
         }
     }
 }
@@ -130,7 +130,7 @@ struct Timed {
 impl Evaluate {
     fn run(&self, console: &Console) -> anyhow::Result<String> {
         let model = self.trained.open()?;
-        let data = self.data(&model, console)?;
+        let data = self.data.read(&model, console)?;
         let threads = self.threads();
         let begun = Instant::now();
         let logits = evaluate::logits(&model, &data.test, threads)?;
@@ -162,24 +162,14 @@ impl Evaluate {
         Ok(printable_lines(&text).into_owned())
     }
 
-    /// Reads the data set. A model may come from anywhere, so a file or folder that it names is not read.
-    fn data(&self, model: &Model, console: &Console) -> anyhow::Result<Dataset> {
-        let choice = self.dataset.clone().unwrap_or_else(|| {
-            let Ok(choice) = model.origin.dataset.parse();
-            choice
-        });
-        if self.dataset.is_none() && choice.is_path() {
-            let name = printable(&model.origin.dataset).into_owned();
-            bail!("the model was trained on files of somebody's choice; give --dataset {name} to read them");
-        }
-        let is_mnist = matches!(choice, DatasetChoice::Auto | DatasetChoice::Named(Named::Mnist));
-        let of_mnist = self.mnist_dir.as_deref().filter(|_| is_mnist);
-        Ok(dataset::load(&choice, self.data_dir.as_deref().or(of_mnist), console)?)
-    }
-
     fn threads(&self) -> NonZeroUsize {
-        self.threads.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
+        threads_or_all(self.threads)
     }
+}
+
+/// The number of threads, or one for each core.
+fn threads_or_all(threads: Option<NonZeroUsize>) -> NonZeroUsize {
+    threads.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
 }
 
 /// What another model answers to the same samples.

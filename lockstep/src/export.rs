@@ -4,6 +4,7 @@
 //! numbers, and a program or graph must compute the model's own logits. How is each format's own business.
 
 mod c;
+pub mod integers;
 mod keras;
 mod npz;
 mod onnx;
@@ -161,25 +162,30 @@ fn read_back(bytes: &[u8], ending: &str, model: &Model) -> Result<String, Export
     }
 }
 
-/// Images for a check, and the model's logits for them.
-fn checked_logits(model: &Model) -> Result<(Samples, Vec<f32>), NetworkError> {
+/// Images for a check.
+fn checked_images(model: &Model) -> Samples {
     let spec = model.architecture.input();
     let mut stream = Stream::new(0, "images for a check", &[]);
     let pixels = (0..CHECKED * spec.image_bytes()).map(|_| stream.bits32() as u8).collect();
-    let samples = Samples::new(spec, pixels, vec![0; CHECKED]).expect("each label is a class");
+    Samples::new(spec, pixels, vec![0; CHECKED]).expect("each label is a class")
+}
+
+/// Images for a check, and the model's logits for them.
+fn checked_logits(model: &Model) -> Result<(Samples, Vec<f32>), NetworkError> {
+    let samples = checked_images(model);
     let logits = answers::logits(model, &samples, NonZeroUsize::MIN)?;
     Ok((samples, logits))
 }
 
-/// Compares logits with the model's, and says the largest difference.
-fn compared(expected: &[f32], got: &[f32]) -> Result<String, ExportError> {
+/// Compares logits with the model's, and says the largest difference; `limit` is relative to the largest logit.
+fn compared(expected: &[f32], got: &[f32], limit: f32) -> Result<String, ExportError> {
     if expected.len() != got.len() {
         return Err(ExportError::ReadBack(format!("{} logits instead of {}", got.len(), expected.len())));
     }
     let difference = expected.iter().zip(got).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     let scale = expected.iter().fold(1.0, |largest: f32, value| largest.max(value.abs()));
     // A NaN is no small difference.
-    if !got.iter().all(|value| value.is_finite()) || difference > DIFFERENCE_MAX * scale {
+    if !got.iter().all(|value| value.is_finite()) || difference > limit * scale {
         return Err(ExportError::Differs { difference });
     }
     Ok(format!("computed on {CHECKED} images; the largest difference of a logit is {difference:.1e}"))
@@ -210,4 +216,4 @@ fn put(bytes: &[u8], path: &Path, is_ours: fn(&[u8]) -> bool) -> Result<(), Expo
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

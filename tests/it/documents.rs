@@ -35,6 +35,7 @@ macro_rules! pages {
 pages! {
     commands_of_the_readme_run: "README.md",
     commands_about_checkpoints_run: "docs/checkpoints.md",
+    commands_about_compression_run: "docs/compression.md",
     commands_about_data_run: "docs/data.md",
     commands_about_faults_run: "docs/faults.md",
     commands_about_jobs_run: "docs/jobs.md",

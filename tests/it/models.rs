@@ -98,6 +98,65 @@ fn what_is_no_model_is_named_and_a_path_in_a_model_is_not_read() {
     assert!(said(&[&run, "--dataset", "digits", "--mistakes", &run]).contains("the folder is not empty"));
 }
 
+#[test]
+fn a_smaller_model_is_measured_and_can_be_trained_on() {
+    let bench = Bench { data: SmallData::write(), folder: tempfile::tempdir().expect("a folder") };
+    let run = bench.at("run");
+    let _ = train(&bench.flags(&run, &["--epochs", "2"]), &[1]);
+    let compressed = |how: &[&str], output: &str| {
+        let place = ["compress", "--checkpoint", &run, "--dataset", bench.data.folder(), "--output", output];
+        let Outcome { code, output, errors, .. } = lockstep(&[&place[..], how].concat());
+        assert_eq!(code, Some(0), "{errors}");
+        output
+    };
+    let accuracies = |text: &str| {
+        let line = text.lines().find(|line| line.starts_with("test accuracy")).expect("a line").to_owned();
+        let numbers = line.split_whitespace().filter_map(|word| word.parse::<f64>().ok());
+        numbers.collect::<Vec<_>>()
+    };
+    let before = bench.evaluated(&["--checkpoint", &run])["accuracy"].as_f64().expect("a number");
+
+    let program = bench.at("model.c");
+    let logits = bench.at("logits.npy");
+    let said = compressed(&["--int8", "--format", "c", "--logits", &logits, "--calibration", "50"], &program);
+    let [f32s, int8s] = accuracies(&said)[..] else { panic!("{said}") };
+    assert!((f32s - 100.0 * before).abs() < 0.01 && (f32s - int8s).abs() < 5.0, "{said}");
+    assert!(
+        said.contains("calibrated on       50 training images") && said.contains("equal integers"),
+        "{said}"
+    );
+    assert!(Path::new(&logits).is_file());
+
+    let pruned = bench.at("pruned.safetensors");
+    let said = compressed(&["--prune", "0.5"], &pruned);
+    assert!(said.contains(" of ") && said.contains("--mask \"*.weight\""), "{said}");
+    let after = bench.evaluated(&["--checkpoint", &pruned])["accuracy"].as_f64().expect("a number");
+    assert!((accuracies(&said)[1] - 100.0 * after).abs() < 0.01, "{said}");
+
+    let half = bench.at("half.safetensors");
+    let said = compressed(&["--prune-channels", "0.5"], &half);
+    let network = said.lines().find_map(|line| line.strip_prefix("network")).expect("a line").trim();
+    assert!(network.starts_with("conv(2,3) batchnorm relu"), "{said}");
+    let begun = bench.at("begun");
+    let flags = ["--dataset", bench.data.folder(), "--checkpoint-dir", &begun, "--normalize", "standard"];
+    let more = ["--model", network, "--init-from", &half, "--max-steps", "2"];
+    let _ = train(&[&flags[..], &more].concat(), &[1]);
+
+    let Outcome { code, errors, .. } = lockstep(&[
+        "compress",
+        "--checkpoint",
+        &run,
+        "--dataset",
+        bench.data.folder(),
+        "--prune",
+        "0.5",
+        "--output",
+        &program,
+    ]);
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(errors.contains("there is a file of another kind"), "{errors}");
+}
+
 /// The newest checkpoint in a folder.
 fn newest(folder: &Path) -> std::path::PathBuf {
     let step = *tests::process::checkpoints(folder).last().expect("a checkpoint");

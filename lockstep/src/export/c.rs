@@ -162,7 +162,7 @@ fn number(value: &f32) -> String {
 }
 
 /// A text as a literal of printable ASCII; a question mark could begin a trigraph.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let mut literal = "\"".to_owned();
     for byte in text.bytes() {
         match byte {

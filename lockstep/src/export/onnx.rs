@@ -4,21 +4,26 @@
 //! `--normalize standard` has its means and deviations in the graph. Output `logits`: f32 `[N, classes]`.
 //! The names of the classes, and of the network, are in the metadata.
 //!
-//! `graph` makes nodes of layers, `proto` has the messages, and `run` computes what was written, to compare it
-//! with the model.
+//! `graph` makes nodes of layers, `quantized` of a network in whole numbers; `proto` has the messages, and `run`
+//! computes what was written, to compare it with the model.
 
 mod graph;
+mod nodes;
 mod proto;
+mod quantized;
 mod run;
 
-use super::{ExportError, checked_logits, compared};
+use super::{DIFFERENCE_MAX, ExportError, checked_images, checked_logits, compared};
+use crate::int8::{self, Quantized};
 use common::checkpoint::Model;
 use graph::Graph;
+use nodes::Nodes;
 use prost::Message;
 use proto::{
     Dimension, GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryProto, TensorShapeProto,
     TensorTypeProto, TypeProto, ValueInfoProto,
 };
+use std::num::NonZeroUsize;
 
 /// Version of the format, the one that belongs to opset 13.
 const IR_VERSION: i64 = 7;
@@ -33,18 +38,34 @@ const OUTPUT: &str = "logits";
 /// Code of f32 as a tensor's type.
 const FLOAT: i32 = 1;
 
+/// Largest difference of a logit that rounding to 8 bits explains, relative to the largest logit: readers add
+/// in other orders, so a value between two steps may become the one or the other.
+const ROUNDING_MAX: f32 = 0.05;
+
 /// The file, and what was checked.
 pub(super) fn encode(model: &Model) -> Result<(Vec<u8>, String), ExportError> {
-    let bytes = file(model).encode_to_vec();
+    let bytes = file(model, Graph::of(model)).encode_to_vec();
     let (samples, expected) = checked_logits(model)?;
     let read = ModelProto::decode(&bytes[..]).map_err(|error| ExportError::ReadBack(error.to_string()))?;
     let got = run::logits(&read, &samples).map_err(ExportError::ReadBack)?;
-    Ok((bytes, compared(&expected, &got)?))
+    Ok((bytes, compared(&expected, &got, DIFFERENCE_MAX)?))
 }
 
-fn file(model: &Model) -> ModelProto {
+/// The file of a network in whole numbers, and what was checked.
+pub(super) fn encode_integers(model: &Model, network: &Quantized) -> Result<(Vec<u8>, String), ExportError> {
+    let bytes = file(model, quantized::of(network)).encode_to_vec();
+    let read = ModelProto::decode(&bytes[..]).map_err(|error| ExportError::ReadBack(error.to_string()))?;
+    let samples = checked_images(model);
+    let got = run::logits(&read, &samples).map_err(ExportError::ReadBack)?;
+    let scale = network.scales.last().map_or(1.0, |scale| scale.scale);
+    let steps = int8::run::logits(network, &samples, NonZeroUsize::MIN);
+    let expected: Vec<f32> = steps.into_iter().map(|step| step as f32 * scale).collect();
+    Ok((bytes, compared(&expected, &got, ROUNDING_MAX)?))
+}
+
+fn file(model: &Model, nodes: Nodes) -> ModelProto {
     let spec = model.architecture.input();
-    let Graph { nodes, initializers, .. } = Graph::of(model);
+    let Nodes { nodes, initializers } = nodes;
     let [channels, height, width] = [spec.channels(), spec.height(), spec.width()].map(|side| side as i64);
     let graph = GraphProto {
         node: nodes,

@@ -52,10 +52,10 @@ impl<'a> Program<'a> {
         }
         let plan = Plan::of(model);
         let (samples, logits) = checked_logits(model)?;
-        let checked = compared(&logits, &run::logits(&plan, &samples))?;
+        let checked = compared(&logits, &run::logits(&plan, &samples), DIFFERENCE_MAX)?;
         let samples = vectors(model);
         let expected = answers::logits(model, &samples, NonZeroUsize::MIN)?;
-        compared(&expected, &run::logits(&plan, &samples))?;
+        compared(&expected, &run::logits(&plan, &samples), DIFFERENCE_MAX)?;
         let limit =
             DIFFERENCE_MAX * expected.iter().fold(1.0, |largest: f32, value| largest.max(value.abs()));
         let checked = format!("{checked}; the file has a test of its own, {VECTORS} answers of the model");
@@ -81,7 +81,7 @@ impl<'a> Program<'a> {
 
 /// The test's images: bytes of a generator that fits into a line of a program (Knuth's multiplier of
 /// "Numerical Recipes").
-fn vectors(model: &Model) -> Samples {
+pub(super) fn vectors(model: &Model) -> Samples {
     let spec = model.architecture.input();
     let mut state = 1u32;
     let mut byte = || {
@@ -93,4 +93,4 @@ fn vectors(model: &Model) -> Samples {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

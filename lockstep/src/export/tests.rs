@@ -7,7 +7,7 @@ use common::model::architecture::Architecture;
 use common::model::params::Role;
 
 /// A model whose tensors all have values of their own, running statistics too.
-pub(super) fn model(channels: usize, layers: &str, normalize: &str) -> Model {
+pub(crate) fn model(channels: usize, layers: &str, normalize: &str) -> Model {
     let spec = DataSpec::new(12, 12, channels, 4).unwrap();
     let architecture = Architecture::parse(spec, layers).unwrap_or_else(|error| panic!("{layers}: {error}"));
     let mut stream = Stream::new(1, "weights", &[]);
@@ -53,11 +53,11 @@ fn a_graph_of_other_weights_is_refused() {
     let (_, expected) = checked_logits(&model).unwrap();
     let mut got = expected.clone();
     got[5] += 1e-2;
-    assert!(matches!(compared(&expected, &got), Err(ExportError::Differs { .. })));
+    assert!(matches!(compared(&expected, &got, DIFFERENCE_MAX), Err(ExportError::Differs { .. })));
     got[5] = f32::NAN;
-    assert!(matches!(compared(&expected, &got), Err(ExportError::Differs { .. })));
-    assert!(matches!(compared(&expected, &got[1..]), Err(ExportError::ReadBack(_))));
-    assert!(compared(&expected, &expected).is_ok());
+    assert!(matches!(compared(&expected, &got, DIFFERENCE_MAX), Err(ExportError::Differs { .. })));
+    assert!(matches!(compared(&expected, &got[1..], DIFFERENCE_MAX), Err(ExportError::ReadBack(_))));
+    assert!(compared(&expected, &expected, DIFFERENCE_MAX).is_ok());
 }
 
 #[test]

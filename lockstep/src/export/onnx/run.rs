@@ -1,6 +1,7 @@
 //! Computes a graph of those that are written here, slowly: each operator as ONNX's documentation defines it,
 //! sums in f64. It shares nothing with the engine, so that an export can be compared with the model.
 
+use super::nodes::{INT8, UINT8};
 use super::proto::{ModelProto, NodeProto, TensorProto};
 use super::{FLOAT, INPUT, OUTPUT};
 use common::data::samples::Samples;
@@ -47,6 +48,10 @@ fn constant(tensor: &TensorProto) -> Result<Value, String> {
     let sizes: Vec<usize> = tensor.dims.iter().map(|&size| size as usize).collect();
     let values: Vec<f32> = if tensor.data_type == Some(FLOAT) {
         tensor.raw_data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    } else if tensor.data_type == Some(UINT8) {
+        tensor.raw_data.iter().map(|&byte| f32::from(byte)).collect()
+    } else if tensor.data_type == Some(INT8) {
+        tensor.raw_data.iter().map(|&byte| f32::from(byte as i8)).collect()
     } else {
         // Shapes, whose numbers are small.
         tensor.raw_data.as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes) as f32).collect()
@@ -91,6 +96,8 @@ fn compute(node: &NodeProto, inputs: &[&Value]) -> Result<Value, String> {
         "BatchNormalization" => batch_norm(node, inputs)?,
         "InstanceNormalization" => instance_norm(node, x),
         "ReduceMean" => mean_of_channels(x),
+        "QuantizeLinear" => quantized(inputs)?,
+        "DequantizeLinear" => dequantized(inputs)?,
         other => return Err(format!("the operator {other} is not known")),
     })
 }
@@ -246,4 +253,22 @@ fn mean_of_channels(x: &Value) -> Value {
     };
     let sizes = [&[n, 1], &x.sizes[2..]].concat();
     Value { sizes, values: (0..n * pixels).map(value).collect() }
+}
+
+/// Values as steps of 8 bits, rounded to the nearest, a half to the even one.
+fn quantized(inputs: &[&Value]) -> Result<Value, String> {
+    let &[x, scale, zero] = inputs else { return Err("a quantization has three inputs here".to_owned()) };
+    let (Some(&scale), Some(&zero)) = (scale.values.first(), zero.values.first()) else {
+        return Err("a quantization has a scale and a zero".to_owned());
+    };
+    Ok(map(x, |value| ((value / scale).round_ties_even() + zero).clamp(0.0, 255.0)))
+}
+
+/// Steps as values; one scale, or one for each place of dimension 0.
+fn dequantized(inputs: &[&Value]) -> Result<Value, String> {
+    let &[x, scale, zero] = inputs else { return Err("a dequantization has three inputs here".to_owned()) };
+    let part = x.values.len().div_ceil(scale.values.len().max(1)).max(1);
+    let parts = x.values.chunks(part).zip(scale.values.iter().zip(&zero.values));
+    let values = parts.flat_map(|(part, (scale, zero))| part.iter().map(move |step| (step - zero) * scale));
+    Ok(Value { sizes: x.sizes.clone(), values: values.collect() })
 }

@@ -46,15 +46,17 @@ fn run(command: &mut Command) -> Option<(bool, String)> {
 }
 
 /// Compiles a file silently and runs what comes of it; whether that succeeds, and what it says.
-fn compiled(compiler: &str, flags: &[&str], source: &Path) -> Option<(bool, String)> {
+pub(in super::super) fn compiled(compiler: &str, flags: &[&str], source: &Path) -> Option<(bool, String)> {
     let program = source.with_extension("program");
     let (is_compiled, said) = run(Command::new(compiler).args(flags).arg(source).arg("-o").arg(&program))?;
     assert!(is_compiled && said.is_empty(), "{compiler} {flags:?}: {said}");
     run(&mut Command::new(program))
 }
 
-const C_FLAGS: [&str; 6] = ["-std=c99", "-Wall", "-Wextra", "-pedantic", "-O1", "-DLOCKSTEP_TEST"];
-const RUST_FLAGS: [&str; 5] = ["--edition=2021", "--test", "-Copt-level=1", "-Cdebuginfo=0", "--color=never"];
+pub(in super::super) const C_FLAGS: [&str; 6] =
+    ["-std=c99", "-Wall", "-Wextra", "-pedantic", "-O1", "-DLOCKSTEP_TEST"];
+pub(in super::super) const RUST_FLAGS: [&str; 5] =
+    ["--edition=2021", "--test", "-Copt-level=1", "-Cdebuginfo=0", "--color=never"];
 
 #[test]
 fn every_network_computes_the_models_logits_in_c() {
