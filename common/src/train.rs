@@ -2,6 +2,7 @@
 
 pub mod augment;
 pub mod average;
+pub mod compression;
 pub mod config;
 pub mod doubts;
 pub mod init_from;

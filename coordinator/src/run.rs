@@ -281,6 +281,10 @@ fn gather_on(data: Option<&Dataset>, options: &RunOptions, console: &Console) ->
         }
     };
     if let Some(first) = first {
+        match first.kept(trainer.config()).filter(|_| is_lone) {
+            Some((doubt, true)) => warn!("is this meant? {doubt}"),
+            said => said.iter().for_each(|(said, _)| console.line(said)),
+        }
         trainer.set_first_values(first.values);
     }
     trainer.end_after(options.max_steps);

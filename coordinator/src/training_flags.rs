@@ -3,6 +3,7 @@
 //! A flag that is not given has its default, or the value of the checkpoint that `--resume FOLDER` names.
 //! Given flags must agree with that checkpoint, which is checked where checkpoints are read.
 
+mod compression;
 mod model_file;
 mod objective;
 mod optimizer;
@@ -11,6 +12,7 @@ mod schedule;
 mod transfer;
 mod val_split;
 
+pub use compression::CompressionFlags;
 pub use objective::{ClassWeightsChoice, ObjectiveFlags};
 pub use optimizer::OptimizerFlags;
 pub use schedule::ScheduleFlags;
@@ -97,6 +99,9 @@ pub struct TrainingFlags {
     #[command(flatten)]
     #[allow(missing_docs, reason = "documented by its type")]
     pub transfer: TransferFlags,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "documented by its type")]
+    pub compression: CompressionFlags,
 }
 
 fn model_help() -> String {
@@ -165,6 +170,7 @@ impl TrainingFlags {
             optimizer,
             decayed,
             param_groups: self.transfer.groups(self.param_groups.as_ref(), base),
+            compression: self.compression.resolve(base),
             schedule: self.schedule.resolve(before, default_lr(&optimizer), batch_size)?,
             average: self.average.or(base.map(|base| base.average)).unwrap_or_default(),
             patience: self.patience.or(base.and_then(|base| base.patience)),

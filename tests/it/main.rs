@@ -6,6 +6,7 @@ mod ask_tell;
 mod byzantine_workers;
 mod checkpoint_required;
 mod cli;
+mod compression;
 mod coordinator_fails;
 mod cores;
 mod data_folders;

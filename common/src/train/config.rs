@@ -24,9 +24,13 @@ use crate::reduce::precision::Precision;
 use crate::reduce::tree::LEAVES_MAX;
 use crate::train::augment::Augmentation;
 use crate::train::average::Averaging;
+use crate::train::compression::Compression;
 use crate::train::init_from::InitFrom;
 use crate::train::objective::Objective;
-use crate::train::optim::{Decayed, GroupError, Groups, Moments, OptimError, OptimizerSpec, Partition};
+use crate::train::optim::{
+    Decayed, GroupError, Groups, Moments, NothingMasked, OptimError, OptimizerSpec, Partition,
+};
+use crate::train::patterns::Patterns;
 use crate::train::pseudo::SelfTraining;
 use crate::train::schedule::{Length, Schedule, ScheduleError, Shape};
 use std::fmt;
@@ -75,6 +79,8 @@ pub struct TrainingConfig {
     pub decayed: Decayed,
     /// Parameters with optimizer settings of their own.
     pub param_groups: Groups,
+    /// What makes the model a small one.
+    pub compression: Compression,
     /// Learning rate of each step.
     pub schedule: Schedule,
     /// How a second version of the weights is averaged.
@@ -148,6 +154,15 @@ pub enum ConfigError {
     /// The parameter groups are not valid.
     #[error("param-groups: {0}")]
     Groups(#[from] GroupError),
+    /// The mask names a tensor that is not trained.
+    #[error("mask: {0}")]
+    Mask(#[from] NothingMasked),
+    /// There is a mask, and the first values are drawn.
+    #[error(
+        "mask is {0}: values that are 0 stay 0, and without init-from all first values are drawn; name with init-from \
+         the model whose zeros are to stay"
+    )]
+    MaskOfDrawn(Patterns),
 }
 
 /// An error unless `ok`.
@@ -177,6 +192,7 @@ impl TrainingConfig {
             optimizer: OptimizerSpec::Adam(Moments::new(0.0)),
             decayed: Decayed::All,
             param_groups: Groups::default(),
+            compression: Compression::default(),
             schedule: Schedule { base: 2e-3, shape: Shape::Cosine, warmup_steps: 0 },
             average: Averaging::None,
             patience: None,
@@ -260,7 +276,13 @@ impl RunConfig {
         let resets = training.init_from.as_ref().is_none_or(|init_from| init_from.fits(model.layout()));
         let got: &dyn fmt::Display = training.init_from.as_ref().map_or(&"none", |init_from| init_from);
         in_range("init-from", got, "one whose reset tensors are the network's", resets)?;
-        let partition = training.param_groups.partition(model.layout(), training.decayed)?;
+        let mut partition = training.param_groups.partition(model.layout(), training.decayed)?;
+        if let Some(mask) = &training.compression.mask {
+            if training.init_from.is_none() {
+                return Err(ConfigError::MaskOfDrawn(mask.clone()));
+            }
+            partition = partition.masked(mask, model.layout())?;
+        }
         Ok(Self { training, data, model, partition })
     }
 

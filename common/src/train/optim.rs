@@ -5,6 +5,7 @@
 //! moments are plain slices, so they can be checkpointed.
 
 pub use groups::{Decayed, Group, GroupError, Groups, Partition, Treatment};
+pub use mask::NothingMasked;
 pub use mean::GradientSum;
 pub use spec::{Lion, Moments, OptimError, OptimizerSpec, RmsProp};
 
@@ -128,6 +129,7 @@ impl Optimizer {
         assert_eq!(params.len(), mean.left.len(), "one gradient a parameter");
         self.steps += 1;
         let measured = running::take_out(&self.partition, &mut mean, threads);
+        mask::take_out(&self.partition, params, &mut mean, threads);
         let clipped = clip.map(|max| {
             let norm = mean.average(threads);
             (norm, mean::clip_scale(norm, max))
@@ -137,9 +139,10 @@ impl Optimizer {
             .partition
             .ranges()
             .filter_map(|(range, treatment)| {
-                let Treatment::Trained { lr_factor, weight_decay } = treatment else { return None };
+                let Treatment::Trained { lr_factor, weight_decay, masked } = treatment else { return None };
                 let spec = weight_decay.map_or(self.spec, |decay| self.spec.with_weight_decay(decay));
-                Some(Ruled { range, rule: Rule::new(spec, self.steps, scale, learning_rate * lr_factor) })
+                let rule = Rule::new(spec, self.steps, scale, learning_rate * lr_factor);
+                Some(Ruled { range, rule, masked })
             })
             .collect();
         let (norm, mut is_finite) = self.pass(&rules, params, mean, threads);
@@ -199,6 +202,8 @@ impl Optimizer {
 struct Ruled {
     range: Range<usize>,
     rule: Rule,
+    /// Whether values that are 0 stay 0.
+    masked: bool,
 }
 
 /// The update of a block, which begins at element `at` of a part. Parameters without a rule stay unchanged.
@@ -228,15 +233,22 @@ impl Loops for Update<'_, '_> {
         let first = start + at;
         let end = first + params.len();
         let mut is_finite = true;
-        for Ruled { range, rule } in rules.iter().filter(|of| of.range.start < end && of.range.end > first) {
+        for Ruled { range, rule, masked } in
+            rules.iter().filter(|of| of.range.start < end && of.range.end > first)
+        {
             let own = range.start.max(first) - first..range.end.min(end) - first;
-            is_finite &= rule.apply(at + own.start, &mut params[own.clone()], &mean[own], slots);
+            let (at, params, mean) = (at + own.start, &mut params[own.clone()], &mean[own]);
+            is_finite &= match masked {
+                false => rule.apply(at, params, mean, slots),
+                true => mask::apply(*rule, at, params, mean, slots),
+            };
         }
         (squares, is_finite)
     }
 }
 
 mod groups;
+mod mask;
 mod mean;
 mod rule;
 mod running;

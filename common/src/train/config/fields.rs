@@ -7,6 +7,7 @@
 
 use super::{ConfigError, DataIdentity, NUMERICS_VERSION, RunConfig, TrainingConfig, hex};
 use crate::text::shortened;
+use crate::train::compression::Compression;
 use crate::train::objective::Objective;
 use crate::train::pseudo::SelfTraining;
 use crate::train::schedule::{Schedule, Shape};
@@ -38,6 +39,8 @@ const PSEUDO_FROM_FIELD: &str = "pseudo_from";
 const LABELLED_SHARE_FIELD: &str = "labelled_share";
 /// Field that identifies the initial weights that come from a file.
 pub const INIT_FROM_FIELD: &str = "init_from";
+/// Field with the tensors whose zeros stay, where there are some.
+const MASK_FIELD: &str = "mask";
 /// Field that says how pixels are normalized.
 pub const NORMALIZE_FIELD: &str = "normalize";
 /// Field with the weights of the classes.
@@ -108,7 +111,9 @@ impl TrainingConfig {
                 (LABELLED_SHARE_FIELD, labelled_share.to_string()),
             ]
         });
-        let some = per_class.into_iter().chain(init_from).chain(self_training.into_iter().flatten());
+        let mask = self.compression.mask.as_ref().map(|mask| (MASK_FIELD, mask.to_string()));
+        let some =
+            per_class.into_iter().chain(init_from).chain(mask).chain(self_training.into_iter().flatten());
         fields.extend(some.map(|(name, value)| (name.to_owned(), value)));
         fields
     }
@@ -139,6 +144,7 @@ impl TrainingConfig {
             optimizer: field(fields, "optimizer")?,
             decayed: field(fields, "decayed")?,
             param_groups: field(fields, "param_groups")?,
+            compression: Compression { mask: if_there(fields, MASK_FIELD)? },
             schedule: Schedule {
                 base: field(fields, "lr")?,
                 shape: field(fields, SCHEDULE_FIELD)?,

@@ -41,6 +41,11 @@ fn learn_from_the_rest(config: &mut TrainingConfig, self_training: SelfTraining)
     (config.per_class, config.self_training) = (Some(3), Some(self_training));
 }
 
+fn keep_zeros(config: &mut TrainingConfig, mask: &str) {
+    config.init_from = Some(init_from("1", ""));
+    config.compression.mask = Some(mask.parse().unwrap());
+}
+
 fn changed(change: impl FnOnce(&mut TrainingConfig)) -> Result<RunConfig, ConfigError> {
     let mut training = training();
     change(&mut training);
@@ -50,7 +55,7 @@ fn changed(change: impl FnOnce(&mut TrainingConfig)) -> Result<RunConfig, Config
 #[test]
 fn the_fingerprint_changes_with_every_field_that_counts() {
     let reference = changed(|_| ()).unwrap().fingerprint();
-    let changes: [Change; 25] = [
+    let changes: [Change; 27] = [
         |c| c.normalize = standard(0.5),
         |c| c.normalize = standard(0.25),
         |c| c.val_split = 99,
@@ -61,6 +66,8 @@ fn the_fingerprint_changes_with_every_field_that_counts() {
         |c| learn_from_the_rest(c, SelfTraining { labelled_share: 0.2, ..SelfTraining::default() }),
         |c| c.init_from = Some(init_from("1", "")),
         |c| c.init_from = Some(init_from("1", ",fc1.bias")),
+        |c| keep_zeros(c, "*.weight"),
+        |c| keep_zeros(c, "fc*.weight"),
         |c| c.model = "linear".parse().unwrap(),
         |c| c.init = Init::Glorot,
         |c| c.seed = 2,
@@ -152,7 +159,7 @@ fn with_pseudo_labels_an_epoch_is_as_long_as_with_all_labels() {
 #[test]
 fn a_run_without_first_values_and_few_samples_has_no_fields_of_them() {
     let fields = changed(|_| ()).unwrap().fields();
-    let some = ["init_from", "per_class", "pseudo_labels", "pseudo_from", "labelled_share"];
+    let some = ["init_from", "per_class", "pseudo_labels", "pseudo_from", "labelled_share", "mask"];
     assert!(some.into_iter().all(|name| !fields.contains_key(name)));
     let begun = changed(|c| c.init_from = Some(init_from("1", ""))).unwrap().fields();
     let differences = difference(&begun, &fields);
@@ -160,6 +167,19 @@ fn a_run_without_first_values_and_few_samples_has_no_fields_of_them() {
     assert_eq!((differences[0].0.as_str(), differences[0].2.as_str()), ("init_from", "unset"));
     let error = changed(|c| c.init_from = Some(init_from("1", ",fc9.bias"))).unwrap_err().to_string();
     assert!(error.contains("init-from is sha256(111"), "{error}");
+}
+
+#[test]
+fn a_mask_is_for_tensors_that_are_trained_and_first_values_that_are_given() {
+    let masked = |mask| changed(|c| keep_zeros(c, mask));
+    assert_eq!(masked("conv* *.weight").unwrap().fields()["mask"], "conv* *.weight");
+    let error = masked("cnv*").unwrap_err().to_string();
+    assert!(
+        error.starts_with("mask: cnv* matches no tensor that is trained; they are conv1.bias"),
+        "{error}"
+    );
+    let drawn = changed(|c| c.compression.mask = Some("*.weight".parse().unwrap())).unwrap_err().to_string();
+    assert!(drawn.starts_with("mask is *.weight: ") && drawn.contains("init-from"), "{drawn}");
 }
 
 #[test]
@@ -302,6 +322,7 @@ prop_compose! {
         augment in proptest::sample::select(vec!["none", "digits", "shear(0.1) crop(3) mixup(0.123)"]),
         label_smoothing in 0.0..1.0f64,
         class_weights in proptest::sample::select(vec!["none", "1,0.1,3.3,1,1,1,1,1,1,0.7"]),
+        mask in proptest::option::of(proptest::sample::select(vec!["*.weight", "fc1.* *s"])),
     ) -> TrainingConfig {
         let warmup_steps = if matches!(shape, Shape::OneCycle(_)) { 0 } else { warmup_steps };
         let schedule = Schedule { base, shape, warmup_steps };
@@ -311,7 +332,8 @@ prop_compose! {
         let objective = Objective { label_smoothing, class_weights: class_weights.parse().unwrap() };
         let init_from = init_from.map(|reset| format!("sha256({}{reset})", "5".repeat(64)).parse().unwrap());
         let self_training = labels.map(|(threshold, from, labelled_share)| SelfTraining { threshold, from, labelled_share });
-        TrainingConfig { val_split, per_class, self_training, normalize, model, init, init_from, seed, augment, objective, batch_size, micro_batch, epochs, optimizer, decayed, param_groups, schedule, average, patience, clip_grad_norm, wire_dtype }
+        let compression = Compression { mask: mask.map(|mask| mask.parse().unwrap()) };
+        TrainingConfig { val_split, per_class, self_training, normalize, model, init, init_from, seed, augment, objective, batch_size, micro_batch, epochs, optimizer, decayed, param_groups, compression, schedule, average, patience, clip_grad_norm, wire_dtype }
     }
 }
 

@@ -1,0 +1,10 @@
+//! What makes a model a small one while it is trained: zeros that stay.
+
+use super::patterns::Patterns;
+
+/// Settings of a run whose model is to be small.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Compression {
+    /// Tensors in which values that are 0 stay 0, if there are some.
+    pub mask: Option<Patterns>,
+}
