@@ -32,7 +32,7 @@ pub use find::Lacking;
 pub use named::{Emnist, Named, Of};
 pub(crate) use npz::Archive;
 pub use npz::{HeaderError, NpzError, ZipError};
-pub use pictures::{Fit, ImageSize, PictureOptions, PicturesError, TestSplit};
+pub use pictures::{Decoding, Fit, ImageSize, PictureOptions, PicturesError, Pixels, TestSplit, fill};
 pub use sheet::{Sheet, SheetError};
 
 use crate::observe::console::Console;

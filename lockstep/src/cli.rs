@@ -2,9 +2,11 @@
 
 mod compress;
 mod data;
+mod predict;
 
 pub use compress::Compress;
 pub use data::Data;
+pub use predict::Predict;
 
 use crate::evaluate::{self, Report, mistakes};
 use crate::export::{self, Format};
@@ -24,8 +26,8 @@ use std::time::Instant;
 /// Most threads, many times the cores of a machine.
 const THREADS_MAX: usize = 1024;
 
-/// Uses trained models: measures them, makes them smaller, and writes them for other programs. Trains nothing and needs no
-/// cluster.
+/// Uses trained models: measures them, reads pictures with them, makes them smaller, and writes them for other
+/// programs. Trains nothing and needs no cluster.
 ///
 /// Exit codes: 0 on success; 1 on failure; 2 on invalid flags.
 #[derive(Clone, Debug, Parser)]
@@ -45,6 +47,8 @@ pub enum Command {
     Export(Export),
     /// Make a model smaller: 8 bits in place of 32, or fewer weights
     Compress(Compress),
+    /// Say what is in pictures
+    Predict(Predict),
 }
 
 /// Flags that name a model.
@@ -109,6 +113,7 @@ impl Command {
             Self::Evaluate(flags) => flags.run(console),
             Self::Export(flags) => flags.run(),
             Self::Compress(flags) => flags.run(console),
+            Self::Predict(flags) => flags.run(),
         }
     }
 }

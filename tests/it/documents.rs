@@ -42,6 +42,7 @@ pages! {
     commands_about_metrics_run: "docs/metrics.md",
     commands_about_models_run: "docs/models.md",
     commands_about_networks_run: "docs/networks.md",
+    commands_about_predicting_run: "docs/predict.md",
     commands_about_running_run: "docs/running.md",
     commands_about_security_run: "docs/security.md",
     commands_about_training_run: "docs/training.md",

@@ -36,6 +36,7 @@ mod other_users;
 mod outputs_fail;
 mod picture_folders;
 mod pipes;
+mod predict;
 mod processes;
 mod pseudo_labels;
 mod recipes;

@@ -24,16 +24,18 @@ mod options;
 mod resize;
 mod split;
 
+pub use decode::Decoding;
 pub use error::PicturesError;
 pub(super) use list::looks_like_pictures;
 pub use options::{Fit, ImageSize, PictureOptions, TestSplit};
+pub use resize::{Pixels, fill};
 
 use super::parts::{self, PART_BYTES_MAX};
 use super::{Dataset, DatasetChoice};
 use common::data::classes::ClassNames;
 use common::data::samples::Samples;
 use common::data::spec::{DataSpec, SIDE_MAX};
-use decode::{Decoding, Form};
+use decode::Form;
 use indicatif::MultiProgress;
 use list::{Listing, Picture};
 use sha2::{Digest, Sha256};

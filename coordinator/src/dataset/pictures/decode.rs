@@ -48,7 +48,7 @@ pub(super) struct Form {
 
 /// Decodes pictures; threads share it.
 #[derive(Debug, Default)]
-pub(super) struct Decoding {
+pub struct Decoding {
     /// Held while a large picture is in memory.
     large: Mutex<()>,
 }
@@ -80,7 +80,7 @@ impl Decoding {
     ///
     /// # Errors
     /// When the file can't be read, or is no whole picture.
-    pub(super) fn pixels(
+    pub fn pixels(
         &self,
         path: &Path,
         channels: usize,

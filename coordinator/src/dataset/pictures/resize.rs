@@ -14,11 +14,12 @@ use super::options::{Fit, ImageSize};
 
 /// A picture of `channels` bytes per pixel, `[height, width, channels]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Pixels {
-    pub(super) height: usize,
-    pub(super) width: usize,
-    pub(super) channels: usize,
-    pub(super) bytes: Vec<u8>,
+#[allow(missing_docs, reason = "field names say all")]
+pub struct Pixels {
+    pub height: usize,
+    pub width: usize,
+    pub channels: usize,
+    pub bytes: Vec<u8>,
 }
 
 /// A part of an axis, in pixels.
@@ -37,7 +38,7 @@ struct Mix {
 
 /// Fills `out`, `[size.height, size.width, channels]`, with the picture. Its sides are at most 2^15, so that
 /// no sum overflows.
-pub(super) fn fill(picture: &Pixels, size: ImageSize, fit: Fit, out: &mut [u8]) {
+pub fn fill(picture: &Pixels, size: ImageSize, fit: Fit, out: &mut [u8]) {
     let channels = picture.channels;
     let [from_rows, from_columns, to_rows, to_columns] = spans(picture, size, fit);
     out.fill(0);
