@@ -45,6 +45,8 @@ pages! {
     commands_about_predicting_run: "docs/predict.md",
     commands_about_running_run: "docs/running.md",
     commands_about_security_run: "docs/security.md",
+    commands_of_the_tour_run: "docs/tour.md",
+    commands_of_the_tour_in_chinese_run: "docs/tour.zh.md",
     commands_about_training_run: "docs/training.md",
     commands_about_transfer_learning_run: "docs/transfer.md",
     commands_about_troubleshooting_run: "docs/troubleshooting.md",

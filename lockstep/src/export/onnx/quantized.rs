@@ -13,7 +13,7 @@ use crate::int8::quantize::{Integers, Quantized};
 
 /// The nodes of a network.
 pub(super) fn of(network: &Quantized) -> Nodes {
-    let input = Value { name: INPUT.to_owned(), rounded: None, is_flat: false };
+    let input = Value { name: INPUT.to_owned(), steps: None, is_flat: false };
     let mut graph = Graph { network, nodes: Nodes::default(), values: vec![input] };
     for (at, step) in network.plan.steps.iter().enumerate() {
         let value = graph.step(at, step);
@@ -33,8 +33,8 @@ pub(super) fn of(network: &Quantized) -> Nodes {
 struct Value {
     /// Its name before it is rounded.
     name: String,
-    /// Its name as rounded, once a step has asked for that.
-    rounded: Option<String>,
+    /// The name of its steps of 8 bits, once a step has asked for them.
+    steps: Option<String>,
     /// Whether it is `[N, channels]`, in place of `[N, channels, height, width]`.
     is_flat: bool,
 }
@@ -88,23 +88,21 @@ impl Graph<'_> {
         };
         let rectified = matches!(op, Op::Sum { relu: true, .. } | Op::Add { relu: true });
         let name = if rectified { self.nodes.node("Relu", &[&name], Vec::new()) } else { name };
-        Value { name, rounded: None, is_flat }
+        Value { name, steps: None, is_flat }
     }
 
-    /// The name of a value as rounded to its steps.
+    /// The name of a value as rounded to its steps. Each step that takes it has a node of its own: where two share
+    /// one, OpenCV 5 fails.
     fn rounded(&mut self, value: usize) -> String {
-        if let Some(name) = &self.values[value].rounded {
-            return name.clone();
-        }
-        let scale = self.network.scales[value];
-        let of = format!("value{value}");
-        let factor = self.nodes.floats(&format!("{of}.scale"), &[], &[scale.scale]);
-        let zero = self.nodes.bytes(format!("{of}.zero"), UINT8, &[], vec![scale.zero as u8]);
-        let x = self.values[value].name.clone();
-        let steps = self.nodes.node("QuantizeLinear", &[&x, &factor, &zero], Vec::new());
-        let name = self.nodes.node("DequantizeLinear", &[&steps, &factor, &zero], Vec::new());
-        self.values[value].rounded = Some(name.clone());
-        name
+        let [factor, zero] = ["scale", "zero"].map(|part| format!("value{value}.{part}"));
+        let steps = self.values[value].steps.clone().unwrap_or_else(|| {
+            let scale = self.network.scales[value];
+            self.nodes.floats(&factor, &[], &[scale.scale]);
+            self.nodes.bytes(zero.clone(), UINT8, &[], vec![scale.zero as u8]);
+            self.nodes.node("QuantizeLinear", &[&self.values[value].name, &factor, &zero], Vec::new())
+        });
+        self.values[value].steps = Some(steps.clone());
+        self.nodes.node("DequantizeLinear", &[&steps, &factor, &zero], Vec::new())
     }
 
     /// A value `x` in four dimensions.
