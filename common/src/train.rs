@@ -4,6 +4,7 @@ pub mod augment;
 pub mod average;
 pub mod compression;
 pub mod config;
+pub mod distil;
 pub mod doubts;
 pub mod init_from;
 pub mod metrics;

@@ -6,6 +6,7 @@ use crate::observe::jsonl::MetricsError;
 use crate::run::outcome::Evaluated;
 use crate::run::trainer::TrainError;
 use crate::store::StoreError;
+use crate::teacher::TeacherError;
 use common::ids::Step;
 use common::reduce::tree::Node;
 use common::selftest::NumericsDigest;
@@ -26,6 +27,9 @@ pub enum RunError {
     /// The values that the run is to begin with can't be had.
     #[error(transparent)]
     FirstValues(#[from] FirstValuesError),
+    /// The teacher can't be had.
+    #[error(transparent)]
+    Teacher(#[from] TeacherError),
     /// The data set can't be loaded.
     #[error(transparent)]
     Dataset(#[from] DatasetError),

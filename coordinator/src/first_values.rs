@@ -28,7 +28,7 @@ use common::data::spec::DataSpec;
 use common::model::architecture::Architecture;
 use common::model::element::Element;
 use common::model::offered::{Misfit, Offered, assign};
-use common::train::config::{ConfigError, RunConfig, TrainingConfig};
+use common::train::config::{ConfigError, TrainingConfig};
 use common::train::init_from::{InitFrom, chosen};
 use common::train::patterns::Patterns;
 use host::files::FileError;
@@ -121,21 +121,6 @@ trait Source {
 }
 
 impl FirstValues {
-    /// What a person should know of the zeros that stay, if the run has a mask: a line, and whether it is
-    /// doubtful.
-    #[must_use]
-    pub fn kept(&self, config: &RunConfig) -> Option<(String, bool)> {
-        let mask = config.training().compression.mask.as_ref()?;
-        let [values, zeros] = config.partition().zeros(&self.values);
-        Some(match zeros {
-            0 => (
-                format!("--mask \"{mask}\": none of these {values} first values is 0, so nothing is kept"),
-                true,
-            ),
-            _ => (format!("--mask \"{mask}\": {zeros} of these {values} values are 0 and stay so"), false),
-        })
-    }
-
     /// The first values that the flags ask for, if they do.
     ///
     /// # Errors

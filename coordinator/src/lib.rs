@@ -5,12 +5,12 @@
 //! drives it, [`run`] is one of them, [`sweep`] a search over many and [`ask_tell`] one that a program
 //! outside drives, [`cluster`] knows the workers and the rounds in progress, `net` brings and sends messages,
 //! [`observe`] shows what happens, [`store`] keeps checkpoints, [`dataset`] finds the samples and [`local`]
-//! starts worker processes.
+//! starts worker processes. [`trained`] opens a model that was trained, and [`teacher`] one to learn from.
 //!
 //! What is in memory besides the data:
 //!
 //! 1. For each run its parameters and the optimizer's slots, averaged and best parameters where it keeps
-//!    them, and its first values where they come from a file. While a checkpoint is written, a copy of all
+//!    them, and its first values where they come from a file, and its teacher. While a checkpoint is written, a copy of all
 //!    but the first values.
 //! 2. The encoded parameters of each run: once for all streams, and of two of them in shared memory if there
 //!    are workers that use it. For each worker that reads slowly, one or two versions of them.
@@ -36,6 +36,8 @@ pub mod single_run;
 mod stall;
 pub mod store;
 pub mod sweep;
+pub mod teacher;
+pub mod trained;
 pub mod training_flags;
 mod trials;
 

@@ -19,6 +19,7 @@
 //! ```
 
 mod batches;
+mod brought;
 mod describe;
 pub(crate) mod in_progress;
 pub mod outcome;
@@ -33,11 +34,11 @@ pub mod work;
 
 use crate::RunError;
 use crate::dataset::{self, Dataset, DatasetChoice, DatasetError, Named};
-use crate::first_values::FirstValues;
 use crate::observe::console::Console;
 use crate::observe::events::Events;
 use crate::observe::jsonl::{MetricsFile, Place, UsablePlace};
 use crate::observe::{Observer, Observers};
+use crate::run::brought::Brought;
 pub use crate::run::in_progress::Paused;
 use crate::run::in_progress::{Ended, Rules, RunInProgress};
 use crate::run::outcome::Evaluated;
@@ -219,8 +220,7 @@ pub(crate) fn prepare_on(data: &Dataset, options: &RunOptions) -> Result<Prepare
 pub(crate) fn configuration(data: &Dataset, flags: &TrainingFlags) -> Result<RunConfig, RunError> {
     let training = flags.resolve(None).map_err(RunError::Flags)?;
     let (mut training, _) = settle(training, flags, None, &data.train, &data.classes)?;
-    let first = FirstValues::of(&flags.transfer, &training, data.train.spec())?;
-    training.init_from = first.map(|first| first.init_from);
+    let _ = Brought::read(flags, &mut training, data.train.spec(), &data.classes)?;
     Ok(RunConfig::new(training, data.identity())?)
 }
 
@@ -257,14 +257,12 @@ fn gather_on(data: Option<&Dataset>, options: &RunOptions, console: &Console) ->
     let base = matches!(options.resume, Resume::From(_)).then_some(training.val_split);
     let (mut training, said) = settle(training, &options.training, base, &train, &classes)?;
     said.iter().for_each(|said| console.line(said));
-    let first = FirstValues::of(&options.training.transfer, &training, spec)?;
-    if let Some(first) = &first {
-        first.said.iter().for_each(|said| console.line(said));
-        training.init_from = Some(first.init_from.clone());
-    }
+    let brought = Brought::read(&options.training, &mut training, spec, &classes)?;
     let config = RunConfig::new(training, identity)?;
-    options.training.remarks(&config).iter().for_each(|remark| console.line(remark));
-    for doubt in doubts(&config, options.workers_max).into_iter().filter(|_| is_lone) {
+    let remarks = brought.remarks(&config).into_iter().chain(options.training.remarks(&config));
+    remarks.for_each(|remark| console.line(&remark));
+    let doubts = doubts(&config, options.workers_max).into_iter().chain(brought.doubts(&config));
+    for doubt in doubts.filter(|_| is_lone) {
         warn!("is this meant? {doubt}");
     }
     let resumed = saved.as_ref().map(|(path, saved)| Saved::new(path.clone(), &saved.manifest));
@@ -280,13 +278,7 @@ fn gather_on(data: Option<&Dataset>, options: &RunOptions, console: &Console) ->
             Trainer::resume(config, train, test, saved)?
         }
     };
-    if let Some(first) = first {
-        match first.kept(trainer.config()).filter(|_| is_lone) {
-            Some((doubt, true)) => warn!("is this meant? {doubt}"),
-            said => said.iter().for_each(|(said, _)| console.line(said)),
-        }
-        trainer.set_first_values(first.values);
-    }
+    brought.hand_to(&mut trainer);
     trainer.end_after(options.max_steps);
     trainer.set_test_views(options.test_views);
     options.pause_after.into_iter().for_each(|epochs| trainer.pause_after(epochs));

@@ -170,7 +170,7 @@ impl TrainingFlags {
             optimizer,
             decayed,
             param_groups: self.transfer.groups(self.param_groups.as_ref(), base),
-            compression: self.compression.resolve(base),
+            compression: self.compression.resolve(base)?,
             schedule: self.schedule.resolve(before, default_lr(&optimizer), batch_size)?,
             average: self.average.or(base.map(|base| base.average)).unwrap_or_default(),
             patience: self.patience.or(base.and_then(|base| base.patience)),

@@ -55,6 +55,9 @@ pub enum WireError {
     /// The weights are for other classes than the samples have.
     #[error("{weights} class weights for {classes} classes")]
     ClassWeights { weights: usize, classes: usize },
+    /// A teacher's share or temperature is out of its range.
+    #[error("a teacher of weight {weight} and temperature {temperature}")]
+    Blend { weight: f64, temperature: f64 },
     /// The network is not valid.
     #[error(transparent)]
     Model(#[from] ModelError),

@@ -14,6 +14,7 @@ use common::data::samples::Samples;
 use common::ids::SetupId;
 use common::reduce::precision::Precision;
 use common::reduce::tree::Node;
+use common::train::distil::{Blend, Teacher};
 use common::train::pseudo::Guess;
 use prost::bytes::Bytes;
 use std::sync::Arc;
@@ -34,7 +35,7 @@ pub fn from_coordinator(message: CoordinatorMessage) -> Vec<wire::FromCoordinato
             Message::Refused(wire::Refused { reason: cut(reason), retry })
         }
         CoordinatorMessage::Heartbeat => Message::Heartbeat(wire::Heartbeat {}),
-        CoordinatorMessage::Setup(setup) => Message::Setup(to_setup(&setup)),
+        CoordinatorMessage::Setup(setup) => return self::setup(setup).collect(),
         CoordinatorMessage::Forget(SetupId(setup)) => Message::Forget(wire::Forget { setup }),
         CoordinatorMessage::Parameters { id, setup, values } => {
             let parameters = EncodedParameters::new(id, setup, Arc::new(values.to_vec()));
@@ -46,6 +47,16 @@ pub fn from_coordinator(message: CoordinatorMessage) -> Vec<wire::FromCoordinato
         CoordinatorMessage::Sharing(sharing) => Message::Sharing(to_sharing(sharing)),
     };
     vec![to_worker(one)]
+}
+
+/// The wire messages of a setup. A teacher's chunks are made as they are asked for.
+pub fn setup(setup: Arc<Setup>) -> impl Iterator<Item = wire::FromCoordinator> + Send {
+    let head = from_coordinator::Message::Setup(to_setup(&setup));
+    let chunks = (0..setup.message_form().teacher.div_ceil(tensor::CHUNK_VALUES)).map(move |index| {
+        let params = setup.teacher.as_ref().map_or(&[][..], |(teacher, _)| &teacher.params);
+        from_coordinator::Message::Chunk(tensor::chunk(tensor::part(params, index), Precision::F32))
+    });
+    std::iter::once(head).chain(chunks).map(to_worker)
 }
 
 /// The wire messages of one message to the coordinator. A gradient's chunks are made as they are asked for.
@@ -115,6 +126,17 @@ fn to_setup(setup: &Setup) -> wire::Setup {
         augment: setup.augment.to_string(),
         label_smoothing: setup.objective.label_smoothing,
         class_weights: setup.objective.class_weights.as_slice().to_vec(),
+        teacher: setup.teacher.as_ref().map(|(teacher, blend)| to_teacher(teacher, *blend)),
+    }
+}
+
+fn to_teacher(teacher: &Teacher, blend: Blend) -> wire::Teacher {
+    wire::Teacher {
+        layers: teacher.architecture.layers().to_string(),
+        normalization: to_normalization(&teacher.normalization),
+        tensor: Some(tensor::head(&teacher.params, Precision::F32)),
+        weight: blend.weight,
+        temperature: blend.temperature,
     }
 }
 

@@ -10,6 +10,7 @@ use common::ids::SetupId;
 use common::model::architecture::Architecture;
 use common::reduce::precision::Precision;
 use common::train::augment::Augmentation;
+use common::train::distil::{Blend, Teacher};
 use common::train::objective::Objective;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -34,6 +35,8 @@ pub struct Setup {
     pub augment: Augmentation,
     /// Loss that is minimised; its class weights fit the samples' classes.
     pub objective: Objective,
+    /// The network that it learns from, which is for the same samples, and how much.
+    pub teacher: Option<(Arc<Teacher>, Blend)>,
 }
 
 /// Sizes and types that the messages of a setup must have.
@@ -45,6 +48,8 @@ pub struct MessageForm {
     pub precision: Precision,
     /// Form of the samples.
     pub data: DataSpec,
+    /// Number of the teacher's parameters; 0 if there is none.
+    pub teacher: usize,
 }
 
 impl Setup {
@@ -59,6 +64,7 @@ impl Setup {
             seed: 1,
             augment: Augmentation::default(),
             objective: Objective::default(),
+            teacher: None,
         }
     }
 
@@ -67,7 +73,8 @@ impl Setup {
     pub fn message_form(&self) -> MessageForm {
         let elements = self.model.layout().len();
         let data = self.model.input();
-        MessageForm { elements, precision: self.precision, data }
+        let teacher = self.teacher.as_ref().map_or(0, |(teacher, _)| teacher.params.len());
+        MessageForm { elements, precision: self.precision, data, teacher }
     }
 }
 
@@ -87,11 +94,11 @@ impl Setups {
         self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
 
-    /// Number of values in the largest gradient that may come.
+    /// Number of values in the largest tensor that is sent or may come.
     #[must_use]
     pub fn elements_max(&self) -> usize {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        known.values().map(|form| form.elements).max().unwrap_or(0)
+        known.values().map(|form| form.elements.max(form.teacher)).max().unwrap_or(0)
     }
 
     /// Sizes and types that the messages of a setup must have; `None` if it is not known.

@@ -2,9 +2,12 @@
 //! stopped and killed.
 
 use clap::Parser;
+use common::data::spec::DataSpec;
+use common::model::architecture::Architecture;
 use coordinator::cli::Flags;
 use coordinator::observe::console::Console;
 use coordinator::run::{Summary, prepare_run};
+use coordinator::trained;
 use nix::sys::signal::Signal::SIGKILL;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
@@ -144,4 +147,54 @@ fn a_masked_run_has_the_same_bits_for_any_workers_and_after_stops_and_keeps_its_
     assert!(nothing.starts_with("--mask: *.wight matches no tensor that is trained"), "{nothing}");
     let other = bench.refused("alone", &[&from[..], &masked[2..]].concat());
     assert!(other.contains("mask: saved *.weight, now unset"), "{other}");
+}
+
+#[test]
+fn a_distilled_run_has_the_same_bits_for_any_workers_and_after_stops_and_needs_its_teacher() {
+    let bench = Bench::new();
+    // Its values take several messages, and are more than the student has.
+    let large = ["--model", "conv(8,3) batchnorm relu maxpool(2) flatten dense(24) relu dropout(0.3) dense"];
+    let teacher = |folder, more: &[&'static str]| {
+        let _ = bench.run(
+            folder,
+            &[&large[..], &["--normalize", "standard", "--epochs", "2"], more].concat(),
+            &[1],
+        );
+        ["--distil", bench.text(folder)]
+    };
+    let [first, second] = [teacher("teacher", &[]), teacher("other", &["--seed", "2"])];
+    let student = ["--model", "flatten dense(8) relu dense", "--augment", "rotate(10) mixup(0.2)"];
+    let with = |more: &[&'static str]| [&student[..], more].concat();
+    let alone = bench.one_run(&with(&first));
+    let mut runs = vec![digests(&alone)];
+    for (folder, more) in [
+        ("labels", vec![]),
+        ("weight", [&first[..], &["--distil-weight", "0.5"]].concat()),
+        ("temperature", [&first[..], &["--distil-temperature", "2"]].concat()),
+        ("second", second.to_vec()),
+    ] {
+        runs.push(digests(&bench.run(folder, &with(&more), &[1])));
+    }
+    assert!((1..runs.len()).all(|at| !runs[..at].contains(&runs[at])), "{runs:?}");
+
+    // The same teacher in a file.
+    let mut model = trained::open(&bench.at("teacher"), None).expect("a model");
+    std::fs::write(bench.at("teacher.safetensors"), model.encode()).expect("room for it");
+    let in_file = with(&["--distil", bench.text("teacher.safetensors")]);
+    assert_eq!(digests(&bench.run("file", &in_file, &[1, 1])), digests(&alone));
+
+    let error = bench.refused("alone", &with(&second));
+    assert!(error.contains("distil: saved sha256(") && error.contains(", now sha256("), "{error}");
+    let error = bench.refused("alone", &with(&[]));
+    assert!(error.contains("distil_weight: saved 0.9, now unset"), "{error}");
+    let error = bench.refused("went-on", &["--resume", bench.text("alone")]);
+    assert!(error.contains("name it again with --distil"), "{error}");
+    let error = bench.refused("new", &with(&["--distil", bench.text("nowhere")]));
+    assert!(error.starts_with("--distil: ") && error.contains("there is no such file or folder"), "{error}");
+    let small = DataSpec::new(8, 8, 1, 10).expect("a form");
+    model.architecture = Architecture::parse(small, "linear").expect("a network");
+    model.params = vec![0.0; model.architecture.layout().len()];
+    std::fs::write(bench.at("small.safetensors"), model.encode()).expect("room for it");
+    let error = bench.refused("new", &with(&["--distil", bench.text("small.safetensors")]));
+    assert!(error.contains("is for images of 8x8x1, 10 classes, and the data set has 28x28x1"), "{error}");
 }

@@ -220,17 +220,20 @@ fn load<'a>(
     loaded: &'a mut Option<(Arc<Parameters>, Network)>,
     parameters: &Arc<Parameters>,
 ) -> Result<&'a mut Network, NetworkError> {
-    let Setup { model, normalization, augment, objective, .. } = &*parameters.setup;
+    let Setup { model, normalization, augment, objective, teacher, .. } = &*parameters.setup;
+    let teacher = teacher.as_ref();
     let is_same = |network: &Network| {
         network.model() == model
             && network.normalization() == normalization
             && network.objective() == (*augment, objective)
+            && network.learns_from(teacher)
     };
     let mut network = match loaded.take() {
         Some((_, network)) if is_same(&network) => network,
         _ => Network::new(model)?
             .with_normalization(normalization.clone())
-            .with_objective(*augment, objective.clone()),
+            .with_objective(*augment, objective.clone())
+            .with_teacher(teacher)?,
     };
     network.load(&parameters.values)?;
     Ok(&mut loaded.insert((Arc::clone(parameters), network)).1)

@@ -1,5 +1,6 @@
-//! What makes a model a small one while it is trained: zeros that stay.
+//! What makes a model a small one while it is trained: zeros that stay, and a teacher.
 
+use super::distil::Distillation;
 use super::patterns::Patterns;
 
 /// Settings of a run whose model is to be small.
@@ -7,4 +8,6 @@ use super::patterns::Patterns;
 pub struct Compression {
     /// Tensors in which values that are 0 stay 0, if there are some.
     pub mask: Option<Patterns>,
+    /// Which network it learns from, if from one ([`distil`](super::distil)).
+    pub distillation: Option<Distillation>,
 }

@@ -11,8 +11,9 @@
 mod fields;
 
 pub use fields::{
-    CLASS_WEIGHTS_FIELD, CLASSES_FIELD, DATA_FIELDS, DATASET_FIELD, FieldError, Fields, INIT_FROM_FIELD,
-    NORMALIZE_FIELD, VAL_SPLIT_FIELD, changes_the_run, difference, fingerprint, same_version,
+    CLASS_WEIGHTS_FIELD, CLASSES_FIELD, DATA_FIELDS, DATASET_FIELD, DISTIL_FIELDS, FieldError, Fields,
+    INIT_FROM_FIELD, NORMALIZE_FIELD, VAL_SPLIT_FIELD, changes_the_run, difference, fingerprint,
+    same_version,
 };
 
 use crate::data::classes::ClassNames;
@@ -25,6 +26,7 @@ use crate::reduce::tree::LEAVES_MAX;
 use crate::train::augment::Augmentation;
 use crate::train::average::Averaging;
 use crate::train::compression::Compression;
+use crate::train::distil::{Distillation, TEMPERATURES};
 use crate::train::init_from::InitFrom;
 use crate::train::objective::Objective;
 use crate::train::optim::{
@@ -222,6 +224,12 @@ impl TrainingConfig {
         in_range("label-smoothing", smoothing, "0 or more and below 1", self.objective.smoothing_fits())?;
         if let Some(clip) = self.clip_grad_norm {
             in_range("clip-grad-norm", &clip, "above 0 and finite", clip > 0.0 && clip.is_finite())?;
+        }
+        if let Some(Distillation { blend, .. }) = &self.compression.distillation {
+            in_range("distil-weight", &blend.weight, "0 to 1", blend.weight_fits())?;
+            let [least, most] = TEMPERATURES;
+            let range = format!("{least} to {most}");
+            in_range("distil-temperature", &blend.temperature, &range, blend.temperature_fits())?;
         }
         if let Some(SelfTraining { threshold, from, labelled_share }) = self.self_training {
             let is_share = |share: f64| (0.0..1.0).contains(&share);

@@ -10,7 +10,7 @@
 use crate::net::outbox::Outgoing;
 use common::ids::{ParamsId, SetupId};
 use host::shared_memory::{Address, Lease, Memory};
-use proto::message::Sharing;
+use proto::message::{CoordinatorMessage, Sharing};
 use proto::outbound;
 use proto::parameters::EncodedParameters;
 use proto::wire::FromCoordinator;
@@ -117,6 +117,7 @@ impl SharedChannel {
     /// The wire messages of an outgoing message, encoded as they are asked for.
     pub(crate) fn encode(&self, outgoing: Outgoing) -> Box<dyn Iterator<Item = FromCoordinator> + Send> {
         let parameters = match outgoing {
+            Outgoing::Message(CoordinatorMessage::Setup(setup)) => return Box::new(outbound::setup(setup)),
             Outgoing::Message(message) => return Box::new(outbound::from_coordinator(message).into_iter()),
             Outgoing::Parameters(parameters) => parameters,
         };

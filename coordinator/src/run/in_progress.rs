@@ -184,7 +184,8 @@ impl RunInProgress {
     /// What workers must know of the run.
     pub(crate) fn setup(&self) -> Setup {
         let config = self.trainer.config();
-        let TrainingConfig { wire_dtype, seed, normalize, augment, objective, .. } = config.training();
+        let TrainingConfig { wire_dtype, seed, normalize, augment, objective, compression, .. } =
+            config.training();
         Setup {
             id: self.setup,
             model: config.model().clone(),
@@ -193,6 +194,7 @@ impl RunInProgress {
             seed: *seed,
             augment: *augment,
             objective: objective.clone(),
+            teacher: self.trainer.teacher(),
         }
     }
 

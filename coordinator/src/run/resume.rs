@@ -21,7 +21,8 @@ use common::checkpoint::{MANIFEST_FILE, Manifest, Verified};
 use common::data::normalize::Normalization;
 use common::ids::Step;
 use common::train::config::{
-    CLASS_WEIGHTS_FIELD, DATASET_FIELD, INIT_FROM_FIELD, NORMALIZE_FIELD, TrainingConfig, VAL_SPLIT_FIELD,
+    CLASS_WEIGHTS_FIELD, DATASET_FIELD, DISTIL_FIELDS, INIT_FROM_FIELD, NORMALIZE_FIELD, TrainingConfig,
+    VAL_SPLIT_FIELD,
 };
 use host::printable;
 use std::path::{Path, PathBuf};
@@ -95,6 +96,10 @@ pub(super) fn find(store: &Store, options: &RunOptions) -> Result<Found, RunErro
             };
             let expected = match options.training.transfer.init_from {
                 Some(_) => expected.but_for(INIT_FROM_FIELD),
+                None => expected,
+            };
+            let expected = match options.training.compression.distil {
+                Some(_) => DISTIL_FIELDS.into_iter().fold(expected, Expected::but_for),
                 None => expected,
             };
             let saved = newest(store, &expected)?;

@@ -22,6 +22,7 @@ use common::model::params::Layout;
 use common::reduce::tree::Tree;
 use common::train::average::Weights;
 use common::train::config::{RunConfig, TrainingConfig};
+use common::train::distil::{Blend, Distillation, Teacher};
 use common::train::metrics::{Confusion, Totals};
 use common::train::optim::{self, GradientSum, Optimizer};
 use proto::values::Values;
@@ -38,6 +39,8 @@ pub struct Trainer {
     optimizer: Optimizer,
     /// First values from a file, if it was named at this start.
     first: Option<Arc<Vec<f32>>>,
+    /// The network that this one learns from, if it does.
+    teacher: Option<Arc<Teacher>>,
     position: Position,
     /// Number of steps after which the run is over.
     end: Step,
@@ -74,6 +77,13 @@ impl Trainer {
     #[must_use]
     pub fn version(&self, weights: Weights) -> Arc<Vec<f32>> {
         self.weights.get(weights)
+    }
+
+    /// The network that this one learns from, if it does, and how much.
+    #[must_use]
+    pub fn teacher(&self) -> Option<(Arc<Teacher>, Blend)> {
+        let Distillation { blend, .. } = self.config.training().compression.distillation.as_ref()?;
+        Some((Arc::clone(self.teacher.as_ref()?), *blend))
     }
 
     /// Number of threads for the arithmetic of large models: 1 unless set.

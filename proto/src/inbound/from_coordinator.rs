@@ -16,6 +16,7 @@ use common::protocol::coordinator::PIECE_LEAVES_MAX;
 use common::reduce::precision::Precision;
 use common::reduce::tree::{LEAVES_MAX, Tree};
 use common::train::config::{LEAF_BYTES_MAX, MICRO_BATCH_MAX};
+use common::train::distil::{Blend, Teacher};
 use common::train::objective::{ClassWeights, Objective};
 use std::sync::Arc;
 
@@ -35,7 +36,18 @@ pub struct CoordinatorDecoder {
 
 #[derive(Debug)]
 enum Pending {
-    Parameters { id: ParamsId, setup: SetupId, assembly: Assembly },
+    /// A setup whose teacher's values are arriving.
+    Setup {
+        setup: Box<Setup>,
+        teacher: Teacher,
+        blend: Blend,
+        assembly: Assembly,
+    },
+    Parameters {
+        id: ParamsId,
+        setup: SetupId,
+        assembly: Assembly,
+    },
     Piece(PendingPiece),
 }
 
@@ -90,6 +102,15 @@ impl CoordinatorDecoder {
                 self.pending = Some(Pending::Parameters { id, setup, assembly });
                 Ok(None)
             }
+            (Some(Pending::Setup { setup, teacher, blend, mut assembly }), Message::Chunk(chunk)) => {
+                assembly.push(&chunk, &self.shared_memory)?;
+                if !assembly.is_complete() {
+                    self.pending = Some(Pending::Setup { setup, teacher, blend, assembly });
+                    return Ok(None);
+                }
+                let teacher = Teacher { params: assembly.finish().0.to_vec(), ..teacher };
+                Ok(Some(self.settle(Setup { teacher: Some((Arc::new(teacher), blend)), ..*setup })))
+            }
             (Some(Pending::Piece(mut pending)), Message::Leaf(leaf)) => {
                 pending.push(leaf)?;
                 if pending.piece.leaves.len() == pending.leaves {
@@ -107,10 +128,17 @@ impl CoordinatorDecoder {
         use from_coordinator::Message;
         let whole = match message {
             Message::Welcome(welcome) => CoordinatorMessage::Welcome(check_welcome(welcome)?),
-            Message::Setup(setup) => {
+            Message::Setup(mut setup) => {
+                let teacher = setup.teacher.take();
                 let setup = check_setup(setup)?;
-                self.setups.insert(&setup);
-                CoordinatorMessage::Setup(Arc::new(setup))
+                let Some(teacher) = teacher else { return Ok(Some(self.settle(setup))) };
+                let head = teacher.tensor.ok_or(WireError::Missing("a tensor head"))?;
+                let (teacher, blend) = check_teacher(teacher, setup.model.input())?;
+                let elements = teacher.architecture.layout().len();
+                let assembly =
+                    Assembly::new(&head, elements, Precision::F32, Inspect::Nothing, &self.buffers)?;
+                self.pending = Some(Pending::Setup { setup: Box::new(setup), teacher, blend, assembly });
+                return Ok(None);
             }
             Message::Forget(wire::Forget { setup }) => {
                 let setup = SetupId(setup);
@@ -147,6 +175,12 @@ impl CoordinatorDecoder {
             Message::Leaf(_) => return Err(WireError::Order { expected: "a piece", got: "a leaf" }),
         };
         Ok(Some(whole))
+    }
+
+    /// Accepts messages of this setup from now on.
+    fn settle(&mut self, setup: Setup) -> CoordinatorMessage {
+        self.setups.insert(&setup);
+        CoordinatorMessage::Setup(Arc::new(setup))
     }
 
     fn form(&self, setup: SetupId) -> Result<MessageForm, WireError> {
@@ -210,7 +244,28 @@ fn check_setup(setup: wire::Setup) -> Result<Setup, WireError> {
     let model = Architecture::parse(data, &setup.layers)?;
     let augment = setup.augment.parse()?;
     let objective = check_objective(setup.label_smoothing, setup.class_weights, data.classes())?;
-    Ok(Setup { id: SetupId(setup.id), model, precision, normalization, seed: setup.seed, augment, objective })
+    Ok(Setup {
+        id: SetupId(setup.id),
+        model,
+        precision,
+        normalization,
+        seed: setup.seed,
+        augment,
+        objective,
+        teacher: None,
+    })
+}
+
+/// A teacher without its values, for samples of this form.
+fn check_teacher(teacher: wire::Teacher, data: DataSpec) -> Result<(Teacher, Blend), WireError> {
+    let wire::Teacher { layers, normalization, weight, temperature, .. } = teacher;
+    let blend = Blend { weight, temperature };
+    if !blend.weight_fits() || !blend.temperature_fits() {
+        return Err(WireError::Blend { weight, temperature });
+    }
+    let architecture = Architecture::parse(data, &layers)?;
+    let normalization = check_normalization(normalization, data.channels())?;
+    Ok((Teacher { architecture, params: Vec::new(), normalization }, blend))
 }
 
 fn check_objective(

@@ -87,7 +87,7 @@ impl WorkerDecoder {
         let totals = Totals { samples: answer.samples, correct: answer.correct, loss_sum: answer.loss_sum };
         in_range("correct", totals.correct, 0, totals.samples)?;
         let setup = SetupId(answer.setup);
-        let MessageForm { elements, precision, data } =
+        let MessageForm { elements, precision, data, .. } =
             self.setups.get(setup).ok_or(WireError::Setup(setup))?;
         let checked = Answer {
             incarnation: Incarnation(answer.incarnation),

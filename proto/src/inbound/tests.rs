@@ -1,4 +1,5 @@
 mod guesses;
+mod teachers;
 
 use super::*;
 use crate::message::{Answer, AnswerBody, CoordinatorMessage, Hello, Piece, Pipe, ReceivedAnswer};
@@ -17,12 +18,14 @@ use common::ids::{Incarnation, Instance, ParamsId, Rank, Round, SetupId, Step};
 use common::model::architecture::Architecture;
 use common::reduce::precision::Precision;
 use common::selftest::NumericsDigest;
+use common::train::distil::Blend;
 use common::train::metrics::{Confusion, Totals};
 use common::train::objective::{ClassWeights, Objective};
 use common::train::pseudo::Guess;
 use guesses::guessed;
 use proptest::prelude::*;
 use std::sync::Arc;
+use teachers::teacher;
 
 fn answer(body: AnswerBody) -> Answer {
     let totals = Totals { samples: 3, correct: 2, loss_sum: 0.1 };
@@ -149,10 +152,16 @@ fn the_coordinators_messages_arrive_as_they_were_meant() {
         objective: Objective { label_smoothing: 0.1, class_weights },
         ..setup
     };
+    // More values than a chunk has.
+    let teacher = teacher("mlp(40)");
+    assert!(teacher.params.len() > crate::tensor::CHUNK_VALUES);
+    let blend = Blend { weight: 0.1 + 0.2, temperature: 2.5 };
+    let distilled = Setup { teacher: Some((Arc::new(teacher), blend)), ..setup.clone() };
     let messages = vec![
         CoordinatorMessage::Spare(Spare { ahead: 2, heartbeat_ms: 1000, timeout_ms: 5000 }),
         CoordinatorMessage::Welcome(welcome()),
         CoordinatorMessage::Setup(Arc::new(setup)),
+        CoordinatorMessage::Setup(Arc::new(distilled)),
         CoordinatorMessage::Parameters { id: ParamsId(4), setup: SETUP, values },
         CoordinatorMessage::Heartbeat,
         CoordinatorMessage::Piece(piece()),

@@ -12,6 +12,7 @@
 use crate::engine::chain::Chain;
 use crate::engine::fuse;
 use crate::engine::layer::Pass;
+use crate::engine::op::loss::Taught;
 use crate::engine::op::{borrow, loss, to_vec};
 use candle_core::{DType, Device, Tensor};
 use common::data::normalize::{Normalization, Table};
@@ -20,9 +21,11 @@ use common::data::spec::DataSpec;
 use common::model::architecture::Architecture;
 use common::rng::LeafAddress;
 use common::train::augment::{Augmentation, Augmented, Mixed};
+use common::train::distil::{Blend, Teacher};
 use common::train::objective::Objective;
 use common::train::pseudo::Guess;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// A network with its current parameters.
 pub struct Network {
@@ -35,6 +38,14 @@ pub struct Network {
     input: Table,
     augment: Augmentation,
     objective: Objective,
+    teacher: Option<Lessons>,
+}
+
+/// The network that another one learns from.
+struct Lessons {
+    teacher: Arc<Teacher>,
+    blend: Blend,
+    network: Box<Network>,
 }
 
 /// Result of a leaf's backward pass.
@@ -106,6 +117,7 @@ impl Network {
             input,
             augment: Augmentation::default(),
             objective: Objective::default(),
+            teacher: None,
         })
     }
 
@@ -119,6 +131,32 @@ impl Network {
     #[must_use]
     pub fn with_objective(self, augment: Augmentation, objective: Objective) -> Self {
         Self { augment, objective, ..self }
+    }
+
+    /// The same network, which learns from a teacher for samples of the same form, or from none.
+    ///
+    /// # Errors
+    /// When the teacher has another number of parameters than its network, or the tensor library fails.
+    pub fn with_teacher(self, teacher: Option<&(Arc<Teacher>, Blend)>) -> Result<Self, NetworkError> {
+        let lessons = |(teacher, blend): &(Arc<Teacher>, Blend)| -> Result<Lessons, NetworkError> {
+            let network = Self::new(&teacher.architecture)?;
+            let mut network = network.with_normalization(teacher.normalization.clone());
+            network.load(&teacher.params)?;
+            Ok(Lessons { teacher: Arc::clone(teacher), blend: *blend, network: Box::new(network) })
+        };
+        Ok(Self { teacher: teacher.map(lessons).transpose()?, ..self })
+    }
+
+    /// Whether it learns from this teacher, or from none.
+    #[must_use]
+    pub fn learns_from(&self, teacher: Option<&(Arc<Teacher>, Blend)>) -> bool {
+        match (&self.teacher, teacher) {
+            (None, None) => true,
+            (Some(own), Some((teacher, blend))) => {
+                own.blend == *blend && (Arc::ptr_eq(&own.teacher, teacher) || own.teacher == *teacher)
+            }
+            _ => false,
+        }
     }
 
     /// How its samples are normalized.
@@ -173,6 +211,10 @@ impl Network {
         mixed: Vec<Mixed>,
         leaf: LeafAddress,
     ) -> Result<LeafGradient, NetworkError> {
+        let taught = match &mut self.teacher {
+            Some(Lessons { network, blend, .. }) => Some(Taught::new(network.logits(samples)?, *blend)),
+            None => None,
+        };
         let logits = self.forward(samples, Some(leaf))?;
         let mut gradient = vec![0.0; self.model.layout().len()];
         let ranges: Vec<Range<usize>> = self.model.layout().iter().map(|(_, range)| range).collect();
@@ -180,7 +222,11 @@ impl Network {
             gradient[ranges[at].clone()].copy_from_slice(&borrow(values)?);
             Ok(())
         };
-        let loss = loss::CrossEntropy::new(samples.labels()).with_objective(self.objective.clone(), mixed);
+        let mut loss =
+            loss::CrossEntropy::new(samples.labels()).with_objective(self.objective.clone(), mixed);
+        if let Some(taught) = taught {
+            loss = loss.with_teacher(taught);
+        }
         let (loss_sum, grad) = loss.with_gradient(&logits, 1.0)?;
         self.layers.backward(&self.parameters, grad, &mut deliver)?;
         let predictions = loss::predictions(&borrow(&logits)?, samples.spec().classes());

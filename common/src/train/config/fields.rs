@@ -8,6 +8,7 @@
 use super::{ConfigError, DataIdentity, NUMERICS_VERSION, RunConfig, TrainingConfig, hex};
 use crate::text::shortened;
 use crate::train::compression::Compression;
+use crate::train::distil::{Blend, Distillation};
 use crate::train::objective::Objective;
 use crate::train::pseudo::SelfTraining;
 use crate::train::schedule::{Schedule, Shape};
@@ -41,6 +42,8 @@ const LABELLED_SHARE_FIELD: &str = "labelled_share";
 pub const INIT_FROM_FIELD: &str = "init_from";
 /// Field with the tensors whose zeros stay, where there are some.
 const MASK_FIELD: &str = "mask";
+/// Fields of a run that learns from a teacher: which one, its share in the loss, and the temperature.
+pub const DISTIL_FIELDS: [&str; 3] = ["distil", "distil_weight", "distil_temperature"];
 /// Field that says how pixels are normalized.
 pub const NORMALIZE_FIELD: &str = "normalize";
 /// Field with the weights of the classes.
@@ -111,9 +114,8 @@ impl TrainingConfig {
                 (LABELLED_SHARE_FIELD, labelled_share.to_string()),
             ]
         });
-        let mask = self.compression.mask.as_ref().map(|mask| (MASK_FIELD, mask.to_string()));
-        let some =
-            per_class.into_iter().chain(init_from).chain(mask).chain(self_training.into_iter().flatten());
+        let some = per_class.into_iter().chain(init_from).chain(self_training.into_iter().flatten());
+        let some = some.chain(compression_fields(&self.compression));
         fields.extend(some.map(|(name, value)| (name.to_owned(), value)));
         fields
     }
@@ -144,7 +146,7 @@ impl TrainingConfig {
             optimizer: field(fields, "optimizer")?,
             decayed: field(fields, "decayed")?,
             param_groups: field(fields, "param_groups")?,
-            compression: Compression { mask: if_there(fields, MASK_FIELD)? },
+            compression: compression(fields)?,
             schedule: Schedule {
                 base: field(fields, "lr")?,
                 shape: field(fields, SCHEDULE_FIELD)?,
@@ -232,6 +234,27 @@ fn self_training(fields: &Fields) -> Result<Option<SelfTraining>, FieldError> {
     let from = field(fields, PSEUDO_FROM_FIELD)?;
     let labelled_share = field(fields, LABELLED_SHARE_FIELD)?;
     Ok(Some(SelfTraining { threshold, from, labelled_share }))
+}
+
+/// The fields of what makes a model small, as far as a run has some.
+fn compression_fields(of: &Compression) -> impl Iterator<Item = (&'static str, String)> {
+    let mask = of.mask.as_ref().map(|mask| (MASK_FIELD, mask.to_string()));
+    let distil = of.distillation.as_ref().map(|Distillation { teacher, blend }| {
+        let values = [teacher.to_string(), blend.weight.to_string(), blend.temperature.to_string()];
+        DISTIL_FIELDS.into_iter().zip(values)
+    });
+    mask.into_iter().chain(distil.into_iter().flatten())
+}
+
+/// What makes a model small.
+fn compression(fields: &Fields) -> Result<Compression, FieldError> {
+    let [distil, weight, temperature] = DISTIL_FIELDS;
+    let teacher = if_there(fields, distil)?;
+    let distillation = teacher.map(|teacher| {
+        let blend = Blend { weight: field(fields, weight)?, temperature: field(fields, temperature)? };
+        Ok::<_, FieldError>(Distillation { teacher, blend })
+    });
+    Ok(Compression { mask: if_there(fields, MASK_FIELD)?, distillation: distillation.transpose()? })
 }
 
 /// The value of a field that only some runs have.

@@ -7,6 +7,7 @@ use common::checkpoint::{Checkpoint, CheckpointError, Position, Verified};
 use common::data::samples::Samples;
 use common::ids::{Epoch, Step};
 use common::train::config::{RunConfig, TrainingConfig};
+use common::train::distil::Teacher;
 use common::train::metrics::Totals;
 use common::train::optim::{NonFinite, OptimError, Optimizer};
 use common::train::pseudo::PseudoLabelsError;
@@ -99,6 +100,7 @@ impl Trainer {
             tested: 0,
             test_views: false,
             first: None,
+            teacher: None,
             threads: NonZeroUsize::MIN,
         }
     }
@@ -129,6 +131,11 @@ impl Trainer {
             self.weights = versions(&self.config, Arc::clone(&first));
         }
         self.first = Some(first);
+    }
+
+    /// Takes the teacher that the configuration names, if it names one.
+    pub fn set_teacher(&mut self, teacher: Option<Arc<Teacher>>) {
+        self.teacher = teacher;
     }
 
     /// The values at the run's beginning.

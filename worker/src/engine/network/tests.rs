@@ -239,3 +239,54 @@ fn a_guess_is_the_largest_softmax_and_no_labels_matter() {
     let LeafGuesses { loss_sum, guesses } = network.guess(&others).unwrap();
     assert!(!loss_sum.is_finite() && guesses.iter().all(|guess| guess.confidence == 0));
 }
+
+#[test]
+fn a_network_that_is_its_own_teacher_sees_the_same_images_and_learns_nothing() {
+    let model = model("conv(4,3) relu maxpool(2) flatten dense");
+    let params = formula_parameters(model.layout());
+    let normalization = Normalization::Standard(vec![Channel::new(0.25, 0.5).unwrap()]);
+    let own = Teacher { architecture: model.clone(), params, normalization: normalization.clone() };
+    let mut other = own.clone();
+    other.params[0] += 0.5;
+    let gradient = |teacher: &Teacher| {
+        let blend = Blend { weight: 1.0, temperature: 2.0 };
+        let teacher = (Arc::new(teacher.clone()), blend);
+        let augment = "rotate(20) shift(0.2) mixup(0.4)".parse().unwrap();
+        let network = Network::new(&model).unwrap().with_normalization(normalization.clone());
+        let network = network.with_objective(augment, Objective::default());
+        let mut network = network.with_teacher(Some(&teacher)).unwrap();
+        assert!(network.learns_from(Some(&teacher)) && !network.learns_from(None));
+        network.load(&own.params).unwrap();
+        let LeafGradient { gradient, loss_sum, .. } = network.gradient(&formula_samples(), LEAF).unwrap();
+        (gradient.iter().any(|&value| value != 0.0), loss_sum)
+    };
+    assert_eq!(gradient(&own), (false, 0.0));
+    let (learns, loss) = gradient(&other);
+    assert!(learns && loss > 0.0, "{loss}");
+}
+
+#[test]
+fn a_teacher_has_no_dropout_and_its_running_statistics() {
+    let architecture = model("conv(4,3) batchnorm relu dropout(0.5) flatten dense");
+    let params = formula_parameters(architecture.layout());
+    let teacher = Teacher { architecture, params, normalization: Normalization::Unit };
+    let samples = formula_samples();
+    let mut alone = Network::new(&teacher.architecture).unwrap();
+    alone.load(&teacher.params).unwrap();
+    let taught = Taught::new(alone.logits(&samples).unwrap(), Blend::default());
+    let student = model("flatten dense");
+    let mut network = Network::new(&student).unwrap();
+    let parameters = formula_parameters(student.layout());
+    network.load(&parameters).unwrap();
+    let logits = Tensor::from_vec(network.logits(&samples).unwrap(), (SAMPLES, 10), &Device::Cpu).unwrap();
+    let loss = loss::CrossEntropy::new(samples.labels()).with_teacher(taught);
+    let (expected, _) = loss.with_gradient(&logits, 1.0).unwrap();
+    let mut network = network.with_teacher(Some(&(Arc::new(teacher), Blend::default()))).unwrap();
+    for leaf in [LEAF, LeafAddress { step: 3, ..LEAF }] {
+        assert_eq!(network.gradient(&samples, leaf).unwrap().loss_sum, expected);
+    }
+    let before = network.evaluate(&samples).unwrap();
+    let mut plain = Network::new(&student).unwrap();
+    plain.load(&parameters).unwrap();
+    assert_eq!(before, plain.evaluate(&samples).unwrap(), "an evaluation has no teacher");
+}

@@ -4,10 +4,15 @@
 //! is subtracted first, so that no exponential overflows. Sums run in f64, row by row.
 //!
 //! While training, the target may be spread over several classes: with u_j = weight_j · target_j, the loss is
-//! Σ_j u_j (log Σ exp - z_j) and its gradient softmax(z) Σ u - u (`common::train::objective`).
+//! Σ_j u_j (log Σ exp - z_j) and its gradient softmax(z) Σ u - u (`common::train::objective`). A teacher's part
+//! is in `teacher`.
 //!
 //! exp and ln are those of the `libm` crate, a fixed sequence of additions and multiplications: the standard
 //! library's are the system's, whose bits depend on its version and on the CPU.
+
+mod teacher;
+
+pub use teacher::Taught;
 
 use super::values;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
@@ -20,13 +25,14 @@ pub struct CrossEntropy {
     labels: Vec<u16>,
     mixed: Vec<Mixed>,
     objective: Objective,
+    taught: Option<Taught>,
 }
 
 impl CrossEntropy {
     /// The loss of samples with these labels.
     #[must_use]
     pub fn new(labels: &[u16]) -> Self {
-        Self { labels: labels.to_vec(), mixed: Vec::new(), objective: Objective::default() }
+        Self { labels: labels.to_vec(), mixed: Vec::new(), objective: Objective::default(), taught: None }
     }
 
     /// The same with smoothed labels and class weights, and what is mixed into each sample, if anything is.
@@ -35,11 +41,17 @@ impl CrossEntropy {
         Self { objective, mixed, ..self }
     }
 
+    /// The same with what a teacher makes of the samples.
+    #[must_use]
+    pub fn with_teacher(self, taught: Taught) -> Self {
+        Self { taught: Some(taught), ..self }
+    }
+
     /// The summed loss without class weights, and `scale` times the gradient of the one with them, with
     /// respect to logits `[n, classes]`.
     ///
     /// # Errors
-    /// When the labels do not fit the logits.
+    /// When the labels or the teacher's logits do not fit the logits.
     pub fn with_gradient(&self, logits: &Tensor, scale: f32) -> Result<(f64, Tensor)> {
         let (n, classes) = logits.dims2()?;
         self.check(n, classes)?;
@@ -52,13 +64,17 @@ impl CrossEntropy {
             let log_loss = |(&target, &z): (&f64, &f32)| {
                 if target == 0.0 { 0.0 } else { target * (log_sum - f64::from(z)) }
             };
-            losses.push(target.iter().zip(&*row).map(log_loss).sum::<f64>());
+            let loss = target.iter().zip(&*row).map(log_loss).sum::<f64>();
+            let distance = self.taught.as_ref().map(|taught| taught.distance(sample, row));
+            losses.push(distance.as_ref().map_or(loss, |distance| distance.loss(loss)));
             let weights = self.objective.class_weights.as_slice();
             target.iter_mut().zip(weights).for_each(|(target, &weight)| *target *= f64::from(weight));
             let total: f64 = target.iter().sum();
-            for (value, target) in row.iter_mut().zip(&target) {
+            for (class, (value, target)) in row.iter_mut().zip(&target).enumerate() {
                 let softmax = libm::exp(f64::from(*value) - log_sum);
-                *value = (f64::from(scale) * (softmax * total - target)) as f32;
+                let own = softmax * total - target;
+                let slope = distance.as_ref().map_or(own, |distance| distance.slope(class, own, total));
+                *value = (f64::from(scale) * slope) as f32;
             }
         }
         Ok((losses.iter().sum(), Tensor::from_vec(gradient, logits.shape(), logits.device())?))
@@ -78,13 +94,14 @@ impl CrossEntropy {
     }
 
     fn check(&self, n: usize, classes: usize) -> Result<()> {
-        let Self { labels, mixed, objective } = self;
+        let Self { labels, mixed, objective, taught } = self;
         let is_class = |label: u16| usize::from(label) < classes;
         let fits = n == labels.len()
             && labels.iter().all(|&label| is_class(label))
             && (mixed.is_empty() || mixed.len() == n)
             && mixed.iter().all(|mixed| is_class(mixed.label))
-            && objective.class_weights.fits(classes);
+            && objective.class_weights.fits(classes)
+            && taught.as_ref().is_none_or(|taught| taught.fits(n, classes));
         if !fits {
             let labels = self.labels.len();
             candle_core::bail!("cross-entropy: {labels} labels do not fit logits [{n}, {classes}]");
@@ -127,8 +144,12 @@ fn loss_of(row: &[f32], log_sum: f64, label: u16) -> f64 {
 }
 
 fn log_sum_exp(row: &[f32]) -> f64 {
-    let max = row.iter().fold(f64::NEG_INFINITY, |m, &z| m.max(z.into()));
-    max + libm::log(row.iter().map(|&z| libm::exp(f64::from(z) - max)).sum())
+    log_sum_exp_of(row.iter().map(|&z| f64::from(z)))
+}
+
+fn log_sum_exp_of(row: impl Iterator<Item = f64> + Clone) -> f64 {
+    let max = row.clone().fold(f64::NEG_INFINITY, f64::max);
+    max + libm::log(row.map(|z| libm::exp(z - max)).sum())
 }
 
 impl CustomOp1 for CrossEntropy {
