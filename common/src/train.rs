@@ -12,4 +12,5 @@ pub mod objective;
 pub mod optim;
 pub mod patterns;
 pub mod pseudo;
+pub mod quantise;
 pub mod schedule;

@@ -126,6 +126,7 @@ fn to_setup(setup: &Setup) -> wire::Setup {
         augment: setup.augment.to_string(),
         label_smoothing: setup.objective.label_smoothing,
         class_weights: setup.objective.class_weights.as_slice().to_vec(),
+        rounded_weights: setup.rounded_weights,
         teacher: setup.teacher.as_ref().map(|(teacher, blend)| to_teacher(teacher, *blend)),
     }
 }

@@ -35,6 +35,8 @@ pub struct Setup {
     pub augment: Augmentation,
     /// Loss that is minimised; its class weights fit the samples' classes.
     pub objective: Objective,
+    /// Whether all is computed with rounded weights.
+    pub rounded_weights: bool,
     /// The network that it learns from, which is for the same samples, and how much.
     pub teacher: Option<(Arc<Teacher>, Blend)>,
 }
@@ -64,6 +66,7 @@ impl Setup {
             seed: 1,
             augment: Augmentation::default(),
             objective: Objective::default(),
+            rounded_weights: false,
             teacher: None,
         }
     }

@@ -2,8 +2,11 @@
 //! stopped and killed.
 
 use clap::Parser;
+use common::checkpoint::Model;
+use common::data::digits::Half;
 use common::data::spec::DataSpec;
 use common::model::architecture::Architecture;
+use common::train::quantise;
 use coordinator::cli::Flags;
 use coordinator::observe::console::Console;
 use coordinator::run::{Summary, prepare_run};
@@ -15,7 +18,8 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tests::cluster::{digests, train};
 use tests::process::Process;
-use tests::small_data::SmallData;
+use tests::small_data::{SmallData, TEST, drawn};
+use worker::engine::network::Network;
 
 /// 600 samples an epoch: 24 steps.
 const STEPS: [&str; 10] = [
@@ -147,6 +151,34 @@ fn a_masked_run_has_the_same_bits_for_any_workers_and_after_stops_and_keeps_its_
     assert!(nothing.starts_with("--mask: *.wight matches no tensor that is trained"), "{nothing}");
     let other = bench.refused("alone", &[&from[..], &masked[2..]].concat());
     assert!(other.contains("mask: saved *.weight, now unset"), "{other}");
+}
+
+#[test]
+fn a_quantise_aware_run_has_the_same_bits_for_any_workers_and_tests_what_will_be_int8() {
+    let bench = Bench::new();
+    let flags = ["--quantise-aware", "--average", "ema(0.9)"];
+    let alone = bench.one_run(&flags);
+    assert_ne!(digests(&bench.run("plain", &flags[1..], &[1])), digests(&alone));
+    let Model { architecture, params, normalization, .. } =
+        trained::open(&alone.checkpoint, None).expect("a model");
+    let rounded = quantise::rounded(architecture.layout(), &params);
+    assert_ne!(rounded, params, "a checkpoint has the weights that are not rounded");
+    let correct = |params: &[f32]| {
+        let network = Network::new(&architecture).expect("a network");
+        let mut network = network.with_normalization(normalization.clone());
+        network.load(params).expect("its weights");
+        let samples = drawn(Half::Test, TEST);
+        let answers = network.evaluate(&samples).expect("answers");
+        let losses = answers.loss_sum / f64::from(TEST);
+        let right = answers.predictions.iter().zip(samples.labels()).filter(|(got, label)| got == label);
+        (right.count() as u64, (losses * 1e9).round())
+    };
+    let totals = alone.test.expect("a test").totals;
+    let told = (totals.correct, (totals.loss() * 1e9).round());
+    assert_eq!(correct(&rounded), told);
+    assert_ne!(correct(&params), told);
+    let other = bench.refused("alone", &flags[1..]);
+    assert!(other.contains("quantise_aware: saved true, now unset"), "{other}");
 }
 
 #[test]

@@ -220,12 +220,13 @@ fn load<'a>(
     loaded: &'a mut Option<(Arc<Parameters>, Network)>,
     parameters: &Arc<Parameters>,
 ) -> Result<&'a mut Network, NetworkError> {
-    let Setup { model, normalization, augment, objective, teacher, .. } = &*parameters.setup;
+    let Setup { model, normalization, augment, objective, rounded_weights, teacher, .. } = &*parameters.setup;
     let teacher = teacher.as_ref();
     let is_same = |network: &Network| {
         network.model() == model
             && network.normalization() == normalization
             && network.objective() == (*augment, objective)
+            && network.rounds_weights() == *rounded_weights
             && network.learns_from(teacher)
     };
     let mut network = match loaded.take() {
@@ -233,6 +234,7 @@ fn load<'a>(
         _ => Network::new(model)?
             .with_normalization(normalization.clone())
             .with_objective(*augment, objective.clone())
+            .with_rounded_weights(*rounded_weights)
             .with_teacher(teacher)?,
     };
     network.load(&parameters.values)?;

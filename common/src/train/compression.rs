@@ -1,4 +1,5 @@
-//! What makes a model a small one while it is trained: zeros that stay, and a teacher.
+//! What makes a model a small one while it is trained: zeros that stay, weights that are rounded to 8 bits,
+//! and a teacher.
 
 use super::distil::Distillation;
 use super::patterns::Patterns;
@@ -8,6 +9,8 @@ use super::patterns::Patterns;
 pub struct Compression {
     /// Tensors in which values that are 0 stay 0, if there are some.
     pub mask: Option<Patterns>,
+    /// Whether all is computed with weights that are rounded to 8 bits ([`quantise`](super::quantise)).
+    pub quantise_aware: bool,
     /// Which network it learns from, if from one ([`distil`](super::distil)).
     pub distillation: Option<Distillation>,
 }

@@ -194,6 +194,7 @@ impl RunInProgress {
             seed: *seed,
             augment: *augment,
             objective: objective.clone(),
+            rounded_weights: compression.quantise_aware,
             teacher: self.trainer.teacher(),
         }
     }

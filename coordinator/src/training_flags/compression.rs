@@ -16,6 +16,11 @@ pub struct CompressionFlags {
     /// that was pruned; with spaces or commas between several patterns. It goes with all --param-groups
     #[arg(long, value_name = "PATTERN ...", env = "LOCKSTEP_MASK")]
     pub mask: Option<Patterns>,
+    /// Compute with the weights of convolutions and dense layers rounded to 8 bits for each output channel,
+    /// in training, validation and test, so that the model learns to be an int8 model. The checkpoints have
+    /// the weights that are not rounded
+    #[arg(long, env = "LOCKSTEP_QUANTISE_AWARE")]
+    pub quantise_aware: bool,
     /// Learn from the outputs of another network besides the labels: a checkpoint, a folder of checkpoints
     /// (its newest valid one), or a file that lockstep export --format safetensors wrote. It must be for
     /// images of the same size and as many classes [default: labels alone]
@@ -40,7 +45,11 @@ impl CompressionFlags {
         let is_alone = self.distil.is_none();
         belongs("--distil-weight", is_alone && self.distil_weight.is_some(), "--distil")?;
         belongs("--distil-temperature", is_alone && self.distil_temperature.is_some(), "--distil")?;
-        Ok(Compression { mask: self.mask.clone().or(before.mask), distillation: before.distillation })
+        Ok(Compression {
+            mask: self.mask.clone().or(before.mask),
+            quantise_aware: self.quantise_aware || before.quantise_aware,
+            distillation: before.distillation,
+        })
     }
 
     /// How labels and teacher share in the loss. What is not given comes from `before`, the checkpoint's, or has
@@ -64,7 +73,9 @@ mod tests {
     fn what_is_not_given_is_the_checkpoints() {
         let mut flags = TrainingFlags::default();
         flags.compression.mask = Some("*.weight".parse().unwrap());
+        flags.compression.quantise_aware = true;
         let saved = flags.resolve(None).unwrap();
+        assert!(saved.compression.quantise_aware);
         assert_eq!(TrainingFlags::default().resolve(Some(&saved)), Ok(saved.clone()));
         assert_eq!(flags.resolve(Some(&saved)), Ok(saved));
     }

@@ -252,6 +252,7 @@ fn check_setup(setup: wire::Setup) -> Result<Setup, WireError> {
         seed: setup.seed,
         augment,
         objective,
+        rounded_weights: setup.rounded_weights,
         teacher: None,
     })
 }

@@ -150,6 +150,7 @@ fn the_coordinators_messages_arrive_as_they_were_meant() {
         normalization: Normalization::Standard(vec![channel]),
         augment: "rotate(10.1) mixup(0.3)".parse().unwrap(),
         objective: Objective { label_smoothing: 0.1, class_weights },
+        rounded_weights: true,
         ..setup
     };
     // More values than a chunk has.

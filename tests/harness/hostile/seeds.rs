@@ -146,7 +146,7 @@ fn coordinator_seed() -> Vec<u8> {
     let normalization = "standard(mean=0.5,deviation=0.25)".parse().expect("a channel");
     let augment = "digits erase(0.5,0.2)".parse().expect("a preset and a word");
     let objective = Objective { label_smoothing: 0.1, class_weights: ClassWeights::balanced(&[1; 10]) };
-    let setup = Setup { normalization, augment, objective, ..setup() };
+    let setup = Setup { normalization, augment, objective, rounded_weights: true, ..setup() };
     let architecture = setup.model.clone();
     let params = vec![0.5; architecture.layout().len()];
     let teacher = Teacher { architecture, params, normalization: Normalization::Unit };

@@ -24,6 +24,7 @@ use common::train::augment::{Augmentation, Augmented, Mixed};
 use common::train::distil::{Blend, Teacher};
 use common::train::objective::Objective;
 use common::train::pseudo::Guess;
+use common::train::quantise;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -38,6 +39,7 @@ pub struct Network {
     input: Table,
     augment: Augmentation,
     objective: Objective,
+    rounds_weights: bool,
     teacher: Option<Lessons>,
 }
 
@@ -117,6 +119,7 @@ impl Network {
             input,
             augment: Augmentation::default(),
             objective: Objective::default(),
+            rounds_weights: false,
             teacher: None,
         })
     }
@@ -133,6 +136,13 @@ impl Network {
         Self { augment, objective, ..self }
     }
 
+    /// The same network, which computes with rounded weights (`common::train::quantise`), or not. It counts for
+    /// parameters that are loaded from now on.
+    #[must_use]
+    pub fn with_rounded_weights(self, rounds_weights: bool) -> Self {
+        Self { rounds_weights, ..self }
+    }
+
     /// The same network, which learns from a teacher for samples of the same form, or from none.
     ///
     /// # Errors
@@ -145,6 +155,12 @@ impl Network {
             Ok(Lessons { teacher: Arc::clone(teacher), blend: *blend, network: Box::new(network) })
         };
         Ok(Self { teacher: teacher.map(lessons).transpose()?, ..self })
+    }
+
+    /// Whether it computes with rounded weights.
+    #[must_use]
+    pub fn rounds_weights(&self) -> bool {
+        self.rounds_weights
     }
 
     /// Whether it learns from this teacher, or from none.
@@ -187,7 +203,11 @@ impl Network {
             return Err(NetworkError::Parameters { expected: layout.len(), got: parameters.len() });
         }
         for ((tensor, range), own) in layout.iter().zip(&mut self.parameters) {
-            *own = Tensor::from_slice(&parameters[range], tensor.shape.as_slice(), &Device::Cpu)?;
+            let mut values = parameters[range].to_vec();
+            if self.rounds_weights {
+                quantise::round(tensor, &mut values);
+            }
+            *own = Tensor::from_vec(values, tensor.shape.as_slice(), &Device::Cpu)?;
         }
         Ok(())
     }

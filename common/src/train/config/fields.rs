@@ -42,6 +42,8 @@ const LABELLED_SHARE_FIELD: &str = "labelled_share";
 pub const INIT_FROM_FIELD: &str = "init_from";
 /// Field with the tensors whose zeros stay, where there are some.
 const MASK_FIELD: &str = "mask";
+/// Field of a run that computes with rounded weights.
+const QUANTISE_AWARE_FIELD: &str = "quantise_aware";
 /// Fields of a run that learns from a teacher: which one, its share in the loss, and the temperature.
 pub const DISTIL_FIELDS: [&str; 3] = ["distil", "distil_weight", "distil_temperature"];
 /// Field that says how pixels are normalized.
@@ -239,11 +241,12 @@ fn self_training(fields: &Fields) -> Result<Option<SelfTraining>, FieldError> {
 /// The fields of what makes a model small, as far as a run has some.
 fn compression_fields(of: &Compression) -> impl Iterator<Item = (&'static str, String)> {
     let mask = of.mask.as_ref().map(|mask| (MASK_FIELD, mask.to_string()));
+    let quantise_aware = of.quantise_aware.then(|| (QUANTISE_AWARE_FIELD, true.to_string()));
     let distil = of.distillation.as_ref().map(|Distillation { teacher, blend }| {
         let values = [teacher.to_string(), blend.weight.to_string(), blend.temperature.to_string()];
         DISTIL_FIELDS.into_iter().zip(values)
     });
-    mask.into_iter().chain(distil.into_iter().flatten())
+    mask.into_iter().chain(quantise_aware).chain(distil.into_iter().flatten())
 }
 
 /// What makes a model small.
@@ -254,7 +257,11 @@ fn compression(fields: &Fields) -> Result<Compression, FieldError> {
         let blend = Blend { weight: field(fields, weight)?, temperature: field(fields, temperature)? };
         Ok::<_, FieldError>(Distillation { teacher, blend })
     });
-    Ok(Compression { mask: if_there(fields, MASK_FIELD)?, distillation: distillation.transpose()? })
+    Ok(Compression {
+        mask: if_there(fields, MASK_FIELD)?,
+        quantise_aware: if_there(fields, QUANTISE_AWARE_FIELD)?.unwrap_or(false),
+        distillation: distillation.transpose()?,
+    })
 }
 
 /// The value of a field that only some runs have.

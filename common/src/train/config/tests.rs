@@ -62,7 +62,7 @@ fn changed(change: impl FnOnce(&mut TrainingConfig)) -> Result<RunConfig, Config
 #[test]
 fn the_fingerprint_changes_with_every_field_that_counts() {
     let reference = changed(|_| ()).unwrap().fingerprint();
-    let changes: [Change; 31] = [
+    let changes: [Change; 32] = [
         |c| c.normalize = standard(0.5),
         |c| c.normalize = standard(0.25),
         |c| c.val_split = 99,
@@ -75,6 +75,7 @@ fn the_fingerprint_changes_with_every_field_that_counts() {
         |c| c.init_from = Some(init_from("1", ",fc1.bias")),
         |c| keep_zeros(c, "*.weight"),
         |c| keep_zeros(c, "fc*.weight"),
+        |c| c.compression.quantise_aware = true,
         |c| distil(c, "1", Blend::default()),
         |c| distil(c, "2", Blend::default()),
         |c| distil(c, "1", Blend { weight: 0.8, ..Blend::default() }),
@@ -171,7 +172,7 @@ fn with_pseudo_labels_an_epoch_is_as_long_as_with_all_labels() {
 fn a_run_without_first_values_and_few_samples_has_no_fields_of_them() {
     let fields = changed(|_| ()).unwrap().fields();
     let some = ["init_from", "per_class", "pseudo_labels", "pseudo_from", "labelled_share", "mask"];
-    let some = some.into_iter().chain(DISTIL_FIELDS);
+    let some = some.into_iter().chain(["quantise_aware"]).chain(DISTIL_FIELDS);
     assert!(some.into_iter().all(|name| !fields.contains_key(name)));
     let begun = changed(|c| c.init_from = Some(init_from("1", ""))).unwrap().fields();
     let differences = difference(&begun, &fields);

@@ -241,6 +241,22 @@ fn a_guess_is_the_largest_softmax_and_no_labels_matter() {
 }
 
 #[test]
+fn rounded_weights_are_computed_with_and_their_gradient_goes_straight_through() {
+    let model = model("conv(4,3) batchnorm relu maxpool(2) flatten dense");
+    let parameters = formula_parameters(model.layout());
+    let rounded = quantise::rounded(model.layout(), &parameters);
+    assert_ne!(parameters, rounded);
+    let samples = formula_samples();
+    let network = |rounds, parameters: &[f32]| {
+        let mut network = Network::new(&model).unwrap().with_rounded_weights(rounds);
+        network.load(parameters).unwrap();
+        (network.gradient(&samples, LEAF).unwrap(), network.logits(&samples).unwrap())
+    };
+    assert_eq!(network(true, &parameters), network(false, &rounded));
+    assert_ne!(network(true, &parameters), network(false, &parameters));
+}
+
+#[test]
 fn a_network_that_is_its_own_teacher_sees_the_same_images_and_learns_nothing() {
     let model = model("conv(4,3) relu maxpool(2) flatten dense");
     let params = formula_parameters(model.layout());

@@ -61,7 +61,7 @@ prop_compose! {
         augment in proptest::sample::select(vec!["none", "digits", "shear(0.1) crop(3) mixup(0.123)"]),
         label_smoothing in 0.0..1.0f64,
         class_weights in proptest::sample::select(vec!["none", "1,0.1,3.3,1,1,1,1,1,1,0.7"]),
-        blend in proptest::option::of((0.0..=1.0f64, 0.1..=100.0f64)),
+        (quantise_aware, blend) in (any::<bool>(), proptest::option::of((0.0..=1.0f64, 0.1..=100.0f64))),
         mask in proptest::option::of(proptest::sample::select(vec!["*.weight", "fc1.* *s"])),
     ) -> TrainingConfig {
         let warmup_steps = if matches!(shape, Shape::OneCycle(_)) { 0 } else { warmup_steps };
@@ -76,7 +76,7 @@ prop_compose! {
             let teacher = format!("sha256({})", "6".repeat(64)).parse().unwrap();
             Distillation { teacher, blend: Blend { weight, temperature } }
         });
-        let compression = Compression { mask: mask.map(|mask| mask.parse().unwrap()), distillation };
+        let compression = Compression { mask: mask.map(|mask| mask.parse().unwrap()), quantise_aware, distillation };
         TrainingConfig { val_split, per_class, self_training, normalize, model, init, init_from, seed, augment, objective, batch_size, micro_batch, epochs, optimizer, decayed, param_groups, compression, schedule, average, patience, clip_grad_norm, wire_dtype }
     }
 }
