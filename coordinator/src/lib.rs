@@ -10,8 +10,8 @@
 //! What is in memory besides the data:
 //!
 //! 1. For each run its parameters and the optimizer's slots, averaged and best parameters where it keeps
-//!    them, and its first values where they come from a file, and its teacher. While a checkpoint is written, a copy of all
-//!    but the first values.
+//!    them, and what comes from a file: first values, and a teacher. While a checkpoint is written, a copy of
+//!    all but what comes from a file.
 //! 2. The encoded parameters of each run: once for all streams, and of two of them in shared memory if there
 //!    are workers that use it. For each worker that reads slowly, one or two versions of them.
 //! 3. For each run the gradients that arrive or wait for their neighbour in the tree. Those of 4 MiB or more

@@ -22,8 +22,8 @@ pub enum TeacherError {
     Open(#[from] OpenError),
     /// It is for other samples.
     #[error(
-        "--distil {}: the teacher is for images of {teacher}, and the data set has {data}; name one that was trained on such \
-         images", path.display()
+        "--distil {}: the teacher is for images of {teacher}, and the data set has {data}; name one that was \
+         trained on such images", path.display()
     )]
     Form { path: PathBuf, teacher: DataSpec, data: DataSpec },
     /// The run has a teacher, and it is not named at this start.

@@ -35,8 +35,8 @@ pub struct CompressionFlags {
 }
 
 impl CompressionFlags {
-    /// The settings. What is not given comes from `base`, or has its default. Which teacher it is follows where
-    /// its file is read.
+    /// The settings. What is not given comes from `base`, or has its default. Which teacher it is follows
+    /// where its file is read.
     ///
     /// # Errors
     /// When a flag has no effect.
@@ -52,8 +52,8 @@ impl CompressionFlags {
         })
     }
 
-    /// How labels and teacher share in the loss. What is not given comes from `before`, the checkpoint's, or has
-    /// its default.
+    /// How labels and teacher share in the loss. What is not given comes from `before`, the checkpoint's, or
+    /// has its default.
     #[must_use]
     pub fn blend(&self, before: Option<Blend>) -> Blend {
         let otherwise = before.unwrap_or_default();

@@ -136,8 +136,8 @@ impl Network {
         Self { augment, objective, ..self }
     }
 
-    /// The same network, which computes with rounded weights (`common::train::quantise`), or not. It counts for
-    /// parameters that are loaded from now on.
+    /// The same network, which computes with rounded weights (`common::train::quantise`), or not. It counts
+    /// for parameters that are loaded from now on.
     #[must_use]
     pub fn with_rounded_weights(self, rounds_weights: bool) -> Self {
         Self { rounds_weights, ..self }

@@ -4,8 +4,8 @@
 //! is subtracted first, so that no exponential overflows. Sums run in f64, row by row.
 //!
 //! While training, the target may be spread over several classes: with u_j = weight_j · target_j, the loss is
-//! Σ_j u_j (log Σ exp - z_j) and its gradient softmax(z) Σ u - u (`common::train::objective`). A teacher's part
-//! is in `teacher`.
+//! Σ_j u_j (log Σ exp - z_j) and its gradient softmax(z) Σ u - u (`common::train::objective`). A teacher's
+//! part is in `teacher`.
 //!
 //! exp and ln are those of the `libm` crate, a fixed sequence of additions and multiplications: the standard
 //! library's are the system's, whose bits depend on its version and on the CPU.

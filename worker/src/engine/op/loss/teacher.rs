@@ -60,8 +60,8 @@ impl Distance {
         (1.0 - weight) * loss + weight * self.loss
     }
 
-    /// The gradient of a class's logit, where that of the labels is `slope`. The target's classes have so much
-    /// `weight` together.
+    /// The gradient of a class's logit, where that of the labels is `slope`. The target's classes have so
+    /// much `weight` together.
     pub(super) fn slope(&self, class: usize, slope: f64, weight: f64) -> f64 {
         let share = self.blend.weight;
         (1.0 - share) * slope + share * weight * self.gradient[class]
