@@ -25,13 +25,12 @@ pub mod views;
 
 use common::checkpoint::Model;
 use components::Bounds;
-use coordinator::dataset::{Decoding, Fit, ImageSize, PicturesError, fill};
+use coordinator::dataset::{Decoding, Fit, ImageSize, PicturesError, Pixels, fill};
 use glyph::Field;
 use grey::Grey;
 use novelty::Doubt;
-use reader::{Reader, Verdict};
+use reader::{ComputeError, Reader, Verdict};
 use std::path::{Path, PathBuf};
-use worker::engine::network::NetworkError;
 
 /// Why a picture can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -40,9 +39,9 @@ pub enum PredictError {
     /// The file is no whole picture.
     #[error(transparent)]
     Picture(#[from] PicturesError),
-    /// The tensor library fails.
+    /// The model gave no answer.
     #[error("{}: {source}", path.display())]
-    Network { path: PathBuf, source: NetworkError },
+    Model { path: PathBuf, source: ComputeError },
     /// The model takes something that pictures do not have.
     #[error("the model takes {0} channels, and pictures are brought to 1 or 3; use a model of pictures")]
     Channels(usize),
@@ -61,6 +60,15 @@ pub struct Seen {
     pub input: Vec<u8>,
 }
 
+/// Where a picture is.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'a> {
+    /// In a file.
+    File(&'a Path),
+    /// In memory, as the bytes of a file.
+    Memory(&'a [u8]),
+}
+
 /// Reads pictures with one model.
 pub struct Predictor {
     reader: Reader,
@@ -75,12 +83,19 @@ impl Predictor {
     /// # Errors
     /// When the model takes no pictures, or the tensor library fails.
     pub fn new(model: &Model) -> anyhow::Result<Self> {
+        Ok(Self::with(model, Reader::new(model)?, Decoding::default())?)
+    }
+
+    /// Reads with `reader`, which asks this model, and decodes as `decoding` does.
+    ///
+    /// # Errors
+    /// When the model takes no pictures.
+    pub fn with(model: &Model, reader: Reader, decoding: Decoding) -> Result<Self, PredictError> {
         let input = model.architecture.input();
-        let reads_digits = reader::reads_digits(model);
         if ![1, 3].contains(&input.channels()) {
-            return Err(PredictError::Channels(input.channels()).into());
+            return Err(PredictError::Channels(input.channels()));
         }
-        Ok(Self { reader: Reader::new(model)?, input, reads_digits, decoding: Decoding::default() })
+        Ok(Self { reader, input, reads_digits: reader::reads_digits(model), decoding })
     }
 
     /// Whether pictures are searched for digits.
@@ -92,41 +107,62 @@ impl Predictor {
     /// The only thing of a picture.
     ///
     /// # Errors
-    /// When the file is no whole picture, or the tensor library fails.
-    pub fn one(&mut self, path: &Path) -> Result<Seen, PredictError> {
+    /// When it is no whole picture, or the model gives no answer.
+    pub fn one(&mut self, picture: Source) -> Result<Seen, PredictError> {
         let seen = if self.reads_digits {
-            let grey = self.grey(path)?;
+            let grey = self.grey(picture)?;
             one_digit(&mut self.reader, &grey)
         } else {
             let input = self.input;
             let mut pixels = vec![0; input.image_bytes()];
             let size = ImageSize { height: input.height(), width: input.width() };
-            self.decoding.pixels(path, input.channels(), |picture| {
-                fill(picture, size, Fit::Crop, &mut pixels);
-            })?;
+            self.decode(picture, input.channels(), |picture| fill(picture, size, Fit::Crop, &mut pixels))?;
             whole(&mut self.reader, pixels)
         };
-        seen.map_err(|source| PredictError::Network { path: path.to_owned(), source })
+        seen.map_err(|source| PredictError::Model { path: picture.name().to_owned(), source })
     }
 
     /// The digits of a row, from left to right.
     ///
     /// # Errors
-    /// When the file is no whole picture, or the tensor library fails.
-    pub fn line(&mut self, path: &Path) -> Result<Vec<Seen>, PredictError> {
-        let Some(ink) = ink::find(&self.grey(path)?) else { return Ok(Vec::new()) };
+    /// When it is no whole picture, or the model gives no answer.
+    pub fn line(&mut self, picture: Source) -> Result<Vec<Seen>, PredictError> {
+        let Some(ink) = ink::find(&self.grey(picture)?) else { return Ok(Vec::new()) };
         let seen = line::read(&mut self.reader, &rules::removed(&ink));
-        seen.map_err(|source| PredictError::Network { path: path.to_owned(), source })
+        seen.map_err(|source| PredictError::Model { path: picture.name().to_owned(), source })
     }
 
-    fn grey(&self, path: &Path) -> Result<Grey, PredictError> {
+    fn grey(&self, picture: Source) -> Result<Grey, PredictError> {
         let mut grey = None;
-        self.decoding.pixels(path, 1, |pixels| grey = Some(Grey::of(pixels)))?;
+        self.decode(picture, 1, |pixels| grey = Some(Grey::of(pixels)))?;
         Ok(grey.expect("a picture was handed over"))
+    }
+
+    fn decode(
+        &self,
+        picture: Source,
+        channels: usize,
+        take: impl FnOnce(&Pixels),
+    ) -> Result<(), PicturesError> {
+        match picture {
+            Source::File(path) => self.decoding.pixels(path, channels, take),
+            Source::Memory(bytes) => self.decoding.pixels_in(picture.name(), bytes, channels, take),
+        }
     }
 }
 
-fn one_digit(reader: &mut Reader, picture: &Grey) -> Result<Seen, NetworkError> {
+impl Source<'_> {
+    /// What stands for it in errors.
+    #[must_use]
+    pub fn name(&self) -> &Path {
+        match self {
+            Self::File(path) => path,
+            Self::Memory(_) => Path::new("the picture"),
+        }
+    }
+}
+
+fn one_digit(reader: &mut Reader, picture: &Grey) -> Result<Seen, ComputeError> {
     let nothing = Seen { verdict: None, doubt: Some(Doubt::Empty), bounds: None, input: Vec::new() };
     let Some(ink) = ink::find(picture) else { return Ok(nothing) };
     let ink = rules::removed(&ink);
@@ -138,7 +174,7 @@ fn one_digit(reader: &mut Reader, picture: &Grey) -> Result<Seen, NetworkError> 
     Ok(Seen { verdict: Some(verdict), doubt, bounds, input: field.to_vec() })
 }
 
-fn whole(reader: &mut Reader, pixels: Vec<u8>) -> Result<Seen, NetworkError> {
+fn whole(reader: &mut Reader, pixels: Vec<u8>) -> Result<Seen, ComputeError> {
     let verdict = reader.inputs(&pixels)?.remove(0);
     Ok(Seen { verdict: Some(verdict), doubt: None, bounds: None, input: pixels })
 }

@@ -2,7 +2,7 @@
 
 use super::Trained;
 use crate::predict::report::{Answer, HEADER, row_json, row_line};
-use crate::predict::{Predictor, show};
+use crate::predict::{Predictor, Source, show};
 use anyhow::bail;
 use clap::Args;
 use std::io::Write;
@@ -48,7 +48,7 @@ impl Predict {
         }
         for path in &self.images {
             if self.line {
-                match predictor.line(path) {
+                match predictor.line(Source::File(path)) {
                     Ok(seen) if self.json => say(&row_json(path, &seen, &model.classes)?),
                     Ok(seen) => say(&row_line(path, &seen, &model.classes)),
                     Err(error) => {
@@ -58,7 +58,7 @@ impl Predict {
                 }
                 continue;
             }
-            let seen = match predictor.one(path) {
+            let seen = match predictor.one(Source::File(path)) {
                 Ok(seen) => seen,
                 Err(error) => {
                     failed += 1;

@@ -11,9 +11,8 @@ use super::glyph::Cutout;
 use super::grey::Grey;
 use super::ink::HIGH;
 use super::novelty;
-use super::reader::{Reader, Verdict};
+use super::reader::{ComputeError, Reader, Verdict};
 use super::seams::{self, Seam};
-use worker::engine::network::NetworkError;
 
 /// Height of digits at which a row is cut; larger ones are made smaller.
 const HEIGHT: usize = 48;
@@ -48,8 +47,8 @@ struct Group {
 /// Reads the digits of a row; `ink` holds nothing else.
 ///
 /// # Errors
-/// When the tensor library fails.
-pub fn read(reader: &mut Reader, ink: &Grey) -> Result<Vec<Seen>, NetworkError> {
+/// When there is no answer.
+pub fn read(reader: &mut Reader, ink: &Grey) -> Result<Vec<Seen>, ComputeError> {
     let Some(height) = height(&components::find(ink)) else { return Ok(Vec::new()) };
     let is_large = height > HEIGHT;
     let side = |length: usize| if is_large { (length * HEIGHT / height).max(1) } else { length };

@@ -8,13 +8,61 @@ use common::data::samples::Samples;
 use common::data::spec::DataSpec;
 use worker::engine::network::{Network, NetworkError};
 
-/// Inputs that are computed together.
-const BATCH: usize = 64;
+/// Most inputs that are computed together.
+pub const BATCH: usize = 64;
 
-/// A model's network, and what it takes.
+/// A model that is asked, and what it takes.
 pub struct Reader {
+    model: Box<dyn Compute + Send>,
+    spec: DataSpec,
+}
+
+/// Who computes with a model: a network of the caller's own, or one that others ask too.
+pub trait Compute {
+    /// Logits of inputs that lie one after the other in `pixels`, at most [`BATCH`] of them.
+    ///
+    /// # Errors
+    /// When the tensor library fails, or the answer comes too late.
+    fn logits(&mut self, pixels: &[u8]) -> Result<Vec<f32>, ComputeError>;
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ComputeError {
+    /// The tensor library fails.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// It failed for several that asked at once.
+    #[error("{0}")]
+    Shared(String),
+    /// The answer did not come in time.
+    #[error("the answer did not come in time")]
+    Late,
+}
+
+/// A network of one's own.
+struct Own {
     network: Network,
     spec: DataSpec,
+}
+
+impl Compute for Own {
+    fn logits(&mut self, pixels: &[u8]) -> Result<Vec<f32>, ComputeError> {
+        Ok(logits(&mut self.network, self.spec, pixels.to_vec())?)
+    }
+}
+
+/// Logits of inputs that lie one after the other.
+///
+/// # Errors
+/// When the tensor library fails.
+///
+/// # Panics
+/// When the last input is cut off.
+pub fn logits(network: &mut Network, spec: DataSpec, pixels: Vec<u8>) -> Result<Vec<f32>, NetworkError> {
+    let labels = vec![0; pixels.len() / spec.image_bytes()];
+    let samples = Samples::new(spec, pixels, labels);
+    network.logits(&samples.expect("as many inputs as labels, each label a class"))
 }
 
 /// What a model makes of one input.
@@ -40,14 +88,21 @@ impl Reader {
     /// # Errors
     /// When the tensor library fails.
     pub fn new(model: &Model) -> Result<Self, NetworkError> {
-        Ok(Self { network: answers::network(model)?, spec: model.architecture.input() })
+        let spec = model.architecture.input();
+        Ok(Self::of(Box::new(Own { network: answers::network(model)?, spec }), spec))
+    }
+
+    /// Asks `model`, which takes inputs of this form.
+    #[must_use]
+    pub fn of(model: Box<dyn Compute + Send>, spec: DataSpec) -> Self {
+        Self { model, spec }
     }
 
     /// The verdict on each digit, from all its views.
     ///
     /// # Errors
-    /// When the tensor library fails.
-    pub fn digits(&mut self, fields: &[Field]) -> Result<Vec<Verdict>, NetworkError> {
+    /// When there is no answer.
+    pub fn digits(&mut self, fields: &[Field]) -> Result<Vec<Verdict>, ComputeError> {
         let views: Vec<Field> = fields.iter().flat_map(views::all).collect();
         let each = self.probabilities(views.as_flattened())?;
         Ok(each.chunks_exact(VIEWS).map(Verdict::of).collect())
@@ -56,19 +111,16 @@ impl Reader {
     /// The verdict on each of the inputs in `pixels`.
     ///
     /// # Errors
-    /// When the tensor library fails.
-    pub fn inputs(&mut self, pixels: &[u8]) -> Result<Vec<Verdict>, NetworkError> {
+    /// When there is no answer.
+    pub fn inputs(&mut self, pixels: &[u8]) -> Result<Vec<Verdict>, ComputeError> {
         Ok(self.probabilities(pixels)?.chunks_exact(1).map(Verdict::of).collect())
     }
 
-    fn probabilities(&mut self, pixels: &[u8]) -> Result<Vec<Vec<f64>>, NetworkError> {
+    fn probabilities(&mut self, pixels: &[u8]) -> Result<Vec<Vec<f64>>, ComputeError> {
         let (bytes, classes) = (self.spec.image_bytes(), self.spec.classes());
         let mut all = Vec::with_capacity(pixels.len() / bytes);
         for batch in pixels.chunks(BATCH * bytes) {
-            let labels = vec![0; batch.len() / bytes];
-            let samples = Samples::new(self.spec, batch.to_vec(), labels);
-            let samples = samples.expect("as many inputs as labels, each label a class");
-            all.extend(self.network.logits(&samples)?.chunks_exact(classes).map(softmax));
+            all.extend(self.model.logits(batch)?.chunks_exact(classes).map(softmax));
         }
         Ok(all)
     }

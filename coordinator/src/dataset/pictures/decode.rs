@@ -47,13 +47,28 @@ pub(super) struct Form {
 }
 
 /// Decodes pictures; threads share it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Decoding {
     /// Held while a large picture is in memory.
     large: Mutex<()>,
+    pixels_max: u64,
+    decoder_bytes_max: u64,
+}
+
+impl Default for Decoding {
+    fn default() -> Self {
+        Self::bounded(PIXELS_MAX, DECODER_BYTES_MAX)
+    }
 }
 
 impl Decoding {
+    /// Decodes pictures of at most `pixels_max` pixels. A decoder may take so many bytes beside the picture
+    /// itself: for a few of its rows, and for what else the file has, such as a colour profile.
+    #[must_use]
+    pub fn bounded(pixels_max: u64, decoder_bytes_max: u64) -> Self {
+        Self { large: Mutex::new(()), pixels_max, decoder_bytes_max }
+    }
+
     /// Reads a picture's header.
     ///
     /// # Errors
@@ -61,7 +76,7 @@ impl Decoding {
     pub(super) fn form(&self, path: &Path) -> Result<Form, PicturesError> {
         let (file, _turn) = self.open(path)?;
         caught(path, || {
-            let (mut decoder, _) = decoder_of(path, BufReader::new(file))?;
+            let (mut decoder, _) = self.decoder_of(path, BufReader::new(file))?;
             let (width, height) = decoder.dimensions();
             let orientation = decoder.orientation().map_err(|error| broken(path, &error))?;
             let mut size = [height as usize, width as usize];
@@ -90,9 +105,34 @@ impl Decoding {
         let mut content = Vec::new();
         let read = file.take(FILE_BYTES_MAX).read_to_end(&mut content);
         read.map_err(|source| PicturesError::Read { path: path.to_owned(), source: source.into() })?;
+        self.decode(path, &content, turn, channels, take)
+    }
+
+    /// Decodes a picture in memory, as [`pixels`](Self::pixels) does a file. `name` stands for it in errors.
+    ///
+    /// # Errors
+    /// When it is no whole picture.
+    pub fn pixels_in(
+        &self,
+        name: &Path,
+        content: &[u8],
+        channels: usize,
+        take: impl FnOnce(&Pixels),
+    ) -> Result<(), PicturesError> {
+        self.decode(name, content, self.turn(content.len() as u64), channels, take)
+    }
+
+    fn decode(
+        &self,
+        path: &Path,
+        content: &[u8],
+        turn: Option<MutexGuard<'_, ()>>,
+        channels: usize,
+        take: impl FnOnce(&Pixels),
+    ) -> Result<(), PicturesError> {
         caught(path, || {
-            let (mut decoder, format) = decoder_of(path, Cursor::new(&content))?;
-            if format == ImageFormat::Jpeg && !jpeg::is_whole(&content) {
+            let (mut decoder, format) = self.decoder_of(path, Cursor::new(content))?;
+            if format == ImageFormat::Jpeg && !jpeg::is_whole(content) {
                 return Err(broken(path, &"it is cut off"));
             }
             let (width, height) = decoder.dimensions();
@@ -130,35 +170,36 @@ impl Decoding {
     fn turn(&self, size: u64) -> Option<MutexGuard<'_, ()>> {
         (size > SMALL).then(|| self.large.lock().unwrap_or_else(PoisonError::into_inner))
     }
-}
 
-/// The decoder for a picture within the bounds, and its format.
-fn decoder_of<'a>(
-    path: &Path,
-    content: impl BufRead + Seek + 'a,
-) -> Result<(impl ImageDecoder + 'a, ImageFormat), PicturesError> {
-    let guessed = ImageReader::new(content).with_guessed_format();
-    let mut reader =
-        guessed.map_err(|source| PicturesError::Read { path: path.to_owned(), source: source.into() })?;
-    let format = match reader.format() {
-        Some(format @ (ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP | ImageFormat::Bmp)) => {
-            format
+    /// The decoder for a picture within the bounds, and its format.
+    fn decoder_of<'a>(
+        &self,
+        path: &Path,
+        content: impl BufRead + Seek + 'a,
+    ) -> Result<(impl ImageDecoder + 'a, ImageFormat), PicturesError> {
+        let guessed = ImageReader::new(content).with_guessed_format();
+        let mut reader =
+            guessed.map_err(|source| PicturesError::Read { path: path.to_owned(), source: source.into() })?;
+        let format = match reader.format() {
+            Some(format @ (ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP | ImageFormat::Bmp)) => {
+                format
+            }
+            _ => return Err(PicturesError::NotPicture(path.to_owned())),
+        };
+        let mut limits = Limits::no_limits();
+        limits.max_alloc = Some(self.decoder_bytes_max);
+        reader.limits(limits);
+        let decoder = reader.into_decoder().map_err(|error: ImageError| broken(path, &error))?;
+        let (width, height) = decoder.dimensions();
+        let pixels = u64::from(width) * u64::from(height);
+        if width.max(height) > PICTURE_SIDE_MAX || pixels > self.pixels_max {
+            return Err(PicturesError::TooLarge { path: path.to_owned(), width, height });
         }
-        _ => return Err(PicturesError::NotPicture(path.to_owned())),
-    };
-    let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(DECODER_BYTES_MAX);
-    reader.limits(limits);
-    let decoder = reader.into_decoder().map_err(|error: ImageError| broken(path, &error))?;
-    let (width, height) = decoder.dimensions();
-    let pixels = u64::from(width) * u64::from(height);
-    if width.max(height) > PICTURE_SIDE_MAX || pixels > PIXELS_MAX {
-        return Err(PicturesError::TooLarge { path: path.to_owned(), width, height });
+        if pixels == 0 {
+            return Err(broken(path, &"it has no pixel"));
+        }
+        Ok((decoder, format))
     }
-    if pixels == 0 {
-        return Err(broken(path, &"it has no pixel"));
-    }
-    Ok((decoder, format))
 }
 
 fn broken(path: &Path, problem: &dyn std::fmt::Display) -> PicturesError {
