@@ -3,10 +3,12 @@
 mod compress;
 mod data;
 mod predict;
+mod serve;
 
 pub use compress::Compress;
 pub use data::Data;
 pub use predict::Predict;
+pub use serve::Serve;
 
 use crate::evaluate::{self, Report, mistakes};
 use crate::export::{self, Format};
@@ -26,8 +28,8 @@ use std::time::Instant;
 /// Most threads, many times the cores of a machine.
 const THREADS_MAX: usize = 1024;
 
-/// Uses trained models: measures them, reads pictures with them, makes them smaller, and writes them for other
-/// programs. Trains nothing and needs no cluster.
+/// Uses trained models: measures them, reads pictures with them, serves them by HTTP, makes them smaller, and
+/// writes them for other programs. Trains nothing and needs no cluster.
 ///
 /// Exit codes: 0 on success; 1 on failure; 2 on invalid flags.
 #[derive(Clone, Debug, Parser)]
@@ -49,6 +51,11 @@ pub enum Command {
     Compress(Compress),
     /// Say what is in pictures
     Predict(Predict),
+    /// Answer pictures by HTTP, with a page to draw on
+    ///
+    /// POST /predict takes a picture (PNG, JPEG, WebP, BMP) and answers in JSON; / is the page. There is no
+    /// password and no encryption. SIGTERM and Ctrl-C stop the server.
+    Serve(Serve),
 }
 
 /// Flags that name a model.
@@ -114,6 +121,7 @@ impl Command {
             Self::Export(flags) => flags.run(),
             Self::Compress(flags) => flags.run(console),
             Self::Predict(flags) => flags.run(),
+            Self::Serve(flags) => flags.run(),
         }
     }
 }
@@ -174,7 +182,7 @@ impl Evaluate {
 
 /// The number of threads, or one for each core.
 fn threads_or_all(threads: Option<NonZeroUsize>) -> NonZeroUsize {
-    threads.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
+    threads.unwrap_or_else(cores)
 }
 
 /// What another model answers to the same samples.
@@ -206,6 +214,11 @@ fn described(model: &Model) -> String {
     let version =
         if origin.weights == "last" { String::new() } else { format!(", {} weights", origin.weights) };
     format!("{name}, {parameters} parameters, step {}{version}", origin.step)
+}
+
+/// Number of cores.
+fn cores() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
 fn threads(text: &str) -> Result<NonZeroUsize, String> {

@@ -25,6 +25,7 @@ pub mod flood;
 pub mod folder;
 pub mod golden;
 pub mod hostile;
+pub mod http;
 pub mod instant;
 pub mod manual;
 pub mod other_user;

@@ -47,6 +47,7 @@ pages! {
     commands_about_security_run: "docs/security.md",
     commands_of_the_tour_run: "docs/tour.md",
     commands_of_the_tour_in_chinese_run: "docs/tour.zh.md",
+    commands_about_serving_run: "docs/serve.md",
     commands_about_training_run: "docs/training.md",
     commands_about_transfer_learning_run: "docs/transfer.md",
     commands_about_troubleshooting_run: "docs/troubleshooting.md",

@@ -44,6 +44,7 @@ mod repeats;
 mod requeued_jobs;
 mod same_bits;
 mod schedules;
+mod serve;
 mod several_runs;
 mod shared_memory;
 mod simulation;

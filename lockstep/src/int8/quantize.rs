@@ -209,7 +209,10 @@ fn integers(weights: &Weights, input: Scale, output: Scale, is_last: bool) -> (I
     };
     let scales: Vec<f32> = kernels().map(scale).collect();
     let rounded = |(kernel, &scale): (&[f32], &f32)| {
-        kernel.iter().map(|weight| (weight / scale).round_ties_even().clamp(-WEIGHT_MAX, WEIGHT_MAX) as i8).collect()
+        kernel
+            .iter()
+            .map(|weight| (weight / scale).round_ties_even().clamp(-WEIGHT_MAX, WEIGHT_MAX) as i8)
+            .collect()
     };
     let kernels: Vec<Vec<i8>> = kernels().zip(&scales).map(rounded).collect();
     let of_sum = |scale: &f32| f64::from(input.scale) * f64::from(*scale);

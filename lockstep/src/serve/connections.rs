@@ -1,0 +1,139 @@
+//! Connections: how many there may be, and how long each may take.
+//!
+//! 1. At most `CONNECTIONS_MAX` are open, fewer where the system's limit of open files is low. The next one
+//!    waits in the system's queue.
+//! 2. A request's head has `HEAD_TIMEOUT` from the moment in which it could begin. So a connection that says
+//!    nothing is closed after it, whether it is new or was used before.
+//! 3. A connection ends after `CONNECTION_TIMEOUT`, and after `CONNECTION_GRACE` more whatever it does: who
+//!    does not read his answer keeps his place no longer. Programs and browsers open another one.
+//! 4. When the server stops, requests in progress are answered, for `STOP_GRACE` at most. A connection without one
+//!    is closed after `IDLE_GRACE`: half a head is no request.
+
+use super::metrics::Metrics;
+use axum::Router;
+use host::open_files;
+use host::stop::StopRequests;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+use tracing::{debug, info, warn};
+
+/// Most open connections.
+const CONNECTIONS_MAX: usize = 256;
+/// Open files that others need: standard streams, the listener, the runtime.
+const FILES_RESERVED: u64 = 32;
+/// Most bytes of a request's head, and of what is read ahead of a body.
+const HEAD_BYTES_MAX: usize = 32 << 10;
+/// Longest time for a request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time after which a connection takes no further request.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest time for the request in progress then: a head's, a body's, and an answer's.
+const CONNECTION_GRACE: Duration = Duration::from_secs(75);
+/// Longest time for requests in progress when the server stops.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+/// Longest time then for a connection without a request: what was answered may still be on its way.
+const IDLE_GRACE: Duration = Duration::from_millis(500);
+/// Pause after a connection could not be accepted: the system would fail again at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until the first request to stop, and then what is in progress, until the second.
+pub async fn serve(listener: TcpListener, router: Router, metrics: &Arc<Metrics>, stop: StopRequests) {
+    let most = open_files::limit().map_or(CONNECTIONS_MAX, |files| {
+        (files.saturating_sub(FILES_RESERVED) as usize).clamp(1, CONNECTIONS_MAX)
+    });
+    let places = Arc::new(Semaphore::new(most));
+    let accept = async {
+        loop {
+            if places.available_permits() == 0 {
+                metrics.connection_waits();
+            }
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    host::tcp::prepare(&stream);
+                    let metrics = Arc::clone(metrics);
+                    tokio::spawn(connection(stream, router.clone(), place, metrics, stop.clone()));
+                }
+                Err(error) => {
+                    warn!(%error, "a connection could not be accepted");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = accept => {}
+        () = stopped(stop.clone(), 1) => {}
+    }
+    drop(listener);
+    info!("stopping: requests in progress are answered");
+    let ended = async {
+        // All places are free when all connections have ended.
+        let _ = places.acquire_many(most as u32).await;
+    };
+    tokio::select! {
+        ended = timeout(STOP_GRACE, ended) => {
+            if ended.is_err() {
+                warn!("requests in progress were cut off after {} s", STOP_GRACE.as_secs());
+            }
+        }
+        () = stopped(stop, 2) => warn!("requests in progress were cut off"),
+    }
+}
+
+/// Waits for so many requests to stop.
+async fn stopped(mut stop: StopRequests, count: u32) {
+    if stop.wait_for(|&so_far| so_far >= count).await.is_err() {
+        // Nobody can ask any more.
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    place: OwnedSemaphorePermit,
+    metrics: Arc<Metrics>,
+    stop: StopRequests,
+) {
+    let _place = place;
+    let _open = metrics.open();
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
+    let router = TowerToHyperService::new(router);
+    let in_progress = AtomicBool::new(false);
+    let service = service_fn(|request| {
+        in_progress.store(true, Ordering::Relaxed);
+        let answer = router.call(request);
+        async {
+            let answer = answer.await;
+            in_progress.store(false, Ordering::Relaxed);
+            answer
+        }
+    });
+    let mut served = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let is_stopping = tokio::select! {
+        ended = served.as_mut() => {
+            if let Err(error) = ended {
+                debug!(%error, "a connection failed");
+            }
+            return;
+        }
+        () = stopped(stop, 1) => true,
+        () = sleep(CONNECTION_TIMEOUT) => false,
+    };
+    served.as_mut().graceful_shutdown();
+    let is_idle = is_stopping && !in_progress.load(Ordering::Relaxed);
+    if timeout(if is_idle { IDLE_GRACE } else { CONNECTION_GRACE }, served).await.is_err() {
+        debug!("a connection was cut off");
+    }
+}
