@@ -25,7 +25,7 @@ mod sheet;
 
 pub use choice::DatasetChoice;
 pub(crate) use choice::all_names;
-pub use csv::CsvError;
+pub use csv::{CsvError, read_unlabelled};
 pub use download::{DownloadError, FetchError};
 pub use error::DatasetError;
 pub use find::Lacking;

@@ -4,11 +4,13 @@ mod compress;
 mod data;
 mod predict;
 mod serve;
+mod submit;
 
 pub use compress::Compress;
 pub use data::Data;
 pub use predict::Predict;
 pub use serve::Serve;
+pub use submit::Submit;
 
 use crate::evaluate::{self, Report, mistakes};
 use crate::export::{self, Format};
@@ -56,6 +58,8 @@ pub enum Command {
     /// POST /predict takes a picture (PNG, JPEG, WebP, BMP) and answers in JSON; / is the page. There is no
     /// password and no encryption. SIGTERM and Ctrl-C stop the server.
     Serve(Serve),
+    /// Answer the test of Kaggle's digit recogniser
+    Submit(Submit),
 }
 
 /// Flags that name a model.
@@ -122,6 +126,7 @@ impl Command {
             Self::Compress(flags) => flags.run(console),
             Self::Predict(flags) => flags.run(),
             Self::Serve(flags) => flags.run(),
+            Self::Submit(flags) => flags.run(),
         }
     }
 }

@@ -69,6 +69,9 @@ pub enum ExportError {
     /// There is a file that is not of this format.
     #[error("--output {}: there is a file of another kind; move it away, or name another file", .0.display())]
     Other(PathBuf),
+    /// There is a file already, and this one is written anew.
+    #[error("{} is there already; name a new file", .0.display())]
+    Exists(PathBuf),
     /// The file system refuses.
     #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
@@ -191,8 +194,19 @@ fn compared(expected: &[f32], got: &[f32], limit: f32) -> Result<String, ExportE
     Ok(format!("computed on {CHECKED} images; the largest difference of a logit is {difference:.1e}"))
 }
 
+/// Writes a file of a name that nothing has.
+///
+/// # Errors
+/// When something has that name, or the file can't be written.
+pub fn put_new(bytes: &[u8], path: &Path) -> Result<(), ExportError> {
+    match std::fs::symlink_metadata(path) {
+        Ok(_) => Err(ExportError::Exists(path.to_owned())),
+        Err(_) => put(bytes, path, |_| false),
+    }
+}
+
 /// Writes a file beside its place and renames it, so that there is never half of one.
-fn put(bytes: &[u8], path: &Path, is_ours: fn(&[u8]) -> bool) -> Result<(), ExportError> {
+pub(crate) fn put(bytes: &[u8], path: &Path, is_ours: fn(&[u8]) -> bool) -> Result<(), ExportError> {
     let failed = |source| ExportError::Write { path: path.to_owned(), source };
     match std::fs::symlink_metadata(path) {
         Ok(found) if !found.is_file() => return Err(ExportError::Other(path.to_owned())),

@@ -306,6 +306,10 @@ fn write_tables(folder: &Path) {
     let table = folder.join("digit-recognizer");
     std::fs::create_dir(&table).expect("room for a folder");
     std::fs::write(table.join("train.csv"), tables::csv(&train, true)).expect("room for a table");
+    let labelled = tables::csv(&test, true);
+    let rows = labelled.lines().filter_map(|row| row.split_once(','));
+    let unlabelled: String = rows.map(|(_, pixels)| format!("{pixels}\n")).collect();
+    std::fs::write(table.join("test.csv"), unlabelled).expect("room for a table");
     std::fs::write(folder.join("mnist_train.csv"), tables::csv(&train, false)).expect("room for a table");
     std::fs::write(folder.join("mnist_test.csv"), tables::csv(&test, false)).expect("room for a table");
     std::fs::write(folder.join("mnist.npz"), tables::npz(&train, &test)).expect("room for arrays");

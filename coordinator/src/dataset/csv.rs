@@ -7,6 +7,9 @@
 //! 4. Samples have the order of the file.
 //!
 //! [`rows`] defines the format.
+//!
+//! What is wanted of `test.csv` is an answer for each row: [`read_unlabelled`] reads it for
+//! `lockstep submit`.
 
 mod files;
 mod rows;
@@ -17,6 +20,7 @@ use super::{Dataset, DatasetChoice, DatasetError};
 use common::data::spec::{CLASSES_MAX, SIDE_MAX};
 use files::Tables;
 use host::files::FileError;
+pub use rows::read_unlabelled;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -56,6 +60,16 @@ pub enum CsvError {
         path.display()
     )]
     NotSquare { path: PathBuf, line: u64, pixels: usize },
+    /// The number of columns of a table without labels is no square, or too large.
+    #[error(
+        "{}, line {line}: {columns} columns are no square image of 1x1 to {SIDE_MAX}x{SIDE_MAX}; \
+         write all pixels, row by row, and nothing else, as Kaggle's test.csv has them",
+        path.display()
+    )]
+    NoImage { path: PathBuf, line: u64, columns: usize },
+    /// The table has labels.
+    #[error("{}: the first column is \"label\"; name the table without labels, test.csv", .0.display())]
+    Labelled(PathBuf),
     /// A row has more or fewer columns than the first one.
     #[error("{}, line {line}: {got} columns, and {expected} in the first row; mend or remove the row", path.display())]
     Columns { path: PathBuf, line: u64, expected: usize, got: usize },
@@ -73,7 +87,7 @@ pub enum CsvError {
     Pixel {
         path: PathBuf,
         line: u64,
-        /// Column, counted from 1; the label has the first.
+        /// Column, counted from 1; a label has the first.
         column: usize,
         value: String,
     },

@@ -4,7 +4,7 @@ use super::grey::Grey;
 use super::ink::LOW;
 
 /// A rectangle of pixels; right and bottom lie outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "field names say all")]
 pub struct Bounds {
     pub left: usize,
@@ -60,6 +60,31 @@ impl Bounds {
             top: self.top.min(other.top),
             right: self.right.max(other.right),
             bottom: self.bottom.max(other.bottom),
+        }
+    }
+
+    /// The same place in a picture that was brought from one width and height to another.
+    #[must_use]
+    pub fn scaled(&self, from: [usize; 2], to: [usize; 2]) -> Self {
+        let [across, down] = [0, 1].map(|axis| (from[axis].max(1), to[axis]));
+        let begin = |place: usize, (from, to): (usize, usize)| place * to / from;
+        let end = |place: usize, (from, to): (usize, usize)| (place * to).div_ceil(from).min(to);
+        Self {
+            left: begin(self.left, across),
+            top: begin(self.top, down),
+            right: end(self.right, across),
+            bottom: end(self.bottom, down),
+        }
+    }
+
+    /// The same rectangle, so much further right and down.
+    #[must_use]
+    pub fn moved(&self, right: usize, down: usize) -> Self {
+        Self {
+            left: self.left + right,
+            top: self.top + down,
+            right: self.right + right,
+            bottom: self.bottom + down,
         }
     }
 
@@ -165,5 +190,13 @@ mod tests {
         assert_eq!(all[1].bounds, Bounds { left: 0, top: 4, right: 3, bottom: 6 });
         assert_eq!((labels[3], labels[4 * 4 + 2], labels[1]), (1, 2, 0));
         assert_eq!(all[0].bounds.gap(&all[1].bounds), 1);
+    }
+
+    #[test]
+    fn a_place_in_a_smaller_picture_is_one_in_the_larger_and_holds_all_of_it() {
+        let bounds = Bounds { left: 1, top: 2, right: 3, bottom: 4 };
+        let larger = bounds.scaled([4, 4], [10, 9]);
+        assert_eq!(larger, Bounds { left: 2, top: 4, right: 8, bottom: 9 });
+        assert_eq!(bounds.scaled([4, 4], [4, 4]).moved(3, 0), Bounds { left: 4, right: 6, ..bounds });
     }
 }

@@ -60,22 +60,26 @@ impl Grey {
         }
     }
 
-    /// Each pixel replaced by the median of it and its eight neighbours; the border stays.
+    /// Each pixel replaced by the median of it and its eight neighbours; beyond the border lies what is on
+    /// it.
     #[must_use]
     pub fn median(&self) -> Self {
-        let mut median = self.clone();
-        for y in 1..self.height.saturating_sub(1) {
-            for x in 1..self.width.saturating_sub(1) {
+        let mut bytes = Vec::with_capacity(self.bytes.len());
+        let (right, bottom) = (self.width.saturating_sub(1), self.height.saturating_sub(1));
+        for y in 0..self.height {
+            let rows = [y.saturating_sub(1), y, (y + 1).min(bottom)];
+            for x in 0..self.width {
+                let columns = [x.saturating_sub(1), x, (x + 1).min(right)];
                 let mut near = [0; 9];
-                for (row, three) in near.chunks_exact_mut(3).enumerate() {
-                    let start = (y + row - 1) * self.width + x - 1;
-                    three.copy_from_slice(&self.bytes[start..start + 3]);
+                for (three, row) in near.chunks_exact_mut(3).zip(rows) {
+                    let row = &self.bytes[row * self.width..][..self.width];
+                    three.copy_from_slice(&columns.map(|column| row[column]));
                 }
                 near.sort_unstable();
-                median.bytes[y * self.width + x] = near[4];
+                bytes.push(near[4]);
             }
         }
-        median
+        Self { bytes, ..*self }
     }
 
     /// Each pixel replaced by the largest value within `radius` rows and columns.
@@ -116,6 +120,9 @@ mod tests {
         bytes[12] = 200;
         let speck = Grey { width: 5, height: 5, bytes };
         assert_eq!(speck.median().bytes, [0; 25]);
+        let rule =
+            Grey { width: 5, height: 5, bytes: (0..25).map(|at| 200 * u8::from(at / 5 == 2)).collect() };
+        assert_eq!(rule.median().bytes, [0; 25]);
         let thick = speck.thickened(1);
         assert_eq!(thick.bytes.iter().filter(|&&byte| byte == 200).count(), 9);
         assert_eq!((thick.at(1, 1), thick.at(0, 1), thick.at(-1, 9)), (200, 0, 0));

@@ -23,13 +23,15 @@ const WIDE: usize = 22;
 /// Mean width of strokes in tenths of a pixel of the model's input, from which they are a blot.
 const BLOT: usize = 90;
 /// Least side of a digit, in pixels: below, strokes can't be told apart.
-const SIDE_MIN: usize = 8;
+pub const SIDE_MIN: usize = 8;
 /// Longer side to which a shape is brought to count its holes, and the least pixels of one there.
 const HOLES_SIDE: usize = 60;
 const HOLE_MIN: usize = 8;
 /// Least mean probability of a digit with a number of holes that it is written with, and with another.
 const SURE: f64 = 0.55;
 const SURE_OTHER_HOLES: f64 = 0.8;
+/// Least mean probability of a digit in a row of digits.
+const SURE_NEIGHBOUR: f64 = 0.3;
 /// Least mean probability of a 4 that stands on two legs: letters do (A, H, K, M, N, X), which a model takes
 /// for a 4 more often than for any other digit.
 const SURE_TWO_LEGS: f64 = 0.97;
@@ -87,25 +89,41 @@ pub fn of_subject(subject: &Subject, verdict: &Verdict) -> Option<Doubt> {
 /// What speaks against a piece of ink as a digit.
 #[must_use]
 pub fn of_cutout(cutout: &Cutout, verdict: &Verdict) -> Option<Doubt> {
-    let (width, height) = (cutout.bounds.width(), cutout.bounds.height());
     let [class, _] = verdict.best_two();
-    let holes = holes(&cutout.ink);
-    let is_written_so = HOLES.get(class).is_none_or(|known| known.contains(&holes));
     let sure = if class == 4 && legs(&cutout.ink) > 1 {
         SURE_TWO_LEGS
-    } else if is_written_so {
+    } else if is_written_so(cutout, verdict) {
         SURE
     } else {
         SURE_OTHER_HOLES
     };
+    of_shape(cutout).or_else(|| (verdict.probabilities[class] < sure).then_some(Doubt::Unsure))
+}
+
+/// What speaks against it in a row of digits: its neighbours are evidence that it is one.
+#[must_use]
+pub fn of_neighbour(cutout: &Cutout, verdict: &Verdict) -> Option<Doubt> {
+    let [class, _] = verdict.best_two();
+    of_shape(cutout).or_else(|| (verdict.probabilities[class] < SURE_NEIGHBOUR).then_some(Doubt::Unsure))
+}
+
+/// Whether a piece of ink has a number of holes that its digit is written with.
+#[must_use]
+pub fn is_written_so(cutout: &Cutout, verdict: &Verdict) -> bool {
+    let holes = holes(&cutout.ink);
+    HOLES.get(verdict.best_two()[0]).is_none_or(|known| known.contains(&holes))
+}
+
+/// What speaks against it whatever the model says.
+#[must_use]
+pub fn of_shape(cutout: &Cutout) -> Option<Doubt> {
+    let (width, height) = (cutout.bounds.width(), cutout.bounds.height());
     if height.max(width) < SIDE_MIN {
         Some(Doubt::Small)
     } else if width * 10 > height * WIDE {
         Some(Doubt::Wide)
     } else if cutout.stroke() > BLOT {
         Some(Doubt::Blot)
-    } else if verdict.probabilities[class] < sure {
-        Some(Doubt::Unsure)
     } else {
         None
     }
@@ -186,6 +204,8 @@ mod tests {
         assert_eq!(of(&zero, 3, 0.75), Some(Doubt::Unsure));
         let stool = drawn(40, 60, |x, y| !(6..34).contains(&x) || (30..36).contains(&y));
         assert_eq!(of(&stool, 4, 0.9), Some(Doubt::Unsure));
+        assert_eq!(of_neighbour(&stool, &verdict(4, 0.5)), None);
+        assert_eq!(of_neighbour(&stool, &verdict(4, 0.25)), Some(Doubt::Unsure));
         assert_eq!(of(&drawn(40, 40, |_, _| true), 0, 1.0), Some(Doubt::Blot));
         assert_eq!(of(&drawn(40, 8, |_, _| true), 0, 1.0), Some(Doubt::Wide));
         assert_eq!(of(&drawn(4, 7, |_, _| true), 1, 1.0), Some(Doubt::Small));

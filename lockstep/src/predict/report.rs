@@ -23,9 +23,19 @@ pub struct Answer<'a> {
     pub runner_up_probability: f64,
     /// Why it is no digit; nothing if it is one.
     pub not_a_digit: Option<Doubt>,
-    /// Where it lies in the picture, in the picture's pixels.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bounds: Option<Bounds>,
+    /// Where it lies; nothing of the picture as a whole.
+    #[serde(rename = "box", skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+}
+
+/// A rectangle in the picture's own pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[allow(missing_docs, reason = "field names say all")]
+pub struct Place {
+    pub x: usize,
+    pub y: usize,
+    pub width: usize,
+    pub height: usize,
 }
 
 /// A line of JSON.
@@ -36,22 +46,39 @@ struct Line<'a> {
     answer: Answer<'a>,
 }
 
+/// The digits of a row.
+#[derive(Serialize)]
+struct Digits<'a> {
+    text: String,
+    digits: Vec<Answer<'a>>,
+}
+
 /// A line of JSON for a row of digits.
 #[derive(Serialize)]
 struct Row<'a> {
     file: &'a str,
-    text: String,
-    digits: Vec<Answer<'a>>,
+    #[serde(flatten)]
+    digits: Digits<'a>,
+}
+
+/// A line of JSON for a page.
+#[derive(Serialize)]
+struct Page<'a> {
+    file: &'a str,
+    rows: Vec<Digits<'a>>,
+}
+
+/// What stands for a thing in a text: its class, or a question mark.
+#[must_use]
+pub fn character<'a>(seen: &Seen, classes: &'a ClassNames) -> &'a str {
+    let verdict = seen.verdict.as_ref().filter(|_| seen.doubt.is_none());
+    verdict.map_or("?", |verdict| classes.get(verdict.best_two()[0]))
 }
 
 /// The digits of a row as text; what is no digit is a question mark.
 #[must_use]
 pub fn row_text(seen: &[Seen], classes: &ClassNames) -> String {
-    let name = |seen: &Seen| {
-        let verdict = seen.verdict.as_ref().filter(|_| seen.doubt.is_none());
-        verdict.map_or("?", |verdict| classes.get(verdict.best_two()[0]))
-    };
-    seen.iter().map(name).collect()
+    seen.iter().map(|seen| character(seen, classes)).collect()
 }
 
 /// A row for a person: its digits, and the least probability among them.
@@ -71,9 +98,44 @@ pub fn row_line(file: &Path, seen: &[Seen], classes: &ClassNames) -> String {
 /// Never: all values have a form in JSON.
 pub fn row_json(file: &Path, seen: &[Seen], classes: &ClassNames) -> serde_json::Result<String> {
     let file = file.to_string_lossy();
-    let digits = seen.iter().map(|seen| Answer::of(seen, classes)).collect();
-    let row = Row { file: &file, text: row_text(seen, classes), digits };
+    let row = Row { file: &file, digits: Digits::of(seen, classes) };
     Ok(serde_json::to_string(&row)? + "\n")
+}
+
+/// A page for a person: a line for each row.
+#[must_use]
+pub fn page_lines(file: &Path, rows: &[Vec<Seen>], classes: &ClassNames) -> String {
+    if rows.is_empty() {
+        return row_line(file, &[], classes);
+    }
+    let file = file.to_string_lossy();
+    let of_row = |(number, row): (usize, &Vec<Seen>)| {
+        row_line(Path::new(&format!("{file}, row {number}")), row, classes)
+    };
+    (1..).zip(rows).map(of_row).collect()
+}
+
+/// A page as a line of JSON.
+///
+/// # Errors
+/// Never: all values have a form in JSON.
+pub fn page_json(file: &Path, rows: &[Vec<Seen>], classes: &ClassNames) -> serde_json::Result<String> {
+    let file = file.to_string_lossy();
+    let rows = rows.iter().map(|row| Digits::of(row, classes)).collect();
+    Ok(serde_json::to_string(&Page { file: &file, rows })? + "\n")
+}
+
+impl<'a> Digits<'a> {
+    fn of(seen: &[Seen], classes: &'a ClassNames) -> Self {
+        let digits = seen.iter().map(|seen| Answer::of(seen, classes)).collect();
+        Self { text: row_text(seen, classes), digits }
+    }
+}
+
+impl From<Bounds> for Place {
+    fn from(bounds: Bounds) -> Self {
+        Self { x: bounds.left, y: bounds.top, width: bounds.width(), height: bounds.height() }
+    }
 }
 
 impl<'a> Answer<'a> {
@@ -90,7 +152,7 @@ impl<'a> Answer<'a> {
             runner_up: second.map(|(name, _)| name),
             runner_up_probability: second.map_or(0.0, |(_, probability)| probability),
             not_a_digit: seen.doubt,
-            bounds: seen.bounds,
+            place: seen.bounds.map(Place::from),
         }
     }
 
@@ -160,9 +222,17 @@ mod tests {
         assert_eq!(answer.text(file), "a,b.png: dog\\u001b 75.00 %, then cat, \"black\" 25.00 %\n");
         assert_eq!(answer.csv(file), "\"a,b.png\",dog\u{1b},0.750000,\"cat, \"\"black\"\"\",0.250000,\n");
         let json = answer.json(file).unwrap();
+        assert!(!json.contains("\"box\""), "{json}");
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!((value["file"].as_str(), value["probability"].as_f64()), (Some("a,b.png"), Some(0.75)));
         assert!(value["not_a_digit"].is_null());
+        let bounds = Some(Bounds { left: 3, top: 4, right: 10, bottom: 30 });
+        let json = page_json(file, &[vec![Seen { bounds, ..seen(None) }]], &classes).unwrap();
+        assert!(json.contains(r#""box":{"x":3,"y":4,"width":7,"height":26}"#), "{json}");
+        assert_eq!(
+            page_lines(file, &[vec![seen(Some(Doubt::Wide))]], &classes),
+            "a,b.png, row 1: ? (least 75.00 %)\n"
+        );
         let unsure = Answer::of(&seen(Some(Doubt::Unsure)), &classes);
         assert!(unsure.text(file).contains("not a digit (the model can't tell which: dog"));
         assert!(unsure.json(file).unwrap().contains(r#""not_a_digit":"unsure""#));

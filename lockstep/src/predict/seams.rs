@@ -5,12 +5,13 @@
 //! crosses nothing, one between digits that touch a stroke.
 
 use super::grey::Grey;
+use super::ink::LOW;
 use std::ops::RangeInclusive;
 
 /// A cut lies within so many hundredths of the line's height of its column.
 const REACH: usize = 40;
 /// Columns are apart by so many hundredths of the line's height.
-const APART: usize = 9;
+const APART: usize = 8;
 /// A step aside costs as much as so much ink.
 const ASIDE: u32 = 6;
 /// More than any cut costs: 2^14 rows of full ink are less.
@@ -42,16 +43,25 @@ pub fn all(ink: &Grey, height: usize) -> Vec<Seam> {
         if seam.crossed * 100 > CROSSED_MAX * height {
             continue;
         }
-        add(&mut seams, seam);
+        add(ink, &mut seams, seam);
     }
-    add(&mut seams, border(ink.width));
+    add(ink, &mut seams, border(ink.width));
     seams
 }
 
 /// Adds a cut behind the last one, if ink lies between them; otherwise the one that crosses less stays.
-fn add(seams: &mut Vec<Seam>, mut seam: Seam) {
+fn add(ink: &Grey, seams: &mut Vec<Seam>, mut seam: Seam) {
     if let Some(last) = seams.last() {
         seam.columns.iter_mut().zip(&last.columns).for_each(|(own, &other)| *own = (*own).max(other));
+        let between = last.columns.iter().zip(&seam.columns).enumerate();
+        let mut between = between.flat_map(|(row, (&from, &to))| &ink.bytes[row * ink.width..][from..to]);
+        if !between.any(|&ink| ink >= LOW) {
+            if seam.crossed < last.crossed {
+                seams.pop();
+            } else {
+                return;
+            }
+        }
     }
     seams.push(seam);
 }

@@ -6,6 +6,8 @@
 //!    quotes around it. A quote does not hide a comma or the end of a line.
 //! 3. Every row has as many columns as the first. Empty lines mean nothing.
 //! 4. A file in gzip is known by its first bytes, not by its name.
+//! 5. A table without labels, Kaggle's `test.csv`, is read by [`read_unlabelled`]: the first column is a
+//!    pixel, and the header's first name is another one than `label`.
 //!
 //! Memory is bounded: a line by [`LINE_BYTES_MAX`], checked while it is read, the text by [`TEXT_BYTES_MAX`],
 //! and the pixels by [`PART_BYTES_MAX`].
@@ -32,6 +34,18 @@ const LABEL: &str = "label";
 
 /// All samples of a file, in [`CLASSES_MAX`] classes. There may be none.
 pub(super) fn read(path: &Path) -> Result<Samples, CsvError> {
+    read_table(path, true)
+}
+
+/// All images of a table without labels, as samples of class 0. There may be none.
+///
+/// # Errors
+/// When the file can't be read, or is no such table.
+pub fn read_unlabelled(path: &Path) -> Result<Samples, CsvError> {
+    read_table(path, false)
+}
+
+fn read_table(path: &Path, has_labels: bool) -> Result<Samples, CsvError> {
     let opened = parts::open(path, TEXT_BYTES_MAX)
         .map_err(|source| CsvError::Read { path: path.to_owned(), source })?;
     let bounded = Bounded { reader: opened.reader, line_bytes: 0, text_bytes: 0 };
@@ -42,7 +56,7 @@ pub(super) fn read(path: &Path) -> Result<Samples, CsvError> {
         .quoting(false)
         .buffer_capacity(BUFFER_BYTES)
         .from_reader(bounded);
-    let mut table = Table { path, side: 0, pixels: Vec::new(), labels: Vec::new() };
+    let mut table = Table { path, has_labels, side: 0, pixels: Vec::new(), labels: Vec::new() };
     let mut record = ByteRecord::new();
     while next(path, &mut reader, &mut record)? {
         let line = record.position().map_or(0, ::csv::Position::line);
@@ -75,6 +89,8 @@ fn next(path: &Path, reader: &mut Reader<Bounded>, record: &mut ByteRecord) -> R
 /// Rows so far.
 struct Table<'a> {
     path: &'a Path,
+    /// Whether a label is before the pixels.
+    has_labels: bool,
     /// Height and width of the images; 0 before the first row.
     side: usize,
     pixels: Vec<u8>,
@@ -85,16 +101,25 @@ impl Table<'_> {
     /// Adds a row, or checks the header.
     fn add(&mut self, line: u64, record: &ByteRecord) -> Result<(), CsvError> {
         let path = || self.path.to_owned();
-        let pixels = record.len().saturating_sub(1);
+        let before = usize::from(self.has_labels);
+        let pixels = record.len().saturating_sub(before);
         let first = record.get(0).unwrap_or_default();
         let is_first = self.side == 0;
-        if is_first && whole(first).is_none() && !bare(first).eq_ignore_ascii_case(LABEL.as_bytes()) {
+        let is_label = bare(first).eq_ignore_ascii_case(LABEL.as_bytes());
+        if is_first && self.has_labels && whole(first).is_none() && !is_label {
             return Err(CsvError::FirstColumn { path: path(), name: shown(first) });
+        }
+        if is_first && !self.has_labels && is_label {
+            return Err(CsvError::Labelled(path()));
         }
         if is_first {
             let side = pixels.isqrt();
             if side * side != pixels || !(1..=SIDE_MAX).contains(&side) {
-                return Err(CsvError::NotSquare { path: path(), line, pixels });
+                let path = path();
+                return Err(match self.has_labels {
+                    true => CsvError::NotSquare { path, line, pixels },
+                    false => CsvError::NoImage { path, line, columns: pixels },
+                });
             }
             self.side = side;
             if whole(first).is_none() {
@@ -103,14 +128,16 @@ impl Table<'_> {
         }
         let expected = self.side * self.side;
         if pixels != expected {
-            return Err(CsvError::Columns { path: path(), line, expected: expected + 1, got: record.len() });
+            let expected = expected + before;
+            return Err(CsvError::Columns { path: path(), line, expected, got: record.len() });
         }
         if (self.pixels.len() + pixels) as u64 > PART_BYTES_MAX {
             return Err(CsvError::TooLarge { path: path(), line, what: "pixels", bytes_max: PART_BYTES_MAX });
         }
-        let label = whole(first).filter(|&label| usize::from(label) < CLASSES_MAX);
+        let label = if self.has_labels { whole(first) } else { Some(0) };
+        let label = label.filter(|&label| usize::from(label) < CLASSES_MAX);
         let label = label.ok_or_else(|| CsvError::Label { path: path(), line, value: shown(first) })?;
-        for (column, field) in (2..).zip(record.iter().skip(1)) {
+        for (column, field) in (1..).zip(record).skip(before) {
             let pixel = whole(field).and_then(|value| u8::try_from(value).ok());
             let pixel =
                 pixel.ok_or_else(|| CsvError::Pixel { path: path(), line, column, value: shown(field) })?;

@@ -202,3 +202,28 @@ fn damaged_gzip_is_refused() {
         assert!(matches!(error, CsvError::Gzip { .. }), "{error}");
     }
 }
+
+#[test]
+fn a_table_without_labels_is_read_and_one_with_them_is_refused() {
+    let table = |content: &[u8]| {
+        let folder = folder_of(&[("test.csv", content)]);
+        read_unlabelled(&folder.path().join("test.csv"))
+    };
+    let header = b"pixel0,pixel1,pixel2,pixel3\n1,2,3,4\n\n5,6,7,255\n";
+    for content in [&header[..], &header[28..], &gzip(header)] {
+        let samples = table(content).unwrap();
+        assert_eq!(
+            (samples.len(), samples.image(0), samples.image(1)),
+            (2, &[1, 2, 3, 4][..], &[5, 6, 7, 255][..])
+        );
+    }
+    assert!(table(b"pixel0\n").unwrap().is_empty());
+    let error = table(b"label,pixel0,pixel1,pixel2,pixel3\n1,2,3,4,5\n").unwrap_err();
+    assert!(matches!(error, CsvError::Labelled(_)), "{error}");
+    let error = table(b"1,2,3,4,5\n").unwrap_err();
+    assert!(matches!(error, CsvError::NoImage { line: 1, columns: 5, .. }), "{error}");
+    let error = table(b"1,2,3,4\n1,2,3\n").unwrap_err();
+    assert!(matches!(error, CsvError::Columns { line: 2, expected: 4, got: 3, .. }), "{error}");
+    let error = table(b"a,b,c,d\n1,2,256,4\n").unwrap_err();
+    assert!(matches!(error, CsvError::Pixel { line: 2, column: 3, .. }), "{error}");
+}
