@@ -180,7 +180,8 @@ fn checked_logits(model: &Model) -> Result<(Samples, Vec<f32>), NetworkError> {
     Ok((samples, logits))
 }
 
-/// Compares logits with the model's, and says the largest difference; `limit` is relative to the largest logit.
+/// Compares logits with the model's, and says the largest difference; `limit` is relative to the largest
+/// logit.
 fn compared(expected: &[f32], got: &[f32], limit: f32) -> Result<String, ExportError> {
     if expected.len() != got.len() {
         return Err(ExportError::ReadBack(format!("{} logits instead of {}", got.len(), expected.len())));

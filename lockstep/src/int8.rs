@@ -1,10 +1,10 @@
 //! Networks in whole numbers of 8 bits: a quarter of the bytes, and no floating point at all.
 //!
 //! The scheme is that of Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
-//! Integer-Arithmetic-Only Inference": a value is `scale · (q - zero)`, with a `q` of 0 to 255 between layers,
-//! and -127 to 127 for weights, where `zero` is 0 and each output channel has a scale of its own. Sums are
-//! exact in 32 bits. A layer's sums become the next layer's values by a multiplication with a whole number and
-//! a rounded shift, so every program that follows [`run`] gets equal integers.
+//! Integer-Arithmetic-Only Inference": a value is `scale · (q - zero)`, with a `q` of 0 to 255 between
+//! layers, and -127 to 127 for weights, where `zero` is 0 and each output channel has a scale of its own.
+//! Sums are exact in 32 bits. A layer's sums become the next layer's values by a multiplication with a whole
+//! number and a rounded shift, so every program that follows [`run`] gets equal integers.
 //!
 //! [`plan`] turns a model into steps on values, with batch norms folded into convolutions. [`float`] computes
 //! them in f32 on some training images, to see which ranges the values have. [`quantize`] chooses the scales

@@ -2,9 +2,9 @@
 //!
 //! Reading order: [`cli`] has the commands and their flags. [`model`] opens a checkpoint or a file that was
 //! handed on, [`answers`] computes with it on several threads. The commands: [`evaluate`] measures a model on
-//! a data set, [`export`] writes it for others, [`predict`] reads pictures with it, [`serve`] does so by HTTP,
-//! and [`submission`] answers a test without labels. [`compress`] makes it smaller: in whole numbers of 8 bits
-//! ([`int8`]), or with fewer weights ([`prune`]).
+//! a data set, [`export`] writes it for others, [`predict`] reads pictures with it, [`serve`] does so by
+//! HTTP, and [`submission`] answers a test without labels. [`compress`] makes it smaller: in whole numbers of
+//! 8 bits ([`int8`]), or with fewer weights ([`prune`]).
 //!
 //! It trains nothing and writes to no checkpoint's folder. The data sets and the store are the
 //! coordinator's, the arithmetic is the worker's: so the answers have the bits that a training's test has.

@@ -3,9 +3,9 @@
 //! Reading order, for a model of digits: [`grey`] is a picture of bounded size, [`paper`] its paper, [`ink`]
 //! what is written on it; [`rules`] takes ruled lines away. [`components`] are connected pieces of ink,
 //! [`subject`] the digit among them, and [`glyph`] makes it what MNIST's digits are. [`reader`] asks the
-//! model about it in a few [`views`], and [`novelty`] says whether it is a digit. [`mod@line`] reads a row of them,
-//! cut by [`seams`] where [`prices`] are lowest, and [`page`] finds the rows of a page. [`report`] has the
-//! forms of the answers, [`show`] draws what the model saw, and [`boxes`] where.
+//! model about it in a few [`views`], and [`novelty`] says whether it is a digit. [`mod@line`] reads a row of
+//! them, cut by [`seams`] where [`prices`] are lowest, and [`page`] finds the rows of a page. [`report`] has
+//! the forms of the answers, [`show`] draws what the model saw, and [`boxes`] where.
 //!
 //! A model of anything else gets the middle of the picture in its size and colours, and its answer is taken.
 

@@ -1,6 +1,6 @@
 """Makes small models of one that was trained on MNIST, and prints a table: test accuracy, bytes, time and memory.
 
-    MNIST_DIR=... python small_models.py FOLDER [--programs target/release] [--epochs 3] [--tiny-epochs 40]
+    MNIST_DIR=... python small_models.py FOLDER [--programs target/release] [--epochs 3] [--tiny-epochs 30]
 
 FOLDER gets all checkpoints and files; what is there already is not trained again. The first model is that of
 recipes/digits.toml. Times are of the programs in C, compiled with -O2, on one core: the median of five rounds over 200
@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--programs", type=Path, default=ROOT / "target/release")
     parser.add_argument("--epochs", type=int, default=3, help="of training on")
-    parser.add_argument("--tiny-epochs", type=int, default=40)
+    parser.add_argument("--tiny-epochs", type=int, default=30)
     arguments = parser.parse_args()
     folder = arguments.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -133,6 +133,10 @@ def main() -> None:
     averaged = ("--weights", "averaged")
     bench.row("tiny, distilled", tiny, flags=averaged)
     bench.row("tiny, distilled, int8", tiny, int8=True, flags=averaged)
+    small = bench.train("small", "--config", "recipes/small.toml", "--distil", large, "--distil-weight", 0.6,
+                        "--distil-temperature", 3)
+    bench.row("small.toml, distilled", small, flags=averaged)
+    bench.row("small.toml, distilled, int8", small, int8=True, flags=averaged)
     whole = folder / "large.safetensors"
     bench.said(bench.lockstep, "export", "--checkpoint", large, "--format", "safetensors", "--output", whole)
     for name, file in (("\ncnn", whole), ("pruned by 50 %", pruned[50]), ("pruned by 75 %", pruned[75])):

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 /// Flags of `lockstep predict`.
 ///
-/// Pictures are PNG, JPEG, WebP or BMP. A file that can't be read is told on standard error, the others are read
-/// all the same, and the exit code is 1.
+/// Pictures are PNG, JPEG, WebP or BMP. A file that can't be read is told on standard error, the others are
+/// read all the same, and the exit code is 1.
 #[derive(Clone, Debug, Args)]
 pub struct Predict {
     #[command(flatten)]

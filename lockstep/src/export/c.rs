@@ -50,23 +50,33 @@ fn text(program: &Program<'_>) -> String {
 }
 
 fn head(program: &Program<'_>) -> String {
-    let spec = program.model.architecture.input();
     let [constants, buffers] = program.memory();
     let classes = program.classes();
-    let names: Vec<_> = (0..classes).map(|class| program.model.classes.get(class)).collect();
+    let text = format!(
+        "lockstep_predict fills {classes} logits and returns the most
+   likely class. It uses {constants} bytes of constants and {buffers} bytes of static buffers: one call at a time.
+   With -DLOCKSTEP_TEST this is a program that compares {VECTORS} answers with the model's own."
+    );
+    preamble(program.model, START, &text, "float")
+}
+
+/// What a program begins with: a comment that ends in `text`, what it includes, its function with logits of a
+/// type, and the names of the classes.
+pub(super) fn preamble(model: &Model, start: &[u8], text: &str, logits: &str) -> String {
+    let spec = model.architecture.input();
+    let classes = spec.classes();
+    let names: Vec<_> = (0..classes).map(|class| model.classes.get(class)).collect();
     format!(
         "{} Its network:
 
    {}
 
-   An image is {} rows of {} pixels with {} bytes each. lockstep_predict fills {classes} logits and returns the most
-   likely class. It uses {constants} bytes of constants and {buffers} bytes of static buffers: one call at a time.
-   With -DLOCKSTEP_TEST this is a program that compares {VECTORS} answers with the model's own. */
+   An image is {} rows of {} pixels with {} bytes each. {text} */
 
 #include <stddef.h>
 #include <stdint.h>
 
-int lockstep_predict(const uint8_t *image, float *logits);
+int lockstep_predict(const uint8_t *image, {logits} *logits);
 
 extern const char *const lockstep_class_names[{classes}];
 
@@ -74,8 +84,8 @@ const char *const lockstep_class_names[{classes}] = {{
 {}}};
 
 ",
-        String::from_utf8_lossy(START),
-        program.model.architecture.layers(),
+        String::from_utf8_lossy(start),
+        model.architecture.layers(),
         spec.height(),
         spec.width(),
         spec.channels(),
@@ -162,7 +172,7 @@ fn number(value: &f32) -> String {
 }
 
 /// A text as a literal of printable ASCII; a question mark could begin a trigraph.
-pub(super) fn quoted(text: &str) -> String {
+fn quoted(text: &str) -> String {
     let mut literal = "\"".to_owned();
     for byte in text.bytes() {
         match byte {

@@ -1,9 +1,10 @@
 //! A network in whole numbers as a file: a program in C99 or Rust, or ONNX.
 //!
 //! `buffers` says where each value is kept. `c` and `rust` write programs with those functions of `kernels.c`
-//! or `kernels.rs` that they use; `super::onnx` writes a graph. To check a program, `run` computes the network with
-//! `kernels.rs` itself, and the integers must be those of `crate::int8::run`. That the text of a program does
-//! the same is shown by ten answers that each file has as its test, and by the tests here, which compile them.
+//! or `kernels.rs` that they use; `super::onnx` writes a graph. To check a program, `run` computes the
+//! network with `kernels.rs` itself, and the integers must be those of `crate::int8::run`. That the text of a
+//! program does the same is shown by ten answers that each file has as its test, and by the tests here, which
+//! compile them.
 
 mod buffers;
 mod c;

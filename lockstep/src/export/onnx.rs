@@ -4,8 +4,8 @@
 //! `--normalize standard` has its means and deviations in the graph. Output `logits`: f32 `[N, classes]`.
 //! The names of the classes, and of the network, are in the metadata.
 //!
-//! `graph` makes nodes of layers, `quantized` of a network in whole numbers; `proto` has the messages, and `run`
-//! computes what was written, to compare it with the model.
+//! `graph` makes nodes of layers, `quantized` of a network in whole numbers; `proto` has the messages, and
+//! `run` computes what was written, to compare it with the model.
 
 mod graph;
 mod nodes;

@@ -59,27 +59,49 @@ pub fn predict(image: &[u8; {bytes}], buffers: &mut Buffers, logits: &mut [f32; 
 }
 
 fn head(program: &Program<'_>) -> String {
-    let spec = program.model.architecture.input();
     let [constants, bytes] = program.memory();
     let classes = program.classes();
-    let names: Vec<_> = (0..classes).map(|class| program.model.classes.get(class)).collect();
-    let buffers = || program.plan.buffers.iter().enumerate();
-    let fields: String = buffers().map(|(at, len)| format!("    b{at}: [f32; {len}],\n")).collect();
-    let zeros: Vec<String> = buffers().map(|(at, len)| format!("b{at}: [0.0; {len}]")).collect();
+    let text = format!(
+        "[`predict`] fills {classes} logits and returns the most likely
+//! class. It uses {constants} bytes of constants and {bytes} bytes of [`Buffers`]. Nothing but `core` is needed. The test
+//! compares {VECTORS} answers with the model's own."
+    );
+    preamble(program.model, START, &text) + &buffers(&program.plan.buffers, "f32", "0.0")
+}
+
+/// What a program begins with: a comment that ends in `text`, and the names of the classes.
+pub(super) fn preamble(model: &Model, start: &[u8], text: &str) -> String {
+    let spec = model.architecture.input();
+    let classes = spec.classes();
+    let names: Vec<_> = (0..classes).map(|class| model.classes.get(class)).collect();
     format!(
         "{} Its network:
 //!
 //! {}
 //!
-//! An image is {} rows of {} pixels with {} bytes each. [`predict`] fills {classes} logits and returns the most likely
-//! class. It uses {constants} bytes of constants and {bytes} bytes of [`Buffers`]. Nothing but `core` is needed. The test
-//! compares {VECTORS} answers with the model's own.
+//! An image is {} rows of {} pixels with {} bytes each. {text}
 
 /// Names of the classes.
 pub const CLASS_NAMES: [&str; {classes}] = [
 {}];
 
-/// What the network computes in.
+",
+        String::from_utf8_lossy(start),
+        model.architecture.layers(),
+        spec.height(),
+        spec.width(),
+        spec.channels(),
+        list(&names, |name| format!("\"{}\"", name.escape_default())),
+    )
+}
+
+/// The type of a program's buffers, which hold so many numbers of a type each.
+pub(super) fn buffers(lengths: &[usize], of: &str, zero: &str) -> String {
+    let buffers = || lengths.iter().enumerate();
+    let fields: String = buffers().map(|(at, len)| format!("    b{at}: [{of}; {len}],\n")).collect();
+    let zeros: Vec<String> = buffers().map(|(at, len)| format!("b{at}: [{zero}; {len}]")).collect();
+    format!(
+        "/// What the network computes in.
 pub struct Buffers {{
 {fields}}}
 
@@ -97,12 +119,6 @@ impl Default for Buffers {{
 }}
 
 ",
-        String::from_utf8_lossy(START),
-        program.model.architecture.layers(),
-        spec.height(),
-        spec.width(),
-        spec.channels(),
-        list(&names, |name| format!("\"{}\"", name.escape_default())),
         zeros.join(", "),
     )
 }

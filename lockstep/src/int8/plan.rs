@@ -1,8 +1,9 @@
 //! A model as a list of steps on values, in a form that can be computed in whole numbers.
 //!
 //! 1. A value is `[channels, height, width]`; a vector has height and width 1. Value 0 is the image's bytes.
-//! 2. Convolutions and dense layers are one kind of step. A batch norm behind one is folded into it; any other
-//!    is a step of its own, a 1x1 convolution of each channel. So is a normalization that is not p / 255.
+//! 2. Convolutions and dense layers are one kind of step. A batch norm behind one is folded into it; any
+//!    other is a step of its own, a 1x1 convolution of each channel. So is a normalization that is not p /
+//!    255.
 //! 3. A ReLU behind a sum is part of its step. Flatten and dropout are none: values lie channel by channel.
 
 use common::checkpoint::Model;

@@ -3,8 +3,8 @@
 //! A model has no class for other things and answers with a digit to anything. So some things are told by
 //! their shape before, and the rest by the model's own doubt: the mean probability over a few
 //! [views](super::views) of a digit is high. It must be higher where the shape has another number of holes
-//! than that digit is written with. The limits were set on drawn MNIST training digits and on letters; each has its
-//! figures beside it.
+//! than that digit is written with. The limits were set on drawn MNIST training digits and on letters; each
+//! has its figures beside it.
 
 use super::glyph::Cutout;
 use super::grey::Grey;

@@ -2,8 +2,8 @@
 //!
 //! The first `FREE` bytes of each body have room whatever else is there; drawings have no more. Beyond them
 //! all bodies share `ALL_BYTES`. Who finds no room left is refused at once: nobody waits for room while he
-//! holds some. What is refused is still read for a moment, so that a client that sends sees the refusal; one that
-//! waits to be asked for its body (`Expect: 100-continue`) sees it without.
+//! holds some. What is refused is still read for a moment, so that a client that sends sees the refusal; one
+//! that waits to be asked for its body (`Expect: 100-continue`) sees it without.
 
 use super::refusal::Refusal;
 use axum::body::Body;

@@ -1,4 +1,5 @@
-//! The threads that compute with the model. What waits is computed together, up to [`BATCH`] inputs at a time.
+//! The threads that compute with the model. What waits is computed together, up to [`BATCH`] inputs at a
+//! time.
 //!
 //! Each thread has a network of its own. Whoever asks waits for the answer until a deadline, and asks for one
 //! piece at a time, so no more can wait than there are threads that ask.

@@ -6,8 +6,8 @@
 //!    nothing is closed after it, whether it is new or was used before.
 //! 3. A connection ends after `CONNECTION_TIMEOUT`, and after `CONNECTION_GRACE` more whatever it does: who
 //!    does not read his answer keeps his place no longer. Programs and browsers open another one.
-//! 4. When the server stops, requests in progress are answered, for `STOP_GRACE` at most. A connection without one
-//!    is closed after `IDLE_GRACE`: half a head is no request.
+//! 4. When the server stops, requests in progress are answered, for `STOP_GRACE` at most. A connection
+//!    without one is closed after `IDLE_GRACE`: half a head is no request.
 
 use super::metrics::Metrics;
 use axum::Router;

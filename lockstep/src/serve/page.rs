@@ -1,7 +1,7 @@
 //! The page to draw on: one file, with its script and style in it, and nothing from elsewhere.
 //!
-//! Its policy lets a browser run this script and this style alone, by their digests, and speak with this server
-//! alone.
+//! Its policy lets a browser run this script and this style alone, by their digests, and speak with this
+//! server alone.
 
 use axum::http::HeaderValue;
 use base64::Engine as _;

@@ -1,9 +1,10 @@
-//! The threads that read pictures, in three lanes, so that what takes long holds up nothing else: small pictures,
-//! rows of digits in small pictures, and large pictures. A picture that turns out to be large is passed on.
+//! The threads that read pictures, in three lanes, so that what takes long holds up nothing else: small
+//! pictures, rows of digits in small pictures, and large pictures. A picture that turns out to be large is
+//! passed on.
 //!
 //! Most of a thread's time for a small picture is the wait for the model. So there are many of them, whose
-//! pictures the model's threads compute together. Memory is bounded by what each lane's pictures may have, times
-//! its threads; what waits is still in the form in which it came.
+//! pictures the model's threads compute together. Memory is bounded by what each lane's pictures may have,
+//! times its threads; what waits is still in the form in which it came.
 
 use super::body::{BODY_BYTES_MAX, Content};
 use super::compute::Engine;

@@ -32,6 +32,9 @@ pub enum Refusal {
     /// The picture has too many pixels.
     #[error("the picture has {width} x {height} pixels, and {PIXELS_MAX} are the most; send a smaller one")]
     LargePicture { width: u32, height: u32 },
+    /// There is more to look at than digits.
+    #[error("there is too much in the picture to look for digits; cut out the part with digits")]
+    Crowded,
     /// The body is too large.
     #[error("the body has more than {BODY_BYTES_MAX} bytes; send a smaller picture")]
     LargeBody,
@@ -81,6 +84,7 @@ impl Refusal {
             Self::NoPicture => "no_picture",
             Self::Damaged(_) => "damaged",
             Self::LargePicture { .. } => "large_picture",
+            Self::Crowded => "crowded",
             Self::LargeBody => "large_body",
             Self::SlowBody => "slow_body",
             Self::BrokenOff => "broken_off",
@@ -98,6 +102,7 @@ impl Refusal {
             Self::NoBody
             | Self::NoPicture
             | Self::Damaged(_)
+            | Self::Crowded
             | Self::BrokenOff
             | Self::NoDigits
             | Self::Query => StatusCode::BAD_REQUEST,
@@ -121,6 +126,7 @@ impl From<PredictError> for Refusal {
             PredictError::Picture(PicturesError::Broken { problem, .. }) => {
                 Self::Damaged(printable(&problem).into_owned())
             }
+            PredictError::TooMuch(_) => Self::Crowded,
             PredictError::Model { source: ComputeError::Late, .. } => Self::Busy,
             PredictError::Model { source, .. } => Self::Failed(source.to_string()),
             other => Self::Failed(other.to_string()),

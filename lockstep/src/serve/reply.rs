@@ -1,4 +1,5 @@
-//! Answers in JSON: what `lockstep predict --json` says, the probability of every class, and what the model saw.
+//! Answers in JSON: what `lockstep predict --json` says, the probability of every class, and what the model
+//! saw.
 
 use crate::predict::Seen;
 use crate::predict::report::{Answer, row_text};

@@ -1,8 +1,8 @@
 //! Measures how well `lockstep predict` reads: MNIST's digits drawn into larger pictures, and other things.
 //!
 //! `cargo run --release --workspace --example read_digits -- --checkpoint CHECKPOINT --mnist FOLDER --letters
-//! FOLDER`. The digits are those of the test, unless `--train` is given; the limits of the program were set on
-//! the latter, with other seeds.
+//! FOLDER`. The digits are those of the test, unless `--train` is given; the limits of the program were set
+//! on the latter, with other seeds.
 
 #![allow(clippy::print_stdout, reason = "the result of a measurement")]
 

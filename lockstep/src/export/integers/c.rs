@@ -1,14 +1,14 @@
 //! A network in whole numbers as a program in one file of C99: no heap, no library, no floating point, and no
 //! include but `stddef.h` and `stdint.h`.
 //!
-//! `int lockstep_predict(const uint8_t *image, int32_t *logits)` takes an image as the data sets have them, by
-//! row, column and channel, fills the logits, and returns the most likely class. It computes in static
+//! `int lockstep_predict(const uint8_t *image, int32_t *logits)` takes an image as the data sets have them,
+//! by row, column and channel, fills the logits, and returns the most likely class. It computes in static
 //! buffers: one call at a time. With `-DLOCKSTEP_TEST` the file is a program that computes ten images and
 //! compares the logits, which must be equal: it exits with 0 if they are.
 
 use super::run::window;
 use super::{IN_C, Program};
-use crate::export::c::quoted;
+use crate::export::c::preamble;
 use crate::export::program::VECTORS;
 use crate::export::program::sources::{list, used};
 use crate::int8::plan::{Op, Sizes, Step};
@@ -42,38 +42,15 @@ pub(super) fn text(program: &Program<'_>) -> String {
 }
 
 fn head(program: &Program<'_>) -> String {
-    let spec = program.model.architecture.input();
     let [constants, buffers] = program.memory();
-    let classes = spec.classes();
-    let names: Vec<_> = (0..classes).map(|class| program.model.classes.get(class)).collect();
-    format!(
-        "{} Its network:
-
-   {}
-
-   An image is {} rows of {} pixels with {} bytes each. lockstep_predict fills {classes} logits and returns the most
-   likely class. A logit is {:e} times the number there. It uses {constants} bytes of constants and {buffers} bytes of
-   static buffers: one call at a time. With -DLOCKSTEP_TEST this is a program that compares {VECTORS} answers. */
-
-#include <stddef.h>
-#include <stdint.h>
-
-int lockstep_predict(const uint8_t *image, int32_t *logits);
-
-extern const char *const lockstep_class_names[{classes}];
-
-const char *const lockstep_class_names[{classes}] = {{
-{}}};
-
-",
-        String::from_utf8_lossy(START),
-        program.model.architecture.layers(),
-        spec.height(),
-        spec.width(),
-        spec.channels(),
-        program.logit_scale(),
-        list(&names, |name| quoted(name)),
-    )
+    let classes = program.model.architecture.input().classes();
+    let scale = program.logit_scale();
+    let text = format!(
+        "lockstep_predict fills {classes} logits and returns the most
+   likely class. A logit is {scale:e} times the number there. It uses {constants} bytes of constants and {buffers} bytes of
+   static buffers: one call at a time. With -DLOCKSTEP_TEST this is a program that compares {VECTORS} answers."
+    );
+    preamble(program.model, START, &text, "int32_t")
 }
 
 /// Constants of a step.

@@ -1,8 +1,8 @@
 //! What the layers of a network in whole numbers compute, in Rust without a standard library. An exported
 //! program has the texts of these functions, and the check of an export runs them.
 //!
-//! Values are bytes, by channel, row and column. Between two items is one empty line, and within an item there
-//! is none: that is how `sources` finds them. `kernels.c` has the same in C.
+//! Values are bytes, by channel, row and column. Between two items is one empty line, and within an item
+//! there is none: that is how `sources` finds them. `kernels.c` has the same in C.
 
 /// Channels, rows and columns.
 type Shape = [usize; 3];
@@ -10,8 +10,9 @@ type Shape = [usize; 3];
 /// Rows and columns of a window, steps between two places of it, and places around the image.
 type Window = [usize; 4];
 
-/// A convolution or dense layer: weights, and for each output a bias and a factor, multiplier / 2^shift. A value
-/// of `zeros[0]` stands for 0 in the input, `zeros[1]` in the output; with `relu` no output is below it.
+/// A convolution or dense layer: weights, and for each output a bias and a factor, multiplier / 2^shift. A
+/// value of `zeros[0]` stands for 0 in the input, `zeros[1]` in the output; with `relu` no output is below
+/// it.
 pub(super) struct Layer<'a> {
     pub(super) input: Shape,
     pub(super) output: Shape,

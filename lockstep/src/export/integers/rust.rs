@@ -10,6 +10,7 @@ use super::run::window;
 use super::{IN_RUST, Program};
 use crate::export::program::VECTORS;
 use crate::export::program::sources::{list, used};
+use crate::export::rust::{buffers, preamble};
 use crate::int8::plan::{Op, Step};
 use crate::int8::quantize::{Factor, Integers};
 use std::fmt::{Display, Write as _};
@@ -28,11 +29,11 @@ pub(super) fn text(program: &Program<'_>) -> String {
     let spec = program.model.architecture.input();
     let (bytes, classes) = (spec.image_bytes(), spec.classes());
     let mut text = head(program);
-    let buffers = if program.buffers.bytes.is_empty() { "_buffers" } else { "buffers" };
+    let buffers_name = if program.buffers.bytes.is_empty() { "_buffers" } else { "buffers" };
     let _ = writeln!(
         text,
         "/// Fills the logits of an image, and returns the most likely class.
-pub fn predict(image: &[u8; {bytes}], {buffers}: &mut Buffers, logits: &mut [i32; {classes}]) -> usize {{
+pub fn predict(image: &[u8; {bytes}], {buffers_name}: &mut Buffers, logits: &mut [i32; {classes}]) -> usize {{
 {calls}    let mut class = 0;
     for at in 1..{classes} {{
         if logits[at] > logits[class] {{
@@ -48,56 +49,17 @@ pub fn predict(image: &[u8; {bytes}], {buffers}: &mut Buffers, logits: &mut [i32
 }
 
 fn head(program: &Program<'_>) -> String {
-    let spec = program.model.architecture.input();
     let [constants, bytes] = program.memory();
-    let classes = spec.classes();
-    let names: Vec<_> = (0..classes).map(|class| program.model.classes.get(class)).collect();
-    let buffers = || program.buffers.bytes.iter().enumerate();
-    let fields: String = buffers().map(|(at, len)| format!("    b{at}: [u8; {len}],\n")).collect();
-    let zeros: Vec<String> = buffers().map(|(at, len)| format!("b{at}: [0; {len}]")).collect();
-    format!(
-        "{} Its network:
-//!
-//! {}
-//!
-//! An image is {} rows of {} pixels with {} bytes each. [`predict`] fills {classes} logits and returns the most likely
+    let classes = program.model.architecture.input().classes();
+    let text = format!(
+        "[`predict`] fills {classes} logits and returns the most likely
 //! class. A logit is [`LOGIT_SCALE`] times the number there. It uses {constants} bytes of constants and {bytes} bytes of
-//! [`Buffers`]. Nothing but `core` is needed. The test compares {VECTORS} answers.
-
-/// Names of the classes.
-pub const CLASS_NAMES: [&str; {classes}] = [
-{}];
-
-/// What a step of a logit is worth.
-pub const LOGIT_SCALE: f32 = {:?};
-
-/// What the network computes in.
-pub struct Buffers {{
-{fields}}}
-
-impl Buffers {{
-    /// Buffers for any number of images, one after the other.
-    pub const fn new() -> Self {{
-        Self {{ {} }}
-    }}
-}}
-
-impl Default for Buffers {{
-    fn default() -> Self {{
-        Self::new()
-    }}
-}}
-
-",
-        String::from_utf8_lossy(START),
-        program.model.architecture.layers(),
-        spec.height(),
-        spec.width(),
-        spec.channels(),
-        list(&names, |name| format!("\"{}\"", name.escape_default())),
-        program.logit_scale(),
-        zeros.join(", "),
-    )
+//! [`Buffers`]. Nothing but `core` is needed. The test compares {VECTORS} answers."
+    );
+    let scale = program.logit_scale();
+    preamble(program.model, START, &text)
+        + &format!("/// What a step of a logit is worth.\npub const LOGIT_SCALE: f32 = {scale:?};\n\n")
+        + &buffers(&program.buffers.bytes, "u8", "0")
 }
 
 /// Constants of a step.

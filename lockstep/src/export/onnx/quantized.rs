@@ -91,8 +91,8 @@ impl Graph<'_> {
         Value { name, steps: None, is_flat }
     }
 
-    /// The name of a value as rounded to its steps. Each step that takes it has a node of its own: where two share
-    /// one, OpenCV 5 fails.
+    /// The name of a value as rounded to its steps. Each step that takes it has a node of its own: where two
+    /// share one, OpenCV 5 fails.
     fn rounded(&mut self, value: usize) -> String {
         let [factor, zero] = ["scale", "zero"].map(|part| format!("value{value}.{part}"));
         let steps = self.values[value].steps.clone().unwrap_or_else(|| {
