@@ -12,7 +12,7 @@ mod kernels;
 mod run;
 mod rust;
 
-use super::program::vectors;
+use super::program::{fits, vectors};
 use super::{ExportError, Written, checked_images, onnx, put};
 use crate::int8::{self, Quantized};
 use buffers::Buffers;
@@ -64,11 +64,11 @@ pub fn write(
             (bytes, checked, |start| start.starts_with(onnx::START))
         }
         IntegerFormat::C => {
-            let program = Program::of(model, network)?;
+            let program = Program::of(model, network, "c")?;
             (c::text(&program).into_bytes(), program.checked, |start| start.starts_with(c::START))
         }
         IntegerFormat::Rust => {
-            let program = Program::of(model, network)?;
+            let program = Program::of(model, network, "rust")?;
             (rust::text(&program).into_bytes(), program.checked, |start| start.starts_with(rust::START))
         }
     };
@@ -78,7 +78,8 @@ pub fn write(
 
 impl<'a> Program<'a> {
     /// The network, whose integers were compared.
-    fn of(model: &'a Model, network: &'a Quantized) -> Result<Self, ExportError> {
+    fn of(model: &'a Model, network: &'a Quantized, format: &'static str) -> Result<Self, ExportError> {
+        fits(model, format)?;
         let buffers = Buffers::of(&network.plan);
         let samples = checked_images(model);
         if run::logits(network, &buffers, &samples) != int8::run::logits(network, &samples, NonZeroUsize::MIN)

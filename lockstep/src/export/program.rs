@@ -43,13 +43,7 @@ pub(super) struct Program<'a> {
 impl<'a> Program<'a> {
     /// The plan of a model, whose logits are compared with the model's.
     pub(super) fn of(model: &'a Model, format: &'static str) -> Result<Self, ExportError> {
-        let numbers = model.params.len();
-        if numbers > NUMBERS_MAX {
-            let why = format!(
-                "{numbers} numbers are too many for a program's text, which may have {NUMBERS_MAX}: export ONNX"
-            );
-            return Err(ExportError::Unsupported { format, why });
-        }
+        fits(model, format)?;
         let plan = Plan::of(model);
         let (samples, logits) = checked_logits(model)?;
         let checked = compared(&logits, &run::logits(&plan, &samples), DIFFERENCE_MAX)?;
@@ -77,6 +71,18 @@ impl<'a> Program<'a> {
         let constants: usize = self.plan.tables.iter().map(|table| table.values.len()).sum();
         [4 * constants, 4 * self.plan.buffers.iter().sum::<usize>()]
     }
+}
+
+/// Refuses a model that is too large for a program's text.
+pub(super) fn fits(model: &Model, format: &'static str) -> Result<(), ExportError> {
+    let numbers = model.params.len();
+    if numbers <= NUMBERS_MAX {
+        return Ok(());
+    }
+    let why = format!(
+        "{numbers} numbers are too many for a program's text, which may have {NUMBERS_MAX}: export ONNX"
+    );
+    Err(ExportError::Unsupported { format, why })
 }
 
 /// The test's images: bytes of a generator that fits into a line of a program (Knuth's multiplier of

@@ -1,5 +1,6 @@
 use super::*;
 use crate::export::program::tests::{C_FLAGS, RUST_FLAGS, compiled};
+use crate::export::tests::model;
 use crate::int8::tests::each;
 
 fn written(model: &Model, network: &Quantized, format: IntegerFormat, path: &Path) -> String {
@@ -76,4 +77,14 @@ fn every_network_computes_close_logits_in_onnx() {
         let checked = written(&model, &network, IntegerFormat::Onnx, &path);
         assert!(checked.contains("largest difference"), "{checked}");
     });
+}
+
+#[test]
+fn too_many_numbers_are_refused() {
+    let model = model(1, "flatten dense(4000) dense(1000) dense", "unit");
+    let samples = checked_images(&model);
+    let network = int8::of(&model, &samples, NonZeroUsize::MIN).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let error = write(&model, &network, IntegerFormat::C, &folder.path().join("model.c")).unwrap_err();
+    assert!(error.to_string().starts_with("--format c: 4585004 numbers are too many"), "{error}");
 }
