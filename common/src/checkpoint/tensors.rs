@@ -53,8 +53,8 @@ pub(super) fn encode(layout: &Layout, slices: &[(&str, &[f32])]) -> Vec<u8> {
     encode_with(layout, slices, None)
 }
 
-/// The same with an entry of metadata in the header, as key and text. There is one at most, because the library
-/// writes several in a random order.
+/// The same with an entry of metadata in the header, as key and text. There is one at most, because the
+/// library writes several in a random order.
 pub(super) fn encode_with(
     layout: &Layout,
     slices: &[(&str, &[f32])],

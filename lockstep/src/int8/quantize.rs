@@ -3,15 +3,14 @@
 //! 1. A value's range over the calibration images, widened to hold 0, is divided into 255 steps; 0 is one of
 //!    them, so that padding is exact. The image's own scale is 1 / 255.
 //! 2. A maximum over windows keeps its input's scale.
-//! 3. An output channel's largest weight is 127 times its scale. A bias is rounded to the scale of the sums,
-//!    and what the input's zero adds to a sum is taken off it.
+//! 3. Weights are rounded as `common::train::quantise` does while a network is trained for it. A bias is
+//!    rounded to the scale of the sums, and what the input's zero adds to a sum is taken off it.
 //! 4. The logits are not rounded to 8 bits: they stay 32-bit numbers of one scale.
 
 use super::float::{Range, apply};
 use super::plan::{Geometry, Op, Plan, Step, Weights};
+use common::train::quantise;
 
-/// Largest whole number of a weight.
-const WEIGHT_MAX: f32 = 127.0;
 /// Largest whole number of a value.
 pub(super) const VALUE_MAX: i32 = 255;
 /// Steps of the logits in one step of the last layer's coarsest sum.
@@ -201,18 +200,14 @@ fn f64_scale(of: Scale) -> f64 {
 fn integers(weights: &Weights, input: Scale, output: Scale, is_last: bool) -> (Integers, Scale) {
     let taps = weights.weights.len() / weights.biases.len();
     let kernels = || weights.weights.chunks_exact(taps);
-    let largest = |kernel: &[f32]| kernel.iter().fold(0.0, |largest: f32, weight| largest.max(weight.abs()));
-    // A channel whose weights are all 0 has any scale.
-    let scale = |kernel| {
-        let largest = largest(kernel);
-        if largest > f32::MIN_POSITIVE { largest / WEIGHT_MAX } else { 1.0 }
+    // A channel whose weights are all 0 has any scale; a bias is divided by it.
+    let scale = |kernel: &[f32]| {
+        let scale = quantise::scale(kernel);
+        if scale > f32::MIN_POSITIVE { scale } else { 1.0 }
     };
     let scales: Vec<f32> = kernels().map(scale).collect();
     let rounded = |(kernel, &scale): (&[f32], &f32)| {
-        kernel
-            .iter()
-            .map(|weight| (weight / scale).round_ties_even().clamp(-WEIGHT_MAX, WEIGHT_MAX) as i8)
-            .collect()
+        kernel.iter().map(|&weight| quantise::quantised(weight, scale)).collect()
     };
     let kernels: Vec<Vec<i8>> = kernels().zip(&scales).map(rounded).collect();
     let of_sum = |scale: &f32| f64::from(input.scale) * f64::from(*scale);

@@ -73,7 +73,8 @@ pub fn logits_of(network: &Quantized, image: &[u8]) -> Vec<i32> {
         values.push(next);
     }
     // A network that does not end in a sum has logits of 8 bits.
-    let (last, scale) = (values.pop().unwrap_or_default(), scales[scales.len() - 1]);
+    let last = values.pop().unwrap_or_default();
+    let scale = scales[scales.len() - 1];
     last.into_iter().map(|step| i32::from(step) - scale.zero).collect()
 }
 

@@ -21,7 +21,8 @@ pub(super) const START: &[u8] = b"/* Written by lockstep compress --int8 --forma
 /// The file.
 pub(super) fn text(program: &Program<'_>) -> String {
     let steps = 0..program.network.plan.steps.len();
-    let (mut tables, mut calls) = (String::new(), planar(program));
+    let mut tables = String::new();
+    let mut calls = planar(program);
     for at in steps {
         tables += &definitions(program, at);
         // Writing to a string can't fail.
@@ -111,7 +112,8 @@ fn call(program: &Program<'_>, at: usize) -> String {
     let Step { inputs, op } = &network.plan.steps[at];
     let name =
         |value: usize| program.buffers.of[value].map_or("image".to_owned(), |buffer| format!("b{buffer}"));
-    let (x, y, number) = (name(inputs[0]), name(at + 1), at + 1);
+    let number = at + 1;
+    let [x, y] = [inputs[0], number].map(name);
     let [from, to] = [network.plan.values[inputs[0]], network.plan.values[number]];
     let count: usize = to.iter().product();
     let pool = |geometry| {

@@ -20,7 +20,8 @@ pub(super) const START: &[u8] = b"//! Written by lockstep compress --int8 --form
 
 /// The file.
 pub(super) fn text(program: &Program<'_>) -> String {
-    let (mut tables, mut calls) = (String::new(), planar(program));
+    let mut tables = String::new();
+    let mut calls = planar(program);
     for at in 0..program.network.plan.steps.len() {
         tables += &definitions(program, at);
         // Writing to a string can't fail.

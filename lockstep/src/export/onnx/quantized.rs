@@ -77,12 +77,10 @@ impl Graph<'_> {
             }
             Op::Add { .. } => {
                 is_flat = inputs.iter().all(|&value| self.values[value].is_flat);
-                let mut terms = inputs.iter().map(|&value| {
-                    let x = self.rounded(value);
-                    if is_flat { x } else { self.image(&x, value) }
+                let [first, second] = [0, 1].map(|place| {
+                    let x = self.rounded(inputs[place]);
+                    if is_flat { x } else { self.image(&x, inputs[place]) }
                 });
-                let (first, second) = (terms.next().unwrap_or_default(), terms.next().unwrap_or_default());
-                drop(terms);
                 self.nodes.node("Add", &[&first, &second], Vec::new())
             }
         };
