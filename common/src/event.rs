@@ -6,11 +6,13 @@
 //! `Display`'s, in `text`. Nothing here decides which event is emitted when, or to whom.
 
 mod record;
+mod round;
 mod text;
 
 pub use self::record::{
     Evaluation, NamedQuality, PseudoLabelsRecord, RunRecord, StepRecord, ValidationRecord,
 };
+pub use self::round::{Phases, PieceTime, RoundKind, RoundRecord, WorkerUsage};
 
 use crate::ids::{Incarnation, Rank, Round, Step};
 use crate::protocol::coordinator::{Cause, OtherArithmetic, Refusal};
@@ -146,6 +148,10 @@ pub enum Event {
         checkpoint: Option<String>,
         step: Step,
     },
+    /// A round is complete; for one that trains, its step follows.
+    Round(RoundRecord),
+    /// What the members use, told at each heartbeat.
+    WorkersUsage { workers: Vec<WorkerUsage>, step: Step },
     /// A step was committed.
     Step(StepRecord),
     /// The model was evaluated on the validation samples.

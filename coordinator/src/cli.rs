@@ -215,6 +215,10 @@ pub struct Checkpoints {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Reports")]
 pub struct Reports {
+    /// Folder for all that the run leaves: config.toml, metrics.jsonl, events.jsonl and checkpoints. The same
+    /// command goes on in the same folder [default: only --checkpoint-dir is written to]
+    #[arg(long, value_name = "FOLDER", env = "LOCKSTEP_RUN_DIR", conflicts_with_all = ["checkpoint_dir", "metrics", "sweep", "ask_tell"])]
+    pub run_dir: Option<PathBuf>,
     /// File for metrics, with a JSON line for each step and evaluation. A FIFO or device is appended to;
     /// another run's file is refused [default: metrics.jsonl in --checkpoint-dir]
     #[arg(long, value_name = "FILE", env = "LOCKSTEP_METRICS")]
@@ -279,6 +283,8 @@ impl Flags {
             mnist_dir: self.data.mnist_dir.clone(),
             training: self.training.clone(),
             checkpoint_dir: self.checkpoints.checkpoint_dir.clone(),
+            run_dir: self.reports.run_dir.clone(),
+            events: false,
             checkpoint_every: self.checkpoints.checkpoint_every,
             checkpoint_required: self.checkpoints.checkpoint_required,
             keep: self.checkpoints.keep.get() as usize,

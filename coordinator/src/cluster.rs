@@ -23,9 +23,13 @@ mod output;
 pub(crate) mod round;
 mod run_state;
 pub mod sum;
+mod times;
+mod usage;
 mod value;
 
 pub use output::{Farewell, Message, Output};
+pub use times::RoundTimes;
+pub use usage::LinkUsage;
 pub use value::{Measure, RoundValue};
 
 use common::event::Event as RunEvent;
@@ -204,7 +208,7 @@ impl<V: RoundValue, R: Rules> Cluster<V, R> {
         let round = Round(self.rounds);
         let leaves = plan.samples.len() as u32;
         let state = self.runs.entry(run).or_insert_with(|| RunState::new(Step(0)));
-        state.round = Some(OpenRound::new(round, plan));
+        state.round = Some(OpenRound::new(now_us, round, plan));
         state.last = Some(round);
         state.has_ended = false;
         self.feed(now_us, Event::Begin { run, round, leaves }, None);

@@ -11,6 +11,7 @@ use common::ids::Step;
 use common::reduce::tree::Node;
 use common::selftest::NumericsDigest;
 use common::train::config::ConfigError;
+use host::files::FileError;
 use std::io;
 use std::path::PathBuf;
 
@@ -42,6 +43,14 @@ pub enum RunError {
     /// The metrics file can't be opened.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    /// The file of events can't be opened.
+    #[error("cannot use the file of events {}: {source}", path.display())]
+    EventLog {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: FileError,
+    },
     /// The checkpoint does not fit, or training diverged.
     #[error(transparent)]
     Train(#[from] TrainError),

@@ -9,6 +9,7 @@ use coordinator::cli::Flags;
 use coordinator::observe::console::Console;
 use coordinator::observe::table::evaluation_table;
 use coordinator::run::Summary;
+use coordinator::run_folder;
 use coordinator::single_run::{Options, check, describe, inspect, prepare, preview};
 use coordinator::sweep::{self, SweepError};
 use host::logging::LogFormat;
@@ -87,6 +88,10 @@ fn run(options: Options, flags: &Flags, console: &Console) -> anyhow::Result<u8>
         return Ok(0);
     }
     let prepared = usable(prepare(options, console), flags)?;
+    if let Some(folder) = &flags.reports.run_dir {
+        let settings = host::args::settings::<Flags>(std::env::args_os().collect())?;
+        run_folder::write_config(folder, settings, &prepared.settings())?;
+    }
     match until_stopped(flags, console, |stop| prepared.run(stop))? {
         Ok(summary) => {
             show(console, &tell(&summary));

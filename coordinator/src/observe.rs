@@ -1,7 +1,7 @@
 //! The output of a run. The driver emits each [`Event`] once. Everything that shows or keeps events is an
 //! [`Observer`] in a file of its own: `log` writes log lines, `reporter` shows progress to a person at a
-//! terminal, and `metrics` writes a file for scripts. [`table`] formats the summary. Nothing here computes a
-//! metric.
+//! terminal, `metrics` writes a file for scripts, and `event_log` one of what happened when. [`table`]
+//! formats the summary. Nothing here computes a metric.
 //!
 //! To add an observer: a file that implements [`Observer`], and its line in `Observers::of_program`.
 //!
@@ -12,6 +12,7 @@
 
 pub mod console;
 mod disturbances;
+mod event_log;
 pub(crate) mod events;
 pub mod jsonl;
 mod log;
@@ -26,7 +27,9 @@ pub mod table;
 use crate::observe::console::Console;
 use crate::observe::jsonl::MetricsFile;
 use common::event::Event;
+use host::files::FileError;
 use host::logging::LogFormat;
+use std::path::Path;
 
 /// A receiver of a run's events, on a thread of its own.
 pub trait Observer: Send {
@@ -62,6 +65,15 @@ impl Observers {
         let mut all = Self::default();
         all.add("metrics", metrics::Metrics::new(file));
         all
+    }
+
+    /// Adds the file of events.
+    ///
+    /// # Errors
+    /// When it can't be opened.
+    pub(crate) fn add_event_log(&mut self, path: &Path) -> Result<(), FileError> {
+        self.add("events", event_log::EventLog::open(path)?);
+        Ok(())
     }
 
     /// Adds an observer; `name` is also the name of its thread.

@@ -21,6 +21,7 @@
 mod batches;
 mod brought;
 mod describe;
+mod files;
 pub(crate) mod in_progress;
 pub mod outcome;
 pub(crate) mod records;
@@ -36,7 +37,7 @@ use crate::RunError;
 use crate::dataset::{self, Dataset, DatasetChoice, DatasetError, Named};
 use crate::observe::console::Console;
 use crate::observe::events::Events;
-use crate::observe::jsonl::{MetricsFile, Place, UsablePlace};
+use crate::observe::jsonl::{MetricsFile, UsablePlace};
 use crate::observe::{Observer, Observers};
 use crate::run::brought::Brought;
 pub use crate::run::in_progress::Paused;
@@ -50,13 +51,14 @@ use crate::store::writer::{Done, Writer};
 use crate::store::{Saved, Store, StoreError};
 use crate::training_flags::TrainingFlags;
 use common::checkpoint::Best;
-use common::ids::{SetupId, Step};
+use common::ids::SetupId;
 use common::selftest::NumericsDigest;
 use common::train::average::Weights;
 use common::train::config::{RunConfig, difference};
 use common::train::doubts::doubts;
 use host::clock::Clock;
 use host::logging::LogFormat;
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -64,8 +66,6 @@ use tracing::warn;
 
 /// Where checkpoints are kept if nobody says where.
 pub const CHECKPOINT_DIR: &str = "checkpoints";
-/// The name of the metrics file where no other is given.
-const METRICS_FILE: &str = "metrics.jsonl";
 
 /// What an operator chose for a run.
 #[derive(Clone, Debug)]
@@ -82,6 +82,10 @@ pub struct RunOptions {
     pub training: TrainingFlags,
     /// Where checkpoints are kept, if not in [`CHECKPOINT_DIR`] or where `resume` names several.
     pub checkpoint_dir: Option<PathBuf>,
+    /// Folder for all that the run leaves, in place of `checkpoint_dir` and `metrics`.
+    pub run_dir: Option<PathBuf>,
+    /// Whether to keep a file of events, where there is no `run_dir`, which has one.
+    pub events: bool,
     /// Steps between checkpoints besides those at the end of each epoch; 0 for none.
     pub checkpoint_every: u64,
     /// Whether a checkpoint that can't be written ends the run.
@@ -282,10 +286,7 @@ fn gather_on(data: Option<&Dataset>, options: &RunOptions, console: &Console) ->
     trainer.end_after(options.max_steps);
     trainer.set_test_views(options.test_views);
     options.pause_after.into_iter().for_each(|epochs| trainer.pause_after(epochs));
-    let place = match &options.metrics {
-        Some(path) => Place::Named(path.clone()),
-        None => Place::Own(store.root().join(METRICS_FILE)),
-    };
+    let place = files::metrics_place(options, &store);
     let metrics = UsablePlace::find(&place, &trainer.config().fingerprint())?;
     let facts = Facts { dataset: name, steps_total: trainer.end().0 };
     Ok(Gathered { facts, stop_at: options.stop_at, store, beginning, metrics, trainer, resumed, numerics })
@@ -309,8 +310,9 @@ impl Gathered {
         let Self { facts, stop_at, mut store, beginning, metrics, trainer, resumed, numerics } = self;
         store.begin();
         beginning.perform(&store, metrics.path())?;
-        let metrics = begin_metrics(metrics, resumed.is_some().then(|| trainer.step()))?;
-        let observers = observers(metrics);
+        let metrics = files::begin_metrics(metrics, resumed.is_some().then(|| trainer.step()))?;
+        let mut observers = observers(metrics);
+        files::add_event_log(&mut observers, options, &store)?;
         let rules = Rules {
             run_id: trainer.config().fingerprint()[..12].to_owned(),
             stop_at,
@@ -322,20 +324,16 @@ impl Gathered {
     }
 }
 
-fn begin_metrics(place: UsablePlace, resumed_at: Option<Step>) -> Result<MetricsFile, RunError> {
-    let Some(step) = resumed_at else { return Ok(place.create()?) };
-    let path = place.path().to_owned();
-    let (file, found) = place.resume(step)?;
-    if found.unreadable > 1 {
-        warn!(path = %path.display(), lines = found.unreadable, "dropped lines that are no records");
-    }
-    Ok(file)
-}
-
 impl PreparedRun {
     /// Has one more observer told what happens; `name` is also its thread's.
     pub fn observe(&mut self, name: &'static str, observer: impl Observer + 'static) {
         self.observers.add(name, observer);
+    }
+
+    /// The settings that the run's numbers depend on.
+    #[must_use]
+    pub fn settings(&self) -> BTreeMap<String, String> {
+        self.trainer.config().fields()
     }
 
     /// Starts the threads of the run: one for checkpoints, which calls `done`, and one for each observer.

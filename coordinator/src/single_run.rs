@@ -36,6 +36,7 @@ use common::rng::LeafAddress;
 use common::train::config::{ConfigError, TrainingConfig};
 use host::open_files;
 use host::stop::StopRequests;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -181,6 +182,12 @@ impl Prepared {
     #[must_use]
     pub fn local_address(&self) -> &str {
         &self.sockets.local_address
+    }
+
+    /// The settings that the run's numbers depend on.
+    #[must_use]
+    pub fn settings(&self) -> BTreeMap<String, String> {
+        self.run.settings()
     }
 
     /// Has one more observer told what happens; `name` is also its thread's.

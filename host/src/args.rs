@@ -107,7 +107,47 @@ fn wanted_format(args: &[OsString]) -> LogFormat {
 /// # Errors
 /// A [`clap::Error`] for invalid flags or a request for help; another error for a file that can't be used.
 pub fn try_parse<P: CommandFactory + FromArgMatches>(mut args: Vec<OsString>) -> anyhow::Result<P> {
-    let given = Given::by::<P>(&args)?;
+    Ok(P::from_arg_matches(&all_matches::<P>(&mut args)?.1)?)
+}
+
+/// The flags of a command line with their values, as a file of flags has them: those of the command line, the
+/// environment, the file that it names, and defaults. A switch that is off is left out.
+///
+/// # Errors
+/// As for [`try_parse`], and when a value is no UTF-8.
+pub fn settings<P: CommandFactory>(mut args: Vec<OsString>) -> anyhow::Result<toml::Table> {
+    let (command, matches) = all_matches::<P>(&mut args)?;
+    let mut settings = toml::Table::new();
+    for arg in command.get_arguments() {
+        let (Some(flag), id) = (arg.get_long(), arg.get_id().as_str()) else { continue };
+        if flag == CONFIG {
+            continue;
+        }
+        if matches!(arg.get_action(), ArgAction::SetTrue) {
+            if matches.get_flag(id) {
+                settings.insert(flag.to_owned(), true.into());
+            }
+            continue;
+        }
+        let Ok(Some(values)) = matches.try_get_raw(id) else { continue };
+        let values = values.map(|value| value.to_str().with_context(|| format!("--{flag} is no UTF-8")));
+        let value = values.collect::<anyhow::Result<Vec<_>>>()?.join(",");
+        settings.insert(flag.to_owned(), to_value(value));
+    }
+    Ok(settings)
+}
+
+/// A number where the text is one in its only form, else the text.
+fn to_value(text: String) -> toml::Value {
+    match text.parse::<i64>() {
+        Ok(number) if number.to_string() == text => number.into(),
+        _ => text.into(),
+    }
+}
+
+/// The command, and what is set by the command line, the environment, the file that it names, and defaults.
+fn all_matches<P: CommandFactory>(args: &mut Vec<OsString>) -> anyhow::Result<(Command, ArgMatches)> {
+    let given = Given::by::<P>(args)?;
     if let Some(path) = given.matches.get_one::<PathBuf>(CONFIG) {
         let from = || format!("--config {}", path.display());
         let bytes = read_regular(path, FILE_BYTES_MAX, Links::Followed).with_context(from)?;
@@ -120,7 +160,8 @@ pub fn try_parse<P: CommandFactory + FromArgMatches>(mut args: Vec<OsString>) ->
             }
         }
     }
-    Ok(P::from_arg_matches(&given.command.try_get_matches_from(args)?)?)
+    let matches = given.command.clone().try_get_matches_from(args.iter())?;
+    Ok((given.command, matches))
 }
 
 /// A valid command line of a program, to which values for flags can be added.
@@ -238,6 +279,16 @@ mod tests {
         let flags = parse_with("size = 7\nfast = false", &["--size", "9"]).unwrap();
         assert_eq!((flags.size, flags.fast), (9, false));
         assert!(flags.config.is_some());
+    }
+
+    #[test]
+    fn settings_read_back_from_a_file() {
+        let args = ["program", "--size", "9", "--widths", "1,2", "--fast"].map(OsString::from).to_vec();
+        let settings = super::settings::<Flags>(args).unwrap();
+        assert_eq!(settings.to_string(), "fast = true\nsize = 9\nwidths = \"1,2\"\n");
+        let flags = parse_with(&settings.to_string(), &[]).unwrap();
+        assert_eq!((flags.size, flags.widths, flags.fast), (9, vec![1, 2], true));
+        assert_eq!(super::settings::<Flags>(vec!["program".into()]).unwrap().to_string(), "size = 1\n");
     }
 
     fn parse_args(flags: &[&str]) -> anyhow::Result<Flags> {

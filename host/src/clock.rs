@@ -34,3 +34,12 @@ impl Clock {
         self.origin + Duration::from_micros(us)
     }
 }
+
+/// Seconds since 1970 by the wall clock, rounded to milliseconds: for records that people read. It may jump,
+/// so nothing is decided by it.
+#[must_use]
+#[allow(clippy::disallowed_methods, reason = "people want the time of day")]
+pub fn wall_seconds() -> f64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0.0, |since| since.as_millis() as f64 / 1e3)
+}

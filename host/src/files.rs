@@ -11,7 +11,7 @@
 use rustix::fs::OFlags;
 use std::fmt;
 use std::fs::{File, FileType, Metadata, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -135,6 +135,25 @@ pub fn open_lock(path: &Path) -> Result<File, FileError> {
 pub fn open_to_rewrite(path: &Path) -> Result<File, FileError> {
     let mut options = OpenOptions::new();
     let (file, _) = open_as(options.write(true).create(true).truncate(false), path, Links::Refused)?;
+    Ok(file)
+}
+
+/// Opens or creates a regular file of ours that only grows, at its end. If its last line has none, one is
+/// added, so that what follows is a line of its own.
+///
+/// # Errors
+/// When another kind of file has the name, or the system refuses.
+pub fn open_to_grow(path: &Path) -> Result<File, FileError> {
+    let mut options = OpenOptions::new();
+    let (mut file, metadata) = open_as(options.read(true).append(true).create(true), path, Links::Refused)?;
+    if metadata.len() > 0 {
+        let mut last = [0];
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+        if last != *b"\n" {
+            file.write_all(b"\n")?;
+        }
+    }
     Ok(file)
 }
 

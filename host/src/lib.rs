@@ -22,6 +22,7 @@ pub mod shared_memory;
 pub mod stop;
 pub mod tcp;
 pub mod trace;
+pub mod usage;
 
 pub use pace::paced;
 pub use printable::{printable, printable_lines};

@@ -20,14 +20,23 @@ const ANY_NAN: u64 = 0x7ff8_0000_0000_0000;
 /// Longest reason in a refusal, in bytes; longer ones are truncated.
 pub const REASON_BYTES_MAX: usize = 1024;
 
+/// What a worker's process uses, as it says itself; zeros where its system does not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// CPU time since its start, in microseconds.
+    pub cpu_us: u64,
+    /// Resident memory, in bytes.
+    pub resident_bytes: u64,
+}
+
 /// A message from a worker. `A` is an answer as it is sent, or as it was received.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs, reason = "field names say all")]
 pub enum WorkerMessage<A = Answer> {
     /// The introduction, which is the first message of a stream.
     Hello(Hello),
-    /// A sign that the worker is alive.
-    Heartbeat,
+    /// A sign that the worker is alive, with what it uses.
+    Heartbeat(Usage),
     /// The sum over a piece's samples.
     Answer(A),
     /// The worker leaves the run.

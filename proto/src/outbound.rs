@@ -2,7 +2,7 @@
 
 use crate::message::{
     Answer, AnswerBody, CoordinatorMessage, Hello, Piece, Pipe, REASON_BYTES_MAX, Sharing, Spare, Task,
-    Welcome, WorkerMessage,
+    Usage, Welcome, WorkerMessage,
 };
 use crate::parameters::EncodedParameters;
 use crate::setup::Setup;
@@ -34,7 +34,7 @@ pub fn from_coordinator(message: CoordinatorMessage) -> Vec<wire::FromCoordinato
         CoordinatorMessage::Refused { reason, retry } => {
             Message::Refused(wire::Refused { reason: cut(reason), retry })
         }
-        CoordinatorMessage::Heartbeat => Message::Heartbeat(wire::Heartbeat {}),
+        CoordinatorMessage::Heartbeat => Message::Heartbeat(wire::Heartbeat::default()),
         CoordinatorMessage::Setup(setup) => return self::setup(setup).collect(),
         CoordinatorMessage::Forget(SetupId(setup)) => Message::Forget(wire::Forget { setup }),
         CoordinatorMessage::Parameters { id, setup, values } => {
@@ -75,7 +75,9 @@ pub fn from_worker(
             numerics: numerics.0,
             instance: instance.0,
         }),
-        WorkerMessage::Heartbeat => Message::Heartbeat(wire::Heartbeat {}),
+        WorkerMessage::Heartbeat(Usage { cpu_us, resident_bytes }) => {
+            Message::Heartbeat(wire::Heartbeat { cpu_us, resident_bytes })
+        }
         WorkerMessage::Leave => Message::Leave(wire::Leave {}),
         WorkerMessage::Sharing(sharing) => Message::Sharing(to_sharing(sharing)),
         WorkerMessage::Answer(answer) => {

@@ -5,7 +5,7 @@
 
 use crate::scripted;
 use prost::Message;
-use proto::message::WorkerMessage;
+use proto::message::{Usage, WorkerMessage};
 use proto::outbound;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -297,7 +297,7 @@ fn unit_bytes(kind: Kind) -> usize {
 }
 
 fn heartbeat() -> Vec<u8> {
-    encoded(WorkerMessage::Heartbeat)
+    encoded(WorkerMessage::Heartbeat(Usage::default()))
 }
 
 /// A valid hello; for a crowd one that is refused, because its arithmetic differs.

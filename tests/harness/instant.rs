@@ -9,7 +9,7 @@ use common::reduce::precision::Precision;
 use common::selftest::PROMISED;
 use common::train::metrics::{Confusion, Totals};
 use common::train::pseudo::Guess;
-use proto::message::{Answer, AnswerBody, CoordinatorMessage, Hello, Piece, Task, WorkerMessage};
+use proto::message::{Answer, AnswerBody, CoordinatorMessage, Hello, Piece, Task, Usage, WorkerMessage};
 use proto::values::Values;
 use tokio::sync::mpsc;
 use worker::client::Connection;
@@ -66,7 +66,7 @@ pub async fn work(address: &str, name: &str, mut see: impl FnMut(Seen)) -> Resul
             | CoordinatorMessage::Spare(_)
             | CoordinatorMessage::Setup(_)
             | CoordinatorMessage::Forget(_) => {}
-            CoordinatorMessage::Heartbeat => connection.send(WorkerMessage::Heartbeat)?,
+            CoordinatorMessage::Heartbeat => connection.send(WorkerMessage::Heartbeat(Usage::default()))?,
             CoordinatorMessage::Finished => return Ok(()),
             CoordinatorMessage::Refused { reason, .. } | CoordinatorMessage::Dropped(reason) => {
                 return Err(reason);

@@ -1,7 +1,7 @@
 //! A worker that computes nothing and sends single messages by hand, for what the real client cannot send.
 
 use proto::inbound::CoordinatorDecoder;
-use proto::message::{CoordinatorMessage, WorkerMessage};
+use proto::message::{CoordinatorMessage, Usage, WorkerMessage};
 use proto::outbound;
 use proto::wire::cluster_client::ClusterClient;
 use proto::wire::{FromWorker, from_worker};
@@ -54,7 +54,7 @@ impl Manual {
 
     /// Sends a heartbeat, unless the stream has ended.
     pub fn beat(&self) {
-        let _ = self.outbox.try_send(to_wire(WorkerMessage::Heartbeat).remove(0));
+        let _ = self.outbox.try_send(to_wire(WorkerMessage::Heartbeat(Usage::default())).remove(0));
     }
 
     /// The next message for which `pick` returns a value. Each message that arrives is followed by a

@@ -4,7 +4,7 @@
 
 use common::ids::{Incarnation, Instance};
 use common::selftest::NumericsDigest;
-use proto::message::{Answer, CoordinatorMessage, Hello, WorkerMessage};
+use proto::message::{Answer, CoordinatorMessage, Hello, Usage, WorkerMessage};
 use proto::setup::Setup;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -155,7 +155,9 @@ impl Scripted {
                 let parameters = self.parameters.clone().ok_or("a piece before parameters")?;
                 self.pool.compute(self.incarnation, piece, parameters);
             }
-            CoordinatorMessage::Heartbeat => self.connection.send(WorkerMessage::Heartbeat)?,
+            CoordinatorMessage::Heartbeat => {
+                self.connection.send(WorkerMessage::Heartbeat(Usage::default()))?
+            }
             CoordinatorMessage::Dropped(reason) | CoordinatorMessage::Refused { reason, .. } => {
                 return Err(reason);
             }

@@ -42,6 +42,7 @@ mod pseudo_labels;
 mod recipes;
 mod repeats;
 mod requeued_jobs;
+mod run_folders;
 mod same_bits;
 mod schedules;
 mod serve;

@@ -4,7 +4,7 @@ use super::other_users::{memory, run_with_a_place};
 use host::pipes::{Address, Addresses};
 use host::shared_memory;
 use proto::frame::{Reader, Writer};
-use proto::message::{Sharing, WorkerMessage};
+use proto::message::{Sharing, Usage, WorkerMessage};
 use proto::wire::from_coordinator::Message;
 use proto::wire::sharing::{Pipe, Pipes, Step};
 use proto::wire::{Dropped, FromCoordinator, FromWorker};
@@ -62,7 +62,7 @@ impl Piped {
                     Step::Opened(_) | Step::Released(_) => {}
                 },
                 // Whatever comes from a worker that has been admitted, pipes are offered then.
-                Message::Welcome(_) => say(&stream, WorkerMessage::Heartbeat).await,
+                Message::Welcome(_) => say(&stream, WorkerMessage::Heartbeat(Usage::default())).await,
                 Message::Dropped(Dropped { reason }) => panic!("{name} is dropped: {reason}"),
                 _ => {}
             }
@@ -120,13 +120,14 @@ fn what_comes_on_a_pipe_is_checked_and_costs_one_worker_only() {
         assert!(told.contains("bytes that are no message"), "{told}");
 
         let beside = Piped::join(coordinator, &socket, "beside").await;
-        say(&beside.stream, WorkerMessage::Heartbeat).await;
+        say(&beside.stream, WorkerMessage::Heartbeat(Usage::default())).await;
         let told = beside.told().await;
         assert!(told.contains("a message on the stream after the switch to pipes"), "{told}");
 
         let flood = Piped::join(coordinator, &socket, "flood").await;
         let mut writer = Writer::new(flood.said);
-        let heartbeats = proto::outbound::from_worker(WorkerMessage::Heartbeat, |_, _| None);
+        let heartbeats =
+            proto::outbound::from_worker(WorkerMessage::Heartbeat(Usage::default()), |_, _| None);
         let heartbeat: Vec<FromWorker> = heartbeats.collect();
         // It fails when the coordinator has closed the pipe.
         while writer.flush(|_| {}).await.is_ok() {

@@ -2,7 +2,7 @@
 //!
 //! gRPC does not repeat messages. A worker with a bug might, and so might a malicious one.
 
-use proto::message::{Answer, WorkerMessage};
+use proto::message::{Answer, Usage, WorkerMessage};
 use tests::golden::{Bench, assert_golden};
 use tests::process::Process;
 use tests::scripted::{hello, work};
@@ -20,7 +20,9 @@ fn a_worker_that_repeats_its_answers_adds_nothing_twice() {
         repeated += 1;
         let old = old.replace(answer.clone());
         let answers = old.into_iter().chain([answer.clone(), answer]).map(WorkerMessage::Answer);
-        answers.chain([WorkerMessage::Heartbeat, WorkerMessage::Heartbeat]).collect()
+        answers
+            .chain([WorkerMessage::Heartbeat(Usage::default()), WorkerMessage::Heartbeat(Usage::default())])
+            .collect()
     });
     worked.unwrap();
     assert!(repeated > 0);

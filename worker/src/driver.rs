@@ -13,7 +13,7 @@ use common::reduce::tree::Node;
 use common::selftest::NumericsDigest;
 use host::clock::Clock;
 use host::stop::StopRequests;
-use proto::message::{Answer, CoordinatorMessage, Hello, Piece, Spare, Welcome, WorkerMessage};
+use proto::message::{Answer, CoordinatorMessage, Hello, Piece, Spare, Usage, Welcome, WorkerMessage};
 use proto::setup::Setup;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -254,7 +254,10 @@ impl Driver {
     fn act(&mut self, action: Action) -> Result<(), String> {
         match action {
             Action::Dial => self.dial(),
-            Action::Heartbeat => self.send(WorkerMessage::Heartbeat)?,
+            Action::Heartbeat => {
+                let host::usage::Usage { cpu_us, resident_bytes } = host::usage::of_this_process();
+                self.send(WorkerMessage::Heartbeat(Usage { cpu_us, resident_bytes }))?;
+            }
             Action::Compute(incarnation, ..) => {
                 let piece = self.arrived.take();
                 let parameters = piece.as_ref().and_then(|piece| self.parameters.get(&piece.setup));

@@ -105,7 +105,7 @@ mod tests {
         let mut decoder = CoordinatorDecoder::default();
         assert!(shared.lease(&gradient(5)).is_none(), "the coordinator reads the stream only");
         assert!(shared.share(Sharing::Opened, &mut decoder).is_none());
-        assert!(shared.lease(&WorkerMessage::Heartbeat).is_none());
+        assert!(shared.lease(&WorkerMessage::Heartbeat(proto::message::Usage::default())).is_none());
         assert!(shared.lease(&gradient(5)).is_some() && shared.lease(&gradient(5)).is_some());
         assert!(shared.lease(&gradient(5)).is_none(), "both places are still to be read");
         assert!(shared.share(Sharing::Released, &mut decoder).is_none());

@@ -57,6 +57,33 @@ fn events() -> Vec<Event> {
         }),
         Event::GradientDoubted { worker: "w".into(), piece: NODE, peak: 1e30, usual: 0.1, step: Step(3) },
         Event::Listening { address: None, connect: vec![] },
+        Event::Round(RoundRecord {
+            step: Step(3),
+            round,
+            kind: RoundKind::PseudoLabels,
+            begun_us: 1,
+            summed_us: 2,
+            done_us: 3,
+            pieces: vec![PieceTime {
+                worker: Incarnation(u64::MAX),
+                piece: NODE,
+                leaves: 2,
+                is_backup: true,
+                given_us: 0,
+                answered_us: None,
+            }],
+        }),
+        Event::WorkersUsage {
+            workers: vec![WorkerUsage {
+                worker: "w".into(),
+                incarnation: Incarnation(1),
+                cpu_seconds: 1.5,
+                resident_bytes: 7,
+                received_bytes: 8,
+                sent_bytes: 9,
+            }],
+            step: Step(3),
+        },
     ]
 }
 

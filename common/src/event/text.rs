@@ -1,7 +1,7 @@
 //! An event as a line for people: what happened, then its fields as `key=value`. A value with a space is
 //! quoted, so that it can't be read as two.
 
-use super::{Departure, Event, PseudoLabelsRecord, RunOutcome, RunRecord};
+use super::{Departure, Event, Phases, PseudoLabelsRecord, RoundRecord, RunOutcome, RunRecord};
 use std::fmt::{self, Display, Formatter};
 
 impl Event {
@@ -36,6 +36,8 @@ impl Event {
             Self::MiscomputedWorkKept { .. } => {
                 "what it computed since it joined is in the model; the last checkpoint from before"
             }
+            Self::Round(_) => "round complete",
+            Self::WorkersUsage { .. } => "what workers use",
             Self::Step(_) => "step",
             Self::Validation(_) => "validation",
             Self::Test(_) => "test",
@@ -61,6 +63,11 @@ impl Display for Event {
             | Self::RunRolledBack { .. }
             | Self::RunEnded { .. } => line.run(self),
             Self::Step(_) | Self::Validation(_) | Self::Test(_) => line.training(self),
+            Self::Round(round) => line.round(round),
+            Self::WorkersUsage { workers, step } => {
+                line.field("step", step)?;
+                line.field("workers", &workers.len())
+            }
             Self::PseudoLabels(PseudoLabelsRecord { step, epoch, samples, labelled, right, .. }) => {
                 line.field("step", step)?;
                 line.field("epoch", epoch)?;
@@ -158,6 +165,17 @@ impl Fields<'_, '_> {
         self.field("epoch", &epoch)?;
         self.field("loss", &loss)?;
         self.field("accuracy", &accuracy)
+    }
+
+    fn round(&mut self, record: &RoundRecord) -> fmt::Result {
+        let Phases { compute_us, wait_us, reduce_us, optimizer_us } = record.phases();
+        self.field("step", &record.step)?;
+        self.field("round", &record.round)?;
+        self.field("pieces", &record.pieces.len())?;
+        self.field("compute_us", &compute_us)?;
+        self.field("wait_us", &wait_us)?;
+        self.field("reduce_us", &reduce_us)?;
+        self.field("optimizer_us", &optimizer_us)
     }
 
     fn doubts(&mut self, event: &Event) -> fmt::Result {

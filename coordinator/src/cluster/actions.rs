@@ -23,11 +23,13 @@ impl<V: RoundValue, R: Rules> Cluster<V, R> {
                 let worker = || name.clone();
                 self.tell_all(|step| RunEvent::WorkerQuarantined { worker: worker(), offences, step });
             }
-            Action::Grant { to, round, node, purpose } => self.grant(to, round, node, purpose),
+            Action::Grant { to, round, node, purpose } => {
+                self.grant(now_us, to, round, node, purpose);
+            }
             Action::Accept { from, round, node } => {
                 self.connections.helped(from);
                 if let Some(value) = value.take() {
-                    self.accept(from, round, node, value);
+                    self.accept(now_us, from, round, node, value);
                 }
             }
             Action::Doubted { from, round, node } => {
@@ -112,7 +114,7 @@ impl<V: RoundValue, R: Rules> Cluster<V, R> {
     }
 
     /// Sends a piece, and before it what the member lacks.
-    fn grant(&mut self, to: Incarnation, round: Round, node: Node, purpose: Purpose) {
+    fn grant(&mut self, now_us: u64, to: Incarnation, round: Round, node: Node, purpose: Purpose) {
         let Some((_, open)) = self.open(round) else { return };
         let RoundPlan { setup, parameters, .. } = open.plan;
         if purpose == Purpose::Backup {
@@ -125,6 +127,10 @@ impl<V: RoundValue, R: Rules> Cluster<V, R> {
             self.send(to, Message::Parameters(setup, parameters));
         }
         self.send(to, Message::Piece { round, node, setup, parameters });
+        if let Some(open) = self.runs.get_mut(&setup).and_then(|state| state.round.as_mut()) {
+            let leaves = open.tree.leaves_below(node).len() as u32;
+            open.times.given(now_us, to, node, leaves, purpose == Purpose::Backup);
+        }
     }
 
     /// Tells who is late with a piece of which `helper` gets a backup task: once for each membership.
@@ -172,11 +178,12 @@ impl<V: RoundValue, R: Rules> Cluster<V, R> {
 
     fn complete(&mut self, round: Round) {
         let Some(run) = self.run_of(round) else { return };
-        let Some(open) = self.runs.get_mut(&run).and_then(|state| state.round.take()) else { return };
+        let Some(mut open) = self.runs.get_mut(&run).and_then(|state| state.round.take()) else { return };
         // From now on, not from the next round's beginning: answers to this one may already be on their way.
         self.answers_are_late(run);
         let out_of_line = open.out_of_line;
+        let times = std::mem::take(&mut open.times);
         let sum = open.into_sum().expect("the rules count every leaf that was added");
-        self.outputs.push_back(Output::Complete { run, round, sum, out_of_line });
+        self.outputs.push_back(Output::Complete { run, round, sum, out_of_line, times });
     }
 }

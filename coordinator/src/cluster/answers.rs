@@ -124,11 +124,12 @@ impl<V: RoundValue, R: Rules> Cluster<V, R> {
     }
 
     /// Adds an accepted answer, and takes it as a measure for those to come.
-    pub(super) fn accept(&mut self, from: Incarnation, round: Round, node: Node, value: V) {
+    pub(super) fn accept(&mut self, now_us: u64, from: Incarnation, round: Round, node: Node, value: V) {
         let Some(run) = self.run_of(round) else { return };
         let Some(state) = self.runs.get_mut(&run) else { return };
         peak_of(&value).into_iter().for_each(|peak| state.peaks.accept(peak));
         if let Some(open) = &mut state.round {
+            open.times.answered(now_us, from, node);
             let inserted = open.insert(node, value);
             self.outputs.push_back(Output::Added { run, from, node, inserted });
         }

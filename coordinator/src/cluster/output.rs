@@ -1,5 +1,6 @@
 //! What a cluster asks its driver to do.
 
+use super::RoundTimes;
 use common::event::Event;
 use common::ids::{Incarnation, Instance, ParamsId, Rank, Round, SetupId};
 use common::protocol::coordinator::{Cause, Refusal};
@@ -28,6 +29,7 @@ pub enum Output<V> {
         sum: V,
         /// Answers whose numbers were out of line, whatever came of them.
         out_of_line: u32,
+        times: RoundTimes,
     },
     /// Begin the round again without this worker, whose answers must not stay in any sum.
     Anew { run: SetupId, piece: Node, worker: String, instance: Instance, contradicted_by: [String; 2] },

@@ -1,6 +1,6 @@
 //! A round in progress: what its answers must look like, and their sum so far.
 
-use super::{RoundPlan, RoundValue};
+use super::{RoundPlan, RoundTimes, RoundValue};
 use common::ids::Round;
 use common::protocol::coordinator::ProtocolError;
 use common::reduce::tree::{Inserted, Node, Reduction, Tree};
@@ -13,13 +13,15 @@ pub(super) struct OpenRound<V> {
     pub(super) tree: Tree,
     /// Answers so far whose numbers are out of line, whatever came of them.
     pub(super) out_of_line: u32,
+    /// When its pieces were given and answered.
+    pub(super) times: RoundTimes,
     /// Samples of the leaves, added up from the left: entry `i` counts those of the leaves before `i`.
     samples_before: Vec<u64>,
     reduction: Reduction<V>,
 }
 
 impl<V: RoundValue> OpenRound<V> {
-    pub(super) fn new(number: Round, plan: RoundPlan) -> Self {
+    pub(super) fn new(now_us: u64, number: Round, plan: RoundPlan) -> Self {
         let tree = Tree::new(plan.samples.len() as u32);
         let mut samples_before = vec![0];
         for samples in &plan.samples {
@@ -30,6 +32,7 @@ impl<V: RoundValue> OpenRound<V> {
             plan,
             tree,
             out_of_line: 0,
+            times: RoundTimes::new(now_us),
             samples_before,
             reduction: Reduction::new(tree, tree.root()),
         }

@@ -114,10 +114,15 @@ impl Incoming {
                 .map_err(|excess| Input::Invalid { connection, what: flood(&excess) })?;
         }
         self.offer_pipes();
+        if let Some(WorkerMessage::Heartbeat(usage)) = message {
+            self.state.note_usage(usage);
+        }
         match message {
             Some(WorkerMessage::Sharing(step)) => return Ok(self.share(step)),
             // A worker that was heard a moment ago needs no further sign of life.
-            Some(WorkerMessage::Heartbeat) | None if self.told.elapsed() < STILL_ARRIVING => return Ok(None),
+            Some(WorkerMessage::Heartbeat(_)) | None if self.told.elapsed() < STILL_ARRIVING => {
+                return Ok(None);
+            }
             _ => {}
         }
         if self.decoder.released() {

@@ -9,7 +9,7 @@ use crate::net::pending::{AcceptedMark, ConnectionState};
 use crate::stall::Stall;
 use common::ids::SetupId;
 use common::protocol::coordinator::Disconnect;
-use proto::message::{CoordinatorMessage, Piece, Sharing};
+use proto::message::{CoordinatorMessage, Piece, Sharing, Usage};
 use proto::parameters::EncodedParameters;
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -96,6 +96,16 @@ impl Outbox {
     /// Bytes of gradients that have arrived on the connection.
     pub(crate) fn arrived(&self) -> u64 {
         self.connection.arrived()
+    }
+
+    /// Bytes of messages that the connection has taken.
+    pub(crate) fn sent(&self) -> u64 {
+        self.connection.written()
+    }
+
+    /// What the worker said last that it uses.
+    pub(crate) fn usage(&self) -> Usage {
+        self.connection.usage()
     }
 
     /// How long the connection has taken no byte while something waits. Must be called at least every

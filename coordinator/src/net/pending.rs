@@ -18,6 +18,7 @@
 use super::frames::Frames;
 use crate::net::token_bucket::{PeerLines, TokenBucket};
 use futures_util::FutureExt;
+use proto::message::Usage;
 use std::io;
 use std::num::NonZeroU32;
 use std::pin::Pin;
@@ -83,6 +84,8 @@ pub(crate) struct ConnectionState {
     written: AtomicU64,
     /// Bytes of gradients that have arrived.
     arrived: AtomicU64,
+    /// What the worker said last that it uses.
+    usage: Mutex<Usage>,
 }
 
 impl Default for ConnectionState {
@@ -97,6 +100,7 @@ impl Default for ConnectionState {
             excess: OnceLock::new(),
             written: AtomicU64::default(),
             arrived: AtomicU64::default(),
+            usage: Mutex::default(),
         }
     }
 }
@@ -159,6 +163,16 @@ impl ConnectionState {
     /// The limit for which this side closed the connection, if it did.
     pub(crate) fn excess(&self) -> Option<Excess> {
         self.excess.get().copied()
+    }
+
+    /// Remembers what the worker says that it uses.
+    pub(super) fn note_usage(&self, usage: Usage) {
+        *lock(&self.usage) = usage;
+    }
+
+    /// What the worker said last that it uses.
+    pub(crate) fn usage(&self) -> Usage {
+        *lock(&self.usage)
     }
 
     /// Bytes of gradients that have arrived, on the stream or in shared memory.

@@ -16,12 +16,12 @@ mod place;
 mod record;
 
 pub use self::place::{Place, UsablePlace};
-pub use self::record::{Record, RunEvent};
+pub use self::record::{Record, RunEvent, Timed};
 
 use crate::folder;
 use common::ids::Step;
 use host::files::FileError;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, BufRead, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -111,11 +111,11 @@ impl MetricsFile {
         Ok(Self::resume(&self.place, fingerprint, step)?.0)
     }
 
-    /// Appends a line, which may stay in the buffer.
+    /// Appends a record as a line, which may stay in the buffer.
     ///
     /// # Errors
     /// When the file system reports an error.
-    pub fn write(&mut self, record: &Record<'_>) -> Result<(), MetricsError> {
+    pub fn write(&mut self, record: &impl Serialize) -> Result<(), MetricsError> {
         let line = serde_json::to_vec(record).map_err(io::Error::from);
         line.and_then(|mut line| {
             line.push(b'\n');

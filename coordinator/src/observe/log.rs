@@ -43,7 +43,7 @@ impl Observer for Log {
 
 fn level(event: &Event, format: LogFormat) -> Level {
     match event {
-        Event::Step(_) => Level::DEBUG,
+        Event::Round(_) | Event::WorkersUsage { .. } | Event::Step(_) => Level::DEBUG,
         // The reporter, the summary or the program's last line shows these to people.
         Event::RunStarted(_)
         | Event::RunResumed(_)

@@ -3,10 +3,11 @@
 //! A file that can't be written is abandoned with a warning; the training continues.
 
 use super::Observer;
-use super::jsonl::{MetricsError, MetricsFile, Record, RunEvent};
+use super::jsonl::{MetricsError, MetricsFile, Record, RunEvent, Timed};
 use super::rate::Rate;
 use common::event::Event;
 use common::ids::Step;
+use host::clock::wall_seconds;
 use std::time::Instant;
 use tracing::warn;
 
@@ -33,7 +34,8 @@ impl Metrics {
     }
 
     fn write(&mut self, record: &Record<'_>) {
-        self.attempt(|mut file| file.write(record).map(|()| file));
+        let time = wall_seconds();
+        self.attempt(|mut file| file.write(&Timed { record, time }).map(|()| file));
     }
 }
 
@@ -54,9 +56,12 @@ impl Observer for Metrics {
             Event::Validation(record) => self.write(&Record::validation(record)),
             Event::Test(record) => self.write(&Record::test(record)),
             Event::PseudoLabels(record) => self.write(&Record::pseudo_labels(record)),
-            // These are of no use once the run is over, or could be caused without limit by workers that are
-            // not admitted.
-            Event::Listening { .. } | Event::WorkerRefused { .. } => {}
+            // These are of no use once the run is over, are too many, or could be caused without limit by
+            // workers that are not admitted.
+            Event::Listening { .. }
+            | Event::WorkerRefused { .. }
+            | Event::Round(_)
+            | Event::WorkersUsage { .. } => {}
             event => {
                 let mut rate = std::mem::take(&mut self.rate);
                 rate.pass(event, Instant::now(), |left_out| {

@@ -2,8 +2,8 @@
 //!
 //! 1. Pushing never waits. An event that finds the queue full is left out and counted; the next one that
 //!    finds room has the count told before it, in its place.
-//! 2. Steps wake nobody: they are taken up with whatever comes next, or a moment later. Else each step would
-//!    cost the cores that compute it a change of threads for each observer.
+//! 2. Rounds and steps wake nobody: they are taken up with whatever comes next, or a moment later. Else each
+//!    step would cost the cores that compute it a change of threads for each observer.
 //! 3. A mark asks that all before it be kept. Marks are not counted: two in a row become one.
 //! 4. Whoever waited for a mark in vain waits no more until the observer has come to one again.
 
@@ -78,7 +78,7 @@ impl Queue {
         }
         let told = self.tell_loss(&mut state);
         state.push(event);
-        if !matches!(**event, Event::Step(_)) {
+        if !matches!(**event, Event::Step(_) | Event::Round(_)) {
             self.filled.notify_all();
         }
         told

@@ -83,6 +83,8 @@ fn concerns_all(event: &Event) -> bool {
         | Event::WorkerLate { .. }
         | Event::GradientDoubted { .. }
         | Event::GradientConfirmed { .. }
+        | Event::Round(_)
+        | Event::WorkersUsage { .. }
         | Event::Step(_)
         | Event::Validation(_)
         | Event::Test(_)

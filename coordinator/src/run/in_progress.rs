@@ -12,18 +12,18 @@ pub(crate) mod tell;
 
 use self::rollback::Entrances;
 use self::shutdown::Shutdown;
-use super::outcome::{Evaluated, Outcome};
+use super::outcome::{CompleteRound, Evaluated, Outcome};
 use super::records::{Records, evaluation, pseudo_labels};
 use super::trainer::Trainer;
 use super::work::Work;
 use crate::RunError;
 use crate::cluster::sum::Sum;
-use crate::cluster::{Cluster, RoundPlan};
+use crate::cluster::{Cluster, RoundPlan, RoundTimes};
 use crate::observe::events::Events;
 use crate::store::Saved;
 use crate::store::writer::{Done, Writer};
 use common::checkpoint::Best;
-use common::event::Event as RunEvent;
+use common::event::{Event as RunEvent, RoundRecord};
 use common::ids::{Instance, Leaf, ParamsId, Round, SetupId, Step};
 use common::reduce::tree::Node;
 use common::train::average::Weights;
@@ -278,11 +278,17 @@ impl RunInProgress {
         &mut self,
         cluster: &mut Cluster<Sum>,
         sum: Sum,
-        out_of_line: u32,
+        of: CompleteRound,
     ) -> Result<(), RunError> {
         let Some(work) = self.work.take() else { return Ok(()) };
+        let CompleteRound { round, out_of_line, times: RoundTimes { begun_us, pieces } } = of;
+        let step = self.trainer.step();
+        let summed_us = self.clock.now_us().saturating_sub(begun_us);
         let workers = cluster.machine().members().count();
         let event = self.finish(work, sum, workers, out_of_line)?;
+        let done_us = self.clock.now_us().saturating_sub(begun_us);
+        let kind = work.round_kind();
+        self.tell(RunEvent::Round(RoundRecord { step, round, kind, begun_us, summed_us, done_us, pieces }));
         self.tell(event);
         self.checkpoint_if_due(cluster, work);
         self.begin_round(cluster);

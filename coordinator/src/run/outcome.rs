@@ -1,9 +1,19 @@
 //! What a round came to: a committed step, an evaluation, or guesses.
 
+use crate::cluster::RoundTimes;
 use common::data::classes::ClassNames;
-use common::ids::{Epoch, Step};
+use common::ids::{Epoch, Round, Step};
 use common::train::average::Weights;
 use common::train::metrics::{Confusion, Totals};
+
+/// A round that is complete, besides its sum.
+pub(crate) struct CompleteRound {
+    pub(crate) round: Round,
+    /// Answers whose numbers were out of line, whatever came of them.
+    pub(crate) out_of_line: u32,
+    /// When its pieces were given and answered.
+    pub(crate) times: RoundTimes,
+}
 
 /// Result of a round.
 #[derive(Clone, Debug, PartialEq)]

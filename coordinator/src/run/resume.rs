@@ -11,10 +11,11 @@
 //! [`find`] reads and changes nothing. [`Beginning::perform`] moves aside what the run leaves behind, once
 //! nothing else can keep it from starting.
 
-use super::{CHECKPOINT_DIR, METRICS_FILE, RunOptions};
+use super::{CHECKPOINT_DIR, RunOptions};
 use crate::RunError;
 use crate::dataset::DatasetChoice;
 use crate::folder;
+use crate::run_folder::{self, METRICS_FILE};
 use crate::store::{self, Expected, Found as FoundCheckpoint, Store, StoreError};
 use crate::training_flags::{ClassWeightsChoice, ValSplit};
 use common::checkpoint::{MANIFEST_FILE, Manifest, Verified};
@@ -42,6 +43,9 @@ pub enum Resume {
 
 /// The folder of this run's checkpoints.
 pub(super) fn checkpoint_dir(options: &RunOptions) -> PathBuf {
+    if let Some(folder) = &options.run_dir {
+        return run_folder::checkpoints(folder);
+    }
     match (&options.checkpoint_dir, &options.resume) {
         (Some(chosen), _) => chosen.clone(),
         (None, Resume::From(folder)) if !is_checkpoint(folder) && folder.is_dir() => folder.clone(),

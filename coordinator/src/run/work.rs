@@ -1,5 +1,6 @@
 //! What a round is for, and what workers compute for it.
 
+use common::event::RoundKind;
 use common::protocol::coordinator::AnswerKind;
 use common::train::average::Weights;
 use proto::message::Task;
@@ -39,6 +40,16 @@ impl Work {
             | Self::Test(weights)
             | Self::TestViews(weights)
             | Self::Guess(weights) => weights,
+        }
+    }
+
+    /// What is told of it.
+    pub(crate) fn round_kind(self) -> RoundKind {
+        match self {
+            Self::Train => RoundKind::Train,
+            Self::Validate(_) => RoundKind::Validation,
+            Self::Test(_) | Self::TestViews(_) => RoundKind::Test,
+            Self::Guess(_) => RoundKind::PseudoLabels,
         }
     }
 

@@ -206,6 +206,8 @@ impl Driver {
         let now_us = self.clock.now_us();
         if self.cluster.tick(now_us) {
             self.give_up_the_stuck(now_us);
+            let links = &self.links;
+            self.cluster.tell_usage(|connection| links.usage(connection));
         }
         self.perform();
         let links = &self.links;
@@ -299,7 +301,7 @@ impl Driver {
             // Only an answer has parts.
             None => self.cluster.heard(now_us, connection, true),
             // What is shared is settled where the stream is read.
-            Some(WorkerMessage::Heartbeat | WorkerMessage::Sharing(_)) => {
+            Some(WorkerMessage::Heartbeat(_) | WorkerMessage::Sharing(_)) => {
                 self.cluster.heard(now_us, connection, false);
             }
             Some(WorkerMessage::Leave) => self.cluster.left(now_us, connection),

@@ -1,6 +1,8 @@
 //! The driver's end of the connections: what waits to be sent, and gradients that wait to be read.
 
+use crate::cluster::LinkUsage;
 use crate::net::outbox::{Outbox, Outgoing, SendError};
+use proto::message::Usage;
 use std::collections::BTreeMap;
 use tokio::sync::oneshot;
 
@@ -58,6 +60,14 @@ impl Links {
     /// Bytes of gradients that have come on a connection.
     pub(super) fn arrived(&self, connection: u64) -> u64 {
         self.0.get(&connection).map_or(0, |link| link.outbox.arrived())
+    }
+
+    /// What the worker on a connection uses, and the bytes that have come and gone on it.
+    pub(super) fn usage(&self, connection: u64) -> Option<LinkUsage> {
+        let outbox = &self.0.get(&connection)?.outbox;
+        let Usage { cpu_us, resident_bytes } = outbox.usage();
+        let [received_bytes, sent_bytes] = [outbox.arrived(), outbox.sent()];
+        Some(LinkUsage { cpu_us, resident_bytes, received_bytes, sent_bytes })
     }
 
     /// Connections that took no byte for `timeout_us`, though more waits to be sent, and for how long. To be

@@ -7,6 +7,7 @@ use crate::cluster::sum::Sum;
 use crate::cluster::{Cluster, Farewell, Message, Output};
 use crate::net::outbox::Outgoing;
 use crate::run::in_progress::RunInProgress;
+use crate::run::outcome::CompleteRound;
 use common::ids::SetupId;
 use proto::message::{CoordinatorMessage, Spare, Welcome};
 use std::sync::Arc;
@@ -37,8 +38,9 @@ impl Driver {
                     run.tell(event);
                     Ok(())
                 }),
-                Output::Complete { run, sum, out_of_line, .. } => {
-                    self.of_run(run, |run, cluster| run.complete(cluster, sum, out_of_line));
+                Output::Complete { run, round, sum, out_of_line, times } => {
+                    let of = CompleteRound { round, out_of_line, times };
+                    self.of_run(run, |run, cluster| run.complete(cluster, sum, of));
                 }
                 Output::Anew { run, piece, worker, instance, contradicted_by } => {
                     self.of_run(run, |run, cluster| {

@@ -2,7 +2,8 @@
 
 use super::{check_node, check_sharing, in_range};
 use crate::message::{
-    Answer, AnswerBody, Hello, NAME_BYTES_MAX, ReceivedAnswer, ReceivedMessage, THREADS_MAX, WorkerMessage,
+    Answer, AnswerBody, Hello, NAME_BYTES_MAX, ReceivedAnswer, ReceivedMessage, THREADS_MAX, Usage,
+    WorkerMessage,
 };
 use crate::setup::{MessageForm, Setups};
 use crate::tensor::{Assembly, Inspect, Read, SharedMemory};
@@ -75,7 +76,9 @@ impl WorkerDecoder {
         }
         match message {
             Message::Hello(hello) => check_hello(hello).map(|hello| Some(WorkerMessage::Hello(hello))),
-            Message::Heartbeat(_) => Ok(Some(WorkerMessage::Heartbeat)),
+            Message::Heartbeat(wire::Heartbeat { cpu_us, resident_bytes }) => {
+                Ok(Some(WorkerMessage::Heartbeat(Usage { cpu_us, resident_bytes })))
+            }
             Message::Leave(_) => Ok(Some(WorkerMessage::Leave)),
             Message::Sharing(sharing) => Ok(Some(WorkerMessage::Sharing(check_sharing(&sharing)?))),
             Message::Answer(answer) => self.answer(answer),

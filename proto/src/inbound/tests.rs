@@ -3,7 +3,7 @@ mod teachers;
 
 use super::*;
 use crate::message::{Answer, AnswerBody, CoordinatorMessage, Hello, Piece, Pipe, ReceivedAnswer};
-use crate::message::{ReceivedMessage, Spare, Task, Welcome, WorkerMessage};
+use crate::message::{ReceivedMessage, Spare, Task, Usage, Welcome, WorkerMessage};
 use crate::outbound;
 use crate::parameters::EncodedParameters;
 use crate::setup::{SETUPS_MAX, Setup, Setups};
@@ -94,7 +94,7 @@ fn to_coordinator(message: WorkerMessage, elements: usize) -> Result<Vec<Receive
 fn as_sent(received: ReceivedMessage) -> WorkerMessage {
     match received {
         WorkerMessage::Hello(hello) => WorkerMessage::Hello(hello),
-        WorkerMessage::Heartbeat => WorkerMessage::Heartbeat,
+        WorkerMessage::Heartbeat(usage) => WorkerMessage::Heartbeat(usage),
         WorkerMessage::Answer(received) => WorkerMessage::Answer(received.answer),
         WorkerMessage::Leave => WorkerMessage::Leave,
         WorkerMessage::Sharing(step) => WorkerMessage::Sharing(step),
@@ -120,7 +120,7 @@ fn a_workers_messages_arrive_as_they_were_meant() {
             threads: 2,
             numerics: NumericsDigest(u64::MAX),
         }),
-        WorkerMessage::Heartbeat,
+        WorkerMessage::Heartbeat(Usage { cpu_us: 7, resident_bytes: u64::MAX }),
         WorkerMessage::Leave,
         WorkerMessage::Sharing(Sharing::Offer { descriptor: 9, token: 1 }),
         WorkerMessage::Sharing(Sharing::Opened),

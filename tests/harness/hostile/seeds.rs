@@ -18,7 +18,7 @@ use common::train::objective::{ClassWeights, Objective};
 use common::train::pseudo::Guess;
 use prost::Message;
 use proto::message::{
-    Answer, AnswerBody, CoordinatorMessage, Hello, Piece, Sharing, Task, Welcome, WorkerMessage,
+    Answer, AnswerBody, CoordinatorMessage, Hello, Piece, Sharing, Task, Usage, Welcome, WorkerMessage,
 };
 use proto::outbound;
 use proto::parameters::EncodedParameters;
@@ -112,7 +112,7 @@ fn worker_seed() -> Vec<u8> {
             numerics: PROMISED,
         }),
         WorkerMessage::Sharing(Sharing::Offer { descriptor: 3, token: 1 }),
-        WorkerMessage::Heartbeat,
+        WorkerMessage::Heartbeat(Usage::default()),
         WorkerMessage::Answer(answer),
         WorkerMessage::Answer(guessed),
         WorkerMessage::Leave,

@@ -1,12 +1,22 @@
-//! Lines of `metrics.jsonl`. Those of kind `run`, `step`, `validation`, `test` and `pseudo_labels` have stable
-//! fields; the others are events under their own names.
+//! Lines of `metrics.jsonl`. Those of kind `run`, `step`, `validation`, `test` and `pseudo_labels` have
+//! stable fields; the others are events under their own names.
 
 use common::event::{Evaluation, Event, PseudoLabelsRecord, RunRecord, StepRecord, ValidationRecord};
 use common::ids::Step;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// A line of the file; `kind` says which.
+/// A line of the file with its time.
+#[derive(Clone, Debug, Serialize)]
+pub struct Timed<'a> {
+    /// What happened.
+    #[serde(flatten)]
+    pub record: &'a Record<'a>,
+    /// When the line was written, in seconds since 1970.
+    pub time: f64,
+}
+
+/// A line of the file but for its time; `kind` says which.
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 pub enum Record<'a> {
