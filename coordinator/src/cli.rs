@@ -223,6 +223,10 @@ pub struct Reports {
     /// another run's file is refused [default: metrics.jsonl in --checkpoint-dir]
     #[arg(long, value_name = "FILE", env = "LOCKSTEP_METRICS")]
     pub metrics: Option<PathBuf>,
+    /// Serve a page about the run for browsers, /metrics for Prometheus, /api/run and /healthz at this
+    /// address. It is read-only, and everybody who can reach the address can read it [default: none]
+    #[arg(long, value_name = "HOST:PORT", env = "LOCKSTEP_HTTP", value_parser = host::address::to_listen_on, conflicts_with_all = ["sweep", "ask_tell"])]
+    pub http: Option<String>,
     /// Progress display on standard error
     #[arg(long, env = "LOCKSTEP_PROGRESS", value_enum, default_value_t = ProgressMode::Auto)]
     pub progress: ProgressMode,
@@ -284,7 +288,7 @@ impl Flags {
             training: self.training.clone(),
             checkpoint_dir: self.checkpoints.checkpoint_dir.clone(),
             run_dir: self.reports.run_dir.clone(),
-            events: false,
+            events: self.reports.http.is_some(),
             checkpoint_every: self.checkpoints.checkpoint_every,
             checkpoint_required: self.checkpoints.checkpoint_required,
             keep: self.checkpoints.keep.get() as usize,
@@ -295,6 +299,7 @@ impl Flags {
             pause_after: None,
             workers_max: max,
             metrics: self.reports.metrics.clone(),
+            http: self.reports.http.clone(),
             log_format: self.shared.log_format,
         };
         Ok(Options { cluster, run })

@@ -51,6 +51,14 @@ pub enum RunError {
         /// Why not.
         source: FileError,
     },
+    /// The page can't be served.
+    #[error("can't listen on {address}: {source}; choose another --http (port 0 takes a free port)")]
+    Http {
+        /// The address.
+        address: String,
+        /// The system's error.
+        source: io::Error,
+    },
     /// The checkpoint does not fit, or training diverged.
     #[error(transparent)]
     Train(#[from] TrainError),

@@ -27,6 +27,7 @@ pub mod dataset;
 mod error;
 pub mod first_values;
 mod folder;
+pub mod http;
 pub mod local;
 mod mailbox;
 mod net;

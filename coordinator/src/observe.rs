@@ -23,6 +23,8 @@ pub(crate) mod rate;
 pub(crate) mod reporter;
 pub(crate) mod shared;
 pub mod table;
+pub mod view;
+pub mod web;
 
 use crate::observe::console::Console;
 use crate::observe::jsonl::MetricsFile;
@@ -83,7 +85,7 @@ impl Observers {
 }
 
 #[cfg(test)]
-fn view(step: u64, epoch: u64) -> common::event::StepRecord {
+fn step_record(step: u64, epoch: u64) -> common::event::StepRecord {
     common::event::StepRecord {
         step: common::ids::Step(step),
         epoch: common::ids::Epoch(epoch),

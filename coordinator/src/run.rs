@@ -28,6 +28,7 @@ pub(crate) mod records;
 mod resume;
 mod settle;
 mod speed;
+mod summary;
 pub mod trainer;
 mod unlabelled;
 mod weights;
@@ -38,22 +39,22 @@ use crate::dataset::{self, Dataset, DatasetChoice, DatasetError, Named};
 use crate::observe::console::Console;
 use crate::observe::events::Events;
 use crate::observe::jsonl::{MetricsFile, UsablePlace};
+use crate::observe::web::Listener;
 use crate::observe::{Observer, Observers};
 use crate::run::brought::Brought;
 pub use crate::run::in_progress::Paused;
-use crate::run::in_progress::{Ended, Rules, RunInProgress};
-use crate::run::outcome::Evaluated;
+use crate::run::in_progress::{Rules, RunInProgress};
 pub use crate::run::resume::Resume;
 use crate::run::resume::{Beginning, Found};
 use crate::run::settle::settle;
+pub(crate) use crate::run::summary::Facts;
+pub use crate::run::summary::Summary;
 use crate::run::trainer::Trainer;
 use crate::store::writer::{Done, Writer};
 use crate::store::{Saved, Store, StoreError};
 use crate::training_flags::TrainingFlags;
-use common::checkpoint::Best;
 use common::ids::SetupId;
 use common::selftest::NumericsDigest;
-use common::train::average::Weights;
 use common::train::config::{RunConfig, difference};
 use common::train::doubts::doubts;
 use host::clock::Clock;
@@ -106,49 +107,10 @@ pub struct RunOptions {
     pub workers_max: u32,
     /// Where metrics go, if not into the checkpoint directory.
     pub metrics: Option<PathBuf>,
+    /// Address of a page about the run, if there is to be one.
+    pub http: Option<String>,
     /// How lines of the log look.
     pub log_format: LogFormat,
-}
-
-/// What a run came to.
-#[derive(Clone, Debug)]
-pub struct Summary {
-    /// The data set's name.
-    pub dataset: String,
-    /// Optimizer steps that were done.
-    pub steps: u64,
-    /// Steps that the whole run has.
-    pub steps_total: u64,
-    /// On the test samples, if the run is complete.
-    pub test: Option<Evaluated>,
-    /// The tests of other versions of the weights and with views, if the run is complete.
-    pub other_tests: Vec<Evaluated>,
-    /// The version of the weights with the best validation, of those that are tested; the last ones where
-    /// there is no other or no validation.
-    pub best_weights: Weights,
-    /// Epochs since the best validation, if the run ended because they were too many.
-    pub waited_in_vain: Option<u64>,
-    /// The validation with the most correct answers so far.
-    pub best: Option<Best>,
-    /// The last checkpoint's directory.
-    pub checkpoint: PathBuf,
-    /// SHA-256 of its `model.safetensors`, in hex.
-    pub model_sha256: String,
-    /// SHA-256 of its `optimizer.safetensors`, in hex.
-    pub optimizer_sha256: String,
-    /// Time spent in training steps.
-    pub train_seconds: f64,
-    /// Samples a second in training steps, 0 when there was none.
-    pub samples_per_s: f64,
-    /// What it came to, if it was to pause and has.
-    pub paused: Option<Paused>,
-}
-
-/// What a run's summary says of it whatever becomes of it.
-#[derive(Clone, Debug)]
-pub(crate) struct Facts {
-    dataset: String,
-    steps_total: u64,
 }
 
 /// All that a run needs but its observers and a cluster.
@@ -164,6 +126,8 @@ pub(crate) struct Gathered {
     resumed: Option<Saved>,
     /// The arithmetic that the checkpoint records.
     numerics: Option<NumericsDigest>,
+    /// The page about the run, which is not served yet.
+    page: Option<Listener>,
 }
 
 /// A run that only lacks a cluster.
@@ -288,8 +252,19 @@ fn gather_on(data: Option<&Dataset>, options: &RunOptions, console: &Console) ->
     options.pause_after.into_iter().for_each(|epochs| trainer.pause_after(epochs));
     let place = files::metrics_place(options, &store);
     let metrics = UsablePlace::find(&place, &trainer.config().fingerprint())?;
+    let page = options.http.as_deref().map(files::open_page).transpose()?;
     let facts = Facts { dataset: name, steps_total: trainer.end().0 };
-    Ok(Gathered { facts, stop_at: options.stop_at, store, beginning, metrics, trainer, resumed, numerics })
+    Ok(Gathered {
+        facts,
+        stop_at: options.stop_at,
+        store,
+        beginning,
+        metrics,
+        trainer,
+        resumed,
+        numerics,
+        page,
+    })
 }
 
 impl Gathered {
@@ -307,12 +282,17 @@ impl Gathered {
         options: &RunOptions,
         observers: impl FnOnce(MetricsFile) -> Observers,
     ) -> Result<PreparedRun, RunError> {
-        let Self { facts, stop_at, mut store, beginning, metrics, trainer, resumed, numerics } = self;
+        let Self { facts, stop_at, mut store, beginning, metrics, trainer, resumed, numerics, page } = self;
         store.begin();
         beginning.perform(&store, metrics.path())?;
+        let metrics_path = metrics.path().to_owned();
         let metrics = files::begin_metrics(metrics, resumed.is_some().then(|| trainer.step()))?;
         let mut observers = observers(metrics);
         files::add_event_log(&mut observers, options, &store)?;
+        if let Some(page) = page {
+            let earlier = resumed.is_some().then_some(metrics_path);
+            files::add_page(&mut observers, page, earlier, options, &store)?;
+        }
         let rules = Rules {
             run_id: trainer.config().fingerprint()[..12].to_owned(),
             stop_at,
@@ -355,33 +335,5 @@ impl PreparedRun {
         let events = Events::start(observers).map_err(|(name, source)| RunError::Thread { name, source })?;
         let run = RunInProgress::new(rules, clock, setup, trainer, events, writer);
         Ok(Launched { run, facts, resumed, numerics })
-    }
-}
-
-impl Facts {
-    /// The summary of a run that ended like that.
-    pub(crate) fn summarize(self, ended: Ended) -> Summary {
-        let Self { dataset, steps_total } = self;
-        let best_weights = ended.best_weights();
-        let Ended { tests, best, waited_in_vain, saved, trained: (train_seconds, samples), paused, .. } =
-            ended;
-        let mut tests = tests.into_iter();
-        let Saved { path, step, model_sha256, optimizer_sha256 } = saved;
-        Summary {
-            dataset,
-            steps: step.0,
-            steps_total,
-            test: tests.next(),
-            other_tests: tests.collect(),
-            best_weights,
-            waited_in_vain,
-            best,
-            checkpoint: path,
-            model_sha256,
-            optimizer_sha256,
-            train_seconds,
-            samples_per_s: if samples == 0 { 0.0 } else { samples as f64 / train_seconds.max(1e-9) },
-            paused,
-        }
     }
 }

@@ -1,7 +1,6 @@
 //! `lockstep serve`: a model that is asked by HTTP.
 //!
-//! Reading order: [`connections`] has how many there may be and how long each may take, [`routes`] what is
-//! asked for, and [`body`] how a picture comes in. [`pictures`] are the threads that look for digits in
+//! Reading order: [`routes`] has what is asked for, and [`body`] how a picture comes in. [`pictures`] are the threads that look for digits in
 //! pictures, [`compute`] those that compute with the model what waits, together. [`lane`] is what waits in
 //! front of both. [`reply`] and [`refusal`] are what is said, [`metrics`] what is counted, [`page`] the page
 //! to draw on.
@@ -14,7 +13,6 @@
 
 pub mod body;
 pub mod compute;
-pub mod connections;
 pub mod lane;
 pub mod metrics;
 pub mod page;
@@ -26,6 +24,7 @@ pub mod routes;
 use anyhow::Context;
 use common::checkpoint::Model;
 use compute::Engine;
+use coordinator::http::connections::{self, Limits};
 use metrics::Metrics;
 use page::Page;
 use pictures::Studio;
@@ -33,8 +32,11 @@ use routes::Server;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 use tracing::{info, warn};
 
+/// Bounds of connections. The grace is for a head, a body, and an answer.
+const LIMITS: Limits = Limits { connections: 256, grace: Duration::from_secs(75) };
 /// Threads that take care of connections. Pictures and the model have their own.
 const CONNECTION_THREADS: usize = 2;
 
@@ -64,7 +66,7 @@ pub fn run(model: Model, described: &str, address: &str, threads: NonZeroUsize) 
         if !bound.ip().is_loopback() {
             warn!("everybody who can reach {bound} can ask: there is no password and no encryption");
         }
-        connections::serve(listener, routes::router(Arc::clone(&server)), &metrics, stop).await;
+        connections::serve(listener, routes::router(Arc::clone(&server)), LIMITS, &metrics, stop).await;
         anyhow::Ok(())
     });
     // What still computes is left behind: nobody waits for it.
@@ -75,17 +77,7 @@ pub fn run(model: Model, described: &str, address: &str, threads: NonZeroUsize) 
 
 /// Opens the listener, and returns it with its address.
 fn listen(address: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {
-    let opened = match host::address::split(address) {
-        // A zone's name, as in `[fe80::1%eth0]:PORT`, is understood without brackets only.
-        Some((host, port)) => TcpListener::bind((host, port)),
-        None => TcpListener::bind(address),
-    };
-    let opened = opened.and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        let bound = listener.local_addr()?;
-        Ok((listener, bound))
-    });
-    opened.map_err(|error| {
+    coordinator::http::listen(address).map_err(|error| {
         anyhow::anyhow!(
             "can't listen on {address}: {error}; choose another --http (port 0 takes a free port)"
         )

@@ -14,15 +14,12 @@ import argparse
 import base64
 import json
 import math
-import os
 import pathlib
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
 
-PATIENCE = 30.0
+from browser import Browser, find_chromium
 
 
 def arc(x, y, rx, ry, begin, end, steps=24):
@@ -40,83 +37,6 @@ DIGITS = {
     "5": [[(0.66, 0.2), (0.38, 0.2), (0.36, 0.47)] + arc(0.48, 0.62, 0.19, 0.18, -130, 150)],
     "7": [[(0.3, 0.22), (0.7, 0.22), (0.45, 0.8)]],
 }
-
-
-class Browser:
-    """Headless Chromium with one tab, and what it logs."""
-
-    def __init__(self, program):
-        out_read, out_write = os.pipe()
-        in_read, in_write = os.pipe()
-        self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        flags = ["--headless=new", "--remote-debugging-pipe", "--no-first-run", "--disable-gpu",
-                 f"--user-data-dir={self.folder.name}"]
-        if os.geteuid() == 0:
-            flags.append("--no-sandbox")
-
-        def as_three_and_four():
-            # Above both first, so that neither is closed by the other.
-            a, b = os.dup(in_read), os.dup(out_write)
-            os.dup2(a, 3)
-            os.dup2(b, 4)
-
-        self.process = subprocess.Popen([program, *flags, "about:blank"], preexec_fn=as_three_and_four,
-                                        close_fds=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        os.close(in_read)
-        os.close(out_write)
-        self.to, self.back = in_write, out_read
-        self.rest, self.number, self.session = b"", 0, None
-        self.problems, self.asked = [], []
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ["Page", "Runtime", "Log", "Network", "DOM"]:
-            self.call(f"{domain}.enable")
-
-    def call(self, method, **params):
-        self.number += 1
-        message = {"id": self.number, "method": method, "params": params}
-        if self.session:
-            message["sessionId"] = self.session
-        os.write(self.to, json.dumps(message).encode() + b"\0")
-        while True:
-            answer = self.receive()
-            if answer.get("id") == self.number:
-                if "error" in answer:
-                    sys.exit(f"{method}: {answer['error']}")
-                return answer["result"]
-
-    def receive(self):
-        while b"\0" not in self.rest:
-            more = os.read(self.back, 1 << 20)
-            if not more:
-                sys.exit("the browser has ended")
-            self.rest += more
-        text, self.rest = self.rest.split(b"\0", 1)
-        message = json.loads(text)
-        params = message.get("params", {})
-        match message.get("method"):
-            case "Runtime.exceptionThrown":
-                self.problems.append(str(params["exceptionDetails"]))
-            case "Log.entryAdded" if params["entry"]["level"] in ("error", "warning"):
-                self.problems.append(params["entry"]["text"])
-            case "Network.requestWillBeSent":
-                self.asked.append(params["request"]["url"])
-        return message
-
-    def evaluate(self, code):
-        return self.call("Runtime.evaluate", expression=code, returnByValue=True)["result"].get("value")
-
-    def wait(self, code, what):
-        deadline = time.monotonic() + PATIENCE
-        while not self.evaluate(code):
-            if time.monotonic() > deadline:
-                sys.exit(f"waited in vain until {what}: {self.evaluate('document.body.innerText')}")
-            time.sleep(0.05)
-
-    def close(self):
-        self.process.terminate()
-        self.process.wait()
-        self.folder.cleanup()
 
 
 class Scene:
@@ -235,7 +155,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("url")
     parser.add_argument("--shots", type=pathlib.Path, help="folder for screenshots")
-    parser.add_argument("--chromium", default=shutil.which("chromium") or shutil.which("google-chrome"))
+    parser.add_argument("--chromium", default=find_chromium())
     args = parser.parse_args()
     if not args.chromium:
         sys.exit("there is no chromium; install it, or name one with --chromium")

@@ -52,6 +52,7 @@ pages! {
     commands_about_transfer_learning_run: "docs/transfer.md",
     commands_about_troubleshooting_run: "docs/troubleshooting.md",
     commands_about_tuning_run: "docs/tuning.md",
+    commands_about_watching_run: "docs/watching.md",
 }
 /// Pages for developers: what they name exists.
 const FOR_DEVELOPERS: [&str; 3] = ["ARCHITECTURE.md", "CONTRIBUTING.md", "tests/README.md"];

@@ -43,6 +43,7 @@ mod recipes;
 mod repeats;
 mod requeued_jobs;
 mod run_folders;
+mod run_page;
 mod same_bits;
 mod schedules;
 mod serve;

@@ -78,7 +78,7 @@ impl Observer for EventLog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::view;
+    use crate::observe::step_record;
     use common::ids::Step;
     use serde_json::Value;
     use std::fs;
@@ -93,7 +93,7 @@ mod tests {
         let path = folder.path().join("events.jsonl");
         let mut log = EventLog::open(&path).unwrap();
         log.observe(&stopping(3));
-        log.observe(&Event::Step(view(3, 0)));
+        log.observe(&Event::Step(step_record(3, 0)));
         let text = fs::read_to_string(&path).unwrap();
         let line: Value = serde_json::from_str(&text).unwrap();
         assert!(line["time"].as_f64().unwrap() > 1.7e9, "{line}");

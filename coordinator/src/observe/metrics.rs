@@ -5,7 +5,7 @@
 use super::Observer;
 use super::jsonl::{MetricsError, MetricsFile, Record, RunEvent, Timed};
 use super::rate::Rate;
-use common::event::Event;
+use common::event::{Event, Phases};
 use common::ids::Step;
 use host::clock::wall_seconds;
 use std::time::Instant;
@@ -18,11 +18,13 @@ pub(crate) struct Metrics {
     rate: Rate,
     /// Step of the last event that had one. Events without a step of their own are kept with it.
     step: Step,
+    /// Parts of the time of the round whose step is told next.
+    phases: Option<Phases>,
 }
 
 impl Metrics {
     pub(crate) fn new(file: MetricsFile) -> Self {
-        Self { file: Some(file), rate: Rate::default(), step: Step(0) }
+        Self { file: Some(file), rate: Rate::default(), step: Step(0), phases: None }
     }
 
     fn attempt(&mut self, attempt: impl FnOnce(MetricsFile) -> Result<MetricsFile, MetricsError>) {
@@ -34,8 +36,12 @@ impl Metrics {
     }
 
     fn write(&mut self, record: &Record<'_>) {
+        self.write_with(record, None);
+    }
+
+    fn write_with(&mut self, record: &Record<'_>, phases: Option<Phases>) {
         let time = wall_seconds();
-        self.attempt(|mut file| file.write(&Timed { record, time }).map(|()| file));
+        self.attempt(|mut file| file.write(&Timed { record, time, phases }).map(|()| file));
     }
 }
 
@@ -51,17 +57,16 @@ impl Observer for Metrics {
             }
             Event::Step(record) => {
                 self.step = record.step;
-                self.write(&Record::step(record));
+                let phases = self.phases.take();
+                self.write_with(&Record::step(record), phases);
             }
             Event::Validation(record) => self.write(&Record::validation(record)),
             Event::Test(record) => self.write(&Record::test(record)),
             Event::PseudoLabels(record) => self.write(&Record::pseudo_labels(record)),
-            // These are of no use once the run is over, are too many, or could be caused without limit by
-            // workers that are not admitted.
-            Event::Listening { .. }
-            | Event::WorkerRefused { .. }
-            | Event::Round(_)
-            | Event::WorkersUsage { .. } => {}
+            Event::Round(round) => self.phases = Some(round.phases()),
+            // These are of no use once the run is over, or could be caused without limit by workers that are
+            // not admitted.
+            Event::Listening { .. } | Event::WorkerRefused { .. } | Event::WorkersUsage { .. } => {}
             event => {
                 let mut rate = std::mem::take(&mut self.rate);
                 rate.pass(event, Instant::now(), |left_out| {

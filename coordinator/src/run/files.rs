@@ -4,11 +4,12 @@ use super::RunOptions;
 use crate::RunError;
 use crate::observe::Observers;
 use crate::observe::jsonl::{MetricsFile, Place, UsablePlace};
+use crate::observe::web::{History, Listener};
 use crate::run_folder::{EVENTS_FILE, METRICS_FILE};
 use crate::store::Store;
 use common::ids::Step;
-use std::path::Path;
-use tracing::warn;
+use std::path::{Path, PathBuf};
+use tracing::{info, warn};
 
 /// The place of the metrics.
 pub(super) fn metrics_place(options: &RunOptions, store: &Store) -> Place {
@@ -32,6 +33,36 @@ pub(super) fn add_event_log(
     }
     let path = folder(options, store).join(EVENTS_FILE);
     observers.add_event_log(&path).map_err(|source| RunError::EventLog { path, source })
+}
+
+/// Listens where the page about the run is to be.
+///
+/// # Errors
+/// When the address can't be listened on.
+pub(super) fn open_page(address: &str) -> Result<Listener, RunError> {
+    Listener::open(address).map_err(|source| RunError::Http { address: address.to_owned(), source })
+}
+
+/// Serves the page. `earlier` are the metrics of the run that goes on.
+///
+/// # Errors
+/// When its thread can't be started.
+pub(super) fn add_page(
+    observers: &mut Observers,
+    page: Listener,
+    earlier: Option<PathBuf>,
+    options: &RunOptions,
+    store: &Store,
+) -> Result<(), RunError> {
+    let address = page.address();
+    let events = earlier.as_ref().map(|_| folder(options, store).join(EVENTS_FILE));
+    let page = page.serve(&History { metrics: earlier, events });
+    observers.add("page", page.map_err(|source| RunError::Thread { name: "http", source })?);
+    info!("a page about the run is at http://{address}");
+    if !address.ip().is_loopback() {
+        warn!("everybody who can reach {address} can read it: there is no password and no encryption");
+    }
+    Ok(())
 }
 
 /// Opens the metrics of a run that begins, or goes on with the given step.

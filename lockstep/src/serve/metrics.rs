@@ -2,6 +2,7 @@
 //!
 //! Labels have a fixed number of values, whatever is asked for.
 
+use coordinator::http::connections::Watch;
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -46,13 +47,17 @@ pub struct Waiting {
     pub model: usize,
 }
 
-/// An open connection, as long as it lives.
-#[derive(Debug)]
-pub struct Open<'a>(&'a Metrics);
+impl Watch for Metrics {
+    fn waits(&self) {
+        self.counts().left_waiting += 1;
+    }
 
-impl Drop for Open<'_> {
-    fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    fn opened(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn closed(&self) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -75,18 +80,6 @@ impl Metrics {
     /// Counts inputs that were computed together.
     pub fn batch(&self, inputs: usize) {
         self.counts().batches.add(INPUTS, inputs as f64);
-    }
-
-    /// Counts a connection that had to wait for the end of another one.
-    pub fn connection_waits(&self) {
-        self.counts().left_waiting += 1;
-    }
-
-    /// Counts a connection for as long as the value lives.
-    #[must_use]
-    pub fn open(&self) -> Open<'_> {
-        self.connections.fetch_add(1, Ordering::Relaxed);
-        Open(self)
     }
 
     /// All of it as text.
@@ -184,7 +177,7 @@ mod tests {
             metrics.batch(inputs);
         }
         metrics.request("/predict", 413, Some("large_body"), Duration::from_millis(3));
-        let open = metrics.open();
+        metrics.opened();
         let waiting = Waiting { lanes: vec![("small", 3)], model: 2 };
         let text = metrics.text(&waiting);
         for line in [
@@ -202,7 +195,7 @@ mod tests {
         ] {
             assert!(text.lines().any(|known| known == line), "{line} is not in:\n{text}");
         }
-        drop(open);
+        metrics.closed();
         assert!(metrics.text(&waiting).contains("lockstep_serve_connections 0"));
     }
 }

@@ -1,7 +1,7 @@
 //! Lines of `metrics.jsonl`. Those of kind `run`, `step`, `validation`, `test` and `pseudo_labels` have
 //! stable fields; the others are events under their own names.
 
-use common::event::{Evaluation, Event, PseudoLabelsRecord, RunRecord, StepRecord, ValidationRecord};
+use common::event::{Evaluation, Event, Phases, PseudoLabelsRecord, RunRecord, StepRecord, ValidationRecord};
 use common::ids::Step;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -14,6 +14,9 @@ pub struct Timed<'a> {
     pub record: &'a Record<'a>,
     /// When the line was written, in seconds since 1970.
     pub time: f64,
+    /// For a step, the parts of its time, in microseconds.
+    #[serde(flatten)]
+    pub phases: Option<Phases>,
 }
 
 /// A line of the file but for its time; `kind` says which.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::observe::view;
+use crate::observe::step_record;
 use common::data::classes::ClassNames;
 use common::event::{Evaluation, Event, RunRecord, StepRecord, ValidationRecord};
 use common::ids::Epoch;
@@ -36,7 +36,7 @@ fn run(config: &[(&str, &str)]) -> RunRecord {
 /// Writes steps and validations: five steps per epoch, a validation after each epoch.
 fn train(file: &mut MetricsFile, steps: std::ops::Range<u64>) {
     for step in steps {
-        file.write(&Record::step(&view(step, step / 5))).unwrap();
+        file.write(&Record::step(&step_record(step, step / 5))).unwrap();
         if step % 5 == 4 {
             let evaluation = Evaluation::new(
                 Step(step),
@@ -58,8 +58,8 @@ fn a_line_is_one_object_with_kind_step_and_numbers() {
     let (_folder, path) = folder();
     let mut file = create(&path);
     file.write(&Record::run(RunEvent::Start, &run(&[("seed", "1")]))).unwrap();
-    file.write(&Record::step(&view(0, 0))).unwrap();
-    let broken = StepRecord { loss: f64::NAN, grad_norm: Some(1.5), ..view(1, 0) };
+    file.write(&Record::step(&step_record(0, 0))).unwrap();
+    let broken = StepRecord { loss: f64::NAN, grad_norm: Some(1.5), ..step_record(1, 0) };
     file.write(&Record::step(&broken)).unwrap();
     let waiting = Event::WaitingForWorkers { live: 0, needed: 1, step: Step(2) };
     file.write(&Record::other(&waiting, Step(9), None)).unwrap();
@@ -145,7 +145,7 @@ fn a_torn_last_line_is_dropped_wherever_it_is_torn() {
         fs::write(&path, &whole[..end]).unwrap();
         let (mut file, found) = resume(&path, 4);
         assert_eq!(found, Found { kept: 3, later: 0, unreadable: 1 }, "torn at {end}");
-        file.write(&Record::step(&view(3, 0))).unwrap();
+        file.write(&Record::step(&step_record(3, 0))).unwrap();
         drop(file);
         assert_eq!(fs::read(&path).unwrap(), whole);
     }

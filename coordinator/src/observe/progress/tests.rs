@@ -1,6 +1,6 @@
 use super::*;
 use crate::observe::console::ProgressMode;
-use crate::observe::view;
+use crate::observe::step_record;
 use host::logging::LogFormat;
 use indicatif::{ProgressDrawTarget, TermLike};
 use std::io::{self, Write};
@@ -94,11 +94,11 @@ fn without_bar(mode: ProgressMode) -> (Tape, Console) {
 fn log_lines_and_messages_stand_above_the_bar_untorn() {
     let (tape, console) = with_bar();
     let mut progress = Progress::new(100, 40, &console);
-    progress.step(&view(40, 2));
+    progress.step(&step_record(40, 2));
     console.make_writer().write_all(b"INFO worker joined\n").unwrap();
     console.line("saved a checkpoint");
     console.flush(PATIENCE);
-    progress.step(&view(41, 2));
+    progress.step(&step_record(41, 2));
     progress.finish();
     let rows = tape.rows();
     assert_eq!(rows[..2], ["INFO worker joined", "saved a checkpoint"], "{:?}", tape.text());
@@ -117,7 +117,7 @@ fn a_bar_shows_workers_before_the_first_step_and_between_steps() {
     console.line("");
     console.flush(PATIENCE);
     assert!(tape.text().contains("0/100 1 worker ETA"), "{:?}", tape.text());
-    progress.step(&view(0, 0));
+    progress.step(&step_record(0, 0));
     progress.workers(3);
     progress.finish();
     assert!(tape.rows().iter().any(|row| row.contains("3 workers")), "{:?}", tape.text());
@@ -130,7 +130,7 @@ fn lines_come_first_then_every_few_seconds_and_at_an_epochs_end() {
     let start = Instant::now();
     // A step a second, ten an epoch.
     for step in 0..20 {
-        progress.step_at(&view(step, step / 10), start + Duration::from_secs(step));
+        progress.step_at(&step_record(step, step / 10), start + Duration::from_secs(step));
     }
     progress.finish();
     console.flush(PATIENCE);
@@ -147,7 +147,7 @@ fn no_step_is_told_twice() {
     let mut progress = Progress::new(4, 0, &console);
     let start = Instant::now();
     for (step, second) in [(0, 0), (1, 5), (2, 6), (3, 11)] {
-        progress.step_at(&view(step, step / 2), start + Duration::from_secs(second));
+        progress.step_at(&step_record(step, step / 2), start + Duration::from_secs(second));
     }
     progress.finish();
     console.flush(PATIENCE);
@@ -159,7 +159,7 @@ fn no_step_is_told_twice() {
 fn progress_that_is_off_still_prints_messages() {
     let (tape, console) = without_bar(ProgressMode::Off);
     let mut progress = Progress::new(1, 0, &console);
-    progress.step(&view(0, 0));
+    progress.step(&step_record(0, 0));
     console.line("done");
     progress.finish();
     console.flush(PATIENCE);

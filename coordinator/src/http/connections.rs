@@ -1,15 +1,16 @@
 //! Connections: how many there may be, and how long each may take.
 //!
-//! 1. At most `CONNECTIONS_MAX` are open, fewer where the system's limit of open files is low. The next one
-//!    waits in the system's queue.
+//! 1. At most so many are open as the caller says, fewer where the system's limit of open files is low. The
+//!    next one waits in the system's queue.
 //! 2. A request's head has `HEAD_TIMEOUT` from the moment in which it could begin. So a connection that says
 //!    nothing is closed after it, whether it is new or was used before.
-//! 3. A connection ends after `CONNECTION_TIMEOUT`, and after `CONNECTION_GRACE` more whatever it does: who
-//!    does not read his answer keeps his place no longer. Programs and browsers open another one.
-//! 4. When the server stops, requests in progress are answered, for `STOP_GRACE` at most. A connection
+//! 3. A connection takes no further request after `CONNECTION_TIMEOUT`, and ends after the caller's grace more
+//!    whatever it does. Programs and browsers open another one.
+//! 4. Whoever takes no byte of an answer for `WRITE_TIMEOUT` is cut off.
+//! 5. When the server stops, requests in progress are answered, for `STOP_GRACE` at most. A connection
 //!    without one is closed after `IDLE_GRACE`: half a head is no request.
 
-use super::metrics::Metrics;
+use super::write_timeout::WriteTimeout;
 use axum::Router;
 use host::open_files;
 use host::stop::StopRequests;
@@ -22,12 +23,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
-/// Most open connections.
-const CONNECTIONS_MAX: usize = 256;
 /// Open files that others need: standard streams, the listener, the runtime.
 const FILES_RESERVED: u64 = 32;
 /// Most bytes of a request's head, and of what is read ahead of a body.
@@ -36,8 +35,8 @@ const HEAD_BYTES_MAX: usize = 32 << 10;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time after which a connection takes no further request.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
-/// Longest time for the request in progress then: a head's, a body's, and an answer's.
-const CONNECTION_GRACE: Duration = Duration::from_secs(75);
+/// Longest time in which a reader may take no byte of an answer.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Longest time for requests in progress when the server stops.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 /// Longest time then for a connection without a request: what was answered may still be on its way.
@@ -45,23 +44,68 @@ const IDLE_GRACE: Duration = Duration::from_millis(500);
 /// Pause after a connection could not be accepted: the system would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What a server allows.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Most open connections.
+    pub connections: usize,
+    /// Longest time for the request in progress after `CONNECTION_TIMEOUT`: a head's, a body's, and an
+    /// answer's.
+    pub grace: Duration,
+}
+
+/// Whoever counts connections.
+pub trait Watch: Send + Sync + 'static {
+    /// A connection has to wait for the end of another one.
+    fn waits(&self) {}
+
+    /// A connection is open.
+    fn opened(&self) {}
+
+    /// A connection has ended.
+    fn closed(&self) {}
+}
+
+/// Whoever counts nothing.
+impl Watch for () {}
+
+/// Counts a connection for as long as it lives.
+struct Open<W: Watch>(Arc<W>);
+
+impl<W: Watch> Drop for Open<W> {
+    fn drop(&mut self) {
+        self.0.closed();
+    }
+}
+
 /// Serves until the first request to stop, and then what is in progress, until the second.
-pub async fn serve(listener: TcpListener, router: Router, metrics: &Arc<Metrics>, stop: StopRequests) {
-    let most = open_files::limit().map_or(CONNECTIONS_MAX, |files| {
-        (files.saturating_sub(FILES_RESERVED) as usize).clamp(1, CONNECTIONS_MAX)
+pub async fn serve<W: Watch>(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    watch: &Arc<W>,
+    stop: StopRequests,
+) {
+    let most = open_files::limit().map_or(limits.connections, |files| {
+        (files.saturating_sub(FILES_RESERVED) as usize).clamp(1, limits.connections)
     });
     let places = Arc::new(Semaphore::new(most));
     let accept = async {
         loop {
             if places.available_permits() == 0 {
-                metrics.connection_waits();
+                watch.waits();
             }
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             match listener.accept().await {
                 Ok((stream, _)) => {
                     host::tcp::prepare(&stream);
-                    let metrics = Arc::clone(metrics);
-                    tokio::spawn(connection(stream, router.clone(), place, metrics, stop.clone()));
+                    watch.opened();
+                    let held = (place, Open(Arc::clone(watch)));
+                    let (router, stop) = (router.clone(), stop.clone());
+                    tokio::spawn(async move {
+                        connection(stream, router, limits.grace, stop).await;
+                        drop(held);
+                    });
                 }
                 Err(error) => {
                     warn!(%error, "a connection could not be accepted");
@@ -98,15 +142,7 @@ async fn stopped(mut stop: StopRequests, count: u32) {
     }
 }
 
-async fn connection(
-    stream: TcpStream,
-    router: Router,
-    place: OwnedSemaphorePermit,
-    metrics: Arc<Metrics>,
-    stop: StopRequests,
-) {
-    let _place = place;
-    let _open = metrics.open();
+async fn connection(stream: TcpStream, router: Router, grace: Duration, stop: StopRequests) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
     let router = TowerToHyperService::new(router);
@@ -120,7 +156,8 @@ async fn connection(
             answer
         }
     });
-    let mut served = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let mut served =
+        pin!(http.serve_connection(TokioIo::new(WriteTimeout::new(stream, WRITE_TIMEOUT)), service));
     let is_stopping = tokio::select! {
         ended = served.as_mut() => {
             if let Err(error) = ended {
@@ -133,7 +170,7 @@ async fn connection(
     };
     served.as_mut().graceful_shutdown();
     let is_idle = is_stopping && !in_progress.load(Ordering::Relaxed);
-    if timeout(if is_idle { IDLE_GRACE } else { CONNECTION_GRACE }, served).await.is_err() {
+    if timeout(if is_idle { IDLE_GRACE } else { grace }, served).await.is_err() {
         debug!("a connection was cut off");
     }
 }

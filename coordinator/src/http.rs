@@ -1,0 +1,25 @@
+//! HTTP of both programs that have a page: bounded connections, and whom a browser may ask.
+//!
+//! What is answered is decided elsewhere: by the coordinator's page about a run, and by `lockstep serve`.
+
+pub mod connections;
+pub mod host_header;
+mod write_timeout;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+/// Opens a listener at `HOST:PORT`, and returns it with its address.
+///
+/// # Errors
+/// When the address can't be listened on.
+pub fn listen(address: &str) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = match host::address::split(address) {
+        // A zone's name, as in `[fe80::1%eth0]:PORT`, is understood without brackets only.
+        Some((host, port)) => TcpListener::bind((host, port))?,
+        None => TcpListener::bind(address)?,
+    };
+    listener.set_nonblocking(true)?;
+    let bound = listener.local_addr()?;
+    Ok((listener, bound))
+}
