@@ -22,7 +22,7 @@ const charts = (() => {
     });
   }
 
-  const line = (label, stroke, width, more = {}) => ({ label, stroke: () => color(stroke), width, points: { show: false }, spanGaps: true, ...more });
+  const line = (label, stroke, width, more = {}) => ({ label, stroke: () => color(stroke), width, points: { show: false }, ...more });
   const dots = label => ({ label, stroke: () => color("--two"), width: 2, spanGaps: true, points: { show: true, size: 7, fill: () => color("--two") } });
 
   function spread(name) {
@@ -58,15 +58,25 @@ const charts = (() => {
     { name: "Accuracy", unit: "", form: percent, tick: value => `${Number((100 * value).toFixed(2))} %`, ...spread("accuracy") },
     { name: "Samples a second", unit: "", form: short, ...single("samples_per_s", true) },
     { name: "Time of a step", unit: "ms", form: short, ...stacked },
-    { name: "Learning rate", unit: "", form: short, ...single("learning_rate", false) },
+    { name: "Learning rate", unit: "", form: short, tick: value => String(Number(value.toPrecision(5))), ...single("learning_rate", false) },
     { name: "Gradient norm", unit: "", form: short, ...single("grad_norm", true) },
   ];
 
   let plots = [];
 
+  // Between two starts of the coordinator there was no step: the line is broken there.
+  function broken(columns, marks) {
+    for (const { time } of marks.filter(mark => ["restart", "rollback"].includes(mark.kind))) {
+      const at = columns[0].findIndex(own => own > time);
+      if (at > 0) columns.forEach((column, index) => column.splice(at, 0, index === 0 ? time : null));
+    }
+    return columns;
+  }
+
   function data(figure, state, axis, weight) {
     const { curve } = state;
-    const own = [axis === "time" ? curve.time : curve.step, ...figure.columns(curve, weight)];
+    const columns = figure.columns(curve, weight).map(column => [...column]);
+    const own = axis === "time" ? broken([[...curve.time], ...columns], state.marks) : [curve.step, ...columns];
     if (!figure.evaluated) return own;
     const points = state.evaluations.filter(point => point.kind === "validation" && point.weights === "last");
     const at = points.map(point => axis === "time" ? point.time : point.step);
