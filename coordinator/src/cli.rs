@@ -227,6 +227,9 @@ pub struct Reports {
     /// address. It is read-only, and everybody who can reach the address can read it [default: none]
     #[arg(long, value_name = "HOST:PORT", env = "LOCKSTEP_HTTP", value_parser = host::address::to_listen_on, conflicts_with_all = ["sweep", "ask_tell"])]
     pub http: Option<String>,
+    /// Draw the run on the terminal: curves, workers and what happened. Log lines are shown at the end
+    #[arg(long, env = "LOCKSTEP_TUI", conflicts_with_all = ["progress", "log_format", "sweep", "ask_tell"])]
+    pub tui: bool,
     /// Progress display on standard error
     #[arg(long, env = "LOCKSTEP_PROGRESS", value_enum, default_value_t = ProgressMode::Auto)]
     pub progress: ProgressMode,
@@ -288,7 +291,7 @@ impl Flags {
             training: self.training.clone(),
             checkpoint_dir: self.checkpoints.checkpoint_dir.clone(),
             run_dir: self.reports.run_dir.clone(),
-            events: self.reports.http.is_some(),
+            events: self.reports.http.is_some() || self.reports.tui,
             checkpoint_every: self.checkpoints.checkpoint_every,
             checkpoint_required: self.checkpoints.checkpoint_required,
             keep: self.checkpoints.keep.get() as usize,
@@ -299,6 +302,7 @@ impl Flags {
             pause_after: None,
             workers_max: max,
             metrics: self.reports.metrics.clone(),
+            tui: self.reports.tui,
             http: self.reports.http.clone(),
             log_format: self.shared.log_format,
         };

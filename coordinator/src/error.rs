@@ -59,6 +59,9 @@ pub enum RunError {
         /// The system's error.
         source: io::Error,
     },
+    /// The terminal can't be drawn on.
+    #[error("can't draw on the terminal: {0}; leave out --tui, or watch with --http")]
+    Terminal(#[source] io::Error),
     /// The checkpoint does not fit, or training diverged.
     #[error(transparent)]
     Train(#[from] TrainError),

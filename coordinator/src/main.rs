@@ -6,8 +6,9 @@ use clap::error::ErrorKind;
 use coordinator::RunError;
 use coordinator::ask_tell::{self, AskTellError};
 use coordinator::cli::Flags;
-use coordinator::observe::console::Console;
+use coordinator::observe::console::{Console, ProgressMode};
 use coordinator::observe::table::evaluation_table;
+use coordinator::observe::tui;
 use coordinator::run::Summary;
 use coordinator::run_folder;
 use coordinator::single_run::{Options, check, describe, inspect, prepare, preview};
@@ -17,7 +18,7 @@ use host::stop::StopRequests;
 use host::trace::Begin;
 use host::{REPORT_GRACE, printable_lines};
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -49,7 +50,14 @@ fn main() -> ExitCode {
             Wanted::Run(Box::new(flags.options().unwrap_or_else(|error| host::args::exit(&error, format))))
         }
     };
-    let console = match Console::new(flags.reports.progress, format) {
+    if flags.reports.tui && !std::io::stderr().is_terminal() {
+        let message =
+            "--tui draws on standard error, which is no terminal; leave it out, or watch with --http";
+        host::args::exit(&Flags::command().error(ErrorKind::ArgumentConflict, message), format);
+    }
+    // What is drawn has the progress.
+    let progress = if flags.reports.tui { ProgressMode::Off } else { flags.reports.progress };
+    let console = match Console::new(progress, format) {
         Ok(console) => console,
         Err(error) => {
             let error = anyhow::anyhow!("can't start the console thread: {error}");
@@ -141,7 +149,8 @@ fn until_stopped<W: Future>(
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let stop = host::stop::on_signals(false)?;
-        tokio::spawn(leave_at_third(stop.clone(), console.clone(), flags.shared.log_format));
+        let Flags { shared, reports, .. } = flags;
+        tokio::spawn(leave_at_third(stop.clone(), console.clone(), shared.log_format, reports.tui));
         anyhow::Ok(work(stop).await)
     })
 }
@@ -189,7 +198,7 @@ fn show(console: &Console, text: &str) {
 /// Ends the program without a checkpoint at a third signal, or when the first one was [`STOP_MAX`] ago. A
 /// second one changes nothing: launchers send it to the group and to the process. Local workers end with the
 /// program, because their input closes.
-async fn leave_at_third(mut stop: StopRequests, console: Console, format: LogFormat) {
+async fn leave_at_third(mut stop: StopRequests, console: Console, format: LogFormat, has_tui: bool) {
     if stop.wait_for(|&count| count >= 1).await.is_err() {
         return;
     }
@@ -202,6 +211,9 @@ async fn leave_at_third(mut stop: StopRequests, console: Console, format: LogFor
         Ok(Err(_)) => return,
         Err(_) => "asked to stop a minute ago",
     };
+    if has_tui {
+        tui::leave();
+    }
     console.flush(REPORT_GRACE);
     let error = anyhow::anyhow!("{why}; stopped at once, without a checkpoint of the step in progress");
     let _ = host::exit_code("coordinator", format, Err(error));

@@ -14,6 +14,7 @@ pub mod console;
 mod disturbances;
 mod event_log;
 pub(crate) mod events;
+pub mod history;
 pub mod jsonl;
 mod log;
 pub(crate) mod metrics;
@@ -23,6 +24,7 @@ pub(crate) mod rate;
 pub(crate) mod reporter;
 pub(crate) mod shared;
 pub mod table;
+pub mod tui;
 pub mod view;
 pub mod web;
 

@@ -39,6 +39,7 @@ use crate::dataset::{self, Dataset, DatasetChoice, DatasetError, Named};
 use crate::observe::console::Console;
 use crate::observe::events::Events;
 use crate::observe::jsonl::{MetricsFile, UsablePlace};
+use crate::observe::tui::Tui;
 use crate::observe::web::Listener;
 use crate::observe::{Observer, Observers};
 use crate::run::brought::Brought;
@@ -107,6 +108,8 @@ pub struct RunOptions {
     pub workers_max: u32,
     /// Where metrics go, if not into the checkpoint directory.
     pub metrics: Option<PathBuf>,
+    /// Whether the run is drawn on the terminal.
+    pub tui: bool,
     /// Address of a page about the run, if there is to be one.
     pub http: Option<String>,
     /// How lines of the log look.
@@ -273,7 +276,13 @@ impl Gathered {
     /// # Errors
     /// When the file system refuses.
     pub(crate) fn observed(self, options: &RunOptions, console: &Console) -> Result<PreparedRun, RunError> {
-        self.begun(options, |metrics| Observers::of_program(console, options.log_format, metrics))
+        let mut run =
+            self.begun(options, |metrics| Observers::of_program(console, options.log_format, metrics))?;
+        if options.tui {
+            let history = files::history(options, &run.store, run.resumed.is_some());
+            run.observe("tui", Tui::start(console, &history).map_err(RunError::Terminal)?);
+        }
+        Ok(run)
     }
 
     /// Moves aside what the run does not go on from, and begins its metrics, for which there are observers.
@@ -285,13 +294,11 @@ impl Gathered {
         let Self { facts, stop_at, mut store, beginning, metrics, trainer, resumed, numerics, page } = self;
         store.begin();
         beginning.perform(&store, metrics.path())?;
-        let metrics_path = metrics.path().to_owned();
         let metrics = files::begin_metrics(metrics, resumed.is_some().then(|| trainer.step()))?;
         let mut observers = observers(metrics);
         files::add_event_log(&mut observers, options, &store)?;
         if let Some(page) = page {
-            let earlier = resumed.is_some().then_some(metrics_path);
-            files::add_page(&mut observers, page, earlier, options, &store)?;
+            files::add_page(&mut observers, page, &files::history(options, &store, resumed.is_some()))?;
         }
         let rules = Rules {
             run_id: trainer.config().fingerprint()[..12].to_owned(),

@@ -8,11 +8,15 @@ use host::lines::Lines;
 use host::logging::{LogFormat, json_line};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde_json::{Value, json};
+use std::collections::VecDeque;
 use std::io::{self, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tracing::Level;
 use tracing_subscriber::fmt::MakeWriter;
+
+/// Most bytes of lines that are kept back while something else has the terminal.
+const HELD_BYTES_MAX: usize = 1 << 18;
 
 /// Form in which a run's progress is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -36,6 +40,39 @@ struct Inner {
     bars: MultiProgress,
     /// Queue of lines; `None` if nothing is shown.
     lines: Option<Lines>,
+    held: Arc<Mutex<HeldLines>>,
+}
+
+/// Lines that are kept back while something else has the terminal.
+#[derive(Debug, Default)]
+struct HeldLines {
+    is_holding: bool,
+    lines: VecDeque<Vec<u8>>,
+    bytes: usize,
+}
+
+/// Keeps lines back until it is dropped. Of many the newest are kept.
+pub struct Held(Console);
+
+impl HeldLines {
+    /// Keeps lines if lines are to be kept. Returns whether it has.
+    fn keep(&mut self, lines: &[u8]) -> bool {
+        if self.is_holding {
+            self.bytes += lines.len();
+            self.lines.push_back(lines.to_vec());
+            while self.bytes > HELD_BYTES_MAX {
+                self.bytes -= self.lines.pop_front().map_or(self.bytes, |oldest| oldest.len());
+            }
+        }
+        self.is_holding
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let held = std::mem::take(&mut *self.0.held());
+        held.lines.into_iter().for_each(|lines| self.0.write_whole(lines));
+    }
 }
 
 impl Console {
@@ -56,7 +93,8 @@ impl Console {
     #[must_use]
     pub fn silent() -> Self {
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
-        Self(Arc::new(Inner { mode: ProgressMode::Off, format: LogFormat::Text, bars, lines: None }))
+        let held = Arc::default();
+        Self(Arc::new(Inner { mode: ProgressMode::Off, format: LogFormat::Text, bars, lines: None, held }))
     }
 
     /// A console with a bar on `target` and lines to `out`, which should be the same terminal.
@@ -68,13 +106,28 @@ impl Console {
     ) -> io::Result<Self> {
         let bars = MultiProgress::with_draw_target(target);
         let theirs = bars.clone();
+        let held: Arc<Mutex<HeldLines>> = Arc::default();
+        let their_held = Arc::clone(&held);
         let lines = Some(Lines::start(format, move |lines| {
+            if their_held.lock().unwrap_or_else(PoisonError::into_inner).keep(lines) {
+                return;
+            }
             theirs.suspend(|| {
                 // A closed stderr is no reason to stop the training, and there is nowhere left to report it.
                 let _ = out.write_all(lines).and_then(|()| out.flush());
             });
         })?);
-        Ok(Self(Arc::new(Inner { mode, format, bars, lines })))
+        Ok(Self(Arc::new(Inner { mode, format, bars, lines, held })))
+    }
+
+    /// Keeps lines back until the returned value is dropped: something else has the terminal.
+    pub(super) fn hold(&self) -> Held {
+        self.held().is_holding = true;
+        Held(self.clone())
+    }
+
+    fn held(&self) -> MutexGuard<'_, HeldLines> {
+        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Place for a progress bar, if one can be drawn.

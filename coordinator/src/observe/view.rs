@@ -216,6 +216,19 @@ impl View {
         self.last = Some(point);
     }
 
+    /// What happened, the oldest first.
+    pub fn messages(&self) -> impl DoubleEndedIterator<Item = &Message> {
+        self.messages.iter()
+    }
+
+    /// Seconds until the last step at the present speed, while the run trains.
+    #[must_use]
+    pub fn eta_s(&self) -> Option<f64> {
+        let left = self.run.as_ref()?.steps_total.saturating_sub(self.steps_done);
+        let speed = self.curve.steps_per_s().filter(|speed| *speed > 0.0)?;
+        (self.state == State::Training).then(|| left as f64 / speed)
+    }
+
     /// Puts what was taken from several files in the order of its time.
     pub(super) fn sort(&mut self) {
         self.messages.make_contiguous().sort_by(|one, other| one.time.total_cmp(&other.time));

@@ -1,6 +1,6 @@
 //! A page about the run, for people and for Prometheus: `--http`.
 //!
-//! Reading order: [`view`](super::view) is what there is to see, `history` fills it with what earlier starts
+//! Reading order: [`view`](super::view) is what there is to see, [`history`](super::history) fills it with what earlier starts
 //! have left, `stream` sends it to readers, `routes` has what is asked for, `prometheus` one of the answers,
 //! and `page/` the files of the page, which need nothing from elsewhere.
 //!
@@ -10,15 +10,13 @@
 //!    one that falls behind gets everything anew.
 //! 3. Who asks under a name that is not this server's gets nothing (`crate::http::host_header`).
 
-mod history;
 mod page;
 mod prometheus;
 mod routes;
 mod stream;
 
-pub use history::History;
-
 use super::Observer;
+use super::history::History;
 use super::view::View;
 use crate::http::connections::{self, Limits};
 use crate::http::host_header::Names;

@@ -3,12 +3,13 @@
 use super::RunOptions;
 use crate::RunError;
 use crate::observe::Observers;
+use crate::observe::history::History;
 use crate::observe::jsonl::{MetricsFile, Place, UsablePlace};
-use crate::observe::web::{History, Listener};
+use crate::observe::web::Listener;
 use crate::run_folder::{EVENTS_FILE, METRICS_FILE};
 use crate::store::Store;
 use common::ids::Step;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tracing::{info, warn};
 
 /// The place of the metrics.
@@ -43,20 +44,22 @@ pub(super) fn open_page(address: &str) -> Result<Listener, RunError> {
     Listener::open(address).map_err(|source| RunError::Http { address: address.to_owned(), source })
 }
 
-/// Serves the page. `earlier` are the metrics of the run that goes on.
+/// The files of earlier starts of a run that goes on; none of one that begins.
+pub(super) fn history(options: &RunOptions, store: &Store, is_resumed: bool) -> History {
+    let earlier = |path| Some(path).filter(|_| is_resumed);
+    History {
+        metrics: earlier(metrics_place(options, store).path().to_owned()),
+        events: earlier(folder(options, store).join(EVENTS_FILE)),
+    }
+}
+
+/// Serves the page.
 ///
 /// # Errors
 /// When its thread can't be started.
-pub(super) fn add_page(
-    observers: &mut Observers,
-    page: Listener,
-    earlier: Option<PathBuf>,
-    options: &RunOptions,
-    store: &Store,
-) -> Result<(), RunError> {
+pub(super) fn add_page(observers: &mut Observers, page: Listener, history: &History) -> Result<(), RunError> {
     let address = page.address();
-    let events = earlier.as_ref().map(|_| folder(options, store).join(EVENTS_FILE));
-    let page = page.serve(&History { metrics: earlier, events });
+    let page = page.serve(history);
     observers.add("page", page.map_err(|source| RunError::Thread { name: "http", source })?);
     info!("a page about the run is at http://{address}");
     if !address.ip().is_loopback() {

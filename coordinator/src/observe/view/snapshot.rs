@@ -82,14 +82,11 @@ impl View {
     }
 
     fn status(&self, now: f64) -> Status {
-        let left = self.run.as_ref().map(|run| run.steps_total.saturating_sub(self.steps_done));
-        let speed = self.curve.steps_per_s().filter(|speed| *speed > 0.0);
-        let eta_s = left.zip(speed).map(|(left, speed)| left as f64 / speed);
         Status {
             now,
             state: self.state.clone(),
             steps_done: self.steps_done,
-            eta_s: eta_s.filter(|_| self.state == State::Training),
+            eta_s: self.eta_s(),
             connect: self.connect.clone(),
             workers: self.workers.rows().to_vec(),
         }

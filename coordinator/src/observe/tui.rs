@@ -1,0 +1,72 @@
+//! The run at a glance in a terminal: `--tui`.
+//!
+//! It draws on the terminal's other screen, on the observer's thread, a few times a second. Log lines are held
+//! back meanwhile ([`Console::hold`](super::console::Console::hold)), and shown when the screen is left, so
+//! that they stay above the summary. What there is to see is the [`View`]'s.
+
+mod draw;
+
+use super::Observer;
+use super::console::{Console, Held};
+use super::history::History;
+use super::view::View;
+use common::event::Event;
+use crossterm::cursor::{Hide, Show};
+use crossterm::execute;
+use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen};
+use host::clock::wall_seconds;
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+use std::io::{self, Stderr, stderr};
+use std::time::{Duration, Instant};
+
+/// Shortest time between two pictures.
+const EVERY: Duration = Duration::from_millis(250);
+
+/// The observer that draws.
+pub(crate) struct Tui {
+    view: View,
+    terminal: Terminal<CrosstermBackend<Stderr>>,
+    drawn: Option<Instant>,
+    /// Released after the screen was left.
+    _held: Held,
+}
+
+impl Tui {
+    /// Takes over the terminal on standard error.
+    ///
+    /// # Errors
+    /// When the terminal refuses.
+    pub(crate) fn start(console: &Console, history: &History) -> io::Result<Self> {
+        let mut view = View::default();
+        history.read_into(&mut view);
+        let terminal = Terminal::new(CrosstermBackend::new(stderr()))?;
+        let held = console.hold();
+        execute!(stderr(), EnterAlternateScreen, Hide)?;
+        Ok(Self { view, terminal, drawn: None, _held: held })
+    }
+}
+
+impl Observer for Tui {
+    fn observe(&mut self, event: &Event) {
+        let now = wall_seconds();
+        self.view.apply(now, event);
+        if self.drawn.is_none_or(|drawn| drawn.elapsed() >= EVERY) {
+            let view = &self.view;
+            // A terminal that is gone is no reason to end the run.
+            let _ = self.terminal.draw(|frame| draw::picture(frame, view, now));
+            self.drawn = Some(Instant::now());
+        }
+    }
+}
+
+impl Drop for Tui {
+    fn drop(&mut self) {
+        leave();
+    }
+}
+
+/// Gives the terminal back.
+pub fn leave() {
+    let _ = execute!(stderr(), LeaveAlternateScreen, Show);
+}
