@@ -1,7 +1,7 @@
 //! The output of a run. The driver emits each [`Event`] once. Everything that shows or keeps events is an
 //! [`Observer`] in a file of its own: `log` writes log lines, `reporter` shows progress to a person at a
-//! terminal, `metrics` writes a file for scripts, and `event_log` one of what happened when. [`table`]
-//! formats the summary. Nothing here computes a metric.
+//! terminal, `metrics` writes a file for scripts, `event_log` one of what happened when, and `tensorboard`
+//! one for TensorBoard. [`table`] formats the summary. Nothing here computes a metric.
 //!
 //! To add an observer: a file that implements [`Observer`], and its line in `Observers::of_program`.
 //!
@@ -24,6 +24,7 @@ pub(crate) mod rate;
 pub(crate) mod reporter;
 pub(crate) mod shared;
 pub mod table;
+mod tensorboard;
 pub mod tui;
 pub mod view;
 pub mod web;
@@ -31,6 +32,7 @@ pub mod web;
 use crate::observe::console::Console;
 use crate::observe::jsonl::MetricsFile;
 use common::event::Event;
+use common::ids::Step;
 use host::files::FileError;
 use host::logging::LogFormat;
 use std::path::Path;
@@ -78,6 +80,13 @@ impl Observers {
     pub(crate) fn add_event_log(&mut self, path: &Path) -> Result<(), FileError> {
         self.add("events", event_log::EventLog::open(path)?);
         Ok(())
+    }
+
+    /// Adds the file for TensorBoard in the folder of a run with that fingerprint, which goes on with `step`.
+    /// One that can't be used is left out, with a warning.
+    pub(crate) fn add_tensorboard(&mut self, folder: &Path, fingerprint: &str, step: Step) {
+        let board = tensorboard::TensorBoard::begin(folder, fingerprint, step);
+        board.into_iter().for_each(|board| self.add("tensorboard", board));
     }
 
     /// Adds an observer; `name` is also the name of its thread.

@@ -294,14 +294,16 @@ impl Gathered {
         let Self { facts, stop_at, mut store, beginning, metrics, trainer, resumed, numerics, page } = self;
         store.begin();
         beginning.perform(&store, metrics.path())?;
-        let metrics = files::begin_metrics(metrics, resumed.is_some().then(|| trainer.step()))?;
-        let mut observers = observers(metrics);
+        let resumed_at = resumed.is_some().then(|| trainer.step());
+        let fingerprint = trainer.config().fingerprint();
+        let mut observers = observers(files::begin_metrics(metrics, resumed_at)?);
         files::add_event_log(&mut observers, options, &store)?;
+        files::add_tensorboard(&mut observers, options, &fingerprint, resumed_at);
         if let Some(page) = page {
             files::add_page(&mut observers, page, &files::history(options, &store, resumed.is_some()))?;
         }
         let rules = Rules {
-            run_id: trainer.config().fingerprint()[..12].to_owned(),
+            run_id: fingerprint[..12].to_owned(),
             stop_at,
             checkpoint_every: options.checkpoint_every,
             checkpoint_required: options.checkpoint_required,

@@ -5,6 +5,7 @@
 //! | `config.toml` | all flags, with what they resolved to as comments |
 //! | `metrics.jsonl` | steps and evaluations, each once, whatever happened |
 //! | `events.jsonl` | what happened when, over all starts |
+//! | `events.out.tfevents.lockstep` | the same for TensorBoard |
 //! | `checkpoints/` | the checkpoints |
 
 use anyhow::Context;

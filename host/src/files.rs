@@ -157,6 +157,19 @@ pub fn open_to_grow(path: &Path) -> Result<File, FileError> {
     Ok(file)
 }
 
+/// Opens or creates a regular file of ours of at most `bytes_max` bytes, to read it and to write in it. What
+/// it holds stays until the caller changes it.
+///
+/// # Errors
+/// When another kind of file has the name, it is larger, or the system refuses.
+pub fn open_to_update(path: &Path, bytes_max: u64) -> Result<File, FileError> {
+    let mut options = OpenOptions::new();
+    let (file, metadata) =
+        open_as(options.read(true).write(true).create(true).truncate(false), path, Links::Refused)?;
+    let bytes = metadata.len();
+    if bytes > bytes_max { Err(FileError::TooLarge { bytes, bytes_max }) } else { Ok(file) }
+}
+
 /// Whether a file system says with this error that it does not have a call at all, such as an object store
 /// without renames, or a network file system without locks.
 #[must_use]

@@ -68,6 +68,18 @@ pub(super) fn add_page(observers: &mut Observers, page: Listener, history: &Hist
     Ok(())
 }
 
+/// Adds the file for TensorBoard of a run with that fingerprint, which begins or goes on with the given step,
+/// if it has a folder.
+pub(super) fn add_tensorboard(
+    observers: &mut Observers,
+    options: &RunOptions,
+    fingerprint: &str,
+    resumed_at: Option<Step>,
+) {
+    let step = resumed_at.unwrap_or(Step(0));
+    options.run_dir.iter().for_each(|folder| observers.add_tensorboard(folder, fingerprint, step));
+}
+
 /// Opens the metrics of a run that begins, or goes on with the given step.
 ///
 /// # Errors
