@@ -10,6 +10,7 @@ pub use values::{NumericsRule, Workers};
 use crate::dataset::{self, DatasetChoice, Fit, ImageSize, PictureOptions, TestSplit};
 use crate::local::Local;
 use crate::observe::console::ProgressMode;
+use crate::observe::mlflow::Uri;
 use crate::run::{Resume, RunOptions};
 use crate::session::{ClusterOptions, Listen};
 use crate::single_run::Options;
@@ -219,6 +220,14 @@ pub struct Reports {
     /// command goes on in the same folder [default: only --checkpoint-dir is written to]
     #[arg(long, value_name = "FOLDER", env = "LOCKSTEP_RUN_DIR", conflicts_with_all = ["checkpoint_dir", "metrics", "sweep", "ask_tell"])]
     pub run_dir: Option<PathBuf>,
+    /// Address of an MLflow tracking server, such as http://127.0.0.1:5000, that gets the settings, the numbers
+    /// and the end of the run, into the experiment lockstep. What it misses while it is away it gets later
+    #[arg(long, value_name = "URI", env = "LOCKSTEP_MLFLOW", requires = "run_dir")]
+    pub mlflow: Option<Uri>,
+    /// Command that is run by sh -c when the run is complete, was stopped or has failed, with a line of JSON
+    /// about it on its standard input. It may take 30 seconds; what becomes of it changes nothing
+    #[arg(long, value_name = "COMMAND", env = "LOCKSTEP_NOTIFY", conflicts_with_all = ["sweep", "ask_tell"])]
+    pub notify: Option<String>,
     /// File for metrics, with a JSON line for each step and evaluation. A FIFO or device is appended to;
     /// another run's file is refused [default: metrics.jsonl in --checkpoint-dir]
     #[arg(long, value_name = "FILE", env = "LOCKSTEP_METRICS")]
@@ -291,6 +300,7 @@ impl Flags {
             training: self.training.clone(),
             checkpoint_dir: self.checkpoints.checkpoint_dir.clone(),
             run_dir: self.reports.run_dir.clone(),
+            mlflow: self.reports.mlflow.clone(),
             events: self.reports.http.is_some() || self.reports.tui,
             checkpoint_every: self.checkpoints.checkpoint_every,
             checkpoint_required: self.checkpoints.checkpoint_required,

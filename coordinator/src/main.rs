@@ -6,6 +6,7 @@ use clap::error::ErrorKind;
 use coordinator::RunError;
 use coordinator::ask_tell::{self, AskTellError};
 use coordinator::cli::Flags;
+use coordinator::notify::Outcome;
 use coordinator::observe::console::{Console, ProgressMode};
 use coordinator::observe::table::evaluation_table;
 use coordinator::observe::tui;
@@ -100,7 +101,8 @@ fn run(options: Options, flags: &Flags, console: &Console) -> anyhow::Result<u8>
         let settings = host::args::settings::<Flags>(std::env::args_os().collect())?;
         run_folder::write_config(folder, settings, &prepared.settings())?;
     }
-    match until_stopped(flags, console, |stop| prepared.run(stop))? {
+    let notify = flags.reports.notify.clone();
+    match until_stopped(flags, console, |stop| told(prepared.run(stop), notify))? {
         Ok(summary) => {
             show(console, &tell(&summary));
             Ok(if summary.test.is_some() { 0 } else { flags.reports.stopped_exit_code })
@@ -112,6 +114,20 @@ fn run(options: Options, flags: &Flags, console: &Console) -> anyhow::Result<u8>
             Err(error.into())
         }
     }
+}
+
+/// What a run comes to, once a command was told of it.
+async fn told(
+    run: impl Future<Output = Result<Summary, RunError>>,
+    command: Option<String>,
+) -> Result<Summary, RunError> {
+    let began = Instant::now();
+    let result = run.await;
+    if let Some(command) = command {
+        // Signals are still heard meanwhile.
+        tokio::task::block_in_place(|| Outcome::of(&result, began.elapsed()).tell(&command));
+    }
+    result
 }
 
 /// Searches over settings. Returns the exit code of a search that has not failed.

@@ -1,7 +1,7 @@
 //! The output of a run. The driver emits each [`Event`] once. Everything that shows or keeps events is an
 //! [`Observer`] in a file of its own: `log` writes log lines, `reporter` shows progress to a person at a
-//! terminal, `metrics` writes a file for scripts, `event_log` one of what happened when, and `tensorboard`
-//! one for TensorBoard. [`table`] formats the summary. Nothing here computes a metric.
+//! terminal, `metrics` writes a file for scripts, `event_log` one of what happened when, `tensorboard` one
+//! for TensorBoard, and `mlflow` tells a tracker. [`table`] formats the summary. Nothing here computes a metric.
 //!
 //! To add an observer: a file that implements [`Observer`], and its line in `Observers::of_program`.
 //!
@@ -18,6 +18,7 @@ pub mod history;
 pub mod jsonl;
 mod log;
 pub(crate) mod metrics;
+pub mod mlflow;
 pub mod progress;
 mod queue;
 pub(crate) mod rate;
@@ -31,10 +32,12 @@ pub mod web;
 
 use crate::observe::console::Console;
 use crate::observe::jsonl::MetricsFile;
+use crate::observe::mlflow::Uri;
 use common::event::Event;
 use common::ids::Step;
 use host::files::FileError;
 use host::logging::LogFormat;
+use std::io;
 use std::path::Path;
 
 /// A receiver of a run's events, on a thread of its own.
@@ -87,6 +90,15 @@ impl Observers {
     pub(crate) fn add_tensorboard(&mut self, folder: &Path, fingerprint: &str, step: Step) {
         let board = tensorboard::TensorBoard::begin(folder, fingerprint, step);
         board.into_iter().for_each(|board| self.add("tensorboard", board));
+    }
+
+    /// Has an MLflow tracker told of the run in that folder.
+    ///
+    /// # Errors
+    /// When a thread can't be started.
+    pub(crate) fn add_mlflow(&mut self, uri: &Uri, folder: &Path) -> io::Result<()> {
+        self.add("mlflow", mlflow::MlFlow::start(uri, folder)?);
+        Ok(())
     }
 
     /// Adds an observer; `name` is also the name of its thread.

@@ -39,6 +39,7 @@ use crate::dataset::{self, Dataset, DatasetChoice, DatasetError, Named};
 use crate::observe::console::Console;
 use crate::observe::events::Events;
 use crate::observe::jsonl::{MetricsFile, UsablePlace};
+use crate::observe::mlflow::Uri;
 use crate::observe::tui::Tui;
 use crate::observe::web::Listener;
 use crate::observe::{Observer, Observers};
@@ -86,6 +87,8 @@ pub struct RunOptions {
     pub checkpoint_dir: Option<PathBuf>,
     /// Folder for all that the run leaves, in place of `checkpoint_dir` and `metrics`.
     pub run_dir: Option<PathBuf>,
+    /// Tracker that is told of the run, if it has a `run_dir`.
+    pub mlflow: Option<Uri>,
     /// Whether to keep a file of events, where there is no `run_dir`, which has one.
     pub events: bool,
     /// Steps between checkpoints besides those at the end of each epoch; 0 for none.
@@ -299,6 +302,7 @@ impl Gathered {
         let mut observers = observers(files::begin_metrics(metrics, resumed_at)?);
         files::add_event_log(&mut observers, options, &store)?;
         files::add_tensorboard(&mut observers, options, &fingerprint, resumed_at);
+        files::add_mlflow(&mut observers, options)?;
         if let Some(page) = page {
             files::add_page(&mut observers, page, &files::history(options, &store, resumed.is_some()))?;
         }

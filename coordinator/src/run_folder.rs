@@ -6,6 +6,7 @@
 //! | `metrics.jsonl` | steps and evaluations, each once, whatever happened |
 //! | `events.jsonl` | what happened when, over all starts |
 //! | `events.out.tfevents.lockstep` | the same for TensorBoard |
+//! | `mlflow.json` | which run of an MLflow tracker it is |
 //! | `checkpoints/` | the checkpoints |
 
 use anyhow::Context;

@@ -41,6 +41,8 @@ fn a_flag_that_would_do_nothing_is_refused() {
         (&["--step-factor", "0.5"], "--step-factor"),
         (&["--threads", "2"], "--local"),
         (&["--audit-rollback"], "--audit"),
+        (&["--mlflow", "http://127.0.0.1:5000"], "--run-dir"),
+        (&["--run-dir", "a", "--mlflow", "mlruns"], "http://"),
         (&["--image-size", "8x8"], "--image-size is for a folder of pictures, and --dataset is auto"),
         (&["--dataset", "mnist", "--grayscale"], "--grayscale"),
         (&["--dataset", "digits", "--fit", "pad"], "--fit"),

@@ -80,6 +80,16 @@ pub(super) fn add_tensorboard(
     options.run_dir.iter().for_each(|folder| observers.add_tensorboard(folder, fingerprint, step));
 }
 
+/// Has an MLflow tracker told of the run, if one is named. The metrics must have begun.
+///
+/// # Errors
+/// When a thread can't be started.
+pub(super) fn add_mlflow(observers: &mut Observers, options: &RunOptions) -> Result<(), RunError> {
+    let (Some(uri), Some(folder)) = (&options.mlflow, &options.run_dir) else { return Ok(()) };
+    let started = observers.add_mlflow(uri, folder);
+    started.map_err(|source| RunError::Thread { name: "mlflow-send", source })
+}
+
 /// Opens the metrics of a run that begins, or goes on with the given step.
 ///
 /// # Errors
