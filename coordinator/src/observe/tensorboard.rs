@@ -68,7 +68,7 @@ impl Observer for TensorBoard {
         match event {
             Event::RunStarted(run) | Event::RunResumed(run) => {
                 if self.file.as_ref().is_some_and(|file| !file.is_introduced()) {
-                    self.append(&say::introduction(run, now));
+                    self.attempt(|file| file.introduce(&say::introduction(run, now)));
                 }
             }
             Event::RunRolledBack { run, .. } => self.attempt(|file| file.go_back(run.step, now)),

@@ -10,8 +10,8 @@
 //!    TensorBoard does not read.
 //! 5. Only whole records are handed to the system, many at a time.
 
-use super::proto::{Event, SESSION_START, SessionLog, SourceMetadata};
-use super::record::{self, FRAME_BYTES, Next};
+use super::proto::{Event, SESSION_START, Seen, SessionLog, SourceMetadata};
+use super::record::{self, FRAME_BYTES, Next, RECORD_BYTES_MAX};
 use super::say;
 use crate::folder;
 use common::ids::Step;
@@ -21,7 +21,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Seek};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 /// Name of the file; TensorBoard reads those with `tfevents` in their name.
 pub(crate) const EVENTS_FILE: &str = "events.out.tfevents.lockstep";
@@ -112,6 +112,15 @@ impl EventFile {
         self.is_introduced
     }
 
+    /// Appends what is known of the run from its beginning on.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub(super) fn introduce(&mut self, event: &Event) -> Result<(), EventFileError> {
+        self.is_introduced = true;
+        self.append(event)
+    }
+
     /// Goes back to `step`: what the file has of it and of later steps is dropped.
     ///
     /// # Errors
@@ -128,17 +137,27 @@ impl EventFile {
     /// When the file system refuses.
     pub(super) fn replace(&mut self, event: &Event) -> Result<(), EventFileError> {
         self.flush()?;
-        let same = |other: &Event| other.step == event.step && say::tags(other).eq(say::tags(event));
+        let tags: Vec<&str> =
+            event.summary.iter().flat_map(|all| &all.value).map(|v| v.tag.as_str()).collect();
+        let same = |other: &Seen| other.step == event.step && say::tags(other).eq(tags.iter().copied());
         self.blank(same).map_err(|source| self.failed("go back in", source))?;
         self.append(event)
     }
 
-    /// Appends a record, which the system gets with the next ones.
+    /// Appends a record, which the system gets with the next ones. One that is too large for a reader is left
+    /// out.
     ///
     /// # Errors
     /// When the file system refuses.
     pub(super) fn append(&mut self, event: &Event) -> Result<(), EventFileError> {
-        self.is_introduced |= say::is_introduction(event);
+        if event.encoded_len() as u64 > RECORD_BYTES_MAX {
+            debug!(
+                step = event.step,
+                bytes = event.encoded_len(),
+                "left out what is too large for TensorBoard"
+            );
+            return Ok(());
+        }
         record::write(&event.encode_to_vec(), &mut self.waiting);
         if self.waiting.len() > BUFFER_BYTES { self.flush() } else { Ok(()) }
     }
@@ -164,7 +183,7 @@ impl EventFile {
 
     /// Makes the results of `step` and later ones blank, and cuts off what can't be read.
     fn drop_from(&mut self, step: Step) -> Result<(), EventFileError> {
-        let is_done_again = |event: &Event| say::is_done_again(event, step);
+        let is_done_again = |event: &Seen| say::is_done_again(event, step);
         self.end = self.blank(is_done_again).map_err(|source| self.failed("go back in", source))?;
         let bytes = self.file.metadata().map_err(|source| self.failed("read", source))?.len() - self.end;
         if bytes > 0 {
@@ -175,13 +194,13 @@ impl EventFile {
     }
 
     /// Makes some records blank. Returns where the last whole one ends.
-    fn blank(&mut self, is_dropped: impl Fn(&Event) -> bool) -> io::Result<u64> {
+    fn blank(&mut self, is_dropped: impl Fn(&Seen) -> bool) -> io::Result<u64> {
         self.file.rewind()?;
         let mut from = BufReader::with_capacity(BUFFER_BYTES, &self.file);
         let (mut at, mut data) = (0, Vec::new());
         self.is_introduced = false;
         while record::read(&mut from, &mut data)? == Next::Record {
-            let Ok(event) = Event::decode(&data[..]) else { break };
+            let Ok(event) = Seen::decode(&data[..]) else { break };
             if is_dropped(&event)
                 && let Some(blank) = record::blank(&data)
             {
@@ -201,11 +220,11 @@ impl EventFile {
 }
 
 /// The first record, if there is a whole one.
-fn first_record(file: &mut File) -> io::Result<Option<Event>> {
+fn first_record(file: &mut File) -> io::Result<Option<Seen>> {
     let mut data = Vec::new();
     file.rewind()?;
     let next = record::read(BufReader::new(&*file), &mut data)?;
-    Ok((next == Next::Record).then(|| Event::decode(&data[..]).ok()).flatten())
+    Ok((next == Next::Record).then(|| Seen::decode(&data[..]).ok()).flatten())
 }
 
 /// Renames a file that this run has not written.

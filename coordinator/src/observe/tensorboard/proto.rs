@@ -30,6 +30,29 @@ pub(super) struct Event {
     pub(super) source_metadata: Option<SourceMetadata>,
 }
 
+/// What is looked at of a record that is in a file already. Whatever the record has, it is not much larger.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Seen {
+    #[prost(int64, tag = "2")]
+    pub(super) step: i64,
+    #[prost(message, optional, tag = "5")]
+    pub(super) summary: Option<SeenSummary>,
+    #[prost(message, optional, tag = "10")]
+    pub(super) source_metadata: Option<SourceMetadata>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct SeenSummary {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) value: Vec<SeenValue>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct SeenValue {
+    #[prost(string, tag = "1")]
+    pub(super) tag: String,
+}
+
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct SessionLog {
     #[prost(int32, tag = "1")]

@@ -11,8 +11,8 @@ pub(super) const FRAME_BYTES: u64 = HEAD_BYTES + CHECK_BYTES;
 /// Length and its checksum.
 const HEAD_BYTES: u64 = 12;
 const CHECK_BYTES: u64 = 4;
-/// Largest record that is read: many times the largest that is written.
-pub(super) const RECORD_BYTES_MAX: u64 = 1 << 24;
+/// Largest record that is read or written: a picture of a thousand classes takes less.
+pub(super) const RECORD_BYTES_MAX: u64 = 1 << 22;
 
 /// First byte of a record with a time: field 1, eight bytes.
 const TIME_KEY: u8 = 0x09;

@@ -14,8 +14,8 @@
 
 use super::proto::{
     DATA_CLASS_TENSOR, DT_FLOAT, DT_STRING, Dim, Event, Experiment, HParam, HParamInfo, HParams, Histogram,
-    Image, Metadata, MetricInfo, MetricName, PluginData, SessionEnd, SessionStart, Shape, Summary, Tensor,
-    Value,
+    Image, Metadata, MetricInfo, MetricName, PluginData, Seen, SessionEnd, SessionStart, Shape, Summary,
+    Tensor, Value,
 };
 use common::event::{Evaluation, PseudoLabelsRecord, RunOutcome, RunRecord, StepRecord};
 use common::ids::Step;
@@ -46,18 +46,18 @@ pub(super) fn step(step: Step) -> i64 {
 }
 
 /// Whether a record has what a run says once, at its beginning.
-pub(super) fn is_introduction(event: &Event) -> bool {
+pub(super) fn is_introduction(event: &Seen) -> bool {
     tags(event).any(|tag| tag == SESSION_START_TAG)
 }
 
 /// Whether a run that goes on with `at` says again what a record has, or something else in its place.
-pub(super) fn is_done_again(event: &Event, at: Step) -> bool {
+pub(super) fn is_done_again(event: &Seen, at: Step) -> bool {
     let is_result = event.summary.is_some() && !is_introduction(event);
     is_result && (event.step >= step(at) || tags(event).any(|tag| tag == SESSION_END_TAG))
 }
 
 /// Tags of a record's values.
-pub(super) fn tags(event: &Event) -> impl Iterator<Item = &str> {
+pub(super) fn tags(event: &Seen) -> impl Iterator<Item = &str> {
     event.summary.iter().flat_map(|summary| summary.value.iter().map(|value| value.tag.as_str()))
 }
 

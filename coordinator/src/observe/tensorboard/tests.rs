@@ -63,7 +63,8 @@ fn records(path: &Path) -> Vec<Record> {
 /// Steps of the records that have the tag.
 fn steps(path: &Path, tag: &str) -> Vec<i64> {
     let records = records(path);
-    records.iter().filter(|record| say::tags(record).any(|other| other == tag)).map(|r| r.step).collect()
+    let has = |record: &&Record| record.summary.iter().any(|all| all.value.iter().any(|v| v.tag == tag));
+    records.iter().filter(has).map(|record| record.step).collect()
 }
 
 const NONE: [i64; 0] = [];
@@ -276,4 +277,15 @@ fn what_is_no_file_or_is_too_large_costs_the_file_and_nothing_else() {
     fs::File::create(&path).unwrap().set_len((1 << 36) + 1).unwrap();
     assert!(none(), "a file that is too large");
     assert!(TensorBoard::begin(&folder.path().join("no/such"), "f0", Step(0)).is_none());
+}
+
+#[test]
+fn a_record_too_large_to_be_read_again_is_left_out() {
+    let (folder, path) = folder();
+    let mut board = begin(&folder, 0);
+    let mut value = say::of_step(&step_record(0, 0)).remove(0);
+    value.tag = "x".repeat(1 << 22);
+    board.append(&say::record(Step(0), vec![value], 1.0));
+    train(&mut board, 0..2);
+    assert_eq!(steps(&path, "train/loss"), [0, 1]);
 }
