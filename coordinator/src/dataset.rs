@@ -97,6 +97,20 @@ pub fn load(
     load_from(choice, data_dir, Origin::public(named, bars.cloned()), bars)
 }
 
+/// Loads the chosen data set as [`load`] does, if its files are there: nothing is downloaded, and what a named
+/// one holds is not held against its known digest.
+///
+/// # Errors
+/// As for [`load`], and where a file is missing.
+pub fn load_present(
+    choice: &DatasetChoice,
+    data_dir: Option<&Path>,
+    console: &Console,
+) -> Result<Dataset, DatasetError> {
+    let named = if let DatasetChoice::Named(named) = choice { *named } else { Named::Mnist };
+    load_from(choice, data_dir, Origin::on_disk(named), console.bars())
+}
+
 fn load_from(
     choice: &DatasetChoice,
     data_dir: Option<&Path>,

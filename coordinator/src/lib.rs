@@ -2,11 +2,11 @@
 //!
 //! Reading order: [`cli`] has the flags ([`training_flags`] those that the numbers depend on), [`single_run`]
 //! goes from options to summary, [`session`] is a cluster on which runs come and go, with the thread that
-//! drives it, [`run`] is one of them, [`run_folder`] what it leaves, [`notify`] who is told of its end,
-//! [`sweep`] a search over many and [`ask_tell`] one that a program outside drives, [`cluster`] knows the
-//! workers and the rounds in progress, `net` brings and sends messages, [`observe`] shows what happens,
-//! [`store`] keeps checkpoints, [`dataset`] finds the samples and [`local`] starts worker processes.
-//! [`trained`] opens a model that was trained, and [`teacher`] one to learn from.
+//! drives it, [`run`] is one of them, [`run_folder`] what it leaves, [`record`] reads that and draws it,
+//! [`notify`] who is told of its end, [`sweep`] a search over many and [`ask_tell`] one that a program
+//! outside drives, [`cluster`] knows the workers and the rounds in progress, `net` brings and sends messages,
+//! [`observe`] shows what happens, [`store`] keeps checkpoints, [`dataset`] finds the samples and [`local`]
+//! starts worker processes. [`trained`] opens a model that was trained, and [`teacher`] one to learn from.
 //!
 //! What is in memory besides the data:
 //!
@@ -33,6 +33,7 @@ mod mailbox;
 mod net;
 pub mod notify;
 pub mod observe;
+pub mod record;
 pub mod run;
 pub mod run_folder;
 pub mod session;

@@ -13,10 +13,13 @@
 
 mod aside;
 pub mod disk;
+mod elsewhere;
 pub mod lacks;
 mod origin;
 mod save;
 pub mod writer;
+
+pub use elsewhere::{newest_in, newest_manifest_in};
 
 use crate::folder::NewFolder;
 use common::checkpoint::{
@@ -332,27 +335,6 @@ fn try_lock(root: &Path) -> Result<(File, bool), StoreError> {
 /// When it can't be read, is not valid, or is of another configuration.
 pub fn load(path: &Path, expected: &Expected) -> Result<Verified, StoreError> {
     load_on(&FileSystem, path, expected)
-}
-
-/// The checkpoint in that folder, or the newest valid one of several in it, with its directory. The folder is
-/// neither locked nor changed, so that it may be another run's.
-///
-/// # Errors
-/// When the folder can't be listed, or the checkpoint that it is can't be used.
-pub fn newest_in(folder: &Path) -> Result<Option<(PathBuf, Verified)>, StoreError> {
-    if folder.join(MANIFEST_FILE).symlink_metadata().is_ok() {
-        return Ok(Some((folder.to_owned(), load(folder, &Expected::any())?)));
-    }
-    let names = FileSystem.list(folder).map_err(failed("list", folder))?;
-    let mut steps: Vec<Step> = names.iter().filter_map(|name| step_of(name)).collect();
-    steps.sort_unstable();
-    for path in steps.into_iter().rev().map(|step| folder.join(directory(step))) {
-        match load(&path, &Expected::any()) {
-            Ok(verified) => return Ok(Some((path, verified))),
-            Err(error) => tracing::warn!(%error, "passing over a checkpoint"),
-        }
-    }
-    Ok(None)
 }
 
 fn load_on(disk: &dyn Disk, path: &Path, expected: &Expected) -> Result<Verified, StoreError> {

@@ -3,12 +3,14 @@
 mod compress;
 mod data;
 mod predict;
+mod runs;
 mod serve;
 mod submit;
 
 pub use compress::Compress;
 pub use data::Data;
 pub use predict::Predict;
+pub use runs::{Compare, Report as RunReport, Runs};
 pub use serve::Serve;
 pub use submit::Submit;
 
@@ -31,7 +33,8 @@ use std::time::Instant;
 const THREADS_MAX: usize = 1024;
 
 /// Uses trained models: measures them, reads pictures with them, serves them by HTTP, makes them smaller, and
-/// writes them for other programs. Trains nothing and needs no cluster.
+/// writes them for other programs. Lists runs, compares them and reports on them. Trains nothing and needs no
+/// cluster.
 ///
 /// Exit codes: 0 on success; 1 on failure; 2 on invalid flags.
 #[derive(Clone, Debug, Parser)]
@@ -60,6 +63,15 @@ pub enum Command {
     Serve(Serve),
     /// Answer the test of Kaggle's digit recogniser
     Submit(Submit),
+    /// List the runs in a folder
+    Runs(Runs),
+    /// Set runs side by side: settings that differ, curves, quality, speed, bits
+    Compare(Compare),
+    /// Write a run as one page, and as a model card
+    ///
+    /// The page has curves, quality, mistakes, workers, faults, settings, and how to have the run again. It needs
+    /// no script and nothing from elsewhere.
+    Report(RunReport),
 }
 
 /// Flags that name a model.
@@ -127,6 +139,9 @@ impl Command {
             Self::Predict(flags) => flags.run(),
             Self::Serve(flags) => flags.run(),
             Self::Submit(flags) => flags.run(),
+            Self::Runs(flags) => flags.run(),
+            Self::Compare(flags) => flags.run(),
+            Self::Report(flags) => flags.run(console),
         }
     }
 }

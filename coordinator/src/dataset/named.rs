@@ -42,6 +42,11 @@ impl Origin {
         let sha256 = named.sha256().map(|all| all.map(str::to_owned));
         Self { mirrors: Mirrors::public(named.mirrors(), bars), sha256, cache }
     }
+
+    /// A data set whose files are on disk or nowhere.
+    pub(super) fn on_disk(named: Named) -> Self {
+        Self { mirrors: Mirrors::public(&[], None), sha256: None, ..Self::public(named, None) }
+    }
 }
 
 /// Loads a data set from the folder that the user has named, or from the user's cache, after downloading

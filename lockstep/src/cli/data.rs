@@ -6,7 +6,7 @@ use common::checkpoint::Model;
 use coordinator::dataset::{self, Dataset, DatasetChoice, Named};
 use coordinator::observe::console::Console;
 use host::printable;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Flags of a data set.
 #[derive(Clone, Debug, Args)]
@@ -26,6 +26,18 @@ pub struct Data {
 impl Data {
     /// Reads the data set. A model may come from anywhere, so a file or folder that it names is not read.
     pub(super) fn read(&self, model: &Model, console: &Console) -> anyhow::Result<Dataset> {
+        let (choice, folder) = self.choice(model)?;
+        Ok(dataset::load(&choice, folder, console)?)
+    }
+
+    /// Reads the data set likewise, and downloads nothing.
+    pub(crate) fn read_present(&self, model: &Model, console: &Console) -> anyhow::Result<Dataset> {
+        let (choice, folder) = self.choice(model)?;
+        Ok(dataset::load_present(&choice, folder, console)?)
+    }
+
+    /// Which data set it is, and the folder in which it is looked for.
+    fn choice(&self, model: &Model) -> anyhow::Result<(DatasetChoice, Option<&Path>)> {
         let choice = self.dataset.clone().unwrap_or_else(|| {
             let Ok(choice) = model.origin.dataset.parse();
             choice
@@ -36,6 +48,6 @@ impl Data {
         }
         let is_mnist = matches!(choice, DatasetChoice::Auto | DatasetChoice::Named(Named::Mnist));
         let of_mnist = self.mnist_dir.as_deref().filter(|_| is_mnist);
-        Ok(dataset::load(&choice, self.data_dir.as_deref().or(of_mnist), console)?)
+        Ok((choice, self.data_dir.as_deref().or(of_mnist)))
     }
 }

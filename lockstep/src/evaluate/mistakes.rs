@@ -47,8 +47,7 @@ pub fn write(
     if std::fs::read_dir(folder).map_err(failed(folder))?.next().is_some() {
         return Err(MistakesError::NotEmpty(folder.to_owned()));
     }
-    let mut mistakes: Vec<usize> = (0..judged.len()).filter(|&at| !judged[at].is_right()).collect();
-    mistakes.sort_by(|&a, &b| judged[b].answer.loss.total_cmp(&judged[a].answer.loss));
+    let mut mistakes = worst_first(judged);
     mistakes.truncate(PICTURES_MAX);
     let mut table = "file,index,class,answer,probability,probability_of_class\n".to_owned();
     for &at in &mistakes {
@@ -68,13 +67,21 @@ pub fn write(
     Ok(mistakes.len())
 }
 
+/// Places of the mistakes, those first to whose class the model gave the least probability.
+#[must_use]
+pub fn worst_first(judged: &[Judged]) -> Vec<usize> {
+    let mut mistakes: Vec<usize> = (0..judged.len()).filter(|&at| !judged[at].is_right()).collect();
+    mistakes.sort_by(|&a, &b| judged[b].answer.loss.total_cmp(&judged[a].answer.loss));
+    mistakes
+}
+
 /// A class's name with nothing in it that means something in a path or a table.
 fn in_file_name(name: &str) -> String {
     name.chars().take(NAME_CHARS).map(|c| if c.is_alphanumeric() { c } else { '_' }).collect()
 }
 
 /// A sample as a picture; transparency is not shown.
-fn picture(samples: &Samples, index: usize) -> DynamicImage {
+pub(crate) fn picture(samples: &Samples, index: usize) -> DynamicImage {
     let spec = samples.spec();
     let [width, height] = [spec.width() as u32, spec.height() as u32];
     let pixels = samples.image(index).chunks_exact(spec.channels());

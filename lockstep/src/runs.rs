@@ -1,0 +1,14 @@
+//! `lockstep runs`, `lockstep compare` and `lockstep report`: what the folders of runs say.
+//!
+//! The folders are read, and a run is drawn, by `coordinator::record`. Here runs are listed ([`list`]) and set
+//! beside each other ([`compare`], [`page`]), and the mistakes of a run's model are found ([`mistakes`]).
+//! [`columns`] aligns text.
+
+pub mod columns;
+pub mod compare;
+pub mod list;
+pub mod mistakes;
+pub mod page;
+
+#[cfg(test)]
+mod tests;
