@@ -5,11 +5,13 @@ use clap::CommandFactory;
 use clap::error::ErrorKind;
 use coordinator::RunError;
 use coordinator::ask_tell::{self, AskTellError};
-use coordinator::cli::Flags;
+use coordinator::cli::{Flags, Reports};
 use coordinator::notify::Outcome;
 use coordinator::observe::console::{Console, ProgressMode};
 use coordinator::observe::table::evaluation_table;
 use coordinator::observe::tui;
+use coordinator::record::report::Mistakes;
+use coordinator::record::write::write_into;
 use coordinator::run::Summary;
 use coordinator::run_folder;
 use coordinator::single_run::{Options, check, describe, inspect, prepare, preview};
@@ -101,8 +103,7 @@ fn run(options: Options, flags: &Flags, console: &Console) -> anyhow::Result<u8>
         let settings = host::args::settings::<Flags>(std::env::args_os().collect())?;
         run_folder::write_config(folder, settings, &prepared.settings())?;
     }
-    let notify = flags.reports.notify.clone();
-    match until_stopped(flags, console, |stop| told(prepared.run(stop), notify))? {
+    match until_stopped(flags, console, |stop| told(prepared.run(stop), &flags.reports, console))? {
         Ok(summary) => {
             show(console, &tell(&summary));
             Ok(if summary.test.is_some() { 0 } else { flags.reports.stopped_exit_code })
@@ -116,18 +117,32 @@ fn run(options: Options, flags: &Flags, console: &Console) -> anyhow::Result<u8>
     }
 }
 
-/// What a run comes to, once a command was told of it.
+/// What a run comes to, once its report is written and a command was told of it.
 async fn told(
     run: impl Future<Output = Result<Summary, RunError>>,
-    command: Option<String>,
+    reports: &Reports,
+    console: &Console,
 ) -> Result<Summary, RunError> {
     let began = Instant::now();
     let result = run.await;
-    if let Some(command) = command {
-        // Signals are still heard meanwhile.
-        tokio::task::block_in_place(|| Outcome::of(&result, began.elapsed()).tell(&command));
-    }
+    let took = began.elapsed();
+    // Signals are still heard meanwhile.
+    tokio::task::block_in_place(|| {
+        reports.run_dir.iter().for_each(|folder| write_report(folder, console));
+        reports.notify.iter().for_each(|command| Outcome::of(&result, took).tell(command));
+    });
     result
+}
+
+/// Writes the page of a run that has ended. One that can't be written costs a warning, and not the run.
+fn write_report(folder: &Path, console: &Console) {
+    let mistakes = Mistakes::Absent(
+        "They are left out of the page that a run writes at its end: lockstep report makes it anew with them.".to_owned(),
+    );
+    match write_into(folder, &mistakes) {
+        Ok(path) => console.line(&format!("the report is in {}", path.display())),
+        Err(error) => tracing::warn!(%error, "there is no report of the run"),
+    }
 }
 
 /// Searches over settings. Returns the exit code of a search that has not failed.

@@ -25,7 +25,7 @@ pub mod units;
 pub mod write;
 
 pub use metrics::{Best, Curves, Evaluated, MILESTONES, Milestone, Results};
-pub use read::{EVENTS_FILE, METRICS_FILE, ReadError, read};
+pub use read::{ReadError, read};
 
 use crate::store::Saved;
 use common::data::classes::ClassNames;

@@ -8,6 +8,7 @@
 //! | `events.out.tfevents.lockstep` | the same for TensorBoard |
 //! | `mlflow.json` | which run of an MLflow tracker it is |
 //! | `checkpoints/` | the checkpoints |
+//! | `report.html`, `README.md` | a page and a model card, written at the end (`record`) |
 
 use anyhow::Context;
 use host::printable;

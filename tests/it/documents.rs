@@ -44,6 +44,7 @@ pages! {
     commands_about_networks_run: "docs/networks.md",
     commands_about_predicting_run: "docs/predict.md",
     commands_about_running_run: "docs/running.md",
+    commands_about_runs_run: "docs/runs.md",
     commands_about_security_run: "docs/security.md",
     commands_about_serving_run: "docs/serve.md",
     commands_of_the_tour_run: "docs/tour.md",

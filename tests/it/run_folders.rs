@@ -60,6 +60,15 @@ fn a_killed_run_leaves_one_record_and_repeats_from_it() {
     let steps: Vec<u64> = steps.map(|line| line["step"].as_u64().expect("a step")).collect();
     assert_eq!(steps, (0..STEPS).collect::<Vec<_>>());
 
+    let report = fs::read_to_string(folder.join("report.html")).expect("a report");
+    for part in
+        ["<span class=\"state complete\">", "resumed, after one that ended without a word", "--run-dir OTHER"]
+    {
+        assert!(report.contains(part), "{part}:\n{report}");
+    }
+    let card = fs::read_to_string(folder.join("README.md")).expect("a card");
+    assert!(card.contains("model-index:") && card.contains("| faults survived | 1 |"), "{card}");
+
     let (config, other) = (folder.join("config.toml"), home.path().join("runs/b"));
     let again = ["--config", text(&config), "--run-dir", text(&other), "--progress", "off"];
     assert_golden(&Process::start("coordinator", &again).wait());

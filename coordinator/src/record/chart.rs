@@ -6,7 +6,7 @@
 mod axis;
 
 use self::axis::Axis;
-pub use self::axis::Scale;
+pub use self::axis::{Floor, Scale};
 use super::html;
 use super::html::Cell;
 use super::units::number;
@@ -20,6 +20,8 @@ const LEFT: f64 = 56.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 42.0;
+/// How far a curve may reach over the area: half a dot.
+const EDGE: f64 = 4.0;
 /// Number of colours; further series are dashed.
 const COLOURS: usize = 10;
 /// Most points of a curve that has a dot at each.
@@ -36,6 +38,8 @@ pub enum Look {
     Line,
     /// Strong, with a dot at each point where there are few.
     Dots,
+    /// Dots alone.
+    Cloud,
 }
 
 /// A point of a series.
@@ -64,11 +68,13 @@ pub struct Series {
 #[allow(missing_docs, reason = "field names say all")]
 pub struct Chart {
     pub title: String,
-    pub x_name: &'static str,
+    pub x_name: String,
+    pub x_scale: Scale,
+    pub x_floor: Floor,
     pub y_name: &'static str,
     pub scale: Scale,
-    /// Whether the y axis leaves out the lowest twentieth: the first steps of a curve that rises steeply.
-    pub cuts_low: bool,
+    /// Where the y axis begins.
+    pub floor: Floor,
     pub series: Vec<Series>,
 }
 
@@ -91,7 +97,10 @@ impl Chart {
     pub fn figure(&self, id: &str) -> String {
         let mut series = self.series.clone();
         for one in &mut series {
-            one.places.retain(|place| place.is_finite() && (self.scale == Scale::Linear || place.y > 0.0));
+            let can_be_drawn = |scale: Scale, value: f64| scale == Scale::Linear || value > 0.0;
+            one.places.retain(|place| {
+                place.is_finite() && can_be_drawn(self.scale, place.y) && can_be_drawn(self.x_scale, place.x)
+            });
         }
         series.retain(|one| !one.places.is_empty());
         if series.is_empty() {
@@ -105,14 +114,11 @@ impl Chart {
 
     fn svg(&self, series: &[Series], id: &str) -> String {
         let places = || series.iter().flat_map(|one| &one.places);
-        let x = Axis::of(places().map(|place| place.x), Scale::Linear, false);
+        let x = Axis::of(places().map(|place| place.x), self.x_scale, self.x_floor);
         // What is drawn strongly decides what is seen; the pale ranges may be cut off.
         let strong = series.iter().filter(|one| one.look != Look::Raw || series.len() == 1);
-        let y = Axis::of(
-            strong.flat_map(|one| one.places.iter().map(|place| place.y)),
-            self.scale,
-            self.cuts_low,
-        );
+        let y =
+            Axis::of(strong.flat_map(|one| one.places.iter().map(|place| place.y)), self.scale, self.floor);
         let names: Vec<&str> = series.iter().map(|one| one.name.as_str()).collect();
         let described = format!(
             "{} over {}, from {} to {}: {}",
@@ -124,10 +130,11 @@ impl Chart {
         );
         let [title, described] = [&self.title, &described].map(|words| html::text(words));
         let [inner_width, inner_height] = [WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM];
+        let [top, inner_width, inner_height] = [TOP - EDGE, inner_width + EDGE, inner_height + 2.0 * EDGE];
         let mut svg = format!(
             "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-labelledby=\"{id}-t {id}-d\">\
              <title id=\"{id}-t\">{title}</title><desc id=\"{id}-d\">{described}</desc>\
-             <clipPath id=\"{id}-c\"><rect x=\"{LEFT}\" y=\"{TOP}\" width=\"{inner_width}\" height=\"{inner_height}\"/></clipPath>\n"
+             <clipPath id=\"{id}-c\"><rect x=\"{LEFT}\" y=\"{top}\" width=\"{inner_width}\" height=\"{inner_height}\"/></clipPath>\n"
         );
         self.grid(&mut svg, &x, &y);
         // Writing to a string can't fail.
@@ -165,7 +172,7 @@ impl Chart {
             svg,
             "<text x=\"{middle}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
             HEIGHT - 6.0,
-            html::text(self.x_name)
+            html::text(&self.x_name)
         );
     }
 
@@ -187,7 +194,7 @@ impl Chart {
         };
         let rows: Vec<Vec<Cell>> = chosen.iter().map(row).collect();
         let names = series.iter().map(|one| one.name.as_str());
-        let heads: Vec<&str> = std::iter::once(self.x_name).chain(names).collect();
+        let heads: Vec<&str> = std::iter::once(self.x_name.as_str()).chain(names).collect();
         html::table(&format!("{}, the value at or before", self.title), &heads, &rows)
     }
 }
@@ -211,10 +218,12 @@ impl Series {
             let mut around = all(high).chain(all(low).rev());
             let _ = write!(svg, "<polygon class=\"band {class}\" points=\"{}\"/>", joined(&mut around));
         }
-        let look = if self.look == Look::Raw { "raw" } else { "line" };
-        let line = joined(&mut all(|place| place.y));
-        let _ = write!(svg, "<polyline class=\"{look} {class}\" points=\"{line}\"/>");
-        let is_dotted = self.look == Look::Dots && self.places.len() <= DOTS_MAX;
+        if self.look != Look::Cloud {
+            let look = if self.look == Look::Raw { "raw" } else { "line" };
+            let line = joined(&mut all(|place| place.y));
+            let _ = write!(svg, "<polyline class=\"{look} {class}\" points=\"{line}\"/>");
+        }
+        let is_dotted = self.look == Look::Cloud || self.look == Look::Dots && self.places.len() <= DOTS_MAX;
         if is_dotted || self.places.len() == 1 {
             for place in &self.places {
                 let [across, high] = [along(x, place.x), up(y, place.y)];
@@ -262,7 +271,17 @@ mod tests {
     fn chart(scale: Scale, places: Vec<Place>) -> Chart {
         let series = Series { name: "a<b".to_owned(), places, look: Look::Dots, colour: 12 };
         let title = "Loss & more".to_owned();
-        Chart { title, x_name: "step", y_name: "loss", scale, cuts_low: false, series: vec![series] }
+        let (x_scale, x_floor) = (Scale::Linear, Floor::Zero);
+        Chart {
+            title,
+            x_name: "step".to_owned(),
+            x_scale,
+            x_floor,
+            y_name: "loss",
+            scale,
+            floor: Floor::Lowest,
+            series: vec![series],
+        }
     }
 
     #[test]
@@ -273,7 +292,7 @@ mod tests {
             "<title id=\"f1-t\">Loss &amp; more</title>",
             "loss over step, from 0 to 400: a&lt;b",
             "<li class=\"c2 dashes\">a&lt;b</li>",
-            "<polyline class=\"line c2 dashed\" points=\"56.0,218.0 158.5,166.0 261.0,114.0 363.5,62.0 466.0,10.0\"/>",
+            "<polyline class=\"line c2 dashed\" points=\"56.0,218.0 158.5,168.0 261.0,118.0 363.5,68.0 466.0,18.0\"/>",
             "<text x=\"466.0\" y=\"235.0\" text-anchor=\"middle\">400</text>",
             "<tr><th scope=\"row\">300</th><td class=\"n\">3</td></tr>",
         ] {

@@ -1,6 +1,6 @@
 //! Runs in a folder: those folders in it that have metrics.
 
-use super::read::METRICS_FILE;
+use crate::run_folder::METRICS_FILE;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};

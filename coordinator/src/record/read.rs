@@ -4,6 +4,7 @@ use super::history::History;
 use super::lines::{self, Line};
 use super::metrics::Results;
 use super::{Problems, Recorded};
+use crate::run_folder::{CHECKPOINTS, CONFIG_FILE, EVENTS_FILE, METRICS_FILE};
 use crate::store::{self, Saved};
 use common::event::{Event, RunRecord};
 use host::files::{FileError, Links, open_regular};
@@ -14,14 +15,6 @@ use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
-/// Name of the file that makes a folder a run's.
-pub const METRICS_FILE: &str = "metrics.jsonl";
-/// Name of the file that has all events with their times.
-pub const EVENTS_FILE: &str = "events.jsonl";
-/// Name of the file of resolved settings.
-const CONFIG_FILE: &str = "config.toml";
-/// Subfolder of the checkpoints, where they do not lie in the folder itself.
-const CHECKPOINTS: &str = "checkpoints";
 /// Largest file that is read, in bytes: some tens of millions of steps.
 const FILE_BYTES_MAX: u64 = 1 << 34;
 /// Most characters of a message about a line.

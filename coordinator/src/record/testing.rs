@@ -1,6 +1,6 @@
 //! Folders of runs for tests, as text.
 
-use crate::record::{EVENTS_FILE, METRICS_FILE};
+use crate::run_folder::{EVENTS_FILE, METRICS_FILE};
 use common::event::{Departure, Event, RunOutcome, RunRecord};
 use common::ids::{Incarnation, Rank, Step};
 use common::protocol::coordinator::{Cause, Disconnect};

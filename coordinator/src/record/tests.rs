@@ -3,7 +3,9 @@ use super::report::Mistakes;
 use super::testing::{dropped, ended, evaluation_line, event_line, folder, joined, run, run_line, step_line};
 use super::write::{CARD_FILE, REPORT_FILE, WriteError, write_into};
 use super::*;
+use crate::run_folder::{EVENTS_FILE, METRICS_FILE};
 use common::event::Event;
+use proptest::prelude::*;
 use std::fs;
 
 /// A run of two coordinators: the first was killed, the second is complete.
@@ -189,4 +191,30 @@ fn files_of_others_are_not_replaced() {
     fs::write(&page, "mine").unwrap();
     let error = write_into(folder.path(), &none).unwrap_err();
     assert!(matches!(&error, WriteError::Other(path) if *path == page), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Files that are damaged anywhere are read as far as they go, and what is read can be drawn.
+    #[test]
+    fn damaged_files_are_read_without_a_panic(
+        damages in proptest::collection::vec((any::<bool>(), any::<u16>(), any::<u8>()), 0..12),
+        odd in proptest::sample::select(vec!["-1", "1e308", "null", "18446744073709551615", "[]", "0.0000001"]),
+    ) {
+        let mut files = [metrics().replace("1000.0", odd), events().replace("1000000009", odd)].map(String::into_bytes);
+        for (is_metrics, place, byte) in damages {
+            let file = &mut files[usize::from(is_metrics)];
+            let place = usize::from(place) % file.len();
+            file[place] = byte;
+        }
+        let [metrics, events] = files;
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(METRICS_FILE), metrics).unwrap();
+        fs::write(folder.path().join(EVENTS_FILE), events).unwrap();
+        if let Ok(run) = read(folder.path()) {
+            let page = report::page(&run, &Mistakes::Absent(String::new())) + &card::card(&run);
+            prop_assert!(page.len() < 1 << 20);
+        }
+    }
 }

@@ -3,12 +3,14 @@
 use super::{Data, threads, threads_or_all};
 use crate::runs::compare::Comparison;
 use crate::runs::list::{self, Row};
+use crate::runs::several::Several;
 use crate::runs::{mistakes, page};
 use anyhow::bail;
 use clap::Args;
 use coordinator::observe::console::Console;
-use coordinator::record::write::{CARD_FILE, put, write_into};
+use coordinator::record::write::{CARD_FILE, REPORT_FILE, put, write_into};
 use coordinator::record::{self, Recorded, find, html, report};
+use coordinator::run_folder::METRICS_FILE;
 use host::printable_lines;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -41,10 +43,10 @@ pub struct Compare {
 /// Flags of `lockstep report`.
 #[derive(Clone, Debug, Args)]
 pub struct Report {
-    /// Folder of the run
+    /// Folder of the run; or one with several, such as a search's, which get one page together
     #[arg(value_name = "RUN")]
     pub run: PathBuf,
-    /// File for the page alone [default: report.html in the run's folder, and README.md beside it]
+    /// File for the page alone [default: report.html in the folder, and README.md beside it for a run]
     #[arg(long, value_name = "FILE.html")]
     pub output: Option<PathBuf>,
     #[command(flatten)]
@@ -103,6 +105,9 @@ impl Compare {
 
 impl Report {
     pub(super) fn run(&self, console: &Console) -> anyhow::Result<String> {
+        if !self.run.join(METRICS_FILE).exists() && self.run.is_dir() {
+            return self.of_several();
+        }
         let run = record::read(&self.run)?;
         tell_problems(&run);
         let mistakes = mistakes::of(&run, &self.data, threads_or_all(self.threads), console);
@@ -120,6 +125,26 @@ impl Report {
     }
 }
 
+impl Report {
+    /// The page of a folder with several runs.
+    fn of_several(&self) -> anyhow::Result<String> {
+        let folder = &self.run;
+        let cannot = |error| anyhow::anyhow!("cannot look for runs in {}: {error}", folder.display());
+        let found = find::runs(folder).map_err(cannot)?;
+        let several = Several::read(folder, &found.runs, |error| host::report(&error.to_string()));
+        if several.trials.is_empty() {
+            bail!(
+                "{}: there is no metrics.jsonl in it, and no run below it; name the folder of a run",
+                folder.display()
+            );
+        }
+        let path = self.output.clone().unwrap_or_else(|| folder.join(REPORT_FILE));
+        put(&path, &several.page(), html::MARK)?;
+        let text = format!("the report of {} runs is in {}\n", several.trials.len(), path.display());
+        Ok(printable_lines(&text).into_owned())
+    }
+}
+
 /// Says what could not be read of a run.
 fn tell_problems(run: &Recorded) {
     run.problems.told.iter().for_each(|problem| host::report(problem));
@@ -132,7 +157,6 @@ fn tell_problems(run: &Recorded) {
 mod tests {
     use super::*;
     use clap::CommandFactory;
-    use coordinator::record::write::REPORT_FILE;
 
     #[test]
     fn the_help_names_the_files() {

@@ -2,7 +2,7 @@
 
 use super::compare::{Comparison, Line};
 use coordinator::record::Recorded;
-use coordinator::record::chart::{Chart, Look, Place, Scale, Series};
+use coordinator::record::chart::{Chart, Floor, Look, Place, Scale, Series};
 use coordinator::record::curve::{Curve, Point, smoothed};
 use coordinator::record::html::{self, Cell};
 
@@ -19,7 +19,7 @@ struct Kind {
     y_name: &'static str,
     x_name: &'static str,
     scale: Scale,
-    cuts_low: bool,
+    floor: Floor,
     /// Whether it has a value for each step, and is smoothed.
     of_steps: bool,
     curve: fn(&Recorded) -> &Curve,
@@ -31,7 +31,7 @@ const KINDS: [Kind; 5] = [
         y_name: "mean cross-entropy in nats",
         x_name: "step",
         scale: Scale::Logarithmic,
-        cuts_low: false,
+        floor: Floor::Lowest,
         of_steps: true,
         curve: |run| &run.results.curves.loss,
     },
@@ -40,7 +40,7 @@ const KINDS: [Kind; 5] = [
         y_name: "share of right answers",
         x_name: "step",
         scale: Scale::Linear,
-        cuts_low: false,
+        floor: Floor::Lowest,
         of_steps: false,
         curve: |run| &run.results.curves.validation_accuracy,
     },
@@ -49,7 +49,7 @@ const KINDS: [Kind; 5] = [
         y_name: "share of right answers",
         x_name: "seconds",
         scale: Scale::Linear,
-        cuts_low: false,
+        floor: Floor::Lowest,
         of_steps: false,
         curve: |run| &run.results.curves.validation_accuracy,
     },
@@ -58,7 +58,7 @@ const KINDS: [Kind; 5] = [
         y_name: "learning rate",
         x_name: "step",
         scale: Scale::Linear,
-        cuts_low: false,
+        floor: Floor::Zero,
         of_steps: false,
         curve: |run| &run.results.curves.learning_rate,
     },
@@ -67,7 +67,7 @@ const KINDS: [Kind; 5] = [
         y_name: "samples a second",
         x_name: "step",
         scale: Scale::Linear,
-        cuts_low: true,
+        floor: Floor::Zero,
         of_steps: true,
         curve: |run| &run.results.curves.samples_per_s,
     },
@@ -107,9 +107,10 @@ pub fn curves(runs: &[(&str, &Recorded)]) -> String {
     let figure = |(at, kind): (usize, &Kind)| {
         let series = runs.iter().take(CURVES_MAX).enumerate();
         let series = series.map(|(colour, (name, run))| series_of(kind, name, run, colour)).collect();
-        let Kind { title, x_name, y_name, scale, cuts_low, .. } = *kind;
-        Chart { title: title.to_owned(), x_name, y_name, scale, cuts_low, series }
-            .figure(&format!("all-{at}"))
+        let Kind { title, x_name, y_name, scale, floor, .. } = *kind;
+        let (title, x_name) = (title.to_owned(), x_name.to_owned());
+        let (x_scale, x_floor) = (Scale::Linear, Floor::Zero);
+        Chart { title, x_name, x_scale, x_floor, y_name, scale, floor, series }.figure(&format!("all-{at}"))
     };
     let figures: String = KINDS.iter().enumerate().map(figure).collect();
     let mut markup = format!("<div class=\"charts\">\n{figures}</div>\n");

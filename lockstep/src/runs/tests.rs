@@ -1,7 +1,9 @@
 use super::compare::Comparison;
 use super::list::{self, Row};
 use super::page;
-use coordinator::record::{METRICS_FILE, Recorded, read};
+use super::several::Several;
+use coordinator::record::{Recorded, read};
+use coordinator::run_folder::METRICS_FILE;
 use serde_json::json;
 use std::fs;
 use tempfile::TempDir;
@@ -49,9 +51,8 @@ fn a_list_fits_a_terminal_and_names_what_matters() {
     assert_eq!(csv.lines().count(), 3, "{csv}");
     let first = csv.lines().nth(1).unwrap();
     assert!(
-        first.starts_with(
-            "a,flatten dense,\"'=cmd|' /C calc'!A0,\"\"<script>\\u001b[2J\",adam,0.002,100,100,0.985,"
-        ),
+        first
+            .starts_with("a,linear,\"'=cmd|' /C calc'!A0,\"\"<script>\\u001b[2J\",adam,0.002,100,100,0.985,"),
         "{csv}"
     );
     let json = list::json(&rows).unwrap();
@@ -84,4 +85,29 @@ fn a_comparison_has_what_differs_and_nothing_else_of_the_settings() {
     let page = page::page(&runs, &comparison);
     assert_eq!(page.matches("<figure>").count(), 5, "{page}");
     assert!(page.contains("run-5</li>") && !page.contains("<script"), "{page}");
+}
+
+#[test]
+fn a_folder_of_runs_is_one_page_the_best_first() {
+    let root = tempfile::tempdir().unwrap();
+    let mut folders = Vec::new();
+    for (name, lr, accuracy) in
+        [("trials/0000", "0.1", 0.5), ("trials/0001", "0.001", 0.9), ("trials/0002", "0.01", 0.7)]
+    {
+        folders.push(folder(&root, name, lr, 100, accuracy).folder);
+    }
+    folders.push(root.path().join("missing"));
+    let told = std::cell::Cell::new(0);
+    let several = Several::read(root.path(), &folders, |_| told.set(told.get() + 1));
+    assert_eq!(told.get(), 1);
+    let names: Vec<&str> = several.trials.iter().map(|trial| trial.row.name.as_str()).collect();
+    assert_eq!(names, ["trials/0001", "trials/0002", "trials/0000"]);
+    let page = several.page();
+    assert!(page.contains("Best validation by lr") && !page.contains("by seed"), "{page}");
+    assert_eq!(
+        page.matches("<circle class=\"dot c0\"").count(),
+        3 + 2,
+        "a dot for each run, and single validations"
+    );
+    assert!(!page.contains("<script"), "{page}");
 }

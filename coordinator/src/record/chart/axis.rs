@@ -9,12 +9,25 @@ pub enum Scale {
     Logarithmic,
 }
 
+/// Where an axis begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Floor {
+    /// At the lowest value.
+    Lowest,
+    /// At 0, unless it is logarithmic or values are below.
+    Zero,
+    /// Above the lowest twentieth: the first steps of a curve that rises steeply.
+    Cut,
+}
+
 /// Numbers beside an axis, about.
 const TICKS: f64 = 5.0;
 /// Most of them.
 const TICKS_MAX: usize = 12;
-/// Share of the values, from the lowest, that an axis may leave out.
+/// Share of the values, from the lowest, that an axis may leave out: one in so many.
 const CUT: usize = 20;
+/// Room above and below the values, as a share of their range: one in so many.
+const ROOM: f64 = 25.0;
 
 /// An axis.
 #[derive(Clone, Copy, Debug)]
@@ -25,19 +38,26 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// An axis for finite values; with `cuts_low` the lowest of them may lie outside.
-    pub(super) fn of(values: impl Iterator<Item = f64>, scale: Scale, cuts_low: bool) -> Self {
+    /// An axis for finite values.
+    pub(super) fn of(values: impl Iterator<Item = f64>, scale: Scale, floor: Floor) -> Self {
         let mut values: Vec<f64> = values.collect();
         values.sort_by(f64::total_cmp);
-        let first = if cuts_low { values.len() / CUT } else { 0 };
-        let [mut low, mut high] =
-            [values.get(first), values.last()].map(|value| value.copied().unwrap_or(0.0));
+        let first = if floor == Floor::Cut { values.len() / CUT } else { 0 };
+        let value = |place: usize| values.get(place).copied().unwrap_or(0.0);
+        let [mut low, mut high] = [value(first), value(values.len().saturating_sub(1))];
+        let is_linear = scale == Scale::Linear;
+        if is_linear && floor == Floor::Zero {
+            low = low.min(0.0);
+        }
         if low >= high {
             // One value lies in the middle.
             let room = if high == 0.0 { 1.0 } else { high.abs() / 2.0 };
-            (low, high) = (high - room, high + room);
-        } else if scale == Scale::Linear && cuts_low {
-            low -= (high - low) / 20.0;
+            return Self { low: high - room, high: high + room, scale };
+        }
+        if is_linear && floor != Floor::Zero {
+            let room = (high - low) / ROOM;
+            low = if low >= 0.0 { (low - room).max(0.0) } else { low - room };
+            high += room;
         }
         Self { low, high, scale }
     }
@@ -79,7 +99,11 @@ impl Axis {
 
     fn logarithmic(&self) -> Vec<f64> {
         let [low, high] = [self.low, self.high].map(libm::log10);
-        let factors: &[f64] = if high - low < 1.2 { &[1.0, 2.0, 3.0, 5.0] } else { &[1.0] };
+        let factors: &[f64] = match high - low {
+            ..1.2 => &[1.0, 2.0, 3.0, 5.0],
+            1.2..2.5 => &[1.0, 3.0],
+            _ => &[1.0],
+        };
         // Of very many powers of ten only some are shown.
         let every = ((high - low) / TICKS_MAX as f64).ceil().max(1.0);
         let powers = (0..=TICKS_MAX).map(|at| low.floor() + at as f64 * every);
@@ -97,18 +121,21 @@ mod tests {
         let ticks = |low, high, scale| Axis { low, high, scale }.ticks();
         assert_eq!(ticks(0.0, 860.0, Scale::Linear), [0.0, 200.0, 400.0, 600.0, 800.0]);
         assert_eq!(ticks(-1.0, 1.0, Scale::Linear), [-1.0, -0.5, 0.0, 0.5, 1.0]);
-        assert_eq!(ticks(0.02, 3.0, Scale::Logarithmic), [0.1, 1.0]);
+        assert_eq!(ticks(0.02, 9.0, Scale::Logarithmic), [0.1, 1.0]);
         assert_eq!(ticks(0.9, 6.0, Scale::Logarithmic), [1.0, 2.0, 3.0, 5.0]);
         assert!(ticks(1e-99, 1e99, Scale::Logarithmic).len() <= TICKS_MAX);
         assert!(ticks(1.0, 1.0 + f64::EPSILON, Scale::Linear).len() <= TICKS_MAX);
     }
 
     #[test]
-    fn the_lowest_values_may_be_left_out() {
-        let values = || (0..100).map(f64::from);
-        assert_eq!(Axis::of(values(), Scale::Linear, false).low(), 0.0);
-        let cut = Axis::of(values(), Scale::Linear, true);
-        assert!((cut.low() - 0.3).abs() < 1e-9 && cut.share(0.0) < 0.0, "{cut:?}");
-        assert_eq!(Axis::of([3.0].into_iter(), Scale::Linear, false).share(3.0), 0.5);
+    fn an_axis_begins_where_it_is_told() {
+        let low = |floor| Axis::of((20..120).map(f64::from), Scale::Linear, floor).low();
+        assert_eq!(
+            [Floor::Lowest, Floor::Zero, Floor::Cut].map(low),
+            [20.0 - 99.0 / 25.0, 0.0, 25.0 - 94.0 / 25.0]
+        );
+        assert_eq!(Axis::of([0.0, 1.0].into_iter(), Scale::Linear, Floor::Lowest).low(), 0.0);
+        assert_eq!(Axis::of([3.0].into_iter(), Scale::Linear, Floor::Lowest).share(3.0), 0.5);
+        assert_eq!(Axis::of([0.1, 1.0].into_iter(), Scale::Logarithmic, Floor::Zero).low(), 0.1);
     }
 }

@@ -1,7 +1,7 @@
 //! The curves of a run as charts.
 
 use super::super::Recorded;
-use super::super::chart::{Chart, Look, Place, Scale, Series};
+use super::super::chart::{Chart, Floor, Look, Place, Scale, Series};
 use super::super::curve::{Curve, Point, smoothed};
 use super::super::html;
 
@@ -38,12 +38,14 @@ fn plain(name: &str, curve: &Curve, colour: usize) -> Series {
 /// All charts of a run.
 pub(super) fn all(run: &Recorded) -> String {
     let curves = &run.results.curves;
-    let chart = |title: &str, y_name, scale, cuts_low, series: Vec<Series>| Chart {
+    let chart = |title: &str, y_name, scale, floor, series: Vec<Series>| Chart {
         title: title.to_owned(),
-        x_name: "step",
+        x_name: "step".to_owned(),
+        x_scale: Scale::Linear,
+        x_floor: Floor::Zero,
         y_name,
         scale,
-        cuts_low,
+        floor,
         series,
     };
     let with = |raw: [Series; 2], more: [Series; 2]| raw.into_iter().chain(more).collect();
@@ -52,7 +54,7 @@ pub(super) fn all(run: &Recorded) -> String {
             "Loss",
             "mean cross-entropy in nats",
             Scale::Logarithmic,
-            false,
+            Floor::Lowest,
             with(
                 raw_and_smooth("training", &curves.loss, 0),
                 [
@@ -65,7 +67,7 @@ pub(super) fn all(run: &Recorded) -> String {
             "Accuracy",
             "share of right answers",
             Scale::Linear,
-            true,
+            Floor::Cut,
             with(
                 raw_and_smooth("training", &curves.accuracy, 0),
                 [
@@ -78,24 +80,24 @@ pub(super) fn all(run: &Recorded) -> String {
             "Learning rate",
             "learning rate",
             Scale::Linear,
-            false,
+            Floor::Zero,
             vec![plain("learning rate", &curves.learning_rate, 3)],
         ),
         chart(
             "Gradient norm",
             "L2 norm of the mean gradient",
             Scale::Logarithmic,
-            false,
+            Floor::Lowest,
             raw_and_smooth("gradient norm", &curves.grad_norm, 4).to_vec(),
         ),
         chart(
             "Samples a second",
             "samples a second",
             Scale::Linear,
-            false,
+            Floor::Zero,
             vec![plain("samples a second", &curves.samples_per_s, 5)],
         ),
-        chart("Workers", "members", Scale::Linear, false, vec![plain("workers", &curves.workers, 6)]),
+        chart("Workers", "members", Scale::Linear, Floor::Zero, vec![plain("workers", &curves.workers, 6)]),
     ];
     let figures = charts.iter().enumerate().map(|(at, chart)| chart.figure(&format!("curve-{at}")));
     let figures: String = figures.collect();
