@@ -6,7 +6,7 @@ use nix::sys::signal::Signal::SIGKILL;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
-use tests::golden::{Bench, SLOW, STEPS, assert_golden};
+use tests::golden::{Bench, SLOW, STEPS, assert_golden, golden};
 use tests::process::Process;
 use tests::proxy::Proxy;
 
@@ -66,6 +66,7 @@ fn a_killed_run_leaves_one_record_and_repeats_from_it() {
     {
         assert!(report.contains(part), "{part}:\n{report}");
     }
+    assert!(report.contains(&golden()[0]), "the digest that it must give: {report}");
     let card = fs::read_to_string(folder.join("README.md")).expect("a card");
     assert!(card.contains("model-index:") && card.contains("| faults survived | 1 |"), "{card}");
 

@@ -130,11 +130,12 @@ impl Chart {
         );
         let [title, described] = [&self.title, &described].map(|words| html::text(words));
         let [inner_width, inner_height] = [WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM];
-        let [top, inner_width, inner_height] = [TOP - EDGE, inner_width + EDGE, inner_height + 2.0 * EDGE];
+        let [left, top] = [LEFT - EDGE, TOP - EDGE];
+        let [inner_width, inner_height] = [inner_width, inner_height].map(|side| side + 2.0 * EDGE);
         let mut svg = format!(
             "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-labelledby=\"{id}-t {id}-d\">\
              <title id=\"{id}-t\">{title}</title><desc id=\"{id}-d\">{described}</desc>\
-             <clipPath id=\"{id}-c\"><rect x=\"{LEFT}\" y=\"{top}\" width=\"{inner_width}\" height=\"{inner_height}\"/></clipPath>\n"
+             <clipPath id=\"{id}-c\"><rect x=\"{left}\" y=\"{top}\" width=\"{inner_width}\" height=\"{inner_height}\"/></clipPath>\n"
         );
         self.grid(&mut svg, &x, &y);
         // Writing to a string can't fail.

@@ -92,6 +92,10 @@ pub struct Faults {
     pub rollbacks: u64,
     /// Audits that found a worker that computes wrongly.
     pub miscomputing: u64,
+    /// Times that what such a worker had computed stayed in the model.
+    pub wrong_kept: u64,
+    /// Workers of other numerics that were let in.
+    pub other_numerics: u64,
     pub quarantined: u64,
     pub doubted: u64,
     pub late: u64,
@@ -119,7 +123,7 @@ pub struct History {
 impl Faults {
     /// The numbers with their names, those that are 0 too.
     #[must_use]
-    pub fn rows(&self) -> [(&'static str, u64); 11] {
+    pub fn rows(&self) -> [(&'static str, u64); 13] {
         [
             ("workers that were dropped", self.deaths),
             ("workers that said goodbye", self.goodbyes),
@@ -127,12 +131,20 @@ impl Faults {
             ("stops after which the run went on", self.stops),
             ("rollbacks", self.rollbacks),
             ("audits that found a worker that miscomputes", self.miscomputing),
+            ("wrong results that stayed in the model", self.wrong_kept),
+            ("workers of other numerics that were let in", self.other_numerics),
             ("workers let in no more", self.quarantined),
             ("gradients that were computed again", self.doubted),
             ("workers whose pieces others computed too", self.late),
             ("checkpoints that could not be written", self.unsaved_checkpoints),
             ("events that were not kept", self.lost_events),
         ]
+    }
+
+    /// What may have changed the run's bits.
+    #[must_use]
+    pub fn wrong_bits(&self) -> u64 {
+        self.wrong_kept.saturating_add(self.other_numerics)
     }
 
     /// What counts as a fault in one number: deaths, crashes, rollbacks and checkpoints that were not written.
@@ -171,6 +183,8 @@ impl History {
                 self.workers.iter_mut().filter(|own| own.name == *worker).for_each(|own| own.late += 1);
             }
             Event::WorkerMiscomputes { .. } => self.faults.miscomputing += 1,
+            Event::MiscomputedWorkKept { .. } => self.faults.wrong_kept += 1,
+            Event::OtherNumerics { .. } => self.faults.other_numerics += 1,
             Event::WorkerQuarantined { .. } => self.faults.quarantined += 1,
             Event::CheckpointFailed { .. } => self.faults.unsaved_checkpoints += 1,
             Event::EventsLost { events, .. } => {
@@ -279,6 +293,8 @@ fn step_of(event: &Event) -> Option<u64> {
         | Event::WorkerJoined { step, .. }
         | Event::WorkerLate { step, .. }
         | Event::WorkerMiscomputes { step, .. }
+        | Event::MiscomputedWorkKept { step, .. }
+        | Event::OtherNumerics { step, .. }
         | Event::WorkerQuarantined { step, .. }
         | Event::CheckpointWritten { step, .. }
         | Event::CheckpointFailed { step, .. }

@@ -101,8 +101,8 @@ impl Cell {
             Self::Number(number) => format!("<td class=\"n\">{}</td>", text(number)),
             Self::Markup(markup) => format!("<td>{markup}</td>"),
             Self::Shaded { number, share, is_mistake } => {
-                let kind = if *is_mistake { "wrong" } else { "right" };
-                let percent = 85.0 * share.clamp(0.0, 1.0).sqrt();
+                let (kind, most) = if *is_mistake { ("wrong", 85.0) } else { ("right", 40.0) };
+                let percent = most * share.clamp(0.0, 1.0).sqrt();
                 format!("<td class=\"n {kind}\" style=\"--share:{percent:.0}%\">{}</td>", text(number))
             }
         }

@@ -21,7 +21,7 @@ const FILE_BYTES_MAX: u64 = 1 << 34;
 const MESSAGE_CHARS_MAX: usize = 200;
 
 /// Events of which the history is made. Others are of no use here, or of later programs.
-const EVENTS_READ: [&str; 13] = [
+const EVENTS_READ: [&str; 15] = [
     "run_started",
     "run_resumed",
     "run_rolled_back",
@@ -31,6 +31,8 @@ const EVENTS_READ: [&str; 13] = [
     "worker_dropped",
     "worker_late",
     "worker_miscomputes",
+    "miscomputed_work_kept",
+    "other_numerics",
     "worker_quarantined",
     "checkpoint_written",
     "checkpoint_failed",

@@ -81,7 +81,8 @@ fn tiles(run: &Recorded) -> Vec<(&'static str, String)> {
         tiles.push(("best validation", percent(best.accuracy)));
     }
     tiles.push(("training time", duration(results.seconds)));
-    tiles.push(("steps", format!("{} of {}", count(run.steps_done()), count(run.run.steps_total))));
+    let [done, all] = [run.steps_done(), run.run.steps_total].map(count);
+    tiles.push(("steps", if done == all { format!("all {all}") } else { format!("{done} of {all}") }));
     if let Some(speed) = run.samples_a_second() {
         tiles.push(("samples a second", count(speed as u64)));
     }
@@ -115,6 +116,7 @@ fn faults(run: &Recorded) -> String {
         return html::paragraph("Nothing disturbed the run.");
     }
     let survived = match run.state() {
+        _ if run.history.faults.wrong_bits() > 0 => "Not all of it left the bits as they are: see below.",
         State::Complete => "The run went through all of it, and its bits are those of a run without.",
         _ => "None of it changes the bits of the run.",
     };

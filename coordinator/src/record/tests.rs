@@ -5,6 +5,7 @@ use super::write::{CARD_FILE, REPORT_FILE, WriteError, write_into};
 use super::*;
 use crate::run_folder::{EVENTS_FILE, METRICS_FILE};
 use common::event::Event;
+use common::ids::Step;
 use proptest::prelude::*;
 use std::fs;
 
@@ -176,6 +177,23 @@ fn nothing_in_the_files_is_markup_of_the_page_or_the_card() {
     assert!(card.starts_with(card::MARK) && card.contains("\\|\\`\\[a\\](b)"), "{card}");
     let body = card.split("---\n").nth(2).unwrap();
     assert!(!body.contains("<script"), "{card}");
+}
+
+#[test]
+fn a_run_that_kept_wrong_results_does_not_claim_the_bits_of_another() {
+    let kept = Event::MiscomputedWorkKept { joined: Step(3), checkpoint: None, step: Step(40) };
+    let claims = "its bits are those of a run without";
+    for (more, is_claimed) in [(String::new(), true), (event_line(1e9 + 30.0, &kept), false)] {
+        let (before, end) = events()
+            .split_once("{\"event\":\"run_ended\"")
+            .map(|(a, b)| (a.to_owned(), b.to_owned()))
+            .unwrap();
+        let events = format!("{before}{more}{{\"event\":\"run_ended\"{end}");
+        let folder = folder(&metrics(), Some(&events));
+        let page = report::page(&read(folder.path()).unwrap(), &Mistakes::Absent(String::new()));
+        assert_eq!(page.contains(claims), is_claimed, "{page}");
+        assert_eq!(page.contains("gives other bytes"), !is_claimed, "{page}");
+    }
 }
 
 #[test]

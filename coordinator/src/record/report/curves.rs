@@ -8,7 +8,7 @@ use super::super::html;
 /// Points of a curve in the page: more than a picture shows.
 const POINTS: usize = 400;
 /// Share of a curve over which it is smoothed: one in so many points.
-const SPAN: usize = 40;
+const SPAN: usize = 60;
 
 /// A curve of steps: pale as it is, and smoothed above it.
 fn raw_and_smooth(name: &str, curve: &Curve, colour: usize) -> [Series; 2] {

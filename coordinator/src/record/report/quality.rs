@@ -75,7 +75,7 @@ fn matrix(evaluated: &Evaluated, of: &str) -> String {
     let confusion = &evaluated.confusion;
     let names: Vec<String> = (0..confusion.classes()).map(|class| evaluated.name(class)).collect();
     let are_short = names.iter().all(|name| name.chars().count() <= HEAD_CHARS);
-    let heads: Vec<String> = std::iter::once("true \u{2193} taken for \u{2192}".to_owned())
+    let heads: Vec<String> = std::iter::once("class".to_owned())
         .chain((0..names.len()).map(|class| if are_short { names[class].clone() } else { class.to_string() }))
         .collect();
     let row = |label: usize| {

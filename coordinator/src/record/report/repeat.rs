@@ -14,7 +14,8 @@ pub(super) fn markup(run: &Recorded) -> String {
     let mut markup = match command(run) {
         Some(command) => {
             html::paragraph(
-                "This gives the same bytes, with any number of workers, on any x86-64 CPU with FMA, by the same program:",
+                "This gives the same bytes, with any number of workers, on any x86-64 CPU with FMA, by the same program and from \
+                 the same data:",
             ) + &format!("<pre><code>{}</code></pre>\n", html::text(&command))
         }
         None => html::paragraph(
@@ -22,6 +23,12 @@ pub(super) fn markup(run: &Recorded) -> String {
              below as flags.",
         ),
     };
+    if run.history.faults.wrong_bits() > 0 {
+        markup += &html::paragraph(
+            "But this run let workers in that compute other bits, or kept what one had computed wrongly: a run without them \
+             gives other bytes.",
+        );
+    }
     let Some(saved) = &run.checkpoint else {
         return markup + &html::paragraph("There is no checkpoint in the folder to compare with.");
     };
