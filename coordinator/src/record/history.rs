@@ -212,6 +212,15 @@ impl History {
         self.workers.iter_mut().filter(|worker| worker.is_there).for_each(|worker| worker.is_seen(last));
     }
 
+    /// The history of a run that goes on, which other lines have shown later than its events.
+    pub(super) fn seen_until(mut self, at: At) -> Self {
+        if self.outcome.is_none() && at.time > self.last.time {
+            self.last = at;
+            self.finish();
+        }
+        self
+    }
+
     fn begin(&mut self, at: At, how: Beginning, run: &RunRecord) {
         let after_crash = !self.starts.is_empty() && self.outcome.is_none();
         self.faults.crashes += u64::from(after_crash);

@@ -103,9 +103,12 @@ pub fn read(folder: &Path) -> Result<Recorded, ReadError> {
     let first = problems.told.first().map_or(String::new(), |problem| format!(" ({problem})"));
     let run = run.ok_or(ReadError::NoBeginning { path, first })?;
     history.finish();
+    let history = match told {
+        Some(told) => told.seen_until(history.last),
+        None => history,
+    };
     let checkpoint = newest(folder, &run, &mut problems);
     let config_file = Some(folder.join(CONFIG_FILE)).filter(|path| path.is_file());
-    let history = told.unwrap_or(history);
     let (folder, name) = (folder.to_owned(), name_of(folder));
     Ok(Recorded { folder, name, run, results, history, checkpoint, config_file, problems })
 }

@@ -94,7 +94,8 @@ fn a_run_that_has_not_ended_is_unfinished_and_its_workers_are_seen_until_the_las
     let folder = folder(&text, Some(&events));
     let run = read(folder.path()).unwrap();
     assert_eq!(run.state(), State::Unfinished);
-    assert_eq!(run.history.workers[0].stays[0].parting, Parting::Unknown);
+    let stay = &run.history.workers[0].stays[0];
+    assert_eq!((&stay.parting, stay.to.time), (&Parting::Unknown, Some(1e9 + 7.0)));
 }
 
 #[test]

@@ -35,77 +35,42 @@ fn plain(name: &str, curve: &Curve, colour: usize) -> Series {
     Series { name: name.to_owned(), places, look: Look::Dots, colour }
 }
 
+/// A chart over the steps.
+fn chart(title: &str, y_name: &'static str, scale: Scale, floor: Floor, series: Vec<Series>) -> Chart {
+    let [title, x_name] = [title, "step"].map(str::to_owned);
+    let (x_scale, x_floor) = (Scale::Linear, Floor::Zero);
+    Chart { title, x_name, x_scale, x_floor, y_name, scale, floor, series }
+}
+
+/// Training, and the validations of both versions of the weights.
+fn three(training: &Curve, validation: &Curve, averaged: &Curve) -> Vec<Series> {
+    let [raw, smooth] = raw_and_smooth("training", training, 0);
+    vec![raw, smooth, plain("validation", validation, 1), plain("validation, averaged weights", averaged, 2)]
+}
+
 /// All charts of a run.
 pub(super) fn all(run: &Recorded) -> String {
     let curves = &run.results.curves;
-    let chart = |title: &str, y_name, scale, floor, series: Vec<Series>| Chart {
-        title: title.to_owned(),
-        x_name: "step".to_owned(),
-        x_scale: Scale::Linear,
-        x_floor: Floor::Zero,
-        y_name,
-        scale,
-        floor,
-        series,
-    };
-    let with = |raw: [Series; 2], more: [Series; 2]| raw.into_iter().chain(more).collect();
+    let loss = three(&curves.loss, &curves.validation_loss, &curves.averaged_loss);
+    let accuracy = three(&curves.accuracy, &curves.validation_accuracy, &curves.averaged_accuracy);
+    let rate = vec![plain("learning rate", &curves.learning_rate, 3)];
+    let norm = raw_and_smooth("gradient norm", &curves.grad_norm, 4).to_vec();
+    let speed = vec![plain("samples a second", &curves.samples_per_s, 5)];
+    let workers = vec![plain("workers", &curves.workers, 6)];
     let charts = [
-        chart(
-            "Loss",
-            "mean cross-entropy in nats",
-            Scale::Logarithmic,
-            Floor::Lowest,
-            with(
-                raw_and_smooth("training", &curves.loss, 0),
-                [
-                    plain("validation", &curves.validation_loss, 1),
-                    plain("validation, averaged weights", &curves.averaged_loss, 2),
-                ],
-            ),
-        ),
-        chart(
-            "Accuracy",
-            "share of right answers",
-            Scale::Linear,
-            Floor::Cut,
-            with(
-                raw_and_smooth("training", &curves.accuracy, 0),
-                [
-                    plain("validation", &curves.validation_accuracy, 1),
-                    plain("validation, averaged weights", &curves.averaged_accuracy, 2),
-                ],
-            ),
-        ),
-        chart(
-            "Learning rate",
-            "learning rate",
-            Scale::Linear,
-            Floor::Zero,
-            vec![plain("learning rate", &curves.learning_rate, 3)],
-        ),
-        chart(
-            "Gradient norm",
-            "L2 norm of the mean gradient",
-            Scale::Logarithmic,
-            Floor::Lowest,
-            raw_and_smooth("gradient norm", &curves.grad_norm, 4).to_vec(),
-        ),
-        chart(
-            "Samples a second",
-            "samples a second",
-            Scale::Linear,
-            Floor::Zero,
-            vec![plain("samples a second", &curves.samples_per_s, 5)],
-        ),
-        chart("Workers", "members", Scale::Linear, Floor::Zero, vec![plain("workers", &curves.workers, 6)]),
+        chart("Loss", "mean cross-entropy in nats", Scale::Logarithmic, Floor::Lowest, loss),
+        chart("Accuracy", "share of right answers", Scale::Linear, Floor::Cut, accuracy),
+        chart("Learning rate", "learning rate", Scale::Linear, Floor::Zero, rate),
+        chart("Gradient norm", "L2 norm of the mean gradient", Scale::Logarithmic, Floor::Lowest, norm),
+        chart("Samples a second", "samples a second", Scale::Linear, Floor::Zero, speed),
+        chart("Workers", "members", Scale::Linear, Floor::Zero, workers),
     ];
     let figures = charts.iter().enumerate().map(|(at, chart)| chart.figure(&format!("curve-{at}")));
     let figures: String = figures.collect();
     if figures.is_empty() {
         return html::paragraph("The files have no step.");
     }
-    let lost = curves.loss.not_finite();
-    let note = match lost {
+    let note = match curves.loss.not_finite() {
         0 => String::new(),
         1 => html::paragraph("The loss of 1 step was not finite."),
         lost => html::paragraph(&format!("The losses of {lost} steps were not finite.")),
