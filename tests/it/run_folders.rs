@@ -76,6 +76,27 @@ fn a_killed_run_leaves_one_record_and_repeats_from_it() {
     let config = |folder: &Path| fs::read_to_string(folder.join("config.toml")).expect("the flags");
     let shown = |folder: &Path| config(folder).replace(text(folder), "FOLDER").replace("\"off\"", "\"auto\"");
     assert_eq!(shown(&folder), shown(&other));
+    assert_they_are_read_as_equal(home.path(), [&folder, &other]);
+}
+
+/// `lockstep` reads both runs as complete and of the same bits, of which the first met a fault.
+fn assert_they_are_read_as_equal(home: &Path, folders: [&Path; 2]) {
+    let said = |args: &[&str]| {
+        let outcome = Process::start("lockstep", args).wait();
+        assert_eq!(outcome.code, Some(0), "{}", outcome.errors);
+        outcome.output
+    };
+    let runs = said(&["runs", text(home), "--json"]);
+    let runs: Vec<Value> = runs.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let seen =
+        runs.iter().map(|run| ["name", "state", "faults", "model_sha256"].map(|field| run[field].clone()));
+    let expected = [("runs/a", 1), ("runs/b", 0)];
+    let expected = expected.map(|(name, faults)| {
+        [name.into(), "complete".into(), Value::from(faults), golden()[0].clone().into()]
+    });
+    assert_eq!(seen.collect::<Vec<_>>(), expected);
+    let compared = said(&["compare", text(folders[0]), text(folders[1])]);
+    assert!(compared.contains("the final models have the same bits"), "{compared}");
 }
 
 #[test]
