@@ -20,6 +20,9 @@ use common::model::params::Layout;
 use coordinator::dataset::{self, DatasetChoice, Emnist, ImageSize, Named, PictureOptions};
 use coordinator::first_values::FirstValues;
 use coordinator::observe::console::Console;
+use coordinator::record::report::{Mistakes, page};
+use coordinator::record::{card, read};
+use coordinator::run_folder::{EVENTS_FILE, METRICS_FILE};
 use coordinator::training_flags::TrainingFlags;
 use prost::Message;
 use proto::inbound::{CoordinatorDecoder, WorkerDecoder};
@@ -32,7 +35,7 @@ use std::path::PathBuf;
 pub type EntryPoint = fn(&[u8]) -> bool;
 
 /// All entry points, by name.
-pub const ENTRY_POINTS: [(&str, EntryPoint); 15] = [
+pub const ENTRY_POINTS: [(&str, EntryPoint); 16] = [
     ("worker_wire", worker_wire),
     ("coordinator_wire", coordinator_wire),
     ("idx", idx),
@@ -48,6 +51,7 @@ pub const ENTRY_POINTS: [(&str, EntryPoint); 15] = [
     ("safetensors", safetensors),
     ("pytorch", pytorch),
     ("keras", keras),
+    ("run_folder", run_folder),
 ];
 
 /// Network of the files in `tests/it/first_values`.
@@ -152,6 +156,20 @@ fn named(bytes: &[u8], named: Named, files: impl Fn(&str) -> [String; 2]) -> boo
         }
     }
     dataset::load(&DatasetChoice::Named(named), Some(folder.path()), &Console::silent()).is_ok()
+}
+
+/// The metrics and the events of a run, read and drawn. Accepted where nothing in them had to be passed over.
+#[must_use]
+pub fn run_folder(bytes: &[u8]) -> bool {
+    let Ok(folder) = tempfile::tempdir() else { return false };
+    for (name, content) in [METRICS_FILE, EVENTS_FILE].into_iter().zip(cut(bytes)) {
+        if std::fs::write(folder.path().join(name), content).is_err() {
+            return false;
+        }
+    }
+    let Ok(run) = read(folder.path()) else { return false };
+    let drawn = page(&run, &Mistakes::Absent(String::new())) + &card::card(&run);
+    run.problems.told.is_empty() && !drawn.contains("<script")
 }
 
 /// A table in CSV, plain or in gzip, of which a part is the test.

@@ -72,8 +72,34 @@ pub fn seeds(entry_point: &str) -> Vec<Vec<u8>> {
         "safetensors" => vec![include_bytes!("../../it/first_values/half.safetensors").to_vec()],
         "pytorch" => vec![include_bytes!("../../it/first_values/torch.pth").to_vec()],
         "keras" => vec![include_bytes!("../../it/first_values/keras.weights.h5").to_vec()],
+        "run_folder" => vec![run_folder_seed()],
         other => panic!("there is no entry point {other}"),
     }
+}
+
+/// A run of one step, whose worker was dropped.
+fn run_folder_seed() -> Vec<u8> {
+    let run = r#""step":0,"run_id":"1","fingerprint":"1","config":{"lr":"0.1","model":"mlp(1)"},"steps_total":1,
+        "steps_per_epoch":1,"epochs":1,"parameters":1,"train_samples":8,"validation_samples":2"#;
+    let run = run.replace("\n", "");
+    let evaluation = r#""step":0,"epoch":0,"loss":0.5,"accuracy":0.5,"confusion":[[1,0],[1,0]]"#;
+    let metrics = [
+        format!(r#"{{"kind":"run","event":"start",{run}}}"#),
+        r#"{"kind":"step","step":0,"loss":null,"accuracy":1,"train_seconds":1.5,"workers":1,"time":1.7e9}"#
+            .to_owned(),
+        format!(r#"{{"kind":"validation",{evaluation},"best":true}}"#),
+        format!(r#"{{"kind":"test",{evaluation}}}"#),
+    ];
+    let worker = r#""worker":"a","rank":0,"incarnation":1,"step":0,"workers":1"#;
+    let events = [
+        format!(r#"{{"time":1.7e9,"event":"run_started",{run}}}"#),
+        format!(r#"{{"time":1.7e9,"event":"worker_joined",{worker}}}"#),
+        format!(
+            r#"{{"time":1.7e9,"event":"worker_dropped","cause":{{"gone":"closed"}},"pieces":[],"has_helped":true,{worker}}}"#
+        ),
+    ];
+    let [metrics, events] = [&metrics[..], &events[..]].map(|lines| lines.join("\n") + "\n");
+    joined(metrics.as_bytes(), events.as_bytes())
 }
 
 fn samples(count: usize) -> Samples {
