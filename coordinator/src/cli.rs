@@ -216,9 +216,9 @@ pub struct Checkpoints {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Reports")]
 pub struct Reports {
-    /// Folder for all that the run leaves: config.toml, metrics.jsonl, events.jsonl and checkpoints, and at its
-    /// end report.html and README.md. The same command goes on in the same folder [default: only
-    /// --checkpoint-dir is written to]
+    /// Folder for all that the run leaves: config.toml, metrics.jsonl, events.jsonl, TensorBoard's file and
+    /// checkpoints, and at its end report.html and README.md. The same command goes on in the same folder
+    /// [default: only --checkpoint-dir is written to]
     #[arg(long, value_name = "FOLDER", env = "LOCKSTEP_RUN_DIR", conflicts_with_all = ["checkpoint_dir", "metrics", "sweep", "ask_tell"])]
     pub run_dir: Option<PathBuf>,
     /// Address of an MLflow tracking server, such as http://127.0.0.1:5000, that gets the settings, the numbers

@@ -32,7 +32,7 @@ use tracing::warn;
 /// Bounds of connections. A page keeps its stream for the grace, and then opens another one.
 const LIMITS: Limits = Limits { connections: 128, grace: Duration::from_secs(600) };
 /// Time for which the page stays after the end of the run, if somebody reads it and is to learn of the end.
-const LINGER: Duration = Duration::from_secs(1);
+const LINGER: Duration = Duration::from_millis(250);
 /// Niceness of the thread that serves readers: workers on the same machine go before it.
 const NICE: i32 = 10;
 

@@ -9,6 +9,7 @@ use futures_util::stream::unfold;
 use host::clock::wall_seconds;
 use serde::Serialize;
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
@@ -19,6 +20,9 @@ use tokio::time::{MissedTickBehavior, interval};
 const EVERY: Duration = Duration::from_millis(500);
 /// Updates that a reader may lag behind.
 const LAG: usize = 8;
+
+/// The last event of a run that is over.
+const END: &[u8] = b"event: end\ndata: {}\n\n";
 
 /// Everything, rendered for all who ask in the same moment.
 #[derive(Debug, Default)]
@@ -33,12 +37,14 @@ pub(super) struct Readers {
     /// Events for all readers; none after the last one.
     updates: Sender<Option<Bytes>>,
     rendered: Arc<Mutex<Rendered>>,
+    /// Whether the last update was sent.
+    is_over: Arc<AtomicBool>,
 }
 
 impl Readers {
     /// No readers yet. Their updates are sent by [`tick`](Self::tick).
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, updates: channel(LAG).0, rendered: Arc::default() }
+        Self { shared, updates: channel(LAG).0, rendered: Arc::default(), is_over: Arc::default() }
     }
 
     /// Whether somebody reads.
@@ -48,6 +54,9 @@ impl Readers {
 
     /// The body of a new reader's answer.
     pub(super) fn body(&self) -> Body {
+        if self.is_over.load(Ordering::SeqCst) {
+            return Body::from([&self.snapshot(), END].concat());
+        }
         // From now on it misses nothing: what it gets twice is cut off by the page.
         let updates = self.updates.subscribe();
         let first = self.snapshot();
@@ -95,8 +104,9 @@ impl Readers {
 
     /// Sends what is new, and ends all streams.
     pub(super) fn end(&self) {
+        self.is_over.store(true, Ordering::SeqCst);
         self.send_new();
-        let end = Some(Bytes::from_static(b"event: end\ndata: {}\n\n"));
+        let end = Some(Bytes::from_static(END));
         [end, None].into_iter().for_each(|last| drop(self.updates.send(last)));
     }
 }
@@ -153,5 +163,9 @@ mod tests {
         }
         let all = next(&mut updates, &readers).await.unwrap();
         assert_eq!(steps(&all), ("event: snapshot".to_owned(), (0..40).collect()));
+        readers.end();
+        let rest = [next(&mut updates, &readers).await, next(&mut updates, &readers).await];
+        assert_eq!(rest[1].as_deref(), Some(END));
+        assert!(next(&mut updates, &readers).await.is_none());
     }
 }

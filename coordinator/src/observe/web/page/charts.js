@@ -111,7 +111,7 @@ const charts = (() => {
       cursor: { sync: { key: "run" }, y: false, drag: { x: true, y: false } },
       axes: [
         { stroke, grid, ticks: grid, size: 32, values: axis === "time" ? (_, ticks) => ticks.map(tick => clock(tick, ticks[1] - ticks[0])) : (_, ticks) => ticks.map(tick => Number.isInteger(tick) ? tick.toLocaleString("en") : "") },
-        { stroke, grid, ticks: grid, size: 68, values: (_, ticks) => ticks.map(figure.tick ?? figure.form) },
+        { stroke, grid, ticks: grid, size: 76, values: (_, ticks) => ticks.map(figure.tick ?? figure.form) },
       ],
     };
   }
