@@ -221,10 +221,15 @@ pub struct Reports {
     /// [default: only --checkpoint-dir is written to]
     #[arg(long, value_name = "FOLDER", env = "LOCKSTEP_RUN_DIR", conflicts_with_all = ["checkpoint_dir", "metrics", "sweep", "ask_tell"])]
     pub run_dir: Option<PathBuf>,
-    /// Address of an MLflow tracking server, such as http://127.0.0.1:5000, that gets the settings, the numbers
-    /// and the end of the run, into the experiment lockstep. What it misses while it is away it gets later
+    /// Address of an MLflow tracking server, such as http://127.0.0.1:5000, that gets the settings, the
+    /// numbers and the end of the run, into the experiment lockstep. What it misses while it is away it gets
+    /// later
     #[arg(long, value_name = "URI", env = "LOCKSTEP_MLFLOW", requires = "run_dir")]
     pub mlflow: Option<Uri>,
+    /// Address of an OpenTelemetry collector, such as http://127.0.0.1:4318, that gets a span for the run,
+    /// each round, piece and checkpoint, as JSON by OTLP over HTTP
+    #[arg(long, value_name = "URI", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    pub otlp: Option<Uri>,
     /// Command that is run by sh -c when the run is complete, was stopped or has failed, with a line of JSON
     /// about it on its standard input. It may take 30 seconds; what becomes of it changes nothing
     #[arg(long, value_name = "COMMAND", env = "LOCKSTEP_NOTIFY", conflicts_with_all = ["sweep", "ask_tell"])]
@@ -302,6 +307,7 @@ impl Flags {
             checkpoint_dir: self.checkpoints.checkpoint_dir.clone(),
             run_dir: self.reports.run_dir.clone(),
             mlflow: self.reports.mlflow.clone(),
+            otlp: self.reports.otlp.clone(),
             events: self.reports.http.is_some() || self.reports.tui,
             checkpoint_every: self.checkpoints.checkpoint_every,
             checkpoint_required: self.checkpoints.checkpoint_required,

@@ -97,8 +97,8 @@ pub fn load(
     load_from(choice, data_dir, Origin::public(named, bars.cloned()), bars)
 }
 
-/// Loads the chosen data set as [`load`] does, if its files are there: nothing is downloaded, and what a named
-/// one holds is not held against its known digest.
+/// Loads the chosen data set as [`load`] does, if its files are there: nothing is downloaded, and what a
+/// named one holds is not held against its known digest.
 ///
 /// # Errors
 /// As for [`load`], and where a file is missing.

@@ -1,7 +1,8 @@
 //! The output of a run. The driver emits each [`Event`] once. Everything that shows or keeps events is an
 //! [`Observer`] in a file of its own: `log` writes log lines, `reporter` shows progress to a person at a
 //! terminal, `metrics` writes a file for scripts, `event_log` one of what happened when, `tensorboard` one
-//! for TensorBoard, and `mlflow` tells a tracker. [`table`] formats the summary. Nothing here computes a metric.
+//! for TensorBoard, and `mlflow` tells a tracker. [`table`] formats the summary. Nothing here computes a
+//! metric.
 //!
 //! To add an observer: a file that implements [`Observer`], and its line in `Observers::of_program`.
 //!
@@ -19,6 +20,7 @@ pub mod jsonl;
 mod log;
 pub(crate) mod metrics;
 pub mod mlflow;
+mod otlp;
 pub mod progress;
 mod queue;
 pub(crate) mod rate;
@@ -28,6 +30,7 @@ pub mod table;
 mod tensorboard;
 pub mod tui;
 pub mod view;
+mod wall_offset;
 pub mod web;
 
 use crate::observe::console::Console;
@@ -98,6 +101,15 @@ impl Observers {
     /// When a thread can't be started.
     pub(crate) fn add_mlflow(&mut self, uri: &Uri, folder: &Path) -> io::Result<()> {
         self.add("mlflow", mlflow::MlFlow::start(uri, folder)?);
+        Ok(())
+    }
+
+    /// Adds spans for a collector at this address.
+    ///
+    /// # Errors
+    /// When a thread can't be started.
+    pub(crate) fn add_otlp(&mut self, collector: &str) -> io::Result<()> {
+        self.add("otlp", otlp::Otlp::start(collector)?);
         Ok(())
     }
 

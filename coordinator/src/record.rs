@@ -1,8 +1,8 @@
 //! What a run's folder says of it a month later: read from its files, and shown as a page.
 //!
-//! [`read`] makes one [`Recorded`] of `metrics.jsonl`, of `events.jsonl` where there is one, and of the newest
-//! checkpoint's manifest. [`find`] finds such folders. `report` shows a run as one file of HTML, `card` as a
-//! model card; [`html`], [`chart`] and [`timeline`] are what pages are made of, for others too.
+//! [`read`] makes one [`Recorded`] of `metrics.jsonl`, of `events.jsonl` where there is one, and of the
+//! newest checkpoint's manifest. [`find`] finds such folders. `report` shows a run as one file of HTML,
+//! `card` as a model card; [`html`], [`chart`] and [`timeline`] are what pages are made of, for others too.
 //!
 //! 1. Files may be hostile. Lines are bounded, a curve keeps some thousand points, and lists are cut; what is
 //!    left out is counted.
@@ -16,7 +16,7 @@ pub mod curve;
 pub mod find;
 pub mod history;
 pub mod html;
-mod lines;
+pub(crate) mod lines;
 mod metrics;
 mod read;
 pub mod report;

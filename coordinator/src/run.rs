@@ -111,6 +111,8 @@ pub struct RunOptions {
     pub workers_max: u32,
     /// Where metrics go, if not into the checkpoint directory.
     pub metrics: Option<PathBuf>,
+    /// Collector of traces, if there is to be one.
+    pub otlp: Option<Uri>,
     /// Whether the run is drawn on the terminal.
     pub tui: bool,
     /// Address of a page about the run, if there is to be one.
@@ -303,6 +305,7 @@ impl Gathered {
         files::add_event_log(&mut observers, options, &store)?;
         files::add_tensorboard(&mut observers, options, &fingerprint, resumed_at);
         files::add_mlflow(&mut observers, options)?;
+        files::add_otlp(&mut observers, options)?;
         if let Some(page) = page {
             files::add_page(&mut observers, page, &files::history(options, &store, resumed.is_some()))?;
         }

@@ -69,8 +69,8 @@ pub enum Command {
     Compare(Compare),
     /// Write a run as one page, and as a model card
     ///
-    /// The page has curves, quality, mistakes, workers, faults, settings, and how to have the run again. It needs
-    /// no script and nothing from elsewhere.
+    /// The page has curves, quality, mistakes, workers, faults, settings, and how to have the run again. It
+    /// needs no script and nothing from elsewhere.
     Report(RunReport),
 }
 

@@ -1,9 +1,9 @@
 //! `lockstep serve`: a model that is asked by HTTP.
 //!
-//! Reading order: [`routes`] has what is asked for, and [`body`] how a picture comes in. [`pictures`] are the threads that look for digits in
-//! pictures, [`compute`] those that compute with the model what waits, together. [`lane`] is what waits in
-//! front of both. [`reply`] and [`refusal`] are what is said, [`metrics`] what is counted, [`page`] the page
-//! to draw on.
+//! Reading order: [`routes`] has what is asked for, and [`body`] how a picture comes in. [`pictures`] are the
+//! threads that look for digits in pictures, [`compute`] those that compute with the model what waits,
+//! together. [`lane`] is what waits in front of both. [`reply`] and [`refusal`] are what is said, [`metrics`]
+//! what is counted, [`page`] the page to draw on.
 //!
 //! 1. Nothing that comes from outside is unbounded: connections, headers, bodies and all of them together,
 //!    pixels, what waits, and the time of each.

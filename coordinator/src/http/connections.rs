@@ -4,8 +4,8 @@
 //!    next one waits in the system's queue.
 //! 2. A request's head has `HEAD_TIMEOUT` from the moment in which it could begin. So a connection that says
 //!    nothing is closed after it, whether it is new or was used before.
-//! 3. A connection takes no further request after `CONNECTION_TIMEOUT`, and ends after the caller's grace more
-//!    whatever it does. Programs and browsers open another one.
+//! 3. A connection takes no further request after `CONNECTION_TIMEOUT`, and ends after the caller's grace
+//!    more whatever it does. Programs and browsers open another one.
 //! 4. Whoever takes no byte of an answer for `WRITE_TIMEOUT` is cut off.
 //! 5. When the server stops, requests in progress are answered, for `STOP_GRACE` at most. A connection
 //!    without one is closed after `IDLE_GRACE`: half a head is no request.

@@ -1,14 +1,15 @@
-//! What earlier starts of a run have left: steps and evaluations from `metrics.jsonl`, which a resumed run has
-//! cut to where it goes on, and the rest from `events.jsonl`.
+//! What earlier starts of a run have left: steps and evaluations from `metrics.jsonl`, which a resumed run
+//! has cut to where it goes on, and the rest from `events.jsonl`.
 //!
 //! Both may have been written by a program that was killed, or by another one: a line that is none is passed
 //! over. Of long files the end is read.
 
 use crate::observe::view::{Counts, View};
+use crate::record::lines::{self, Line as Read};
 use common::event::{Evaluation, Event, Phases, StepRecord, ValidationRecord};
 use host::files::{Links, open_regular};
 use serde::Deserialize;
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use tracing::warn;
 
@@ -16,8 +17,6 @@ use tracing::warn;
 const FILE_BYTES_MAX: u64 = 256 << 20;
 /// Largest file of which a part is read.
 const LENGTH_MAX: u64 = 1 << 40;
-/// Longest line that is parsed.
-const LINE_BYTES_MAX: u64 = 1 << 20;
 
 /// The files of a run that goes on. A run that begins has none.
 #[derive(Clone, Debug, Default)]
@@ -102,22 +101,20 @@ fn each_line(path: &Path, mut take: impl FnMut(&[u8])) {
         Err(error) if error.is_missing() => return,
         Err(error) => return warn!(path = %path.display(), %error, "the page lacks what was before"),
     };
-    let mut lines = BufReader::with_capacity(1 << 16, file);
-    let length = lines.get_ref().metadata().map_or(0, |metadata| metadata.len());
-    if length > FILE_BYTES_MAX {
-        let is_at = lines.seek(SeekFrom::Start(length - FILE_BYTES_MAX));
-        if is_at.and_then(|_| lines.skip_until(b'\n')).is_err() {
-            return;
-        }
+    let mut reader = BufReader::with_capacity(1 << 16, file);
+    let length = reader.get_ref().metadata().map_or(0, |metadata| metadata.len());
+    // What is left of the line there is no record, and passed over.
+    let from = length.saturating_sub(FILE_BYTES_MAX);
+    if let Err(error) = reader.seek(SeekFrom::Start(from)) {
+        return warn!(path = %path.display(), %error, "the page lacks what was before");
     }
-    let mut line = Vec::new();
-    while lines.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line).is_ok_and(|bytes| bytes > 0) {
-        if line.ends_with(b"\n") {
-            take(&line);
-        } else if line.len() as u64 == LINE_BYTES_MAX && lines.skip_until(b'\n').is_err() {
-            return;
+    let read = lines::each(reader, |_, line| {
+        if let Read::Whole(line) = line {
+            take(line);
         }
-        line.clear();
+    });
+    if let Err(error) = read {
+        warn!(path = %path.display(), %error, "the page lacks a part of what was before");
     }
 }
 

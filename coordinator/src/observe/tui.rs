@@ -1,7 +1,7 @@
 //! The run at a glance in a terminal: `--tui`.
 //!
-//! It draws on the terminal's other screen, on the observer's thread, a few times a second. Log lines are held
-//! back meanwhile ([`Console::hold`](super::console::Console::hold)), and shown when the screen is left, so
+//! It draws on the terminal's other screen, on the observer's thread, a few times a second. Log lines are
+//! held back meanwhile by the console, and shown when the screen is left, so
 //! that they stay above the summary. What there is to see is the [`View`]'s.
 
 mod draw;

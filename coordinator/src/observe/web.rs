@@ -1,8 +1,8 @@
 //! A page about the run, for people and for Prometheus: `--http`.
 //!
-//! Reading order: [`view`](super::view) is what there is to see, [`history`](super::history) fills it with what earlier starts
-//! have left, `stream` sends it to readers, `routes` has what is asked for, `prometheus` one of the answers,
-//! and `page/` the files of the page, which need nothing from elsewhere.
+//! Reading order: [`view`](super::view) is what there is to see, [`history`](super::history) fills it with
+//! what earlier starts have left, `stream` sends it to readers, `routes` has what is asked for, `prometheus`
+//! one of the answers, and `page/` the files of the page, which need nothing from elsewhere.
 //!
 //! 1. It can't hold the run up: the view has a lock that is held for microseconds, and one thread of low
 //!    priority serves all readers.

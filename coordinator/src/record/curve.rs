@@ -51,7 +51,8 @@ impl Point {
 }
 
 impl Curve {
-    /// Adds a value. One of a step that is there replaces it and all later ones, as a run does that goes back.
+    /// Adds a value. One of a step that is there replaces it and all later ones, as a run does that goes
+    /// back.
     pub fn push(&mut self, step: u64, seconds: f64, value: Option<f64>) {
         let Some(value) = value.filter(|value| value.is_finite()) else {
             self.not_finite += 1;

@@ -147,7 +147,8 @@ impl Faults {
         self.wrong_kept.saturating_add(self.other_numerics)
     }
 
-    /// What counts as a fault in one number: deaths, crashes, rollbacks and checkpoints that were not written.
+    /// What counts as a fault in one number: deaths, crashes, rollbacks and checkpoints that were not
+    /// written.
     #[must_use]
     pub fn total(&self) -> u64 {
         let all = [self.deaths, self.crashes, self.rollbacks, self.unsaved_checkpoints];

@@ -7,7 +7,7 @@ const LINE_BYTES_MAX: u64 = 8 << 20;
 
 /// A line of the file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line<'a> {
+pub(crate) enum Line<'a> {
     /// A whole line, without its end.
     Whole(&'a [u8]),
     /// The last line, which has no end: a crash came while it was written, or it is being written.
@@ -17,7 +17,7 @@ pub(super) enum Line<'a> {
 }
 
 /// Hands each line to `take`, with its number from 1.
-pub(super) fn each(mut from: impl BufRead, mut take: impl FnMut(u64, Line<'_>)) -> io::Result<()> {
+pub(crate) fn each(mut from: impl BufRead, mut take: impl FnMut(u64, Line<'_>)) -> io::Result<()> {
     let mut line = Vec::new();
     let mut number = 0;
     while from.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)? > 0 {

@@ -90,6 +90,16 @@ pub(super) fn add_mlflow(observers: &mut Observers, options: &RunOptions) -> Res
     started.map_err(|source| RunError::Thread { name: "mlflow-send", source })
 }
 
+/// Has a collector told where the run's time goes, if one is named.
+///
+/// # Errors
+/// When a thread can't be started.
+pub(super) fn add_otlp(observers: &mut Observers, options: &RunOptions) -> Result<(), RunError> {
+    let Some(collector) = &options.otlp else { return Ok(()) };
+    let started = observers.add_otlp(&collector.to_string());
+    started.map_err(|source| RunError::Thread { name: "otlp-send", source })
+}
+
 /// Opens the metrics of a run that begins, or goes on with the given step.
 ///
 /// # Errors

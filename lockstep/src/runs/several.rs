@@ -1,5 +1,5 @@
-//! A folder with several runs, such as the trials of a search, as one page: all of them by rank, the curves of
-//! the best, and what each setting has to do with the result.
+//! A folder with several runs, such as the trials of a search, as one page: all of them by rank, the curves
+//! of the best, and what each setting has to do with the result.
 //!
 //! Of all runs only what the table needs is kept; those whose curves are drawn are read again.
 

@@ -1,8 +1,8 @@
 //! Records of a TensorBoard file, the framing of TFRecord: the length as u64, its checksum, that many bytes,
 //! their checksum; all little-endian.
 //!
-//! A reader may have a file open while its results are dropped, and goes on where it was. So a record is never
-//! taken out of a file: [`blank`] makes another one of the same length that says nothing.
+//! A reader may have a file open while its results are dropped, and goes on where it was. So a record is
+//! never taken out of a file: [`blank`] makes another one of the same length that says nothing.
 
 use std::io::{self, Read};
 

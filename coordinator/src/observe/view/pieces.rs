@@ -1,6 +1,7 @@
 //! Who computed which piece when, for the last moments: the bars of the timeline.
 
 use super::workers::Workers;
+use crate::observe::wall_offset::WallOffset;
 use common::event::{PieceTime, RoundKind, RoundRecord};
 use serde::Serialize;
 use std::collections::VecDeque;
@@ -32,18 +33,14 @@ pub struct Bar {
 pub struct Pieces {
     bars: VecDeque<Bar>,
     fresh: usize,
-    /// What the coordinator's clock lacks to the time of day, in seconds. The smallest difference seen is
-    /// that of the event that was told with the least delay.
-    offset: Option<f64>,
+    offset: WallOffset,
 }
 
 impl Pieces {
     /// Takes a round that was told of at `time`.
     pub fn add(&mut self, time: f64, round: &RoundRecord, workers: &Workers) {
         let seconds = |us: u64| us as f64 / 1e6;
-        let now = time - seconds(round.begun_us + round.done_us);
-        let offset = self.offset.map_or(now, |offset| offset.min(now));
-        self.offset = Some(offset);
+        let offset = self.offset.note(time, round.begun_us + round.done_us);
         let at = |us: u64| ((offset + seconds(round.begun_us + us)) * 1e4).round() / 1e4;
         for piece in &round.pieces {
             let PieceTime { worker, leaves, is_backup, given_us, answered_us, .. } = *piece;
