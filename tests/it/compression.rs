@@ -17,7 +17,9 @@ use safetensors::tensor::{Dtype, TensorView};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tests::cluster::{digests, train};
+use tests::golden::SLOW;
 use tests::process::Process;
+use tests::proxy::Proxy;
 use tests::small_data::{SmallData, TEST, drawn};
 use worker::engine::network::Network;
 
@@ -75,7 +77,10 @@ impl Bench {
         assert_eq!(self.run("stopped", &[more, &["--max-steps", "5"]].concat(), &[1, 1]).steps, 5);
         let flags = self.flags("stopped", &[more, &["--workers", "2"]].concat());
         let (mut run, address) = Process::coordinator("127.0.0.1:0", &flags);
-        let _workers = ["a", "b"].map(|name| Process::worker(&address, name));
+        // So slow that the run can't be over before it is killed, on a busy machine either.
+        let proxy = Proxy::start(&address);
+        proxy.set_both(SLOW);
+        let _workers = ["a", "b"].map(|name| Process::worker(&proxy.address(), name));
         run.wait_for_checkpoint(&self.at("stopped"), 8);
         run.signal(SIGKILL);
         let _ = run.wait();

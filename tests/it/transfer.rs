@@ -14,7 +14,9 @@ use safetensors::SafeTensors;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tests::cluster::{digests, train};
+use tests::golden::SLOW;
 use tests::process::Process;
+use tests::proxy::Proxy;
 use tests::small_data::SmallData;
 
 const NETWORK: [&str; 2] = ["--model", "conv(4,3) batchnorm relu maxpool(2) flatten dense(16) relu dense"];
@@ -117,7 +119,10 @@ fn a_transferred_run_that_is_killed_goes_on_with_the_same_bits() {
     let alone = train(&bench.transfer("alone", &[]), &[1]);
     let flags = bench.transfer("killed", &["--workers", "2"]);
     let (mut run, address) = Process::coordinator("127.0.0.1:0", &flags);
-    let workers = ["a", "b"].map(|name| Process::worker(&address, name));
+    // So slow that the run can't be over before it is killed, on a busy machine either.
+    let proxy = Proxy::start(&address);
+    proxy.set_both(SLOW);
+    let workers = ["a", "b"].map(|name| Process::worker(&proxy.address(), name));
     run.wait_for_checkpoint(&bench.at("killed"), 4);
     run.signal(SIGKILL);
     let _ = run.wait();
