@@ -128,6 +128,8 @@ def train(arguments: argparse.Namespace, server: Server) -> None:
             if run.returncode:
                 sys.exit(f"the coordinator failed:\n{errors.decode()}")
             print(f"the run is complete; it has warned {errors.decode().count('MLflow has not got all')} times")
+    # What the server missed because the run was over before it was back, it gets from the same command.
+    subprocess.run([*command, "--progress", "off"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def compare(arguments: argparse.Namespace, server: Server) -> None:

@@ -20,9 +20,11 @@ use self::sender::{Sender, Told};
 use self::tracker::Tracker;
 pub use self::tracker::Uri;
 use super::Observer;
+use crate::run_folder;
+use crate::store::directory;
 use common::event::Event;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tracing::warn;
@@ -32,7 +34,11 @@ use tracing::warn;
 const TRACKER_GRACE: Duration = Duration::from_secs(4);
 
 /// The observer that tells the sender's thread what has happened.
-pub(crate) struct MlFlow(Arc<Shared>);
+pub(crate) struct MlFlow {
+    shared: Arc<Shared>,
+    /// Folder of the run's checkpoints.
+    checkpoints: PathBuf,
+}
 
 /// What the observer and the sender's thread share.
 #[derive(Default)]
@@ -53,19 +59,24 @@ impl MlFlow {
         let mut sender = Sender::new(Tracker::new(uri), folder);
         let thread = std::thread::Builder::new().name("mlflow-send".to_owned());
         thread.spawn(move || theirs.send(&mut sender))?;
-        Ok(Self(shared))
+        Ok(Self { shared, checkpoints: run_folder::checkpoints(folder) })
     }
 
     fn tell(&self, tell: impl FnOnce(&mut Told)) {
-        tell(&mut self.0.told.lock().unwrap_or_else(PoisonError::into_inner));
-        self.0.changed.notify_all();
+        tell(&mut self.shared.told.lock().unwrap_or_else(PoisonError::into_inner));
+        self.shared.changed.notify_all();
     }
 }
 
 impl Observer for MlFlow {
     fn observe(&mut self, event: &Event) {
         match event {
-            Event::RunStarted(run) | Event::RunResumed(run) => self.tell(|told| told.run = Some(run.clone())),
+            Event::RunStarted(run) => self.tell(|told| told.run = Some(run.clone())),
+            Event::RunResumed(run) => {
+                // Where nothing is left to do, no other one is written.
+                let from = Some(self.checkpoints.join(directory(run.step))).filter(|folder| folder.is_dir());
+                self.tell(|told| (told.run, told.checkpoint) = (Some(run.clone()), from));
+            }
             Event::RunRolledBack { .. } => self.tell(|told| told.rollbacks += 1),
             Event::CheckpointWritten { path, .. } => self.tell(|told| told.checkpoint = Some(path.into())),
             Event::RunEnded { outcome, .. } => self.tell(|told| told.ended = Some(outcome.clone())),
@@ -78,9 +89,9 @@ impl Drop for MlFlow {
     /// Waits a while until all is sent. The thread of the metrics may still be writing the last lines.
     fn drop(&mut self) {
         let deadline = Instant::now() + TRACKER_GRACE;
-        let mut told = self.0.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.shared.told.lock().unwrap_or_else(PoisonError::into_inner);
         told.is_closing = true;
-        self.0.changed.notify_all();
+        self.shared.changed.notify_all();
         while !told.is_over {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -91,7 +102,7 @@ impl Drop for MlFlow {
                 }
                 return;
             }
-            told = self.0.changed.wait_timeout(told, left).unwrap_or_else(PoisonError::into_inner).0;
+            told = self.shared.changed.wait_timeout(told, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }

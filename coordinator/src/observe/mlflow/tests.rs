@@ -183,3 +183,15 @@ fn an_address_is_that_of_a_server_and_has_no_secret() {
         assert!(parse(bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn a_run_that_goes_on_where_nothing_is_left_has_its_checkpoint() {
+    let (fake, folder) = (Fake::start(), tempfile::tempdir().unwrap());
+    let checkpoint = folder.path().join("checkpoints/step-000000000005");
+    fs::create_dir_all(&checkpoint).unwrap();
+    let mut observer = MlFlow::start(&fake.uri(), folder.path()).unwrap();
+    observer.observe(&Event::RunResumed(RunRecord { step: Step(5), ..run() }));
+    append(&folder, &steps(0..5, 10.0));
+    end(observer, &folder, RunOutcome::Complete);
+    assert_eq!(fake.info()["tags"]["lockstep.checkpoint"], checkpoint.display().to_string());
+}
