@@ -41,7 +41,8 @@ impl Observer for Log {
     }
 }
 
-fn level(event: &Event, format: LogFormat) -> Level {
+/// The level at which an event is logged.
+pub(super) fn level(event: &Event, format: LogFormat) -> Level {
     match event {
         Event::Round(_) | Event::WorkersUsage { .. } | Event::Step(_) => Level::DEBUG,
         // The reporter, the summary or the program's last line shows these to people.

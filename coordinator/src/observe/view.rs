@@ -15,12 +15,15 @@ pub mod workers;
 
 pub use snapshot::{Snapshot, Update};
 
+use super::log::level;
 use common::event::{Evaluation, Event, Phases, RunOutcome, RunRecord, StepRecord};
 use common::train::average::Weights;
 use curve::{Curve, Point};
+use host::logging::LogFormat;
 use pieces::Pieces;
 use serde::Serialize;
 use std::collections::VecDeque;
+use tracing::Level;
 use workers::Workers;
 
 /// Most evaluations that are kept.
@@ -313,28 +316,16 @@ impl View {
     }
 
     fn say(&mut self, time: f64, event: &Event) {
-        let is_warning = match event {
+        match event {
             Event::Round(_)
             | Event::Step(_)
             | Event::WorkersUsage { .. }
             | Event::Listening { .. }
             | Event::CheckpointWritten { .. } => return,
             Event::WorkerRefused { .. } if time < self.refusal_said + REFUSALS_S => return,
-            Event::RunRolledBack { .. }
-            | Event::WorkerDropped { .. }
-            | Event::WorkerRefused { .. }
-            | Event::OtherNumerics { .. }
-            | Event::WorkerQuarantined { .. }
-            | Event::WorkerLate { .. }
-            | Event::GradientDoubted { .. }
-            | Event::AuditWaits { .. }
-            | Event::WorkerMiscomputes { .. }
-            | Event::MiscomputedWorkKept { .. }
-            | Event::WaitingForWorkers { .. }
-            | Event::CheckpointFailed { .. }
-            | Event::EventsLost { .. } => true,
-            _ => false,
-        };
+            _ => {}
+        }
+        let is_warning = matches!(level(event, LogFormat::Text), Level::WARN | Level::ERROR);
         if matches!(event, Event::WorkerRefused { .. }) {
             self.refusal_said = time;
         }

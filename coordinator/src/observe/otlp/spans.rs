@@ -43,8 +43,8 @@ impl Trace {
         span
     }
 
-    /// The span of a round, and those of its pieces. `offset` leads from the coordinator's clock to the time of
-    /// day.
+    /// The span of a round, and those of its pieces. `offset` leads from the coordinator's clock to the time
+    /// of day.
     pub(super) fn round<'a>(
         &'a self,
         round: &'a RoundRecord,
@@ -91,8 +91,8 @@ impl Trace {
         self.span(own, Some(self.root), "checkpoint", [time, time], attributes)
     }
 
-    /// The number of the span of a round (0), or of one of its pieces. Neighbouring inputs must not give equal
-    /// numbers: the step of splitmix64 (Steele, Lea and Flood 2014).
+    /// The number of the span of a round (0), or of one of its pieces. Neighbouring inputs must not give
+    /// equal numbers: the step of splitmix64 (Steele, Lea and Flood 2014).
     fn child(&self, round: u64, piece: u64) -> u64 {
         let mixed = |mut bits: u64| {
             bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

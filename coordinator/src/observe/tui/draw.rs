@@ -3,6 +3,7 @@
 use crate::observe::view::curve::Columns;
 use crate::observe::view::workers::Row as Worker;
 use crate::observe::view::{Message, State, View};
+use crate::record::units::duration;
 use host::printable;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -146,15 +147,6 @@ fn happened<'a>(messages: impl DoubleEndedIterator<Item = &'a Message>, area: Re
     Paragraph::new(lines.collect::<Vec<_>>()).block(Block::bordered().title(" what happened, newest first "))
 }
 
-fn duration(seconds: f64) -> String {
-    let whole = seconds.max(0.0).round() as u64;
-    match whole {
-        0..60 => format!("{whole} s"),
-        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
-        _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,8 +176,7 @@ mod tests {
         view.apply(40.0, &joined);
         (0..10).for_each(|step| view.apply(90.0 + step as f64, &Event::Step(step_record(step, 0))));
         let shown = screen(&view, 100, 40);
-        let parts =
-            ["10 of 40 steps", "samples/s", "loss: 0.250", "accuracy: 87.5 %", "member for 1 min 0 s"];
+        let parts = ["10 of 40 steps", "samples/s", "loss: 0.250", "accuracy: 87.5 %", "member for 1m 00s"];
         for part in parts {
             assert!(shown.contains(part), "{part} is not in\n{shown}");
         }
