@@ -188,10 +188,10 @@ mod tests {
         let mut view = View::default();
         History { metrics: Some(metrics), events: Some(events) }.read_into(&mut view);
         let snapshot = view.snapshot(0.0);
-        assert_eq!(snapshot.curve.step, [0, 1]);
-        assert_eq!(snapshot.curve.phases.map(|part| part[1]), [3.0, 0.0, 1.0, 2.0]);
-        assert!(snapshot.curve.time[0] > 1.7e9);
-        let workers: Vec<_> = snapshot.status.workers.iter().map(|row| row.stays.len()).collect();
-        assert_eq!((workers, snapshot.marks[0].kind), (vec![1], "start"));
+        assert_eq!(snapshot.shown.curve.step, [0, 1]);
+        assert_eq!(snapshot.shown.curve.phases.map(|part| part[1]), [3.0, 0.0, 1.0, 2.0]);
+        assert!(snapshot.shown.curve.time[0] > 1.7e9);
+        let workers: Vec<_> = snapshot.shown.status.workers.iter().map(|row| row.stays.len()).collect();
+        assert_eq!((workers, snapshot.shown.marks[0].kind), (vec![1], "start"));
     }
 }

@@ -12,13 +12,10 @@ use serde::Serialize;
 #[allow(missing_docs, reason = "field names say all")]
 pub struct Snapshot {
     pub run: Option<RunRecord>,
-    pub status: Status,
-    pub curve: Columns,
-    pub evaluations: Vec<Evaluated>,
-    pub marks: Vec<Mark>,
-    pub messages: Vec<Message>,
-    pub bars: Vec<Bar>,
     pub test: Option<Tested>,
+    /// All that updates add to.
+    #[serde(flatten)]
+    pub shown: Update,
 }
 
 /// What is new since the last update.
@@ -53,16 +50,15 @@ impl View {
     #[must_use]
     pub fn snapshot(&self, now: f64) -> Snapshot {
         let fresh = &self.fresh;
-        Snapshot {
-            run: self.run.clone(),
+        let shown = Update {
             status: self.status(now),
             curve: self.curve.columns(),
             evaluations: but_newest(&self.evaluations, fresh.evaluations),
             marks: but_newest(&self.marks, fresh.marks),
             messages: but_newest(&self.messages, fresh.messages),
             bars: self.pieces.but_fresh(),
-            test: self.test.clone(),
-        }
+        };
+        Snapshot { run: self.run.clone(), test: self.test.clone(), shown }
     }
 
     /// What is new since the last call; `None` if that would not do, and a reader needs all.

@@ -87,11 +87,11 @@ fn of_a_killed_coordinator_the_next_one_knows_what_was() {
     view.apply(50.0, &Event::RunResumed(run(20)));
     assert!(view.take_update(0.0).is_none(), "what was shown is not so any more");
     let snapshot = view.snapshot(60.0);
-    assert_eq!(snapshot.curve.step, (0..20).collect::<Vec<_>>());
-    let kinds: Vec<_> = snapshot.marks.iter().map(|mark| (mark.kind, mark.step)).collect();
+    assert_eq!(snapshot.shown.curve.step, (0..20).collect::<Vec<_>>());
+    let kinds: Vec<_> = snapshot.shown.marks.iter().map(|mark| (mark.kind, mark.step)).collect();
     assert_eq!(kinds, [("start", 0), ("restart", 20)]);
-    assert_eq!(snapshot.status.workers[0].stays[0].to, Some(50.0));
-    assert_eq!(snapshot.status.steps_done, 20);
+    assert_eq!(snapshot.shown.status.workers[0].stays[0].to, Some(50.0));
+    assert_eq!(snapshot.shown.status.steps_done, 20);
 }
 
 #[test]
@@ -100,13 +100,13 @@ fn all_and_then_what_is_new_is_everything_once() {
     view.apply(1.0, &Event::RunStarted(run(0)));
     steps(&mut view, 0..5);
     assert!(view.take_update(0.0).is_none());
-    let mut seen = view.snapshot(0.0).curve.step;
+    let mut seen = view.snapshot(0.0).shown.curve.step;
     for range in [5..9, 9..9, 9..12] {
         steps(&mut view, range);
         seen.extend(view.take_update(0.0).unwrap().curve.step);
     }
     assert_eq!(seen, (0..12).collect::<Vec<_>>());
-    assert_eq!(seen, view.snapshot(0.0).curve.step);
+    assert_eq!(seen, view.snapshot(0.0).shown.curve.step);
 }
 
 #[test]
@@ -118,9 +118,9 @@ fn pieces_are_on_the_time_axis_and_in_the_workers_rows() {
     view.apply(100.51, &round(1, 2_020_000));
     // A worker that nobody knows.
     view.apply(100.52, &round(7, 2_030_000));
-    assert!(view.snapshot(0.0).bars.is_empty(), "they are in the next update");
+    assert!(view.snapshot(0.0).shown.bars.is_empty(), "they are in the next update");
     let bars = view.take_update(0.0).unwrap().bars;
-    assert_eq!(bars, view.snapshot(0.0).bars);
+    assert_eq!(bars, view.snapshot(0.0).shown.bars);
     assert_eq!(bars.len(), 4);
     assert!((bars[2].from - 100.501).abs() < 1e-9, "{}", bars[2].from);
     assert!((bars[2].to - 100.505).abs() < 1e-9 && bars[2].is_used);
@@ -163,10 +163,10 @@ fn everything_is_bounded() {
     steps(&mut view, 0..5000);
     assert!(view.take_update(0.0).is_none(), "more is new than an update holds");
     let snapshot = view.snapshot(0.0);
-    assert_eq!(snapshot.status.workers.len(), 512);
-    assert_eq!(snapshot.messages.len(), MESSAGES_MAX);
-    assert_eq!(snapshot.evaluations.len(), EVALUATIONS_MAX);
-    assert_eq!(snapshot.bars.len(), 4096);
-    assert!(snapshot.curve.step.len() <= curve::BUCKETS_MAX);
+    assert_eq!(snapshot.shown.status.workers.len(), 512);
+    assert_eq!(snapshot.shown.messages.len(), MESSAGES_MAX);
+    assert_eq!(snapshot.shown.evaluations.len(), EVALUATIONS_MAX);
+    assert_eq!(snapshot.shown.bars.len(), 4096);
+    assert!(snapshot.shown.curve.step.len() <= curve::BUCKETS_MAX);
     assert!(serde_json::to_string(&snapshot).unwrap().len() < 2 << 20);
 }
