@@ -56,6 +56,9 @@ pub enum Event {
         /// listener.
         #[serde(default)]
         connect: Vec<String>,
+        /// File on the coordinator's machine with a token that workers need. `None` if they need none.
+        #[serde(default)]
+        token_file: Option<String>,
     },
     /// A worker became a member.
     WorkerJoined {

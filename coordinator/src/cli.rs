@@ -3,6 +3,7 @@
 //! [`TrainingFlags`] holds the flags that the numbers depend on. Values that are wrong by themselves are
 //! refused here. Those that depend on the data set are checked in `common::train::config`.
 
+pub mod tokens;
 mod values;
 
 pub use values::{NumericsRule, Workers};
@@ -12,7 +13,7 @@ use crate::local::Local;
 use crate::observe::console::ProgressMode;
 use crate::observe::mlflow::Uri;
 use crate::run::{Resume, RunOptions};
-use crate::session::{ClusterOptions, Listen};
+use crate::session::{ClusterOptions, Listen, Trust};
 use crate::single_run::Options;
 use crate::training_flags::TrainingFlags;
 use clap::error::ErrorKind;
@@ -20,6 +21,8 @@ use clap::{Args, CommandFactory, Parser};
 use common::protocol::coordinator::{ANSWER_TIMEOUT_US_MIN, Audit, Limits, SHARE_PARTS, SPARES_MAX};
 use common::selftest::PROMISED;
 use host::args::SharedFlags;
+use host::logging::LogFormat;
+use std::io::IsTerminal as _;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -33,7 +36,7 @@ const TRACE_HELP: &str = "File for a Chrome or Perfetto trace of this program an
 /// Trains an image classifier with any number of workers; the same flags give the same bits.
 ///
 /// Every flag can also be set by the environment variable beside it, or by its long name in the --config
-/// file. Exit codes: 0 if the run is complete; 75 if it was asked to stop before its end, or its --max-time
+/// file. coordinator token --help is about the tokens with which workers join. Exit codes: 0 if the run is complete; 75 if it was asked to stop before its end, or its --max-time
 /// was over, and has written a checkpoint; 1 on failure; 2 on invalid flags.
 #[derive(Clone, Debug, Parser)]
 #[command(version, about, long_about, mut_arg("trace", |arg| arg.help(TRACE_HELP)))]
@@ -95,6 +98,13 @@ pub struct Cluster {
     /// port is chosen and printed [default: 127.0.0.1:29400; none with --local]
     #[arg(long, value_name = "HOST:PORT", env = "LOCKSTEP_BIND", value_parser = host::address::to_listen_on)]
     pub bind: Option<String>,
+    /// Folder of this coordinator's key and tokens, for workers beyond loopback; with this flag, those on
+    /// loopback need a token too [default: lockstep/identity in the user's configuration folder]
+    #[arg(long, value_name = "FOLDER", env = "LOCKSTEP_IDENTITY", conflicts_with = "insecure")]
+    pub identity: Option<PathBuf>,
+    /// Let whoever reaches the port join, without a token and without encryption
+    #[arg(long, env = "LOCKSTEP_INSECURE")]
+    pub insecure: bool,
     /// Treatment of workers whose arithmetic differs from the program's (another build, a CPU without fused
     /// multiply-add). strict: refuse them; relaxed: admit them, so that bits may depend on who computed what
     #[arg(long, env = "LOCKSTEP_NUMERICS", value_enum, default_value_t = NumericsRule::Strict)]
@@ -283,6 +293,7 @@ impl Flags {
         let us = |duration: Duration| duration.as_micros() as u64;
         let cluster = ClusterOptions {
             listen: self.cluster.listen(),
+            trust: self.trust(),
             limits: Limits {
                 start,
                 min,
@@ -324,6 +335,16 @@ impl Flags {
             log_format: self.shared.log_format,
         };
         Ok(Options { cluster, run })
+    }
+
+    /// Who may come over TCP. A token is shown to a person only: logs are read by many.
+    fn trust(&self) -> Trust {
+        let is_read = std::io::stderr().is_terminal() && self.shared.log_format == LogFormat::Text;
+        Trust {
+            is_insecure: self.cluster.insecure,
+            identity: self.cluster.identity.clone(),
+            shows_token: is_read && !self.reports.tui,
+        }
     }
 }
 

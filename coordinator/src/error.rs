@@ -2,6 +2,7 @@
 
 use crate::dataset::{DatasetError, SheetError};
 use crate::first_values::FirstValuesError;
+use crate::net::access::AccessError;
 use crate::observe::jsonl::MetricsError;
 use crate::run::outcome::Evaluated;
 use crate::run::trainer::TrainError;
@@ -76,6 +77,9 @@ pub enum RunError {
         /// The folder in the checkpoint, with control characters escaped.
         folder: String,
     },
+    /// It can't be said which workers may come.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// The address can't be listened on.
     #[error("can't listen on {address}: {source}; choose another --bind (port 0 takes a free port)")]
     Bind { address: String, source: io::Error },

@@ -1,10 +1,11 @@
 //! The `coordinator` program: flags, logs, signals, the summary, exit codes. Everything else is in the
 //! library.
 
-use clap::CommandFactory;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use coordinator::RunError;
 use coordinator::ask_tell::{self, AskTellError};
+use coordinator::cli::tokens::TokenFlags;
 use coordinator::cli::{Flags, Reports};
 use coordinator::notify::Outcome;
 use coordinator::observe::console::{Console, ProgressMode};
@@ -43,6 +44,9 @@ enum Wanted<'a> {
 }
 
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|first| first == "token") {
+        return manage_tokens();
+    }
     let flags: Flags = host::args::parse();
     let format = flags.shared.log_format;
     let wanted = match &flags.sweep {
@@ -76,6 +80,16 @@ fn main() -> ExitCode {
     };
     console.flush(REPORT_GRACE);
     host::exit_code("coordinator", format, result)
+}
+
+/// `coordinator token`: its arguments begin after that.
+fn manage_tokens() -> ExitCode {
+    let done = TokenFlags::parse_from(std::env::args_os().skip(1)).run().map(|text| {
+        // If standard output is closed, nobody reads it.
+        let _ = std::io::stdout().lock().write_all(text.as_bytes());
+        0
+    });
+    host::exit_code("coordinator token", LogFormat::Text, done)
 }
 
 /// Returns the exit code of a run that has not failed.

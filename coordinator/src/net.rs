@@ -1,7 +1,9 @@
 //! The network side: listeners, pending connections, the gRPC service, and what waits to be sent.
 
 pub(crate) mod accept;
+pub(crate) mod access;
 pub(crate) mod frames;
+mod handshakes;
 mod incoming;
 pub(crate) mod listener;
 pub(crate) mod outbox;

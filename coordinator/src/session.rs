@@ -39,22 +39,24 @@
 //! # }
 //! ```
 
-mod driver;
+pub(crate) mod driver;
 mod links;
 mod outputs;
 mod runtime;
 mod setup_numbers;
 
+pub use crate::net::access::Trust;
 pub use crate::net::listener::Listen;
 
-use self::driver::Driver;
+use self::driver::{Driver, Entrance};
 use self::runtime::DriverRuntime;
 use self::setup_numbers::{SetupNumber, SetupNumbers};
 use crate::RunError;
 use crate::cluster::Farewell;
 use crate::local::{Local, LocalWorkers};
 use crate::mailbox::{INBOX, Input, RunNumber, Start};
-use crate::net::listener::Sockets;
+use crate::net::access::AccessError;
+use crate::net::listener::{Listeners, Sockets};
 use crate::net::pipes::PipeTasks;
 use crate::net::{accept, server};
 use crate::observe::console::Console;
@@ -66,6 +68,7 @@ use host::stop::StopRequests;
 use proto::setup::{SETUPS_MAX, Setups};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -85,6 +88,8 @@ const SERVER_GRACE: Duration = Duration::from_secs(3);
 pub struct ClusterOptions {
     /// Where workers come in.
     pub listen: Listen,
+    /// Who may come over TCP.
+    pub trust: Trust,
     /// How many workers, and how they are treated.
     pub limits: Limits,
     /// Workers to start here.
@@ -102,6 +107,7 @@ pub struct Session {
     started: AtomicU64,
     address: Option<SocketAddr>,
     local_address: String,
+    token_file: Option<PathBuf>,
     local: Option<LocalWorkers>,
     server: Server,
     /// Resolves when the driver's thread has ended.
@@ -191,6 +197,12 @@ impl Session {
         &self.local_address
     }
 
+    /// Where a token lies that workers over TCP need, if they need one.
+    #[must_use]
+    pub fn token_file(&self) -> Option<&Path> {
+        self.token_file.as_deref()
+    }
+
     /// Starts a run beside those that are in progress. A change of `stop` asks it to end.
     ///
     /// # Errors
@@ -239,12 +251,21 @@ impl Session {
         let local_address = sockets.local_address.clone();
         let setups = Setups::default();
         let clock = Clock::start();
-        let server = serve(sockets, options, setups.clone(), &inbox, runtime.pipes())?;
+        let access = sockets.access(&options.trust)?;
+        let invitation =
+            access.as_ref().map(|access| access.invitation()).transpose().map_err(AccessError::from)?;
+        let token_file = invitation.flatten().map(|invitation| {
+            options.trust.show(address, &invitation, console);
+            invitation.file
+        });
+        let entrance = Entrance { address, token_file: token_file.clone() };
+        let listeners = sockets.listen(access)?;
+        let server = serve(listeners, &local_address, options, setups.clone(), &inbox, runtime.pipes())?;
         let local = match &options.local {
             Some(local) => Some(LocalWorkers::start(local, &local_address, console, &inbox)?),
             None => None,
         };
-        let driver = Driver::new(clock, options.limits, address, arithmetic_threads());
+        let driver = Driver::new(clock, options.limits, entrance, arithmetic_threads());
         let session = Self {
             inbox,
             clock,
@@ -253,6 +274,7 @@ impl Session {
             started: AtomicU64::new(0),
             address,
             local_address,
+            token_file,
             local,
             server,
             driver: oneshot::channel().1,
@@ -329,14 +351,14 @@ pub(crate) async fn finish(threads: Option<Threads>) {
 
 /// Serves connections. If that fails the driver is told.
 fn serve(
-    sockets: Sockets,
+    listeners: Listeners,
+    address: &str,
     options: &ClusterOptions,
     setups: Setups,
     inbox: &mpsc::Sender<Input>,
     pipes: PipeTasks,
 ) -> Result<Server, RunError> {
-    let address = sockets.local_address.clone();
-    let listeners = sockets.listen()?;
+    let address = address.to_owned();
     let (until, is_over) = watch::channel(());
     let names = options.local.as_ref().map(Local::names).unwrap_or_default();
     let limits = accept::Limits::new(options.limits.max, options.limits.spares, names.len() as u32);

@@ -25,6 +25,17 @@ pub fn from_elsewhere(listening: SocketAddr) -> Vec<String> {
     choose(listening, name(), addresses)
 }
 
+/// Where others can dial a listener, as `HOST:PORT`, the best way first. Nobody can dial "all addresses":
+/// then they are those of this machine, loopback where it has no others.
+#[must_use]
+pub fn to_connect_to(listening: SocketAddr) -> Vec<String> {
+    if !listening.ip().is_unspecified() {
+        return vec![listening.to_string()];
+    }
+    let elsewhere = from_elsewhere(listening);
+    if elsewhere.is_empty() { vec![format!("127.0.0.1:{}", listening.port())] } else { elsewhere }
+}
+
 fn choose(
     listening: SocketAddr,
     name: Option<String>,

@@ -18,6 +18,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use worker::client::Way;
 
 /// Timeout of a whole run: many times what one takes.
 const RUN_TIMEOUT: Duration = Duration::from_secs(300);
@@ -83,7 +84,7 @@ fn options(workers: &str, flags: &[&str]) -> Options {
 /// The options of a worker in this process.
 fn worker(connect: &str, number: u64, threads: u32) -> worker::Options {
     worker::Options {
-        connect: connect.to_owned(),
+        way: Way::plain(connect),
         name: format!("worker-{}", number - 1),
         instance: Instance(number),
         threads,

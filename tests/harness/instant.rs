@@ -12,7 +12,7 @@ use common::train::pseudo::Guess;
 use proto::message::{Answer, AnswerBody, CoordinatorMessage, Hello, Piece, Task, Usage, WorkerMessage};
 use proto::values::Values;
 use tokio::sync::mpsc;
-use worker::client::Connection;
+use worker::client::{Connection, Way};
 use worker::mailbox::Input;
 
 /// Most messages between the client and this worker.
@@ -39,7 +39,7 @@ pub async fn work(address: &str, name: &str, mut see: impl FnMut(Seen)) -> Resul
         threads: 1,
         numerics: PROMISED,
     });
-    let connection = Connection::open(0, address, hello, sender);
+    let connection = Connection::open(0, &Way::plain(address), hello, sender);
     let mut incarnation = Incarnation::default();
     let mut elements = 0;
     let mut parameters = Values::default();

@@ -9,7 +9,7 @@ use proto::setup::Setup;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use worker::client::Connection;
+use worker::client::{Connection, Way};
 use worker::mailbox::Input;
 use worker::pool::{Outcome, Parameters, Pool};
 
@@ -56,7 +56,7 @@ pub fn say(address: &str, hello: Hello, more: Vec<WorkerMessage>) -> Result<(), 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let (sender, mut inbox) = mpsc::channel(INBOX);
-        let connection = Connection::open(0, address, WorkerMessage::Hello(hello), sender);
+        let connection = Connection::open(0, &Way::plain(address), WorkerMessage::Hello(hello), sender);
         more.into_iter().try_for_each(|message| connection.send(message))?;
         let last = async {
             loop {
@@ -93,7 +93,7 @@ impl Scripted {
         let outcomes = sender.clone();
         let deliver = move |outcome| drop(outcomes.blocking_send(Input::Pool(outcome)));
         Self {
-            connection: Connection::open(0, address, WorkerMessage::Hello(hello), sender),
+            connection: Connection::open(0, &Way::plain(address), WorkerMessage::Hello(hello), sender),
             pool: Pool::start(1, deliver).expect("a thread"),
             inbox,
             incarnation: Incarnation::default(),

@@ -1,13 +1,17 @@
 //! The worker's flags.
 
+use crate::client::Way;
 use crate::driver::Options;
-use clap::Parser;
+use crate::token::{self, TokenText};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use common::ids::Instance;
 use host::args::SharedFlags;
 use host::duration::parse_within;
 use host::files::{Links, read_regular};
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 /// Largest file with the host's name that is read, in bytes.
@@ -26,6 +30,20 @@ pub struct Flags {
     /// Address of the coordinator: HOST:PORT, or unix:@NAME for a coordinator on this machine
     #[arg(long, value_name = "HOST:PORT", env = "LOCKSTEP_CONNECT", value_parser = address)]
     pub connect: String,
+    /// Token of the coordinator (coordinator token list names its tokens), or - to read it from standard input.
+    /// Other users of the machine can see a command line; they can't see the environment, or --token-file
+    #[arg(
+        long,
+        value_name = "TOKEN|-",
+        env = "LOCKSTEP_TOKEN",
+        hide_env_values = true,
+        conflicts_with = "token_file",
+        value_parser = TokenText::from_str
+    )]
+    pub token: Option<TokenText>,
+    /// File whose first line is the token
+    #[arg(long, value_name = "FILE", env = "LOCKSTEP_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
     /// Number of compute threads [default: all cores]
     #[arg(long, value_name = "N", env = "LOCKSTEP_THREADS", value_parser = threads)]
     pub threads: Option<NonZeroU32>,
@@ -45,20 +63,28 @@ pub struct Flags {
 }
 
 impl Flags {
-    /// Converts the flags to the driver's options.
-    #[must_use]
-    pub fn options(&self) -> Options {
+    /// Converts the flags to the driver's options. May read the token.
+    ///
+    /// # Errors
+    /// When the token can't be read, or is none.
+    pub fn options(&self) -> Result<Options, clap::Error> {
+        let invalid = |message: String| Self::command().error(ErrorKind::ValueValidation, message);
+        let is_standard_input = self.token.as_ref().is_some_and(TokenText::is_standard_input);
+        if is_standard_input && self.until_stdin_closes {
+            return Err(invalid("--token - and --until-stdin-closes both read standard input".to_owned()));
+        }
+        let tls = token::side(self.token.as_ref(), self.token_file.as_deref()).map_err(invalid)?;
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
         // A hello's instance is never 0.
         let instance = Instance(host::random().max(1));
-        Options {
-            connect: self.connect.clone(),
+        Ok(Options {
+            way: Way { address: self.connect.clone(), tls },
             name: self.name.clone().unwrap_or_else(|| default_name(instance)),
             instance,
             threads: self.threads.map_or(cores, NonZeroU32::get),
             give_up: self.give_up,
             join_timeout: Duration::from_secs(10),
-        }
+        })
     }
 }
 
@@ -95,7 +121,6 @@ fn name(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_flags_are_consistent() {
@@ -107,7 +132,7 @@ mod tests {
         let [one, other] = [0x1_a37c, 0x1_0042].map(|number| default_name(Instance(number)));
         assert!(one.ends_with("-a37c") && other.ends_with("-0042"), "{one} {other}");
         let flags = Flags::try_parse_from(["worker", "--connect", "127.0.0.1:1"]).unwrap();
-        let [one, other] = [flags.options(), flags.options()];
+        let [one, other] = [flags.options().unwrap(), flags.options().unwrap()];
         assert!(one.instance.0 > 0 && one.instance != other.instance);
         assert!(one.name.ends_with(&format!("-{:04x}", one.instance.0 & 0xffff)), "{}", one.name);
     }

@@ -4,6 +4,7 @@
 
 use crate::mailbox::Input;
 use crate::pipes::{self, PipeSlot, Receiving, Sending};
+use crate::plain::PlainStream;
 use crate::shared_memory::SharedChannel;
 use host::pipes::Ends;
 use host::{address, dial, trace};
@@ -17,18 +18,31 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint};
 use tracing::debug;
+use trust::refusal::WorkerRefusal;
+use trust::tls;
+use trust::tls::WorkerStream as TlsStream;
 
-/// Timeout of the TCP connection, from the look-up of the coordinator's name on. The machine bounds the whole
-/// time until a welcome.
+/// Timeout of the TCP connection, from the look-up of the coordinator's name on, and then of the TLS
+/// handshake. The machine bounds the whole time until a welcome.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most answers that wait to be written: more than a coordinator asks for at the same time.
 const OUTBOX_MESSAGES: usize = 256;
 /// Why a stream is given up when its outbox is full.
 const NOT_READING: &str = "the coordinator does not read this worker's answers";
+
+/// The way to the coordinator.
+#[derive(Clone)]
+pub struct Way {
+    /// `HOST:PORT`, or `unix:@NAME`.
+    pub address: String,
+    /// The worker's side of TLS, if it has a token. A Unix socket needs none.
+    pub tls: Option<tls::Worker>,
+}
 
 /// An open or opening stream. Dropping it closes it.
 #[derive(Debug)]
@@ -40,11 +54,11 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Dials `address` and sends `hello`. Everything that arrives goes to `inbox`.
+    /// Dials and sends `hello`. Everything that arrives goes to `inbox`.
     #[must_use]
-    pub fn open(dial: u64, address: &str, hello: WorkerMessage, inbox: mpsc::Sender<Input>) -> Self {
+    pub fn open(dial: u64, way: &Way, hello: WorkerMessage, inbox: mpsc::Sender<Input>) -> Self {
         let (outbox, messages) = mpsc::channel(OUTBOX_MESSAGES);
-        let reader = Reader { dial, address: address.to_owned(), inbox, answers: outbox.clone() };
+        let reader = Reader { dial, way: way.clone(), inbox, answers: outbox.clone() };
         let reader = tokio::spawn(reader.run(hello, messages));
         Self { dial, outbox, reader }
     }
@@ -77,7 +91,7 @@ impl Drop for Connection {
 
 struct Reader {
     dial: u64,
-    address: String,
+    way: Way,
     inbox: mpsc::Sender<Input>,
     /// Queue of messages to the coordinator, for the agreement on shared memory.
     answers: mpsc::Sender<WorkerMessage>,
@@ -85,27 +99,28 @@ struct Reader {
 
 impl Reader {
     async fn run(self, hello: WorkerMessage, messages: mpsc::Receiver<WorkerMessage>) {
-        let why = match self.read(hello, messages).await {
-            Ok(()) => "the coordinator closed the stream".to_owned(),
-            Err(why) => why,
+        let dial = self.dial;
+        let last = match self.read(hello, messages).await {
+            Ok(()) => Input::Ended { dial, why: "the coordinator closed the stream".to_owned() },
+            Err(Lost::Broken(why)) => Input::Ended { dial, why },
+            Err(Lost::Refused(reason)) => {
+                let message = CoordinatorMessage::Refused { reason, retry: false };
+                Input::Message { dial, message: Some(Box::new(message)) }
+            }
         };
         // The inbox is closed only when the worker is ending.
-        let _ = self.inbox.send(Input::Ended { dial: self.dial, why }).await;
+        let _ = self.inbox.send(last).await;
     }
 
-    async fn read(
-        &self,
-        hello: WorkerMessage,
-        messages: mpsc::Receiver<WorkerMessage>,
-    ) -> Result<(), String> {
-        let (channel, process) = connect(&self.address).await?;
+    async fn read(&self, hello: WorkerMessage, messages: mpsc::Receiver<WorkerMessage>) -> Result<(), Lost> {
+        let (channel, process) = self.way.connect().await?;
         let shared = process.and_then(SharedChannel::create).map(Arc::new);
         let mut opened = Opened { coordinator: process, ..Opened::default() };
         let first = [Some(hello), shared.as_ref().map(|shared| shared.offer())];
         let sending = Sending::new(messages, shared.clone(), Arc::clone(&opened.to_write));
         let wire = sending.stream(first.into_iter().flatten().collect());
         let mut client = ClusterClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        let response = client.join(wire).await.map_err(|status| status.message().to_owned())?;
+        let response = client.join(wire).await.map_err(|status| describe(&status))?;
         let mut receiving = Receiving::from(response.into_inner());
         let mut decoder = CoordinatorDecoder::default();
         let mut told = Instant::now();
@@ -180,17 +195,56 @@ impl Opened {
     }
 }
 
-/// A channel, and the coordinator's process if it is on this machine and can be identified.
-async fn connect(address: &str) -> Result<(Channel, Option<NonZeroU32>), String> {
-    let Some(name) = host::local_socket::name_of(address) else {
-        let stream = dial::connect(address, CONNECT_TIMEOUT).await.map_err(|error| error.to_string())?;
-        return Ok((channel(&address::authority(address), stream).await?, None));
-    };
-    let stream = host::local_socket::connect(name).map_err(|error| error.to_string())?;
-    // Any user can take the name first: the hello must not be sent before the other end's user is verified.
-    let process = host::local_socket::process_of_peer(&stream)
-        .map_err(|error| format!("no coordinator of this user listens on {address}: {error}"))?;
-    Ok((channel("localhost", stream).await?, process))
+/// How a stream was lost.
+enum Lost {
+    /// Dialling again may help.
+    Broken(String),
+    /// The coordinator has proved who it is, and does not want this worker.
+    Refused(String),
+}
+
+impl From<String> for Lost {
+    fn from(why: String) -> Self {
+        Self::Broken(why)
+    }
+}
+
+impl Way {
+    /// The way to an address without TLS.
+    #[must_use]
+    pub fn plain(address: &str) -> Self {
+        Self { address: address.to_owned(), tls: None }
+    }
+
+    /// A channel, and the coordinator's process if it is on this machine and can be identified.
+    async fn connect(&self) -> Result<(Channel, Option<NonZeroU32>), Lost> {
+        let address = &self.address;
+        let Some(name) = host::local_socket::name_of(address) else {
+            let stream = dial::connect(address, CONNECT_TIMEOUT).await.map_err(|error| error.to_string())?;
+            let authority = address::authority(address);
+            let channel = match &self.tls {
+                None => channel(&authority, PlainStream::new(stream)).await,
+                Some(tls) => channel(&authority, prove(tls, stream).await?).await,
+            };
+            return Ok((channel?, None));
+        };
+        let stream = host::local_socket::connect(name).map_err(|error| error.to_string())?;
+        // Any user can take the name first: the hello must not be sent before the other end's user is
+        // verified.
+        let process = host::local_socket::process_of_peer(&stream)
+            .map_err(|error| format!("no coordinator of this user listens on {address}: {error}"))?;
+        Ok((channel("localhost", stream).await?, process))
+    }
+}
+
+/// Proves to the coordinator that the worker has a token, and has the coordinator prove that it made it.
+async fn prove(tls: &tls::Worker, stream: TcpStream) -> Result<TlsStream<TcpStream>, Lost> {
+    let proved = tokio::time::timeout(CONNECT_TIMEOUT, tls.connect(stream)).await;
+    let proved = proved.map_err(|_| format!("the TLS handshake took more than {CONNECT_TIMEOUT:?}"))?;
+    proved.map_err(|refusal| match refusal {
+        WorkerRefusal::UnknownToken => Lost::Refused(refusal.to_string()),
+        _ => Lost::Broken(refusal.to_string()),
+    })
 }
 
 /// A channel over an open connection to `authority`.

@@ -3,7 +3,7 @@
 //! Inputs (messages, finished pieces, signals) and deadlines become events. The machine's actions become
 //! dialling, sending and computing. The task ends with the machine's `Exit`.
 
-use crate::client::Connection;
+use crate::client::{Connection, Way};
 use crate::mailbox::{INBOX, Input};
 use crate::pool::{Outcome, Parameters, Pool};
 use crate::selftest;
@@ -29,10 +29,10 @@ const GOODBYE: Duration = Duration::from_secs(1);
 const POOL_GRACE: Duration = Duration::from_secs(3);
 
 /// The operator's settings for a worker.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
-    /// `HOST:PORT` of the coordinator.
-    pub connect: String,
+    /// The way to the coordinator.
+    pub way: Way,
     /// The worker's name, unique among the run's workers.
     pub name: String,
     /// Random number of this process, not 0.
@@ -288,13 +288,12 @@ impl Driver {
         let numerics = self.numerics;
         let hello = Hello { name, instance: *instance, threads: *threads, numerics };
         let hello = WorkerMessage::Hello(hello);
-        debug!(address = %self.options.connect, dial = self.dials, "dialling");
-        self.connection =
-            Some(Connection::open(self.dials, &self.options.connect, hello, self.inbox.clone()));
+        debug!(address = %self.options.way.address, dial = self.dials, "dialling");
+        self.connection = Some(Connection::open(self.dials, &self.options.way, hello, self.inbox.clone()));
     }
 
     fn reset(&mut self, why: &str) {
-        warn!(address = %self.options.connect, why, "no stream to the coordinator; dialling again");
+        warn!(address = %self.options.way.address, why, "no stream to the coordinator; dialling again");
         self.connection = None;
         self.setups.clear();
         self.parameters.clear();

@@ -14,8 +14,10 @@ pub mod driver;
 pub mod engine;
 pub mod mailbox;
 mod pipes;
+mod plain;
 pub mod pool;
 pub mod selftest;
 mod shared_memory;
+pub mod token;
 
 pub use driver::{Options, WorkerError, run};

@@ -5,6 +5,7 @@ use host::lines::Lines;
 use host::trace::Begin;
 use std::process::ExitCode;
 use std::sync::Arc;
+use worker::Options;
 use worker::cli::Flags;
 
 /// mimalloc instead of glibc's allocator, which returns pages and faults them in again with every leaf.
@@ -14,6 +15,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let flags: Flags = host::args::parse();
     let format = flags.shared.log_format;
+    let options = flags.options().unwrap_or_else(|error| host::args::exit(&error, format));
     let console = match Lines::on_stderr(format) {
         Ok(lines) => Arc::new(lines),
         Err(error) => {
@@ -22,13 +24,12 @@ fn main() -> ExitCode {
         }
     };
     host::logging::init(format, "info", Arc::clone(&console));
-    let result = run(&flags);
+    let result = run(&flags, options);
     console.flush(host::REPORT_GRACE);
     host::exit_code("worker", format, result)
 }
 
-fn run(flags: &Flags) -> anyhow::Result<u8> {
-    let options = flags.options();
+fn run(flags: &Flags, options: Options) -> anyhow::Result<u8> {
     flags.shared.start_trace(&format!("worker {}", options.name), Begin::Join)?;
     // This thread does all that is not computing. A second one would have to be woken for each message.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -56,7 +56,7 @@ fn events() -> Vec<Event> {
             train_accuracy: Some(0.5),
         }),
         Event::GradientDoubted { worker: "w".into(), piece: NODE, peak: 1e30, usual: 0.1, step: Step(3) },
-        Event::Listening { address: None, connect: vec![] },
+        Event::Listening { address: None, connect: vec![], token_file: None },
         Event::Round(RoundRecord {
             step: Step(3),
             round,

@@ -5,19 +5,21 @@
 //!    and [`ENDING_MAX`] closing ones. It is lower where the system's limit of open files is, of which some
 //!    are reserved for checkpoints and everything else. When all are in use, the next connection waits in the
 //!    system's queue.
-//! 2. When one more pending connection arrives than may be open, the oldest is evicted. A correct worker is
-//!    pending for milliseconds.
+//! 2. When one more pending connection arrives than may be open, the oldest is evicted, and one that has
+//!    proved a key only where there is no other. A correct worker is pending for milliseconds.
 //! 3. New connections are accepted at a limited rate ([`ACCEPTED_PER_SECOND`]), so a peer that floods, is
 //!    closed and dials again cannot keep this process busy.
+//!
+//! Where workers need tokens, [`handshakes`](super::handshakes) come before anything else.
 
-use super::pending::{ConnectionState, LimitedConnection};
+use super::pending::{ConnectionState, LimitedConnection, Peer};
 use crate::net::token_bucket::{PeerLines, TokenBucket};
 use futures_util::{Stream, StreamExt, stream};
 use host::open_files;
 use std::collections::VecDeque;
 use std::io;
-use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -44,8 +46,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Log lines about unidentified peers that are written in a burst; after that, one a second.
 const LINES_AT_ONCE: u32 = 10;
 
-/// Pending connections of a listener, oldest first.
-type Queue = VecDeque<(Weak<ConnectionState>, oneshot::Sender<()>)>;
+/// Told when a pending connection must be closed for another one.
+pub(super) type Evicted = oneshot::Receiver<()>;
+
+/// The pending connections of a listener, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Pending(Mutex<VecDeque<(Weak<ConnectionState>, oneshot::Sender<()>)>>);
 
 /// The limits that all listeners share.
 #[derive(Debug)]
@@ -90,37 +96,97 @@ impl Limits {
         self.lines.note(write);
     }
 
+    /// Says that a connection could not be accepted, and waits: the system would fail again at once.
+    pub(super) async fn not_accepted(&self, error: &io::Error) {
+        self.note(|left_out| tracing::warn!(%error, left_out, "a connection could not be accepted"));
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+    }
+
     /// Waits until one more connection may be accepted.
-    async fn place(&self, pending: &mut Queue) -> Option<OwnedSemaphorePermit> {
+    pub(super) async fn place(&self, pending: &Pending) -> Option<OwnedSemaphorePermit> {
         while !self.pace.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now(), 1) {
             tokio::time::sleep(PACE).await;
         }
         if self.places.available_permits() == 0 {
-            forget_settled(pending);
             // Otherwise a connection ends by itself: each one has a deadline.
-            evict_oldest(pending);
+            pending.evict_oldest();
         }
         Arc::clone(&self.places).acquire_owned().await.ok()
     }
 
-    fn admit<C: Incoming>(
-        &self,
-        pending: &mut Queue,
-        connection: C,
-        place: OwnedSemaphorePermit,
-    ) -> LimitedConnection<C> {
-        forget_settled(pending);
-        if pending.len() >= self.pending_max {
-            evict_oldest(pending);
+    /// Notes a new connection as pending.
+    pub(super) fn register(&self, pending: &Pending, peer: Peer) -> (Arc<ConnectionState>, Evicted) {
+        if pending.count() >= self.pending_max {
+            pending.evict_oldest();
             tracing::debug!(
                 most = self.pending_max,
                 "too many connections without a hello; closing the oldest"
             );
         }
-        let state = Arc::new(ConnectionState::of(connection.process()));
+        let state = Arc::new(ConnectionState::of(peer));
         let (sender, evicted) = oneshot::channel();
-        pending.push_back((Arc::downgrade(&state), sender));
+        pending.lock().push_back((Arc::downgrade(&state), sender));
+        (state, evicted)
+    }
+
+    /// A registered connection, within its limits from now on.
+    pub(super) fn admit<C>(
+        &self,
+        connection: C,
+        place: OwnedSemaphorePermit,
+        state: Arc<ConnectionState>,
+        evicted: Evicted,
+    ) -> LimitedConnection<C> {
         LimitedConnection::new(connection, Arc::clone(&self.lines), place, state, evicted)
+    }
+}
+
+impl Pending {
+    /// How many there are; those that are not pending any more are forgotten.
+    fn count(&self) -> usize {
+        let mut queue = self.lock();
+        queue.retain(|(state, _)| state.upgrade().is_some_and(|state| state.is_pending()));
+        queue.len()
+    }
+
+    /// Closes the oldest, of those without a key if there is one.
+    fn evict_oldest(&self) {
+        self.count();
+        let is_stranger =
+            |state: &Weak<ConnectionState>| state.upgrade().is_some_and(|state| state.key().is_none());
+        let mut queue = self.lock();
+        let oldest = queue.iter().position(|(state, _)| is_stranger(state)).unwrap_or(0);
+        evict(queue.remove(oldest));
+    }
+
+    /// Closes the oldest without a key that came from an address, where so many have, unless it is younger
+    /// than `spared`.
+    pub(super) fn evict_from(&self, address: IpAddr, most: usize, spared: Duration) {
+        let mut queue = self.lock();
+        let is_from = |state: &Weak<ConnectionState>| {
+            let state = state.upgrade();
+            state.is_some_and(|state| {
+                state.is_pending() && state.key().is_none() && state.address() == Some(address)
+            })
+        };
+        let theirs = || queue.iter().enumerate().filter(|(_, (state, _))| is_from(state));
+        let oldest = theirs().next().filter(|_| theirs().count() > most);
+        let is_due =
+            |state: &Weak<ConnectionState>| state.upgrade().is_some_and(|state| state.age() >= spared);
+        if let Some(at) = oldest.filter(|(_, (state, _))| is_due(state)).map(|(at, _)| at) {
+            evict(queue.remove(at));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<(Weak<ConnectionState>, oneshot::Sender<()>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn evict(entry: Option<(Weak<ConnectionState>, oneshot::Sender<()>)>) {
+    if let Some((_, sender)) = entry {
+        // The receiver is gone if the connection has ended by itself.
+        let _ = sender.send(());
     }
 }
 
@@ -133,18 +199,18 @@ where
     L: Stream<Item = io::Result<C>>,
     C: Incoming,
 {
-    stream::unfold((Box::pin(incoming), Queue::new()), move |(mut incoming, mut pending)| {
+    stream::unfold((Box::pin(incoming), Pending::default()), move |(mut incoming, pending)| {
         let limits = Arc::clone(&limits);
         async move {
-            let place = limits.place(&mut pending).await?;
+            let place = limits.place(&pending).await?;
             let accepted = incoming.next().await?;
-            let limited = accepted.map(|connection| limits.admit(&mut pending, connection, place));
-            if let Err(error) = &limited {
-                limits.note(|left_out| {
-                    tracing::warn!(%error, left_out, "a connection could not be accepted");
-                });
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+            if let Err(error) = &accepted {
+                limits.not_accepted(error).await;
             }
+            let limited = accepted.map(|connection| {
+                let (state, evicted) = limits.register(&pending, connection.peer());
+                limits.admit(connection, place, state, evicted)
+            });
             Some((limited, (incoming, pending)))
         }
     })
@@ -152,31 +218,20 @@ where
 
 /// A connection that a listener accepts.
 pub(crate) trait Incoming {
-    /// The process at the other end, if it is one of this machine and user and can be identified.
-    fn process(&self) -> Option<NonZeroU32>;
+    /// What is known of the other end.
+    fn peer(&self) -> Peer;
 }
 
 impl Incoming for TcpStream {
-    fn process(&self) -> Option<NonZeroU32> {
-        None
+    fn peer(&self) -> Peer {
+        Peer { address: self.peer_addr().ok().map(|address| address.ip().to_canonical()), ..Peer::default() }
     }
 }
 
 impl Incoming for UnixStream {
-    fn process(&self) -> Option<NonZeroU32> {
-        host::local_socket::process_of_peer(self).ok().flatten()
+    fn peer(&self) -> Peer {
+        Peer { process: host::local_socket::process_of_peer(self).ok().flatten(), ..Peer::default() }
     }
-}
-
-fn evict_oldest(pending: &mut Queue) {
-    if let Some((_, sender)) = pending.pop_front() {
-        // The receiver is gone if the connection has ended by itself.
-        let _ = sender.send(());
-    }
-}
-
-fn forget_settled(pending: &mut Queue) {
-    pending.retain(|(state, _)| state.upgrade().is_some_and(|state| state.is_pending()));
 }
 
 /// Files that a coordinator needs for `members`, `local` workers of its own among them, when nobody else

@@ -11,9 +11,11 @@
 //! connect to the socket.
 
 use crate::RunError;
+use crate::net::access::{Access, Trust};
 use host::{address, local_socket};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
+use std::sync::Arc;
 use tracing::warn;
 
 /// Address for local workers on a system without abstract Unix sockets.
@@ -42,8 +44,9 @@ pub(crate) struct Sockets {
 }
 
 /// The listeners within a runtime.
-#[derive(Debug)]
 pub(crate) struct Listeners {
+    /// Whose tokens workers over TCP need, if they need one.
+    pub(crate) access: Option<Arc<Access>>,
     pub(crate) tcp: Option<tokio::net::TcpListener>,
     pub(crate) unix: Option<tokio::net::UnixListener>,
 }
@@ -70,15 +73,25 @@ impl Sockets {
         Ok(Self { address, local_address, tcp, unix })
     }
 
-    /// Hands the listeners to the runtime that this is called in.
+    /// Who may come over TCP; `None` where everybody may, or nobody can.
+    ///
+    /// # Errors
+    /// When the tokens can't be used.
+    pub(crate) fn access(&self, trust: &Trust) -> Result<Option<Arc<Access>>, RunError> {
+        let Some(address) = self.address else { return Ok(None) };
+        Ok(trust.access(address.ip().is_loopback())?.map(Arc::new))
+    }
+
+    /// Hands the listeners to the runtime that this is called in. With `access`, workers over TCP need a
+    /// token.
     ///
     /// # Errors
     /// When the system refuses.
-    pub(crate) fn listen(self) -> Result<Listeners, RunError> {
+    pub(crate) fn listen(self, access: Option<Arc<Access>>) -> Result<Listeners, RunError> {
         let failed = |source| RunError::Bind { address: self.local_address.clone(), source };
         let tcp = self.tcp.map(tokio::net::TcpListener::from_std).transpose().map_err(failed)?;
         let unix = self.unix.map(tokio::net::UnixListener::from_std).transpose().map_err(failed)?;
-        Ok(Listeners { tcp, unix })
+        Ok(Listeners { access, tcp, unix })
     }
 }
 

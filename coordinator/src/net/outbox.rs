@@ -5,6 +5,7 @@
 //! So an outbox holds at most one version of each setup's parameters, and its run holds another. The driver
 //! drops a worker that reads nothing for too long; it asks [`Outbox::stalled_us`].
 
+use crate::net::access::ProvedKey;
 use crate::net::pending::{AcceptedMark, ConnectionState};
 use crate::stall::Stall;
 use common::ids::SetupId;
@@ -13,6 +14,7 @@ use proto::message::{CoordinatorMessage, Piece, Sharing, Usage};
 use proto::parameters::EncodedParameters;
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, oneshot};
 
@@ -101,6 +103,11 @@ impl Outbox {
     /// Bytes of messages that the connection has taken.
     pub(crate) fn sent(&self) -> u64 {
         self.connection.written()
+    }
+
+    /// The other end: its address, and the key that it has proved.
+    pub(crate) fn peer(&self) -> (Option<IpAddr>, Option<&ProvedKey>) {
+        (self.connection.address(), self.connection.key())
     }
 
     /// What the worker said last that it uses.

@@ -15,11 +15,13 @@
 //! for ever. A connection that exceeds a limit is closed at once. [`accept`](super::accept) decides how many
 //! connections there may be.
 
+use super::access::ProvedKey;
 use super::frames::Frames;
 use crate::net::token_bucket::{PeerLines, TokenBucket};
 use futures_util::FutureExt;
 use proto::message::Usage;
 use std::io;
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -66,13 +68,29 @@ pub(crate) enum Excess {
     Small,
     #[error("more than {LEFT_BYTES_MAX} bytes after it was dropped")]
     LeftBytes,
+    #[error("its token was revoked")]
+    Revoked,
 }
+
+/// What is known of the other end of a connection when it is accepted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Peer {
+    /// The process, if it is one of this machine and user and can be identified.
+    pub(super) process: Option<NonZeroU32>,
+    /// Its address; none on a Unix socket.
+    pub(super) address: Option<IpAddr>,
+}
+
+/// Resolves when a connection's token is revoked.
+pub(super) type Revoked = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The state of a connection, for all tasks that deal with it.
 #[derive(Debug)]
 pub(crate) struct ConnectionState {
-    /// The process at the other end, if it is one of this machine and user and can be identified.
-    process: Option<NonZeroU32>,
+    peer: Peer,
+    since: Instant,
+    /// The key that the worker has proved, where it must.
+    key: OnceLock<ProvedKey>,
     /// Members and spares on this connection.
     accepted: AtomicU32,
     /// When the last of them was dropped.
@@ -91,7 +109,9 @@ pub(crate) struct ConnectionState {
 impl Default for ConnectionState {
     fn default() -> Self {
         Self {
-            process: None,
+            peer: Peer::default(),
+            since: Instant::now(),
+            key: OnceLock::new(),
             accepted: AtomicU32::default(),
             left: Mutex::default(),
             small: Mutex::new(
@@ -106,14 +126,35 @@ impl Default for ConnectionState {
 }
 
 impl ConnectionState {
-    /// The state of a new connection; `process` is the one that dialled, if it can be identified.
-    pub(super) fn of(process: Option<NonZeroU32>) -> Self {
-        Self { process, ..Self::default() }
+    /// The state of a new connection.
+    pub(super) fn of(peer: Peer) -> Self {
+        Self { peer, ..Self::default() }
     }
 
     /// The process at the other end, if it is one of this machine and user and can be identified.
     pub(crate) fn process(&self) -> Option<NonZeroU32> {
-        self.process
+        self.peer.process
+    }
+
+    /// The address at the other end; none on a Unix socket.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.peer.address
+    }
+
+    /// The key that the worker has proved, where it must.
+    pub(crate) fn key(&self) -> Option<&ProvedKey> {
+        self.key.get()
+    }
+
+    /// Notes the key that the worker has proved.
+    pub(super) fn has_proved(&self, key: ProvedKey) {
+        // It proves one key only.
+        let _ = self.key.set(key);
+    }
+
+    /// Time since the connection was accepted.
+    pub(super) fn age(&self) -> Duration {
+        self.since.elapsed()
     }
 
     /// Whether no hello has been accepted on it yet.
@@ -208,7 +249,6 @@ impl Drop for AcceptedMark {
 }
 
 /// A connection that ends with an error once it exceeds a limit.
-#[derive(Debug)]
 pub(crate) struct LimitedConnection<C> {
     connection: C,
     state: Arc<ConnectionState>,
@@ -217,6 +257,7 @@ pub(crate) struct LimitedConnection<C> {
     _place: OwnedSemaphorePermit,
     /// Told when the connection must be closed for another; `None` once that cannot happen any more.
     evicted: Option<oneshot::Receiver<()>>,
+    revoked: Option<Revoked>,
     deadline: Pin<Box<Sleep>>,
     frames: Frames,
     /// Bytes while the connection was pending.
@@ -240,12 +281,26 @@ impl<C> LimitedConnection<C> {
             lines,
             _place: place,
             evicted: Some(evicted),
+            revoked: None,
             deadline: Box::pin(tokio::time::sleep(HANDSHAKE_TIMEOUT)),
             frames: Frames::default(),
             hello_bytes: 0,
             hello_frames: 0,
             left_bytes: 0,
         }
+    }
+
+    /// The connection, which also ends when its token is revoked.
+    pub(super) fn until(self, revoked: Revoked) -> Self {
+        Self { revoked: Some(revoked), ..self }
+    }
+
+    /// Closes the connection for a limit.
+    fn exceeded(&self, excess: Excess) -> io::Error {
+        // Only the first reason is kept.
+        let _ = self.state.excess.set(excess);
+        self.lines.note(|left_out| tracing::warn!(reason = %excess, left_out, "closed a connection"));
+        io::Error::new(io::ErrorKind::ConnectionAborted, excess)
     }
 
     /// Fails when the connection must be closed. Polled by reads and by writes, because the connection may be
@@ -259,6 +314,12 @@ impl<C> LimitedConnection<C> {
             if word.is_ok() && self.state.is_pending() {
                 return Poll::Ready(io::ErrorKind::ConnectionAborted.into());
             }
+        }
+        if let Some(revoked) = &mut self.revoked
+            && revoked.as_mut().poll(context).is_ready()
+        {
+            self.revoked = None;
+            return Poll::Ready(self.exceeded(Excess::Revoked));
         }
         loop {
             ready!(self.deadline.poll_unpin(context));
@@ -294,7 +355,7 @@ impl<C> LimitedConnection<C> {
     }
 }
 
-impl<C: Connected> Connected for LimitedConnection<C> {
+impl<C: Send + Sync + 'static> Connected for LimitedConnection<C> {
     type ConnectInfo = Arc<ConnectionState>;
 
     fn connect_info(&self) -> Self::ConnectInfo {
@@ -314,12 +375,7 @@ impl<C: AsyncRead + Unpin> AsyncRead for LimitedConnection<C> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.connection).poll_read(context, buffer))?;
         let checked = self.check(&buffer.filled()[before..]);
-        Poll::Ready(checked.map_err(|excess| {
-            // Only the first reason is kept.
-            let _ = self.state.excess.set(excess);
-            self.lines.note(|left_out| tracing::warn!(reason = %excess, left_out, "closed a connection"));
-            io::Error::new(io::ErrorKind::ConnectionAborted, excess)
-        }))
+        Poll::Ready(checked.map_err(|excess| self.exceeded(excess)))
     }
 }
 

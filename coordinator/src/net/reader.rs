@@ -5,6 +5,7 @@
 //! 3. Once both sides have switched to pipes, the stream is only watched for its end.
 
 use super::accept::Limits;
+use super::access::Access;
 use super::incoming::{Incoming, flood};
 use super::outbox::{Outbox, Outgoing};
 use super::pending;
@@ -41,6 +42,8 @@ pub(super) struct Reader {
     pub(super) wire: Streaming<FromWorker>,
     pub(super) incoming: Incoming,
     pub(super) limits: Arc<Limits>,
+    /// Whose tokens workers need, if they do.
+    pub(super) access: Option<Arc<Access>>,
     pub(super) pipes: PipeTasks,
 }
 
@@ -99,7 +102,12 @@ impl Reader {
             Ok(Some(WorkerMessage::Hello(hello))) if self.reserved.contains(&hello.name) => {
                 Err(Some(Reserved(hello.name).to_string()))
             }
-            Ok(Some(WorkerMessage::Hello(hello))) => Ok(hello),
+            Ok(Some(WorkerMessage::Hello(hello))) => {
+                if let (Some(access), Some(key)) = (&self.access, self.incoming.state.key()) {
+                    access.join(&key.token, hello.instance.0).await.map_err(|why| Some(why.to_string()))?;
+                }
+                Ok(hello)
+            }
             Ok(_) => Err(Some("the first message must be a hello".to_owned())),
             Err(error) => Err(Some(error.to_string())),
         }
@@ -169,6 +177,10 @@ fn last_input(
     ended: Result<Option<FromWorker>, Status>,
 ) -> Input {
     match (ended, excess) {
+        // It is no offence: the operator has closed the connection.
+        (Err(_), Some(revoked @ pending::Excess::Revoked)) => {
+            Input::Ended { connection, why: Disconnect::Broken { what: revoked.to_string() } }
+        }
         (Ok(None), _) => Input::Ended { connection, why: Disconnect::Closed },
         (Err(_), Some(excess)) => Input::Invalid { connection, what: flood(excess) },
         (Err(status), None) => {

@@ -2,6 +2,8 @@
 
 use crate::mailbox::Input;
 use crate::net::accept::{self, Limits};
+use crate::net::access::Access;
+use crate::net::handshakes;
 use crate::net::incoming::{Incoming, Shared};
 use crate::net::listener::Listeners;
 use crate::net::outbox::{Outbox, Queue, Taker};
@@ -51,6 +53,7 @@ pub(crate) async fn serve(
     let limits = Arc::new(limits);
     let service = Service {
         limits: Arc::clone(&limits),
+        access: listeners.access.clone(),
         setups,
         reserved: Arc::new(if listeners.unix.is_some() { reserved } else { BTreeSet::new() }),
         buffers: Buffers::default(),
@@ -63,13 +66,15 @@ pub(crate) async fn serve(
     let closed = |mut until: watch::Receiver<()>| async move { while until.changed().await.is_ok() {} };
     let until_too = until.clone();
     let tcp = async {
-        match listeners.tcp {
-            None => Ok(()),
-            Some(listener) => {
-                let accepted = TcpListenerStream::new(listener).inspect_ok(host::tcp::prepare);
-                let incoming = accept::accepted(accepted, Arc::clone(&limits));
-                router(service).serve_with_incoming_shutdown(incoming, closed(until_too)).await
-            }
+        let Some(listener) = listeners.tcp else { return Ok(()) };
+        let accepted = TcpListenerStream::new(listener).inspect_ok(host::tcp::prepare);
+        let (limits, router) = (Arc::clone(&limits), router(service));
+        if let Some(access) = listeners.access {
+            let incoming = handshakes::passed(accepted, limits, access);
+            router.serve_with_incoming_shutdown(incoming, closed(until_too)).await
+        } else {
+            let incoming = accept::accepted(accepted, limits);
+            router.serve_with_incoming_shutdown(incoming, closed(until_too)).await
         }
     };
     let local = async {
@@ -101,6 +106,7 @@ fn router(service: Service) -> Router {
 #[derive(Clone)]
 struct Service {
     limits: Arc<Limits>,
+    access: Option<Arc<Access>>,
     setups: Setups,
     /// Names that this listener's workers may not have.
     reserved: Arc<BTreeSet<String>>,
@@ -142,6 +148,7 @@ impl Cluster for Service {
             wire: request.into_inner(),
             incoming,
             limits: Arc::clone(&self.limits),
+            access: self.access.clone(),
             pipes: self.pipes.clone(),
         };
         let outbox = Outbox::new(Arc::clone(&queue), Arc::clone(&state), open);

@@ -41,7 +41,9 @@ impl Observer for Reporter {
     fn observe(&mut self, event: &Event) {
         match event {
             Event::RunStarted(run) | Event::RunResumed(run) => self.begin(run),
-            Event::Listening { address, connect } => self.say(&invitation(address.as_deref(), connect)),
+            Event::Listening { address, connect, token_file } => {
+                self.say(&invitation(address.as_deref(), connect, token_file.as_deref()));
+            }
             Event::Validation(validation) => self.say(&epoch_done(validation)),
             Event::PseudoLabels(labels) => self.say(&labels_found(labels)),
             Event::RunEnded { .. } => self.progress.take().into_iter().for_each(Progress::finish),
@@ -75,13 +77,14 @@ fn introduction(run: &RunRecord) -> String {
     )
 }
 
-/// Text about how workers can connect.
-pub(crate) fn invitation(address: Option<&str>, connect: &[String]) -> String {
+/// Text about how workers can connect, with a token where they need one.
+pub(crate) fn invitation(address: Option<&str>, connect: &[String], token_file: Option<&str>) -> String {
     match (address, connect) {
         (Some(address), [best, others @ ..]) => {
             let others =
                 if others.is_empty() { String::new() } else { format!(" (or {})", others.join(", ")) };
-            format!("listening on {address}; workers join with: worker --connect {best}{others}")
+            let token = token_file.map_or_else(String::new, |file| format!(", with the token in {file}"));
+            format!("listening on {address}; workers join with: worker --connect {best}{others}{token}")
         }
         _ => "no port is open; for others than the local workers to join, add --bind HOST:PORT".to_owned(),
     }
@@ -126,10 +129,12 @@ mod tests {
         let connect = ["node7:80", "10.0.0.7:80", "10.1.0.7:80"].map(str::to_owned);
         let ends = ["--connect node7:80", "node7:80 (or 10.0.0.7:80, 10.1.0.7:80)"];
         for (count, end) in [1, 3].into_iter().zip(ends) {
-            let text = invitation(Some("0.0.0.0:80"), &connect[..count]);
+            let text = invitation(Some("0.0.0.0:80"), &connect[..count], None);
             assert!(text.starts_with("listening on 0.0.0.0:80; workers join with: "), "{text}");
             assert!(text.ends_with(end), "{text}");
         }
-        assert!(invitation(None, &[]).contains("--bind HOST:PORT"));
+        let text = invitation(Some("0.0.0.0:80"), &connect[..1], Some("/home/ada/token"));
+        assert!(text.ends_with("--connect node7:80, with the token in /home/ada/token"), "{text}");
+        assert!(invitation(None, &[], None).contains("--bind HOST:PORT"));
     }
 }

@@ -28,6 +28,7 @@ use proto::message::{Answer, Hello, ReceivedMessage, WorkerMessage};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use tokio::sync::{mpsc, oneshot};
 
 /// Most inputs that are taken before deadlines are looked at again.
@@ -41,13 +42,21 @@ pub(crate) struct Driver {
     heartbeat_timeout_us: u64,
     /// Threads that add gradients.
     threads: NonZeroUsize,
-    /// Where workers can come over TCP.
-    address: Option<SocketAddr>,
+    entrance: Entrance,
     pub(super) runs: BTreeMap<SetupId, Entry>,
     /// For each setup number that was in use: one above the highest number of parameters.
     params: BTreeMap<SetupId, u64>,
     /// Why no run can go on any more.
     unusable: Option<Unusable>,
+}
+
+/// Where workers come in over TCP.
+#[derive(Clone, Debug)]
+pub(crate) struct Entrance {
+    /// The listener's address, if there is one.
+    pub(crate) address: Option<SocketAddr>,
+    /// Where a token lies that they need, if they need one.
+    pub(crate) token_file: Option<PathBuf>,
 }
 
 /// A run in progress, and who waits for it.
@@ -77,12 +86,7 @@ impl Unusable {
 
 impl Driver {
     /// A driver without connections or runs.
-    pub(crate) fn new(
-        clock: Clock,
-        limits: Limits,
-        address: Option<SocketAddr>,
-        threads: NonZeroUsize,
-    ) -> Self {
+    pub(crate) fn new(clock: Clock, limits: Limits, entrance: Entrance, threads: NonZeroUsize) -> Self {
         let now_us = clock.now_us();
         Self {
             clock,
@@ -90,7 +94,7 @@ impl Driver {
             links: Links::default(),
             heartbeat_timeout_us: limits.heartbeat_timeout_us,
             threads,
-            address,
+            entrance,
             runs: BTreeMap::new(),
             params: BTreeMap::new(),
             unusable: None,
@@ -116,7 +120,7 @@ impl Driver {
             Some(why) => Err(why.error()),
             None => numerics.and_then(other).map_or(Ok(()), Err),
         };
-        run.introduce(self.address, resumed);
+        run.introduce(&self.entrance, resumed);
         match can_start {
             Ok(()) => {
                 let setup = run.setup_id();

@@ -10,13 +10,13 @@ use crate::net::listener::Sockets;
 use crate::observe::console::Console;
 use crate::observe::reporter::invitation;
 use crate::observe::shared::{SharedLog, Told};
-use crate::run::in_progress::tell::to_connect_to;
 use crate::run::{PreparedRun, Summary};
 use crate::session::{ClusterOptions, Session};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use host::logging::LogFormat;
+use host::reachable::to_connect_to;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -63,7 +63,8 @@ impl<K: Ord + Copy + Send + 'static> Runs<K> {
     pub(crate) fn invite(&self) {
         let connect = self.session.address().map_or_else(Vec::new, to_connect_to);
         let address = self.session.address().map(|address| address.to_string());
-        self.console.line(&invitation(address.as_deref(), &connect));
+        let token_file = self.session.token_file().map(|path| path.display().to_string());
+        self.console.line(&invitation(address.as_deref(), &connect, token_file.as_deref()));
     }
 
     /// Runs in progress.

@@ -3,15 +3,15 @@
 use super::RunInProgress;
 use crate::RunError;
 use crate::run::records::run_record;
+use crate::session::driver::Entrance;
 use crate::store::Saved;
 use common::event::{Event, RunOutcome};
 use common::ids::Step;
-use host::reachable;
-use std::net::SocketAddr;
+use host::reachable::to_connect_to;
 
 impl RunInProgress {
     /// Tells what is about to be done, and where workers can come.
-    pub(crate) fn introduce(&mut self, address: Option<SocketAddr>, resumed: Option<Saved>) {
+    pub(crate) fn introduce(&mut self, entrance: &Entrance, resumed: Option<Saved>) {
         let run = run_record(&self.trainer, &self.rules.run_id);
         if let Some(from) = resumed {
             self.has_resumed(from);
@@ -19,8 +19,10 @@ impl RunInProgress {
         } else {
             self.tell(Event::RunStarted(run));
         }
-        let connect = address.map_or_else(Vec::new, to_connect_to);
-        self.tell(Event::Listening { address: address.map(|address| address.to_string()), connect });
+        let connect = entrance.address.map_or_else(Vec::new, to_connect_to);
+        let address = entrance.address.map(|address| address.to_string());
+        let token_file = entrance.token_file.as_ref().map(|path| path.display().to_string());
+        self.tell(Event::Listening { address, connect, token_file });
     }
 
     /// Tells how the run ended.
@@ -33,15 +35,6 @@ impl RunInProgress {
         let steps_done = self.trainer.step();
         self.tell(Event::RunEnded { step: last_before(steps_done), steps_done: steps_done.0, outcome });
     }
-}
-
-/// Addresses that workers can dial. Nobody can dial "all addresses": then they are those of this machine.
-pub(crate) fn to_connect_to(address: SocketAddr) -> Vec<String> {
-    if !address.ip().is_unspecified() {
-        return vec![address.to_string()];
-    }
-    let elsewhere = reachable::from_elsewhere(address);
-    if elsewhere.is_empty() { vec![format!("127.0.0.1:{}", address.port())] } else { elsewhere }
 }
 
 /// The last step that was committed when so many were done: what is told of a checkpoint, or of the end,
