@@ -5,6 +5,7 @@ pub(crate) mod access;
 pub(crate) mod frames;
 mod handshakes;
 mod incoming;
+mod limited;
 pub(crate) mod listener;
 pub(crate) mod outbox;
 pub(crate) mod pending;

@@ -43,6 +43,7 @@ pub(crate) mod driver;
 mod links;
 mod outputs;
 mod runtime;
+mod serving;
 mod setup_numbers;
 
 pub use crate::net::access::Trust;
@@ -50,15 +51,14 @@ pub use crate::net::listener::Listen;
 
 use self::driver::{Driver, Entrance};
 use self::runtime::DriverRuntime;
+use self::serving::{Server, serve};
 use self::setup_numbers::{SetupNumber, SetupNumbers};
 use crate::RunError;
 use crate::cluster::Farewell;
 use crate::local::{Local, LocalWorkers};
 use crate::mailbox::{INBOX, Input, RunNumber, Start};
 use crate::net::access::AccessError;
-use crate::net::listener::{Listeners, Sockets};
-use crate::net::pipes::PipeTasks;
-use crate::net::{accept, server};
+use crate::net::listener::Sockets;
 use crate::observe::console::Console;
 use crate::run::in_progress::{Over, Threads};
 use crate::run::{Facts, Launched, PreparedRun, Summary};
@@ -71,8 +71,8 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tracing::warn;
 
 /// For adding gradients and updating parameters: more would only wait for memory.
@@ -80,8 +80,6 @@ const ARITHMETIC_THREADS_MAX: NonZeroUsize = NonZeroUsize::new(4).expect("4 is n
 /// For the driver to end what it is doing, say goodbye and end. Far longer than an update of the largest
 /// model.
 const DRIVER_GRACE: Duration = Duration::from_secs(30);
-/// For open connections to end after the driver has.
-const SERVER_GRACE: Duration = Duration::from_secs(3);
 
 /// What an operator chose for a cluster.
 #[derive(Clone, Debug)]
@@ -133,14 +131,6 @@ pub(crate) struct Started {
     asking: JoinHandle<()>,
     /// Held until the run is over.
     _setup: SetupNumber,
-}
-
-/// The task that serves connections.
-struct Server {
-    /// Dropped when no further connection is to be served.
-    until: watch::Sender<()>,
-    serving: AbortHandle,
-    watching: JoinHandle<()>,
 }
 
 impl Session {
@@ -229,14 +219,12 @@ impl Session {
         if tokio::time::timeout(DRIVER_GRACE, end).await.is_err() {
             warn!(waited_s = DRIVER_GRACE.as_secs(), "the driver does not end; its thread is left behind");
         }
-        let Server { until, serving, mut watching } = server;
-        drop(until);
-        if let Some(local) = local {
-            local.end().await;
-        }
-        if tokio::time::timeout(SERVER_GRACE, &mut watching).await.is_err() {
-            serving.abort();
-        }
+        let local_workers = async {
+            if let Some(local) = local {
+                local.end().await;
+            }
+        };
+        server.end(local_workers).await;
     }
 
     /// A session whose driver is still to be started.
@@ -260,7 +248,7 @@ impl Session {
         });
         let entrance = Entrance { address, token_file: token_file.clone() };
         let listeners = sockets.listen(access)?;
-        let server = serve(listeners, &local_address, options, setups.clone(), &inbox, runtime.pipes())?;
+        let server = serve(listeners, &local_address, options, setups.clone(), &inbox, runtime.pipes());
         let local = match &options.local {
             Some(local) => Some(LocalWorkers::start(local, &local_address, console, &inbox)?),
             None => None,
@@ -346,43 +334,6 @@ pub(crate) async fn finish(threads: Option<Threads>) {
     if let Some(threads) = threads {
         // It fails only where the runtime ends.
         let _ = tokio::task::spawn_blocking(|| threads.finish()).await;
-    }
-}
-
-/// Serves connections. If that fails the driver is told.
-fn serve(
-    listeners: Listeners,
-    address: &str,
-    options: &ClusterOptions,
-    setups: Setups,
-    inbox: &mpsc::Sender<Input>,
-    pipes: PipeTasks,
-) -> Result<Server, RunError> {
-    let address = address.to_owned();
-    let (until, is_over) = watch::channel(());
-    let names = options.local.as_ref().map(Local::names).unwrap_or_default();
-    let limits = accept::Limits::new(options.limits.max, options.limits.spares, names.len() as u32);
-    let served = server::serve(listeners, names, setups, inbox.clone(), pipes, limits, is_over);
-    let serving = tokio::spawn(served);
-    let abort = serving.abort_handle();
-    tokio::spawn(close_if_dropped(until.subscribe(), inbox.downgrade()));
-    let inbox = inbox.downgrade();
-    let watching = tokio::spawn(async move {
-        let what = serving.await.map_or_else(|error| error.to_string(), |result| format!("{result:?}"));
-        if let Some(inbox) = inbox.upgrade() {
-            // The receiver is gone when the session is over, and the server was to end.
-            let _ = inbox.send(Input::ServerFailed { address, what }).await;
-        }
-    });
-    Ok(Server { until, serving: abort, watching })
-}
-
-/// Ends the driver of a session that was dropped: the connections wait for it, and it for them.
-async fn close_if_dropped(mut until: watch::Receiver<()>, inbox: mpsc::WeakSender<Input>) {
-    while until.changed().await.is_ok() {}
-    if let Some(inbox) = inbox.upgrade() {
-        // If the session was closed the receiver is gone.
-        let _ = inbox.send(Input::Close(Farewell::Failed)).await;
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! 1. Other systems' addresses begin with a scheme and may end with a slash. Where the scheme stands for a
 //!    plain connection, both are left out.
-//! 2. Where it asks for TLS, the address is refused: who writes so expects what is not there.
+//! 2. Where it asks for TLS, the address is refused: a token asks for it, and the address can't.
 //! 3. An IPv6 address stands in brackets. Without them its last group could be the port.
 //! 4. What is refused is answered with the right spelling, as far as it can be told.
 //!
@@ -99,7 +99,7 @@ fn without_scheme(text: &str) -> Result<&str, String> {
     if PLAIN.contains(&scheme.as_str()) {
         Ok(rest)
     } else if ENCRYPTED.contains(&scheme.as_str()) {
-        Err(format!("there is no TLS here, so nothing can be {scheme}://; write HOST:PORT, or use a tunnel"))
+        Err(format!("a token decides whether there is TLS, not {scheme}://; write HOST:PORT"))
     } else {
         Err("an address is HOST:PORT, and before it there may be http://, grpc:// or tcp:// only".to_owned())
     }
@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn a_scheme_that_asks_for_more_is_refused() {
         for scheme in ["https", "grpcs", "HTTPS"] {
-            refused(&format!("{scheme}://node7:29400"), &["no TLS", "HOST:PORT"]);
+            refused(&format!("{scheme}://node7:29400"), &["a token decides", "HOST:PORT"]);
         }
         refused("ftp://node7:29400", &["HOST:PORT", "tcp://"]);
         refused("dns:///node7:29400", &["HOST:PORT"]);

@@ -4,6 +4,7 @@ use crate::golden::{Bench, assert_golden};
 use crate::process::Process;
 use crate::proxy::{Link, Proxy};
 use crate::told::dropped;
+use crate::trusted::House;
 use std::time::Duration;
 
 /// Delay of the honest worker's link; a step takes at least twice this.
@@ -26,11 +27,25 @@ impl AttackedRun {
     /// A run with the further flags `more`, a few steps after its beginning.
     #[must_use]
     pub fn new(more: &[&str]) -> Self {
+        Self::start(more, None)
+    }
+
+    /// The same with workers that need a token of `house`, as the honest one has.
+    #[must_use]
+    pub fn with_tokens(house: &House, more: &[&str]) -> Self {
+        Self::start(&[more, &["--identity", house.folder()]].concat(), Some(house))
+    }
+
+    fn start(more: &[&str], house: Option<&House>) -> Self {
         let bench = Bench::new();
         let (mut run, address) = bench.coordinator(&[&["--workers", "1:2"], more].concat());
         let proxy = Proxy::start(&address);
         proxy.set_both(Link { delay: DELAY, ..Link::default() });
-        let worker = Process::worker(&proxy.address(), "honest");
+        let (way, name) = (proxy.address(), "honest");
+        let worker = match house {
+            None => Process::worker(&way, name),
+            Some(house) => house.worker(&way, name, "default"),
+        };
         run.wait_for_checkpoint(bench.folder(), 5);
         Self { bench, run, address, proxy, worker }
     }

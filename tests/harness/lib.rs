@@ -39,3 +39,4 @@ pub mod small_pictures;
 pub mod tables;
 pub mod threads;
 pub mod told;
+pub mod trusted;

@@ -83,7 +83,7 @@ fn make_key(path: &Path) -> Result<PrivateKey, SecretError> {
     let invalid =
         |error: crate::key::KeyError| SecretError::Invalid { path: path.to_owned(), what: error.to_string() };
     let key = PrivateKey::generate().map_err(invalid)?;
-    match secret_file::create(path, key.pkcs8()) {
+    match secret_file::create(path, key.to_pkcs8()) {
         Ok(()) => Ok(key),
         Err(error) if error.is_there() => read_key(path),
         Err(error) => Err(error),

@@ -114,7 +114,9 @@ impl PrivateKey {
         self.pin
     }
 
-    pub(crate) fn pkcs8(&self) -> &[u8] {
+    /// The private key in PKCS #8, in DER.
+    #[must_use]
+    pub fn to_pkcs8(&self) -> &[u8] {
         &self.pkcs8
     }
 
@@ -150,7 +152,7 @@ mod tests {
     #[test]
     fn a_key_that_was_kept_is_the_same_key() {
         let key = PrivateKey::generate().unwrap();
-        let kept = PrivateKey::from_pkcs8(Zeroizing::new(key.pkcs8().to_vec())).unwrap();
+        let kept = PrivateKey::from_pkcs8(Zeroizing::new(key.to_pkcs8().to_vec())).unwrap();
         assert_eq!(kept.pin(), key.pin());
         assert_ne!(PrivateKey::generate().unwrap().pin(), key.pin());
         assert!(PrivateKey::from_pkcs8(Zeroizing::new(b"no key".to_vec())).is_err());

@@ -190,7 +190,7 @@ fn provider() -> CryptoProvider {
 }
 
 fn in_der(key: &PrivateKey) -> PrivateKeyDer<'static> {
-    PrivatePkcs8KeyDer::from(key.pkcs8().to_vec()).into()
+    PrivatePkcs8KeyDer::from(key.to_pkcs8().to_vec()).into()
 }
 
 #[cfg(test)]

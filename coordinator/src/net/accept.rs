@@ -12,7 +12,8 @@
 //!
 //! Where workers need tokens, [`handshakes`](super::handshakes) come before anything else.
 
-use super::pending::{ConnectionState, LimitedConnection, Peer};
+use super::limited::LimitedConnection;
+use super::pending::{ConnectionState, Peer};
 use crate::net::token_bucket::{PeerLines, TokenBucket};
 use futures_util::{Stream, StreamExt, stream};
 use host::open_files;

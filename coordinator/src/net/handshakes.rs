@@ -9,7 +9,8 @@
 
 use super::accept::{Evicted, Incoming, Limits, Pending};
 use super::access::{Access, ProvedKey};
-use super::pending::{ConnectionState, LimitedConnection};
+use super::limited::LimitedConnection;
+use super::pending::ConnectionState;
 use futures_util::{Stream, StreamExt, stream};
 use std::io;
 use std::sync::Arc;

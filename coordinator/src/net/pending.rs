@@ -13,25 +13,17 @@
 //!
 //! HTTP/2 libraries limit some of this (a flood of resets, of header fields), and answer every other frame
 //! for ever. A connection that exceeds a limit is closed at once. [`accept`](super::accept) decides how many
-//! connections there may be.
+//! connections there may be, and [`limited`](super::limited) holds each one to this.
 
 use super::access::ProvedKey;
-use super::frames::Frames;
-use crate::net::token_bucket::{PeerLines, TokenBucket};
-use futures_util::FutureExt;
+use crate::net::token_bucket::TokenBucket;
 use proto::message::Usage;
-use std::io;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use tokio::time::{Instant, Sleep};
-use tonic::transport::server::Connected;
+use tokio::time::Instant;
 
 /// Longest time until a hello is accepted. A worker says hello within milliseconds.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,9 +31,9 @@ pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const HEADER_BYTES_MAX: u32 = 8 * 1024;
 /// Most bytes before the hello is accepted: header fields, HTTP/2's settings, the hello and an offer of
 /// shared memory.
-const HELLO_BYTES_MAX: u64 = 2 * HEADER_BYTES_MAX as u64;
+pub(super) const HELLO_BYTES_MAX: u64 = 2 * HEADER_BYTES_MAX as u64;
 /// Most small frames before the hello is accepted: a worker needs eight.
-const HELLO_FRAMES_MAX: u32 = 32;
+pub(super) const HELLO_FRAMES_MAX: u32 = 32;
 /// Small frames, or the equal of them, that are allowed in a second. A worker that is sent nothing sends
 /// about five in ten seconds. A frame costs a few microseconds: a thousand times as many would slow the
 /// coordinator down.
@@ -53,7 +45,7 @@ const SMALL_AT_FIRST: u32 = 1_000;
 /// Cost of a control message in frames: it wakes the driver.
 const MESSAGE_COST: u32 = 10;
 /// Most bytes after the worker was dropped: a window's worth may be on its way, there and here.
-const LEFT_BYTES_MAX: u64 = 2 * proto::WINDOW_BYTES as u64;
+pub(super) const LEFT_BYTES_MAX: u64 = 2 * proto::WINDOW_BYTES as u64;
 
 /// Why a connection was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -80,9 +72,6 @@ pub(crate) struct Peer {
     /// Its address; none on a Unix socket.
     pub(super) address: Option<IpAddr>,
 }
-
-/// Resolves when a connection's token is revoked.
-pub(super) type Revoked = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The state of a connection, for all tasks that deal with it.
 #[derive(Debug)]
@@ -174,7 +163,7 @@ impl ConnectionState {
     }
 
     /// The time until which the connection may stay in its present state; `None` while it is pending.
-    fn deadline(&self) -> Option<Instant> {
+    pub(super) fn deadline(&self) -> Option<Instant> {
         if self.is_accepted() {
             Some(Instant::now() + HANDSHAKE_TIMEOUT)
         } else {
@@ -196,9 +185,14 @@ impl ConnectionState {
         self.spend(MESSAGE_COST)
     }
 
-    fn spend(&self, frames: u32) -> Result<(), Excess> {
+    pub(super) fn spend(&self, frames: u32) -> Result<(), Excess> {
         let may = frames == 0 || lock(&self.small).take(std::time::Instant::now(), frames);
         may.then_some(()).ok_or(Excess::Small)
+    }
+
+    /// Remembers the limit for which this side closes the connection; only the first is kept.
+    pub(super) fn exceeds(&self, excess: Excess) {
+        let _ = self.excess.set(excess);
     }
 
     /// The limit for which this side closed the connection, if it did.
@@ -245,180 +239,6 @@ impl Drop for AcceptedMark {
     fn drop(&mut self) {
         *lock(&self.0.left) = Some(Instant::now());
         self.0.accepted.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-/// A connection that ends with an error once it exceeds a limit.
-pub(crate) struct LimitedConnection<C> {
-    connection: C,
-    state: Arc<ConnectionState>,
-    lines: Arc<PeerLines>,
-    /// Permit for one of all connections.
-    _place: OwnedSemaphorePermit,
-    /// Told when the connection must be closed for another; `None` once that cannot happen any more.
-    evicted: Option<oneshot::Receiver<()>>,
-    revoked: Option<Revoked>,
-    deadline: Pin<Box<Sleep>>,
-    frames: Frames,
-    /// Bytes while the connection was pending.
-    hello_bytes: u64,
-    hello_frames: u32,
-    /// Bytes since its worker was dropped.
-    left_bytes: u64,
-}
-
-impl<C> LimitedConnection<C> {
-    pub(super) fn new(
-        connection: C,
-        lines: Arc<PeerLines>,
-        place: OwnedSemaphorePermit,
-        state: Arc<ConnectionState>,
-        evicted: oneshot::Receiver<()>,
-    ) -> Self {
-        Self {
-            connection,
-            state,
-            lines,
-            _place: place,
-            evicted: Some(evicted),
-            revoked: None,
-            deadline: Box::pin(tokio::time::sleep(HANDSHAKE_TIMEOUT)),
-            frames: Frames::default(),
-            hello_bytes: 0,
-            hello_frames: 0,
-            left_bytes: 0,
-        }
-    }
-
-    /// The connection, which also ends when its token is revoked.
-    pub(super) fn until(self, revoked: Revoked) -> Self {
-        Self { revoked: Some(revoked), ..self }
-    }
-
-    /// Closes the connection for a limit.
-    fn exceeded(&self, excess: Excess) -> io::Error {
-        // Only the first reason is kept.
-        let _ = self.state.excess.set(excess);
-        self.lines.note(|left_out| tracing::warn!(reason = %excess, left_out, "closed a connection"));
-        io::Error::new(io::ErrorKind::ConnectionAborted, excess)
-    }
-
-    /// Fails when the connection must be closed. Polled by reads and by writes, because the connection may be
-    /// stuck in either.
-    fn poll_closed(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
-        if let Some(evicted) = &mut self.evicted
-            && let Poll::Ready(word) = evicted.poll_unpin(context)
-        {
-            self.evicted = None;
-            // The sender is gone with its listener. A connection that has just been accepted is not meant.
-            if word.is_ok() && self.state.is_pending() {
-                return Poll::Ready(io::ErrorKind::ConnectionAborted.into());
-            }
-        }
-        if let Some(revoked) = &mut self.revoked
-            && revoked.as_mut().poll(context).is_ready()
-        {
-            self.revoked = None;
-            return Poll::Ready(self.exceeded(Excess::Revoked));
-        }
-        loop {
-            ready!(self.deadline.poll_unpin(context));
-            match self.state.deadline().filter(|&until| until > Instant::now()) {
-                Some(until) => self.deadline.as_mut().reset(until),
-                None => {
-                    tracing::debug!("closed a connection without a hello at its deadline");
-                    return Poll::Ready(io::ErrorKind::TimedOut.into());
-                }
-            }
-        }
-    }
-
-    /// Checks bytes that have arrived against the limits of the connection's state.
-    fn check(&mut self, bytes: &[u8]) -> Result<(), Excess> {
-        let small = self.frames.pass(bytes);
-        if self.state.is_accepted() {
-            self.left_bytes = 0;
-            return self.state.spend(small);
-        }
-        if !self.state.is_pending() {
-            self.left_bytes += bytes.len() as u64;
-            let few = self.left_bytes <= LEFT_BYTES_MAX;
-            return few.then_some(()).ok_or(Excess::LeftBytes).and_then(|()| self.state.spend(small));
-        }
-        self.hello_bytes += bytes.len() as u64;
-        self.hello_frames += small;
-        match (self.hello_bytes <= HELLO_BYTES_MAX, self.hello_frames <= HELLO_FRAMES_MAX) {
-            (true, true) => Ok(()),
-            (false, _) => Err(Excess::HelloBytes),
-            (true, false) => Err(Excess::HelloFrames),
-        }
-    }
-}
-
-impl<C: Send + Sync + 'static> Connected for LimitedConnection<C> {
-    type ConnectInfo = Arc<ConnectionState>;
-
-    fn connect_info(&self) -> Self::ConnectInfo {
-        Arc::clone(&self.state)
-    }
-}
-
-impl<C: AsyncRead + Unpin> AsyncRead for LimitedConnection<C> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if let Poll::Ready(error) = self.poll_closed(context) {
-            return Poll::Ready(Err(error));
-        }
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.connection).poll_read(context, buffer))?;
-        let checked = self.check(&buffer.filled()[before..]);
-        Poll::Ready(checked.map_err(|excess| self.exceeded(excess)))
-    }
-}
-
-impl<C: AsyncWrite + Unpin> AsyncWrite for LimitedConnection<C> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(error) = self.poll_closed(context) {
-            return Poll::Ready(Err(error));
-        }
-        let written = ready!(Pin::new(&mut self.connection).poll_write(context, bytes))?;
-        self.state.note_written(written);
-        Poll::Ready(Ok(written))
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(error) = self.poll_closed(context) {
-            return Poll::Ready(Err(error));
-        }
-        let written = ready!(Pin::new(&mut self.connection).poll_write_vectored(context, slices))?;
-        self.state.note_written(written);
-        Poll::Ready(Ok(written))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.connection.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.connection).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Poll::Ready(error) = self.poll_closed(context) {
-            return Poll::Ready(Err(error));
-        }
-        Pin::new(&mut self.connection).poll_shutdown(context)
     }
 }
 

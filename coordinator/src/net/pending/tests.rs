@@ -1,8 +1,11 @@
 //! What a pending, accepted or left connection may send, and when it is closed.
 
 use super::*;
+use crate::net::limited::LimitedConnection;
+use crate::net::token_bucket::PeerLines;
+use std::io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 /// The connection preface.
 const PREFACE: [u8; 24] = [0; 24];
