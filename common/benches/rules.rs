@@ -67,7 +67,9 @@ impl Cluster {
             let instance = Instance(u64::from(worker) + 1);
             let name = format!("worker-{worker}");
             let numerics = NumericsDigest(7);
-            machine.on_event(0, Event::Join { connection, name, instance, threads: 1, numerics });
+            let join =
+                Event::Join { connection, name, key: None, instance, address: None, threads: 1, numerics };
+            machine.on_event(0, join);
         }
         Self { machine, workers, now_us: 0, rounds: 0 }
     }

@@ -1,5 +1,5 @@
-//! Newtypes for numbers that must not be confused: steps, leaves, ranks, instances, incarnations. They decide
-//! nothing.
+//! Newtypes for numbers that must not be confused: steps, leaves, ranks, keys, instances, incarnations. They
+//! decide nothing.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -41,9 +41,14 @@ id!(
     Rank(u32)
 );
 id!(
-    /// The random number that a worker process draws at its start and keeps across connections. Two workers
-    /// may have the same name, but not the same instance.
+    /// The random number that a worker process draws at its start and keeps across connections. Any process
+    /// can claim any number: see [`Process`].
     Instance(u64)
+);
+id!(
+    /// The key that a worker has proved, as a short number. Workers that were started with the same token
+    /// have the same key.
+    KeyId(u64)
 );
 id!(
     /// The number that a worker gets each time it joins. A coordinator never gives the same number twice.
@@ -58,3 +63,13 @@ id!(
     /// One version of a run's parameters; a later one has a higher number.
     ParamsId(u64)
 );
+
+/// A worker's process, whatever its name and its connections. Who claims another process's instance without its
+/// key is another process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Process {
+    /// Key of its connections; `None` where they prove none: loopback, Unix sockets, `--insecure`.
+    pub key: Option<KeyId>,
+    /// Number that the process has drawn.
+    pub instance: Instance,
+}

@@ -33,7 +33,7 @@ pub use usage::LinkUsage;
 pub use value::{Measure, RoundValue};
 
 use common::event::Event as RunEvent;
-use common::ids::{Incarnation, Instance, ParamsId, Round, SetupId, Step};
+use common::ids::{Incarnation, Instance, KeyId, ParamsId, Round, SetupId, Step};
 use common::protocol::coordinator::{
     Action, AnswerKind, Cause, Coordinator, Disconnect, Event, Limits, Piece, ProtocolError,
 };
@@ -42,6 +42,7 @@ use connections::Connections;
 use round::OpenRound;
 use run_state::RunState;
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 
 /// Heartbeats within the time after which silence means death.
 pub(crate) const HEARTBEATS_PER_TIMEOUT: u64 = 5;
@@ -70,7 +71,11 @@ impl Rules for Coordinator {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Introduction {
     pub name: String,
+    /// The key that it has proved, if its connection is of a kind that has keys.
+    pub key: Option<KeyId>,
     pub instance: Instance,
+    /// Address from which it has connected; `None` on a Unix socket.
+    pub address: Option<IpAddr>,
     /// Leaves that it computes at the same time.
     pub threads: u32,
     /// Digest of its self-test.
@@ -150,9 +155,10 @@ impl<V: RoundValue, R: Rules> Cluster<V, R> {
 
     /// A connection has introduced itself.
     pub fn hello(&mut self, now_us: u64, connection: u64, hello: Introduction) {
-        let Introduction { name, instance, threads, numerics } = hello;
+        let Introduction { name, key, instance, address, threads, numerics } = hello;
         self.connections.greet(connection, name.clone());
-        self.feed(now_us, Event::Join { connection, name, instance, threads, numerics }, None);
+        let join = Event::Join { connection, name, key, instance, address, threads, numerics };
+        self.feed(now_us, join, None);
     }
 
     /// A sign of life has arrived, or a part of an answer.

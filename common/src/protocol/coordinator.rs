@@ -32,7 +32,7 @@ use self::offences::Offences;
 use self::opinions::{Cases, Finding, Opinion, Witness};
 use self::timeouts::LEAF_US_UNKNOWN;
 use super::queue::Queue;
-use crate::ids::{Incarnation, Round, SetupId};
+use crate::ids::{Incarnation, Process, Round, SetupId};
 use crate::reduce::tree::Node;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -144,8 +144,10 @@ impl Coordinator {
     pub fn on_event(&mut self, now_us: u64, event: Event) -> Vec<Action> {
         let mut actions = Vec::new();
         match event {
-            Event::Join { connection, name, instance, threads, numerics } => {
-                self.join(now_us, Newcomer { connection, name, instance, threads, numerics }, &mut actions);
+            Event::Join { connection, name, key, instance, address, threads, numerics } => {
+                let process = Process { key, instance };
+                let newcomer = Newcomer { connection, name, process, address, threads, numerics };
+                self.join(now_us, newcomer, &mut actions);
             }
             Event::Heard(from) => self.heard(now_us, from),
             Event::Arriving(from) => {
@@ -308,18 +310,18 @@ impl Coordinator {
     }
 
     fn remove(&mut self, who: Incarnation, cause: Cause, actions: &mut Vec<Action>) {
-        let (name, instance, returned) = match (self.members.remove(&who), self.spares.remove(&who)) {
+        let (name, process, returned) = match (self.members.remove(&who), self.spares.remove(&who)) {
             (Some(member), _) => {
                 self.has_gone(who, &member);
-                (member.name, member.instance, member.pieces.into_keys().collect())
+                (member.name, member.process, member.pieces.into_keys().collect())
             }
-            (None, Some(Spare { newcomer, .. })) => (newcomer.name, newcomer.instance, Vec::new()),
+            (None, Some(Spare { newcomer, .. })) => (newcomer.name, newcomer.process, Vec::new()),
             (None, None) => return,
         };
         for &Piece { round, node } in &returned {
             self.rounds.get_mut(&round).into_iter().for_each(|open| open.queue.give_back(node));
         }
-        let quarantine = cause.is_offence() && self.offences.note(instance);
+        let quarantine = cause.is_offence() && self.offences.note(process);
         actions.push(Action::Removed { member: who, cause, returned });
         if quarantine {
             actions.push(Action::Quarantined { name });

@@ -56,9 +56,9 @@ impl<V: RoundValue, R: Rules> Cluster<V, R> {
     /// Passes on what a run can't go on with.
     fn trouble(&mut self, action: Action) {
         let output = match action {
-            Action::Anew { round, wrong, worker, instance, right: contradicted_by } => {
+            Action::Anew { round, wrong, worker, process, right: contradicted_by } => {
                 let piece = wrong.node;
-                self.run_of(round).map(|run| Output::Anew { run, piece, worker, instance, contradicted_by })
+                self.run_of(round).map(|run| Output::Anew { run, piece, worker, process, contradicted_by })
             }
             Action::NonFinite { round, leaf, workers } => {
                 self.run_of(round).map(|run| Output::NonFinite { run, leaf, workers })
@@ -100,8 +100,8 @@ impl<V: RoundValue, R: Rules> Cluster<V, R> {
     fn welcome(&mut self, connection: u64, incarnation: Incarnation, rank: Rank) {
         let Some(worker) = self.connections.admit(connection, incarnation, rank) else { return };
         let member = self.machine().members().find(|&(who, _)| who == incarnation);
-        let instance = member.map(|(_, member)| member.instance);
-        self.outputs.extend(instance.map(|instance| Output::Joined { instance }));
+        let process = member.map(|(_, member)| member.process);
+        self.outputs.extend(process.map(|process| Output::Joined { process }));
         let workers = self.members();
         self.tell_all(|step| RunEvent::WorkerJoined {
             worker: worker.clone(),

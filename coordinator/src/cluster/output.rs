@@ -2,7 +2,7 @@
 
 use super::RoundTimes;
 use common::event::Event;
-use common::ids::{Incarnation, Instance, ParamsId, Rank, Round, SetupId};
+use common::ids::{Incarnation, ParamsId, Process, Rank, Round, SetupId};
 use common::protocol::coordinator::{Cause, Refusal};
 use common::reduce::tree::{Inserted, Node};
 
@@ -19,7 +19,7 @@ pub enum Output<V> {
     /// Tell all observers of the run.
     Tell { run: SetupId, event: Event },
     /// Remember that this worker has a place.
-    Joined { instance: Instance },
+    Joined { process: Process },
     /// An answer was added to the round's sum.
     Added { run: SetupId, from: Incarnation, node: Node, inserted: Inserted },
     /// The round is complete.
@@ -32,7 +32,7 @@ pub enum Output<V> {
         times: RoundTimes,
     },
     /// Begin the round again without this worker, whose answers must not stay in any sum.
-    Anew { run: SetupId, piece: Node, worker: String, instance: Instance, contradicted_by: [String; 2] },
+    Anew { run: SetupId, piece: Node, worker: String, process: Process, contradicted_by: [String; 2] },
     /// Stop the run: workers agree that this leaf is not finite.
     NonFinite { run: SetupId, leaf: u32, workers: Vec<String> },
     /// Stop the run: workers give one piece different bits.

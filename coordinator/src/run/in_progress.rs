@@ -24,7 +24,7 @@ use crate::store::Saved;
 use crate::store::writer::{Done, Writer};
 use common::checkpoint::Best;
 use common::event::{Event as RunEvent, RoundRecord};
-use common::ids::{Instance, Leaf, ParamsId, Round, SetupId, Step};
+use common::ids::{Leaf, ParamsId, Process, Round, SetupId, Step};
 use common::reduce::tree::Node;
 use common::train::average::Weights;
 use common::train::config::TrainingConfig;
@@ -249,8 +249,8 @@ impl RunInProgress {
     }
 
     /// A worker has got a place.
-    pub(crate) fn joined(&mut self, instance: Instance) {
-        self.entrances.note(instance, self.trainer.step());
+    pub(crate) fn joined(&mut self, process: Process) {
+        self.entrances.note(process, self.trainer.step());
     }
 
     /// The present parameters, encoded once for all workers.

@@ -262,7 +262,11 @@ impl Driver {
         match input {
             Input::Hello { connection, hello: Hello { name, instance, threads, numerics }, outbox } => {
                 self.links.open(connection, outbox);
-                self.cluster.hello(now_us, connection, Introduction { name, instance, threads, numerics });
+                // No listener learns of keys yet.
+                let key = None;
+                let address = None;
+                let hello = Introduction { name, key, instance, address, threads, numerics };
+                self.cluster.hello(now_us, connection, hello);
             }
             Input::Announced { connection, round, node, enter } => {
                 if self.cluster.announced(now_us, connection, round, node) {

@@ -30,8 +30,8 @@ impl Driver {
                     self.links.close(connection, Outgoing::Message(last_word(&last)));
                 }
                 Output::Enter { connection } => self.links.enter(connection),
-                Output::Joined { instance } => {
-                    self.runs.values_mut().for_each(|entry| entry.run.joined(instance));
+                Output::Joined { process } => {
+                    self.runs.values_mut().for_each(|entry| entry.run.joined(process));
                 }
                 Output::Added { .. } => {}
                 Output::Tell { run, event } => self.of_run(run, |run, _| {
@@ -42,9 +42,9 @@ impl Driver {
                     let of = CompleteRound { round, out_of_line, times };
                     self.of_run(run, |run, cluster| run.complete(cluster, sum, of));
                 }
-                Output::Anew { run, piece, worker, instance, contradicted_by } => {
+                Output::Anew { run, piece, worker, process, contradicted_by } => {
                     self.of_run(run, |run, cluster| {
-                        run.anew(cluster, piece, worker, instance, contradicted_by);
+                        run.anew(cluster, piece, worker, process, contradicted_by);
                         Ok(())
                     });
                 }

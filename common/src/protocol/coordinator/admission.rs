@@ -1,29 +1,37 @@
 //! Admission of workers: who becomes a member, who a spare, who is refused.
 //!
-//! 1. A process is known by its instance, the random number of its hello. A second connection of the same
-//!    instance replaces the first, which may be half open.
-//! 2. A name is a label for people. While one process has a name, another with that name is refused for now.
-//!    What the other does is not counted against the first.
+//! 1. A process is known by the key that its connection has proved and its instance, the random number of its
+//!    hello. A second connection of the same process replaces the first, which may be half open. Who claims
+//!    another worker's instance without its key is another process: it replaces nothing. Workers that share a
+//!    token have the same key, and so do connections without one: there the instance alone tells, which is
+//!    random and told to nobody.
+//! 2. A name is a label for people. While one process has a name, another with that name is refused for now,
+//!    whatever its key. It gets the name when the first is gone.
+//! 3. What a process does is counted against it alone, never against its name, or against another process of
+//!    the same instance.
 
 use super::opinions::Witness;
 use super::{Action, Cause, Coordinator, Limits, Member, Numerics, Refusal};
-use crate::ids::{Incarnation, Instance, Rank};
+use crate::ids::{Incarnation, Process, Rank};
 use crate::selftest::NumericsDigest;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 /// A worker that asks for a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Newcomer {
     pub(super) connection: u64,
     pub(super) name: String,
-    pub(super) instance: Instance,
+    pub(super) process: Process,
+    pub(super) address: Option<IpAddr>,
     pub(super) threads: u32,
     pub(super) numerics: NumericsDigest,
 }
 
 impl Newcomer {
     pub(super) fn witness(&self) -> Witness {
-        Witness { name: self.name.clone(), instance: self.instance, numerics: self.numerics }
+        let Self { name, process, address, numerics, .. } = self;
+        Witness { name: name.clone(), process: *process, address: *address, numerics: *numerics }
     }
 }
 
@@ -43,11 +51,11 @@ impl Coordinator {
             return;
         }
         let name = newcomer.name.clone();
-        let instance = newcomer.instance;
+        let process = newcomer.process;
         if let Some(differs) = self.differs(newcomer.numerics) {
             actions.push(Action::OtherNumerics { name, differs });
         }
-        let earlier = self.connected().find(|&(_, _, process)| process == instance).map(|(who, ..)| who);
+        let earlier = self.connected().find(|&(_, _, other)| other == process).map(|(who, ..)| who);
         if let Some(earlier) = earlier {
             self.remove(earlier, Cause::Replaced, actions);
         }
@@ -70,11 +78,11 @@ impl Coordinator {
 
     /// The reason to refuse a newcomer, however many places are free.
     fn objection(&self, newcomer: &Newcomer) -> Option<Refusal> {
-        let Newcomer { name, instance, numerics, .. } = newcomer;
-        if self.offences.is_quarantined(*instance) {
+        let Newcomer { name, process, numerics, .. } = newcomer;
+        if self.offences.is_quarantined(*process) {
             return Some(Refusal::Quarantined { name: name.clone() });
         }
-        if self.miscomputers.has(*instance) {
+        if self.miscomputers.has(*process) {
             return Some(Refusal::Miscomputes);
         }
         if self.limits.numerics == Numerics::Strict
@@ -82,15 +90,15 @@ impl Coordinator {
         {
             return Some(Refusal::Numerics(differs));
         }
-        let is_taken = self.connected().any(|(_, taken, by)| taken == name && by != *instance);
+        let is_taken = self.connected().any(|(_, taken, by)| taken == name && by != *process);
         is_taken.then(|| Refusal::NameTaken { name: name.clone() })
     }
 
     /// Every member and spare, with its name and its process.
-    fn connected(&self) -> impl Iterator<Item = (Incarnation, &String, Instance)> {
-        let members = self.members.iter().map(|(&who, member)| (who, &member.name, member.instance));
+    fn connected(&self) -> impl Iterator<Item = (Incarnation, &String, Process)> {
+        let members = self.members.iter().map(|(&who, member)| (who, &member.name, member.process));
         let spares = self.spares.iter().map(|(&who, spare)| (who, &spare.newcomer));
-        members.chain(spares.map(|(who, spare)| (who, &spare.name, spare.instance)))
+        members.chain(spares.map(|(who, spare)| (who, &spare.name, spare.process)))
     }
 
     /// Admits spares, the oldest first, while places are free.
@@ -114,12 +122,13 @@ impl Coordinator {
         newcomer: Newcomer,
         actions: &mut Vec<Action>,
     ) {
-        let Newcomer { connection, name, instance, threads, numerics } = newcomer;
+        let Newcomer { connection, name, process, address, threads, numerics } = newcomer;
         let taken: BTreeSet<u32> = self.members.values().map(|member| member.rank.0).collect();
         let rank = Rank((0..self.limits.max).find(|rank| !taken.contains(rank)).unwrap_or(self.limits.max));
         let member = Member {
             name,
-            instance,
+            process,
+            address,
             rank,
             threads: threads.max(1),
             numerics,

@@ -6,7 +6,7 @@
 
 use super::opinions::{Case, Opinion, Witness};
 use super::{Action, Cause, Coordinator, Member, Piece};
-use crate::ids::{Incarnation, Instance, Round};
+use crate::ids::{Incarnation, Process, Round};
 use crate::reduce::tree::Node;
 use crate::rng::Stream;
 
@@ -41,17 +41,17 @@ const MISCOMPUTERS_MAX: usize = 1024;
 
 /// Workers that were found to miscompute, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Miscomputers(Vec<Instance>);
+pub(super) struct Miscomputers(Vec<Process>);
 
 impl Miscomputers {
-    fn note(&mut self, who: Instance) {
+    fn note(&mut self, who: Process) {
         if self.0.len() >= MISCOMPUTERS_MAX {
             self.0.remove(0);
         }
         self.0.push(who);
     }
 
-    pub(super) fn has(&self, who: Instance) -> bool {
+    pub(super) fn has(&self, who: Process) -> bool {
         self.0.contains(&who)
     }
 }
@@ -87,7 +87,7 @@ impl Coordinator {
             open.number
         });
         let voided: Vec<Round> = voided.collect();
-        self.miscomputers.note(who.instance);
+        self.miscomputers.note(who.process);
         let is_it = |(_, member): &(&Incarnation, &Member)| !who.is_another(&Witness::of(member));
         let found: Vec<Incarnation> = self.members.iter().filter(is_it).map(|(&who, _)| who).collect();
         for who in found {
@@ -96,7 +96,7 @@ impl Coordinator {
         for round in voided {
             let worker = who.name.clone();
             let right = right.clone();
-            actions.push(Action::Anew { round, wrong, worker, instance: who.instance, right });
+            actions.push(Action::Anew { round, wrong, worker, process: who.process, right });
         }
     }
 

@@ -2,9 +2,10 @@
 
 use super::member::Piece;
 use super::{Cause, Disconnect, OtherArithmetic, ProtocolError, Refusal};
-use crate::ids::{Incarnation, Instance, Rank, Round, SetupId};
+use crate::ids::{Incarnation, Instance, KeyId, Process, Rank, Round, SetupId};
 use crate::reduce::tree::Node;
 use crate::selftest::NumericsDigest;
+use std::net::IpAddr;
 
 /// The result of checking an answer, with the checksum of all its numbers.
 #[allow(missing_docs, reason = "field names say all")]
@@ -28,8 +29,13 @@ pub enum Event {
         connection: u64,
         /// Label for people; refused while another process has it.
         name: String,
-        /// The worker's process, whatever its name; a second connection of it replaces the first.
+        /// The key that the worker has proved on this connection, if it is of a kind that has keys.
+        key: Option<KeyId>,
+        /// The number that the worker says its process has drawn. A second connection with the same key and
+        /// number replaces the first.
         instance: Instance,
+        /// Address from which the worker has connected; `None` on a Unix socket.
+        address: Option<IpAddr>,
         /// Leaves that the worker computes at the same time, at least 1.
         threads: u32,
         /// Digest of the worker's self-test.
@@ -138,7 +144,7 @@ pub enum Action {
         wrong: Piece,
         /// Name of the worker that miscomputes.
         worker: String,
-        instance: Instance,
+        process: Process,
         /// Names of the workers that contradict it.
         right: [String; 2],
     },

@@ -12,8 +12,9 @@ mod speed;
 use super::scheduler::WAITING_NOTICE_US;
 use super::timeouts::LATE_AFTER_US_MIN;
 use super::*;
-use crate::ids::{Instance, Rank};
+use crate::ids::{Instance, KeyId, Rank};
 use crate::selftest::NumericsDigest;
+use std::net::IpAddr;
 
 const RUN: SetupId = SetupId(0);
 
@@ -47,7 +48,28 @@ fn join_as(
     numerics: NumericsDigest,
 ) -> Vec<Action> {
     let name = name.to_owned();
-    machine.on_event(now_us, Event::Join { connection: 1, name, instance, threads: 1, numerics })
+    let join = Event::Join { connection: 1, name, key: None, instance, address: None, threads: 1, numerics };
+    machine.on_event(now_us, join)
+}
+
+/// A worker joins with a key, from an address.
+fn join_from(
+    machine: &mut Coordinator,
+    name: &str,
+    instance: Instance,
+    key: Option<u64>,
+    address: &str,
+) -> Vec<Action> {
+    let join = Event::Join {
+        connection: 1,
+        name: name.to_owned(),
+        key: key.map(KeyId),
+        instance,
+        address: address.parse::<IpAddr>().ok(),
+        threads: 1,
+        numerics: NumericsDigest(7),
+    };
+    machine.on_event(0, join)
 }
 
 /// The instance of the process that has this name in a test.
@@ -243,7 +265,9 @@ fn no_thread_idles_while_a_leaf_waits() {
             Event::Join {
                 connection: 1,
                 name: name.into(),
+                key: None,
                 instance: instance(name),
+                address: None,
                 threads: 4,
                 numerics: NumericsDigest(7),
             },

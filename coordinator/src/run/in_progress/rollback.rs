@@ -13,7 +13,7 @@ use crate::run::records::run_record;
 use crate::store::writer::{LookBack, LookedBack};
 use crate::store::{Expected, Saved, StoreError};
 use common::event::Event as RunEvent;
-use common::ids::{Instance, Step};
+use common::ids::{Process, Step};
 use common::reduce::tree::Node;
 use common::train::config::difference;
 use std::collections::BTreeMap;
@@ -27,28 +27,28 @@ const ENTRANCES_MAX: usize = 4096;
 pub(super) struct Entrances {
     /// The step with which the run began here.
     first: Step,
-    by_instance: BTreeMap<Instance, Step>,
+    by_process: BTreeMap<Process, Step>,
 }
 
 impl Entrances {
     pub(super) fn new(first: Step) -> Self {
-        Self { first, by_instance: BTreeMap::new() }
+        Self { first, by_process: BTreeMap::new() }
     }
 
-    pub(super) fn note(&mut self, who: Instance, step: Step) {
-        if self.by_instance.len() < ENTRANCES_MAX {
-            self.by_instance.entry(who).or_insert(step);
+    pub(super) fn note(&mut self, who: Process, step: Step) {
+        if self.by_process.len() < ENTRANCES_MAX {
+            self.by_process.entry(who).or_insert(step);
         }
     }
 
-    fn of(&self, who: Instance) -> Step {
-        self.by_instance.get(&who).copied().unwrap_or(self.first)
+    fn of(&self, who: Process) -> Step {
+        self.by_process.get(&who).copied().unwrap_or(self.first)
     }
 
     /// The run goes on with that step: who is remembered from a later one has had no part in it.
     fn roll_back(&mut self, step: Step) {
         self.first = self.first.min(step);
-        self.by_instance.values_mut().for_each(|joined| *joined = (*joined).min(step));
+        self.by_process.values_mut().for_each(|joined| *joined = (*joined).min(step));
     }
 }
 
@@ -59,11 +59,11 @@ impl RunInProgress {
         cluster: &mut Cluster<Sum>,
         piece: Node,
         worker: String,
-        instance: Instance,
+        process: Process,
         contradicted_by: [String; 2],
     ) {
         let step = self.trainer.step();
-        let joined = self.entrances.of(instance);
+        let joined = self.entrances.of(process);
         self.tell(RunEvent::WorkerMiscomputes { worker, contradicted_by, piece, joined, step });
         let goes_back = self.rules.audit_rollback && joined < step;
         let expected = Expected::of(self.trainer.config().training());
@@ -126,14 +126,18 @@ impl RunInProgress {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use common::ids::{Instance, KeyId};
 
     #[test]
     fn a_worker_is_remembered_from_its_first_step_on() {
         let mut entrances = Entrances::new(Step(7));
+        let process = |instance| Process { key: Some(KeyId(1)), instance: Instance(instance) };
         for (who, step) in [(1, 8), (2, 9), (1, 12)] {
-            entrances.note(Instance(who), Step(step));
+            entrances.note(process(who), Step(step));
         }
-        let of = |entrances: &Entrances| [1, 2, 3].map(|who| entrances.of(Instance(who)).0);
+        // Another worker's claim to an instance.
+        entrances.note(Process { key: Some(KeyId(2)), ..process(1) }, Step(6));
+        let of = |entrances: &Entrances| [1, 2, 3].map(|who| entrances.of(process(who)).0);
         assert_eq!(of(&entrances), [8, 9, 7]);
         entrances.roll_back(Step(5));
         assert_eq!(of(&entrances), [5, 5, 5]);

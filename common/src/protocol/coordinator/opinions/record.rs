@@ -1,28 +1,31 @@
 //! What workers have answered to the pieces that others must confirm. Decides nothing.
 
 use super::OPINIONS_MAX;
-use crate::ids::Instance;
+use crate::ids::Process;
 use crate::protocol::coordinator::{Member, Purpose};
 use crate::reduce::tree::Node;
 use crate::selftest::NumericsDigest;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 /// A worker that gave an opinion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::protocol::coordinator) struct Witness {
     pub(in crate::protocol::coordinator) name: String,
-    pub(in crate::protocol::coordinator) instance: Instance,
+    pub(in crate::protocol::coordinator) process: Process,
+    pub(in crate::protocol::coordinator) address: Option<IpAddr>,
     pub(in crate::protocol::coordinator) numerics: NumericsDigest,
 }
 
 impl Witness {
     pub(in crate::protocol::coordinator) fn of(member: &Member) -> Self {
-        Self { name: member.name.clone(), instance: member.instance, numerics: member.numerics }
+        let Member { name, process, address, numerics, .. } = member;
+        Self { name: name.clone(), process: *process, address: *address, numerics: *numerics }
     }
 
     /// Whether these are two workers.
     pub(in crate::protocol::coordinator) fn is_another(&self, than: &Self) -> bool {
-        self.instance != than.instance
+        self.process != than.process
     }
 
     /// Whether the other one's bits must be the same.

@@ -59,11 +59,11 @@ fn a_third_worker_tells_who_miscomputes_and_the_round_begins_anew() {
         let cause = Cause::Miscomputed { round, node };
         let removed = Action::Removed { member: Incarnation(wrong), cause, returned: vec![] };
         let worker = name.to_owned();
-        let instance = instance(name);
+        let process = Process { key: None, instance: instance(name) };
         let right = right.map(str::to_owned);
         assert_eq!(
             actions[1..],
-            [removed, Action::Anew { round, wrong: Piece { round, node }, worker, instance, right }]
+            [removed, Action::Anew { round, wrong: Piece { round, node }, worker, process, right }]
         );
         let refused = Action::Refuse { connection: 1, refusal: Refusal::Miscomputes };
         assert_eq!(join(&mut machine, 4, name), [refused]);

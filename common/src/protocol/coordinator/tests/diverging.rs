@@ -163,7 +163,9 @@ impl World {
                 let name = ["one", "two"][at].to_owned();
                 let instance = instance(&name);
                 let numerics = NumericsDigest(7);
-                self.feed(Event::Join { connection: at as u64, name, instance, threads: 1, numerics });
+                let connection = at as u64;
+                let (key, address) = (None, None);
+                self.feed(Event::Join { connection, name, key, instance, address, threads: 1, numerics });
             }
             Some(from) => {
                 let us = self.piece_us();

@@ -1,4 +1,4 @@
-//! Who is who: a process by its instance, whatever name it has; names are for people.
+//! Who is who: a process by its key and its instance, whatever name it has; names are for people.
 
 use super::*;
 
@@ -84,4 +84,55 @@ fn bad_answers_under_a_name_do_not_count_against_who_has_it_next() {
     }
     let actions = join(&mut machine, 0, "local-0");
     assert!(matches!(actions[0], Action::Welcome { .. }), "{actions:?}");
+}
+
+const HERE: &str = "10.0.0.1";
+
+#[test]
+fn another_key_with_a_members_instance_replaces_nothing_and_takes_no_name() {
+    let mut machine = Coordinator::new(LIMITS, Incarnation(1));
+    for (key, thief) in [(Some(1), Some(2)), (Some(3), None), (None, Some(4))] {
+        let victim = format!("victim of {thief:?}");
+        let instance = instance(&victim);
+        assert!(matches!(
+            join_from(&mut machine, &victim, instance, key, HERE)[..],
+            [Action::Welcome { .. }]
+        ));
+        let actions = join_from(&mut machine, &victim, instance, thief, HERE);
+        let refusal = Refusal::NameTaken { name: victim.clone() };
+        assert_eq!(actions, [Action::Refuse { connection: 1, refusal }]);
+        let actions = join_from(&mut machine, "thief", instance, thief, HERE);
+        assert!(matches!(actions[..], [Action::Welcome { .. } | Action::Spare { .. }]), "{actions:?}");
+        let who = |name: &str| machine.members().find(|(_, member)| member.name == name).map(|(who, _)| who);
+        let [victims, thiefs] = [who(&victim), who("thief")].map(Option::unwrap);
+        machine.on_event(0, Event::Leave(thiefs));
+        // Its own process does.
+        let actions = join_from(&mut machine, &victim, instance, key, HERE);
+        let replaced = Action::Removed { member: victims, cause: Cause::Replaced, returned: vec![] };
+        assert!(actions.contains(&replaced), "{actions:?}");
+        let who = machine.members().next().map(|(who, _)| who).unwrap();
+        machine.on_event(0, Event::Leave(who));
+    }
+}
+
+/// Is dropped for bad answers until it is quarantined.
+fn lie(machine: &mut Coordinator, name: &str, instance: u64, key: Option<u64>) {
+    for _ in 0..QUARANTINE_AFTER {
+        let actions = join_from(machine, name, Instance(instance), key, HERE);
+        let [Action::Welcome { incarnation, .. }] = actions[..] else { panic!("{actions:?}") };
+        machine.on_event(0, Event::Invalid(incarnation, ProtocolError::SecondHello));
+    }
+}
+
+#[test]
+fn offences_under_another_key_do_not_count_against_who_has_the_instance() {
+    let mut machine = Coordinator::new(LIMITS, Incarnation(1));
+    lie(&mut machine, "liar", 5, Some(2));
+    let refusal = Refusal::Quarantined { name: "liar".into() };
+    let actions = join_from(&mut machine, "liar", Instance(5), Some(2), HERE);
+    assert_eq!(actions, [Action::Refuse { connection: 1, refusal }]);
+    for key in [Some(1), None] {
+        let actions = join_from(&mut machine, &format!("{key:?}"), Instance(5), key, HERE);
+        assert!(matches!(actions[..], [Action::Welcome { .. }]), "{key:?}: {actions:?}");
+    }
 }

@@ -75,7 +75,9 @@ fn one_that_owes_two_runs() -> Coordinator {
     let mut machine = Coordinator::new(LIMITS, Incarnation(1));
     let numerics = NumericsDigest(7);
     let name = "a".to_owned();
-    machine.on_event(0, Event::Join { connection: 1, name, instance: instance("a"), threads: 2, numerics });
+    let instance = instance("a");
+    let a = Event::Join { connection: 1, name, key: None, instance, address: None, threads: 2, numerics };
+    machine.on_event(0, a);
     begin_of(&mut machine, 0, THIRD, 0, 1);
     answer(&mut machine, 1_000, 1, 0, Node::leaf(0));
     assert_eq!(rounds(&begin_of(&mut machine, 1_000, RUN, 1, 1)), [1]);
