@@ -10,6 +10,7 @@ mod arithmetic;
 mod audits;
 mod bounds;
 mod event;
+mod keys;
 mod limits;
 mod member;
 mod offences;
@@ -21,6 +22,7 @@ mod timeouts;
 pub use self::arithmetic::OtherArithmetic;
 pub use self::audits::{Audit, SHARE_PARTS};
 pub use self::event::{Action, Event, Purpose, Verdict};
+pub use self::keys::KEY_QUARANTINE_AFTER;
 pub use self::limits::{ANSWER_TIMEOUT_US_MIN, Limits, Numerics, SPARES_MAX};
 pub use self::member::{Member, Piece};
 pub use self::offences::QUARANTINE_AFTER;
@@ -28,6 +30,7 @@ pub use self::reason::{AnswerKind, Cause, Disconnect, ProtocolError, Refusal};
 
 use self::admission::{Newcomer, Spare};
 use self::audits::Miscomputers;
+use self::keys::Keys;
 use self::offences::Offences;
 use self::opinions::{Cases, Finding, Opinion, Witness};
 use self::timeouts::LEAF_US_UNKNOWN;
@@ -47,6 +50,7 @@ pub struct Coordinator {
     spares: BTreeMap<Incarnation, Spare>,
     offences: Offences,
     miscomputers: Miscomputers,
+    keys: Keys,
     next_incarnation: u64,
     /// The last round that each run has begun, oldest first.
     rounds: BTreeMap<Round, OpenRound>,
@@ -120,6 +124,7 @@ impl Coordinator {
             spares: BTreeMap::new(),
             offences: Offences::default(),
             miscomputers: Miscomputers::default(),
+            keys: Keys::default(),
             next_incarnation: first.0,
             rounds: BTreeMap::new(),
             newest: None,
@@ -324,6 +329,7 @@ impl Coordinator {
         let quarantine = cause.is_offence() && self.offences.note(process);
         actions.push(Action::Removed { member: who, cause, returned });
         if quarantine {
+            self.keys.note(process);
             actions.push(Action::Quarantined { name });
         }
     }

@@ -8,7 +8,7 @@
 //! 2. A name is a label for people. While one process has a name, another with that name is refused for now,
 //!    whatever its key. It gets the name when the first is gone.
 //! 3. What a process does is counted against it alone, never against its name, or against another process of
-//!    the same instance.
+//!    the same instance. `keys` says when it is counted against the key.
 
 use super::opinions::Witness;
 use super::{Action, Cause, Coordinator, Limits, Member, Numerics, Refusal};
@@ -84,6 +84,9 @@ impl Coordinator {
         }
         if self.miscomputers.has(*process) {
             return Some(Refusal::Miscomputes);
+        }
+        if self.keys.is_quarantined(process.key) {
+            return Some(Refusal::KeyQuarantined);
         }
         if self.limits.numerics == Numerics::Strict
             && let Some(differs) = self.differs(*numerics)

@@ -88,6 +88,7 @@ impl Coordinator {
         });
         let voided: Vec<Round> = voided.collect();
         self.miscomputers.note(who.process);
+        self.keys.note(who.process);
         let is_it = |(_, member): &(&Incarnation, &Member)| !who.is_another(&Witness::of(member));
         let found: Vec<Incarnation> = self.members.iter().filter(is_it).map(|(&who, _)| who).collect();
         for who in found {

@@ -3,7 +3,7 @@
 //!
 //! Each reason is a value that a test or a metric's label can match; its text is for people.
 
-use super::{OtherArithmetic, QUARANTINE_AFTER};
+use super::{KEY_QUARANTINE_AFTER, OtherArithmetic, QUARANTINE_AFTER};
 use crate::ids::{Incarnation, Round, SetupId};
 use crate::reduce::tree::Node;
 use serde::{Deserialize, Serialize};
@@ -100,6 +100,12 @@ pub enum Refusal {
          machine and its build, then start it again"
     )]
     Quarantined { name: String },
+    /// Several workers with the same key were quarantined, or found to miscompute.
+    #[error(
+        "{KEY_QUARANTINE_AFTER} workers with this token's key were quarantined or found to miscompute; check their \
+         machines, give the honest ones a new token (coordinator token new NAME), and revoke this one"
+    )]
+    KeyQuarantined,
 }
 
 impl Refusal {

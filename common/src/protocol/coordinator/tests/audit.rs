@@ -143,3 +143,24 @@ fn workers_of_other_numerics_do_not_audit_each_other() {
     let actions = result(&mut machine, 1, 1, LEAF);
     assert_eq!(actions[1..], [Action::AuditWaits, Action::Complete(Round(0))]);
 }
+
+#[test]
+fn a_key_is_refused_when_three_of_its_workers_were_found_to_miscompute() {
+    let mut machine = Coordinator::new(ALL, Incarnation(1));
+    for (instance, name) in (1..).zip(["b", "c"]) {
+        join_from(&mut machine, name, Instance(instance), Some(2), "");
+    }
+    for found in 0..KEY_QUARANTINE_AFTER as u64 {
+        let actions = join_from(&mut machine, "broken", Instance(10 + found), Some(1), "");
+        let [Action::Welcome { incarnation, .. }, ..] = actions[..] else { panic!("{actions:?}") };
+        let round = Round(found);
+        let mut granted = grants(&machine.on_event(0, Event::Begin { run: RUN, round, leaves: 3 }));
+        while let Some((from, node)) = granted.pop() {
+            let from = Incarnation(from);
+            let verdict = Verdict::Finite { checksum: if from == incarnation { 6 } else { 5 } };
+            granted.extend(grants(&machine.on_event(0, Event::Result { from, round, node, verdict })));
+        }
+    }
+    let refused = [Action::Refuse { connection: 1, refusal: Refusal::KeyQuarantined }];
+    assert_eq!(join_from(&mut machine, "broken", Instance(20), Some(1), ""), refused);
+}

@@ -136,3 +136,27 @@ fn offences_under_another_key_do_not_count_against_who_has_the_instance() {
         assert!(matches!(actions[..], [Action::Welcome { .. }]), "{key:?}: {actions:?}");
     }
 }
+
+#[test]
+fn a_key_is_refused_when_three_of_its_workers_are() {
+    let mut machine = Coordinator::new(LIMITS, Incarnation(1));
+    join_from(&mut machine, "member", Instance(1), Some(1), HERE);
+    for liar in 0..KEY_QUARANTINE_AFTER as u64 {
+        lie(&mut machine, "liar", 10 + liar, Some(1));
+        lie(&mut machine, "liar without a key", 20 + liar, None);
+    }
+    let refused = [Action::Refuse { connection: 1, refusal: Refusal::KeyQuarantined }];
+    assert_eq!(join_from(&mut machine, "newcomer", Instance(30), Some(1), "10.0.0.2"), refused);
+    assert!(!Refusal::KeyQuarantined.may_retry());
+    let told = Refusal::KeyQuarantined.to_string();
+    assert!(told.contains("3 workers") && told.contains("coordinator token new NAME"), "{told}");
+    assert_eq!(
+        machine.members().map(|(who, _)| who).collect::<Vec<_>>(),
+        [Incarnation(1)],
+        "who is in stays"
+    );
+    for key in [Some(2), None] {
+        let actions = join_from(&mut machine, &format!("{key:?}"), Instance(30), key, HERE);
+        assert!(matches!(actions[..], [Action::Welcome { .. }]), "{key:?}: {actions:?}");
+    }
+}
