@@ -6,25 +6,30 @@
 //!    Where runs may diverge it stays, until a leaf's answer is contradicted by another worker or by itself:
 //!    workers that are dropped with each run that diverges may be away when the last one ends.
 //! 3. An answer that is out of line is remembered, and so is a non-finite answer to a single leaf. The next
-//!    worker to be asked is one that has not answered the piece yet. If there is none, workers are asked
+//!    worker to be asked is one of an origin from which no answer to the piece has come, if such a one is
+//!    there and not late; otherwise any that has not answered it yet. If there is none, workers are asked
 //!    again.
-//! 4. An out-of-line answer is accepted when another worker gives the same bits. Where there is only one
-//!    worker, its own repetition is enough. Workers that gave other bits than the accepted ones are dropped.
+//! 4. An out-of-line answer is accepted when a worker of another origin gives the same bits. Another worker of
+//!    the same origin is enough where no member of another origin can still be asked, and none has given
+//!    other out-of-line bits. Where there is only one worker, its own repetition is enough. Workers that gave
+//!    other bits than the accepted ones are dropped.
 //! 5. The run itself is at fault, and stops, when [`OPINIONS_NEEDED`] workers find a leaf non-finite with the
-//!    same bits. Fewer are enough where no others are there; an only worker must find it twice.
+//!    same bits. If all are of one origin, members and spares of others are asked before. Fewer are enough
+//!    where no others are there; an only worker must find it twice.
 //! 6. The run also stops when answers differ and nobody else can be asked: one of the workers miscomputes.
 //!
-//! Members that have answered nothing yet are waited for no longer than `timeouts` says. A worker is its
-//! process, whatever its name and its connection. Bits of workers with different numerics cannot be compared.
-//! Two such answers agree if both are out of line, or both non-finite.
+//! Members that have answered nothing yet are waited for no longer than `timeouts` says, of whichever origin.
+//! A worker is its process, whatever its name and its connection. Its origin is its key and its address
+//! together: local workers, which have neither, are all of one. Bits of workers with different numerics cannot
+//! be compared. Two such answers agree if both are out of line, or both non-finite.
 
+mod asked;
 mod record;
 
 pub(super) use record::{Case, Cases, Finding, Opinion, Witness};
 
-use super::timeouts::Period;
-use super::{Action, Cause, Coordinator, Member, OpenRound, Piece, Purpose};
-use crate::ids::{Incarnation, Round};
+use super::{Action, Cause, Coordinator, Member, OpenRound, Piece};
+use crate::ids::Incarnation;
 use crate::reduce::tree::Node;
 
 /// Workers that must agree. One may be broken, and two may be broken in the same way: the third decides.
@@ -77,15 +82,33 @@ impl Coordinator {
         }
     }
 
-    /// Names of the workers that gave the same answer before: others, or the same worker where there is no
-    /// other.
+    /// Names of the workers that gave the same answer before, if that is enough: others, or the same worker
+    /// where there is no other.
     fn confirmed_by(&self, now_us: u64, Piece { round, node }: Piece, opinion: &Opinion) -> Vec<String> {
         let Some(open) = self.rounds.get(&round) else { return Vec::new() };
         let Some(case) = open.cases.0.get(&node) else { return Vec::new() };
         let is_alone = !self.has_unasked(now_us, open, case);
         let counts =
             |other: &&Opinion| other.agrees(opinion) && (is_alone || other.by.is_another(&opinion.by));
-        case.opinions.iter().filter(counts).map(|other| other.by.name.clone()).collect()
+        let agreeing: Vec<&Opinion> = case.opinions.iter().filter(counts).collect();
+        let is_enough = agreeing.iter().any(|other| other.by.is_elsewhere(&opinion.by))
+            || !self.has_doubter_elsewhere(now_us, open, case, opinion);
+        agreeing.into_iter().filter(|_| is_enough).map(|other| other.by.name.clone()).collect()
+    }
+
+    /// Whether a member of another origin can still be asked about an answer, or has given other bits that
+    /// are out of line too.
+    fn has_doubter_elsewhere(&self, now_us: u64, open: &OpenRound, case: &Case, opinion: &Opinion) -> bool {
+        let doubts = |member: &Member| {
+            let who = Witness::of(member);
+            let own = case.opinions.iter().find(|own| !own.by.is_another(&who));
+            who.is_elsewhere(&opinion.by)
+                && own.map_or_else(
+                    || self.is_worth(now_us, open, case, member),
+                    |own| own.finding == Finding::OutOfLine && !own.agrees(opinion),
+                )
+        };
+        self.members.values().any(doubts)
     }
 
     /// Remembers an out-of-line answer, and keeps its piece from the queue.
@@ -200,19 +223,26 @@ impl Coordinator {
     ) -> Option<Vec<String>> {
         let open = self.rounds.get(&piece.round)?;
         let case = open.cases.0.get(&piece.node)?;
-        let agreeing = case.opinions.iter().filter(|other| other.agrees(opinion));
-        let names: Vec<String> = agreeing.map(|other| other.by.name.clone()).collect();
+        let agreeing = || case.opinions.iter().filter(|other| other.agrees(opinion));
+        let names: Vec<String> = agreeing().map(|other| other.by.name.clone()).collect();
+        let are_of_one_origin = !agreeing().any(|other| other.by.is_elsewhere(&opinion.by));
         let members = self.members.iter().filter(|&(&who, _)| who != from).map(|(_, member)| member);
         let members = members.map(|member| (Witness::of(member), self.is_worth(now_us, open, case, member)));
         let is_waited_for = now_us < self.newcomers_until_us(open, case);
         let spares = self.spares.values().map(|spare| (spare.newcomer.witness(), is_waited_for));
+        let others: Vec<(Witness, bool)> = members.chain(spares).collect();
         // A worker that is there and answered otherwise, or has not been asked.
-        let dissents = |(who, is_worth): (Witness, bool)| {
-            let own = case.opinions.iter().find(|own| !own.by.is_another(&who));
-            own.map_or(is_worth, |own| !own.agrees(opinion))
+        let dissents = |(who, is_worth): &(Witness, bool)| {
+            let own = case.opinions.iter().find(|own| !own.by.is_another(who));
+            own.map_or(*is_worth, |own| !own.agrees(opinion))
         };
-        let is_enough = names.len() >= OPINIONS_NEEDED
-            || (names.len() > 1 || repeats) && !members.chain(spares).any(dissents);
+        // One that answers otherwise again and again must not keep the run from being stopped.
+        let can_be_asked_elsewhere = |(who, is_worth): &(Witness, bool)| {
+            *is_worth && !case.has_asked(who) && who.is_elsewhere(&opinion.by)
+        };
+        let are_believed = || !(are_of_one_origin && others.iter().any(can_be_asked_elsewhere));
+        let is_enough = names.len() >= OPINIONS_NEEDED && are_believed()
+            || (names.len() > 1 || repeats) && !others.iter().any(dissents);
         is_enough.then_some(names)
     }
 
@@ -234,123 +264,20 @@ impl Coordinator {
     }
 
     fn is_stuck(&self, now_us: u64, open: &OpenRound, case: &Case) -> bool {
-        let differ =
-            || case.opinions.iter().filter(|opinion| opinion.finding == Finding::OutOfLine).count() > 1;
+        let out_of_line = || case.opinions.iter().filter(|opinion| opinion.finding == Finding::OutOfLine);
+        let differ = || out_of_line().any(|one| out_of_line().any(|other| !one.agrees(other)));
+        // Two of one origin that agree are believed if one repeats itself, once all others have gone.
+        let is_confirmed = |one: &Opinion| {
+            out_of_line().any(|other| other.by.is_another(&one.by) && other.agrees(one))
+                && !self.has_doubter_elsewhere(now_us, open, case, one)
+        };
         match case.is_accepted {
             // A third that contradicts both is no better than they are.
             true => {
                 let opinions = case.opinions.len();
                 opinions >= OPINIONS_NEEDED || opinions > 1 && !self.has_judge(now_us, open, case)
             }
-            false => differ() && !self.has_unasked(now_us, open, case),
+            false => differ() && !self.has_unasked(now_us, open, case) && !out_of_line().any(is_confirmed),
         }
-    }
-
-    /// When a case stops waiting for members that have answered nothing yet.
-    fn newcomers_until_us(&self, open: &OpenRound, case: &Case) -> u64 {
-        let since_us = if case.is_accepted { open.done_us } else { Some(case.since_us) };
-        since_us.map_or(u64::MAX, |us| us.saturating_add(self.limits.answer_timeout_us_min))
-    }
-
-    /// Whether a member's answer is worth waiting for.
-    fn is_worth(&self, now_us: u64, open: &OpenRound, case: &Case, member: &Member) -> bool {
-        member.answered_leaf_us(open.run).is_some() || now_us < self.newcomers_until_us(open, case)
-    }
-
-    /// Whether there is a member that has not given its opinion.
-    fn has_unasked(&self, now_us: u64, open: &OpenRound, case: &Case) -> bool {
-        let is_unasked = |member: &Member| {
-            !case.has_asked(&Witness::of(member)) && self.is_worth(now_us, open, case, member)
-        };
-        self.members.values().any(is_unasked)
-    }
-
-    /// Whether there is a member whose answer would be an opinion, and is worth waiting for.
-    pub(super) fn has_judge(&self, now_us: u64, open: &OpenRound, case: &Case) -> bool {
-        let is_judge = |member: &Member| {
-            self.may_judge(now_us, open, case, member) && self.is_worth(now_us, open, case, member)
-        };
-        self.members.values().any(is_judge)
-    }
-
-    /// Whether a member's answer would be an opinion.
-    fn may_judge(&self, now_us: u64, open: &OpenRound, case: &Case, member: &Member) -> bool {
-        let who = Witness::of(member);
-        let is_new = !case.has_asked(&who);
-        match case.is_accepted {
-            true => is_new && case.opinions.iter().all(|opinion| opinion.by.is_comparable(&who)),
-            false => is_new || !self.has_unasked(now_us, open, case),
-        }
-    }
-
-    /// Hands out a round's cases of one purpose, each to a member with an idle thread. Where all that compute
-    /// a case are late, one more idle member gets it.
-    pub(super) fn schedule_opinions(
-        &mut self,
-        now_us: u64,
-        round: Round,
-        purpose: Purpose,
-        actions: &mut Vec<Action>,
-    ) {
-        let is_due = |open: &OpenRound| open.cases.0.values().any(|case| case.purpose() == purpose);
-        if !self.rounds.get(&round).is_some_and(is_due) {
-            return;
-        }
-        let members: Vec<Incarnation> = self.members.keys().copied().collect();
-        let mut any = true;
-        while std::mem::take(&mut any) {
-            for &to in &members {
-                let Some(open) = self.rounds.get(&round) else { return };
-                let node = self.opinion_for(now_us, open, purpose, &self.members[&to]);
-                let (Some(node), Some(open)) = (node, self.rounds.get_mut(&round)) else { continue };
-                open.queue.lend(node);
-                self.hand_out(now_us, to, Piece { round, node }, purpose, actions);
-                any = true;
-            }
-        }
-    }
-
-    /// When a case of this round may be handed to another member: the next piece becomes late, or newcomers
-    /// are waited for no longer.
-    pub(super) fn next_opinion_us(&self, now_us: u64, open: &OpenRound) -> Option<u64> {
-        let is_asked = |case: &&Case| !case.is_accepted || open.queue.waiting() == 0;
-        let newcomers =
-            open.cases.0.values().filter(is_asked).map(|case| self.newcomers_until_us(open, case));
-        let newcomers: Vec<u64> = newcomers.collect();
-        let is_ahead = |&at_us: &u64| now_us < at_us && at_us < u64::MAX;
-        let late = (!newcomers.is_empty()).then(|| self.next_end_us(now_us)).flatten();
-        newcomers.into_iter().filter(is_ahead).chain(late).min()
-    }
-
-    /// The case that member `to` may compute now for that purpose.
-    fn opinion_for(&self, now_us: u64, open: &OpenRound, purpose: Purpose, to: &Member) -> Option<Node> {
-        // The round cannot do without an opinion, so a late member may give one, as it may compute other
-        // leaves.
-        let may_be_first = purpose == Purpose::Opinion || !self.is_late(now_us, to);
-        if to.idle_threads() == 0 {
-            return None;
-        }
-        let may_help = || to.pieces.is_empty() && !self.is_late(now_us, to);
-        let is_open = |node: Node, case: &Case| {
-            let period = self.judges(now_us, open, node, case).reduce(Period::and);
-            period.map_or(may_be_first, |period| period.ends_us() <= now_us && may_help())
-        };
-        let may = |&(&node, case): &(&Node, &Case)| {
-            case.purpose() == purpose
-                && !to.pieces.contains_key(&Piece { round: open.number, node })
-                && self.may_judge(now_us, open, case, to)
-                && is_open(node, case)
-        };
-        open.cases.0.iter().find(may).map(|(&node, _)| node)
-    }
-
-    /// The times of the members that compute `node` for that case.
-    fn judges(&self, now_us: u64, open: &OpenRound, node: Node, case: &Case) -> impl Iterator<Item = Period> {
-        let piece = Piece { round: open.number, node };
-        let at_work = move |member: &Member| {
-            let work = *member.pieces.get(&piece)?;
-            self.may_judge(now_us, open, case, member).then(|| self.period(member, piece, work))
-        };
-        self.members.values().filter_map(at_work)
     }
 }

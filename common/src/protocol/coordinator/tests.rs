@@ -5,6 +5,7 @@ mod diverging;
 mod growth;
 mod identity;
 mod opinions;
+mod origins;
 mod prefetch;
 mod runs;
 mod speed;

@@ -28,6 +28,12 @@ impl Witness {
         self.process != than.process
     }
 
+    /// Whether the two have another key or another address. Who controls one machine and one token can start
+    /// any number of workers, but all of one origin.
+    pub(super) fn is_elsewhere(&self, than: &Self) -> bool {
+        self.process.key != than.process.key || self.address != than.address
+    }
+
     /// Whether the other one's bits must be the same.
     pub(in crate::protocol::coordinator) fn is_comparable(&self, with: &Self) -> bool {
         self.numerics == with.numerics
@@ -79,6 +85,11 @@ impl Case {
     /// Whether a worker has given its opinion.
     pub(in crate::protocol::coordinator) fn has_asked(&self, who: &Witness) -> bool {
         self.opinions.iter().any(|opinion| !opinion.by.is_another(who))
+    }
+
+    /// Whether no worker of the same origin has given its opinion.
+    pub(super) fn is_first_from_there(&self, who: &Witness) -> bool {
+        self.opinions.iter().all(|opinion| opinion.by.is_elsewhere(who))
     }
 
     /// Notes an opinion. Returns an earlier one of the same worker, which it replaces.

@@ -2,12 +2,12 @@
 
 use super::*;
 
-const LEAF: Node = Node { level: 0, index: 0 };
-const NAN: Verdict = Verdict::NonFinite { checksum: 77 };
+pub(super) const LEAF: Node = Node { level: 0, index: 0 };
+pub(super) const NAN: Verdict = Verdict::NonFinite { checksum: 77 };
 const OTHER_NAN: Verdict = Verdict::NonFinite { checksum: 78 };
-const HUGE: Verdict = Verdict::OutOfLine { checksum: 88 };
-const OTHER_HUGE: Verdict = Verdict::OutOfLine { checksum: 89 };
-const FINE: Verdict = Verdict::Finite { checksum: 5 };
+pub(super) const HUGE: Verdict = Verdict::OutOfLine { checksum: 88 };
+pub(super) const OTHER_HUGE: Verdict = Verdict::OutOfLine { checksum: 89 };
+pub(super) const FINE: Verdict = Verdict::Finite { checksum: 5 };
 
 /// Round 0 of `leaves` leaves with these members.
 fn begun(names: &[&str], leaves: u32) -> Coordinator {
@@ -17,24 +17,24 @@ fn begun(names: &[&str], leaves: u32) -> Coordinator {
     machine
 }
 
-fn says(machine: &mut Coordinator, from: u64, node: Node, verdict: Verdict) -> Vec<Action> {
+pub(super) fn says(machine: &mut Coordinator, from: u64, node: Node, verdict: Verdict) -> Vec<Action> {
     machine.on_event(1, Event::Result { from: Incarnation(from), round: Round(0), node, verdict })
 }
 
-fn asked(to: u64, node: Node) -> Action {
+pub(super) fn asked(to: u64, node: Node) -> Action {
     Action::Grant { to: Incarnation(to), round: Round(0), node, purpose: Purpose::Opinion }
 }
 
-fn stop(workers: &[&str]) -> Action {
+pub(super) fn stop(workers: &[&str]) -> Action {
     let workers = workers.iter().map(|&name| name.to_owned()).collect();
     Action::NonFinite { round: Round(0), leaf: 0, workers }
 }
 
-fn stops(actions: &[Action]) -> bool {
+pub(super) fn stops(actions: &[Action]) -> bool {
     actions.iter().any(|action| matches!(action, Action::NonFinite { .. } | Action::Disputed { .. }))
 }
 
-fn dropped(actions: &[Action]) -> Vec<u64> {
+pub(super) fn dropped(actions: &[Action]) -> Vec<u64> {
     let member = |action: &Action| match action {
         Action::Removed { member, cause, .. } if cause.is_offence() => Some(member.0),
         _ => None,
@@ -42,7 +42,7 @@ fn dropped(actions: &[Action]) -> Vec<u64> {
     actions.iter().filter_map(member).collect()
 }
 
-fn is_accepted(actions: &[Action], from: u64, node: Node) -> bool {
+pub(super) fn is_accepted(actions: &[Action], from: u64, node: Node) -> bool {
     actions.contains(&Action::Accept { from: Incarnation(from), round: Round(0), node })
 }
 
