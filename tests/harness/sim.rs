@@ -9,6 +9,7 @@
 mod coordinator;
 mod event_queue;
 mod faults;
+mod identity;
 mod invariants;
 mod message;
 mod network;
@@ -85,6 +86,10 @@ pub enum Sabotage {
     ForgetInstances,
     /// The coordinator takes whoever comes under a name for the worker that had it before.
     TrustNames,
+    /// The coordinator knows no keys: who claims a worker's instance is that worker.
+    ForgetKeys,
+    /// The coordinator takes all workers for ones of the same origin.
+    ForgetOrigins,
     /// The coordinator never reads a gradient that was announced.
     LoseEntrance,
     /// The coordinator sends no parameters.

@@ -9,7 +9,7 @@ const SEEDS: u64 = 5_000;
 const SABOTAGE_SEEDS: u64 = 500;
 
 /// Events that must happen in a sweep for it to mean anything.
-const KINDS: [&str; 55] = [
+const KINDS: [&str; 57] = [
     "answer out of line",
     "answer out of line, given twice",
     "audit",
@@ -24,6 +24,7 @@ const KINDS: [&str; 55] = [
     "huge answer",
     "huge answer, as others'",
     "impostor",
+    "impostor that claims a process",
     "invalid answer",
     "late answer of a dropped member",
     "leaf called not finite",
@@ -62,6 +63,7 @@ const KINDS: [&str; 55] = [
     "worker of other numerics refused",
     "worker slowed",
     "worker under a taken name refused",
+    "worker with a quarantined key refused",
     "workers cut off, messages late",
     "workers cut off, messages lost",
     "workers differ",
@@ -115,6 +117,8 @@ fn every_planted_fault_is_noticed_by_the_promise_that_guards_it() {
         (Sabotage::Misattribute, "honest_workers_are_not_accused"),
         (Sabotage::ForgetInstances, "liars_stay_out"),
         (Sabotage::TrustNames, "names_are_kept"),
+        (Sabotage::ForgetKeys, "names_are_kept"),
+        (Sabotage::ForgetOrigins, "numbers_are_confirmed"),
         (Sabotage::IgnoreVersions, "answers_are_fresh"),
         (Sabotage::CommitEarly, "leaves_are_reduced_once"),
         (Sabotage::ForgetSpares, "spares_take_over"),

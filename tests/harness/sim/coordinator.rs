@@ -6,6 +6,7 @@
 mod shown;
 
 use super::Sabotage;
+use super::identity::Identity;
 use super::invariants::{Observation, Violation};
 use super::message::{Body, Down, Up, Wake};
 use super::plan::{Plan, Start};
@@ -14,7 +15,7 @@ use super::trainer::Value;
 use super::training::{Checkpoint, Training};
 use super::value::SimulatedValue;
 use super::world::World;
-use common::ids::{Incarnation, Instance, ParamsId, Round, SetupId, Step};
+use common::ids::{Incarnation, ParamsId, Process, Round, SetupId, Step};
 use common::protocol::coordinator::{
     AnswerKind, Audit, Coordinator, Disconnect, Limits, Numerics, ProtocolError, Refusal,
 };
@@ -169,16 +170,12 @@ impl SimCoordinator {
         }
         let mut value = None;
         match message {
-            Up::Hello { name, instance, threads, numerics } => {
+            Up::Hello { name, identity, threads, numerics } => {
                 self.links.insert(connection, Link::default());
-                let instance = match world.sabotage {
-                    Some(Sabotage::ForgetInstances) => Instance(on),
-                    Some(Sabotage::TrustNames) => {
-                        Instance(name.bytes().fold(0, |number, byte| number << 8 | u64::from(byte)))
-                    }
-                    _ => instance,
-                };
-                self.cluster.hello(now_us, on, Introduction { name, instance, threads, numerics });
+                let Identity { process, address } = identity.as_seen(world.sabotage, on, &name);
+                let Process { key, instance } = process;
+                let hello = Introduction { name, key, instance, address, threads, numerics };
+                self.cluster.hello(now_us, on, hello);
             }
             Up::Heartbeat => self.cluster.heard(now_us, on, false),
             Up::Goodbye => self.cluster.left(now_us, on),
@@ -363,6 +360,7 @@ impl SimCoordinator {
                     Refusal::NameTaken { .. } => "worker under a taken name refused",
                     Refusal::Quarantined { .. } => "quarantined worker refused",
                     Refusal::Miscomputes => "miscomputing worker refused",
+                    Refusal::KeyQuarantined => "worker with a quarantined key refused",
                 });
                 world.down(connection, Down::Refused { retry: refusal.may_retry() });
             }

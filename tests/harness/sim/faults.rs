@@ -22,8 +22,9 @@ impl Run {
             }
             // Counted when the answer is sent.
             Fault::Spoil { who, how, answers } => {
-                let other = how.is_alike().then(|| self.pick(who.wrapping_add(1))).flatten();
-                let struck = self.pick(who).into_iter().chain(other);
+                let struck = self.pick(who);
+                let other = struck.filter(|_| how.is_alike()).map(|first| self.kin(first));
+                let struck = struck.into_iter().chain(other);
                 struck.for_each(|id| self.workers[id].spoil = Some((how, answers)));
             }
             Fault::Miscompute { who } => {
@@ -43,9 +44,8 @@ impl Run {
                 self.world.report.count("newcomer");
             }
             Fault::Impostor { who } => {
-                if let Some(name) = self.pick(who).map(|id| self.workers[id].name.clone()) {
-                    self.start_worker(name);
-                    self.world.report.count("impostor");
+                if let Some(victim) = self.pick(who) {
+                    self.start_impostor(victim);
                 }
             }
             Fault::Slow { who, for_us } => {
@@ -77,6 +77,21 @@ impl Run {
         Ok(())
     }
 
+    /// Starts a worker that claims another one's name or, for every second, only its process.
+    fn start_impostor(&mut self, victim: usize) {
+        let id = self.workers.len();
+        let steals = self.plan.has_keys;
+        match steals && id.is_multiple_of(2) {
+            true => self.start_newcomer(),
+            false => self.start_worker(self.workers[victim].name.clone()),
+        }
+        self.world.report.count("impostor");
+        if steals {
+            self.workers[id].identity = self.workers[victim].identity.stolen_by(id);
+            self.world.report.count("impostor that claims a process");
+        }
+    }
+
     /// Makes a number of workers deaf, beginning with `who`.
     fn deafen(&mut self, who: u32, workers: u32, for_us: Option<u64>) {
         let picked = (0..workers).filter_map(|next| self.pick(who.wrapping_add(next)));
@@ -95,6 +110,14 @@ impl Run {
     fn pick(&self, who: u32) -> Option<usize> {
         let alive: Vec<usize> = (0..self.workers.len()).filter(|&id| !self.workers[id].over).collect();
         alive.get(who as usize % alive.len().max(1)).copied()
+    }
+
+    /// The next live worker of the same origin, or the next at all.
+    fn kin(&self, of: usize) -> usize {
+        let alive = |id: &usize| !self.workers[*id].over;
+        let next = || (of + 1..self.workers.len()).chain(0..of).filter(alive);
+        let is_kin = |&id: &usize| !self.workers[id].identity.is_elsewhere(&self.workers[of].identity);
+        next().find(is_kin).or(next().next()).unwrap_or(of)
     }
 
     /// Kills a worker's process.

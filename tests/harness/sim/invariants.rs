@@ -27,11 +27,12 @@ mod three_opinions_stop_a_run;
 
 use self::ledger::Ledger;
 use self::the_run_ends::TheRunEnds;
+use super::identity::Identity;
 use super::message::Task;
 use super::plan::Plan;
 use super::trainer::Value;
 use super::training::Checkpoint;
-use common::ids::{Instance, SetupId};
+use common::ids::SetupId;
 use common::protocol::{coordinator, worker};
 use common::reduce::tree::Inserted;
 use std::fmt;
@@ -78,7 +79,7 @@ pub(crate) enum Observation<'a> {
     /// A worker's machine has handled an event.
     Worked { event: &'a worker::Event, machine: &'a worker::Worker },
     /// A worker opens a connection.
-    Dialled { connection: usize, name: &'a str, instance: Instance },
+    Dialled { connection: usize, name: &'a str, identity: Identity },
     /// A worker's arithmetic has broken.
     Miscomputes { name: &'a str },
     /// A worker sends a bad answer.
@@ -153,7 +154,10 @@ impl Watch {
 
     pub(crate) fn saw(&mut self, now_us: u64, observation: &Observation<'_>) -> Result<(), Violation> {
         match observation {
-            Observation::Born => self.ledger = Ledger::default(),
+            Observation::Born => self.ledger = self.ledger.of_next_life(),
+            Observation::Dialled { connection, identity, .. } => {
+                self.ledger.dialled(*connection as u64, *identity);
+            }
             Observation::Ruled { event, actions, .. } => {
                 self.ledger.took(now_us, event);
                 for action in *actions {

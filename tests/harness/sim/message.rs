@@ -1,8 +1,9 @@
 //! Messages and events of the simulated world. Decides nothing.
 
+use super::identity::Identity;
 use super::plan::Fault;
 use super::trainer::Value;
-use common::ids::{Incarnation, Instance, ParamsId, Round, SetupId};
+use common::ids::{Incarnation, ParamsId, Round, SetupId};
 use common::reduce::tree::Node;
 use common::selftest::NumericsDigest;
 
@@ -51,7 +52,7 @@ pub(crate) enum Trouble {
 /// A message from a worker.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Up {
-    Hello { name: String, instance: Instance, threads: u32, numerics: NumericsDigest },
+    Hello { name: String, identity: Identity, threads: u32, numerics: NumericsDigest },
     Heartbeat,
     Answer { setup: SetupId, round: Round, node: Node, body: Body },
     Goodbye,

@@ -54,7 +54,7 @@ pub(crate) enum Fault {
     Leave { who: u32 },
     /// One more worker starts.
     Newcomer,
-    /// Another worker uses a live one's name.
+    /// Another worker uses a live one's name or, where workers have keys, claims to be its process.
     Impostor { who: u32 },
     /// A worker's arithmetic breaks, for good.
     Miscompute { who: u32 },
@@ -113,6 +113,8 @@ pub(crate) struct Plan {
     pub(crate) workers: u32,
     /// Whether a worker of another arithmetic leaves as soon as it is admitted; it may be the first.
     pub(crate) visitor: bool,
+    /// Whether workers have keys and addresses. Otherwise all are of one origin.
+    pub(crate) has_keys: bool,
     /// Whether gradients are announced before they are read, as large ones are.
     pub(crate) announces: bool,
     /// Approximate time for a leaf.
@@ -165,6 +167,7 @@ impl Plan {
             give_up_us: u64::from(2_000_000 + random.below(20_000_000)),
             workers,
             visitor: random.below(4) == 0,
+            has_keys: (seed / 8).is_multiple_of(2),
             announces: seed.is_multiple_of(2),
             leaf_us,
             delays: Delays {

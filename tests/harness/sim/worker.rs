@@ -4,12 +4,13 @@
 //! if nobody needs it any more.
 
 use super::Sabotage;
+use super::identity::Identity;
 use super::invariants::{Observation, Violation};
 use super::message::{Body, Down, Task, Up, Wake};
 use super::plan::{Fault, Plan, Spoiled};
 use super::trainer::{Basis, Value};
 use super::world::World;
-use common::ids::{Incarnation, Instance, ParamsId, Round, SetupId};
+use common::ids::{Incarnation, ParamsId, Round, SetupId};
 use common::protocol::worker::{Action, Event, Exit, Pulse, Timing, Worker};
 use common::reduce::tree::{Inserted, Node, Reduction, Tree};
 use common::selftest::NumericsDigest;
@@ -33,6 +34,7 @@ struct Piece {
 pub(crate) struct SimulatedWorker {
     id: usize,
     pub(crate) name: String,
+    pub(crate) identity: Identity,
     threads: u32,
     numerics: NumericsDigest,
     /// Approximate times for a leaf, usually and while slowed.
@@ -90,6 +92,7 @@ impl SimulatedWorker {
         Self {
             id,
             name,
+            identity: Identity::new(id, plan.has_keys),
             threads: 1 + world.random.below(4),
             numerics,
             leaf_us: u64::from(plan.leaf_us) * if is_slow { SLOW_TIMES } else { 1 },
@@ -232,13 +235,12 @@ impl SimulatedWorker {
             Action::Dial => {
                 let connection = world.network.dial(self.id);
                 self.connection = Some(connection);
-                // Each started process has another index, and so another instance.
-                let instance = Instance(self.id as u64 + 1);
-                world.saw(&Observation::Dialled { connection, name: &self.name, instance })?;
+                let identity = self.identity;
+                world.saw(&Observation::Dialled { connection, name: &self.name, identity })?;
                 let name = self.name.clone();
                 let threads = self.threads;
                 let numerics = self.numerics;
-                self.send(world, Up::Hello { name, instance, threads, numerics });
+                self.send(world, Up::Hello { name, identity, threads, numerics });
             }
             Action::Heartbeat => self.send(world, Up::Heartbeat),
             Action::Compute(incarnation, round, node)

@@ -8,7 +8,7 @@
 
 use super::ledger::Holder;
 use super::{Invariant, Ledger, Observation};
-use common::ids::{Instance, Round, SetupId};
+use common::ids::{Process, Round, SetupId};
 use common::protocol::coordinator::{Action, Audit, Event, Limits};
 use common::reduce::tree::Node;
 use common::selftest::NumericsDigest;
@@ -20,7 +20,7 @@ pub(super) struct AuditedPiecesAgree {
     /// The last round of each run.
     rounds: BTreeMap<SetupId, Audited>,
     /// The worker, and its arithmetic, that gave the last accepted answer; it may have been dropped since.
-    accepted_from: Option<(Instance, NumericsDigest)>,
+    accepted_from: Option<(Process, NumericsDigest)>,
 }
 
 #[derive(Default)]
@@ -28,7 +28,7 @@ struct Audited {
     /// When the round's last leaf was accepted.
     done_us: Option<u64>,
     /// Pieces with one answer, each with the worker and its arithmetic.
-    waiting: BTreeMap<Node, (Instance, NumericsDigest)>,
+    waiting: BTreeMap<Node, (Process, NumericsDigest)>,
     /// Whether pieces of this round went unaudited because no worker was there.
     gave_up: bool,
 }
@@ -50,8 +50,8 @@ impl AuditedPiecesAgree {
             return;
         }
         let Some(holder) = ledger.members.get(from) else { return };
-        let is_second = |&(first, numerics): &(Instance, NumericsDigest)| {
-            first != holder.instance && numerics == holder.numerics
+        let is_second = |&(first, numerics): &(Process, NumericsDigest)| {
+            first != holder.process() && numerics == holder.numerics
         };
         if waiting.get(node).is_some_and(is_second) {
             waiting.remove(node);
@@ -66,10 +66,10 @@ impl AuditedPiecesAgree {
         for (node, &(first, numerics)) in &audited.waiting {
             let is_worth = |other: &&Holder| other.has_answered(open.run) || !is_over;
             let mut others = ledger.members.values().filter(is_worth);
-            if let Some(other) = others.find(|other| other.instance != first && other.numerics == numerics) {
+            if let Some(other) = others.find(|other| other.process() != first && other.numerics == numerics) {
                 let other = &other.name;
                 return Err(format!(
-                    "round {round} is complete, but only worker {first} has computed piece {node}, and {other} is there"
+                    "round {round} is complete, but only worker {first:?} has computed piece {node}, and {other} is there"
                 ));
             }
         }
@@ -83,7 +83,7 @@ impl Invariant for AuditedPiecesAgree {
         match observation {
             Observation::Acted(Action::Accept { from, .. }) => {
                 let holder = ledger.members.get(from);
-                self.accepted_from = holder.map(|holder| (holder.instance, holder.numerics));
+                self.accepted_from = holder.map(|holder| (holder.process(), holder.numerics));
                 Ok(())
             }
             Observation::Ruled { event, actions, .. } => {

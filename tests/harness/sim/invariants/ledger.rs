@@ -7,7 +7,8 @@ mod round;
 pub(super) use holder::{Holder, Work};
 pub(super) use round::{Doubt, OpenRound};
 
-use common::ids::{Incarnation, Instance, Round, SetupId};
+use crate::sim::identity::Identity;
+use common::ids::{Incarnation, Round, SetupId};
 use common::protocol::coordinator::{Action, Event, Limits, Piece, Verdict};
 use std::collections::BTreeMap;
 
@@ -19,9 +20,20 @@ pub(super) struct Ledger {
     pub(super) started: bool,
     /// The last round of each run that goes on.
     pub(super) rounds: BTreeMap<SetupId, OpenRound>,
+    /// The worker that opened each connection.
+    identities: BTreeMap<u64, Identity>,
 }
 
 impl Ledger {
+    /// A coordinator knows nothing of what its predecessor did; connections may reach it all the same.
+    pub(super) fn of_next_life(&mut self) -> Self {
+        Self { identities: std::mem::take(&mut self.identities), ..Self::default() }
+    }
+
+    pub(super) fn dialled(&mut self, connection: u64, identity: Identity) {
+        self.identities.insert(connection, identity);
+    }
+
     /// Records an event, before the actions that follow from it.
     pub(super) fn took(&mut self, now_us: u64, event: &Event) {
         match event {
@@ -68,8 +80,8 @@ impl Ledger {
                 Verdict::NonFinite { .. } => piece.node.level == 0,
             };
             if is_doubt {
-                let doubt = Doubt { verdict, numerics: holder.numerics };
-                open.doubts.entry(piece.node).or_default().insert(holder.instance, doubt);
+                let doubt = Doubt { by: holder.identity, verdict, numerics: holder.numerics };
+                open.doubts.entry(piece.node).or_default().insert(holder.process(), doubt);
                 open.doubted_us.entry(piece.node).or_insert(now_us);
             }
             holder.answered_us.entry(work.run).or_insert(now_us);
@@ -80,19 +92,16 @@ impl Ledger {
     /// Records an action, after the invariants have seen it.
     pub(super) fn acted(&mut self, now_us: u64, event: &Event, action: &Action) {
         match (action, event) {
-            (
-                Action::Spare { connection, incarnation, .. },
-                Event::Join { name, instance, threads, numerics, .. },
-            ) => {
-                let spare = Holder::new(*connection, name, *instance, *threads, *numerics);
+            (Action::Spare { connection, incarnation, .. }, Event::Join { name, threads, numerics, .. }) => {
+                let identity = self.identities[connection];
+                let spare = Holder::new(*connection, name, identity, *threads, *numerics);
                 self.spares.insert(*incarnation, spare);
             }
             (Action::Welcome { connection, incarnation, .. }, event) => {
                 let newcomer = match event {
-                    Event::Join { connection: own, name, instance, threads, numerics }
-                        if own == connection =>
-                    {
-                        Some(Holder::new(*connection, name, *instance, *threads, *numerics))
+                    Event::Join { connection: own, name, threads, numerics, .. } if own == connection => {
+                        let identity = self.identities[connection];
+                        Some(Holder::new(*connection, name, identity, *threads, *numerics))
                     }
                     _ => None,
                 };
@@ -174,17 +183,22 @@ impl Ledger {
     }
 
     /// A leaf of a round that is neither done nor computed, and that the worker may compute.
-    pub(super) fn waiting(&self, open: &OpenRound, who: Instance) -> Option<u32> {
+    pub(super) fn waiting(&self, open: &OpenRound, who: &Holder) -> Option<u32> {
         let out = self.out(open);
         (0..open.leaves() as u32)
             .find(|&leaf| out[leaf as usize] == 0 && !open.is_done(leaf) && self.may_compute(open, who, leaf))
     }
 
-    /// Whether a worker may compute a leaf: of a doubted one others must give their opinion first.
-    fn may_compute(&self, open: &OpenRound, who: Instance, leaf: u32) -> bool {
+    /// Whether a worker may compute a leaf: of a doubted one others must give their opinion first, those of
+    /// origins that have given none before all.
+    fn may_compute(&self, open: &OpenRound, who: &Holder, leaf: u32) -> bool {
         let doubts = open.doubts.iter().filter(|(node, _)| open.leaves_below(**node).contains(&leaf));
         doubts.map(|(_, by)| by).all(|by| {
-            !by.contains_key(&who) || self.members.values().all(|holder| by.contains_key(&holder.instance))
+            let has_asked = |holder: &Holder| by.contains_key(&holder.process());
+            let is_first = |holder: &Holder| by.values().all(|doubt| doubt.by.is_elsewhere(&holder.identity));
+            let mut members = self.members.values();
+            is_first(who)
+                || !self.members.values().any(is_first) && (!has_asked(who) || members.all(has_asked))
         })
     }
 }

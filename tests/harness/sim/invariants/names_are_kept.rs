@@ -2,14 +2,14 @@
 //! another has it. Another worker of the same name costs the one that has it nothing.
 
 use super::{Invariant, Ledger, Observation};
-use common::ids::Instance;
+use common::ids::Process;
 use common::protocol::coordinator::{Action, Cause, Event, Refusal};
 use std::collections::BTreeMap;
 
 #[derive(Default)]
 pub(super) struct NamesAreKept {
     /// The worker that opened each connection.
-    instances: BTreeMap<u64, Instance>,
+    processes: BTreeMap<u64, Process>,
     /// Connections that the event in progress has replaced.
     replaced: Vec<u64>,
 }
@@ -17,15 +17,15 @@ pub(super) struct NamesAreKept {
 impl Invariant for NamesAreKept {
     fn saw(&mut self, _: u64, ledger: &Ledger, observation: &Observation<'_>) -> Result<(), String> {
         match observation {
-            Observation::Dialled { connection, instance, .. } => {
-                self.instances.insert(*connection as u64, *instance);
+            Observation::Dialled { connection, identity, .. } => {
+                self.processes.insert(*connection as u64, identity.process);
             }
             Observation::Acted(Action::Removed { member, cause: Cause::Replaced, .. }) => {
                 self.replaced.extend(ledger.connection(*member));
             }
             Observation::Ruled { event: Event::Join { connection, name, .. }, actions, .. } => {
-                let own = self.instances.get(connection);
-                let is_own = |other: &u64| self.instances.get(other) == own;
+                let own = self.processes.get(connection);
+                let is_own = |other: &u64| self.processes.get(other) == own;
                 if let Some(other) =
                     std::mem::take(&mut self.replaced).into_iter().find(|other| !is_own(other))
                 {

@@ -35,8 +35,7 @@ impl Invariant for NoThreadIdlesWhileLeavesWait {
                         .any(|(&other, holder)| other != who && !holder.pieces.is_empty());
                 out < holder.threads && !is_left_out
             });
-            let found =
-                idle.find_map(|(who, holder)| Some((who, holder, ledger.waiting(open, holder.instance)?)));
+            let found = idle.find_map(|(who, holder)| Some((who, holder, ledger.waiting(open, holder)?)));
             if let Some((who, Holder { threads, pieces, .. }, leaf)) = found {
                 let round = open.number;
                 return Err(format!(

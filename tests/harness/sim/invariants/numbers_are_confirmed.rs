@@ -1,11 +1,13 @@
-//! No number out of line is added unless two workers gave the same, or one did twice when no other could be
-//! asked. The optimizer's state stays finite.
+//! No number out of line is added unless two workers of different origins gave the same. Two of one origin are
+//! enough when none of another could be asked, and none contradicts them; one that gives it twice is, when no
+//! other could be asked. The optimizer's state stays finite.
 
-use super::ledger::Doubt;
+use super::ledger::{Doubt, Holder};
 use super::{Invariant, Ledger, Observation};
-use common::ids::{Instance, SetupId};
-use common::protocol::coordinator::{Event, Limits};
+use common::ids::{Incarnation, Round, SetupId};
+use common::protocol::coordinator::{Action, Limits, Verdict};
 use common::reduce::outliers::{Peaks, peak};
+use common::reduce::tree::Node;
 use std::collections::BTreeMap;
 
 pub(super) struct NumbersAreConfirmed {
@@ -24,25 +26,48 @@ impl NumbersAreConfirmed {
             peaks: BTreeMap::new(),
         }
     }
+
+    fn is_confirmed(
+        &self,
+        now_us: u64,
+        ledger: &Ledger,
+        from: Incarnation,
+        round: Round,
+        node: Node,
+    ) -> bool {
+        let (Some(open), Some(holder)) = (ledger.round(round), ledger.members.get(&from)) else {
+            return false;
+        };
+        let Some(doubts) = open.doubts.get(&node) else { return false };
+        // It may have been out of line, and be in line now.
+        let Some(own) = doubts.get(&holder.process()) else { return false };
+        // A worker that has answered nothing is not waited for without end.
+        let is_over = open.doubted_us[&node] + self.answer_timeout_us_min <= now_us;
+        let can_be_asked = |other: &Holder| {
+            !doubts.contains_key(&other.process()) && (other.has_answered(open.run) || !is_over)
+        };
+        let contradicts = |other: &Holder| {
+            let doubt = doubts.get(&other.process());
+            doubt
+                .is_some_and(|doubt| matches!(doubt.verdict, Verdict::OutOfLine { .. }) && !doubt.agrees(own))
+        };
+        let is_elsewhere = |other: &Holder| other.identity.is_elsewhere(&own.by);
+        let doubts_elsewhere =
+            |other: &Holder| is_elsewhere(other) && (can_be_asked(other) || contradicts(other));
+        let agrees = |doubt: &&Doubt| doubt.by.process != own.by.process && doubt.agrees(own);
+        let mut agreeing = doubts.values().filter(agrees);
+        let is_agreed = agreeing.clone().next().is_some();
+        agreeing.any(|doubt| doubt.by.is_elsewhere(&own.by))
+            || is_agreed && !ledger.members.values().any(doubts_elsewhere)
+            || !ledger.members.values().any(can_be_asked)
+    }
 }
 
 impl Invariant for NumbersAreConfirmed {
     fn saw(&mut self, now_us: u64, ledger: &Ledger, observation: &Observation<'_>) -> Result<(), String> {
         match observation {
-            Observation::Ruled { event: Event::Result { from, round, node, verdict }, .. } => {
-                let Some(open) = ledger.round(*round) else { return Ok(()) };
-                let Some(doubts) = open.doubts.get(node) else { return Ok(()) };
-                let Some(holder) = ledger.members.get(from) else { return Ok(()) };
-                let own = Doubt { verdict: *verdict, numerics: holder.numerics };
-                let agrees =
-                    |(&other, doubt): (&Instance, &Doubt)| other != holder.instance && doubt.agrees(&own);
-                // A worker that has answered nothing is not waited for without end.
-                let until_us = open.doubted_us[node] + self.answer_timeout_us_min;
-                let is_alone = ledger.members.values().all(|holder| {
-                    let is_over = !holder.has_answered(open.run) && until_us <= now_us;
-                    doubts.contains_key(&holder.instance) || is_over
-                });
-                self.is_confirmed = doubts.iter().any(agrees) || is_alone;
+            Observation::Acted(Action::Accept { from, round, node }) => {
+                self.is_confirmed = self.is_confirmed(now_us, ledger, *from, *round, *node);
                 Ok(())
             }
             Observation::Born => {

@@ -1,5 +1,5 @@
 //! A run is stopped for a non-finite leaf only when three workers have found it so with the same bits, or all
-//! that are there have. It is stopped for workers that differ only when there is no third, or the third
+//! that are there have. If all three are of one origin, those of others have been asked. It is stopped for workers that differ only when there is no third, or the third
 //! agrees with none of them. A worker that has answered nothing is not waited for without end.
 
 use super::ledger::{Doubt, Holder, OpenRound};
@@ -70,11 +70,17 @@ impl ThreeOpinionsStopARun {
         let agreeing = agreeing(believed);
         let there = ledger.members.values().chain(ledger.spares.values());
         let is_over = self.is_over(now_us, open, Node::leaf(leaf));
-        let has_said = |holder: &Holder| match doubts.get(&holder.instance) {
-            Some(doubt) => doubt.agrees(believed),
+        let of_one_origin = not_finite()
+            .filter(|other| other.agrees(believed))
+            .all(|other| !other.by.is_elsewhere(&believed.by));
+        let has_said = |holder: &Holder| match doubts.get(&holder.process()) {
+            Some(doubt) => agreeing >= ENOUGH || doubt.agrees(believed),
             None => !holder.has_answered(open.run) && is_over,
         };
-        match there.filter(|_| agreeing < ENOUGH).find(|holder| !has_said(holder)) {
+        let must_have = |holder: &&Holder| {
+            agreeing < ENOUGH || of_one_origin && holder.identity.is_elsewhere(&believed.by)
+        };
+        match there.filter(must_have).find(|holder| !has_said(holder)) {
             Some(Holder { name, .. }) => {
                 Err(format!("{agreeing} call leaf {leaf} not finite, and {name} has not"))
             }

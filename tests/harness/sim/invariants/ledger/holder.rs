@@ -1,6 +1,7 @@
 //! What the ledger knows of a member or a spare. Judges nothing.
 
-use common::ids::{Instance, Round, SetupId};
+use crate::sim::identity::Identity;
+use common::ids::{Process, Round, SetupId};
 use common::protocol::coordinator::Piece;
 use common::selftest::NumericsDigest;
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug)]
 pub(in crate::sim::invariants) struct Holder {
     pub(in crate::sim::invariants) name: String,
-    pub(in crate::sim::invariants) instance: Instance,
+    pub(in crate::sim::invariants) identity: Identity,
     pub(in crate::sim::invariants) numerics: NumericsDigest,
     pub(in crate::sim::invariants) connection: u64,
     pub(in crate::sim::invariants) threads: u32,
@@ -52,13 +53,13 @@ impl Holder {
     pub(super) fn new(
         connection: u64,
         name: &str,
-        instance: Instance,
+        identity: Identity,
         threads: u32,
         numerics: NumericsDigest,
     ) -> Self {
         Self {
             name: name.to_owned(),
-            instance,
+            identity,
             numerics,
             connection,
             threads,
@@ -70,6 +71,11 @@ impl Holder {
             known_leaf_us: BTreeMap::new(),
             answered_us: BTreeMap::new(),
         }
+    }
+
+    /// The worker's process, whatever the coordinator takes it for.
+    pub(in crate::sim::invariants) fn process(&self) -> Process {
+        self.identity.process
     }
 
     pub(super) fn begins(&mut self, now_us: u64, piece: Piece, work: Work) {

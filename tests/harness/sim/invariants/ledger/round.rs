@@ -1,6 +1,7 @@
 //! What the ledger knows of a run's last round. Judges nothing.
 
-use common::ids::{Instance, Round, SetupId};
+use crate::sim::identity::Identity;
+use common::ids::{Process, Round, SetupId};
 use common::protocol::coordinator::Verdict;
 use common::reduce::tree::{Node, Tree};
 use common::selftest::NumericsDigest;
@@ -15,7 +16,7 @@ pub(in crate::sim::invariants) struct OpenRound {
     /// Whether the round is to begin again, or its run stops.
     pub(in crate::sim::invariants) is_void: bool,
     /// Doubtful answers by piece: out of line, or not finite for a single leaf.
-    pub(in crate::sim::invariants) doubts: BTreeMap<Node, BTreeMap<Instance, Doubt>>,
+    pub(in crate::sim::invariants) doubts: BTreeMap<Node, BTreeMap<Process, Doubt>>,
     /// When each piece got its first doubtful answer.
     pub(in crate::sim::invariants) doubted_us: BTreeMap<Node, u64>,
 }
@@ -23,6 +24,7 @@ pub(in crate::sim::invariants) struct OpenRound {
 /// An answer that others must confirm.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::sim::invariants) struct Doubt {
+    pub(in crate::sim::invariants) by: Identity,
     pub(in crate::sim::invariants) verdict: Verdict,
     pub(in crate::sim::invariants) numerics: NumericsDigest,
 }
