@@ -10,6 +10,8 @@
 //! with another arithmetic, [`search`] chooses among settings, and [`protocol`] holds the rules of the
 //! cluster. [`event`] is what a coordinator tells of all that.
 
+#![forbid(unsafe_code)]
+
 pub mod checkpoint;
 pub mod data;
 pub mod event;

@@ -20,6 +20,8 @@
 //!    worst.
 //! 4. Eight spare buffers, because a tensor of megabytes that is allocated anew is mostly page faults.
 
+#![forbid(unsafe_code)]
+
 pub mod ask_tell;
 pub mod cli;
 pub mod cluster;

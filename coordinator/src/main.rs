@@ -1,6 +1,8 @@
 //! The `coordinator` program: flags, logs, signals, the summary, exit codes. Everything else is in the
 //! library.
 
+#![forbid(unsafe_code)]
+
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use coordinator::RunError;

@@ -80,11 +80,15 @@ pub fn prepare(options: Options, console: &Console) -> Result<Prepared, RunError
 pub fn check(options: &Options, console: &Console) -> Result<String, RunError> {
     let (gathered, sockets) = find(options, console)?;
     let mut text = gathered.describe()?;
-    let ClusterOptions { limits: Limits { start, min, max, .. }, local, .. } = &options.cluster;
+    let cluster = &options.cluster;
+    let ClusterOptions { limits: Limits { start, min, max, .. }, local, .. } = cluster;
     let whose = if local.is_some() { "started here" } else { "expected to connect" };
     text += &format!("workers             {start} to start, {min} to go on, at most {max}; {whose}\n");
     let address = sockets.address.map_or("none".to_owned(), |address| address.to_string());
     text += &format!("port                {address}\n");
+    if let Some(address) = sockets.address {
+        text += &format!("to join over it     {}\n", cluster.trust.describe(address.ip().is_loopback()));
+    }
     Ok(text)
 }
 

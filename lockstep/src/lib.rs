@@ -11,6 +11,8 @@
 //! The data sets and the store are the coordinator's, the arithmetic is the worker's: so the answers have the
 //! bits that a training's test has.
 
+#![forbid(unsafe_code)]
+
 pub mod answers;
 pub mod cli;
 pub mod compress;

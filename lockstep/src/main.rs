@@ -1,5 +1,7 @@
 //! The `lockstep` program: flags, logs, exit codes. Everything else is in the library.
 
+#![forbid(unsafe_code)]
+
 use clap::Parser;
 use coordinator::observe::console::{Console, ProgressMode};
 use host::REPORT_GRACE;

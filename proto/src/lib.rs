@@ -6,6 +6,8 @@
 //! chunks and joins them again, in buffers of [`values`]. [`frame`] is for messages outside gRPC. Code behind
 //! this crate can trust every message.
 
+#![forbid(unsafe_code)]
+
 #[allow(
     missing_docs,
     unreachable_pub,

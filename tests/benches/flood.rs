@@ -7,6 +7,8 @@
 //! and run share the cores. So the bare listener shows what is left when nothing is done for the attacker.
 //! The three cases are measured in one run, in turn, several times. The last kinds send a hello and become
 //! spares; the bare listener closes them like all others.
+//!
+//! With `-- --tokens` workers need a token, and none of those who flood has one; handshakes are flooded too.
 
 #![allow(clippy::print_stdout, reason = "a benchmark's result")]
 
@@ -20,6 +22,7 @@ use tests::flood::{Flood, Kind, WITHOUT_HELLO};
 use tests::golden::STOPPED;
 use tests::process::Process;
 use tests::told::any_joined;
+use tests::trusted::House;
 
 /// Number of flooding connections.
 const CONNECTIONS: usize = 4;
@@ -38,15 +41,21 @@ fn main() -> anyhow::Result<()> {
     let place = ["--checkpoint-dir", folder.path().to_str().expect("a readable name"), "--dataset", "digits"];
     let steps = ["--micro-batch", "16", "--batch-size", "16", "--epochs", "100000", "--schedule", "constant"];
     let rules = ["--val-split", "0", "--checkpoint-every", "100000", "--workers", "1"];
-    let (mut run, address) = Process::coordinator("127.0.0.1:0", &[&place[..], &steps, &rules].concat());
-    let worker = Process::worker(&address, "honest");
+    let house = std::env::args().any(|arg| arg == "--tokens").then(House::new);
+    let identity = house.as_ref().map_or(vec![], |house| vec!["--identity", house.folder()]);
+    let flags = [&place[..], &steps, &rules, &identity].concat();
+    let (mut run, address) = Process::coordinator("127.0.0.1:0", &flags);
+    let (worker, last) = match &house {
+        None => (Process::worker(&address, "honest"), vec![Kind::PingAfterHello, Kind::Heartbeats]),
+        Some(house) => (house.worker(&address, "honest", "default"), vec![Kind::Handshakes]),
+    };
     run.wait_for_event("lets one in", any_joined);
     let began = Instant::now();
     let bare = bare()?;
     sleep(4 * SETTLE);
     let mut measured: Vec<(Kind, Phases)> = Vec::new();
     for _ in 0..TIMES {
-        for kind in WITHOUT_HELLO.into_iter().chain([Kind::PingAfterHello, Kind::Heartbeats]) {
+        for kind in WITHOUT_HELLO.into_iter().chain(last.iter().copied()) {
             let phases = [None, Some(&bare), Some(&address)].map(|flooded| {
                 let flood = flooded.map(|address| Flood::start(kind, address, CONNECTIONS));
                 sleep(SETTLE);

@@ -4,6 +4,7 @@
 //! Their threads and their time are bounded. A connection that is closed is opened again at once.
 
 use crate::scripted;
+use crate::trusted::client_hello;
 use prost::Message;
 use proto::message::{Usage, WorkerMessage};
 use proto::outbound;
@@ -46,6 +47,9 @@ pub enum Kind {
     Priority,
     /// Pings, without a hello.
     Ping,
+    /// The beginning of TLS handshakes, each on a connection of its own that is left once it is answered: the
+    /// other side has computed by then, and this one has not.
+    Handshakes,
     /// Pings after a hello, by a member or a spare.
     PingAfterHello,
     /// Heartbeats after a hello, as fast as possible.
@@ -180,12 +184,13 @@ impl Shared {
     /// When the other side has closed it.
     fn talk(&self, stream: &mut TcpStream, name: &str) -> std::io::Result<()> {
         self.write(stream, &beginning(self.kind))?;
-        if !WITHOUT_HELLO.contains(&self.kind) {
+        if self.says_hello() {
             self.write(stream, &[request(1), data(&hello(self.kind, name))].concat())?;
         }
         match self.kind {
             // The hello is refused; the answer is not read.
             Kind::HiddenCrowd => Ok(()),
+            Kind::Handshakes => self.wait_for_answer(stream),
             Kind::NeverReads => {
                 while self.goes_on() {
                     let pong = frame(6, 1, 0, &PING_OF_HYPER);
@@ -195,7 +200,7 @@ impl Shared {
                 Ok(())
             }
             kind => {
-                if !WITHOUT_HELLO.contains(&kind) {
+                if self.says_hello() {
                     self.wait_for_message(stream)?;
                 }
                 let mut next_stream = 1;
@@ -210,6 +215,26 @@ impl Shared {
                 Ok(())
             }
         }
+    }
+
+    fn says_hello(&self) -> bool {
+        !WITHOUT_HELLO.contains(&self.kind) && self.kind != Kind::Handshakes
+    }
+
+    /// Waits until something arrives.
+    ///
+    /// # Errors
+    /// When the other side closes the connection instead.
+    fn wait_for_answer(&self, stream: &mut TcpStream) -> std::io::Result<()> {
+        while self.goes_on() {
+            match stream.read(&mut [0; 4096]) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(NO_ROOM),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Waits for a frame with a message, by which the coordinator has answered the hello.
@@ -268,6 +293,9 @@ impl Shared {
 fn beginning(kind: Kind) -> Vec<u8> {
     const WINDOW_MAX: u32 = (1 << 31) - 1;
     const WINDOW_FIRST: u32 = 65_535;
+    if kind == Kind::Handshakes {
+        return client_hello();
+    }
     let settings = match kind {
         Kind::NeverReads => frame(4, 0, 0, &[&[0, 4][..], &WINDOW_MAX.to_be_bytes()].concat()),
         _ => frame(4, 0, 0, &[]),
@@ -288,7 +316,7 @@ fn unit(kind: Kind, stream: u32) -> Vec<u8> {
         Kind::Priority => frame(2, 0, stream, &[0, 0, 0, 0, 16]),
         Kind::Ping | Kind::PingAfterHello => frame(6, 0, 0, &[7; 8]),
         Kind::Heartbeats => data(&heartbeat()),
-        Kind::HiddenCrowd | Kind::NeverReads => Vec::new(),
+        Kind::HiddenCrowd | Kind::NeverReads | Kind::Handshakes => Vec::new(),
     }
 }
 

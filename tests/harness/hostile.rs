@@ -35,7 +35,7 @@ use std::path::PathBuf;
 pub type EntryPoint = fn(&[u8]) -> bool;
 
 /// All entry points, by name.
-pub const ENTRY_POINTS: [(&str, EntryPoint); 16] = [
+pub const ENTRY_POINTS: [(&str, EntryPoint); 18] = [
     ("worker_wire", worker_wire),
     ("coordinator_wire", coordinator_wire),
     ("idx", idx),
@@ -52,6 +52,8 @@ pub const ENTRY_POINTS: [(&str, EntryPoint); 16] = [
     ("pytorch", pytorch),
     ("keras", keras),
     ("run_folder", run_folder),
+    ("token", token),
+    ("certificate", certificate),
 ];
 
 /// Network of the files in `tests/it/first_values`.
@@ -70,6 +72,18 @@ fn setup() -> Setup {
 
 fn layout() -> Layout {
     setup().model.layout().clone()
+}
+
+/// The text of a token.
+#[must_use]
+pub fn token(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(|text| text.parse::<trust::token::Token>().is_ok())
+}
+
+/// The certificate in which a peer presents its key.
+#[must_use]
+pub fn certificate(bytes: &[u8]) -> bool {
+    trust::certificate::pin_in(&bytes.into()).is_ok()
 }
 
 /// A worker's messages, each after its length.

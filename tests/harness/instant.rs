@@ -31,7 +31,7 @@ pub enum Seen {
 ///
 /// # Errors
 /// How the stream ended, unless the run is complete.
-pub async fn work(address: &str, name: &str, mut see: impl FnMut(Seen)) -> Result<(), String> {
+pub async fn work(way: &Way, name: &str, mut see: impl FnMut(Seen)) -> Result<(), String> {
     let (sender, mut inbox) = mpsc::channel(INBOX);
     let hello = WorkerMessage::Hello(Hello {
         name: name.to_owned(),
@@ -39,7 +39,7 @@ pub async fn work(address: &str, name: &str, mut see: impl FnMut(Seen)) -> Resul
         threads: 1,
         numerics: PROMISED,
     });
-    let connection = Connection::open(0, &Way::plain(address), hello, sender);
+    let connection = Connection::open(0, way, hello, sender);
     let mut incarnation = Incarnation::default();
     let mut elements = 0;
     let mut parameters = Values::default();

@@ -17,6 +17,8 @@
 //! [`told`] reads what coordinators tell, [`documents`] what the project's documents say. The tests are in
 //! `it/`, one file per promise; `README.md` says which fault is covered by which test.
 
+#![forbid(unsafe_code)]
+
 pub mod attacked_run;
 pub mod cluster;
 pub mod documents;

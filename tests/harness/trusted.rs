@@ -84,14 +84,7 @@ impl House {
 /// When it is let in.
 #[must_use]
 pub fn without_key(address: &str, version: &'static SupportedProtocolVersion) -> String {
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_protocol_versions(&[version])
-        .expect("a version that the provider has")
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anybody))
-        .with_no_client_auth();
-    let name = ServerName::try_from("anybody.invalid").expect("a name");
-    let mut tls = ClientConnection::new(Arc::new(config), name).expect("a client");
+    let mut tls = keyless(version);
     let mut stream = TcpStream::connect(address).expect("a listener");
     stream.set_read_timeout(Some(PATIENCE)).expect("more than no time");
     let mut stream = rustls::Stream::new(&mut tls, &mut stream);
@@ -101,6 +94,30 @@ pub fn without_key(address: &str, version: &'static SupportedProtocolVersion) ->
         Ok(_) => panic!("a peer without a key was answered"),
         Err(error) => error.to_string(),
     }
+}
+
+/// The first bytes of a TLS handshake by whoever has no key.
+///
+/// # Panics
+/// Never.
+#[must_use]
+pub fn client_hello() -> Vec<u8> {
+    let mut hello = Vec::new();
+    let written = keyless(&rustls::version::TLS13).write_tls(&mut hello);
+    written.expect("a vector takes everything");
+    hello
+}
+
+/// The side of a client that has no key and takes any server.
+fn keyless(version: &'static SupportedProtocolVersion) -> ClientConnection {
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[version])
+        .expect("a version that the provider has")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anybody))
+        .with_no_client_auth();
+    let name = ServerName::try_from("anybody.invalid").expect("a name");
+    ClientConnection::new(Arc::new(config), name).expect("a client")
 }
 
 /// Takes any server.

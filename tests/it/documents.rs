@@ -56,7 +56,8 @@ pages! {
     commands_about_watching_run: "docs/watching.md",
 }
 /// Pages for developers: what they name exists.
-const FOR_DEVELOPERS: [&str; 3] = ["ARCHITECTURE.md", "CONTRIBUTING.md", "tests/README.md"];
+const FOR_DEVELOPERS: [&str; 5] =
+    ["ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "proto/README.md", "tests/README.md"];
 /// Timeout of one block of commands, many times what one takes.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// Between two looks at whether a block has ended.

@@ -11,6 +11,7 @@ mod coordinator_fails;
 mod cores;
 mod data_folders;
 mod deaf_workers;
+mod dependencies;
 mod digits;
 mod disks_fail;
 mod documents;

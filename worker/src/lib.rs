@@ -8,6 +8,8 @@
 //! What is in memory: the parameters, a gradient for each thread and one more on its way, at most two
 //! gradients in shared memory, and what the forward pass of a leaf keeps ([`engine::network`]).
 
+#![forbid(unsafe_code)]
+
 pub mod cli;
 pub mod client;
 pub mod driver;

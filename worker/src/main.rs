@@ -1,5 +1,7 @@
 //! The `worker` program: flags, logs, signals, exit code. Everything else is in the library.
 
+#![forbid(unsafe_code)]
+
 use common::protocol::worker::Exit;
 use host::lines::Lines;
 use host::trace::Begin;

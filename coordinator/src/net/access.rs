@@ -173,24 +173,37 @@ pub struct Trust {
 }
 
 impl Trust {
+    /// The folder of the identity whose tokens workers need; `None` where everybody may come.
+    fn folder(&self, is_loopback: bool) -> Result<Option<PathBuf>, AccessError> {
+        match &self.identity {
+            _ if self.is_insecure => Ok(None),
+            Some(folder) => Ok(Some(folder.clone())),
+            None if is_loopback => Ok(None),
+            None => trust::identity::default_folder().map(Some).ok_or(AccessError::NoFolder),
+        }
+    }
+
+    /// What a worker needs to join, in words.
+    pub(crate) fn describe(&self, is_loopback: bool) -> String {
+        match self.folder(is_loopback) {
+            Ok(Some(folder)) => format!("a token of the identity in {}", folder.display()),
+            Ok(None) if self.is_insecure => "nothing (--insecure)".to_owned(),
+            Ok(None) => "nothing: it is reached from this machine only".to_owned(),
+            Err(error) => error.to_string(),
+        }
+    }
+
     /// Access for a listener; `None` where everybody may come.
     ///
     /// # Errors
     /// As for [`Access::open`], and when the user has no folder for an identity.
     pub(crate) fn access(&self, is_loopback: bool) -> Result<Option<Access>, AccessError> {
-        if self.is_insecure {
-            if !is_loopback {
-                warn!(
-                    "--insecure: whoever reaches the port can join, and whoever is in between can read and change all"
-                );
-            }
-            return Ok(None);
+        if self.is_insecure && !is_loopback {
+            warn!(
+                "--insecure: whoever reaches the port can join, and whoever is in between can read and change all"
+            );
         }
-        let folder = match &self.identity {
-            Some(folder) => folder.clone(),
-            None if is_loopback => return Ok(None),
-            None => trust::identity::default_folder().ok_or(AccessError::NoFolder)?,
-        };
+        let Some(folder) = self.folder(is_loopback)? else { return Ok(None) };
         trust::core_dumps::refuse();
         Access::open(&folder).map(Some)
     }

@@ -5,10 +5,9 @@
 //! So an outbox holds at most one version of each setup's parameters, and its run holds another. The driver
 //! drops a worker that reads nothing for too long; it asks [`Outbox::stalled_us`].
 
-use crate::net::access::ProvedKey;
 use crate::net::pending::{AcceptedMark, ConnectionState};
 use crate::stall::Stall;
-use common::ids::SetupId;
+use common::ids::{KeyId, SetupId};
 use common::protocol::coordinator::Disconnect;
 use proto::message::{CoordinatorMessage, Piece, Sharing, Usage};
 use proto::parameters::EncodedParameters;
@@ -106,8 +105,9 @@ impl Outbox {
     }
 
     /// The other end: its address, and the key that it has proved.
-    pub(crate) fn peer(&self) -> (Option<IpAddr>, Option<&ProvedKey>) {
-        (self.connection.address(), self.connection.key())
+    pub(crate) fn peer(&self) -> (Option<IpAddr>, Option<KeyId>) {
+        let key = self.connection.key().map(|key| KeyId(key.pin.short()));
+        (self.connection.address(), key)
     }
 
     /// What the worker said last that it uses.

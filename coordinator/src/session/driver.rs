@@ -261,10 +261,8 @@ impl Driver {
         let now_us = self.clock.now_us();
         match input {
             Input::Hello { connection, hello: Hello { name, instance, threads, numerics }, outbox } => {
+                let (address, key) = outbox.peer();
                 self.links.open(connection, outbox);
-                // No listener learns of keys yet.
-                let key = None;
-                let address = None;
                 let hello = Introduction { name, key, instance, address, threads, numerics };
                 self.cluster.hello(now_us, connection, hello);
             }

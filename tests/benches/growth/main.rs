@@ -31,6 +31,7 @@ use tests::instant::Seen;
 use tests::small_data::SmallData;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
+use worker::client::Way;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -205,9 +206,9 @@ fn work(address: &str, workers: u32, steps: u32, counting: bool) -> anyhow::Resu
                 let address = address.clone();
                 let meter = Arc::clone(&meter);
                 let see = move |seen: Seen| meter.lock().unwrap_or_else(PoisonError::into_inner).see(seen);
-                tokio::spawn(
-                    async move { tests::instant::work(&address, &format!("instant-{index}"), see).await },
-                )
+                tokio::spawn(async move {
+                    tests::instant::work(&Way::plain(&address), &format!("instant-{index}"), see).await
+                })
             })
             .collect();
         for task in tasks {

@@ -73,8 +73,21 @@ pub fn seeds(entry_point: &str) -> Vec<Vec<u8>> {
         "pytorch" => vec![include_bytes!("../../it/first_values/torch.pth").to_vec()],
         "keras" => vec![include_bytes!("../../it/first_values/keras.weights.h5").to_vec()],
         "run_folder" => vec![run_folder_seed()],
+        "token" => vec![TOKEN.as_bytes().to_vec()],
+        "certificate" => vec![certificate_seed()],
         other => panic!("there is no entry point {other}"),
     }
+}
+
+/// A pin of 32 times 7, and a secret of 32 times 9.
+const TOKEN: &str = "ls1_a4dqobyha4dqobyha4dqobyha4dqobyha4dqobyha4dqobyha4dqscijbeeqscijbeeqscijbeeqscijbeeqscijbeeqscijbeeqsckjiq";
+
+/// A certificate with a worker's key.
+fn certificate_seed() -> Vec<u8> {
+    let key = TOKEN.parse().map(|token| trust::key::PrivateKey::of_worker(&token));
+    let key = key.expect("a token").expect("a key");
+    let certificate = trust::certificate::containing(&key, Vec::new());
+    certificate.expect("a certificate").to_vec()
 }
 
 /// A run of one step, whose worker was dropped.
