@@ -8,11 +8,16 @@ const THERE: &str = "10.0.0.2";
 
 /// Round 0 of one leaf with members a, b and so on, each with its key and address.
 fn begun_from(origins: &[(u64, &str)]) -> Coordinator {
-    let mut machine = Coordinator::new(LIMITS, Incarnation(1));
+    begun_with(origins, 1)
+}
+
+/// The same with so many leaves.
+fn begun_with(origins: &[(u64, &str)], leaves: u32) -> Coordinator {
+    let mut machine = Coordinator::new(Limits { max: 4, ..LIMITS }, Incarnation(1));
     for (&(key, address), name) in origins.iter().zip(["a", "b", "c", "d"]) {
         join_from(&mut machine, name, instance(name), Some(key), address);
     }
-    machine.on_event(0, Event::Begin { run: RUN, round: Round(0), leaves: 1 });
+    machine.on_event(0, Event::Begin { run: RUN, round: Round(0), leaves });
     machine
 }
 
@@ -73,7 +78,6 @@ fn another_origin_that_does_not_answer_is_waited_for_no_longer_than_a_newcomer()
 fn where_two_of_one_origin_contradict_another_a_third_origin_decides() {
     let contradicted = || {
         let mut machine = begun_from(&[(2, HERE), (1, HERE), (1, HERE)]);
-        machine.limits.max = 4;
         says(&mut machine, 1, LEAF, OTHER_HUGE);
         machine
     };
@@ -93,16 +97,32 @@ fn where_two_of_one_origin_contradict_another_a_third_origin_decides() {
 }
 
 #[test]
+fn two_of_one_origin_whose_contradictor_has_gone_are_asked_again_and_believed() {
+    let mut machine = begun_from(&[(2, HERE), (1, HERE), (1, HERE)]);
+    assert!(!stops(&join_from(&mut machine, "d", instance("d"), Some(3), HERE)));
+    says(&mut machine, 1, LEAF, OTHER_HUGE);
+    assert_eq!(says(&mut machine, 2, LEAF, HUGE).last(), Some(&asked(4, LEAF)));
+    assert_eq!(machine.on_event(1 + LATE_AFTER_US_MIN, Event::Tick), [asked(3, LEAF)]);
+    assert!(!is_accepted(&says(&mut machine, 3, LEAF, HUGE), 3, LEAF));
+    machine.on_event(2, Event::Leave(Incarnation(1)));
+    let actions = machine.on_event(2, Event::Gone(Incarnation(4), Disconnect::Closed));
+    assert!(!stops(&actions) && grants(&actions) == [(2, LEAF)], "{actions:?}");
+    assert!(is_accepted(&says(&mut machine, 2, LEAF, HUGE), 2, LEAF));
+}
+
+#[test]
 fn three_of_one_origin_do_not_stop_a_run_while_another_can_be_asked() {
     let origins = [(1, HERE), (1, HERE), (1, HERE), (2, HERE)];
-    // The last is a spare until the first is dropped.
     for (verdict, is_right) in [(FINE, false), (NAN, true)] {
-        let mut machine = begun_from(&origins);
+        let mut machine = begun_with(&origins, 4);
+        (2..=4).for_each(|who| drop(says(&mut machine, who, Node::leaf(who as u32 - 1), FINE)));
         assert_eq!(says(&mut machine, 1, LEAF, NAN).last(), Some(&asked(4, LEAF)), "the other origin");
-        machine.on_event(1 + LATE_AFTER_US_MIN, Event::Tick);
-        assert!(!stops(&says(&mut machine, 2, LEAF, NAN)));
-        machine.on_event(1 + 2 * LATE_AFTER_US_MIN, Event::Tick);
-        assert!(!stops(&says(&mut machine, 3, LEAF, NAN)), "three, but of one origin");
+        for (late, next) in [(1, 2), (2, 3)] {
+            let actions = machine.on_event(1 + late * LATE_AFTER_US_MIN, Event::Tick);
+            assert_eq!(actions, [asked(next, LEAF)]);
+            let actions = says(&mut machine, next, LEAF, NAN);
+            assert!(!stops(&actions) && dropped(&actions) == [next], "of one origin: {actions:?}");
+        }
         let actions = says(&mut machine, 4, LEAF, verdict);
         assert_eq!((stops(&actions), is_accepted(&actions, 4, LEAF)), (is_right, !is_right), "{actions:?}");
     }
