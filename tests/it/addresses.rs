@@ -26,7 +26,7 @@ fn another_spelling_of_an_address_is_refused_with_the_right_one() {
     for (address, spelling) in [
         ("::1:29400", "write [::1]:29400"),
         ("node7", "such as node7:29400"),
-        ("https://node7:29400", "no TLS"),
+        ("https://node7:29400", "a token decides"),
         ("node7:29400/run", "HOST:PORT alone"),
         ("10.0.0.300:29400", "10.0.0.300 is not an IPv4 address"),
     ] {

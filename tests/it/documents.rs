@@ -5,6 +5,7 @@
 
 use clap::{CommandFactory, Parser};
 use common::data::digits::Half;
+use coordinator::cli::tokens::TokenFlags;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::collections::BTreeSet;
@@ -125,6 +126,10 @@ fn commands_that_are_not_run_parse() {
             }
             let at = format!("{}:{line}", page.name);
             match &words[0][PROGRAMS.len()..] {
+                "coordinator" if words.get(1).is_some_and(|word| word == "token") => {
+                    let flags = TokenFlags::try_parse_from(&words[1..]);
+                    let _ = flags.unwrap_or_else(|error| panic!("{at}: {error}"));
+                }
                 "coordinator" => {
                     let flags = coordinator::cli::Flags::try_parse_from(words);
                     let options = flags.and_then(|flags| flags.options());
@@ -153,9 +158,11 @@ fn commands_that_are_not_run_parse() {
 fn flags_in_documents_exist_and_every_flag_is_in_one() {
     let programs = [coordinator::cli::Flags::command(), worker::cli::Flags::command()];
     let using = lockstep::cli::Flags::command();
+    let tokens = TokenFlags::command();
     let ours: BTreeSet<String> = programs
         .iter()
         .chain(using.get_subcommands())
+        .chain(tokens.get_subcommands())
         .flat_map(|command| command.get_arguments().filter_map(|arg| arg.get_long()).collect::<Vec<_>>())
         .map(|long| format!("--{long}"))
         .collect();

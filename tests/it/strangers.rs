@@ -54,7 +54,7 @@ fn a_thousand_half_handshakes_are_closed_and_keep_out_no_worker() {
         }
     }
     // They come from the address of the honest ones.
-    let late = house.worker(&visited.address, "late", "default");
+    let late = house.worker(&visited.proxy.address(), "late", "default");
     visited.run.wait_for_event("lets in a worker among them", joined("late"));
     open.into_iter().for_each(wait_for_close);
     let grown_kb = visited.run.status("VmHWM") - before_kb;

@@ -18,7 +18,7 @@ use tests::attacked_run::AttackedRun;
 use tests::golden::{Bench, assert_golden};
 use tests::preload::Preload;
 use tests::process::Process;
-use tests::proxy::Proxy;
+use tests::proxy::{Link, Proxy};
 use tests::told::{dropped, joined};
 use tests::trusted::{House, without_key};
 
@@ -181,7 +181,8 @@ fn who_is_revoked_is_disconnected_and_does_not_come_back() {
     house.token(&["new", "lab"]);
     let (mut run, address) = bench.coordinator(&["--workers", "1:2", "--identity", house.folder()]);
     let proxy = Proxy::start(&address);
-    proxy.set_both(tests::golden::SLOW);
+    // Programs are started meanwhile, one after the other.
+    proxy.set_both(Link { delay: Duration::from_millis(200), ..Link::default() });
     let stays = house.worker(&proxy.address(), "stays", "default");
     let goes = house.worker(&proxy.address(), "goes", "lab");
     run.wait_for_event("lets it in", joined("goes"));

@@ -210,7 +210,10 @@ impl Trust {
 
     /// Shows a person the command that starts a worker on another machine.
     pub(crate) fn show(&self, address: Option<SocketAddr>, invitation: &Invitation, console: &Console) {
-        let best = address.and_then(|address| to_connect_to(address).into_iter().next());
+        // A machine's name is known to others less often than its address.
+        let is_number = |way: &&String| way.parse::<SocketAddr>().is_ok();
+        let ways = address.map_or_else(Vec::new, to_connect_to);
+        let best = ways.iter().find(is_number).or(ways.first());
         if let Some(best) = best.filter(|_| self.shows_token) {
             console.line(&format!("worker --connect {best} --token {}", *invitation.token.reveal()));
         }
