@@ -64,8 +64,8 @@ id!(
     ParamsId(u64)
 );
 
-/// A worker's process, whatever its name and its connections. Who claims another process's instance without its
-/// key is another process.
+/// A worker's process, whatever its name and its connections. Who claims another process's instance without
+/// its key is another process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Process {
     /// Key of its connections; `None` where they prove none: loopback, Unix sockets, `--insecure`.

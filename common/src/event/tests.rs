@@ -40,6 +40,7 @@ fn events() -> Vec<Event> {
         refused(Refusal::Full { max: 1, spares: 2 }),
         refused(Refusal::Numerics(differs)),
         refused(Refusal::Miscomputes),
+        refused(Refusal::KeyQuarantined),
         refused(Refusal::NameTaken { name: "w".into() }),
         Event::WorkerLeft(departure(None, vec![])),
         Event::RunStarted(run.clone()),

@@ -9,8 +9,8 @@
 //!    worker to be asked is one of an origin from which no answer to the piece has come, if such a one is
 //!    there and not late; otherwise any that has not answered it yet. If there is none, workers are asked
 //!    again.
-//! 4. An out-of-line answer is accepted when a worker of another origin gives the same bits. Another worker of
-//!    the same origin is enough where no member of another origin can still be asked, and none has given
+//! 4. An out-of-line answer is accepted when a worker of another origin gives the same bits. Another worker
+//!    of the same origin is enough where no member of another origin can still be asked, and none has given
 //!    other out-of-line bits. Where there is only one worker, its own repetition is enough. Workers that gave
 //!    other bits than the accepted ones are dropped.
 //! 5. The run itself is at fault, and stops, when [`OPINIONS_NEEDED`] workers find a leaf non-finite with the
@@ -20,7 +20,7 @@
 //!
 //! Members that have answered nothing yet are waited for no longer than `timeouts` says, of whichever origin.
 //! A worker is its process, whatever its name and its connection. Its origin is its key and its address
-//! together: local workers, which have neither, are all of one. Bits of workers with different numerics cannot
+//! together: local workers, which have neither, are all of one. Bits of workers with different numerics can't
 //! be compared. Two such answers agree if both are out of line, or both non-finite.
 
 mod asked;

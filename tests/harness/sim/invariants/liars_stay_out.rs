@@ -1,9 +1,9 @@
 //! A worker that was dropped three times for bad answers is refused in this life of the coordinator. One that
-//! was dropped less often is never called quarantined. Once three workers with a key are refused, or were found
-//! to miscompute, newcomers with that key are refused too, and not before.
+//! was dropped less often is never called quarantined. Once three workers with a key are refused, or were
+//! found to miscompute, newcomers with that key are refused too, and not before.
 //!
-//! Workers are identified by their keys and the random number of their start, neither by names nor by what the
-//! coordinator heard.
+//! Workers are identified by their keys and the random number of their start, neither by names nor by what
+//! the coordinator heard.
 
 use super::{Invariant, Ledger, Observation};
 use crate::sim::identity::Identity;

@@ -1,5 +1,5 @@
-//! No number out of line is added unless two workers of different origins gave the same. Two of one origin are
-//! enough when none of another could be asked, and none contradicts them; one that gives it twice is, when no
+//! No number out of line is added unless two workers of different origins gave the same. Two of one origin
+//! are enough when none of another could be asked, and none contradicts them; one that gives it twice is, when no
 //! other could be asked. The optimizer's state stays finite.
 
 use super::ledger::{Doubt, Holder};

@@ -1,6 +1,7 @@
 //! A run is stopped for a non-finite leaf only when three workers have found it so with the same bits, or all
-//! that are there have. If all three are of one origin, those of others have been asked. It is stopped for workers that differ only when there is no third, or the third
-//! agrees with none of them. A worker that has answered nothing is not waited for without end.
+//! that are there have. If all three are of one origin, those of others have been asked. It is stopped for
+//! workers that differ only when there is no third, or the third agrees with none of them. A worker that has
+//! answered nothing is not waited for without end.
 
 use super::ledger::{Doubt, Holder, OpenRound};
 use super::{Invariant, Ledger, Observation};
