@@ -160,14 +160,14 @@ impl Pending {
         evict(queue.remove(oldest));
     }
 
-    /// Closes the oldest without a key that came from an address, where so many have, unless it is younger
+    /// Closes the oldest without a key that came from a network (`ConnectionState::network`), where so many have, unless it is younger
     /// than `spared`.
-    pub(super) fn evict_from(&self, address: IpAddr, most: usize, spared: Duration) {
+    pub(super) fn evict_from(&self, network: IpAddr, most: usize, spared: Duration) {
         let mut queue = self.lock();
         let is_from = |state: &Weak<ConnectionState>| {
             let state = state.upgrade();
             state.is_some_and(|state| {
-                state.is_pending() && state.key().is_none() && state.address() == Some(address)
+                state.is_pending() && state.key().is_none() && state.network() == Some(network)
             })
         };
         let theirs = || queue.iter().enumerate().filter(|(_, (state, _))| is_from(state));

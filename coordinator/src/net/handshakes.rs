@@ -76,8 +76,8 @@ impl Gate {
             };
             let peer = connection.peer();
             let (state, evicted) = self.limits.register(&pending, peer);
-            if let Some(address) = state.address() {
-                pending.evict_from(address, FROM_ONE_ADDRESS, SPARED);
+            if let Some(network) = state.network() {
+                pending.evict_from(network, FROM_ONE_ADDRESS, SPARED);
             }
             let gate = self.clone();
             handshakes.spawn(async move {

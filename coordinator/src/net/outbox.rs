@@ -104,10 +104,10 @@ impl Outbox {
         self.connection.written()
     }
 
-    /// The other end: its address, and the key that it has proved.
+    /// The other end: its network or address, and the key that it has proved.
     pub(crate) fn peer(&self) -> (Option<IpAddr>, Option<KeyId>) {
         let key = self.connection.key().map(|key| KeyId(key.pin.short()));
-        (self.connection.address(), key)
+        (self.connection.network(), key)
     }
 
     /// What the worker said last that it uses.

@@ -18,7 +18,7 @@
 use super::access::ProvedKey;
 use crate::net::token_bucket::TokenBucket;
 use proto::message::Usage;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -126,8 +126,17 @@ impl ConnectionState {
     }
 
     /// The address at the other end; none on a Unix socket.
-    pub(crate) fn address(&self) -> Option<IpAddr> {
+    pub(super) fn address(&self) -> Option<IpAddr> {
         self.peer.address
+    }
+
+    /// The address at the other end, as far as it tells machines apart: an IPv6 network of 64 bits is usually
+    /// one machine's, which may choose among its addresses.
+    pub(crate) fn network(&self) -> Option<IpAddr> {
+        Some(match self.peer.address? {
+            IpAddr::V4(address) => address.into(),
+            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        })
     }
 
     /// The key that the worker has proved, where it must.
