@@ -24,7 +24,7 @@ use rustls::version::TLS13;
 use rustls::{CipherSuite, ClientConfig, ServerConfig};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 use verify::{PinnedCoordinator, TokenHolders};
@@ -36,6 +36,8 @@ const NAME: &str = "coordinator.lockstep.invalid";
 
 /// Longest time in which a refused peer may read the reason.
 const ALERT_MAX: Duration = Duration::from_millis(500);
+/// Bytes that are read from a connection at a time.
+const READ_BYTES: usize = 64 * 1024;
 /// Most bytes of a refused peer that are read and ignored.
 const UNREAD_MAX: usize = 64 * 1024;
 
@@ -53,7 +55,10 @@ pub struct Coordinator {
 }
 
 /// A worker's end of a connection.
-pub type WorkerStream<S> = client::TlsStream<S>;
+pub type WorkerStream<S> = client::TlsStream<BufReader<S>>;
+
+/// A coordinator's end of a connection.
+pub type CoordinatorStream<S> = server::TlsStream<BufReader<S>>;
 
 /// The keys that a coordinator takes, which may change at any time.
 pub type Known = Arc<RwLock<KnownKeys>>;
@@ -90,7 +95,7 @@ impl Worker {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let mut stream = self.connector.connect(self.name.clone(), connection).await?;
+        let mut stream = self.connector.connect(self.name.clone(), buffered(connection)).await?;
         if stream.fill_buf().await?.is_empty() {
             return Err(WorkerRefusal::Broken(std::io::ErrorKind::UnexpectedEof.into()));
         }
@@ -122,11 +127,11 @@ impl Coordinator {
     ///
     /// # Errors
     /// When one side does not trust the other, or the connection ends.
-    pub async fn accept<S>(&self, connection: S) -> Result<(server::TlsStream<S>, Pin), PeerRefusal>
+    pub async fn accept<S>(&self, connection: S) -> Result<(CoordinatorStream<S>, Pin), PeerRefusal>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let accepted = self.acceptor.accept(connection).into_fallible().await;
+        let accepted = self.acceptor.accept(buffered(connection)).into_fallible().await;
         let stream = match accepted {
             Ok(stream) => stream,
             Err((error, connection)) => {
@@ -156,6 +161,12 @@ pub fn page(key: &PrivateKey, names: Vec<String>) -> Result<TlsAcceptor, KeyErro
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     without_resumption(&mut config);
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// A connection that is read in large parts. TLS asks for 4 KiB at a time, and each would be a call of the
+/// system.
+fn buffered<S: AsyncRead>(connection: S) -> BufReader<S> {
+    BufReader::with_capacity(READ_BYTES, connection)
 }
 
 /// Ends a connection so that the other side can read the alert: if its bytes were unread when this side

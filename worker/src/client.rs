@@ -25,7 +25,7 @@ use tonic::transport::{Channel, Endpoint};
 use tracing::debug;
 use trust::refusal::WorkerRefusal;
 use trust::tls;
-use trust::tls::WorkerStream as TlsStream;
+use trust::tls::WorkerStream;
 
 /// Timeout of the TCP connection, from the look-up of the coordinator's name on, and then of the TLS
 /// handshake. The machine bounds the whole time until a welcome.
@@ -238,7 +238,7 @@ impl Way {
 }
 
 /// Proves to the coordinator that the worker has a token, and has the coordinator prove that it made it.
-async fn prove(tls: &tls::Worker, stream: TcpStream) -> Result<TlsStream<TcpStream>, Lost> {
+async fn prove(tls: &tls::Worker, stream: TcpStream) -> Result<WorkerStream<TcpStream>, Lost> {
     let proved = tokio::time::timeout(CONNECT_TIMEOUT, tls.connect(stream)).await;
     let proved = proved.map_err(|_| format!("the TLS handshake took more than {CONNECT_TIMEOUT:?}"))?;
     proved.map_err(|refusal| match refusal {

@@ -19,8 +19,8 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tokio_rustls::server::TlsStream;
 use trust::refusal::PeerRefusal;
+use trust::tls::CoordinatorStream;
 
 /// Longest time of a handshake; a worker's takes two round trips.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
@@ -31,7 +31,7 @@ const SPARED: Duration = Duration::from_millis(250);
 /// Connections that have passed and are not taken yet: they are taken at once.
 const PASSED: usize = 64;
 
-type Passed = LimitedConnection<TlsStream<TcpStream>>;
+type Passed = LimitedConnection<CoordinatorStream<TcpStream>>;
 
 /// The connections of a listener whose workers have proved that they have a token.
 pub(super) fn passed<L>(
@@ -99,7 +99,7 @@ impl Gate {
         connection: TcpStream,
         state: &ConnectionState,
         mut evicted: Evicted,
-    ) -> Option<(TlsStream<TcpStream>, Evicted)> {
+    ) -> Option<(CoordinatorStream<TcpStream>, Evicted)> {
         let proved = tokio::select! {
             proved = timeout(HANDSHAKE_MAX, self.access.side().accept(connection)) => proved,
             _ = &mut evicted => return None,
