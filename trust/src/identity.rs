@@ -5,16 +5,22 @@
 //! identity/           0700
 //!   coordinator.key   0600   the private key: PKCS #8 in DER
 //!   page.token        0600   what opens the web pages, once there are any beyond loopback
+//!   page.pem          0644   their certificate
 //!   tokens/           0700   see `tokens`
 //! ```
 
 use crate::key::PrivateKey;
+use crate::page_certificate;
+use crate::page_token::PageToken;
 use crate::secret_file::{self, SecretError};
 use crate::tokens::Tokens;
 use etcetera::BaseStrategy;
+use rustls::pki_types::CertificateDer;
 use std::path::{Path, PathBuf};
 
 const KEY: &str = "coordinator.key";
+const PAGE_TOKEN: &str = "page.token";
+const PAGE_CERTIFICATE: &str = "page.pem";
 const TOKENS: &str = "tokens";
 
 /// The key of a coordinator, and where its tokens are.
@@ -64,6 +70,38 @@ impl Identity {
     /// When their folder can't be made, or others can write to it.
     pub fn tokens(&self) -> Result<Tokens, SecretError> {
         Tokens::open(&self.folder.join(TOKENS), self.key.pin())
+    }
+
+    /// The token of its web pages, which is made where there is none.
+    ///
+    /// # Errors
+    /// When others can read it, it is damaged, or it can't be made.
+    pub fn page_token(&self) -> Result<PageToken, SecretError> {
+        PageToken::kept_in(&self.page_token_file())
+    }
+
+    /// Where the token of its web pages lies.
+    #[must_use]
+    pub fn page_token_file(&self) -> PathBuf {
+        self.folder.join(PAGE_TOKEN)
+    }
+
+    /// The certificate of its web pages, with these host names and addresses. One that was kept is used where it
+    /// has them all; what is no name is left out.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn page_certificate(
+        &self,
+        names: impl IntoIterator<Item = String>,
+    ) -> Result<CertificateDer<'static>, SecretError> {
+        page_certificate::kept_in(&self.page_certificate_file(), &self.key, names)
+    }
+
+    /// Where the certificate of its web pages lies.
+    #[must_use]
+    pub fn page_certificate_file(&self) -> PathBuf {
+        self.folder.join(PAGE_CERTIFICATE)
     }
 }
 

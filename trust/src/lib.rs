@@ -7,6 +7,8 @@
 //!    A certificate is only the container in which TLS carries a key ([`certificate`]): nothing else in it is
 //!    looked at, neither names nor dates, so no clock can break a cluster.
 //!
+//! 4. Web pages beyond loopback have the coordinator's key, and a token of their own ([`page_token`]).
+//!
 //! What a worker may do once it is known is not decided here.
 
 #![forbid(unsafe_code)]
@@ -15,6 +17,8 @@ pub mod certificate;
 pub mod core_dumps;
 pub mod identity;
 pub mod key;
+mod page_certificate;
+pub mod page_token;
 pub mod refusal;
 pub mod secret_file;
 pub mod tls;

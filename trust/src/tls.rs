@@ -18,7 +18,7 @@ use crate::token::Token;
 use crate::tokens::KnownKeys;
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::server::NoServerSessionStorage;
 use rustls::version::TLS13;
 use rustls::{CipherSuite, ClientConfig, ServerConfig};
@@ -145,13 +145,12 @@ impl Coordinator {
     }
 }
 
-/// TLS for the web pages of the coordinator with this key: whoever asks is known by other means. `names` are
-/// the hosts by which it is asked.
+/// TLS for the web pages of the coordinator with this key, in this certificate: whoever asks is known by other
+/// means.
 ///
 /// # Errors
-/// When the key can't be used, or a name is none.
-pub fn page(key: &PrivateKey, names: Vec<String>) -> Result<TlsAcceptor, KeyError> {
-    let container = certificate::containing(key, names)?;
+/// When the key can't be used.
+pub fn page(key: &PrivateKey, container: CertificateDer<'static>) -> Result<TlsAcceptor, KeyError> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
         .with_protocol_versions(&[&TLS13])
         .map_err(KeyError::new)?
@@ -169,9 +168,9 @@ fn buffered<S: AsyncRead>(connection: S) -> BufReader<S> {
     BufReader::with_capacity(READ_BYTES, connection)
 }
 
-/// Ends a connection so that the other side can read the alert: if its bytes were unread when this side
-/// closed, its system might discard the alert.
-async fn leave_to_read<S: AsyncRead + AsyncWrite + Unpin>(mut connection: S) {
+/// Ends a connection so that the other side can read what was written last, such as an alert: if its bytes were
+/// unread when this side closed, its system might discard it.
+pub async fn leave_to_read<S: AsyncRead + AsyncWrite + Unpin>(mut connection: S) {
     let rest = async {
         connection.shutdown().await?;
         let mut ignored = [0; 1024];
