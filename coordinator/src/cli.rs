@@ -98,11 +98,11 @@ pub struct Cluster {
     /// port is chosen and printed [default: 127.0.0.1:29400; none with --local]
     #[arg(long, value_name = "HOST:PORT", env = "LOCKSTEP_BIND", value_parser = host::address::to_listen_on)]
     pub bind: Option<String>,
-    /// Folder of this coordinator's key and tokens, for workers beyond loopback; with this flag, those on
-    /// loopback need a token too [default: lockstep/identity in the user's configuration folder]
+    /// Folder of this coordinator's key and tokens, for workers and readers of --http beyond loopback; with this
+    /// flag, workers on loopback need a token too [default: lockstep/identity in the user's configuration folder]
     #[arg(long, value_name = "FOLDER", env = "LOCKSTEP_IDENTITY", conflicts_with = "insecure")]
     pub identity: Option<PathBuf>,
-    /// Let whoever reaches the port join, without a token and without encryption
+    /// Let whoever reaches the ports join, and read the page of --http, without a token and without encryption
     #[arg(long, env = "LOCKSTEP_INSECURE")]
     pub insecure: bool,
     /// Treatment of workers whose arithmetic differs from the program's (another build, a CPU without fused
@@ -249,7 +249,8 @@ pub struct Reports {
     #[arg(long, value_name = "FILE", env = "LOCKSTEP_METRICS")]
     pub metrics: Option<PathBuf>,
     /// Serve a page about the run for browsers, /metrics for Prometheus, /api/run and /healthz at this
-    /// address. It is read-only, and everybody who can reach the address can read it [default: none]
+    /// address. It is read-only. Beyond loopback it is served by TLS to those who have the token in the file
+    /// page.token of --identity [default: none]
     #[arg(long, value_name = "HOST:PORT", env = "LOCKSTEP_HTTP", value_parser = host::address::to_listen_on, conflicts_with_all = ["sweep", "ask_tell"])]
     pub http: Option<String>,
     /// Draw the run on the terminal: curves, workers and what happened. Log lines are shown at the end
@@ -332,12 +333,13 @@ impl Flags {
             metrics: self.reports.metrics.clone(),
             tui: self.reports.tui,
             http: self.reports.http.clone(),
+            readers: self.trust(),
             log_format: self.shared.log_format,
         };
         Ok(Options { cluster, run })
     }
 
-    /// Who may come over TCP. A token is shown to a person only: logs are read by many.
+    /// Who may come over TCP, as a worker or to read the page. A token is shown to a person only: logs are read by many.
     fn trust(&self) -> Trust {
         let is_read = std::io::stderr().is_terminal() && self.shared.log_format == LogFormat::Text;
         Trust {

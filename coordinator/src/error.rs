@@ -77,7 +77,7 @@ pub enum RunError {
         /// The folder in the checkpoint, with control characters escaped.
         folder: String,
     },
-    /// It can't be said which workers may come.
+    /// It can't be said which workers may come, or who may read the page.
     #[error(transparent)]
     Access(#[from] AccessError),
     /// The address can't be listened on.

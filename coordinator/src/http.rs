@@ -1,9 +1,17 @@
-//! HTTP of both programs that have a page: bounded connections, and whom a browser may ask.
+//! HTTP of both programs that have a page: bounded connections, who may ask, and under which names.
+//!
+//! Reading order: [`access`] says where a token and TLS are needed, `guard` what a request has to show, and
+//! `handshake` what comes before it. [`connections`] bounds all, `unproved` those without a token.
+//! [`host_header`] has the names.
 //!
 //! What is answered is decided elsewhere: by the coordinator's page about a run, and by `lockstep serve`.
 
+pub mod access;
 pub mod connections;
+mod guard;
+mod handshake;
 pub mod host_header;
+mod unproved;
 mod write_timeout;
 
 use std::io;

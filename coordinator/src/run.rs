@@ -36,12 +36,13 @@ pub mod work;
 
 use crate::RunError;
 use crate::dataset::{self, Dataset, DatasetChoice, DatasetError, Named};
+use crate::net::access::Trust;
 use crate::observe::console::Console;
 use crate::observe::events::Events;
 use crate::observe::jsonl::{MetricsFile, UsablePlace};
 use crate::observe::mlflow::Uri;
 use crate::observe::tui::Tui;
-use crate::observe::web::Listener;
+use crate::observe::web::{Listener, Page};
 use crate::observe::{Observer, Observers};
 use crate::run::brought::Brought;
 pub use crate::run::in_progress::Paused;
@@ -117,6 +118,8 @@ pub struct RunOptions {
     pub tui: bool,
     /// Address of a page about the run, if there is to be one.
     pub http: Option<String>,
+    /// Who may read that page.
+    pub readers: Trust,
     /// How lines of the log look.
     pub log_format: LogFormat,
 }
@@ -186,7 +189,7 @@ pub(crate) fn read_data(
 /// When the configuration, the checkpoint directory or the metrics file can't be used.
 pub(crate) fn prepare_on(data: &Dataset, options: &RunOptions) -> Result<PreparedRun, RunError> {
     let gathered = gather_on(Some(data), options, &Console::silent())?;
-    gathered.begun(options, Observers::of_metrics)
+    gathered.begun(options, None, Observers::of_metrics)
 }
 
 /// The configuration that a run with these flags would have on that data from its beginning.
@@ -280,9 +283,16 @@ impl Gathered {
     ///
     /// # Errors
     /// When the file system refuses.
-    pub(crate) fn observed(self, options: &RunOptions, console: &Console) -> Result<PreparedRun, RunError> {
-        let mut run =
-            self.begun(options, |metrics| Observers::of_program(console, options.log_format, metrics))?;
+    pub(crate) fn observed(
+        mut self,
+        options: &RunOptions,
+        console: &Console,
+    ) -> Result<PreparedRun, RunError> {
+        let page = self.page.take().map(|page| page.for_readers(&options.readers)).transpose()?;
+        let link = page.as_ref().and_then(|page| page.access().link(&options.readers));
+        let observers = |metrics| Observers::of_program(console, options.log_format, metrics);
+        let mut run = self.begun(options, page, observers)?;
+        link.iter().for_each(|link| console.line(link));
         if options.tui {
             let history = files::history(options, &run.store, run.resumed.is_some());
             run.observe("tui", Tui::start(console, &history).map_err(RunError::Terminal)?);
@@ -294,9 +304,11 @@ impl Gathered {
     fn begun(
         self,
         options: &RunOptions,
+        page: Option<Page>,
         observers: impl FnOnce(MetricsFile) -> Observers,
     ) -> Result<PreparedRun, RunError> {
-        let Self { facts, stop_at, mut store, beginning, metrics, trainer, resumed, numerics, page } = self;
+        let Self { facts, stop_at, mut store, beginning, metrics, trainer, resumed, numerics, page: _ } =
+            self;
         store.begin();
         beginning.perform(&store, metrics.path())?;
         let resumed_at = resumed.is_some().then(|| trainer.step());

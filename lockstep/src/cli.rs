@@ -58,8 +58,9 @@ pub enum Command {
     Predict(Predict),
     /// Answer pictures by HTTP, with a page to draw on
     ///
-    /// POST /predict takes a picture (PNG, JPEG, WebP, BMP) and answers in JSON; / is the page. There is no
-    /// password and no encryption. SIGTERM and Ctrl-C stop the server.
+    /// POST /predict takes a picture (PNG, JPEG, WebP, BMP) and answers in JSON; / is the page. Beyond loopback
+    /// there is TLS, and who asks needs the token in the file page.token of --identity. SIGTERM and Ctrl-C stop
+    /// the server.
     Serve(Serve),
     /// Answer the test of Kaggle's digit recogniser
     Submit(Submit),
@@ -137,7 +138,7 @@ impl Command {
             Self::Export(flags) => flags.run(),
             Self::Compress(flags) => flags.run(console),
             Self::Predict(flags) => flags.run(),
-            Self::Serve(flags) => flags.run(),
+            Self::Serve(flags) => flags.run(console),
             Self::Submit(flags) => flags.run(),
             Self::Runs(flags) => flags.run(),
             Self::Compare(flags) => flags.run(),

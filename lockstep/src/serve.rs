@@ -8,7 +8,8 @@
 //! 1. Nothing that comes from outside is unbounded: connections, headers, bodies and all of them together,
 //!    pixels, what waits, and the time of each.
 //! 2. What takes long, large pictures and rows, has threads of its own. Other pictures never wait for it.
-//! 3. An answer has the bits of `lockstep predict`. It depends on its picture alone, whatever is computed
+//! 3. Beyond loopback who asks needs the page token, by TLS (`coordinator::http::access`).
+//! 4. An answer has the bits of `lockstep predict`. It depends on its picture alone, whatever is computed
 //!    together with it.
 
 pub mod body;
@@ -24,7 +25,10 @@ pub mod routes;
 use anyhow::Context;
 use common::checkpoint::Model;
 use compute::Engine;
+use coordinator::http::access::Access;
 use coordinator::http::connections::{self, Limits};
+use coordinator::observe::console::Console;
+use coordinator::session::Trust;
 use metrics::Metrics;
 use page::Page;
 use pictures::Studio;
@@ -33,20 +37,37 @@ use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
-use tracing::{info, warn};
+use tracing::info;
 
 /// Bounds of connections. The grace is for a head, a body, and an answer.
 const LIMITS: Limits = Limits { connections: 256, grace: Duration::from_secs(75) };
 /// Threads that take care of connections. Pictures and the model have their own.
 const CONNECTION_THREADS: usize = 2;
 
-/// Answers at `address` until the program is asked to stop. `described` is the model in a line.
+/// Where a server listens, and who may ask it.
+#[derive(Clone, Debug)]
+pub struct Entrance {
+    /// Address to listen on, as `HOST:PORT`.
+    pub address: String,
+    /// Who may ask, beyond loopback.
+    pub trust: Trust,
+}
+
+/// Answers until the program is asked to stop. `described` is the model in a line.
 ///
 /// # Errors
-/// When the address can't be listened on, the model takes no pictures, or a thread can't be started.
-pub fn run(model: Model, described: &str, address: &str, threads: NonZeroUsize) -> anyhow::Result<()> {
+/// When the address can't be listened on, a token is needed and can't be had, the model takes no pictures, or a
+/// thread can't be started.
+pub fn run(
+    model: Model,
+    described: &str,
+    Entrance { address, trust }: &Entrance,
+    threads: NonZeroUsize,
+    console: &Console,
+) -> anyhow::Result<()> {
     host::open_files::raise_limit();
     let (listener, bound) = listen(address)?;
+    let access = Access::open(address, bound, trust)?;
     let model = Arc::new(model);
     let metrics = Arc::new(Metrics::default());
     let engine = Engine::start(&model, threads, &metrics)?;
@@ -62,11 +83,11 @@ pub fn run(model: Model, described: &str, address: &str, threads: NonZeroUsize) 
         let stop = host::stop::on_signals(false)?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
         info!("{}", host::printable(described));
-        info!("listening on http://{bound}; Ctrl-C or SIGTERM stops it");
-        if !bound.ip().is_loopback() {
-            warn!("everybody who can reach {bound} can ask: there is no password and no encryption");
-        }
-        connections::serve(listener, routes::router(Arc::clone(&server)), LIMITS, &metrics, stop).await;
+        info!("listening on {}; Ctrl-C or SIGTERM stops it", access.url());
+        access.note("ask");
+        access.link(trust).iter().for_each(|link| console.line(link));
+        let router = routes::router(Arc::clone(&server));
+        connections::serve(listener, router, &access, LIMITS, &metrics, stop).await;
         anyhow::Ok(())
     });
     // What still computes is left behind: nobody waits for it.

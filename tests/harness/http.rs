@@ -67,7 +67,7 @@ pub fn send(stream: &mut TcpStream, bytes: &[u8]) {
 
 /// Reads until the connection is closed.
 #[must_use]
-pub fn hear(mut stream: TcpStream) -> Heard {
+pub fn hear(mut stream: impl Read) -> Heard {
     let mut bytes = Vec::new();
     // What was read before an error counts.
     let _ = stream.read_to_end(&mut bytes);

@@ -28,6 +28,7 @@ pub mod folder;
 pub mod golden;
 pub mod hostile;
 pub mod http;
+pub mod https;
 pub mod instant;
 pub mod manual;
 pub mod other_user;

@@ -35,6 +35,7 @@ mod open_files;
 mod other_arithmetic;
 mod other_users;
 mod outputs_fail;
+mod page_tokens;
 mod picture_folders;
 mod pipes;
 mod predict;

@@ -154,8 +154,8 @@ fn read(path: &Path) -> Result<PageToken, SecretError> {
 
 /// Makes a token, unless another process has just made one.
 fn make(path: &Path) -> Result<PageToken, SecretError> {
-    let token = PageToken::generate()
-        .map_err(|source| SecretError::Unwritable { path: path.to_owned(), source })?;
+    let token =
+        PageToken::generate().map_err(|source| SecretError::Unwritable { path: path.to_owned(), source })?;
     let mut text = token.reveal();
     text.push('\n');
     match secret_file::create(path, text.as_bytes()) {
@@ -200,7 +200,8 @@ mod tests {
         let token = PageToken::generate().unwrap();
         let [text, cookie] = [token.reveal(), token.cookie()];
         let other = PageToken::generate().unwrap();
-        let none = [String::new(), PREFIX.to_owned(), text[..text.len() - 1].to_owned(), format!("{}a", *text)];
+        let none =
+            [String::new(), PREFIX.to_owned(), text[..text.len() - 1].to_owned(), format!("{}a", *text)];
         for wrong in none.iter().chain([&*other.reveal(), &*cookie]) {
             assert!(!token.is(wrong), "{wrong}");
         }

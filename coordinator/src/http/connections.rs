@@ -7,24 +7,34 @@
 //! 3. A connection takes no further request after `CONNECTION_TIMEOUT`, and ends after the caller's grace
 //!    more whatever it does. Programs and browsers open another one.
 //! 4. Whoever takes no byte of an answer for `WRITE_TIMEOUT` is cut off.
-//! 5. When the server stops, requests in progress are answered, for `STOP_GRACE` at most. A connection
+//! 5. Beyond loopback TLS comes first. A connection has to show the page token before it is sure of its place
+//!    ([`unproved`](super::unproved)). On loopback there is none of this.
+//! 6. When the server stops, requests in progress are answered, for `STOP_GRACE` at most. A connection
 //!    without one is closed after `IDLE_GRACE`: half a head is no request.
 
+use super::access::Access;
+use super::handshake;
+use super::unproved::{AllUnproved, Evicted, Unproved};
 use super::write_timeout::WriteTimeout;
 use axum::Router;
 use host::open_files;
 use host::stop::StopRequests;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info, warn};
 
 /// Open files that others need: standard streams, the listener, the runtime.
@@ -78,10 +88,27 @@ impl<W: Watch> Drop for Open<W> {
     }
 }
 
-/// Serves until the first request to stop, and then what is in progress, until the second.
+/// What all connections share.
+#[derive(Clone)]
+struct Shared {
+    router: Router,
+    grace: Duration,
+    stop: StopRequests,
+    tls: Option<Tls>,
+}
+
+/// TLS, and the connections without a token.
+#[derive(Clone)]
+struct Tls {
+    side: TlsAcceptor,
+    unproved: Arc<AllUnproved>,
+}
+
+/// Serves those who may ask until the first request to stop, and then what is in progress, until the second.
 pub async fn serve<W: Watch>(
     listener: TcpListener,
     router: Router,
+    access: &Access,
     limits: Limits,
     watch: &Arc<W>,
     stop: StopRequests,
@@ -90,20 +117,24 @@ pub async fn serve<W: Watch>(
         (files.saturating_sub(FILES_RESERVED) as usize).clamp(1, limits.connections)
     });
     let places = Arc::new(Semaphore::new(most));
+    let tls = access.side().map(|side| Tls { side: side.clone(), unproved: Arc::default() });
+    let router = access.guarded(router);
+    let shared = Shared { router, grace: limits.grace, stop: stop.clone(), tls };
     let accept = async {
         loop {
             if places.available_permits() == 0 {
                 watch.waits();
+                shared.tls.iter().for_each(|tls| tls.unproved.make_room());
             }
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             match listener.accept().await {
-                Ok((stream, _)) => {
+                Ok((stream, address)) => {
                     host::tcp::prepare(&stream);
                     watch.opened();
                     let held = (place, Open(Arc::clone(watch)));
-                    let (router, stop) = (router.clone(), stop.clone());
+                    let shared = shared.clone();
                     tokio::spawn(async move {
-                        connection(stream, router, limits.grace, stop).await;
+                        shared.take(stream, address).await;
                         drop(held);
                     });
                 }
@@ -142,35 +173,72 @@ async fn stopped(mut stop: StopRequests, count: u32) {
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, grace: Duration, stop: StopRequests) {
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
-    let router = TowerToHyperService::new(router);
-    let in_progress = AtomicBool::new(false);
-    let service = service_fn(|request| {
-        in_progress.store(true, Ordering::Relaxed);
-        let answer = router.call(request);
-        async {
-            let answer = answer.await;
-            in_progress.store(false, Ordering::Relaxed);
-            answer
-        }
-    });
-    let mut served =
-        pin!(http.serve_connection(TokioIo::new(WriteTimeout::new(stream, WRITE_TIMEOUT)), service));
-    let is_stopping = tokio::select! {
-        ended = served.as_mut() => {
-            if let Err(error) = ended {
-                debug!(%error, "a connection failed");
+/// Waits until a connection is closed for another one.
+async fn evicted(evicted: Evicted) {
+    if evicted.await.is_err() {
+        // It has shown the token.
+        std::future::pending::<()>().await;
+    }
+}
+
+impl Shared {
+    /// Serves a connection, after the handshake where there is one.
+    async fn take(self, stream: TcpStream, address: SocketAddr) {
+        let Some(Tls { side, unproved }) = &self.tls else {
+            return self.answer(WriteTimeout::new(stream, WRITE_TIMEOUT), None).await;
+        };
+        let (unproved, late) = unproved.add(address.ip(), Instant::now());
+        let served = async {
+            let passed = tokio::select! {
+                passed = handshake::passed(side, stream, WRITE_TIMEOUT) => passed,
+                () = stopped(self.stop.clone(), 1) => None,
+            };
+            if let Some(stream) = passed {
+                self.answer(stream, Some(&unproved)).await;
             }
-            return;
+        };
+        tokio::select! {
+            () = served => {}
+            () = evicted(late) => debug!("a connection without the page token was closed for another one"),
         }
-        () = stopped(stop, 1) => true,
-        () = sleep(CONNECTION_TIMEOUT) => false,
-    };
-    served.as_mut().graceful_shutdown();
-    let is_idle = is_stopping && !in_progress.load(Ordering::Relaxed);
-    if timeout(if is_idle { IDLE_GRACE } else { grace }, served).await.is_err() {
-        debug!("a connection was cut off");
+    }
+
+    /// Answers a connection's requests.
+    async fn answer<S>(&self, stream: S, unproved: Option<&Arc<Unproved>>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
+        let router = TowerToHyperService::new(self.router.clone());
+        let in_progress = AtomicBool::new(false);
+        let service = service_fn(|mut request: Request<Incoming>| {
+            in_progress.store(true, Ordering::Relaxed);
+            if let Some(unproved) = unproved {
+                request.extensions_mut().insert(Arc::clone(unproved));
+            }
+            let answer = router.call(request);
+            async {
+                let answer = answer.await;
+                in_progress.store(false, Ordering::Relaxed);
+                answer
+            }
+        });
+        let mut served = pin!(http.serve_connection(TokioIo::new(stream), service));
+        let is_stopping = tokio::select! {
+            ended = served.as_mut() => {
+                if let Err(error) = ended {
+                    debug!(%error, "a connection failed");
+                }
+                return;
+            }
+            () = stopped(self.stop.clone(), 1) => true,
+            () = sleep(CONNECTION_TIMEOUT) => false,
+        };
+        served.as_mut().graceful_shutdown();
+        let is_idle = is_stopping && !in_progress.load(Ordering::Relaxed);
+        if timeout(if is_idle { IDLE_GRACE } else { self.grace }, served).await.is_err() {
+            debug!("a connection was cut off");
+        }
     }
 }

@@ -20,6 +20,11 @@ impl Names {
         Self(own.into_iter().chain([machine]).filter(|name| !name.is_empty()).collect())
     }
 
+    /// All names.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
     /// Whether a request with this `Host` header may be answered.
     #[must_use]
     pub fn allow(&self, header: &str) -> bool {

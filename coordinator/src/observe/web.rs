@@ -8,7 +8,8 @@
 //!    priority serves all readers.
 //! 2. Readers change nothing. How many there are, how long they take and what is kept for them is bounded;
 //!    one that falls behind gets everything anew.
-//! 3. Who asks under a name that is not this server's gets nothing (`crate::http::host_header`).
+//! 3. Beyond loopback a reader needs the page token, by TLS (`crate::http::access`).
+//! 4. Who asks under a name that is not this server's gets nothing (`crate::http::host_header`).
 
 mod page;
 mod prometheus;
@@ -18,8 +19,10 @@ mod stream;
 use super::Observer;
 use super::history::History;
 use super::view::View;
+use crate::http::access::Access;
 use crate::http::connections::{self, Limits};
 use crate::http::host_header::Names;
+use crate::net::access::{AccessError, Trust};
 use common::event::Event;
 use host::clock::wall_seconds;
 use std::net::{SocketAddr, TcpListener};
@@ -46,11 +49,19 @@ impl Shared {
     }
 }
 
-/// A listener that is open, and serves once the run is prepared.
+/// A listener that is open.
 #[derive(Debug)]
 pub struct Listener {
     listener: TcpListener,
-    address: SocketAddr,
+    bound: SocketAddr,
+    listened_on: String,
+}
+
+/// A page that is served once the run is prepared, to those who may read it.
+#[derive(Debug)]
+pub struct Page {
+    listener: TcpListener,
+    access: Access,
     names: Names,
 }
 
@@ -70,13 +81,24 @@ impl Listener {
     /// When the address can't be listened on.
     pub fn open(address: &str) -> std::io::Result<Self> {
         let (listener, bound) = crate::http::listen(address)?;
-        Ok(Self { listener, address: bound, names: Names::of(address) })
+        Ok(Self { listener, bound, listened_on: address.to_owned() })
     }
 
-    /// Where it listens.
+    /// The page for those who may read it.
+    ///
+    /// # Errors
+    /// When a token is needed, and can't be read or made.
+    pub fn for_readers(self, trust: &Trust) -> Result<Page, AccessError> {
+        let access = Access::open(&self.listened_on, self.bound, trust)?;
+        Ok(Page { listener: self.listener, access, names: Names::of(&self.listened_on) })
+    }
+}
+
+impl Page {
+    /// Who may read it, and where it is.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn access(&self) -> &Access {
+        &self.access
     }
 
     /// Serves what earlier starts have left, and what happens from now on.
@@ -104,7 +126,7 @@ impl Listener {
         };
         tokio::spawn(readers.clone().tick());
         let router = routes::router(shared, readers, self.names);
-        connections::serve(listener, router, LIMITS, &Arc::new(()), stop).await;
+        connections::serve(listener, router, &self.access, LIMITS, &Arc::new(()), stop).await;
     }
 }
 

@@ -5,7 +5,7 @@ use crate::RunError;
 use crate::observe::Observers;
 use crate::observe::history::History;
 use crate::observe::jsonl::{MetricsFile, Place, UsablePlace};
-use crate::observe::web::Listener;
+use crate::observe::web::{Listener, Page};
 use crate::run_folder::{EVENTS_FILE, METRICS_FILE};
 use crate::store::Store;
 use common::ids::Step;
@@ -57,14 +57,12 @@ pub(super) fn history(options: &RunOptions, store: &Store, is_resumed: bool) -> 
 ///
 /// # Errors
 /// When its thread can't be started.
-pub(super) fn add_page(observers: &mut Observers, page: Listener, history: &History) -> Result<(), RunError> {
-    let address = page.address();
+pub(super) fn add_page(observers: &mut Observers, page: Page, history: &History) -> Result<(), RunError> {
+    let access = page.access().clone();
     let page = page.serve(history);
     observers.add("page", page.map_err(|source| RunError::Thread { name: "http", source })?);
-    info!("a page about the run is at http://{address}");
-    if !address.ip().is_loopback() {
-        warn!("everybody who can reach {address} can read it: there is no password and no encryption");
-    }
+    info!("a page about the run is at {}", access.url());
+    access.note("read it");
     Ok(())
 }
 
