@@ -46,6 +46,15 @@ impl Client {
         Ok(stream)
     }
 
+    /// Whether a request with this header is answered: the server may close its connection for another one.
+    #[must_use]
+    pub fn reads(&self, address: &str, header: &str) -> bool {
+        let Ok(mut stream) = self.connect(address, "localhost") else { return false };
+        let head =
+            format!("GET /api/run HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{header}\r\n\r\n");
+        stream.write_all(head.as_bytes()).is_ok() && hear(stream).status == 200
+    }
+
     /// Sends a request whose headers are those that are given, and reads the answer.
     ///
     /// # Panics

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tests::golden::Bench;
@@ -14,8 +15,12 @@ use tests::process::Process;
 
 /// Connections that say nothing.
 const SILENT: usize = 1000;
-/// Longest time until a reader is answered while they are open.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
+/// Connections, more than a page may have, after which a reader comes.
+const CROWD: usize = 200;
+/// Requests of the reader.
+const ASKED: usize = 30;
+/// Longest time until a reader is answered: less than a silent connection may take for its handshake.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(4);
 
 /// A program with a page beyond loopback, which is asked on loopback.
 struct Served {
@@ -86,7 +91,9 @@ fn every_route_but_the_probe_needs_the_token() {
     let wrong = format!("Authorization: Bearer lp1_{}", "a".repeat(55));
     let routes = ["/", "/app.js", "/api/run", "/metrics", "/nothing", "/healthz/", "//", "/api/events"];
     for path in routes {
-        for headers in [&[][..], &[&wrong], &["Authorization: Basic eDp4"], &["Cookie: lockstep_page=1"]] {
+        for headers in
+            [&[][..], &[wrong.as_str()], &["Authorization: Basic eDp4"], &["Cookie: lockstep_page=1"]]
+        {
             let heard = run.get(path, headers);
             assert_eq!(
                 (heard.status, value(&heard, "www-authenticate")),
@@ -207,7 +214,8 @@ fn a_token_that_others_can_read_ends_the_start_before_anything_is_done() {
     assert_eq!(outcome.code, Some(1));
     assert!(outcome.errors.contains("page.token can be read by others (mode 0644)"), "{}", outcome.errors);
     assert!(outcome.errors.contains("chmod 600"), "{}", outcome.errors);
-    assert_eq!(std::fs::read_dir(bench.folder()).unwrap().count(), 0);
+    let left = std::fs::read_dir(bench.folder()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(left.collect::<Vec<_>>(), ["lock"]);
 }
 
 #[test]
@@ -240,29 +248,38 @@ fn a_thousand_silent_connections_keep_no_reader_out() {
     let head = format!("GET /api/events HTTP/1.1\r\nHost: localhost\r\n{}\r\n\r\n", run.bearer());
     reader.write_all(head.as_bytes()).unwrap();
     read_until(&mut reader, "event: snapshot");
-    // Every fifth of them ends its handshake, and then says nothing.
-    let (mut silent, mut greeted): (Vec<TcpStream>, Vec<_>) = (Vec::new(), Vec::new());
-    let begun = Instant::now();
-    for number in 0..SILENT {
-        if number % 5 == 0 {
-            // It may be closed for another one meanwhile.
-            greeted.extend(run.client.connect(&run.address, "localhost").ok());
-        } else {
-            silent.push(connect(&run.address));
+    let (opened, begun) = (AtomicUsize::new(0), Instant::now());
+    let slowest = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (mut silent, mut greeted): (Vec<TcpStream>, Vec<_>) = (Vec::new(), Vec::new());
+            for number in 0..SILENT {
+                // Later ones end their handshake, now and then, and say nothing after it. They may be closed
+                // for another one meanwhile.
+                if number > CROWD && number % 5 == 0 {
+                    greeted.extend(run.client.connect(&run.address, "localhost").ok());
+                } else {
+                    silent.push(connect(&run.address));
+                }
+                opened.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        while opened.load(Ordering::SeqCst) < CROWD {
+            std::thread::sleep(Duration::from_millis(1));
         }
-    }
-    let opened = begun.elapsed();
-    let mut slowest = Duration::ZERO;
-    for _ in 0..10 {
-        let begun = Instant::now();
-        assert_eq!(run.get("/api/run", &[&run.bearer()]).status, 200);
-        slowest = slowest.max(begun.elapsed());
-    }
+        let asked = (0..ASKED).map(|_| {
+            let begun = Instant::now();
+            // On a busy machine it may be closed for another one, as a browser's; it comes again.
+            while !run.client.reads(&run.address, &run.bearer()) {
+                assert!(begun.elapsed() < ANSWERED_WITHIN, "a reader is kept out");
+            }
+            begun.elapsed()
+        });
+        asked.max().expect("an answer")
+    });
     assert!(slowest < ANSWERED_WITHIN, "a reader waited {slowest:?}");
     // Who has shown the token has kept its place.
     read_until(&mut reader, "event: update");
-    assert!(greeted.len() > SILENT / 10, "{} handshakes", greeted.len());
-    host::report(&format!("{SILENT} connections took {opened:?}; then the slowest answer {slowest:?}"));
+    host::report(&format!("{SILENT} connections took {:?}; the slowest answer {slowest:?}", begun.elapsed()));
     let _ = run.end();
 }
 

@@ -32,7 +32,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, info, warn};
@@ -124,9 +124,8 @@ pub async fn serve<W: Watch>(
         loop {
             if places.available_permits() == 0 {
                 watch.waits();
-                shared.tls.iter().for_each(|tls| tls.unproved.make_room());
             }
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            let Some(place) = place(&places, shared.tls.as_ref()).await else { return };
             match listener.accept().await {
                 Ok((stream, address)) => {
                     host::tcp::prepare(&stream);
@@ -171,6 +170,20 @@ async fn stopped(mut stop: StopRequests, count: u32) {
         // Nobody can ask any more.
         std::future::pending::<()>().await;
     }
+}
+
+/// Waits for a place, and makes one if it may.
+async fn place(places: &Arc<Semaphore>, tls: Option<&Tls>) -> Option<OwnedSemaphorePermit> {
+    let free = || Arc::clone(places).acquire_owned();
+    let place = match tls {
+        None => free().await,
+        Some(tls) => tokio::select! {
+            biased;
+            place = free() => place,
+            () = tls.unproved.make_room() => free().await,
+        },
+    };
+    place.ok()
 }
 
 /// Waits until a connection is closed for another one.

@@ -2,8 +2,8 @@
 //! another one.
 //!
 //! 1. A connection that has shown the token keeps its place.
-//! 2. Where all places are taken, the oldest of the others is closed for the next connection: those who say
-//!    nothing keep nobody out.
+//! 2. Where all places are taken, the oldest of the others is closed for the next connection, once it has had
+//!    [`SPARED`]: those who say nothing keep nobody out, and however many come, a reader has that time.
 //! 3. From one address, [`FROM_ONE_ADDRESS`] may be without, and those of the last [`SPARED`]. With one more the
 //!    oldest is closed: one machine can't have the others' places, and many readers behind one address can still
 //!    come at the same moment.
@@ -16,9 +16,8 @@ use tokio::sync::oneshot;
 
 /// Connections of one address without the token, besides recent ones: a browser opens six at a time.
 const FROM_ONE_ADDRESS: usize = 8;
-/// Age below which a connection is not closed for another one of its address: handshake and request take two
-/// round trips.
-const SPARED: Duration = Duration::from_secs(1);
+/// Age below which a connection is not closed for another one: handshake and request take two round trips.
+const SPARED: Duration = Duration::from_millis(500);
 
 /// Told when a connection must be closed for another one.
 pub(super) type Evicted = oneshot::Receiver<()>;
@@ -38,6 +37,17 @@ struct Entry {
     address: IpAddr,
     since: Instant,
     close: oneshot::Sender<()>,
+}
+
+/// What comes of the wish for room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    /// A connection is being closed.
+    Made,
+    /// The oldest has so much time left.
+    In(Duration),
+    /// All have shown the token.
+    Never,
 }
 
 /// One of them, for as long as it is open.
@@ -67,12 +77,27 @@ impl AllUnproved {
         (Arc::new(Unproved { all: Arc::clone(self), number, address }), evicted)
     }
 
-    /// Closes the oldest, if there is one.
-    pub(super) fn make_room(&self) {
-        let mut entries = self.lock();
-        if let Some(&number) = entries.open.keys().next() {
-            entries.close(number);
+    /// Closes the oldest, once it has had its time. Waits without end where there is none.
+    pub(super) async fn make_room(&self) {
+        loop {
+            match self.room(Instant::now()) {
+                Room::Made => return,
+                Room::In(time) => tokio::time::sleep(time).await,
+                Room::Never => std::future::pending().await,
+            }
         }
+    }
+
+    /// Closes the oldest, if it has had its time.
+    fn room(&self, now: Instant) -> Room {
+        let mut entries = self.lock();
+        let Some((&number, oldest)) = entries.open.iter().next() else { return Room::Never };
+        let left = SPARED.saturating_sub(now.saturating_duration_since(oldest.since));
+        if left > Duration::ZERO {
+            return Room::In(left);
+        }
+        entries.close(number);
+        Room::Made
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {
@@ -122,14 +147,17 @@ mod tests {
         let mut added: Vec<_> = (1..=4).map(|last| all.add([10, 0, 0, last].into(), now)).collect();
         added[0].0.has_proved();
         drop(added.remove(1));
-        all.make_room();
-        assert_eq!(
-            added.iter_mut().map(|(_, evicted)| is_closed(evicted)).collect::<Vec<_>>(),
-            [false, true, false]
-        );
-        all.make_room();
-        all.make_room();
-        assert!(is_closed(&mut added[2].1) && !is_closed(&mut added[0].1));
+        let closed = |added: &mut Vec<(_, Evicted)>| -> Vec<bool> {
+            added.iter_mut().map(|(_, evicted)| is_closed(evicted)).collect()
+        };
+        let part = SPARED / 4;
+        assert_eq!(all.room(now + part), Room::In(SPARED - part));
+        assert_eq!(closed(&mut added), [false, false, false]);
+        assert_eq!(all.room(now + SPARED), Room::Made);
+        assert_eq!(closed(&mut added), [false, true, false]);
+        assert_eq!(all.room(now + SPARED), Room::Made);
+        assert_eq!(closed(&mut added), [false, false, true]);
+        assert_eq!(all.room(now + SPARED), Room::Never);
     }
 
     #[test]
