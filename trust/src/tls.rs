@@ -7,7 +7,7 @@
 //! 3. The worker's handshake ends when the first byte of the coordinator has arrived: in TLS 1.3 a client
 //!    learns only then that it was accepted. gRPC's server speaks first.
 //! 4. Neither handshake has a time limit of its own: callers set one. After one that fails, the other side has
-//!    [`ALERT_MAX`] to read why.
+//!    `ALERT_MAX` to read why.
 
 mod verify;
 

@@ -2,7 +2,7 @@
 //!
 //! 1. On loopback everybody may, by plain HTTP.
 //! 2. Beyond loopback there is TLS with the coordinator's key, and whoever has the page token may
-//!    ([`guard`](super::guard)). Key, token and certificate are files in the identity's folder.
+//!    (`guard`). Key, token and certificate are files in the identity's folder.
 //! 3. With `--insecure` everybody may there too, by plain HTTP. Every start warns of it.
 //! 4. The token is shown on a terminal only. Logs are read by many, so they name its file.
 

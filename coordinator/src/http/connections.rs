@@ -8,7 +8,7 @@
 //!    more whatever it does. Programs and browsers open another one.
 //! 4. Whoever takes no byte of an answer for `WRITE_TIMEOUT` is cut off.
 //! 5. Beyond loopback TLS comes first. A connection has to show the page token before it is sure of its place
-//!    ([`unproved`](super::unproved)). On loopback there is none of this.
+//!    (`unproved`). On loopback there is none of this.
 //! 6. When the server stops, requests in progress are answered, for `STOP_GRACE` at most. A connection
 //!    without one is closed after `IDLE_GRACE`: half a head is no request.
 

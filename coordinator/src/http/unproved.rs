@@ -4,12 +4,12 @@
 //! 1. A connection that has shown the token keeps its place.
 //! 2. Where all places are taken, the oldest of the others is closed for the next connection, once it has had
 //!    [`SPARED`]: those who say nothing keep nobody out, and however many come, a reader has that time.
-//! 3. From one address, [`FROM_ONE_ADDRESS`] may be without, and those of the last [`SPARED`]. With one more the
+//! 3. From one address (of IPv6: one network of 64 bits), [`FROM_ONE_ADDRESS`] may be without, and those of the last [`SPARED`]. With one more the
 //!    oldest is closed: one machine can't have the others' places, and many readers behind one address can still
 //!    come at the same moment.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -34,7 +34,7 @@ struct Entries {
 
 #[derive(Debug)]
 struct Entry {
-    address: IpAddr,
+    network: IpAddr,
     since: Instant,
     close: oneshot::Sender<()>,
 }
@@ -62,12 +62,13 @@ impl AllUnproved {
     /// Notes a new connection.
     pub(super) fn add(self: &Arc<Self>, address: IpAddr, now: Instant) -> (Arc<Unproved>, Evicted) {
         let address = address.to_canonical();
+        let network = network(address);
         let (close, evicted) = oneshot::channel();
         let mut entries = self.lock();
         let number = entries.next;
         entries.next += 1;
-        entries.open.insert(number, Entry { address, since: now, close });
-        let theirs = || entries.open.iter().filter(|(_, entry)| entry.address == address);
+        entries.open.insert(number, Entry { network, since: now, close });
+        let theirs = || entries.open.iter().filter(|(_, entry)| entry.network == network);
         let is_late = |entry: &Entry| now.saturating_duration_since(entry.since) >= SPARED;
         let oldest = theirs().next().filter(|_| theirs().count() > FROM_ONE_ADDRESS);
         if let Some(number) = oldest.filter(|(_, entry)| is_late(entry)).map(|(&number, _)| number) {
@@ -126,6 +127,14 @@ impl Unproved {
     }
 }
 
+/// An address as far as it tells machines apart: one may choose among the addresses of its IPv6 network.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+    }
+}
+
 impl Drop for Unproved {
     fn drop(&mut self) {
         self.has_proved();
@@ -176,5 +185,13 @@ mod tests {
         let closed = added.iter_mut().filter_map(|(_, evicted)| is_closed(evicted).then_some(())).count();
         assert_eq!(closed, many);
         assert!(!is_closed(&mut other.1));
+    }
+
+    #[test]
+    fn a_machine_of_ipv6_is_its_network() {
+        let network = |address: &str| network(address.parse().unwrap());
+        assert_eq!(network("2001:db8::7"), network("2001:db8::1:2:3:4"));
+        assert_ne!(network("2001:db8:0:1::7"), network("2001:db8:0:2::7"));
+        assert_ne!(network("10.0.0.5"), network("10.0.0.6"));
     }
 }
