@@ -7,10 +7,10 @@ use toml::Table;
 
 /// The strings of a list in `deny.toml`.
 fn list(deny: &Table, section: &str, key: &str) -> Vec<String> {
-    let items = deny[section][key].as_array().unwrap();
+    let items = deny[section][key].as_array().expect("a list");
     let text = |item: &toml::Value| {
         let text = item.as_str().or_else(|| item.get("crate")?.as_str());
-        text.unwrap().to_owned()
+        text.expect("a text, or a crate").to_owned()
     };
     items.iter().map(text).collect()
 }
@@ -61,15 +61,16 @@ impl<'a> Licence<'a> {
 /// What `cargo metadata` says of the packages that are built on this machine: others may not be there.
 fn packages_of_this_machine() -> Vec<Value> {
     let run = |program: &str, args: &[&str]| {
-        let output = Command::new(program).args(args).current_dir(root()).output().unwrap();
+        let output =
+            Command::new(program).args(args).current_dir(root()).output().expect("cargo and rustc are there");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        String::from_utf8(output.stdout).expect("text")
     };
     let version = run("rustc", &["-vV"]);
-    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).expect("a host");
     let args = ["metadata", "--format-version", "1", "--locked", "--offline", "--filter-platform", host];
-    let metadata: Value = serde_json::from_str(&run("cargo", &args)).unwrap();
-    metadata["packages"].as_array().unwrap().clone()
+    let metadata: Value = serde_json::from_str(&run("cargo", &args)).expect("JSON");
+    metadata["packages"].as_array().expect("a list").clone()
 }
 
 #[test]

@@ -21,7 +21,7 @@ const HALF: &[u8] = &[0x16, 3, 1, 2, 0, 1, 0, 1];
 
 fn wait_for_close(mut stream: TcpStream) {
     let deadline = Instant::now() + CLOSED_WITHIN;
-    stream.set_read_timeout(Some(CLOSED_WITHIN)).unwrap();
+    stream.set_read_timeout(Some(CLOSED_WITHIN)).expect("more than no time");
     let mut buffer = [0; 256];
     loop {
         match stream.read(&mut buffer) {

@@ -366,19 +366,19 @@ fn somebody_in_between_is_noticed_and_hears_nothing() {
 /// Plays somebody in between, who ends the worker's TLS with a key of its own and would pass everything on to
 /// the coordinator. Returns how many bytes of the worker it could read.
 fn relay(listener: &TcpListener, upstream: &str) -> usize {
-    let key = trust::key::PrivateKey::generate().unwrap();
-    let certificate = trust::certificate::containing(&key, vec![]).unwrap();
+    let key = trust::key::PrivateKey::generate().expect("a key");
+    let certificate = trust::certificate::containing(&key, vec![]).expect("a certificate");
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&TLS13])
-        .unwrap()
+        .expect("a version that the provider has")
         .with_no_client_auth()
         .with_single_cert(vec![certificate], PrivatePkcs8KeyDer::from(key.to_pkcs8().to_vec()).into())
-        .unwrap();
+        .expect("a pair");
     config.alpn_protocols = vec![b"h2".to_vec()];
-    let (mut stream, _) = listener.accept().unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    let _upstream = std::net::TcpStream::connect(upstream).unwrap();
-    let mut tls = rustls::ServerConnection::new(Arc::new(config)).unwrap();
+    let (mut stream, _) = listener.accept().expect("a worker dials");
+    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("more than no time");
+    let _upstream = std::net::TcpStream::connect(upstream).expect("the coordinator listens");
+    let mut tls = rustls::ServerConnection::new(Arc::new(config)).expect("a server");
     let mut heard = [0; 1024];
     std::io::Read::read(&mut rustls::Stream::new(&mut tls, &mut stream), &mut heard).unwrap_or(0)
 }
