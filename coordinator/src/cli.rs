@@ -36,8 +36,9 @@ const TRACE_HELP: &str = "File for a Chrome or Perfetto trace of this program an
 /// Trains an image classifier with any number of workers; the same flags give the same bits.
 ///
 /// Every flag can also be set by the environment variable beside it, or by its long name in the --config
-/// file. coordinator token --help is about the tokens with which workers join. Exit codes: 0 if the run is complete; 75 if it was asked to stop before its end, or its --max-time
-/// was over, and has written a checkpoint; 1 on failure; 2 on invalid flags.
+/// file. coordinator token --help is about the tokens with which workers join. Exit codes: 0 if the run is
+/// complete; 75 if it was asked to stop before its end, or its --max-time was over, and has written a
+/// checkpoint; 1 on failure; 2 on invalid flags.
 #[derive(Clone, Debug, Parser)]
 #[command(version, about, long_about, mut_arg("trace", |arg| arg.help(TRACE_HELP)))]
 pub struct Flags {
@@ -339,7 +340,8 @@ impl Flags {
         Ok(Options { cluster, run })
     }
 
-    /// Who may come over TCP, as a worker or to read the page. A token is shown to a person only: logs are read by many.
+    /// Who may come over TCP, as a worker or to read the page. A token is shown to a person only: logs are
+    /// read by many.
     fn trust(&self) -> Trust {
         let is_read = std::io::stderr().is_terminal() && self.shared.log_format == LogFormat::Text;
         Trust {

@@ -58,9 +58,9 @@ pub enum Command {
     Predict(Predict),
     /// Answer pictures by HTTP, with a page to draw on
     ///
-    /// POST /predict takes a picture (PNG, JPEG, WebP, BMP) and answers in JSON; / is the page. Beyond loopback
-    /// there is TLS, and who asks needs the token in the file page.token of --identity. SIGTERM and Ctrl-C stop
-    /// the server.
+    /// POST /predict takes a picture (PNG, JPEG, WebP, BMP) and answers in JSON; / is the page. Beyond
+    /// loopback there is TLS, and who asks needs the token in the file page.token of --identity. SIGTERM and
+    /// Ctrl-C stop the server.
     Serve(Serve),
     /// Answer the test of Kaggle's digit recogniser
     Submit(Submit),

@@ -3,8 +3,9 @@
 //! A real coordinator and 2 or 4 worker processes that answer at once ([`tests::instant`]), connected like
 //! those of `--local`, for three sizes of model. It prints the median time of a step, and the bytes of
 //! tensors that it moved. With `EXCHANGE_JSON=FILE` each row is also appended to the file as a line of JSON.
-//! `cargo bench --workspace --bench exchange -- 93322` runs one size. With `-- tls` workers are connected over
-//! TCP on loopback, without and with TLS in turn, and the last column is the time with TLS by that without.
+//! `cargo bench --workspace --bench exchange -- 93322` runs one size. With `-- tls` workers are connected
+//! over TCP on loopback, without and with TLS in turn, and the last column is the time with TLS by that
+//! without.
 
 #![allow(clippy::print_stdout, reason = "a benchmark's result")]
 

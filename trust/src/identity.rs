@@ -86,8 +86,8 @@ impl Identity {
         self.folder.join(PAGE_TOKEN)
     }
 
-    /// The certificate of its web pages, with these host names and addresses. One that was kept is used where it
-    /// has them all; what is no name is left out.
+    /// The certificate of its web pages, with these host names and addresses. One that was kept is used where
+    /// it has them all; what is no name is left out.
     ///
     /// # Errors
     /// When it can't be written.

@@ -1,7 +1,8 @@
 //! Keys: the coordinator's, which it keeps, and the workers', which are derived from tokens.
 //!
-//! A public key is known by the SHA-256 of its `SubjectPublicKeyInfo` (RFC 5280), the structure in which X.509
-//! carries it: the digest that curl's `--pinnedpubkey` and HTTP's public key pinning (RFC 7469) use too.
+//! A public key is known by the SHA-256 of its `SubjectPublicKeyInfo` (RFC 5280), the structure in which
+//! X.509 carries it: the digest that curl's `--pinnedpubkey` and HTTP's public key pinning (RFC 7469) use
+//! too.
 //!
 //! 1. The coordinator's key is ECDSA on P-256: browsers take no other small key, and its web pages have the
 //!    same identity.

@@ -1,8 +1,8 @@
 //! Trust: how a coordinator and its workers prove to each other who they are, with one string to paste.
 //!
 //! 1. A coordinator has a key pair that outlives its runs ([`identity`]). Its public key's digest is its pin.
-//! 2. A [`token`] holds the pin and a secret. A worker derives its own key pair from the secret ([`key`]), and
-//!    the coordinator, which keeps its tokens, derives the same public key. The secret never travels.
+//! 2. A [`token`] holds the pin and a secret. A worker derives its own key pair from the secret ([`key`]),
+//!    and the coordinator, which keeps its tokens, derives the same public key. The secret never travels.
 //! 3. Both sides speak TLS 1.3 ([`tls`]) and compare the other's public key with the one that they expect.
 //!    A certificate is only the container in which TLS carries a key ([`certificate`]): nothing else in it is
 //!    looked at, neither names nor dates, so no clock can break a cluster.

@@ -2,8 +2,8 @@
 //!
 //! 1. It is kept as `page.pem`, so that whoever trusts the file needs no new one at every start. A new one is
 //!    made where it holds another key, or lacks a name.
-//! 2. It is no secret: it travels in every handshake. So it is readable for others (mode 0644), and replaced as
-//!    a whole.
+//! 2. It is no secret: it travels in every handshake. So it is readable for others (mode 0644), and replaced
+//!    as a whole.
 
 use crate::certificate::{containing, pin_in};
 use crate::key::PrivateKey;
@@ -24,8 +24,8 @@ const BYTES_MAX: u64 = 64 * 1024;
 /// Characters of a line (RFC 7468).
 const LINE_CHARS: usize = 64;
 
-/// The certificate in a file, if it holds this key and all names, or a new one, which is written there. What is
-/// no name in a certificate is left out.
+/// The certificate in a file, if it holds this key and all names, or a new one, which is written there. What
+/// is no name in a certificate is left out.
 ///
 /// # Errors
 /// When the file can't be written.

@@ -1,12 +1,13 @@
 //! The page token: what a browser or another program shows to read the web pages beyond loopback.
 //!
-//! Its text is `lp1_` and [`TEXT_CHARS`] characters of base32 (RFC 4648, lower case, no padding): a secret (32
-//! bytes), and the first two bytes of its SHA-256. It opens pages and nothing else: no worker joins with it.
+//! Its text is `lp1_` and [`TEXT_CHARS`] characters of base32 (RFC 4648, lower case, no padding): a secret
+//! (32 bytes), and the first two bytes of its SHA-256. It opens pages and nothing else: no worker joins with
+//! it.
 //!
-//! 1. Browsers keep a [cookie](PageToken::cookie) in place of the token: an HMAC from which the token can't be
-//!    told.
-//! 2. What is shown is compared as that HMAC, in constant time: how long an answer takes says nothing about how
-//!    much of a guess was right.
+//! 1. Browsers keep a [cookie](PageToken::cookie) in place of the token: an HMAC from which the token can't
+//!    be told.
+//! 2. What is shown is compared as that HMAC, in constant time: how long an answer takes says nothing about
+//!    how much of a guess was right.
 
 use crate::secret_file::{self, SecretError};
 use data_encoding::{BASE32_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};

@@ -6,8 +6,8 @@
 //!    they are at that moment.
 //! 3. The worker's handshake ends when the first byte of the coordinator has arrived: in TLS 1.3 a client
 //!    learns only then that it was accepted. gRPC's server speaks first.
-//! 4. Neither handshake has a time limit of its own: callers set one. After one that fails, the other side has
-//!    `ALERT_MAX` to read why.
+//! 4. Neither handshake has a time limit of its own: callers set one. After one that fails, the other side
+//!    has `ALERT_MAX` to read why.
 
 mod verify;
 
@@ -145,8 +145,8 @@ impl Coordinator {
     }
 }
 
-/// TLS for the web pages of the coordinator with this key, in this certificate: whoever asks is known by other
-/// means.
+/// TLS for the web pages of the coordinator with this key, in this certificate: whoever asks is known by
+/// other means.
 ///
 /// # Errors
 /// When the key can't be used.
@@ -168,8 +168,8 @@ fn buffered<S: AsyncRead>(connection: S) -> BufReader<S> {
     BufReader::with_capacity(READ_BYTES, connection)
 }
 
-/// Ends a connection so that the other side can read what was written last, such as an alert: if its bytes were
-/// unread when this side closed, its system might discard it.
+/// Ends a connection so that the other side can read what was written last, such as an alert: if its bytes
+/// were unread when this side closed, its system might discard it.
 pub async fn leave_to_read<S: AsyncRead + AsyncWrite + Unpin>(mut connection: S) {
     let rest = async {
         connection.shutdown().await?;

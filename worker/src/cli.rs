@@ -30,8 +30,9 @@ pub struct Flags {
     /// Address of the coordinator: HOST:PORT, or unix:@NAME for a coordinator on this machine
     #[arg(long, value_name = "HOST:PORT", env = "LOCKSTEP_CONNECT", value_parser = address)]
     pub connect: String,
-    /// Token of the coordinator (coordinator token list names its tokens), or - to read it from standard input.
-    /// Other users of the machine can see a command line; they can't see the environment, or --token-file
+    /// Token of the coordinator (coordinator token list names its tokens), or - to read it from standard
+    /// input. Other users of the machine can see a command line; they can't see the environment, or
+    /// --token-file
     #[arg(
         long,
         value_name = "TOKEN|-",

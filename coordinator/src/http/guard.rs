@@ -1,11 +1,11 @@
 //! What every request beyond loopback has to show: the page token, or a browser's cookie in its place.
 //!
 //! 1. Programs show the token as `Authorization: Bearer lp1_...`.
-//! 2. A browser opens `/?token=lp1_...` once. It gets a cookie, and is sent on to `/`, so that the token stays
-//!    neither in the address bar nor in what the page's own requests say.
+//! 2. A browser opens `/?token=lp1_...` once. It gets a cookie, and is sent on to `/`, so that the token
+//!    stays neither in the address bar nor in what the page's own requests say.
 //! 3. `/healthz` needs nothing: it says that the server is there, and nothing else.
-//! 4. Everything else is answered with 401 and what to do. Whatever wrong was shown is worth a line in the log,
-//!    [`LINES_PER_SECOND`] at most.
+//! 4. Everything else is answered with 401 and what to do. Whatever wrong was shown is worth a line in the
+//!    log, [`LINES_PER_SECOND`] at most.
 
 use super::unproved::Unproved;
 use crate::net::token_bucket::PeerLines;

@@ -4,9 +4,9 @@
 //! 1. A connection that has shown the token keeps its place.
 //! 2. Where all places are taken, the oldest of the others is closed for the next connection, once it has had
 //!    [`SPARED`]: those who say nothing keep nobody out, and however many come, a reader has that time.
-//! 3. From one address (of IPv6: one network of 64 bits), [`FROM_ONE_ADDRESS`] may be without, and those of the last [`SPARED`]. With one more the
-//!    oldest is closed: one machine can't have the others' places, and many readers behind one address can still
-//!    come at the same moment.
+//! 3. From one address (of IPv6: one network of 64 bits), [`FROM_ONE_ADDRESS`] may be without, and those of
+//!    the last [`SPARED`]. With one more the oldest is closed: one machine can't have the others' places, and
+//!    many readers behind one address can still come at the same moment.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};

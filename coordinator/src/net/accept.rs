@@ -160,8 +160,8 @@ impl Pending {
         evict(queue.remove(oldest));
     }
 
-    /// Closes the oldest without a key that came from a network (`ConnectionState::network`), where so many have, unless it is younger
-    /// than `spared`.
+    /// Closes the oldest without a key that came from a network (`ConnectionState::network`), where so many
+    /// have, unless it is younger than `spared`.
     pub(super) fn evict_from(&self, network: IpAddr, most: usize, spared: Duration) {
         let mut queue = self.lock();
         let is_from = |state: &Weak<ConnectionState>| {

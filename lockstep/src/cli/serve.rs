@@ -26,8 +26,8 @@ pub struct Serve {
         default_value = "127.0.0.1:8080"
     )]
     pub http: String,
-    /// Folder of the key and of page.token, the token that is needed beyond loopback; a coordinator may have the
-    /// same [default: lockstep/identity in the user's configuration folder]
+    /// Folder of the key and of page.token, the token that is needed beyond loopback; a coordinator may have
+    /// the same [default: lockstep/identity in the user's configuration folder]
     #[arg(long, value_name = "FOLDER", env = "LOCKSTEP_IDENTITY", conflicts_with = "insecure")]
     pub identity: Option<PathBuf>,
     /// Let whoever reaches the port ask, without a token and without encryption

@@ -1,8 +1,9 @@
-//! Quarantine of keys. A worker that is refused can start again as another process. What it keeps is the token
-//! that it was given, and with it the key.
+//! Quarantine of keys. A worker that is refused can start again as another process. What it keeps is the
+//! token that it was given, and with it the key.
 //!
 //! 1. A key is refused for the rest of the run once [`KEY_QUARANTINE_AFTER`] processes with it were
-//!    quarantined or found to miscompute. Members and spares that have it stay; they are refused when they connect again.
+//!    quarantined or found to miscompute. Members and spares that have it stay; they are refused when they
+//!    connect again.
 //! 2. Only who has proved the key can bring it there: what others do with the same instance numbers does not
 //!    count.
 //! 3. Connections without a key are never refused for it.
@@ -11,8 +12,8 @@ use crate::ids::{Instance, KeyId, Process};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Quarantined or miscomputing processes of a key, after which it is refused. A broken worker may be started
-/// again once before somebody looks at its machine. Three mean a token in the wrong hands, or on a machine that
-/// nobody looks at.
+/// again once before somebody looks at its machine. Three mean a token in the wrong hands, or on a machine
+/// that nobody looks at.
 pub const KEY_QUARANTINE_AFTER: usize = 3;
 /// Keys that are remembered: as many as there can be members. An operator has to issue a token for each.
 const KEYS_MAX: usize = 1024;

@@ -1,6 +1,6 @@
 //! No number out of line is added unless two workers of different origins gave the same. Two of one origin
-//! are enough when none of another could be asked, and none contradicts them; one that gives it twice is, when no
-//! other could be asked. The optimizer's state stays finite.
+//! are enough when none of another could be asked, and none contradicts them; one that gives it twice is,
+//! when no other could be asked. The optimizer's state stays finite.
 
 use super::ledger::{Doubt, Holder};
 use super::{Invariant, Ledger, Observation};

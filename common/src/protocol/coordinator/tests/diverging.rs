@@ -1,5 +1,5 @@
-//! Runs that diverge one after the other on two workers: each is recognised soon, and no worker is dropped for
-//! it, whatever the order of events.
+//! Runs that diverge one after the other on two workers: each is recognised soon, and no worker is dropped
+//! for it, whatever the order of events.
 
 use super::*;
 use crate::rng::Stream;
