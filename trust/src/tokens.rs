@@ -17,6 +17,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::num::NonZeroU32;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -62,6 +63,15 @@ pub struct Kept {
     pub token: Token,
     /// How many workers may join with it; any number where it is `None`.
     pub uses: Option<NonZeroU32>,
+}
+
+/// A token's file, as far as it can be told from another one without reading it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    name: TokenName,
+    inode: u64,
+    /// When the system has last changed it: seconds and nanoseconds.
+    when: (i64, i64),
 }
 
 /// The keys of the workers that a coordinator knows, each with the name of its token.
@@ -152,6 +162,19 @@ impl Tokens {
         }
         names.sort();
         Ok(names)
+    }
+
+    /// What changes when a token is made, revoked or replaced, and costs no arithmetic to see.
+    ///
+    /// # Errors
+    /// When the folder can't be read.
+    pub fn traces(&self) -> Result<Vec<Trace>, SecretError> {
+        let trace = |name: TokenName| {
+            let metadata = self.path(&name).symlink_metadata().ok()?;
+            let when = (metadata.ctime(), metadata.ctime_nsec());
+            Some(Trace { name, inode: metadata.ino(), when })
+        };
+        Ok(self.names()?.into_iter().filter_map(trace).collect())
     }
 
     /// How many workers have joined with a token that is for so many.
@@ -272,9 +295,13 @@ mod tests {
         assert_eq!(tokens.names().unwrap(), [name("lab"), name("other")]);
         assert_eq!(tokens.known_keys().unwrap().0.get(&pin), Some(&name("lab")));
         assert_eq!(tokens.read(&name("lab")).unwrap().token, token);
+        let traces = tokens.traces().unwrap();
+        assert_eq!(tokens.traces().unwrap(), traces);
         tokens.revoke(&name("lab")).unwrap();
         assert!(!tokens.known_keys().unwrap().0.contains_key(&pin));
         assert!(tokens.revoke(&name("lab")).unwrap_err().is_missing());
+        tokens.create(&name("lab"), None).unwrap();
+        assert_ne!(tokens.traces().unwrap(), traces, "another token of the same name");
     }
 
     #[test]

@@ -57,7 +57,9 @@ struct Place {
 
 impl Place {
     fn open(&self) -> Result<(Identity, Tokens), AccessError> {
-        let folder = self.identity.clone().or_else(identity::default_folder).ok_or(AccessError::NoFolder)?;
+        // An empty variable counts as unset.
+        let chosen = self.identity.clone().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = chosen.or_else(identity::default_folder).ok_or(AccessError::NoFolder)?;
         let identity = Identity::open(&folder)?;
         let tokens = identity.tokens()?;
         Ok((identity, tokens))

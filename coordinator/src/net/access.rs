@@ -128,14 +128,21 @@ impl Access {
     /// Reads the tokens again and again.
     pub(crate) async fn follow(self: Arc<Self>) {
         let mut is_readable = true;
+        let mut last = None;
         loop {
             tokio::time::sleep(LOOK).await;
-            let tokens = self.tokens.clone();
-            let Ok(read) = tokio::task::spawn_blocking(move || tokens.known_keys()).await else { return };
+            let (tokens, before) = (self.tokens.clone(), last.clone());
+            let look = move || {
+                let traces = Some(tokens.traces()?);
+                let keys = if traces == before { None } else { Some(tokens.known_keys()?.0) };
+                Ok::<_, SecretError>((traces, keys))
+            };
+            let Ok(read) = tokio::task::spawn_blocking(look).await else { return };
             match read {
-                Ok((keys, _)) => {
+                Ok((traces, keys)) => {
                     is_readable = true;
-                    self.take(keys);
+                    last = traces;
+                    keys.into_iter().for_each(|keys| self.take(keys));
                 }
                 Err(error) if is_readable => {
                     is_readable = false;
