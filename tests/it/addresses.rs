@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use tests::golden::{Bench, assert_golden};
 use tests::process::Process;
+use tests::trusted::House;
 
 /// Flags of a coordinator that would see next that there is no data.
 const WITHOUT_DATA: [&str; 2] = ["--dataset", "/no/such/folder"];
@@ -76,15 +77,16 @@ fn an_address_with_a_scheme_and_a_slash_joins_a_run() {
 
 #[test]
 fn a_coordinator_on_all_addresses_prints_one_with_which_workers_join() {
-    let bench = Bench::new();
-    let mut run = Process::start("coordinator", &bench.flags(&["--bind", "0.0.0.0:0"]));
+    let (bench, house) = (Bench::new(), House::new());
+    let flags = bench.flags(&["--bind", "0.0.0.0:0", "--identity", house.folder()]);
+    let mut run = Process::start("coordinator", &flags);
     let line = run.wait_for_line("workers join with: worker --connect ");
     let (_, invited) = line.split_once("--connect ").expect("it was waited for");
     assert!(!invited.contains("0.0.0.0"), "nobody can dial that: {line}");
     let words: Vec<&str> = invited.split([' ', '(', ',', ')']).collect();
     // The machine's name is among them too, but a test can't ask that it be known.
     let address = words.iter().find(|word| word.parse::<SocketAddr>().is_ok()).expect(&line);
-    let worker = Process::worker(address, "invited");
+    let worker = house.worker(address, "invited", "default");
     assert_golden(&run.wait());
     assert_eq!(worker.wait().code, Some(0));
 }
