@@ -79,7 +79,7 @@ impl Flags {
         // A hello's instance is never 0.
         let instance = Instance(host::random().max(1));
         Ok(Options {
-            way: Way { address: self.connect.clone(), tls },
+            way: Way::new(&self.connect, tls),
             name: self.name.clone().unwrap_or_else(|| default_name(instance)),
             instance,
             threads: self.threads.map_or(cores, NonZeroU32::get),

@@ -15,7 +15,7 @@ use proto::wire::cluster_client::ClusterClient;
 use proto::{FRAME_BYTES, MESSAGE_BYTES_MAX, STILL_ARRIVING, WINDOW_BYTES};
 use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -30,6 +30,9 @@ use trust::tls::WorkerStream;
 /// Timeout of the TCP connection, from the look-up of the coordinator's name on, and then of the TLS
 /// handshake. The machine bounds the whole time until a welcome.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for which a worker dials again though the coordinator does not know its token: it may have been made
+/// a moment ago, and coordinators look every second.
+const TOKEN_GRACE: Duration = Duration::from_secs(3);
 /// Most answers that wait to be written: more than a coordinator asks for at the same time.
 const OUTBOX_MESSAGES: usize = 256;
 /// Why a stream is given up when its outbox is full.
@@ -42,6 +45,8 @@ pub struct Way {
     pub address: String,
     /// The worker's side of TLS, if it has a token. A Unix socket needs none.
     pub tls: Option<tls::Worker>,
+    /// Since when the coordinator has not known the token.
+    unknown_since: Arc<Mutex<Option<Instant>>>,
 }
 
 /// An open or opening stream. Dropping it closes it.
@@ -210,10 +215,34 @@ impl From<String> for Lost {
 }
 
 impl Way {
+    /// The way to `HOST:PORT` or `unix:@NAME`; over TCP by TLS where there is a side of it.
+    #[must_use]
+    pub fn new(address: &str, tls: Option<tls::Worker>) -> Self {
+        Self { address: address.to_owned(), tls, unknown_since: Arc::default() }
+    }
+
     /// The way to an address without TLS.
     #[must_use]
     pub fn plain(address: &str) -> Self {
-        Self { address: address.to_owned(), tls: None }
+        Self::new(address, None)
+    }
+
+    /// Proves to the coordinator that the worker has a token, and has the coordinator prove that it made it.
+    async fn prove(&self, tls: &tls::Worker, stream: TcpStream) -> Result<WorkerStream<TcpStream>, Lost> {
+        let proved = tokio::time::timeout(CONNECT_TIMEOUT, tls.connect(stream)).await;
+        let proved = proved.map_err(|_| format!("the TLS handshake took more than {CONNECT_TIMEOUT:?}"))?;
+        let mut unknown = self.unknown_since.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = match &proved {
+            Err(WorkerRefusal::UnknownToken) => *unknown.get_or_insert_with(Instant::now),
+            _ => {
+                *unknown = None;
+                Instant::now()
+            }
+        };
+        proved.map_err(|refusal| {
+            let reason = refusal.to_string();
+            if since.elapsed() < TOKEN_GRACE { Lost::Broken(reason) } else { Lost::Refused(reason) }
+        })
     }
 
     /// A channel, and the coordinator's process if it is on this machine and can be identified.
@@ -224,7 +253,7 @@ impl Way {
             let authority = address::authority(address);
             let channel = match &self.tls {
                 None => channel(&authority, PlainStream::new(stream)).await,
-                Some(tls) => channel(&authority, prove(tls, stream).await?).await,
+                Some(tls) => channel(&authority, self.prove(tls, stream).await?).await,
             };
             return Ok((channel?, None));
         };
@@ -235,16 +264,6 @@ impl Way {
             .map_err(|error| format!("no coordinator of this user listens on {address}: {error}"))?;
         Ok((channel("localhost", stream).await?, process))
     }
-}
-
-/// Proves to the coordinator that the worker has a token, and has the coordinator prove that it made it.
-async fn prove(tls: &tls::Worker, stream: TcpStream) -> Result<WorkerStream<TcpStream>, Lost> {
-    let proved = tokio::time::timeout(CONNECT_TIMEOUT, tls.connect(stream)).await;
-    let proved = proved.map_err(|_| format!("the TLS handshake took more than {CONNECT_TIMEOUT:?}"))?;
-    proved.map_err(|refusal| match refusal {
-        WorkerRefusal::UnknownToken => Lost::Refused(refusal.to_string()),
-        _ => Lost::Broken(refusal.to_string()),
-    })
 }
 
 /// A channel over an open connection to `authority`.
