@@ -51,6 +51,11 @@ id!(
     KeyId(u64)
 );
 id!(
+    /// Where a worker connects from, as a number that its driver makes of the address: machines with different
+    /// numbers are different ones. It means nothing else here.
+    Network(u128)
+);
+id!(
     /// The number that a worker gets each time it joins. A coordinator never gives the same number twice.
     Incarnation(u64)
 );

@@ -99,11 +99,13 @@ pub struct Cluster {
     /// port is chosen and printed [default: 127.0.0.1:29400; none with --local]
     #[arg(long, value_name = "HOST:PORT", env = "LOCKSTEP_BIND", value_parser = host::address::to_listen_on)]
     pub bind: Option<String>,
-    /// Folder of this coordinator's key and tokens, for workers and readers of --http beyond loopback; with this
-    /// flag, workers on loopback need a token too [default: lockstep/identity in the user's configuration folder]
+    /// Folder of this coordinator's key and tokens, for workers and readers of --http beyond loopback; with
+    /// this flag, workers on loopback need a token too [default: lockstep/identity in the user's configuration
+    /// folder]
     #[arg(long, value_name = "FOLDER", env = "LOCKSTEP_IDENTITY", conflicts_with = "insecure")]
     pub identity: Option<PathBuf>,
-    /// Let whoever reaches the ports join, and read the page of --http, without a token and without encryption
+    /// Let whoever reaches the ports join, and read the page of --http, without a token and without
+    /// encryption
     #[arg(long, env = "LOCKSTEP_INSECURE")]
     pub insecure: bool,
     /// Treatment of workers whose arithmetic differs from the program's (another build, a CPU without fused

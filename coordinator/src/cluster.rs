@@ -33,7 +33,7 @@ pub use usage::LinkUsage;
 pub use value::{Measure, RoundValue};
 
 use common::event::Event as RunEvent;
-use common::ids::{Incarnation, Instance, KeyId, ParamsId, Round, SetupId, Step};
+use common::ids::{Incarnation, Instance, KeyId, Network, ParamsId, Round, SetupId, Step};
 use common::protocol::coordinator::{
     Action, AnswerKind, Cause, Coordinator, Disconnect, Event, Limits, Piece, ProtocolError,
 };
@@ -42,7 +42,6 @@ use connections::Connections;
 use round::OpenRound;
 use run_state::RunState;
 use std::collections::{BTreeMap, VecDeque};
-use std::net::IpAddr;
 
 /// Heartbeats within the time after which silence means death.
 pub(crate) const HEARTBEATS_PER_TIMEOUT: u64 = 5;
@@ -75,7 +74,7 @@ pub struct Introduction {
     pub key: Option<KeyId>,
     pub instance: Instance,
     /// Address from which it has connected; `None` on a Unix socket.
-    pub address: Option<IpAddr>,
+    pub address: Option<Network>,
     /// Leaves that it computes at the same time.
     pub threads: u32,
     /// Digest of its self-test.

@@ -71,6 +71,16 @@ pub fn authority(address: &str) -> String {
     }
 }
 
+/// An address as far as it tells machines apart: an IPv6 network of 64 bits is usually one machine's, which may
+/// choose among its addresses. IPv4 in the form of IPv6 is IPv4.
+#[must_use]
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+    }
+}
+
 /// Whether the text can be a host's name.
 #[must_use]
 pub(crate) fn is_name(host: &str) -> bool {
@@ -179,6 +189,15 @@ fn ipv6(host: &str) -> Option<Ipv6Addr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn machines_are_told_apart_by_what_they_can_not_choose() {
+        let network = |address: &str| network(address.parse().unwrap());
+        assert_eq!(network("2001:db8::7"), network("2001:db8::1:2:3:4"));
+        assert_ne!(network("2001:db8:0:1::7"), network("2001:db8:0:2::7"));
+        assert_ne!(network("10.0.0.5"), network("10.0.0.6"));
+        assert_eq!(network("::ffff:10.0.0.5"), network("10.0.0.5"));
+    }
 
     #[test]
     fn an_address_keeps_its_spelling_and_loses_scheme_and_slash() {

@@ -56,8 +56,8 @@ pub struct Entrance {
 /// Answers until the program is asked to stop. `described` is the model in a line.
 ///
 /// # Errors
-/// When the address can't be listened on, a token is needed and can't be had, the model takes no pictures, or a
-/// thread can't be started.
+/// When the address can't be listened on, a token is needed and can't be had, the model takes no pictures, or
+/// a thread can't be started.
 pub fn run(
     model: Model,
     described: &str,

@@ -41,7 +41,8 @@ impl AttackedRun {
         let (mut run, address) = bench.coordinator(&[&["--workers", "1:2"], more].concat());
         let proxy = Proxy::start(&address);
         proxy.set_both(Link { delay: DELAY, ..Link::default() });
-        let (way, name) = (proxy.address(), "honest");
+        let way = proxy.address();
+        let name = "honest";
         let worker = match house {
             None => Process::worker(&way, name),
             Some(house) => house.worker(&way, name, "default"),

@@ -9,7 +9,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
 
-/// An open connection.
+/// A connection to a server whose certificate is trusted.
 pub type Stream = StreamOwned<ClientConnection, TcpStream>;
 
 /// A client that takes servers with the certificate in a file.

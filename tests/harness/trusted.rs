@@ -120,7 +120,7 @@ fn keyless(version: &'static SupportedProtocolVersion) -> ClientConnection {
     ClientConnection::new(Arc::new(config), name).expect("a client")
 }
 
-/// Takes any server.
+/// A verifier that takes any server: whoever has no key need not know whom it meets.
 #[derive(Debug)]
 struct Anybody;
 

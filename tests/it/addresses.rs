@@ -77,7 +77,8 @@ fn an_address_with_a_scheme_and_a_slash_joins_a_run() {
 
 #[test]
 fn a_coordinator_on_all_addresses_prints_one_with_which_workers_join() {
-    let (bench, house) = (Bench::new(), House::new());
+    let bench = Bench::new();
+    let house = House::new();
     let flags = bench.flags(&["--bind", "0.0.0.0:0", "--identity", house.folder()]);
     let mut run = Process::start("coordinator", &flags);
     let line = run.wait_for_line("workers join with: worker --connect ");

@@ -85,7 +85,8 @@ fn value<'a>(heard: &'a Heard, name: &str) -> &'a str {
 
 #[test]
 fn every_route_but_the_probe_needs_the_token() {
-    let (bench, place) = (Bench::new(), tempfile::tempdir().unwrap());
+    let bench = Bench::new();
+    let place = tempfile::tempdir().unwrap();
     let run = Served::of_run(&bench, &place);
     let bearer = run.bearer();
     let wrong = format!("Authorization: Bearer lp1_{}", "a".repeat(55));
@@ -121,7 +122,8 @@ fn every_route_but_the_probe_needs_the_token() {
 
 #[test]
 fn the_link_with_the_token_gives_a_browser_a_cookie() {
-    let (bench, place) = (Bench::new(), tempfile::tempdir().unwrap());
+    let bench = Bench::new();
+    let place = tempfile::tempdir().unwrap();
     let run = Served::of_run(&bench, &place);
     let heard = run.get("/", &["Accept: text/html,*/*;q=0.8"]);
     assert_eq!((heard.status, value(&heard, "content-type")), (401, "text/html; charset=utf-8"));
@@ -174,7 +176,8 @@ fn greeting_of_tls_1_2() -> Vec<u8> {
 
 #[test]
 fn plain_http_old_tls_and_other_certificates_are_refused() {
-    let (bench, place) = (Bench::new(), tempfile::tempdir().unwrap());
+    let bench = Bench::new();
+    let place = tempfile::tempdir().unwrap();
     let run = Served::of_run(&bench, &place);
     let plain = ask(&run.address, "GET", "/metrics", &[]);
     assert_eq!(plain.status, 400, "{plain:?}");
@@ -204,7 +207,8 @@ fn plain_http_old_tls_and_other_certificates_are_refused() {
 
 #[test]
 fn a_token_that_others_can_read_ends_the_start_before_anything_is_done() {
-    let (bench, place) = (Bench::new(), tempfile::tempdir().unwrap());
+    let bench = Bench::new();
+    let place = tempfile::tempdir().unwrap();
     let identity = place.path();
     let token = identity.join("page.token");
     std::fs::write(&token, "lp1_").unwrap();
@@ -220,7 +224,8 @@ fn a_token_that_others_can_read_ends_the_start_before_anything_is_done() {
 
 #[test]
 fn a_dry_run_makes_no_token() {
-    let (bench, place) = (Bench::new(), tempfile::tempdir().unwrap());
+    let bench = Bench::new();
+    let place = tempfile::tempdir().unwrap();
     let identity = place.path().join("identity");
     let flags = ["--http", "0.0.0.0:0", "--identity", text(&identity), "--bind", "127.0.0.1:0", "--dry-run"];
     let outcome = Process::start("coordinator", &bench.flags(&flags)).wait();
@@ -242,13 +247,15 @@ fn read_until(stream: &mut impl Read, part: &str) {
 #[test]
 fn a_thousand_silent_connections_keep_no_reader_out() {
     host::open_files::raise_limit();
-    let (bench, place) = (Bench::new(), tempfile::tempdir().unwrap());
+    let bench = Bench::new();
+    let place = tempfile::tempdir().unwrap();
     let run = Served::of_run(&bench, &place);
     let mut reader = run.client.connect(&run.address, "localhost").unwrap();
     let head = format!("GET /api/events HTTP/1.1\r\nHost: localhost\r\n{}\r\n\r\n", run.bearer());
     reader.write_all(head.as_bytes()).unwrap();
     read_until(&mut reader, "event: snapshot");
-    let (opened, begun) = (AtomicUsize::new(0), Instant::now());
+    let opened = AtomicUsize::new(0);
+    let begun = Instant::now();
     let slowest = std::thread::scope(|scope| {
         scope.spawn(|| {
             let (mut silent, mut greeted): (Vec<TcpStream>, Vec<_>) = (Vec::new(), Vec::new());
@@ -299,7 +306,8 @@ fn with_insecure_the_page_is_open_and_every_start_warns() {
 
 #[test]
 fn on_loopback_an_identity_changes_nothing_for_the_page() {
-    let (bench, place) = (Bench::new(), tempfile::tempdir().unwrap());
+    let bench = Bench::new();
+    let place = tempfile::tempdir().unwrap();
     let more = ["--http", "127.0.0.1:0", "--identity", text(place.path())];
     let (mut run, _) = bench.coordinator(&more);
     let line = run.wait_for_line("a page about the run is at http://127.0.0.1:");
@@ -314,7 +322,8 @@ fn on_loopback_an_identity_changes_nothing_for_the_page() {
 
 #[test]
 fn a_served_model_needs_the_same_token_beyond_loopback() {
-    let (bench, place) = (Bench::new(), tempfile::tempdir().unwrap());
+    let bench = Bench::new();
+    let place = tempfile::tempdir().unwrap();
     let train = bench.flags(&["--local", "--max-steps", "0"]);
     let outcome = Process::start("coordinator", &train).wait();
     assert_eq!(outcome.code, Some(0), "{}", outcome.errors);

@@ -33,7 +33,8 @@ fn worker_without_place(args: &[&str]) -> (Option<i32>, String) {
 
 #[test]
 fn whoever_has_the_token_joins_and_the_same_token_holds_after_a_restart() {
-    let (bench, house) = (Bench::new(), House::new());
+    let bench = Bench::new();
+    let house = House::new();
     let flags = ["--workers", "2", "--identity", house.folder()];
     let (mut run, address) = bench.coordinator(&flags);
     let proxy = Proxy::start(&address);
@@ -92,7 +93,8 @@ fn who_has_no_key_or_another_one_is_refused_and_told_which_side_is_wrong() {
 
 #[test]
 fn a_worker_with_a_token_joins_no_coordinator_that_speaks_plainly() {
-    let (bench, house) = (Bench::new(), House::new());
+    let bench = Bench::new();
+    let house = House::new();
     let (run, address) = bench.coordinator(&["--workers", "1"]);
     let file = house.file("default");
     let (code, errors) =
@@ -106,7 +108,8 @@ fn a_worker_with_a_token_joins_no_coordinator_that_speaks_plainly() {
 
 #[test]
 fn beyond_loopback_a_token_is_needed_unless_the_operator_says_otherwise() {
-    let (bench, house) = (Bench::new(), House::new());
+    let bench = Bench::new();
+    let house = House::new();
     let flags = |more: &[&'static str]| {
         let all = bench.flags(&["--bind", "0.0.0.0:0", "--log-format", "json", "--workers", "1"]);
         let line = all.iter().copied().chain(more.iter().copied()).map(str::to_owned);
@@ -160,7 +163,8 @@ int clock_gettime(clockid_t clock, struct timespec *now) {{
 
 #[test]
 fn clocks_that_are_ten_years_off_either_way_keep_nobody_out() {
-    let (bench, house) = (Bench::new(), House::new());
+    let bench = Bench::new();
+    let house = House::new();
     let (early, late) = (clock_off_by(-10), clock_off_by(10));
     let flags = bench.flags(&["--bind", "127.0.0.1:0", "--workers", "2", "--identity", house.folder()]);
     let mut run = Process::start_after(&early.line(), "coordinator", &flags);
@@ -185,7 +189,8 @@ fn clocks_that_are_ten_years_off_either_way_keep_nobody_out() {
 
 #[test]
 fn who_is_revoked_is_disconnected_and_does_not_come_back() {
-    let (bench, house) = (Bench::new(), House::new());
+    let bench = Bench::new();
+    let house = House::new();
     house.token(&["new", "lab"]);
     let (mut run, address) = bench.coordinator(&["--workers", "1:2", "--identity", house.folder()]);
     let proxy = Proxy::start(&address);
@@ -215,7 +220,8 @@ fn who_is_revoked_is_disconnected_and_does_not_come_back() {
 
 #[test]
 fn a_token_for_one_worker_lets_in_one_worker_however_often() {
-    let (bench, house) = (Bench::new(), House::new());
+    let bench = Bench::new();
+    let house = House::new();
     house.token(&["new", "one", "--uses", "1"]);
     let (mut run, address) = bench.coordinator(&["--workers", "1:2", "--identity", house.folder()]);
     let proxy = Proxy::start(&address);
@@ -234,7 +240,8 @@ fn a_token_for_one_worker_lets_in_one_worker_however_often() {
 
 #[test]
 fn a_name_belongs_to_the_key_that_has_it() {
-    let (bench, house) = (Bench::new(), House::new());
+    let bench = Bench::new();
+    let house = House::new();
     house.token(&["new", "lab"]);
     let (mut run, address) = bench.coordinator(&["--workers", "1:2", "--identity", house.folder()]);
     let proxy = Proxy::start(&address);
@@ -255,7 +262,8 @@ fn a_name_belongs_to_the_key_that_has_it() {
 
 #[test]
 fn an_identity_that_others_can_read_is_refused_and_a_mounted_token_is_not() {
-    let (bench, house) = (Bench::new(), House::new());
+    let bench = Bench::new();
+    let house = House::new();
     let key = Path::new(house.folder()).join("coordinator.key");
     let flags = ["--bind", "127.0.0.1:0", "--workers", "1", "--identity", house.folder()];
     let refused = |what: &str| {
@@ -286,7 +294,8 @@ fn an_identity_that_others_can_read_is_refused_and_a_mounted_token_is_not() {
 
 #[test]
 fn a_token_is_in_no_log_record_or_command_line_and_no_core_is_dumped() {
-    let (bench, house) = (Bench::new(), House::new());
+    let bench = Bench::new();
+    let house = House::new();
     let records = tempfile::tempdir().unwrap();
     let folder = records.path().join("run");
     let more = [

@@ -52,7 +52,7 @@ impl Identity {
         Ok(Self { key, folder: folder.to_owned() })
     }
 
-    /// The key.
+    /// The key pair by which workers and readers of pages know this coordinator.
     #[must_use]
     pub fn key(&self) -> &PrivateKey {
         &self.key
@@ -64,7 +64,7 @@ impl Identity {
         &self.folder
     }
 
-    /// Its tokens.
+    /// The tokens with which workers join, in a folder within the identity's.
     ///
     /// # Errors
     /// When their folder can't be made, or others can write to it.

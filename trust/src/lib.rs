@@ -21,6 +21,7 @@ mod page_certificate;
 pub mod page_token;
 pub mod refusal;
 pub mod secret_file;
+mod secret_text;
 pub mod tls;
 pub mod token;
 pub mod tokens;

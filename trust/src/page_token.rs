@@ -10,8 +10,8 @@
 //!    how much of a guess was right.
 
 use crate::secret_file::{self, SecretError};
-use data_encoding::{BASE32_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
-use ring::digest::{SHA256, digest};
+use crate::secret_text;
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::fmt;
@@ -22,14 +22,11 @@ use zeroize::Zeroizing;
 /// What every page token begins with; the number is that of this format.
 pub const PREFIX: &str = "lp1_";
 /// Characters of base32 after the prefix.
-pub const TEXT_CHARS: usize = (BYTES * 8).div_ceil(5);
+pub const TEXT_CHARS: usize = secret_text::chars(SECRET);
 /// What the cookie is derived for; the number is that of this derivation.
 const COOKIE_INFO: &[u8] = b"lockstep page cookie 1";
+/// Bytes of the secret.
 const SECRET: usize = 32;
-const CHECKSUM: usize = 2;
-const BYTES: usize = SECRET + CHECKSUM;
-/// Characters that `Debug` shows.
-const SHOWN: usize = 6;
 
 /// A secret that opens the web pages. Erased from memory when it is dropped.
 #[derive(Clone)]
@@ -43,7 +40,7 @@ pub struct PageToken {
 pub struct NoPageToken;
 
 impl PageToken {
-    /// A new one.
+    /// A new token, of random bits.
     ///
     /// # Errors
     /// When the system has no random numbers.
@@ -69,16 +66,7 @@ impl PageToken {
     /// The token as it is written down. Whoever has it can read the pages.
     #[must_use]
     pub fn reveal(&self) -> Zeroizing<String> {
-        let mut bytes = Zeroizing::new([0; BYTES]);
-        bytes[..SECRET].copy_from_slice(&self.secret[..]);
-        let checksum = checksum(&self.secret[..]);
-        bytes[SECRET..].copy_from_slice(&checksum);
-        // Large enough from the beginning, with a line feed: a string that grows leaves copies behind.
-        let mut text = Zeroizing::new(String::with_capacity(PREFIX.len() + TEXT_CHARS + 1));
-        text.push_str(PREFIX);
-        BASE32_NOPAD.encode_append(&bytes[..], &mut text);
-        text.make_ascii_lowercase();
-        text
+        secret_text::write(PREFIX, &self.secret[..])
     }
 
     /// What a browser keeps in place of the token: hexadecimal digits.
@@ -114,34 +102,14 @@ impl FromStr for PageToken {
 
     /// Reads a token. Space around it is ignored, and so is the case of its letters.
     fn from_str(text: &str) -> Result<Self, NoPageToken> {
-        let text = text.trim();
-        let is_prefixed = text.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX));
-        let encoded = text.get(PREFIX.len()..).filter(|_| is_prefixed).ok_or(NoPageToken)?;
-        if encoded.len() != TEXT_CHARS {
-            return Err(NoPageToken);
-        }
-        let upper = Zeroizing::new(encoded.to_ascii_uppercase());
-        let mut bytes = Zeroizing::new([0; BYTES]);
-        BASE32_NOPAD.decode_mut(upper.as_bytes(), &mut bytes[..]).map_err(|_| NoPageToken)?;
-        if bytes[SECRET..] != checksum(&bytes[..SECRET]) {
-            return Err(NoPageToken);
-        }
-        let mut secret = Zeroizing::new([0; SECRET]);
-        secret.copy_from_slice(&bytes[..SECRET]);
-        Ok(Self { secret })
+        secret_text::read(PREFIX, text).map(|secret| Self { secret }).map_err(|_| NoPageToken)
     }
 }
 
 impl fmt::Debug for PageToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.reveal();
-        write!(f, "PageToken({}…)", &text[..SHOWN])
+        secret_text::shown("PageToken", &self.reveal(), f)
     }
-}
-
-fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {
-    let digest = digest(&SHA256, bytes);
-    [digest.as_ref()[0], digest.as_ref()[1]]
 }
 
 fn read(path: &Path) -> Result<PageToken, SecretError> {

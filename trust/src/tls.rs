@@ -41,14 +41,14 @@ const READ_BYTES: usize = 64 * 1024;
 /// Most bytes of a refused peer that are read and ignored.
 const UNREAD_MAX: usize = 64 * 1024;
 
-/// A worker's side.
+/// TLS as a worker with one token speaks it.
 #[derive(Clone)]
 pub struct Worker {
     connector: TlsConnector,
     name: ServerName<'static>,
 }
 
-/// A coordinator's side.
+/// TLS as the coordinator speaks it, with whoever has one of its keys.
 #[derive(Clone)]
 pub struct Coordinator {
     acceptor: TlsAcceptor,

@@ -5,8 +5,7 @@
 //! a typing error is noticed before anybody is dialled.
 
 use crate::key::Pin;
-use data_encoding::{BASE32_NOPAD, DecodePartial};
-use ring::digest::{SHA256, digest};
+use crate::secret_text::{self, TextError};
 use ring::rand::{SecureRandom, SystemRandom};
 use std::fmt;
 use std::str::FromStr;
@@ -15,13 +14,11 @@ use zeroize::Zeroizing;
 /// What every token begins with; the number is that of this format.
 pub const PREFIX: &str = "ls1_";
 /// Characters of base32 after the prefix.
-pub const TEXT_CHARS: usize = (BYTES * 8).div_ceil(5);
+pub const TEXT_CHARS: usize = secret_text::chars(BYTES);
 /// Bytes of a pin, and of a secret.
 const HALF: usize = 32;
-const CHECKSUM: usize = 2;
-const BYTES: usize = 2 * HALF + CHECKSUM;
-/// Characters that `Debug` shows.
-const SHOWN: usize = 6;
+/// Bytes that a token writes down, without their checksum.
+const BYTES: usize = 2 * HALF;
 
 /// A coordinator's pin and a secret that it knows. Erased from memory when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
@@ -77,15 +74,8 @@ impl Token {
     pub fn reveal(&self) -> Zeroizing<String> {
         let mut bytes = Zeroizing::new([0; BYTES]);
         bytes[..HALF].copy_from_slice(&self.pin.0);
-        bytes[HALF..2 * HALF].copy_from_slice(&self.secret[..]);
-        let checksum = checksum(&bytes[..2 * HALF]);
-        bytes[2 * HALF..].copy_from_slice(&checksum);
-        // Large enough from the beginning: a string that grows leaves copies behind.
-        let mut text = Zeroizing::new(String::with_capacity(PREFIX.len() + TEXT_CHARS));
-        text.push_str(PREFIX);
-        BASE32_NOPAD.encode_append(&bytes[..], &mut text);
-        text.make_ascii_lowercase();
-        text
+        bytes[HALF..].copy_from_slice(&self.secret[..]);
+        secret_text::write(PREFIX, &bytes[..])
     }
 }
 
@@ -94,43 +84,30 @@ impl FromStr for Token {
 
     /// Reads a token. Space around it is ignored, and so is the case of its letters.
     fn from_str(text: &str) -> Result<Self, TokenError> {
-        let text = text.trim();
-        let is_prefixed = text.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX));
-        let encoded = text.get(PREFIX.len()..).filter(|_| is_prefixed).ok_or(TokenError::Prefix)?;
-        let length = encoded.chars().count();
-        if length != TEXT_CHARS {
-            return Err(TokenError::Length(length));
-        }
-        let is_known = |c: char| c.is_ascii_alphabetic() || ('2'..='7').contains(&c);
-        if let Some(at) = encoded.chars().position(|c| !is_known(c)) {
-            return Err(TokenError::Character(PREFIX.len() + at + 1));
-        }
-        let upper = Zeroizing::new(encoded.to_ascii_uppercase());
-        let mut bytes = Zeroizing::new([0; BYTES]);
-        let decoded = BASE32_NOPAD.decode_mut(upper.as_bytes(), &mut bytes[..]);
-        // The last character has bits that mean nothing and must be 0: each token has one spelling.
-        decoded.map_err(|DecodePartial { .. }| TokenError::Checksum)?;
-        if bytes[2 * HALF..] != checksum(&bytes[..2 * HALF]) {
-            return Err(TokenError::Checksum);
-        }
+        let bytes = secret_text::read::<BYTES>(PREFIX, text)?;
         let mut pin = Pin([0; HALF]);
         let mut secret = Zeroizing::new([0; HALF]);
         pin.0.copy_from_slice(&bytes[..HALF]);
-        secret.copy_from_slice(&bytes[HALF..2 * HALF]);
+        secret.copy_from_slice(&bytes[HALF..]);
         Ok(Self { pin, secret })
+    }
+}
+
+impl From<TextError> for TokenError {
+    fn from(error: TextError) -> Self {
+        match error {
+            TextError::Prefix => Self::Prefix,
+            TextError::Length(length) => Self::Length(length),
+            TextError::Character(at) => Self::Character(at),
+            TextError::Checksum => Self::Checksum,
+        }
     }
 }
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.reveal();
-        write!(f, "Token({}…)", &text[..SHOWN])
+        secret_text::shown("Token", &self.reveal(), f)
     }
-}
-
-fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {
-    let digest = digest(&SHA256, bytes);
-    [digest.as_ref()[0], digest.as_ref()[1]]
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ impl fmt::Display for TokenName {
 /// A token, as its coordinator keeps it.
 #[derive(Clone, Debug)]
 pub struct Kept {
-    /// The token.
+    /// What a worker is started with.
     pub token: Token,
     /// How many workers may join with it; any number where it is `None`.
     pub uses: Option<NonZeroU32>,
@@ -85,7 +85,7 @@ pub enum NoUse {
         "the token {name} is for {uses} workers, and as many have joined with it; coordinator token new NAME makes another"
     )]
     UsedUp {
-        /// The token.
+        /// Name of the token, by which it is revoked.
         name: TokenName,
         /// How many workers it is for.
         uses: NonZeroU32,
@@ -95,7 +95,7 @@ pub enum NoUse {
     File(#[from] SecretError),
 }
 
-/// A coordinator's tokens.
+/// All tokens that a coordinator has given out, by their folder.
 #[derive(Clone, Debug)]
 pub struct Tokens {
     folder: PathBuf,
@@ -114,7 +114,7 @@ impl Tokens {
         self.folder.join(&name.0)
     }
 
-    /// Makes a token.
+    /// Makes a token of that name, in a file of its own.
     ///
     /// # Errors
     /// When there is one of that name, or it can't be written.
@@ -122,19 +122,17 @@ impl Tokens {
         let path = self.path(name);
         let token =
             Token::new(self.pin).map_err(|source| SecretError::Unwritable { path: path.clone(), source })?;
+        // It has room for both without a copy that would stay in memory.
         let mut text = token.reveal();
-        // It has room for this: see `Token::reveal`.
-        let uses = uses.map(|uses| format!("\nuses {uses}")).unwrap_or_default();
-        let mut whole = zeroize::Zeroizing::new(String::with_capacity(text.len() + uses.len() + 1));
-        whole.push_str(&text);
-        whole.push_str(&uses);
-        whole.push('\n');
-        zeroize::Zeroize::zeroize(&mut *text);
-        secret_file::create(&path, whole.as_bytes())?;
+        if let Some(uses) = uses {
+            text.push_str(&format!("\nuses {uses}"));
+        }
+        text.push('\n');
+        secret_file::create(&path, text.as_bytes())?;
         Ok(token)
     }
 
-    /// Reads a token.
+    /// Reads the token of that name.
     ///
     /// # Errors
     /// When there is none of that name, others can read it, or it is another coordinator's.
@@ -204,7 +202,8 @@ impl Tokens {
     /// # Errors
     /// When the folder can't be read.
     pub fn known_keys(&self) -> Result<(KnownKeys, Vec<SecretError>), SecretError> {
-        let (mut known, mut errors) = (KnownKeys::new(), Vec::new());
+        let mut known = KnownKeys::new();
+        let mut errors = Vec::new();
         for name in self.names()? {
             let key = self.read(&name).and_then(|kept| {
                 let invalid = |error: crate::key::KeyError| SecretError::Invalid {

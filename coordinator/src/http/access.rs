@@ -28,7 +28,7 @@ use trust::tls;
 /// Hosts under which a listener on all addresses is asked on its own machine.
 const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
-/// Who may ask.
+/// Who may ask a server of pages, and by what they are known.
 #[derive(Clone)]
 pub struct Access {
     bound: SocketAddr,

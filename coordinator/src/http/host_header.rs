@@ -20,7 +20,7 @@ impl Names {
         Self(own.into_iter().chain([machine]).filter(|name| !name.is_empty()).collect())
     }
 
-    /// All names.
+    /// All names by which it may be asked, without `localhost`.
     pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
     }

@@ -56,7 +56,7 @@ pub(crate) struct Access {
 /// A token for a person to copy.
 pub(crate) struct Invitation {
     pub(crate) token: Token,
-    /// Where it lies.
+    /// The file in which the token lies.
     pub(crate) file: PathBuf,
 }
 
@@ -110,7 +110,8 @@ impl Access {
     /// # Errors
     /// When it may not, with the reason.
     pub(crate) async fn join(&self, token: &TokenName, instance: u64) -> Result<(), NoUse> {
-        let (tokens, token) = (self.tokens.clone(), token.clone());
+        let tokens = self.tokens.clone();
+        let token = token.clone();
         // It fails only where the runtime ends.
         tokio::task::spawn_blocking(move || tokens.join(&token, instance)).await.unwrap_or(Ok(()))
     }
@@ -131,7 +132,8 @@ impl Access {
         let mut last = None;
         loop {
             tokio::time::sleep(LOOK).await;
-            let (tokens, before) = (self.tokens.clone(), last.clone());
+            let tokens = self.tokens.clone();
+            let before = last.clone();
             let look = move || {
                 let traces = Some(tokens.traces()?);
                 let keys = if traces == before { None } else { Some(tokens.known_keys()?.0) };

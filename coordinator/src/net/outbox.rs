@@ -7,7 +7,7 @@
 
 use crate::net::pending::{AcceptedMark, ConnectionState};
 use crate::stall::Stall;
-use common::ids::{KeyId, SetupId};
+use common::ids::{KeyId, Network, SetupId};
 use common::protocol::coordinator::Disconnect;
 use proto::message::{CoordinatorMessage, Piece, Sharing, Usage};
 use proto::parameters::EncodedParameters;
@@ -105,9 +105,13 @@ impl Outbox {
     }
 
     /// The other end: its network or address, and the key that it has proved.
-    pub(crate) fn peer(&self) -> (Option<IpAddr>, Option<KeyId>) {
+    pub(crate) fn peer(&self) -> (Option<Network>, Option<KeyId>) {
         let key = self.connection.key().map(|key| KeyId(key.pin.short()));
-        (self.connection.network(), key)
+        let number = |network: IpAddr| match network {
+            IpAddr::V4(address) => Network(address.to_ipv6_mapped().to_bits()),
+            IpAddr::V6(address) => Network(address.to_bits()),
+        };
+        (self.connection.network().map(number), key)
     }
 
     /// What the worker said last that it uses.

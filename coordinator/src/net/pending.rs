@@ -18,7 +18,7 @@
 use super::access::ProvedKey;
 use crate::net::token_bucket::TokenBucket;
 use proto::message::Usage;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -130,13 +130,9 @@ impl ConnectionState {
         self.peer.address
     }
 
-    /// The address at the other end, as far as it tells machines apart: an IPv6 network of 64 bits is usually
-    /// one machine's, which may choose among its addresses.
+    /// The address at the other end, as far as it tells machines apart ([`host::address::network`]).
     pub(crate) fn network(&self) -> Option<IpAddr> {
-        Some(match self.peer.address? {
-            IpAddr::V4(address) => address.into(),
-            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-        })
+        self.peer.address.map(host::address::network)
     }
 
     /// The key that the worker has proved, where it must.

@@ -68,7 +68,8 @@ pub(crate) async fn serve(
     let tcp = async {
         let Some(listener) = listeners.tcp else { return Ok(()) };
         let accepted = TcpListenerStream::new(listener).inspect_ok(host::tcp::prepare);
-        let (limits, router) = (Arc::clone(&limits), router(service));
+        let limits = Arc::clone(&limits);
+        let router = router(service);
         if let Some(access) = listeners.access {
             let incoming = handshakes::passed(accepted, limits, access);
             router.serve_with_incoming_shutdown(incoming, closed(until_too)).await

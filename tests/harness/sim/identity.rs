@@ -1,20 +1,21 @@
 //! What a connection of a simulated worker says of it: its key, its instance, its address. Decides nothing.
 
 use super::Sabotage;
-use common::ids::{Instance, KeyId, Process};
-use std::net::{IpAddr, Ipv4Addr};
+use common::ids::{Instance, KeyId, Network, Process};
 
 /// Workers with one token, and those of them that have none because they are local.
 const WORKERS_PER_TOKEN: u64 = 8;
 const LOCAL_PER_TOKEN: u64 = 2;
 /// Keys from this one on are those of thieves.
 const THIEF: u64 = 1 << 32;
+/// Where thieves connect from.
+const THIEFS: Network = Network(1 << 32);
 
 /// A worker's process, and where it is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Identity {
     pub(crate) process: Process,
-    pub(crate) address: Option<IpAddr>,
+    pub(crate) address: Option<Network>,
 }
 
 impl Identity {
@@ -23,13 +24,13 @@ impl Identity {
     pub(crate) fn new(id: usize, has_keys: bool) -> Self {
         let id = id as u64;
         let has_key = has_keys && id % WORKERS_PER_TOKEN < WORKERS_PER_TOKEN - LOCAL_PER_TOKEN;
-        let host = 1 + (id / 2 % 3) as u8;
+        let host = Network(u128::from(1 + id / 2 % 3));
         Self {
             process: Process {
                 key: has_key.then_some(KeyId(id / WORKERS_PER_TOKEN)),
                 instance: Instance(id + 1),
             },
-            address: has_key.then_some(Ipv4Addr::new(10, 0, 0, host).into()),
+            address: has_key.then_some(host),
         }
     }
 
@@ -37,7 +38,7 @@ impl Identity {
     pub(crate) fn stolen_by(self, id: usize) -> Self {
         let key = Some(KeyId(THIEF + id as u64));
         let process = Process { key, ..self.process };
-        Self { process, address: Some(Ipv4Addr::new(10, 0, 1, 1).into()) }
+        Self { process, address: Some(THIEFS) }
     }
 
     /// Whether the two have another key or another address.

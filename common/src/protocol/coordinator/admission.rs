@@ -12,10 +12,9 @@
 
 use super::opinions::Witness;
 use super::{Action, Cause, Coordinator, Limits, Member, Numerics, Refusal};
-use crate::ids::{Incarnation, Process, Rank};
+use crate::ids::{Incarnation, Network, Process, Rank};
 use crate::selftest::NumericsDigest;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 /// A worker that asks for a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +22,7 @@ pub(super) struct Newcomer {
     pub(super) connection: u64,
     pub(super) name: String,
     pub(super) process: Process,
-    pub(super) address: Option<IpAddr>,
+    pub(super) address: Option<Network>,
     pub(super) threads: u32,
     pub(super) numerics: NumericsDigest,
 }

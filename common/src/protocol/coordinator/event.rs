@@ -2,10 +2,9 @@
 
 use super::member::Piece;
 use super::{Cause, Disconnect, OtherArithmetic, ProtocolError, Refusal};
-use crate::ids::{Incarnation, Instance, KeyId, Process, Rank, Round, SetupId};
+use crate::ids::{Incarnation, Instance, KeyId, Network, Process, Rank, Round, SetupId};
 use crate::reduce::tree::Node;
 use crate::selftest::NumericsDigest;
-use std::net::IpAddr;
 
 /// The result of checking an answer, with the checksum of all its numbers.
 #[allow(missing_docs, reason = "field names say all")]
@@ -35,7 +34,7 @@ pub enum Event {
         /// number replaces the first.
         instance: Instance,
         /// Address from which the worker has connected; `None` on a Unix socket.
-        address: Option<IpAddr>,
+        address: Option<Network>,
         /// Leaves that the worker computes at the same time, at least 1.
         threads: u32,
         /// Digest of the worker's self-test.

@@ -10,12 +10,11 @@
 //!    forgotten soon.
 //! 4. A member that owes an answer is not probed.
 
-use crate::ids::{Process, Rank, Round, SetupId};
+use crate::ids::{Network, Process, Rank, Round, SetupId};
 use crate::reduce::tree::Node;
 use crate::selftest::NumericsDigest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::IpAddr;
 
 /// Longest time a speed estimate is trusted. A slow member that has received no work for this long, and owes
 /// no answer, is probed with a piece. If it is still slow, the probe delays one step.
@@ -47,7 +46,7 @@ pub struct Member {
     /// The worker's process, across its connections.
     pub process: Process,
     /// Address from which it is connected; `None` on a Unix socket.
-    pub(super) address: Option<IpAddr>,
+    pub(super) address: Option<Network>,
     /// Slot of the member, below the most members.
     pub rank: Rank,
     /// Leaves that it computes at the same time.

@@ -13,9 +13,8 @@ mod speed;
 use super::scheduler::WAITING_NOTICE_US;
 use super::timeouts::LATE_AFTER_US_MIN;
 use super::*;
-use crate::ids::{Instance, KeyId, Rank};
+use crate::ids::{Instance, KeyId, Network, Rank};
 use crate::selftest::NumericsDigest;
-use std::net::IpAddr;
 
 const RUN: SetupId = SetupId(0);
 
@@ -53,7 +52,12 @@ fn join_as(
     machine.on_event(now_us, join)
 }
 
-/// A worker joins with a key, from an address.
+/// The number of an address in a test.
+fn network(address: &str) -> Network {
+    Network(address.bytes().fold(0, |number, byte| number << 8 | u128::from(byte)))
+}
+
+/// A worker joins with a key, from an address; an empty one is none.
 fn join_from(
     machine: &mut Coordinator,
     name: &str,
@@ -66,7 +70,7 @@ fn join_from(
         name: name.to_owned(),
         key: key.map(KeyId),
         instance,
-        address: address.parse::<IpAddr>().ok(),
+        address: (!address.is_empty()).then(|| network(address)),
         threads: 1,
         numerics: NumericsDigest(7),
     };

@@ -12,18 +12,6 @@ const PREFACE: [u8; 24] = [0; 24];
 /// An empty DATA frame.
 const SMALL: [u8; 9] = [0; 9];
 
-#[test]
-fn machines_are_told_apart_by_what_they_can_not_choose() {
-    let network = |address: &str| {
-        let address = Some(address.parse().unwrap());
-        ConnectionState::of(Peer { address, ..Peer::default() }).network().unwrap().to_string()
-    };
-    assert_eq!(network("10.0.0.5"), "10.0.0.5");
-    assert_eq!(network("2001:db8::7"), network("2001:db8::1:2:3:4"));
-    assert_ne!(network("2001:db8:0:1::7"), network("2001:db8:0:2::7"));
-    assert_eq!(ConnectionState::of(Peer::default()).network(), None);
-}
-
 /// A connection and its other end.
 struct Read {
     state: Arc<ConnectionState>,

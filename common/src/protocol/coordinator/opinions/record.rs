@@ -1,19 +1,18 @@
 //! What workers have answered to the pieces that others must confirm. Decides nothing.
 
 use super::OPINIONS_MAX;
-use crate::ids::Process;
+use crate::ids::{Network, Process};
 use crate::protocol::coordinator::{Member, Purpose};
 use crate::reduce::tree::Node;
 use crate::selftest::NumericsDigest;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 /// A worker that gave an opinion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::protocol::coordinator) struct Witness {
     pub(in crate::protocol::coordinator) name: String,
     pub(in crate::protocol::coordinator) process: Process,
-    pub(in crate::protocol::coordinator) address: Option<IpAddr>,
+    pub(in crate::protocol::coordinator) address: Option<Network>,
     pub(in crate::protocol::coordinator) numerics: NumericsDigest,
 }
 
