@@ -14,8 +14,21 @@ pub mod host_header;
 mod unproved;
 mod write_timeout;
 
+use axum::http::{HeaderName, HeaderValue, header};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+
+/// Headers of every answer of pages that hold what is nobody else's, with this content policy: nothing of it is
+/// kept, shown in a frame, taken for something else, or tells where one came from.
+pub(crate) const fn headers(policy: &'static str) -> [(HeaderName, HeaderValue); 5] {
+    [
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy)),
+    ]
+}
 
 /// Opens a listener at `HOST:PORT`, and returns it with its address.
 ///

@@ -7,6 +7,7 @@
 //! 4. Everything else is answered with 401 and what to do. Whatever wrong was shown is worth a line in the
 //!    log, [`LINES_PER_SECOND`] at most.
 
+use super::headers;
 use super::unproved::Unproved;
 use crate::net::token_bucket::PeerLines;
 use axum::Router;
@@ -31,18 +32,8 @@ const SCHEME: &str = "Bearer";
 /// Lines about wrong tokens in a second: any peer can cause them.
 const LINES_PER_SECOND: u32 = 1;
 /// Headers of every answer from here. Nothing of it may run, load, be kept, or tell where one came from.
-const HEADERS: [(HeaderName, HeaderValue); 5] = [
-    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
-    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
-    (
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(
-            "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        ),
-    ),
-];
+const HEADERS: [(HeaderName, HeaderValue); 5] =
+    headers("default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
 const FOR_PROGRAMS: &str = "the page token is missing or wrong; send it as Authorization: Bearer TOKEN. It is in the file \
                             page.token of the server's identity folder\n";
 /// A browser that followed a link from another site sends its new cookie with the next click only.

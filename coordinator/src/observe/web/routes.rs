@@ -2,6 +2,7 @@
 
 use super::stream::Readers;
 use super::{Shared, page, prometheus};
+use crate::http::headers;
 use crate::http::host_header::Names;
 use axum::Router;
 use axum::body::Body;
@@ -14,19 +15,10 @@ use host::clock::wall_seconds;
 use std::sync::Arc;
 
 /// Headers of every answer. Scripts and styles come from here alone, and nothing is asked elsewhere.
-const HEADERS: [(HeaderName, HeaderValue); 5] = [
-    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
-    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
-    (
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(
-            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+const HEADERS: [(HeaderName, HeaderValue); 5] = headers(
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
              base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        ),
-    ),
-];
+);
 
 /// What all requests share.
 #[derive(Clone)]
