@@ -65,7 +65,7 @@ fn the_page_shows_what_happens_and_what_was_before_a_crash() {
     let bench = Bench::new();
     let (mut run, address) = bench.coordinator(&["--http", "127.0.0.1:0"]);
     let at = page(&mut run);
-    let before = get(&at, "/api/run", "localhost").json();
+    let before = shown(&at, |run| !run["run"]["steps_total"].is_null());
     assert_eq!((&before["status"]["steps_done"], &before["run"]["steps_total"]), (&0.into(), &STEPS.into()));
     let proxy = Proxy::start(&address);
     proxy.set_both(SLOW);
