@@ -40,7 +40,7 @@ const TRACE_HELP: &str = "File for a Chrome or Perfetto trace of this program an
 /// complete; 75 if it was asked to stop before its end, or its --max-time was over, and has written a
 /// checkpoint; 1 on failure; 2 on invalid flags.
 #[derive(Clone, Debug, Parser)]
-#[command(version, about, long_about, mut_arg("trace", |arg| arg.help(TRACE_HELP)))]
+#[command(version = host::version(), about, long_about, mut_arg("trace", |arg| arg.help(TRACE_HELP)))]
 pub struct Flags {
     #[command(flatten)]
     #[allow(missing_docs, reason = "documented by its type")]
@@ -263,12 +263,9 @@ pub struct Reports {
     #[arg(long, env = "LOCKSTEP_PROGRESS", value_enum, default_value_t = ProgressMode::Auto)]
     pub progress: ProgressMode,
     /// Exit code of a run that was asked to stop before its end
-    #[arg(long, value_name = "CODE", env = "LOCKSTEP_STOPPED_EXIT_CODE", default_value_t = STOPPED)]
+    #[arg(long, value_name = "CODE", env = "LOCKSTEP_STOPPED_EXIT_CODE", default_value_t = host::STOPPED)]
     pub stopped_exit_code: u8,
 }
-
-/// EX_TEMPFAIL of sysexits.h: whoever started the program may try again.
-const STOPPED: u8 = 75;
 
 impl Flags {
     /// Converts the flags to the options of a run and of its cluster.

@@ -18,6 +18,7 @@ mod pace;
 pub mod pipes;
 mod printable;
 pub mod reachable;
+pub mod service;
 pub mod shared_memory;
 pub mod stop;
 pub mod tcp;
@@ -30,12 +31,20 @@ pub use printable::{printable, printable_lines};
 use crate::logging::LogFormat;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::process::ExitCode;
+use std::sync::LazyLock;
 use std::time::Duration;
 use tracing::Level;
 
 /// Longest wait for a terminal to take a program's last lines. A terminal that was stopped for longer does
 /// not delay the end.
 pub const REPORT_GRACE: Duration = Duration::from_secs(2);
+
+/// Exit code of a program that was told to stop before its end: whoever started it may start it again
+/// (`EX_TEMPFAIL` of sysexits.h).
+pub const STOPPED: u8 = 75;
+/// Exit code of a worker that was refused for good: another start would be refused too (`EX_NOPERM` of
+/// sysexits.h).
+pub const REFUSED: u8 = 77;
 
 /// Converts a program's result to its exit code: its own, or 1 for failure, with one line that gives the
 /// reason. A trace is written out first.
@@ -46,14 +55,19 @@ pub fn exit_code(program: &str, format: LogFormat, result: anyhow::Result<u8>) -
     match result {
         Ok(code) => code.into(),
         Err(error) => {
-            let message = match format {
-                LogFormat::Text => format!("{program}: {error}"),
-                LogFormat::Json => error.to_string(),
-            };
-            write_to_stderr(&format.lines(Level::ERROR, program, &message));
+            tell_failure(program, format, &error.to_string());
             ExitCode::FAILURE
         }
     }
+}
+
+/// Writes why a program fails, as one line.
+pub fn tell_failure(program: &str, format: LogFormat, why: &str) {
+    let message = match format {
+        LogFormat::Text => format!("{program}: {why}"),
+        LogFormat::Json => why.to_owned(),
+    };
+    write_to_stderr(&format.lines(Level::ERROR, program, &message));
 }
 
 /// Writes one or several lines to standard error, with control characters escaped. A failure is ignored, and
@@ -69,6 +83,18 @@ pub(crate) fn write_to_stderr(lines: &str) {
         stderr.push(lines.as_bytes().to_vec());
         stderr.flush(REPORT_GRACE);
     }
+}
+
+/// The version of the programs, with the commit that they were built from where the build was told of it by
+/// the variable `LOCKSTEP_COMMIT`.
+#[must_use]
+pub fn version() -> &'static str {
+    static VERSION: LazyLock<String> = LazyLock::new(|| {
+        let number = env!("CARGO_PKG_VERSION");
+        option_env!("LOCKSTEP_COMMIT")
+            .map_or_else(|| number.to_owned(), |commit| format!("{number} (commit {commit})"))
+    });
+    &VERSION
 }
 
 /// A random number from the system, another one at each call. No computed value may depend on it.

@@ -5,6 +5,7 @@ mod data;
 mod predict;
 mod runs;
 mod serve;
+mod shell;
 mod submit;
 
 pub use compress::Compress;
@@ -12,6 +13,7 @@ pub use data::Data;
 pub use predict::Predict;
 pub use runs::{Compare, Report as RunReport, Runs};
 pub use serve::Serve;
+pub use shell::{Completions, Man, Program};
 pub use submit::Submit;
 
 use crate::evaluate::{self, Report, mistakes};
@@ -38,7 +40,7 @@ const THREADS_MAX: usize = 1024;
 ///
 /// Exit codes: 0 on success; 1 on failure; 2 on invalid flags.
 #[derive(Clone, Debug, Parser)]
-#[command(version, about, long_about)]
+#[command(version = host::version(), about, long_about)]
 pub struct Flags {
     #[command(subcommand)]
     #[allow(missing_docs, reason = "documented by its type")]
@@ -73,6 +75,10 @@ pub enum Command {
     /// The page has curves, quality, mistakes, workers, faults, settings, and how to have the run again. It
     /// needs no script and nothing from elsewhere.
     Report(RunReport),
+    /// Print a script that completes flags in a shell
+    Completions(Completions),
+    /// Write manual pages of all three programs
+    Man(Man),
 }
 
 /// Flags that name a model.
@@ -143,6 +149,8 @@ impl Command {
             Self::Runs(flags) => flags.run(),
             Self::Compare(flags) => flags.run(),
             Self::Report(flags) => flags.run(console),
+            Self::Completions(flags) => Ok(flags.run()),
+            Self::Man(flags) => flags.run(),
         }
     }
 }

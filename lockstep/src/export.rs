@@ -10,6 +10,7 @@ mod npz;
 mod onnx;
 mod program;
 mod pytorch;
+mod pytorch_module;
 mod rust;
 mod zip;
 
@@ -45,6 +46,8 @@ pub enum Format {
     Onnx,
     /// PyTorch's .pth: the state_dict of the module that coordinator --describe shows
     Pytorch,
+    /// Python source of that module, with the input's shape, normalization and classes
+    PytorchModule,
     /// Keras 3's .weights.h5, for a Sequential model of the same layers
     Keras,
     /// A program in one file of C99, without heap or library: from an image's bytes to logits
@@ -107,6 +110,7 @@ pub fn write(model: &Model, format: Format, path: &Path) -> Result<Written, Expo
         Format::Npz => npz::encode(model)?,
         Format::Onnx => onnx::encode(model)?,
         Format::Pytorch => pytorch::encode(model)?,
+        Format::PytorchModule => pytorch_module::encode(model)?,
         Format::Keras => keras::encode(model)?,
         Format::C => c::encode(model)?,
         Format::Rust => rust::encode(model)?,
@@ -125,6 +129,7 @@ impl Format {
             // The first field of each ONNX file that this program writes: the version of its format.
             Self::Onnx => |start| start.starts_with(onnx::START),
             Self::Pytorch => pytorch::begins,
+            Self::PytorchModule => |start| start.starts_with(pytorch_module::START),
             Self::Keras => |start| start.starts_with(keras::MAGIC),
             Self::C => |start| start.starts_with(c::START),
             Self::Rust => |start| start.starts_with(rust::START),

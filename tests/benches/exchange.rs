@@ -24,6 +24,7 @@ use trust::identity::Identity;
 use trust::tls;
 use trust::token::Token;
 use trust::tokens::TokenName;
+use worker::addresses::Addresses;
 use worker::client::Way;
 
 #[global_allocator]
@@ -165,7 +166,7 @@ fn work(address: &str, name: &str) -> anyhow::Result<()> {
     let token = std::env::var(TOKEN).ok().filter(|token| !token.is_empty());
     let token = token.map(|token| token.parse::<Token>()).transpose()?;
     let tls = token.map(|token| tls::Worker::new(&token)).transpose()?;
-    let way = Way::new(address, tls);
+    let way = Way::new(Addresses::one(address), tls);
     runtime(1)?.block_on(tests::instant::work(&way, name, see)).map_err(anyhow::Error::msg)?;
     for pair in arrivals.windows(2).skip(WARM_UP) {
         println!("{}", (pair[1] - pair[0]).as_secs_f64() * 1e3);

@@ -89,6 +89,7 @@ fn worker(connect: &str, number: u64, threads: u32) -> worker::Options {
         instance: Instance(number),
         threads,
         give_up: Duration::from_secs(30),
+        idle_exit: None,
         join_timeout: Duration::from_secs(10),
     }
 }

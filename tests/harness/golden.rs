@@ -28,6 +28,8 @@ const NUMBERS: [&str; 12] = [
 const MLP: &[&str] = &["--model", "mlp", "--hidden", "64"];
 /// Exit code of a coordinator that was asked to stop.
 pub const STOPPED: i32 = 75;
+/// Exit code of a worker that was refused for good.
+pub const REFUSED: i32 = 77;
 /// The number of steps of that run.
 pub const STEPS: u64 = 288;
 

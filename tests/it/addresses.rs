@@ -1,6 +1,7 @@
 //! Addresses as people write them are understood, or refused with the right spelling; those that a
 //! coordinator prints can be dialled.
 
+use nix::sys::signal::Signal::SIGKILL;
 use std::net::SocketAddr;
 use tests::golden::{Bench, assert_golden};
 use tests::process::Process;
@@ -88,6 +89,30 @@ fn a_coordinator_on_all_addresses_prints_one_with_which_workers_join() {
     // The machine's name is among them too, but a test can't ask that it be known.
     let address = words.iter().find(|word| word.parse::<SocketAddr>().is_ok()).expect(&line);
     let worker = house.worker(address, "invited", "default");
+    assert_golden(&run.wait());
+    assert_eq!(worker.wait().code, Some(0));
+}
+
+#[test]
+fn a_worker_follows_a_coordinator_that_comes_back_elsewhere() {
+    let bench = Bench::new();
+    let file = bench.folder().join("address");
+    let list = format!("127.0.0.1:9,@{}", file.display());
+    let mut worker = Process::worker(&list, "follower");
+    worker.wait_for_line("no stream to the coordinator; dialling again");
+    let put = |address: &str| {
+        let beside = bench.folder().join("address.new");
+        std::fs::write(&beside, format!("{address}\n")).unwrap();
+        std::fs::rename(beside, &file).unwrap();
+    };
+
+    let (mut run, proxy) = bench.slowed(&["--workers", "1"]);
+    put(&proxy.address());
+    run.wait_for_checkpoint(bench.folder(), 10);
+    run.signal(SIGKILL);
+    let _ = run.wait();
+    let (run, address) = bench.coordinator(&["--workers", "1"]);
+    put(&address);
     assert_golden(&run.wait());
     assert_eq!(worker.wait().code, Some(0));
 }

@@ -39,6 +39,7 @@ pages! {
     commands_about_compression_run: "docs/compression.md",
     commands_about_data_run: "docs/data.md",
     commands_about_faults_run: "docs/faults.md",
+    commands_about_installing_run: "docs/install.md",
     commands_about_jobs_run: "docs/jobs.md",
     commands_about_metrics_run: "docs/metrics.md",
     commands_about_models_run: "docs/models.md",

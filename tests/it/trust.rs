@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tests::attacked_run::AttackedRun;
-use tests::golden::{Bench, assert_golden};
+use tests::golden::{Bench, REFUSED, assert_golden};
 use tests::preload::Preload;
 use tests::process::Process;
 use tests::proxy::{Link, Proxy};
@@ -68,8 +68,8 @@ fn who_has_no_key_or_another_one_is_refused_and_told_which_side_is_wrong() {
     house.token(&["new", "gone"]);
     let gone = house.text("gone");
     house.token(&["revoke", "gone"]);
-    let (code, errors) = worker_without_place(&["--connect", &address, "--token", &gone]);
-    assert_eq!(code, Some(1));
+    let (code, errors) = worker_without_place(&["--connect", &address, "--token", &gone, "--give-up", "20s"]);
+    assert_eq!(code, Some(REFUSED));
     assert!(errors.contains("this coordinator does not know the token"), "{errors}");
     visited.run.wait_for_line("its key belongs to no token here");
 
@@ -205,7 +205,7 @@ fn who_is_revoked_is_disconnected_and_does_not_come_back() {
     let lost = run.wait_for_event("drops it", dropped("goes"));
     assert!(lost.to_string().contains("its token was revoked"), "{lost}");
     let gone = goes.wait();
-    assert_eq!(gone.code, Some(1));
+    assert_eq!(gone.code, Some(REFUSED));
     assert!(gone.errors.contains("this coordinator does not know the token"), "{}", gone.errors);
     // A token that is made meanwhile is good.
     house.token(&["new", "lab"]);
@@ -229,7 +229,7 @@ fn a_token_for_one_worker_lets_in_one_worker_however_often() {
     let first = house.worker(&proxy.address(), "first", "one");
     run.wait_for_event("lets it in", joined("first"));
     let second = house.worker(&address, "second", "one").wait();
-    assert_eq!(second.code, Some(1));
+    assert_eq!(second.code, Some(REFUSED));
     assert!(second.errors.contains("is for 1 workers, and as many have joined"), "{}", second.errors);
     proxy.break_all(tests::proxy::Fate::Reset);
     run.wait_for_events(2, "lets it in again", joined("first"));

@@ -1,5 +1,6 @@
 //! The worker's flags.
 
+use crate::addresses::Addresses;
 use crate::client::Way;
 use crate::driver::Options;
 use crate::token::{self, TokenText};
@@ -22,14 +23,17 @@ const TRACE_HELP: &str =
 /// Computes gradients for a coordinator. Needs no data and no disk; may join and leave at any time.
 ///
 /// Every flag can also be set by the environment variable beside it, or by its long name in the --config
-/// file. Exit codes: 0 if the run is over, or the worker was asked to leave; 1 on failure; 2 on invalid
-/// flags.
+/// file. Exit codes: 0 if the run is over, or --idle-exit's time is; 75 if it was told to leave before; 77 if
+/// the coordinator refused it for good; 1 on failure, or without a coordinator for longer than --give-up; 2
+/// on invalid flags.
 #[derive(Clone, Debug, Parser)]
-#[command(version, about, long_about, mut_arg("trace", |arg| arg.help(TRACE_HELP)))]
+#[command(version = host::version(), about, long_about, mut_arg("trace", |arg| arg.help(TRACE_HELP)))]
 pub struct Flags {
-    /// Address of the coordinator: HOST:PORT, or unix:@NAME for a coordinator on this machine
-    #[arg(long, value_name = "HOST:PORT", env = "LOCKSTEP_CONNECT", value_parser = address)]
-    pub connect: String,
+    /// Where the coordinator is: HOST:PORT; srv:NAME for a service in DNS; @FILE for a file with addresses,
+    /// which may be written later and is read again before each dial; unix:@NAME for a coordinator on this
+    /// machine; or several of these, with commas between, which are dialled in turn
+    #[arg(long, value_name = "HOST:PORT,…", env = "LOCKSTEP_CONNECT", value_parser = Addresses::from_str)]
+    pub connect: Addresses,
     /// Token of the coordinator (coordinator token list names its tokens), or - to read it from standard
     /// input. Other users of the machine can see a command line; they can't see the environment, or
     /// --token-file
@@ -55,6 +59,13 @@ pub struct Flags {
     /// Time without a coordinator after which the worker gives up, in seconds or with a unit (90s, 5m)
     #[arg(long, value_name = "DURATION", env = "LOCKSTEP_GIVE_UP", default_value = "5m", value_parser = give_up)]
     pub give_up: Duration,
+    /// Time without work after which the worker leaves, such as 10m: as a spare, as one that is given
+    /// nothing, or without a coordinator [default: it stays]
+    #[arg(long, value_name = "DURATION", env = "LOCKSTEP_IDLE_EXIT", value_parser = idle_exit)]
+    pub idle_exit: Option<Duration>,
+    /// Exit code of a worker that was told to leave before the run's end
+    #[arg(long, value_name = "CODE", env = "LOCKSTEP_STOPPED_EXIT_CODE", default_value_t = host::STOPPED)]
+    pub stopped_exit_code: u8,
     /// Leave when standard input closes, for a parent process that may be killed
     #[arg(long, env = "LOCKSTEP_UNTIL_STDIN_CLOSES")]
     pub until_stdin_closes: bool,
@@ -79,11 +90,12 @@ impl Flags {
         // A hello's instance is never 0.
         let instance = Instance(host::random().max(1));
         Ok(Options {
-            way: Way::new(&self.connect, tls),
+            way: Way::new(self.connect.clone(), tls),
             name: self.name.clone().unwrap_or_else(|| default_name(instance)),
             instance,
             threads: self.threads.map_or(cores, NonZeroU32::get),
             give_up: self.give_up,
+            idle_exit: self.idle_exit,
             join_timeout: Duration::from_secs(10),
         })
     }
@@ -98,12 +110,11 @@ fn default_name(instance: Instance) -> String {
     format!("{host}-{}-{:04x}", std::process::id(), instance.0 & 0xffff)
 }
 
-fn address(text: &str) -> Result<String, String> {
-    let is_local = host::local_socket::name_of(text).is_some_and(|name| !name.is_empty());
-    if is_local { Ok(text.to_owned()) } else { host::address::to_dial(text) }
+fn give_up(text: &str) -> Result<Duration, String> {
+    parse_within(text, Duration::from_secs(1), Duration::from_hours(365 * 24))
 }
 
-fn give_up(text: &str) -> Result<Duration, String> {
+fn idle_exit(text: &str) -> Result<Duration, String> {
     parse_within(text, Duration::from_secs(1), Duration::from_hours(365 * 24))
 }
 
@@ -136,15 +147,5 @@ mod tests {
         let [one, other] = [flags.options().unwrap(), flags.options().unwrap()];
         assert!(one.instance.0 > 0 && one.instance != other.instance);
         assert!(one.name.ends_with(&format!("-{:04x}", one.instance.0 & 0xffff)), "{}", one.name);
-    }
-
-    #[test]
-    fn an_address_is_a_local_sockets_or_one_to_dial() {
-        for good in ["127.0.0.1:29400", "unix:@lockstep-1"] {
-            assert_eq!(address(good).as_deref(), Ok(good));
-        }
-        for bad in ["", "localhost", "unix:@", "unix:lockstep-1", "0.0.0.0:29400"] {
-            assert!(address(bad).is_err(), "{bad}");
-        }
     }
 }

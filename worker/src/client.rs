@@ -2,6 +2,7 @@
 //!
 //! Decides nothing: the machine decides when to dial, and what follows when a stream breaks.
 
+use crate::addresses::Addresses;
 use crate::mailbox::Input;
 use crate::pipes::{self, PipeSlot, Receiving, Sending};
 use crate::plain::PlainStream;
@@ -41,8 +42,8 @@ const NOT_READING: &str = "the coordinator does not read this worker's answers";
 /// The way to the coordinator.
 #[derive(Clone)]
 pub struct Way {
-    /// `HOST:PORT`, or `unix:@NAME`.
-    pub address: String,
+    /// Where the coordinator may be.
+    pub addresses: Addresses,
     /// The worker's side of TLS, if it has a token. A Unix socket needs none.
     pub tls: Option<tls::Worker>,
     /// Since when the coordinator has not known the token.
@@ -118,7 +119,7 @@ impl Reader {
     }
 
     async fn read(&self, hello: WorkerMessage, messages: mpsc::Receiver<WorkerMessage>) -> Result<(), Lost> {
-        let (channel, process) = self.way.connect().await?;
+        let (channel, process) = self.way.connect(self.dial).await?;
         let shared = process.and_then(SharedChannel::create).map(Arc::new);
         let mut opened = Opened { coordinator: process, ..Opened::default() };
         let first = [Some(hello), shared.as_ref().map(|shared| shared.offer())];
@@ -215,16 +216,16 @@ impl From<String> for Lost {
 }
 
 impl Way {
-    /// The way to `HOST:PORT` or `unix:@NAME`; over TCP by TLS where there is a side of it.
+    /// The way to one of these addresses; over TCP by TLS where there is a side of it.
     #[must_use]
-    pub fn new(address: &str, tls: Option<tls::Worker>) -> Self {
-        Self { address: address.to_owned(), tls, unknown_since: Arc::default() }
+    pub fn new(addresses: Addresses, tls: Option<tls::Worker>) -> Self {
+        Self { addresses, tls, unknown_since: Arc::default() }
     }
 
     /// The way to an address without TLS.
     #[must_use]
     pub fn plain(address: &str) -> Self {
-        Self::new(address, None)
+        Self::new(Addresses::one(address), None)
     }
 
     /// Proves to the coordinator that the worker has a token, and has the coordinator prove that it made it.
@@ -246,8 +247,9 @@ impl Way {
     }
 
     /// A channel, and the coordinator's process if it is on this machine and can be identified.
-    async fn connect(&self) -> Result<(Channel, Option<NonZeroU32>), Lost> {
-        let address = &self.address;
+    async fn connect(&self, dial: u64) -> Result<(Channel, Option<NonZeroU32>), Lost> {
+        let address = &self.addresses.of_dial(dial).await?;
+        debug!(address, dial, "dialling");
         let Some(name) = host::local_socket::name_of(address) else {
             let stream = dial::connect(address, CONNECT_TIMEOUT).await.map_err(|error| error.to_string())?;
             let authority = address::authority(address);

@@ -41,6 +41,8 @@ pub struct Options {
     pub threads: u32,
     /// Longest time without a coordinator before the worker gives up.
     pub give_up: Duration,
+    /// Longest time without work before the worker leaves, if there is one.
+    pub idle_exit: Option<Duration>,
     /// Longest time from dialling to a welcome.
     pub join_timeout: Duration,
 }
@@ -126,6 +128,7 @@ impl Driver {
         let timing = Timing {
             join_timeout_us: us(options.join_timeout),
             give_up_us: us(options.give_up),
+            idle_exit_us: options.idle_exit.map(us),
             jitter_seed: options.instance.0,
         };
         let clock = Clock::start();
@@ -288,12 +291,11 @@ impl Driver {
         let numerics = self.numerics;
         let hello = Hello { name, instance: *instance, threads: *threads, numerics };
         let hello = WorkerMessage::Hello(hello);
-        debug!(address = %self.options.way.address, dial = self.dials, "dialling");
         self.connection = Some(Connection::open(self.dials, &self.options.way, hello, self.inbox.clone()));
     }
 
     fn reset(&mut self, why: &str) {
-        warn!(address = %self.options.way.address, why, "no stream to the coordinator; dialling again");
+        warn!(address = %self.options.way.addresses, why, "no stream to the coordinator; dialling again");
         self.connection = None;
         self.setups.clear();
         self.parameters.clear();

@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod addresses;
 pub mod cli;
 pub mod client;
 pub mod driver;

@@ -43,12 +43,19 @@ fn run(flags: &Flags, options: Options) -> anyhow::Result<u8> {
     runtime.shutdown_background();
     let exit = exit?;
     match exit {
-        Exit::Finished | Exit::Left => {
+        Exit::Finished | Exit::Idle { .. } => {
             tracing::info!("{exit}");
             Ok(0)
         }
-        Exit::Refused(_) | Exit::GaveUp { .. } => {
-            anyhow::bail!("{exit} (coordinator {}; is it running there?)", flags.connect)
+        Exit::Left => {
+            tracing::info!("{exit}");
+            Ok(flags.stopped_exit_code)
         }
+        Exit::Refused(_) => {
+            let why = format!("{exit} (coordinator {})", flags.connect);
+            host::tell_failure("worker", flags.shared.log_format, &why);
+            Ok(host::REFUSED)
+        }
+        Exit::GaveUp { .. } => anyhow::bail!("{exit} (coordinator {}; is it running there?)", flags.connect),
     }
 }

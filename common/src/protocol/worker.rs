@@ -3,11 +3,14 @@
 //! A worker holds nothing that the run depends on. When its stream breaks it forgets its pieces, dials again
 //! with exponential back-off, and is a new incarnation. This machine never sees samples, parameters or
 //! gradients.
+//!
+//! Two limits end a worker that nobody needs: one counts the time without a coordinator, the other the time
+//! without work, whether there is a coordinator or not.
 
 use crate::ids::{Incarnation, Round, SetupId};
 use crate::reduce::tree::Node;
 use crate::rng::Stream;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// First pause before dialling again; each further pause is twice as long.
 const BACKOFF_US_FIRST: u64 = 100_000;
@@ -21,6 +24,9 @@ pub struct Timing {
     pub join_timeout_us: u64,
     /// Longest time, in microseconds, without a place as a member or spare before the worker gives up.
     pub give_up_us: u64,
+    /// Longest time, in microseconds, without work before the worker leaves: as a spare, as a member that is
+    /// given nothing, or without a coordinator. `None` where it never leaves for that.
+    pub idle_exit_us: Option<u64>,
     /// Seed of the back-off's jitter; any number that differs between workers.
     pub jitter_seed: u64,
 }
@@ -104,13 +110,16 @@ pub enum Exit {
         /// The error of the last attempt.
         last: String,
     },
+    /// There was no work for too long.
+    #[error("no work for {} s", idle_us / 1_000_000)]
+    Idle { idle_us: u64 },
 }
 
 impl Exit {
     /// Whether the worker did all that was asked of it.
     #[must_use]
     pub fn is_success(&self) -> bool {
-        matches!(self, Self::Finished | Self::Left)
+        matches!(self, Self::Finished | Self::Left | Self::Idle { .. })
     }
 }
 
@@ -149,6 +158,10 @@ pub struct Worker {
     state: State,
     attempt: u32,
     alone_since_us: u64,
+    /// When the last piece was granted or computed, or the worker began.
+    worked_us: u64,
+    /// Pieces that are being computed.
+    computing: BTreeSet<(Round, Node)>,
     last_loss: String,
     jitter: Stream,
 }
@@ -162,6 +175,8 @@ impl Worker {
             state: State::Paused { until_us: now_us },
             attempt: 0,
             alone_since_us: now_us,
+            worked_us: now_us,
+            computing: BTreeSet::new(),
             last_loss: String::new(),
             jitter: Stream::new(timing.jitter_seed, "redial", &[]),
         }
@@ -186,6 +201,9 @@ impl Worker {
         {
             *heard_us = now_us;
         }
+        if matches!(event, Event::Grant(..) | Event::Computed(..)) {
+            self.worked_us = now_us;
+        }
         match event {
             Event::Welcome(incarnation, pulse) => {
                 self.stand(now_us, Standing::Member { incarnation, rounds: BTreeMap::new() }, pulse)
@@ -198,10 +216,7 @@ impl Worker {
             Event::RunOver(setup) => self.run_over(setup),
             Event::Computed(incarnation, round, node) => vec![self.computed(incarnation, round, node)],
             Event::Finished => self.exit(Exit::Finished),
-            Event::Leave => {
-                let goodbye = matches!(self.state, State::Open { .. }).then_some(Action::Goodbye);
-                goodbye.into_iter().chain(self.exit(Exit::Left)).collect()
-            }
+            Event::Leave => self.leave(Exit::Left),
             Event::Tick => self.tick(now_us),
         }
     }
@@ -209,13 +224,20 @@ impl Worker {
     /// When `Tick` must come at the latest.
     #[must_use]
     pub fn next_deadline_us(&self) -> Option<u64> {
-        match self.state {
-            State::Paused { until_us } | State::Joining { until_us } => Some(until_us),
-            State::Open { pulse, heard_us, beat_due_us, .. } => {
-                Some(beat_due_us.min(heard_us + pulse.timeout_us))
-            }
-            State::Over => None,
+        let due_us = match self.state {
+            State::Paused { until_us } | State::Joining { until_us } => until_us,
+            State::Open { pulse, heard_us, beat_due_us, .. } => beat_due_us.min(heard_us + pulse.timeout_us),
+            State::Over => return None,
+        };
+        Some(self.idle_exit_due_us().map_or(due_us, |idle_us| due_us.min(idle_us)))
+    }
+
+    /// When the worker leaves for want of work, unless it gets some before.
+    fn idle_exit_due_us(&self) -> Option<u64> {
+        if !self.computing.is_empty() {
+            return None;
         }
+        Some(self.worked_us.saturating_add(self.timing.idle_exit_us?))
     }
 
     fn stand(&mut self, now_us: u64, standing: Standing, pulse: Pulse) -> Vec<Action> {
@@ -242,9 +264,13 @@ impl Worker {
             Some(last) if last > new => {
                 return self.lost(now_us, format!("piece {node} of round {new} after round {last}"));
             }
-            Some(last) if last < new => actions.push(Action::Forget(last)),
+            Some(last) if last < new => {
+                self.computing.retain(|&(round, _)| round != last);
+                actions.push(Action::Forget(last));
+            }
             _ => {}
         }
+        self.computing.insert((new, node));
         actions.push(Action::Compute(*incarnation, new, node));
         actions
     }
@@ -252,17 +278,20 @@ impl Worker {
     fn run_over(&mut self, setup: SetupId) -> Vec<Action> {
         match &mut self.state {
             State::Open { standing: Standing::Member { rounds, .. }, .. } => {
-                rounds.remove(&setup).map(Action::Forget).into_iter().collect()
+                let over = rounds.remove(&setup);
+                self.computing.retain(|&(round, _)| Some(round) != over);
+                over.map(Action::Forget).into_iter().collect()
             }
             _ => Vec::new(),
         }
     }
 
-    fn computed(&self, by: Incarnation, at: Round, node: Node) -> Action {
+    fn computed(&mut self, by: Incarnation, at: Round, node: Node) -> Action {
         match &self.state {
             State::Open { standing: Standing::Member { incarnation, rounds }, .. }
                 if *incarnation == by && rounds.values().any(|&round| round == at) =>
             {
+                self.computing.remove(&(at, node));
                 Action::Send(at, node)
             }
             _ => Action::Drop(at, node),
@@ -276,6 +305,7 @@ impl Worker {
             // A second report of the same loss.
             State::Paused { .. } | State::Over => return Vec::new(),
         }
+        self.computing.clear();
         let waited_us = now_us.saturating_sub(self.alone_since_us);
         if waited_us >= self.timing.give_up_us {
             return self.exit(Exit::GaveUp { waited_us, last: why });
@@ -290,6 +320,9 @@ impl Worker {
     }
 
     fn tick(&mut self, now_us: u64) -> Vec<Action> {
+        if self.idle_exit_due_us().is_some_and(|due_us| due_us <= now_us) {
+            return self.leave(Exit::Idle { idle_us: now_us - self.worked_us });
+        }
         match &mut self.state {
             State::Paused { until_us } if *until_us <= now_us => {
                 self.state = State::Joining { until_us: now_us + self.timing.join_timeout_us };
@@ -308,6 +341,12 @@ impl Worker {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// Ends, with a goodbye to the coordinator where there is one.
+    fn leave(&mut self, exit: Exit) -> Vec<Action> {
+        let goodbye = matches!(self.state, State::Open { .. }).then_some(Action::Goodbye);
+        goodbye.into_iter().chain(self.exit(exit)).collect()
     }
 
     fn exit(&mut self, exit: Exit) -> Vec<Action> {

@@ -1,6 +1,6 @@
 //! What follows when a local worker ends: one that died is started again.
 //!
-//! 1. A worker that ends well was told to leave, and is not started again. Nor is one that does not
+//! 1. A worker that was told to leave, or whose run is over, is not started again. Nor is one that does not
 //!    understand its command line.
 //! 2. One that dies is started again after a pause. The pause doubles with each death that follows within
 //!    [`STEADY`], and after [`RESTARTS_MAX`] of those the worker is given up: what killed it would kill it
@@ -83,7 +83,9 @@ async fn watch_one(mut child: Child, name: &str, console: &Console) -> Option<Ex
         }
     }
     match child.wait().await {
-        Ok(status) if status.success() => debug!(worker = %name, "local worker ended"),
+        Ok(status) if status.success() || status.code() == Some(host::STOPPED.into()) => {
+            debug!(worker = %name, "local worker ended");
+        }
         Ok(status) => {
             warn!(worker = %name, %status, "local worker ended");
             return Some(status);

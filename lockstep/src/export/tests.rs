@@ -89,3 +89,25 @@ fn a_file_of_another_kind_is_not_replaced() {
     assert_eq!(std::fs::read(&path).unwrap(), b"years of work");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
+
+#[test]
+fn a_module_says_what_has_to_be_known_to_feed_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("network.py");
+    write(
+        &model(3, "flatten dense", "standard(mean=0.5 0.25 0.125,deviation=0.25 0.125 1)"),
+        Format::PytorchModule,
+        &path,
+    )
+    .unwrap();
+    let source = std::fs::read_to_string(&path).unwrap();
+    for line in [
+        "class Network(nn.Module):",
+        "LAYERS = \"flatten dense\"",
+        "MEAN = [0.5,0.25,0.125]",
+        "DEVIATION = [0.25,0.125,1.0]",
+    ] {
+        assert!(source.contains(&format!("\n{line}\n")), "{line} is not in: {source}");
+    }
+    assert!(source.contains("\nINPUT = [3,") && source.contains("\nCLASSES = [\""), "{source}");
+}

@@ -86,6 +86,7 @@ impl SimulatedWorker {
         let timing = Timing {
             join_timeout_us: plan.join_timeout_us,
             give_up_us: plan.give_up_us,
+            idle_exit_us: None,
             jitter_seed: u64::from(world.random.bits32()),
         };
         let is_slow = world.random.below(4) == 0;
@@ -272,7 +273,7 @@ impl SimulatedWorker {
                     }
                     // The operator replaces the machine by another one.
                     Exit::Refused(_) => world.after(RESTART_US, Wake::StartNewcomer),
-                    Exit::Left | Exit::Finished => {}
+                    Exit::Left | Exit::Finished | Exit::Idle { .. } => {}
                 }
             }
         }

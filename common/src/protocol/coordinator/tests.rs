@@ -285,7 +285,8 @@ fn no_thread_idles_while_a_leaf_waits() {
 #[test]
 fn an_answer_to_an_earlier_coordinator_never_reaches_the_next() {
     use crate::protocol::worker;
-    let timing = worker::Timing { join_timeout_us: 1_000, give_up_us: 60_000_000, jitter_seed: 1 };
+    let timing =
+        worker::Timing { join_timeout_us: 1_000, give_up_us: 60_000_000, idle_exit_us: None, jitter_seed: 1 };
     let pulse = worker::Pulse { heartbeat_us: 1_000_000, timeout_us: 5_000_000 };
     let mut worker = worker::Worker::new(0, timing);
     let mut piece_of = |machine: &mut Coordinator, now_us| {

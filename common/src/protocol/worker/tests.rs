@@ -1,7 +1,8 @@
 use super::*;
 
 const PULSE: Pulse = Pulse { heartbeat_us: 1_000_000, timeout_us: 5_000_000 };
-const TIMING: Timing = Timing { join_timeout_us: 5_000_000, give_up_us: 60_000_000, jitter_seed: 1 };
+const TIMING: Timing =
+    Timing { join_timeout_us: 5_000_000, give_up_us: 60_000_000, idle_exit_us: None, jitter_seed: 1 };
 const RUN: SetupId = SetupId(0);
 const ME: Incarnation = Incarnation(4);
 const NODE: Node = Node { level: 1, index: 2 };
@@ -122,4 +123,48 @@ fn a_leaving_spare_says_goodbye() {
     worker.on_event(0, Event::Tick);
     worker.on_event(1, Event::Spare(PULSE));
     assert_eq!(worker.on_event(2, Event::Leave), [Action::Goodbye, Action::Exit(Exit::Left)]);
+}
+
+#[test]
+fn one_without_work_leaves_in_time_wherever_it_stands() {
+    let timing = Timing { idle_exit_us: Some(20_000_000), ..TIMING };
+    let left =
+        |actions: Vec<Action>| matches!(&actions[..], [Action::Exit(Exit::Idle { idle_us: 20_000_000 })]);
+
+    let mut alone = Worker::new(0, timing);
+    while alone.next_deadline_us() < Some(20_000_000) {
+        let now_us = alone.next_deadline_us().unwrap();
+        alone.on_event(now_us, Event::Tick);
+    }
+    assert_eq!(alone.next_deadline_us(), Some(20_000_000));
+    assert!(left(alone.on_event(20_000_000, Event::Tick)));
+
+    let mut spare = Worker::new(0, timing);
+    spare.on_event(0, Event::Tick);
+    spare.on_event(1, Event::Spare(PULSE));
+    spare.on_event(19_999_999, Event::Heard);
+    let actions = spare.on_event(20_000_000, Event::Tick);
+    assert!(actions[0] == Action::Goodbye && left(actions[1..].to_vec()), "{actions:?}");
+}
+
+#[test]
+fn work_that_is_given_or_done_puts_off_the_leave() {
+    let timing = Timing { idle_exit_us: Some(3_000_000), ..TIMING };
+    let mut worker = Worker::new(0, timing);
+    worker.on_event(0, Event::Tick);
+    worker.on_event(1, Event::Welcome(ME, PULSE));
+    worker.on_event(2_000_000, Event::Grant(RUN, Round(1), NODE));
+    // A piece that takes long is work all the time.
+    for now_us in [3_000_000, 6_000_000] {
+        worker.on_event(now_us, Event::Heard);
+        let actions = worker.on_event(now_us, Event::Tick);
+        assert!(!actions.iter().any(|action| matches!(action, Action::Exit(_))), "{actions:?}");
+    }
+    worker.on_event(4_000_000, Event::Computed(ME, Round(1), NODE));
+    worker.on_event(6_900_000, Event::Heard);
+    assert!(!worker.on_event(6_900_000, Event::Tick).iter().any(|action| matches!(action, Action::Exit(_))));
+    assert_eq!(
+        worker.on_event(7_000_000, Event::Tick),
+        [Action::Goodbye, Action::Exit(Exit::Idle { idle_us: 3_000_000 })]
+    );
 }
