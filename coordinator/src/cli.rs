@@ -10,6 +10,7 @@ pub use values::{NumericsRule, Workers};
 
 use crate::dataset::{self, DatasetChoice, Fit, ImageSize, PictureOptions, TestSplit};
 use crate::local::Local;
+use crate::mirror::MirrorUrl;
 use crate::observe::console::ProgressMode;
 use crate::observe::mlflow::Uri;
 use crate::run::{Resume, RunOptions};
@@ -203,6 +204,11 @@ pub struct Checkpoints {
     /// Number of newest checkpoints to keep, besides the one with the best validation
     #[arg(long, value_name = "N", env = "LOCKSTEP_KEEP", default_value = "3")]
     pub keep: NonZeroU32,
+    /// Bucket that gets each checkpoint too, with a prefix of this run's own: s3://BUCKET/PREFIX,
+    /// gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or file:///FOLDER. Credentials come from the environment. It
+    /// delays no step; --resume auto takes the newest checkpoint of both
+    #[arg(long, value_name = "URL", env = "LOCKSTEP_MIRROR", conflicts_with_all = ["sweep", "ask_tell"])]
+    pub mirror: Option<MirrorUrl>,
     /// Checkpoint to resume from. auto: the newest valid one in --checkpoint-dir, if there is one; never:
     /// move earlier checkpoints aside and start from the beginning; FOLDER: this checkpoint, or the newest of
     /// several in it, with its own training settings, and at later starts the run's own newer checkpoints
@@ -220,7 +226,7 @@ pub struct Checkpoints {
     /// averaged; reported apart
     #[arg(long, env = "LOCKSTEP_TEST_VIEWS")]
     pub test_views: bool,
-    /// Check flags, data, checkpoints, disk and address, print the configuration, and train nothing
+    /// Check flags, data, checkpoints, disk, mirror and address, print the configuration, and train nothing
     #[arg(long, env = "LOCKSTEP_DRY_RUN")]
     pub dry_run: bool,
 }
@@ -324,6 +330,7 @@ impl Flags {
             checkpoint_every: self.checkpoints.checkpoint_every,
             checkpoint_required: self.checkpoints.checkpoint_required,
             keep: self.checkpoints.keep.get() as usize,
+            mirror: self.checkpoints.mirror.clone(),
             resume: self.checkpoints.resume.clone(),
             stop_at: self.checkpoints.max_time.map(|time| Instant::now() + time),
             max_steps: self.checkpoints.max_steps,

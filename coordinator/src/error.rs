@@ -2,6 +2,7 @@
 
 use crate::dataset::{DatasetError, SheetError};
 use crate::first_values::FirstValuesError;
+use crate::mirror::MirrorError;
 use crate::net::access::AccessError;
 use crate::observe::jsonl::MetricsError;
 use crate::run::outcome::Evaluated;
@@ -41,6 +42,9 @@ pub enum RunError {
     /// Checkpoints can't be written or read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The bucket can't be used.
+    #[error(transparent)]
+    Mirror(#[from] MirrorError),
     /// The metrics file can't be opened.
     #[error(transparent)]
     Metrics(#[from] MetricsError),

@@ -5,7 +5,7 @@
 //! drives it, [`run`] is one of them, [`run_folder`] what it leaves, [`record`] reads that and draws it,
 //! [`notify`] who is told of its end, [`sweep`] a search over many and [`ask_tell`] one that a program
 //! outside drives, [`cluster`] knows the workers and the rounds in progress, `net` brings and sends messages,
-//! [`observe`] shows what happens, [`store`] keeps checkpoints, [`dataset`] finds the samples and [`local`]
+//! [`observe`] shows what happens, [`store`] keeps checkpoints and [`mirror`] has them in a bucket too, [`dataset`] finds the samples and [`local`]
 //! starts worker processes. [`trained`] opens a model that was trained, and [`teacher`] one to learn from.
 //!
 //! What is in memory besides the data:
@@ -18,7 +18,8 @@
 //! 3. For each run the gradients that arrive or wait for their neighbour in the tree. Those of 4 MiB or more
 //!    do not grow with the number of workers: there is room for 8, and one more for each level of the tree at
 //!    worst.
-//! 4. Eight spare buffers, because a tensor of megabytes that is allocated anew is mostly page faults.
+//! 4. While a checkpoint goes to a mirror, a part of one of its files.
+//! 5. Eight spare buffers, because a tensor of megabytes that is allocated anew is mostly page faults.
 
 #![forbid(unsafe_code)]
 
@@ -32,6 +33,7 @@ mod folder;
 pub mod http;
 pub mod local;
 mod mailbox;
+pub mod mirror;
 mod net;
 pub mod notify;
 pub mod observe;

@@ -302,6 +302,9 @@ fn tell(summary: &Summary) -> String {
         let _ = writeln!(text, "best validation     {accuracy:.2} % after {} steps", best.step);
     }
     let _ = writeln!(text, "checkpoint          {}", summary.checkpoint.display());
+    if let Some(mirrored) = &summary.mirrored {
+        let _ = writeln!(text, "mirror              {mirrored}");
+    }
     let _ = writeln!(text, "model.safetensors      sha256 {}", summary.model_sha256);
     let _ = writeln!(text, "optimizer.safetensors  sha256 {}", summary.optimizer_sha256);
     text

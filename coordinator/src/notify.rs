@@ -161,6 +161,7 @@ mod tests {
             train_seconds: 1.5,
             samples_per_s: 2.0,
             paused: None,
+            mirrored: None,
         }
     }
 

@@ -36,6 +36,7 @@ pub mod work;
 
 use crate::RunError;
 use crate::dataset::{self, Dataset, DatasetChoice, DatasetError, Named};
+use crate::mirror::{Mirror, MirrorUrl};
 use crate::net::access::Trust;
 use crate::observe::console::Console;
 use crate::observe::events::Events;
@@ -98,6 +99,8 @@ pub struct RunOptions {
     pub checkpoint_required: bool,
     /// How many are kept.
     pub keep: usize,
+    /// Bucket that gets them too.
+    pub mirror: Option<MirrorUrl>,
     /// Whether to go on from one.
     pub resume: Resume,
     /// When the run writes a checkpoint and stops, if it is not over by then.
@@ -131,6 +134,7 @@ pub(crate) struct Gathered {
     /// File that the metrics are written to. Dropped before the store, in whose folder it may be.
     metrics: UsablePlace,
     store: Store,
+    mirror: Option<Mirror>,
     beginning: Beginning,
     trainer: Trainer,
     /// The checkpoint that it goes on from.
@@ -146,6 +150,7 @@ pub struct PreparedRun {
     rules: Rules,
     facts: Facts,
     store: Store,
+    mirror: Option<Mirror>,
     trainer: Trainer,
     resumed: Option<Saved>,
     numerics: Option<NumericsDigest>,
@@ -158,6 +163,7 @@ pub(crate) struct Launched {
     pub(crate) facts: Facts,
     pub(crate) resumed: Option<Saved>,
     pub(crate) numerics: Option<NumericsDigest>,
+    pub(crate) mirror: Option<Mirror>,
 }
 
 /// Gathers all that a run needs but a cluster.
@@ -219,7 +225,9 @@ fn gather_on(data: Option<&Dataset>, options: &RunOptions, console: &Console) ->
     for lacking in store.probe()?.consequences().filter(|_| is_lone) {
         warn!(folder = %store.root().display(), "the file system of the checkpoints lacks something: {lacking}");
     }
-    let Found { saved, training, beginning } = resume::find(&store, options)?;
+    let mirror = options.mirror.as_ref().map(|url| Mirror::open(url, store.root(), store.keep()));
+    let mirror = mirror.transpose()?;
+    let Found { saved, training, beginning } = resume::find(&mut store, mirror.as_ref(), options)?;
     let choice = match (&options.dataset, &saved) {
         // What a run has begun with it goes on with.
         (DatasetChoice::Auto, Some((path, saved))) => resume::dataset_of(path, &saved.manifest)?,
@@ -238,6 +246,10 @@ fn gather_on(data: Option<&Dataset>, options: &RunOptions, console: &Console) ->
     said.iter().for_each(|said| console.line(said));
     let brought = Brought::read(&options.training, &mut training, spec, &classes)?;
     let config = RunConfig::new(training, identity)?;
+    if let Some(mirror) = &mirror {
+        let step = saved.as_ref().map(|(_, saved)| saved.manifest.position.step);
+        mirror.check(&config.fields(), step, options.resume == Resume::Auto)?;
+    }
     let remarks = brought.remarks(&config).into_iter().chain(options.training.remarks(&config));
     remarks.for_each(|remark| console.line(&remark));
     let doubts = doubts(&config, options.workers_max).into_iter().chain(brought.doubts(&config));
@@ -269,6 +281,7 @@ fn gather_on(data: Option<&Dataset>, options: &RunOptions, console: &Console) ->
         facts,
         stop_at: options.stop_at,
         store,
+        mirror,
         beginning,
         metrics,
         trainer,
@@ -307,10 +320,24 @@ impl Gathered {
         page: Option<Page>,
         observers: impl FnOnce(MetricsFile) -> Observers,
     ) -> Result<PreparedRun, RunError> {
-        let Self { facts, stop_at, mut store, beginning, metrics, trainer, resumed, numerics, page: _ } =
-            self;
+        let Self {
+            facts,
+            stop_at,
+            mut store,
+            mut mirror,
+            beginning,
+            metrics,
+            trainer,
+            resumed,
+            numerics,
+            ..
+        } = self;
         store.begin();
+        store.adopt()?;
         beginning.perform(&store, metrics.path())?;
+        if let Some(mirror) = &mut mirror {
+            store.mirror_to(mirror.begin(resumed.as_ref().map(|from| (from.step, from.path.as_path())))?);
+        }
         let resumed_at = resumed.is_some().then(|| trainer.step());
         let fingerprint = trainer.config().fingerprint();
         let mut observers = observers(files::begin_metrics(metrics, resumed_at)?);
@@ -328,7 +355,7 @@ impl Gathered {
             checkpoint_required: options.checkpoint_required,
             audit_rollback: options.audit_rollback,
         };
-        Ok(PreparedRun { rules, facts, store, trainer, resumed, numerics, observers })
+        Ok(PreparedRun { rules, facts, store, mirror, trainer, resumed, numerics, observers })
     }
 }
 
@@ -356,12 +383,12 @@ impl PreparedRun {
         threads: NonZeroUsize,
         done: impl FnMut(Done) + Send + 'static,
     ) -> Result<Launched, RunError> {
-        let Self { rules, facts, store, mut trainer, resumed, numerics, observers } = self;
+        let Self { rules, facts, store, mirror, mut trainer, resumed, numerics, observers } = self;
         let writer = Writer::start(store, trainer.layout().clone(), done);
         let writer = writer.map_err(|source| RunError::Thread { name: "checkpoint", source })?;
         trainer.set_threads(threads);
         let events = Events::start(observers).map_err(|(name, source)| RunError::Thread { name, source })?;
         let run = RunInProgress::new(rules, clock, setup, trainer, events, writer);
-        Ok(Launched { run, facts, resumed, numerics })
+        Ok(Launched { run, facts, resumed, numerics, mirror })
     }
 }

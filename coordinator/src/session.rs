@@ -57,6 +57,7 @@ use crate::RunError;
 use crate::cluster::Farewell;
 use crate::local::{Local, LocalWorkers};
 use crate::mailbox::{INBOX, Input, RunNumber, Start};
+use crate::mirror::{Mirror, Mirrored};
 use crate::net::access::AccessError;
 use crate::net::listener::Sockets;
 use crate::observe::console::Console;
@@ -126,11 +127,18 @@ pub struct Running(JoinHandle<Result<Summary, RunError>>);
 /// A run on a session that nobody waits for yet.
 pub(crate) struct Started {
     facts: Facts,
+    mirror: Option<Mirror>,
     over: oneshot::Receiver<Over>,
     /// Passes on requests to stop.
     asking: JoinHandle<()>,
     /// Held until the run is over.
     _setup: SetupNumber,
+}
+
+/// What a run that is over leaves behind.
+pub(crate) struct Left {
+    threads: Option<Threads>,
+    mirror: Option<Mirror>,
 }
 
 impl Session {
@@ -199,12 +207,12 @@ impl Session {
     /// When too many runs are in progress, a thread can't be started, or the driver has ended. Whether the
     /// cluster can compute the run shows in [`Running::ended`].
     pub async fn start(&self, run: PreparedRun, stop: StopRequests) -> Result<Running, RunError> {
-        let (start, started) = self.launch(run, stop)?;
+        let (start, started) = self.launch(run, stop.clone())?;
         self.inbox.send(Input::Start(Box::new(start))).await.map_err(|_| RunError::Closed)?;
         Ok(Running(tokio::spawn(async {
-            let (result, threads) = started.result().await;
-            finish(threads).await;
-            result
+            let (result, left) = started.result().await;
+            let mirrored = finish(left, stop).await;
+            result.map(|summary| Summary { mirrored, ..summary })
         })))
     }
 
@@ -296,12 +304,12 @@ impl Session {
                 let _ = inbox.blocking_send(Input::Done(number, done));
             }
         };
-        let Launched { run, facts, resumed, numerics } =
+        let Launched { run, facts, resumed, numerics, mirror } =
             run.launch(self.clock, setup.id(), arithmetic_threads(), done)?;
         self.setups.insert(&run.setup());
         let (over, is_over) = oneshot::channel();
         let asking = tokio::spawn(forward(stop, number, self.inbox.downgrade()));
-        let started = Started { facts, over: is_over, asking, _setup: setup };
+        let started = Started { facts, mirror, over: is_over, asking, _setup: setup };
         Ok((Start { number, run, numerics, resumed, over }, started))
     }
 }
@@ -319,22 +327,29 @@ impl Running {
 
 impl Started {
     /// Waits for the run's end. Its threads may still be at work then ([`finish`]).
-    pub(crate) async fn result(self) -> (Result<Summary, RunError>, Option<Threads>) {
+    pub(crate) async fn result(self) -> (Result<Summary, RunError>, Left) {
         let over = self.over.await;
         self.asking.abort();
+        let left = |threads| Left { threads, mirror: self.mirror };
         match over {
-            Ok(Over { result, threads }) => (result.map(|ended| self.facts.summarize(ended)), Some(threads)),
-            Err(_) => (Err(RunError::Internal("the driver thread panicked".to_owned())), None),
+            Ok(Over { result, threads }) => {
+                (result.map(|ended| self.facts.summarize(ended)), left(Some(threads)))
+            }
+            Err(_) => (Err(RunError::Internal("the driver thread panicked".to_owned())), left(None)),
         }
     }
 }
 
-/// Waits for the end of a run's threads, or until they are left behind.
-pub(crate) async fn finish(threads: Option<Threads>) {
-    if let Some(threads) = threads {
-        // It fails only where the runtime ends.
-        let _ = tokio::task::spawn_blocking(|| threads.finish()).await;
-    }
+/// Waits for the end of a run's threads, and for its last checkpoint to be in the mirror, or until they are
+/// left behind. The wait for the mirror is shorter once `stop` asks for an end.
+pub(crate) async fn finish(left: Left, stop: StopRequests) -> Option<Mirrored> {
+    let Left { threads, mirror } = left;
+    let finish = move || {
+        threads.into_iter().for_each(Threads::finish);
+        mirror.map(|mirror| mirror.finish(&stop))
+    };
+    // It fails only where the runtime ends.
+    tokio::task::spawn_blocking(finish).await.ok().flatten()
 }
 
 /// Threads that add gradients and update parameters.

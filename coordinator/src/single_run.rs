@@ -205,15 +205,15 @@ impl Prepared {
     /// When the run fails; the last checkpoint is on disk then.
     pub async fn run(self, stop: StopRequests) -> Result<Summary, RunError> {
         let Self { cluster, console, run, sockets } = self;
-        let (session, started) = Session::open_with(sockets, &cluster, &console, run, stop)?;
-        let (result, threads) = started.result().await;
+        let (session, started) = Session::open_with(sockets, &cluster, &console, run, stop.clone())?;
+        let (result, left) = started.result().await;
         let last = match &result {
             Ok(summary) if summary.test.is_some() => Farewell::Finished,
             Ok(_) => Farewell::Stopped,
             Err(_) => Farewell::Failed,
         };
-        // Workers need not wait for a slow disk.
-        tokio::join!(finish(threads), session.close(last));
-        result
+        // Workers need not wait for a slow disk or bucket.
+        let (mirrored, ()) = tokio::join!(finish(left, stop), session.close(last));
+        result.map(|summary| Summary { mirrored, ..summary })
     }
 }

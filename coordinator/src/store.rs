@@ -6,7 +6,8 @@
 //! with the final name is complete. Reading verifies everything. The other files are read only if the
 //! manifest's configuration is valid and the one that is wanted: it bounds their sizes. A checkpoint that is
 //! damaged is passed over by name, and the one before is taken. A lock file keeps a second coordinator out.
-//! [`disk`] is the file system, [`lacks`] what it may be without, [`writer`] the thread that writes.
+//! [`disk`] is the file system, [`lacks`] what it may be without, [`writer`] the thread that writes. Each
+//! checkpoint that is written may be handed to a [`Mirror`](crate::mirror::Mirror).
 //!
 //! Until [`Store::begin`] nothing that was there is changed, and what was created is removed again with the
 //! store: a start that fails leaves everything as it was.
@@ -16,12 +17,15 @@ pub mod disk;
 mod elsewhere;
 pub mod lacks;
 mod origin;
+pub(crate) mod retention;
 mod save;
+mod staged;
 pub mod writer;
 
 pub use elsewhere::{newest_in, newest_manifest_in};
 
 use crate::folder::NewFolder;
+use crate::mirror::Submitter;
 use common::checkpoint::{
     CheckpointError, FileRecord, LABELS_FILE, MANIFEST_BYTES_MAX, MANIFEST_FILE, MODEL_FILE, Manifest,
     OPTIMIZER_FILE, Verified, labels_bytes_max, tensors_bytes_max,
@@ -86,8 +90,8 @@ pub enum StoreError {
     },
     /// The checkpoint belongs to another configuration.
     #[error(
-        "{} is of another configuration:{}\nuse its values to go on with it, another --checkpoint-dir for another run, \
-         or --resume never to move earlier checkpoints aside and start anew",
+        "{} is of another configuration:{}\nuse its values to go on with it, another --checkpoint-dir (or --mirror) for \
+         another run, or --resume never to move earlier checkpoints aside and start anew",
         path.display(), list(differences)
     )]
     Different {
@@ -161,7 +165,7 @@ impl Expected {
     }
 
     /// Settings in which the manifest's configuration differs.
-    fn differences(&self, manifest: &Manifest) -> Vec<(String, String, String)> {
+    pub(crate) fn differences(&self, manifest: &Manifest) -> Vec<(String, String, String)> {
         let Some(training) = &self.training else { return Vec::new() };
         let is_known = |name: &str| !DATA_FIELDS.contains(&name) && !self.open.contains(&name);
         let (mut saved, mut training) = (manifest.config.clone(), training.clone());
@@ -188,6 +192,10 @@ pub struct Store {
     lacks: Lacks,
     /// The directory, which is not kept where it is new and no run begins.
     folder: NewFolder,
+    /// Step of the checkpoint from elsewhere that has no name of its own yet.
+    staged: Option<Step>,
+    /// Where each checkpoint that is written goes too.
+    mirror: Option<Submitter>,
     /// The lock, held until the store is dropped.
     _lock: File,
 }
@@ -206,7 +214,16 @@ impl Store {
         let folder = NewFolder::create(root).map_err(failed("create", root))?;
         let (lock, locks) = lock(root)?;
         let lacks = Lacks { lock: !locks, ..Lacks::default() };
-        let store = Self { root: root.to_owned(), keep: keep.max(1), disk, lacks, folder, _lock: lock };
+        let store = Self {
+            root: root.to_owned(),
+            keep: keep.max(1),
+            disk,
+            lacks,
+            folder,
+            staged: None,
+            mirror: None,
+            _lock: lock,
+        };
         store.clear_leftovers()?;
         Ok(store)
     }
@@ -224,6 +241,11 @@ impl Store {
     /// The run begins: from now on the directory stays.
     pub fn begin(&mut self) {
         self.folder.keep();
+    }
+
+    /// Has each checkpoint that is written from now on go to a mirror too.
+    pub(crate) fn mirror_to(&mut self, mirror: Submitter) {
+        self.mirror = Some(mirror);
     }
 
     /// Number of newest checkpoints that are kept.
@@ -289,8 +311,10 @@ impl Store {
 }
 
 impl Drop for Store {
-    /// Removes the lock file of a folder that is about to be removed with the store.
+    /// Removes what was put together for nothing, and the lock file of a folder that is about to be removed
+    /// with the store.
     fn drop(&mut self) {
+        self.unstage();
         if self.folder.is_new() {
             let _ = std::fs::remove_file(self.root.join(LOCK_FILE));
         }
@@ -368,7 +392,7 @@ pub fn directory(step: Step) -> String {
     format!("{STEP}{:012}", step.0)
 }
 
-fn step_of(name: &str) -> Option<Step> {
+pub(crate) fn step_of(name: &str) -> Option<Step> {
     let step = Step(name.strip_prefix(STEP)?.parse().ok()?);
     (directory(step) == name).then_some(step)
 }
@@ -379,4 +403,4 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreE
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

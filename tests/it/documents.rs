@@ -42,6 +42,7 @@ pages! {
     commands_about_installing_run: "docs/install.md",
     commands_about_jobs_run: "docs/jobs.md",
     commands_about_metrics_run: "docs/metrics.md",
+    commands_about_mirrors_run: "docs/mirror.md",
     commands_about_models_run: "docs/models.md",
     commands_about_networks_run: "docs/networks.md",
     commands_about_predicting_run: "docs/predict.md",

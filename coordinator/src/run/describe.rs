@@ -33,6 +33,9 @@ impl Gathered {
         line("steps", &format!("{} to {}", self.trainer.step(), self.trainer.end()));
         let root = self.store.root();
         line("checkpoints", &root.display());
+        if let Some(mirror) = &self.mirror {
+            line("mirror", &mirror.describe());
+        }
         match &self.resumed {
             Some(from) => line("resumes from", &from.path.display()),
             None => line("resumes from", &"nothing: it starts at the beginning"),

@@ -1,6 +1,6 @@
 //! The start of a run: from which checkpoint it resumes, with which training settings, on which data.
 //!
-//! 1. `auto` takes the newest valid checkpoint of the checkpoint folder. Its settings must be those of the
+//! 1. `auto` takes the newest valid checkpoint of the checkpoint folder, or of the mirror if it is newer. Its settings must be those of the
 //!    flags; a flag that is not given stands for its default. Where there are checkpoints and none is valid,
 //!    the run does not start: what it would write could take their place.
 //! 2. A folder is a checkpoint, or has several: then the newest valid one is taken. Its settings are the
@@ -15,6 +15,7 @@ use super::{CHECKPOINT_DIR, RunOptions};
 use crate::RunError;
 use crate::dataset::DatasetChoice;
 use crate::folder;
+use crate::mirror::Mirror;
 use crate::run_folder::{self, METRICS_FILE};
 use crate::store::{self, Expected, Found as FoundCheckpoint, Store, StoreError};
 use crate::training_flags::{ClassWeightsChoice, ValSplit};
@@ -80,7 +81,13 @@ pub(super) enum Beginning {
     Back { step: Step, named: PathBuf },
 }
 
-pub(super) fn find(store: &Store, options: &RunOptions) -> Result<Found, RunError> {
+/// Finds where the run begins. A checkpoint that is newer in the mirror than here is downloaded into the store,
+/// which adopts it when the run begins.
+pub(super) fn find(
+    store: &mut Store,
+    mirror: Option<&Mirror>,
+    options: &RunOptions,
+) -> Result<Found, RunError> {
     let resolve = |base: Option<&TrainingConfig>| options.training.resolve(base).map_err(RunError::Flags);
     match &options.resume {
         Resume::Auto => {
@@ -106,7 +113,7 @@ pub(super) fn find(store: &Store, options: &RunOptions) -> Result<Found, RunErro
                 Some(_) => DISTIL_FIELDS.into_iter().fold(expected, Expected::but_for),
                 None => expected,
             };
-            let saved = newest(store, &expected)?;
+            let saved = newest_of_both(store, mirror, &expected)?;
             Ok(Found { saved, training, beginning: Beginning::On })
         }
         Resume::From(folder) => {
@@ -191,7 +198,28 @@ fn same_folder(one: &Path, other: &Path) -> bool {
 /// # Errors
 /// When the folder can't be read, or has checkpoints of which none is valid.
 fn newest(store: &Store, expected: &Expected) -> Result<Option<(PathBuf, Verified)>, RunError> {
-    let FoundCheckpoint { newest, mut rejected } = store.newest(expected)?;
+    newest_of(store, store.newest(expected)?)
+}
+
+/// The newest valid checkpoint of the folder and of the mirror; of equals, that of the folder.
+///
+/// # Errors
+/// As for [`newest`], and when the mirror can't be read.
+fn newest_of_both(
+    store: &mut Store,
+    mirror: Option<&Mirror>,
+    expected: &Expected,
+) -> Result<Option<(PathBuf, Verified)>, RunError> {
+    let found = store.newest(expected)?;
+    let local = found.newest.as_ref().map(|(_, newest)| newest.manifest.position.step);
+    match mirror.map(|mirror| mirror.bring_newer(store, local, expected)).transpose()?.flatten() {
+        Some(theirs) => Ok(Some(theirs)),
+        None => newest_of(store, found),
+    }
+}
+
+fn newest_of(store: &Store, found: FoundCheckpoint) -> Result<Option<(PathBuf, Verified)>, RunError> {
+    let FoundCheckpoint { newest, mut rejected } = found;
     if newest.is_none() && !rejected.is_empty() {
         let checkpoints = rejected.len();
         let newest = Box::new(rejected.swap_remove(0));

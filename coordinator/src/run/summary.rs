@@ -2,6 +2,7 @@
 
 use super::in_progress::{Ended, Paused};
 use super::outcome::Evaluated;
+use crate::mirror::Mirrored;
 use crate::store::Saved;
 use common::checkpoint::Best;
 use common::train::average::Weights;
@@ -39,6 +40,8 @@ pub struct Summary {
     pub samples_per_s: f64,
     /// What it came to, if it was to pause and has.
     pub paused: Option<Paused>,
+    /// Whether the last checkpoint is in the mirror, if the run has one.
+    pub mirrored: Option<Mirrored>,
 }
 
 /// What a run's summary says of it whatever becomes of it.
@@ -72,6 +75,7 @@ impl Facts {
             train_seconds,
             samples_per_s: if samples == 0 { 0.0 } else { samples as f64 / train_seconds.max(1e-9) },
             paused,
+            mirrored: None,
         }
     }
 }

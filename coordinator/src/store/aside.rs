@@ -36,7 +36,7 @@ impl Store {
     }
 
     /// Renames a checkpoint's directory, or copies it, manifest last, and removes the old one.
-    fn move_dir(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
+    pub(super) fn move_dir(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
         if !self.lacks.rename {
             return self.disk.rename(from, to).map_err(failed("rename", from));
         }
@@ -65,6 +65,9 @@ impl Store {
         let found = valid.next();
         if asked.goes_back {
             let kept = found.as_ref().map(|&(step, _)| step);
+            if let Some(mirror) = &self.mirror {
+                mirror.went_back(kept);
+            }
             self.move_aside(|step| kept.is_none_or(|kept| step > kept))?;
         }
         Ok(found.map(|(_, found)| found))

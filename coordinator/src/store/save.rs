@@ -1,6 +1,7 @@
 //! Writing a checkpoint so that a crash at any moment leaves the earlier ones intact, and removing those that
 //! need not be kept.
 
+use super::retention::to_remove;
 use super::{REPLACED, Saved, Store, StoreError, WRITING, directory, failed};
 use common::checkpoint::{Checkpoint, Encoded, MANIFEST_FILE};
 use common::ids::Step;
@@ -22,6 +23,9 @@ impl Store {
         } else {
             self.write_beside(step, files)?
         };
+        if let Some(mirror) = &self.mirror {
+            mirror.submit(step, &target);
+        }
         self.prune(step, checkpoint.position.best.map(|best| best.step))?;
         Ok(Saved::new(target, &manifest))
     }
@@ -78,12 +82,9 @@ impl Store {
         if self.lacks.sync { Ok(()) } else { synced }
     }
 
-    /// Removes all checkpoints up to `step` but the newest ones and the best. Later ones were written before
-    /// the run was resumed: they stay.
+    /// Removes the checkpoints up to `step` that need not be kept.
     pub(super) fn prune(&self, step: Step, best: Option<Step>) -> Result<(), StoreError> {
-        let past: Vec<Step> = self.steps()?.into_iter().filter(|&s| s <= step).collect();
-        let old = &past[..past.len().saturating_sub(self.keep)];
-        for &step in old.iter().filter(|&&step| Some(step) != best) {
+        for step in to_remove(&self.steps()?, step, self.keep, best) {
             self.remove(&self.root.join(directory(step)))?;
         }
         Ok(())

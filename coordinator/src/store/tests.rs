@@ -17,7 +17,7 @@ use std::fs;
 use std::sync::mpsc;
 use std::time::Duration;
 
-fn config() -> RunConfig {
+pub(crate) fn config() -> RunConfig {
     let training = TrainingConfig {
         val_split: 10,
         seed: 1,
@@ -39,11 +39,11 @@ fn config() -> RunConfig {
     RunConfig::new(training, data).unwrap()
 }
 
-fn layout() -> Layout {
+pub(crate) fn layout() -> Layout {
     config().model().layout().clone()
 }
 
-fn checkpoint(step: u64) -> Checkpoint {
+pub(crate) fn checkpoint(step: u64) -> Checkpoint {
     let values: Vec<f32> = (0..layout().len()).map(|i| step as f32 + i as f32).collect();
     Checkpoint {
         position: Position {
@@ -65,7 +65,7 @@ fn checkpoint(step: u64) -> Checkpoint {
     }
 }
 
-fn expected() -> Expected {
+pub(crate) fn expected() -> Expected {
     Expected::of(config().training())
 }
 
