@@ -1,6 +1,7 @@
-//! Opens a trained model: a checkpoint's folder, the newest checkpoint of several in a folder, or a file that
-//! was handed on. Nothing there is changed.
+//! Opens a trained model: a checkpoint's folder, the newest checkpoint of several in a folder or of a run's
+//! folder, or a file that was handed on. Nothing there is changed.
 
+use crate::run_folder::CHECKPOINTS;
 use crate::store::{self, StoreError};
 use common::checkpoint::{MODEL_FILE_BYTES_MAX, Model, ModelFileError, Origin};
 use common::train::average::Weights;
@@ -14,8 +15,8 @@ use std::path::{Path, PathBuf};
 pub enum OpenError {
     /// Nothing is there.
     #[error(
-        "{}: there is no such file or folder; name a checkpoint's folder, a folder of checkpoints, or a file that \
-         lockstep export --format safetensors wrote", .0.display()
+        "{}: there is no such file or folder; name a checkpoint's folder, a folder of checkpoints, a run's folder, or a \
+         file that lockstep export --format safetensors wrote", .0.display()
     )]
     Missing(PathBuf),
     /// The checkpoint can't be read.
@@ -44,7 +45,12 @@ pub enum OpenError {
 /// When it can't be read, is damaged, or has no such weights.
 pub fn open(path: &Path, weights: Option<Weights>) -> Result<Model, OpenError> {
     if path.is_dir() {
-        let (found, saved) = store::newest_in(path)?.ok_or_else(|| OpenError::Empty(path.to_owned()))?;
+        let of_run = path.join(CHECKPOINTS);
+        let newest = match store::newest_in(path)? {
+            None if of_run.is_dir() => store::newest_in(&of_run)?,
+            newest => newest,
+        };
+        let (found, saved) = newest.ok_or_else(|| OpenError::Empty(path.to_owned()))?;
         return of_checkpoint(&found, saved, weights.unwrap_or_default());
     }
     if let Some(weights) = weights {

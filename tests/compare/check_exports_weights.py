@@ -4,7 +4,7 @@ that the three compute for MNIST's test images.
     MNIST_DIR=... python check_exports_weights.py FOLDER [--programs target/release] [--steps 20] [--images 500]
 
 PyTorch's module is that of `coordinator --describe`, and takes all of the file, strictly. Keras's model is built
-here. The program in C is compiled with cc, and runs its own test too, which has the trainer's logits. FOLDER gets the
+by the module of the wheel. The program in C is compiled with cc, and runs its own test too, which has the trainer's logits. FOLDER gets the
 files. The check fails where logits differ by more than 1e-4 of the largest one.
 """
 
@@ -17,16 +17,18 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
-sys.path.insert(0, str(Path(__file__).parent / "contenders"))
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE / "contenders"), str(HERE.parent.parent / "deploy/python")]
 sys.dont_write_bytecode = True
 # One library of tensors in one process.
 os.environ["KERAS_BACKEND"] = "torch"
 
-import keras
 import mnist
 import numpy as np
 import torch
+from lockstep import _keras as lockstep_keras
 from numpy.typing import NDArray
 
 CLASSES = 10
@@ -59,55 +61,11 @@ def of_torch(module_text: str, path: Path, images: NDArray[np.uint8]) -> NDArray
         return module(torch.from_numpy(images[:, None]).float() / 255).numpy()
 
 
-def keras_layers(text: str, channels: int) -> tuple[list[keras.Layer], int]:
-    """The layers of a word of the network's text, and the channels behind them."""
-    layers = keras.layers
-    name, _, inner = text.rstrip(")").partition("(")
-    parts = [part for part in inner.split(",") if part]
-    numbers = [float(part) for part in parts if "=" not in part]
-    named = dict(part.split("=") for part in parts if "=" in part)
-    match name:
-        case "conv":
-            before = [layers.ZeroPadding2D(int(named["padding"]))] if "padding" in named else []
-            stride, groups = int(named.get("stride", 1)), int(named.get("groups", 1))
-            channels = int(numbers[0])
-            bias = named.get("bias") != "false"
-            conv = layers.Conv2D(channels, int(numbers[1]), stride, groups=groups, use_bias=bias)
-            return [*before, conv], channels
-        case "dense":
-            channels = int(numbers[0]) if numbers else CLASSES
-            return [layers.Dense(channels)], channels
-        case "maxpool" | "avgpool":
-            kind = layers.MaxPooling2D if name == "maxpool" else layers.AveragePooling2D
-            return [kind(int(numbers[0]), int(named.get("stride", numbers[0])))], channels
-        case "globalavgpool":
-            return [layers.GlobalAveragePooling2D()], channels
-        case "flatten":
-            return [layers.Flatten()], channels
-        case "dropout":
-            return [layers.Dropout(numbers[0])], channels
-        case "batchnorm":
-            return [layers.BatchNormalization(epsilon=1e-5)], channels
-        case "groupnorm":
-            return [layers.GroupNormalization(int(numbers[0]), epsilon=1e-5)], channels
-        case "layernorm":
-            return [layers.LayerNormalization(epsilon=1e-5)], channels
-        case "leaky_relu":
-            return [layers.LeakyReLU(numbers[0] if numbers else 0.01)], channels
-        case "gelu":
-            return [layers.Activation(lambda x: keras.activations.gelu(x, approximate=False))], channels
-        case _:
-            return [layers.Activation(name)], channels
-
-
-def of_keras(layers_text: str, path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    model = keras.Sequential([keras.Input((mnist.SIDE, mnist.SIDE, 1))])
-    channels = 1
-    for word in layers_text.split():
-        layers, channels = keras_layers(word, channels)
-        for layer in layers:
-            model.add(layer)
-    model.load_weights(path)
+def of_keras(layers: str, path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    network = SimpleNamespace(
+        LAYERS=layers, INPUT=(1, mnist.SIDE, mnist.SIDE), CLASSES=range(CLASSES), MEAN=[0.0], DEVIATION=[1.0]
+    )
+    model = lockstep_keras.build(network, path)
     return model.predict(images[..., None].astype(np.float32) / 255, 500, verbose=0)
 
 

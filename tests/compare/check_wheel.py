@@ -57,7 +57,7 @@ def main() -> None:
         if not (done / "report.html").is_file():
             sys.exit("a run from Python left no report")
         try:
-            lockstep.run(Path(folder) / "stopped", workers=1, max_time="1ms", **short)
+            lockstep.run(Path(folder) / "stopped", workers=1, **{**short, "epochs": 10_000, "max_time": "2s"})
             sys.exit("a run that was stopped raised nothing")
         except lockstep.Stopped as stopped:
             print(f"stopped: {stopped}")

@@ -97,6 +97,10 @@ fn assert_they_are_read_as_equal(home: &Path, folders: [&Path; 2]) {
     assert_eq!(seen.collect::<Vec<_>>(), expected);
     let compared = said(&["compare", text(folders[0]), text(folders[1])]);
     assert!(compared.contains("the final models have the same bits"), "{compared}");
+    let module = home.join("network.py");
+    let exported = ["--format", "pytorch-module", "--output", text(&module)];
+    let said = said(&[&["export", "--checkpoint", text(folders[0])], &exported[..]].concat());
+    assert!(said.contains(&format!("step {STEPS}")), "{said}");
 }
 
 #[test]
