@@ -64,3 +64,11 @@ verdict() {
   echo "$1: $word, undisturbed $2, with the faults $3, in $(($(date +%s) - began)) s"
   [ $word = equal ]
 }
+
+# venv PACKAGE...: the Python of an environment with these packages, made once in target/engines-venv or ENGINES_VENV.
+venv() {
+  local environment=${ENGINES_VENV:-$root/target/engines-venv}
+  [ -x "$environment/bin/python" ] || python3 -m venv "$environment" >&2
+  "$environment/bin/pip" install --quiet --disable-pip-version-check "$@" >&2 || fail "pip can't install $*"
+  echo "$environment/bin/python"
+}

@@ -2,10 +2,10 @@
 # A Slurm cluster of three nodes n1, n2, n3 on one machine. Sourced by slurm, after engine.sh.
 #
 # Each node is a process namespace with a network and a host name of its own: killing its first process is a loss of
-# power. The controller is in the machine's own namespaces, at 10.88.0.254 on the bridge that joins the nodes.
+# power. The controller is in the machine's own namespaces, at 198.18.7.254 on the bridge that joins the nodes.
 bridge=lockstep-br
-network=10.88.0
-cluster=$folder/cluster
+network=198.18.7
+cluster=${folder:?}/cluster
 export SLURM_CONF=$cluster/slurm.conf
 
 cluster_up() {
@@ -67,6 +67,7 @@ node_up() {
   ip -n "lockstep-n$1" link set eth0 up
   ip -n "lockstep-n$1" link set lo up
   # Not `ip netns exec`, which would hide /sys/fs/cgroup.
+  # shellcheck disable=SC2016
   nsenter --net="/run/netns/lockstep-n$1" unshare --uts --mount --pid --fork --mount-proc --kill-child bash -c '
     hostname "$1" && mount --bind "$2/hosts" /etc/hosts && slurmd -N "$1" -f "$2/slurm.conf" && exec sleep infinity
   ' bash "n$1" "$cluster" >"$cluster/node-$1.log" 2>&1 &
