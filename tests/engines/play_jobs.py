@@ -13,6 +13,7 @@ import base64
 import copy
 import json
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -103,6 +104,8 @@ class Job:
 
 
 def main():
+    # A podman that is at work is ended too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     manifests = [manifest for manifest in yaml.safe_load_all(sys.stdin) if manifest]
     others = [manifest for manifest in manifests if manifest["kind"] == "ConfigMap"]
     # podman 4.3 mounts a Secret with the letters of base64 as they are. A folder stands for it.

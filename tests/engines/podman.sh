@@ -2,7 +2,6 @@
 # podman for the tests of kube and compose. Sourced after engine.sh.
 #
 # A machine without CAP_SYS_RESOURCE can't raise limits, and crun refuses a mix of cgroup v1 and v2: hence the settings.
-# IMAGE names an image that is there already; without it one is built of the static programs in PROGRAMS.
 needs podman podman
 needs runc runc
 needs catatonit catatonit
@@ -16,10 +15,14 @@ runtime = "runc"
 [network]
 network_backend = "netavark"
 CONF
-image=localhost/lockstep:latest
-if [ "${IMAGE:-}" ]; then
-  podman tag "$IMAGE" "$image"
-else
-  podman build --quiet --tag "$image" --file "$root/deploy/Containerfile" "$programs" >/dev/null 2>&1 ||
-    fail 'the image was not built'
-fi
+
+# build_image: of deploy/Containerfile, unless IMAGE names one.
+build_image() {
+  local image=localhost/lockstep:latest
+  if [ "${IMAGE:-}" ]; then
+    podman tag "$IMAGE" "$image"
+  else
+    podman build --quiet --tag "$image" --file "$root/deploy/Containerfile" "$programs" >/dev/null 2>&1 ||
+      fail 'the image was not built'
+  fi
+}
