@@ -42,16 +42,17 @@ ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
 SelectType=select/cons_tres
-SelectTypeParameters=CR_CPU
+SelectTypeParameters=CR_CPU_Memory
+DefMemPerCPU=1000
 ReturnToService=2
 SlurmdTimeout=5
 KillWait=15
 SchedulerParameters=batch_sched_delay=1,sched_interval=2
 SlurmdParameters=config_overrides
 MailProg=/bin/true
-NodeName=n1 NodeAddr=$network.1 CPUs=2
-NodeName=n2 NodeAddr=$network.2 CPUs=2
-NodeName=n3 NodeAddr=$network.3 CPUs=2
+NodeName=n1 NodeAddr=$network.1 CPUs=2 RealMemory=4000
+NodeName=n2 NodeAddr=$network.2 CPUs=2 RealMemory=4000
+NodeName=n3 NodeAddr=$network.3 CPUs=2 RealMemory=4000
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 CONF
   printf '127.0.0.1 localhost\n%s.254 %s\n' $network "$(hostname)" >"$cluster/hosts"
