@@ -7,6 +7,8 @@ root=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../..")
 programs=$(realpath "${PROGRAMS:-$root/target/release}")
 mnist=$(realpath "${MNIST_DIR:?"the folder of MNIST's four files"}")
 folder=$(mktemp -d)
+# KEEP=1 leaves the folder, with all logs.
+trap '[ "${KEEP:-}" ] || rm -rf "$folder"' EXIT
 began=$(date +%s)
 
 say() { printf '%3d s  %s\n' $(($(date +%s) - began)) "$*" >&2; }
@@ -36,7 +38,7 @@ until_true() {
   say "$what"
 }
 
-# digest FILE: that of the model in a summary. grep reads all of it: a log may have several starts.
+# digest FILE: that of the model in the last summary of a log.
 digest() { sed -n 's/.*model.safetensors *sha256 *//p' "$1" | tail -n 1; }
 
 # golden FLAG...: the digest of an undisturbed run with one local worker.
