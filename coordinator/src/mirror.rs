@@ -58,7 +58,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
-use tracing::warn;
+use tracing::{info, warn};
 
 /// Longest wait for the last checkpoint of a run that is over.
 const LAST_GRACE: Duration = Duration::from_secs(300);
@@ -160,6 +160,7 @@ impl Mirror {
         let submitter = Submitter { shared: Arc::clone(&self.shared), url: self.url.clone() };
         let there = resumed.and_then(|(step, folder)| self.find(step, folder));
         self.shared.tidy(there);
+        info!("each checkpoint goes to {} too", self.url);
         if let Some((step, folder)) = resumed.filter(|_| there.is_none()) {
             submitter.submit(step, folder);
         }
