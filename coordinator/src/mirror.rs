@@ -1,22 +1,22 @@
 //! The mirror: each checkpoint goes to a bucket too, so that a run goes on from an empty disk.
 //!
 //! 1. The local disk stays the first copy. A bucket never delays a step and never ends a run: a thread of its
-//!    own ([`thread`]) has one checkpoint in flight, and one waits ([`shared`]). Memory holds a part of one
+//!    own (`thread`) has one checkpoint in flight, and one waits (`shared`). Memory holds a part of one
 //!    file.
-//! 2. A checkpoint is in the bucket whole, or not at all: [`upload`]. Old ones are removed by the rule of the
-//!    local ones. [`key`] has the names of objects, [`contents`] what a listing says.
-//! 3. One coordinator mirrors to a prefix: [`lease`] has the rules of its lock, [`lock`] and [`keeper`] the
+//! 2. A checkpoint is in the bucket whole, or not at all: `upload`. Old ones are removed by the rule of the
+//!    local ones. `key` has the names of objects, `contents` what a listing says.
+//! 3. One coordinator mirrors to a prefix: `lease` has the rules of its lock, `lock` and `keeper` the
 //!    object. Who has lost it stops to mirror; the run goes on.
-//! 4. A store that ignores conditions can't keep a lock, and is refused: [`probe`].
+//! 4. A store that ignores conditions can't keep a lock, and is refused: `probe`.
 //! 5. A run that goes on with `--resume auto` takes the newest valid checkpoint of both. One from the bucket is
-//!    downloaded and verified like any other: [`candidate`]. What the bucket holds is anybody's until then.
+//!    downloaded and verified like any other: `candidate`. What the bucket holds is anybody's until then.
 //! 6. What the run has gone back from does not count any more. The checkpoint folder remembers that until the
-//!    bucket has lost it: [`owner`].
+//!    bucket has lost it: `owner`.
 //! 7. Each wait has a deadline, and one warning says what is not there. At the end the last checkpoint is
-//!    waited for, up to [`LAST_GRACE`], or [`STOP_GRACE`] once a stop was asked for.
+//!    waited for, up to `LAST_GRACE`, or `STOP_GRACE` once a stop was asked for.
 //!
-//! [`url`] has the stores and where their credentials come from. The rest of the coordinator knows [`Mirror`]
-//! and [`Submitter`] alone.
+//! `url` has the stores and where their credentials come from. The rest of the coordinator knows [`Mirror`]
+//! and `Submitter` alone.
 
 mod bucket;
 mod candidate;
@@ -58,7 +58,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
-use tracing::warn;
+use tracing::{info, warn};
 
 /// Longest wait for the last checkpoint of a run that is over.
 const LAST_GRACE: Duration = Duration::from_secs(300);
@@ -160,6 +160,7 @@ impl Mirror {
         let submitter = Submitter { shared: Arc::clone(&self.shared), url: self.url.clone() };
         let there = resumed.and_then(|(step, folder)| self.find(step, folder));
         self.shared.tidy(there);
+        info!("each checkpoint goes to {} too", self.url);
         if let Some((step, folder)) = resumed.filter(|_| there.is_none()) {
             submitter.submit(step, folder);
         }

@@ -26,8 +26,8 @@ pub const EVENTS_FILE: &str = "events.jsonl";
 /// The folder of the checkpoints within a run's folder.
 pub const CHECKPOINTS: &str = "checkpoints";
 
-/// Flags that are not part of what is repeated.
-const OF_THIS_START: [&str; 1] = ["run-dir"];
+/// Flags that are not part of what is repeated: where a run's own files go.
+const OF_THIS_START: [&str; 2] = ["mirror", "run-dir"];
 /// The flag of the data set, and its value that means another one on another machine.
 const DATASET: [&str; 2] = ["dataset", "auto"];
 
@@ -86,7 +86,9 @@ mod tests {
     fn the_file_has_the_flags_and_names_the_data_set_that_auto_stood_for() {
         let folder = tempfile::tempdir().unwrap();
         let flags: toml::Table =
-            "dataset = \"auto\"\nepochs = 2\nrun-dir = \"x\"\nlocal = true".parse().unwrap();
+            "dataset = \"auto\"\nepochs = 2\nmirror = \"s3://a/b\"\nrun-dir = \"x\"\nlocal = true"
+                .parse()
+                .unwrap();
         let resolved =
             [("dataset", "digits"), ("lr", "0.001\n[evil]")].map(|(a, b)| (a.to_owned(), b.to_owned()));
         write_config(folder.path(), flags, &resolved.into()).unwrap();

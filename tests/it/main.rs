@@ -26,6 +26,7 @@ mod limits;
 mod links_fail;
 mod local_workers;
 mod log_format;
+mod mirror;
 mod models;
 mod names;
 mod networks;

@@ -72,7 +72,7 @@ impl FromStr for MirrorUrl {
         if has_host == (scheme == Scheme::File) || scheme == Scheme::File && url.path().len() < 2 {
             return Err(UrlError::Form);
         }
-        // az://CONTAINER@ACCOUNT/PREFIX names an account.
+        // az://CONTAINER@ACCOUNT.blob.core.windows.net/PREFIX names an account.
         let has_user = !url.username().is_empty() && scheme != Scheme::Azure;
         if url.password().is_some() || has_user || url.query().is_some() || url.fragment().is_some() {
             return Err(UrlError::Secret);
@@ -154,9 +154,13 @@ mod tests {
 
     #[test]
     fn urls_of_four_kinds_are_taken_and_others_are_refused() {
-        for good in
-            ["s3://bucket/a/b", "s3://bucket", "gs://bucket/a", "az://container@account/a", "file:///a"]
-        {
+        for good in [
+            "s3://bucket/a/b",
+            "s3://bucket",
+            "gs://bucket/a",
+            "az://container@account.blob.core.windows.net/a",
+            "file:///a",
+        ] {
             assert_eq!(good.parse::<MirrorUrl>().unwrap().to_string(), good);
         }
         assert_eq!("s3://bucket/a/".parse::<MirrorUrl>().unwrap().to_string(), "s3://bucket/a");
