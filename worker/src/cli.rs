@@ -32,7 +32,7 @@ pub struct Flags {
     /// Where the coordinator is: HOST:PORT; srv:NAME for a service in DNS; @FILE for a file with addresses,
     /// which may be written later and is read again before each dial; unix:@NAME for a coordinator on this
     /// machine; or several of these, with commas between, which are dialled in turn
-    #[arg(long, value_name = "HOST:PORT,…", env = "LOCKSTEP_CONNECT", value_parser = Addresses::from_str)]
+    #[arg(long, value_name = "HOST:PORT", env = "LOCKSTEP_CONNECT", value_parser = Addresses::from_str)]
     pub connect: Addresses,
     /// Token of the coordinator (coordinator token list names its tokens), or - to read it from standard
     /// input. Other users of the machine can see a command line; they can't see the environment, or
