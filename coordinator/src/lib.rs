@@ -5,8 +5,9 @@
 //! drives it, [`run`] is one of them, [`run_folder`] what it leaves, [`record`] reads that and draws it,
 //! [`notify`] who is told of its end, [`sweep`] a search over many and [`ask_tell`] one that a program
 //! outside drives, [`cluster`] knows the workers and the rounds in progress, `net` brings and sends messages,
-//! [`observe`] shows what happens, [`store`] keeps checkpoints and [`mirror`] has them in a bucket too, [`dataset`] finds the samples and [`local`]
-//! starts worker processes. [`trained`] opens a model that was trained, and [`teacher`] one to learn from.
+//! [`observe`] shows what happens, [`store`] keeps checkpoints and [`mirror`] has them in a bucket too,
+//! [`dataset`] finds the samples and [`local`] starts worker processes. [`trained`] opens a model that was
+//! trained, and [`teacher`] one to learn from.
 //!
 //! What is in memory besides the data:
 //!

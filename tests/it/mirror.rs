@@ -118,7 +118,7 @@ fn runs_that_a_mirror_is_not_for_are_refused_and_a_dry_run_leaves_nothing() {
         "nothing was removed"
     );
     // TLS has its provider of cryptography; nobody listens there.
-    let keys = "export AWS_ENDPOINT_URL=https://127.0.0.1:1 AWS_REGION=x AWS_ACCESS_KEY_ID=a AWS_SECRET_ACCESS_KEY=b";
+    let keys = "export AWS_REGION=x AWS_ACCESS_KEY_ID=a AWS_SECRET_ACCESS_KEY=b AWS_ENDPOINT_URL=https://127.0.0.1:1";
     let flags = bench.flags(&["--local", "--mirror", "s3://bucket/a"]);
     let away = Process::start_after(keys, "coordinator", &flags).wait();
     assert!(

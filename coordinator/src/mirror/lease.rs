@@ -9,8 +9,8 @@
 //!    can have open.
 //! 4. Each time that it changes hands, its incarnation grows. A released lock stays, so that the number does.
 //! 5. Whoever finds another's name in the lock has lost it, and writes nothing any more. That somebody writes
-//!    a last request at the moment in which it loses the lock can't be excluded; `contents` has why that does no
-//!    harm.
+//!    a last request at the moment in which it loses the lock can't be excluded; `contents` has why that does
+//!    no harm.
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -127,7 +127,7 @@ impl LockText {
     }
 
     pub(super) fn text(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("a lock holds nothing that JSON can't")
+        serde_json::json!(self).to_string().into_bytes()
     }
 
     /// Whose it is, for that owner.

@@ -104,8 +104,8 @@ impl Shared {
         });
     }
 
-    /// Asks to remove what earlier starts have left. `saved` is the checkpoint that the run goes on from, if it is
-    /// there.
+    /// Asks to remove what earlier starts have left. `saved` is the checkpoint that the run goes on from, if
+    /// it is there.
     pub(super) fn tidy(&self, saved: Option<Saved>) {
         self.change(|state| {
             state.tidy = Some(saved);

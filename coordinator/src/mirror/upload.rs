@@ -5,8 +5,8 @@
 //! 3. The lock must be ours this moment. Then the manifest is put where there is none, and the checkpoint is
 //!    there. If another manifest is there, it is of a damaged checkpoint or of steps that the run has gone back
 //!    from: it is replaced, on the condition that it still is that one.
-//! 4. The manifest is read back. Then old checkpoints are removed, manifest first, by the rule of the local ones. What is left of dead
-//!    attempts is removed. What can't be removed now is left to the next time.
+//! 4. The manifest is read back. Then old checkpoints are removed, manifest first, by the rule of the local
+//!    ones. What is left of dead attempts is removed. What can't be removed now is left to the next time.
 
 use super::bucket::{Bucket, PART, REQUEST_MAX};
 use super::contents::Contents;

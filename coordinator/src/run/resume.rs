@@ -1,8 +1,8 @@
 //! The start of a run: from which checkpoint it resumes, with which training settings, on which data.
 //!
-//! 1. `auto` takes the newest valid checkpoint of the checkpoint folder, or of the mirror if it is newer. Its settings must be those of the
-//!    flags; a flag that is not given stands for its default. Where there are checkpoints and none is valid,
-//!    the run does not start: what it would write could take their place.
+//! 1. `auto` takes the newest valid checkpoint of the checkpoint folder, or of the mirror if it is newer. Its
+//!    settings must be those of the flags; a flag that is not given stands for its default. Where there are
+//!    checkpoints and none is valid, the run does not start: what it would write could take their place.
 //! 2. A folder is a checkpoint, or has several: then the newest valid one is taken. Its settings are the
 //!    run's; a flag that is given must agree with them. A run that has begun from that folder already, and
 //!    was started again by the same command, goes on from its own checkpoints instead.
