@@ -336,7 +336,7 @@ impl Flags {
             max_steps: self.checkpoints.max_steps,
             test_views: self.checkpoints.test_views,
             pause_after: None,
-            workers_max: max,
+            workers_start: start,
             metrics: self.reports.metrics.clone(),
             tui: self.reports.tui,
             http: self.reports.http.clone(),

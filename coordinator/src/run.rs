@@ -111,8 +111,8 @@ pub struct RunOptions {
     pub test_views: bool,
     /// Whole epochs after which the run pauses, without a test; it can go on later.
     pub pause_after: Option<u64>,
-    /// Most workers that can compute for the run at the same time.
-    pub workers_max: u32,
+    /// Workers with which the run begins; more may join, and any may leave.
+    pub workers_start: u32,
     /// Where metrics go, if not into the checkpoint directory.
     pub metrics: Option<PathBuf>,
     /// Collector of traces, if there is to be one.
@@ -252,7 +252,7 @@ fn gather_on(data: Option<&Dataset>, options: &RunOptions, console: &Console) ->
     }
     let remarks = brought.remarks(&config).into_iter().chain(options.training.remarks(&config));
     remarks.for_each(|remark| console.line(&remark));
-    let doubts = doubts(&config, options.workers_max).into_iter().chain(brought.doubts(&config));
+    let doubts = doubts(&config, options.workers_start).into_iter().chain(brought.doubts(&config));
     for doubt in doubts.filter(|_| is_lone) {
         warn!("is this meant? {doubt}");
     }

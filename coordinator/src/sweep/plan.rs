@@ -100,7 +100,7 @@ impl Plan {
                         .to_owned(),
                 ));
             }
-            doubtful.extend(doubts(&config, run.workers_max));
+            doubtful.extend(doubts(&config, run.workers_start));
             trials.push(Trial::new(settings, run, &config));
         }
         doubtful.iter().take(DOUBTS_SAID).for_each(|doubt| warn!("is this meant? {doubt}"));
