@@ -51,8 +51,8 @@ id!(
     KeyId(u64)
 );
 id!(
-    /// Where a worker connects from, as a number that its driver makes of the address: machines with different
-    /// numbers are different ones. It means nothing else here.
+    /// Where a worker connects from, as a number that its driver makes of the address: machines with
+    /// different numbers are different ones. It means nothing else here.
     Network(u128)
 );
 id!(

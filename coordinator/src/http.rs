@@ -18,8 +18,8 @@ use axum::http::{HeaderName, HeaderValue, header};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
-/// Headers of every answer of pages that hold what is nobody else's, with this content policy: nothing of it is
-/// kept, shown in a frame, taken for something else, or tells where one came from.
+/// Headers of every answer of pages that hold what is nobody else's, with this content policy: nothing of it
+/// is kept, shown in a frame, taken for something else, or tells where one came from.
 pub(crate) const fn headers(policy: &'static str) -> [(HeaderName, HeaderValue); 5] {
     [
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),

@@ -8,8 +8,8 @@
 //! 3. One coordinator mirrors to a prefix: `lease` has the rules of its lock, `lock` and `keeper` the
 //!    object. Who has lost it stops to mirror; the run goes on.
 //! 4. A store that ignores conditions can't keep a lock, and is refused: `probe`.
-//! 5. A run that goes on with `--resume auto` takes the newest valid checkpoint of both. One from the bucket is
-//!    downloaded and verified like any other: `candidate`. What the bucket holds is anybody's until then.
+//! 5. A run that goes on with `--resume auto` takes the newest valid checkpoint of both. One from the bucket
+//!    is downloaded and verified like any other: `candidate`. What the bucket holds is anybody's until then.
 //! 6. What the run has gone back from does not count any more. The checkpoint folder remembers that until the
 //!    bucket has lost it: `owner`.
 //! 7. Each wait has a deadline, and one warning says what is not there. At the end the last checkpoint is
@@ -148,7 +148,8 @@ impl Mirror {
         Ok(Self { shared, url, candidates, folder: None, is_finished: false })
     }
 
-    /// The run begins: its checkpoints go to the bucket from now on. `resumed` is the one that it goes on from.
+    /// The run begins: its checkpoints go to the bucket from now on. `resumed` is the one that it goes on
+    /// from.
     ///
     /// # Errors
     /// When the checkpoint folder can't be written.

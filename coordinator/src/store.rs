@@ -16,6 +16,7 @@ mod aside;
 pub mod disk;
 mod elsewhere;
 pub mod lacks;
+mod lock;
 mod origin;
 pub(crate) mod retention;
 mod save;
@@ -23,6 +24,7 @@ mod staged;
 pub mod writer;
 
 pub use elsewhere::{newest_in, newest_manifest_in};
+pub(crate) use lock::{LOCK_FILE, lock};
 
 use crate::folder::NewFolder;
 use crate::mirror::Submitter;
@@ -33,21 +35,13 @@ use common::checkpoint::{
 use common::ids::Step;
 use common::train::config::{DATA_FIELDS, FieldError, Fields, RunConfig, TrainingConfig, difference};
 use disk::{Disk, FileSystem};
-use host::files::{FileError, is_unsupported, open_lock};
+use host::files::FileError;
 use host::printable;
 use lacks::{Lacks, PROBE};
-use std::fs::{File, Metadata, TryLockError};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-/// How long a folder may still be locked by a coordinator that is being ended.
-const LOCK_GRACE: Duration = Duration::from_secs(2);
-/// Time between two tries to lock it.
-const LOCK_POLL: Duration = Duration::from_millis(20);
-/// Lock file, which one coordinator at a time holds.
-pub(crate) const LOCK_FILE: &str = "lock";
 /// Prefix of a checkpoint's directory.
 const STEP: &str = "step-";
 /// Prefix of a directory that is being written.
@@ -318,38 +312,6 @@ impl Drop for Store {
         if self.folder.is_new() {
             let _ = std::fs::remove_file(self.root.join(LOCK_FILE));
         }
-    }
-}
-
-/// Locks a folder until the file is dropped, unless its file system has no locks. One who was killed a moment
-/// ago may hold it still: the system is given a while to end it.
-pub(crate) fn lock(root: &Path) -> Result<(File, bool), StoreError> {
-    let deadline = Instant::now() + LOCK_GRACE;
-    loop {
-        match try_lock(root) {
-            Err(StoreError::Locked(_)) if Instant::now() < deadline => std::thread::sleep(LOCK_POLL),
-            locked => return locked,
-        }
-    }
-}
-
-/// Opens the lock file, and locks it where the file system has locks; returns whether it has.
-fn try_lock(root: &Path) -> Result<(File, bool), StoreError> {
-    let path = root.join(LOCK_FILE);
-    let file = open_lock(&path).map_err(|source| StoreError::File { path: path.clone(), source })?;
-    let locks = match file.try_lock() {
-        Ok(()) => true,
-        Err(TryLockError::WouldBlock) => return Err(StoreError::Locked(root.to_owned())),
-        Err(TryLockError::Error(error)) if is_unsupported(&error) => false,
-        Err(TryLockError::Error(source)) => return Err(failed("lock", &path)(source)),
-    };
-    // A coordinator that failed to start may have removed the file that was opened, and a third one may have
-    // locked a new one.
-    let numbers = |metadata: Metadata| (metadata.dev(), metadata.ino());
-    match (file.metadata().map(numbers), path.symlink_metadata().map(numbers)) {
-        (Ok(opened), Ok(named)) if opened != named => Err(StoreError::Locked(root.to_owned())),
-        (Ok(_), Err(_)) => Err(StoreError::Locked(root.to_owned())),
-        _ => Ok((file, locks)),
     }
 }
 

@@ -71,8 +71,8 @@ pub fn authority(address: &str) -> String {
     }
 }
 
-/// An address as far as it tells machines apart: an IPv6 network of 64 bits is usually one machine's, which may
-/// choose among its addresses. IPv4 in the form of IPv6 is IPv4.
+/// An address as far as it tells machines apart: an IPv6 network of 64 bits is usually one machine's, which
+/// may choose among its addresses. IPv4 in the form of IPv6 is IPv4.
 #[must_use]
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {

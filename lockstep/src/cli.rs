@@ -84,8 +84,8 @@ pub enum Command {
 /// Flags that name a model.
 #[derive(Clone, Debug, Args)]
 pub struct Trained {
-    /// The model: a checkpoint's folder, a folder with several or a run's folder, of which the newest is taken,
-    /// or a file that lockstep export --format safetensors wrote
+    /// The model: a checkpoint's folder, a folder with several or a run's folder, of which the newest is
+    /// taken, or a file that lockstep export --format safetensors wrote
     #[arg(long, value_name = "CHECKPOINT|FILE", env = "LOCKSTEP_CHECKPOINT")]
     pub checkpoint: PathBuf,
     /// Version of a checkpoint's weights [default: last]

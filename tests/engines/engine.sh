@@ -67,7 +67,8 @@ verdict() {
   [ $word = equal ]
 }
 
-# venv PACKAGE...: the Python of an environment with these packages, made once in target/engines-venv or ENGINES_VENV.
+# venv PACKAGE...: the Python of an environment with these packages, made once in target/engines-venv or
+# ENGINES_VENV.
 venv() {
   local environment=${ENGINES_VENV:-$root/target/engines-venv}
   [ -x "$environment/bin/python" ] || python3 -m venv "$environment" >&2

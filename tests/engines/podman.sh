@@ -1,7 +1,8 @@
 # shellcheck shell=bash disable=SC2154
 # podman for the tests of kube and compose. Sourced after engine.sh.
 #
-# A machine without CAP_SYS_RESOURCE can't raise limits, and crun refuses a mix of cgroup v1 and v2: hence the settings.
+# A machine without CAP_SYS_RESOURCE can't raise limits, and crun refuses a mix of cgroup v1 and v2: hence the
+# settings.
 needs podman podman
 needs runc runc
 needs catatonit catatonit

@@ -1,8 +1,9 @@
 # shellcheck shell=bash
 # A Slurm cluster of three nodes n1, n2, n3 on one machine. Sourced by slurm, after engine.sh.
 #
-# Each node is a process namespace with a network and a host name of its own: killing its first process is a loss of
-# power. The controller is in the machine's own namespaces, at 198.18.7.254 on the bridge that joins the nodes.
+# Each node is a process namespace with a network and a host name of its own: killing its first process is a
+# loss of power. The controller is in the machine's own namespaces, at 198.18.7.254 on the bridge that joins
+# the nodes.
 bridge=lockstep-br
 network=198.18.7
 cluster=${folder:?}/cluster

@@ -3,16 +3,12 @@
 use common::event::Event;
 use common::protocol::coordinator::Cause;
 use nix::sys::signal::Signal;
-use rustls::ServerConfig;
-use rustls::crypto::ring;
-use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::version::{TLS12, TLS13};
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 use tests::attacked_run::AttackedRun;
 use tests::golden::{Bench, REFUSED, assert_golden};
@@ -20,7 +16,7 @@ use tests::preload::Preload;
 use tests::process::Process;
 use tests::proxy::{Link, Proxy};
 use tests::told::{dropped, joined};
-use tests::trusted::{House, without_key};
+use tests::trusted::{House, relay, without_key};
 
 /// Characters of a token that no log may have: from its secret.
 const SECRET: std::ops::Range<usize> = 60..80;
@@ -378,24 +374,4 @@ fn somebody_in_between_is_noticed_and_hears_nothing() {
     assert!(errors.contains("this is not the coordinator that made the token"), "{errors}");
     assert_eq!(between.join().unwrap(), 0, "bytes that somebody in between could read");
     visited.ends_golden_and_undisturbed();
-}
-
-/// Plays somebody in between, who ends the worker's TLS with a key of its own and would pass everything on to
-/// the coordinator. Returns how many bytes of the worker it could read.
-fn relay(listener: &TcpListener, upstream: &str) -> usize {
-    let key = trust::key::PrivateKey::generate().expect("a key");
-    let certificate = trust::certificate::containing(&key, vec![]).expect("a certificate");
-    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_protocol_versions(&[&TLS13])
-        .expect("a version that the provider has")
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], PrivatePkcs8KeyDer::from(key.to_pkcs8().to_vec()).into())
-        .expect("a pair");
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    let (mut stream, _) = listener.accept().expect("a worker dials");
-    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("more than no time");
-    let _upstream = std::net::TcpStream::connect(upstream).expect("the coordinator listens");
-    let mut tls = rustls::ServerConnection::new(Arc::new(config)).expect("a server");
-    let mut heard = [0; 1024];
-    std::io::Read::read(&mut rustls::Stream::new(&mut tls, &mut stream), &mut heard).unwrap_or(0)
 }

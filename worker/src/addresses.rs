@@ -109,7 +109,8 @@ async fn servers(name: &str) -> Result<Vec<String>, String> {
     service::servers(name, LOOKUP_TIMEOUT).await.map_err(|error| error.to_string())
 }
 
-/// The parts of the list in a file. It may lie on a disk of another machine, so it has a thread and a deadline.
+/// The parts of the list in a file. It may lie on a disk of another machine, so it has a thread and a
+/// deadline.
 async fn read(path: &Path) -> Result<Vec<Source>, String> {
     let name = path.display();
     let owned = path.to_owned();

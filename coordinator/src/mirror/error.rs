@@ -1,5 +1,5 @@
-//! Why a bucket can't be used, for the operator. What a store says itself comes from outside: it is shortened,
-//! and control characters are escaped.
+//! Why a bucket can't be used, for the operator. What a store says itself comes from outside: it is
+//! shortened, and control characters are escaped.
 
 use super::request::RequestError;
 use super::url::UrlError;

@@ -8,7 +8,8 @@
 //! | `probe-<16 hex digits>` | an object with which a start tries the store |
 //!
 //! An attempt is named by the incarnation of the coordinator that made it and by the beginning of the
-//! manifest's SHA-256. So a manifest tells which attempts are its own, and an incarnation which ones are dead.
+//! manifest's SHA-256. So a manifest tells which attempts are its own, and an incarnation which ones are
+//! dead.
 
 use crate::store::{directory, step_of};
 use common::checkpoint::{MANIFEST_FILE, digest};

@@ -97,7 +97,8 @@ pub(super) enum Judged {
 }
 
 impl LockText {
-    /// The lock as a new owner writes it, after `before` and above that incarnation. `hold` is a random number.
+    /// The lock as a new owner writes it, after `before` and above that incarnation. `hold` is a random
+    /// number.
     pub(super) fn taken(owner: &Owner, before: Option<&Self>, above: u64, hold: u64) -> Self {
         let incarnation = before.map_or(0, |before| before.incarnation).max(above).saturating_add(1);
         let (owner, name) = (Some(owner.id.clone()), owner.name.clone());

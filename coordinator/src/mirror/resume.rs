@@ -15,8 +15,8 @@ use std::sync::mpsc::sync_channel;
 use tracing::{info, warn};
 
 impl Mirror {
-    /// Downloads the newest valid checkpoint of the bucket that is newer than that step, into the store, which
-    /// adopts it when the run begins. Blocks.
+    /// Downloads the newest valid checkpoint of the bucket that is newer than that step, into the store,
+    /// which adopts it when the run begins. Blocks.
     ///
     /// # Errors
     /// When the bucket or the disk fails, or the newest checkpoint with an intact manifest is of another

@@ -1,8 +1,8 @@
 //! The mirror's thread: it alone talks to the bucket.
 //!
 //! 1. A request that fails is repeated by the store's client a few times. An upload that fails is tried anew
-//!    after a pause that doubles up to [`PAUSE_MAX`], or with a newer checkpoint. One warning says so, and one
-//!    line that it works again.
+//!    after a pause that doubles up to [`PAUSE_MAX`], or with a newer checkpoint. One warning says so, and
+//!    one line that it works again.
 //! 2. Without the lock the thread ends.
 //! 3. At its end it lets go of the lock.
 

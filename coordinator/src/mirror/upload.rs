@@ -3,8 +3,8 @@
 //! 1. Its files go below an attempt of this incarnation's, where nobody looks for them.
 //! 2. The prefix is listed: the files must have the sizes that were sent.
 //! 3. The lock must be ours this moment. Then the manifest is put where there is none, and the checkpoint is
-//!    there. If another manifest is there, it is of a damaged checkpoint or of steps that the run has gone back
-//!    from: it is replaced, on the condition that it still is that one.
+//!    there. If another manifest is there, it is of a damaged checkpoint or of steps that the run has gone
+//!    back from: it is replaced, on the condition that it still is that one.
 //! 4. The manifest is read back. Then old checkpoints are removed, manifest first, by the rule of the local
 //!    ones. What is left of dead attempts is removed. What can't be removed now is left to the next time.
 
@@ -58,8 +58,8 @@ pub(super) struct Target<'a> {
 pub(super) struct Known {
     /// Manifests that were read or written.
     pub(super) manifests: BTreeMap<Step, ManifestId>,
-    /// Objects with which a start tried the store, as they were listed last. One that is there twice is not of
-    /// a start in progress.
+    /// Objects with which a start tried the store, as they were listed last. One that is there twice is not
+    /// of a start in progress.
     pub(super) probes: Vec<String>,
 }
 

@@ -81,8 +81,8 @@ pub(super) enum Beginning {
     Back { step: Step, named: PathBuf },
 }
 
-/// Finds where the run begins. A checkpoint that is newer in the mirror than here is downloaded into the store,
-/// which adopts it when the run begins.
+/// Finds where the run begins. A checkpoint that is newer in the mirror than here is downloaded into the
+/// store, which adopts it when the run begins.
 pub(super) fn find(
     store: &mut Store,
     mirror: Option<&Mirror>,

@@ -1,5 +1,5 @@
-//! The network as Python source: PyTorch's module, which takes the weights of `--format pytorch`, and what has
-//! to be known to feed it and to read its answer.
+//! The network as Python source: PyTorch's module, which takes the weights of `--format pytorch`, and what
+//! has to be known to feed it and to read its answer.
 //!
 //! Numbers and names are written as JSON, which is Python too.
 

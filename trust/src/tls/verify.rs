@@ -48,7 +48,8 @@ fn old_tls() -> Error {
     PeerIncompatible::Tls12NotOfferedOrEnabled.into()
 }
 
-/// The signatures of a verifier: those of TLS 1.3 by whichever key is in the certificate, and none of TLS 1.2.
+/// The signatures of a verifier: those of TLS 1.3 by whichever key is in the certificate, and none of TLS
+/// 1.2.
 macro_rules! tls13_signatures {
     () => {
         fn verify_tls12_signature(
