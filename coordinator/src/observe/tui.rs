@@ -9,6 +9,7 @@ mod draw;
 use super::Observer;
 use super::console::{Console, Held};
 use super::history::History;
+use super::reporter::invitation;
 use super::view::View;
 use common::event::Event;
 use crossterm::cursor::{Hide, Show};
@@ -20,12 +21,14 @@ use ratatui::backend::CrosstermBackend;
 use std::io::{self, Stderr, stderr};
 use std::time::{Duration, Instant};
 
-/// Shortest time between two pictures.
+/// Shortest time between two pictures for events that come with every step.
 const EVERY: Duration = Duration::from_millis(250);
 
 /// The observer that draws.
 pub(crate) struct Tui {
     view: View,
+    /// How workers join.
+    invitation: String,
     terminal: Terminal<CrosstermBackend<Stderr>>,
     drawn: Option<Instant>,
     /// Released after the screen was left.
@@ -43,7 +46,7 @@ impl Tui {
         let terminal = Terminal::new(CrosstermBackend::new(stderr()))?;
         let held = console.hold();
         execute!(stderr(), EnterAlternateScreen, Hide)?;
-        Ok(Self { view, terminal, drawn: None, _held: held })
+        Ok(Self { view, invitation: String::new(), terminal, drawn: None, _held: held })
     }
 }
 
@@ -51,10 +54,14 @@ impl Observer for Tui {
     fn observe(&mut self, event: &Event) {
         let now = wall_seconds();
         self.view.apply(now, event);
-        if self.drawn.is_none_or(|drawn| drawn.elapsed() >= EVERY) {
-            let view = &self.view;
+        if let Event::Listening { address, connect, token_file } = event {
+            self.invitation = invitation(address.as_deref(), connect, token_file.as_deref());
+        }
+        let is_frequent = matches!(event, Event::Step(_) | Event::Round(_) | Event::WorkersUsage { .. });
+        if !is_frequent || self.drawn.is_none_or(|drawn| drawn.elapsed() >= EVERY) {
+            let Self { view, invitation, .. } = self;
             // A terminal that is gone is no reason to end the run.
-            let _ = self.terminal.draw(|frame| draw::picture(frame, view, now));
+            let _ = self.terminal.draw(|frame| draw::picture(frame, view, invitation, now));
             self.drawn = Some(Instant::now());
         }
     }

@@ -10,14 +10,15 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Style, Stylize};
 use ratatui::symbols::Marker;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Axis, Block, Cell, Chart, Dataset, Gauge, GraphType, Paragraph, Row, Table};
+use ratatui::widgets::{Axis, Block, Cell, Chart, Dataset, Gauge, GraphType, Paragraph, Row, Table, Wrap};
 
 /// Weight of what was before in the smoothed curves.
 const SMOOTHING: f64 = 0.9;
 
-/// Draws everything.
-pub(super) fn picture(frame: &mut Frame<'_>, view: &View, now: f64) {
+/// Draws everything; the `invitation` to workers where none is here.
+pub(super) fn picture(frame: &mut Frame<'_>, view: &View, invitation: &str, now: f64) {
     let workers = view.workers.rows();
+    let is_alone = workers.iter().all(|row| row.state == "gone");
     let rows = workers.len().min(12) as u16 + 3;
     let [head, charts, table, messages] = Layout::vertical([
         Constraint::Length(3),
@@ -32,7 +33,8 @@ pub(super) fn picture(frame: &mut Frame<'_>, view: &View, now: f64) {
     curve(frame, left, "loss", &columns, &columns.loss, |value| format!("{value:.3}"));
     curve(frame, right, "accuracy", &columns, &columns.accuracy, |value| format!("{:.1} %", 100.0 * value));
     frame.render_widget(worker_table(workers, now), table);
-    frame.render_widget(happened(view.messages(), messages), messages);
+    let invitation = Some(invitation).filter(|_| is_alone);
+    frame.render_widget(happened(view.messages(), invitation, messages), messages);
 }
 
 fn progress(frame: &mut Frame<'_>, area: Rect, view: &View) {
@@ -139,12 +141,19 @@ fn worker_table(workers: &[Worker], now: f64) -> Table<'_> {
         .block(Block::bordered().title(format!(" {here} workers ")))
 }
 
-fn happened<'a>(messages: impl DoubleEndedIterator<Item = &'a Message>, area: Rect) -> Paragraph<'a> {
-    let lines = messages.rev().take(usize::from(area.height)).map(|message| {
+fn happened<'a>(
+    messages: impl DoubleEndedIterator<Item = &'a Message>,
+    invitation: Option<&'a str>,
+    area: Rect,
+) -> Paragraph<'a> {
+    let invitation = invitation.map(|text| Line::from(Span::raw(printable(text)).bold()));
+    let lines = messages.rev().map(|message| {
         let text = Span::raw(printable(&message.text));
         Line::from(if message.is_warning { text.yellow() } else { text })
     });
-    Paragraph::new(lines.collect::<Vec<_>>()).block(Block::bordered().title(" what happened, newest first "))
+    let lines: Vec<_> = invitation.into_iter().chain(lines).take(usize::from(area.height)).collect();
+    let block = Block::bordered().title(" what happened, newest first ");
+    Paragraph::new(lines).wrap(Wrap { trim: false }).block(block)
 }
 
 #[cfg(test)]
@@ -158,7 +167,7 @@ mod tests {
 
     fn screen(view: &View, width: u16, height: u16) -> String {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-        terminal.draw(|frame| picture(frame, view, 100.0)).unwrap();
+        terminal.draw(|frame| picture(frame, view, "worker --connect HOST", 100.0)).unwrap();
         terminal.backend().to_string()
     }
 
@@ -181,6 +190,9 @@ mod tests {
             assert!(shown.contains(part), "{part} is not in\n{shown}");
         }
         assert!(!shown.contains('\u{1b}'));
+        // Who is here needs no invitation.
+        assert!(!shown.contains("worker --connect HOST"));
+        assert!(screen(&View::default(), 100, 40).contains("worker --connect HOST"));
         for (width, height) in [(1, 1), (20, 5), (300, 3), (80, 24)] {
             let _ = screen(&view, width, height);
         }
