@@ -34,8 +34,8 @@ use tokio::time::{Instant, timeout_at};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// What is logged where RUST_LOG does not say. The client of the bucket would log each try of a request.
-const LOGGED: &str = "info,object_store=warn";
+/// The client of the bucket would log each try of a request.
+const QUIET: &[&str] = &["object_store"];
 /// Longest time from the first request to stop to the end of the program.
 const STOP_MAX: Duration = Duration::from_secs(60);
 
@@ -75,7 +75,7 @@ fn main() -> ExitCode {
             return host::exit_code("coordinator", format, Err(error));
         }
     };
-    host::logging::init(format, LOGGED, console.clone());
+    host::logging::init(format, QUIET, console.clone());
     host::open_files::raise_limit();
     let result = match wanted {
         Wanted::Run(options) => run(*options, &flags, &console),

@@ -11,10 +11,12 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 use std::io::Write as _;
 use tracing::Level;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -47,15 +49,14 @@ pub fn json_line(level: Level, target: &str, fields: Value) -> String {
 
 /// Installs the logger for the whole process. A second call does nothing.
 ///
-/// `default` is the filter if `RUST_LOG` is unset or invalid.
-pub fn init<W>(format: LogFormat, default: &str, writer: W)
+/// Where `RUST_LOG` is unset or invalid, `info` and above are logged, and of `quiet` targets only warnings.
+pub fn init<W>(format: LogFormat, quiet: &[&str], writer: W)
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Printable(writer));
+    let asked = std::env::var("RUST_LOG").ok();
     // It would report a failed write on standard error, and panic if that fails too.
-    let builder = builder.log_internal_errors(false);
+    let lines = tracing_subscriber::fmt::layer().with_writer(Printable(writer)).log_internal_errors(false);
     if format == LogFormat::Json {
         std::panic::set_hook(Box::new(move |panic| {
             let line = format.lines(Level::ERROR, "panic", &panic.to_string());
@@ -63,11 +64,22 @@ where
             let _ = std::io::stderr().lock().write_all(line.as_bytes());
         }));
     }
-    // It fails if a subscriber is installed already, as in tests with several clusters.
-    let _ = match format {
-        LogFormat::Text => builder.with_target(false).with_ansi(false).try_init(),
-        LogFormat::Json => builder.json().try_init(),
+    let lines = match format {
+        LogFormat::Text => lines.with_target(false).with_ansi(false).boxed(),
+        LogFormat::Json => lines.json().boxed(),
     };
+    // It fails if a subscriber is installed already, as in tests with several clusters.
+    let _ =
+        tracing_subscriber::registry().with(lines.with_filter(filter(asked.as_deref(), quiet))).try_init();
+}
+
+/// What is logged: `asked` is the text of `RUST_LOG`, such as `debug` or `info,h2=warn`.
+fn filter(asked: Option<&str>, quiet: &[&str]) -> Targets {
+    let asked = asked.filter(|text| !text.trim().is_empty());
+    asked.and_then(|text| text.parse().ok()).unwrap_or_else(|| {
+        let all = Targets::new().with_default(Level::INFO);
+        all.with_targets(quiet.iter().map(|&target| (target, Level::WARN)))
+    })
 }
 
 /// The present time in the form that lines of the log have.
@@ -91,5 +103,18 @@ mod tests {
         let value: Value = serde_json::from_str(&json).unwrap();
         assert_eq!(value["fields"]["message"], "one\ntwo \u{1b}[31m");
         assert_eq!((&value["level"], &value["target"]), (&"WARN".into(), &"worker".into()));
+    }
+
+    #[test]
+    fn what_is_logged_where_rust_log_says_nothing_usable() {
+        for asked in [None, Some(""), Some(" "), Some("a=b=c")] {
+            let filter = filter(asked, &["object_store"]);
+            assert!(filter.would_enable("coordinator", &Level::INFO), "{asked:?}");
+            assert!(!filter.would_enable("coordinator", &Level::DEBUG), "{asked:?}");
+            assert!(!filter.would_enable("object_store::client", &Level::INFO), "{asked:?}");
+        }
+        let filter = filter(Some("warn,worker=trace"), &["object_store"]);
+        assert!(filter.would_enable("worker::net", &Level::TRACE));
+        assert!(!filter.would_enable("coordinator", &Level::INFO));
     }
 }

@@ -23,7 +23,7 @@ fn main() -> ExitCode {
             return host::exit_code("lockstep", LogFormat::Text, Err(error));
         }
     };
-    host::logging::init(LogFormat::Text, "info", console.clone());
+    host::logging::init(LogFormat::Text, &[], console.clone());
     let result = flags.command.run(&console).map(|text| {
         console.flush(REPORT_GRACE);
         // If it is closed, nobody reads it.

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
             return host::exit_code("worker", format, Err(error));
         }
     };
-    host::logging::init(format, "info", Arc::clone(&console));
+    host::logging::init(format, &[], Arc::clone(&console));
     let result = run(&flags, options);
     console.flush(host::REPORT_GRACE);
     host::exit_code("worker", format, result)
