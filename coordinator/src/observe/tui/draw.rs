@@ -15,10 +15,10 @@ use ratatui::widgets::{Axis, Block, Cell, Chart, Dataset, Gauge, GraphType, Para
 /// Weight of what was before in the smoothed curves.
 const SMOOTHING: f64 = 0.9;
 
-/// Draws everything; the `invitation` to workers where none is here.
+/// Draws everything; the `invitation` to workers while some are waited for.
 pub(super) fn picture(frame: &mut Frame<'_>, view: &View, invitation: &str, now: f64) {
     let workers = view.workers.rows();
-    let is_alone = workers.iter().all(|row| row.state == "gone");
+    let is_in_need = view.state == State::Waiting || workers.iter().all(|row| row.state == "gone");
     let rows = workers.len().min(12) as u16 + 3;
     let [head, charts, table, messages] = Layout::vertical([
         Constraint::Length(3),
@@ -33,7 +33,7 @@ pub(super) fn picture(frame: &mut Frame<'_>, view: &View, invitation: &str, now:
     curve(frame, left, "loss", &columns, &columns.loss, |value| format!("{value:.3}"));
     curve(frame, right, "accuracy", &columns, &columns.accuracy, |value| format!("{:.1} %", 100.0 * value));
     frame.render_widget(worker_table(workers, now), table);
-    let invitation = Some(invitation).filter(|_| is_alone);
+    let invitation = Some(invitation).filter(|_| is_in_need);
     frame.render_widget(happened(view.messages(), invitation, messages), messages);
 }
 
@@ -190,8 +190,12 @@ mod tests {
             assert!(shown.contains(part), "{part} is not in\n{shown}");
         }
         assert!(!shown.contains('\u{1b}'));
-        // Who is here needs no invitation.
-        assert!(!shown.contains("worker --connect HOST"));
+        assert!(shown.contains("worker --connect HOST"));
+        view.state = State::Training;
+        assert!(
+            !screen(&view, 100, 40).contains("worker --connect HOST"),
+            "with enough workers nobody is invited"
+        );
         assert!(screen(&View::default(), 100, 40).contains("worker --connect HOST"));
         for (width, height) in [(1, 1), (20, 5), (300, 3), (80, 24)] {
             let _ = screen(&view, width, height);
