@@ -18,7 +18,6 @@ const SMOOTHING: f64 = 0.9;
 /// Draws everything; the `invitation` to workers while some are waited for.
 pub(super) fn picture(frame: &mut Frame<'_>, view: &View, invitation: &str, now: f64) {
     let workers = view.workers.rows();
-    let is_in_need = view.state == State::Waiting || workers.iter().all(|row| row.state == "gone");
     let rows = workers.len().min(12) as u16 + 3;
     let [head, charts, table, messages] = Layout::vertical([
         Constraint::Length(3),
@@ -33,7 +32,7 @@ pub(super) fn picture(frame: &mut Frame<'_>, view: &View, invitation: &str, now:
     curve(frame, left, "loss", &columns, &columns.loss, |value| format!("{value:.3}"));
     curve(frame, right, "accuracy", &columns, &columns.accuracy, |value| format!("{:.1} %", 100.0 * value));
     frame.render_widget(worker_table(workers, now), table);
-    let invitation = Some(invitation).filter(|_| is_in_need);
+    let invitation = matches!(view.state, State::Preparing | State::Waiting).then_some(invitation);
     frame.render_widget(happened(view.messages(), invitation, messages), messages);
 }
 
