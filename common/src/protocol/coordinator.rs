@@ -276,12 +276,19 @@ impl Coordinator {
             self.remove(from, Cause::Invalid(ProtocolError::AnswerNotGiven { round, node }), actions);
             return;
         };
-        if open.is_void {
+        // Whatever becomes of the answer, it took its sender so long.
+        let known_us = member.leaf_us(done.run);
+        member.measure(now_us, done, fastest_us);
+        let by = Witness::of(member);
+        let is_void = open.is_void;
+        if is_void {
             open.queue.give_back(node);
             actions.push(Action::Discard { from });
+        }
+        self.has_measured(from, round, known_us);
+        if is_void {
             return;
         }
-        let by = Witness::of(member);
         let opinion = |finding, checksum| Opinion { by, finding, checksum };
         let opinion = match verdict {
             Verdict::Finite { checksum } => opinion(Finding::InLine, checksum),
@@ -291,9 +298,6 @@ impl Coordinator {
         if opinion.finding == Finding::NotFinite {
             return self.not_finite(now_us, from, piece, opinion, actions);
         }
-        let known_us = member.leaf_us(done.run);
-        member.measure(now_us, done, fastest_us);
-        self.has_measured(from, round, known_us);
         self.judge(now_us, from, piece, opinion, actions);
     }
 

@@ -180,3 +180,46 @@ fn slowness_is_forgotten_soon_and_remembered_longer_each_time_it_stays() {
     pair.round(slow);
     assert!(chance(&mut pair) < 300_000);
 }
+
+/// When `who` is dropped for an answer that it owes, while everybody sends heartbeats.
+fn dropped_us(machine: &mut Coordinator, mut now_us: u64, who: u64) -> u64 {
+    loop {
+        now_us += LIMITS.heartbeat_timeout_us / 10;
+        let members: Vec<Incarnation> = machine.members().map(|(member, _)| member).collect();
+        members.into_iter().for_each(|member| drop(machine.on_event(now_us, Event::Heard(member))));
+        let late = |action: &Action| matches!(action, Action::Removed { member, .. } if member.0 == who);
+        if machine.on_event(now_us, Event::Tick).iter().any(late) {
+            return now_us;
+        }
+    }
+}
+
+#[test]
+fn an_answer_of_a_round_that_begins_anew_tells_its_senders_speed() {
+    let audit = Audit { seed: 1, share: SHARE_PARTS };
+    let mut machine = Coordinator::new(Limits { max: 4, audit, ..LIMITS }, Incarnation(1));
+    ["a", "b", "c", "d"].into_iter().for_each(|name| drop(join(&mut machine, 0, name)));
+    assert_eq!(begin(&mut machine, 0, 0, 2), [(1, Node::leaf(0)), (2, Node::leaf(1))]);
+    result_with(&mut machine, 1_000, 1, Node::leaf(0), 5);
+    result_with(&mut machine, 2_000, 3, Node::leaf(0), 6);
+    let actions = result_with(&mut machine, 3_000, 4, Node::leaf(0), 5);
+    assert!(matches!(actions.last(), Some(Action::Anew { .. })), "{actions:?}");
+    let discard = Action::Discard { from: Incarnation(2) };
+    assert_eq!(result(&mut machine, 4_000, 2, Node::leaf(1)), [discard]);
+    let granted = begin(&mut machine, 5_000, 1, 64);
+    assert!(granted.iter().any(|&(to, _)| to == 2), "{granted:?}");
+    assert!(dropped_us(&mut machine, 5_000, 2) < 2 * LIMITS.answer_timeout_us_min);
+}
+
+#[test]
+fn an_answer_that_is_not_finite_tells_its_senders_speed() {
+    let mut machine = Coordinator::new(Limits { may_diverge: true, ..LIMITS }, Incarnation(1));
+    join(&mut machine, 0, "a");
+    let from = Incarnation(1);
+    let node = Node { level: 1, index: 0 };
+    assert_eq!(begin(&mut machine, 0, 0, 2), [(1, node)]);
+    let verdict = Verdict::NonFinite { checksum: 5 };
+    let actions = machine.on_event(1_000, Event::Result { from, round: Round(0), node, verdict });
+    assert!(!grants(&actions).is_empty(), "{actions:?}");
+    assert!(dropped_us(&mut machine, 1_000, 1) < 2 * LIMITS.answer_timeout_us_min);
+}
