@@ -9,7 +9,8 @@
 //!    round would wait for it. `member` says when such a slow member is probed.
 //! 4. Leaves that still wait are prefetched: the busy member that should be free first gets one piece in
 //!    advance, so that it does not idle for a round trip between two pieces. Each member holds at most one
-//!    prefetched piece. The other leaves stay in the queue for whoever is free.
+//!    prefetched piece. The other leaves stay in the queue for whoever is free. A member with an idle thread
+//!    is not busy: it would begin the piece at once, and it has got none by rule 3.
 //! 5. A member that is later than its forecast is not counted on: nothing is prefetched for it, and rule 3
 //!    leaves it out of "the others".
 //! 6. When nothing waits, idle members audit pieces (`audits`) and compute late pieces too (backup tasks).
@@ -223,15 +224,16 @@ impl Coordinator {
         self.free_us(member).is_none_or(|free_us| free_us >= now_us)
     }
 
-    /// The busy member that should be free first for a piece of this round. Members later than their forecast
-    /// are left out, and members that compute for another run of which no time for a leaf is known.
+    /// The member without an idle thread that should be free first for a piece of this round. Members later
+    /// than their forecast are left out, and members that compute for another run of which no time for a leaf
+    /// is known.
     fn free_first(&self, now_us: u64, open: &OpenRound) -> Option<Incarnation> {
         let is_unknown =
             |other: &&OpenRound| other.number != open.number && other.fastest_leaf_us().is_none();
         let unknown: Vec<Round> = self.rounds.values().filter(is_unknown).map(|other| other.number).collect();
         let is_known = |member: &Member| unknown.iter().all(|&round| member.leaves_of(round) == 0);
-        let known = self.members.iter().filter(|(_, member)| is_known(member));
-        let free = known.filter_map(|(&who, member)| Some((self.free_us(member)?, who)));
+        let busy = self.members.iter().filter(|(_, m)| m.idle_threads() == 0 && is_known(m));
+        let free = busy.filter_map(|(&who, member)| Some((self.free_us(member)?, who)));
         free.filter(|&(free_us, _)| free_us >= now_us).min().map(|(_, who)| who)
     }
 

@@ -17,6 +17,14 @@ fn one_member() -> Coordinator {
     machine
 }
 
+fn join_with_two_threads(machine: &mut Coordinator, name: &str) {
+    let instance = instance(name);
+    let name = name.to_owned();
+    let numerics = NumericsDigest(7);
+    let join = Event::Join { connection: 1, name, key: None, instance, address: None, threads: 2, numerics };
+    machine.on_event(0, join);
+}
+
 fn rounds(actions: &[Action]) -> Vec<u64> {
     let pick = |action: &Action| match action {
         Action::Grant { round, .. } => Some(round.0),
@@ -73,11 +81,7 @@ fn a_member_of_a_standing_cluster_may_idle_for_ever() {
 /// and after that one of `OTHER`, whose round the second member has completed.
 fn one_that_owes_two_runs() -> Coordinator {
     let mut machine = Coordinator::new(LIMITS, Incarnation(1));
-    let numerics = NumericsDigest(7);
-    let name = "a".to_owned();
-    let instance = instance("a");
-    let a = Event::Join { connection: 1, name, key: None, instance, address: None, threads: 2, numerics };
-    machine.on_event(0, a);
+    join_with_two_threads(&mut machine, "a");
     begin_of(&mut machine, 0, THIRD, 0, 1);
     answer(&mut machine, 1_000, 1, 0, Node::leaf(0));
     assert_eq!(rounds(&begin_of(&mut machine, 1_000, RUN, 1, 1)), [1]);
@@ -160,4 +164,21 @@ fn a_run_has_one_round_at_a_time() {
     let mut machine = one_member();
     begin_of(&mut machine, 0, RUN, 0, 1);
     begin_of(&mut machine, 0, RUN, 1, 1);
+}
+
+/// A worker begins at once what it is sent while one of its threads is idle.
+#[test]
+fn nothing_is_prefetched_for_a_member_with_an_idle_thread() {
+    let mut machine = Coordinator::new(LIMITS, Incarnation(1));
+    join_with_two_threads(&mut machine, "slow in the first run");
+    join(&mut machine, 0, "b");
+    let both = [(1, LEFT), (2, RIGHT)];
+    assert_eq!(begin(&mut machine, 0, 0, 3), both);
+    answer(&mut machine, 10_000, 2, 0, RIGHT);
+    answer(&mut machine, 1_000_000, 1, 0, LEFT);
+    assert_eq!(grants(&begin_of(&mut machine, 1_000_000, OTHER, 1, 3)), both);
+    both.into_iter().for_each(|(who, node)| drop(answer(&mut machine, 1_010_000, who, 1, node)));
+    let one_each = [(1, Node::leaf(0)), (2, Node::leaf(1))];
+    assert_eq!(grants(&begin_of(&mut machine, 1_010_000, OTHER, 2, 2)), one_each);
+    assert_eq!(begin(&mut machine, 1_011_000, 3, 1), [(2, Node::leaf(0))]);
 }
