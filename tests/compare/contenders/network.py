@@ -51,8 +51,8 @@ def torch_module(network: Path) -> Any:
     return runpy.run_path(str(network))["Network"]()
 
 
-def samples(path: Path, batch: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Images `[batch, height, width, channels]` and labels `[batch]`."""
+def samples(path: Path, batch: int | None) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The first images `[batch, height, width, channels]` and labels `[batch]`, or all."""
     with np.load(path) as arrays:
         images, labels = arrays["x_train"][:batch], arrays["y_train"][:batch]
     return images.reshape(*images.shape[:3], -1), labels.astype(np.int64)

@@ -83,4 +83,5 @@ def main() -> None:
     print(json.dumps({"samples_per_s": speed}), flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

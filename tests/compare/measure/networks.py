@@ -22,9 +22,9 @@ SECONDS = 3
 DRAW = """
 import sys
 import numpy as np
-form, path = [int(size) for size in sys.argv[1].split("x")], sys.argv[2]
+form, path, count = [int(size) for size in sys.argv[1].split("x")], sys.argv[2], int(sys.argv[3])
 random = np.random.default_rng(1)
-x, y = random.integers(0, 256, (640, *form), np.uint8), np.arange(640) % 10
+x, y = random.integers(0, 256, (count, *form), np.uint8), np.arange(count) % 10
 np.savez(path, x_train=x, y_train=y, x_test=x[:64], y_test=y[:64])
 """
 
@@ -35,17 +35,19 @@ class Task:
 
     python: Python
     coordinator: Path
-    compute: Path
+    compute: Path | None
+    """The bench, if gradients are to be measured."""
     core: int
     steps: int
     deadline_seconds: int
     folder: Path
     """For the samples and the network's description."""
 
-    def samples(self, form: str) -> Path:
-        path = self.folder / f"{form}.npz"
+    def samples(self, form: str, count: int = 640) -> Path:
+        path = self.folder / f"{form}-{count}.npz"
         if not path.exists():
-            run([Program([self.python.path, "-c", DRAW, form, path])], cores={self.core}, deadline_seconds=60)
+            command = [self.python.path, "-c", DRAW, form, path, str(count)]
+            run([Program(command)], cores={self.core}, deadline_seconds=60)
         return path
 
     def network(self, name: str, form: str) -> Path:
@@ -81,6 +83,7 @@ def contender(task: Task, script: str, name: str, form: str) -> dict[str, float]
 def lockstep(task: Task, name: str, form: str) -> float:
     """Samples a second."""
     flags = [f"--model={name}", f"--dataset={task.samples(form)}", f"--micro-batch={BATCH}", f"--seconds={SECONDS}"]
+    assert task.compute, "the bench was found before anything is measured"
     program = Program([task.compute, *flags], {"RAYON_NUM_THREADS": "1"}, ROOT)
     output = run([program], cores={task.core}, deadline_seconds=task.deadline_seconds)
     return float(json.loads(output[0])["samples_per_s"])

@@ -1,4 +1,4 @@
-"""Samples a second of two workers that train the CNN together: PyTorch DDP, TensorFlow's strategy, Lockstep.
+"""Samples a second of two workers that train a network together: PyTorch DDP, TensorFlow's strategy, Lockstep.
 
 All three: the same cores, one compute thread a process, one global batch, Adam. The time runs from the end of step
 `warmup` to the end of step `warmup + steps` and has everything in it that a step needs.
@@ -35,10 +35,17 @@ class Task:
     lockstep_flags: Sequence[str]
     epochs: int = 1
     """Of Lockstep."""
+    model: str = "cnn"
+    network: Path | None = None
+    """Lockstep's description of the model, for the others; none for the CNN, of which they have a program."""
+    samples: Path | None = None
+    """An .npz with enough of them for all steps; none for MNIST."""
 
     def check(self) -> None:
         """Fails if Lockstep could not measure it: an epoch's end is an evaluation, which is not to be timed."""
         most = TRAINING_SAMPLES // self.batch
+        if self.samples:
+            return
         if min(self.warmup, self.steps) < 1 or self.warmup + self.steps > most:
             raise Failure(f"--warmup and --steps must be at least 1, and together at most an epoch's {most} steps")
         if self.batch % WORKERS:
@@ -47,6 +54,8 @@ class Task:
     def contender(self, python: Python, name: str, *more: str) -> list[str | Path]:
         numbers = {"--batch": self.batch, "--warmup": self.warmup, "--steps": self.steps}
         flags = [text for flag, number in numbers.items() for text in (flag, str(number))]
+        given = {"--network": self.network, "--samples": self.samples}
+        flags += [f"{flag}={path}" for flag, path in given.items() if path]
         return [python.path, CONTENDERS / name, *flags, *more]
 
 
@@ -97,8 +106,9 @@ def checkpoint(task: Task, folder: Path) -> Path:
 
 def train(task: Task, folder: Path, more: Sequence[str]) -> None:
     """The epochs; metrics and checkpoints go to `folder`."""
-    flags = ["--workers", WORKERS, "--local", "--threads", 1, "--bind", "127.0.0.1:0", "--dataset", "mnist"]
-    flags += ["--model", "cnn", "--batch-size", task.batch, "--val-split", 0, "--epochs", task.epochs, "--optimizer", "adam"]
+    flags = ["--workers", WORKERS, "--local", "--threads", 1, "--bind", "127.0.0.1:0"]
+    flags += ["--dataset", task.samples or "mnist", "--model", task.model, "--batch-size", task.batch, "--val-split", 0]
+    flags += ["--epochs", task.epochs, "--optimizer", "adam"]
     flags += ["--checkpoint-dir", folder, "--progress", "off", *more, *task.lockstep_flags]
     program = Program([task.binaries / "coordinator", *map(str, flags)])
     run([program], cores=task.cores, deadline_seconds=task.deadline_seconds)
