@@ -12,7 +12,7 @@ use crate::dataset::{self, DatasetChoice, Fit, ImageSize, PictureOptions, TestSp
 use crate::local::Local;
 use crate::mirror::MirrorUrl;
 use crate::observe::console::ProgressMode;
-use crate::observe::mlflow::Uri;
+use crate::observe::server::{Server, ServerParser};
 use crate::run::{Resume, RunOptions};
 use crate::session::{ClusterOptions, Listen, Trust};
 use crate::single_run::Options;
@@ -243,12 +243,12 @@ pub struct Reports {
     /// Address of an MLflow tracking server, such as http://127.0.0.1:5000, that gets the settings, the
     /// numbers and the end of the run, into the experiment lockstep. What it misses while it is away it gets
     /// later
-    #[arg(long, value_name = "URI", env = "LOCKSTEP_MLFLOW", requires = "run_dir")]
-    pub mlflow: Option<Uri>,
+    #[arg(long, value_name = "URI", env = "LOCKSTEP_MLFLOW", value_parser = ServerParser::MLFLOW, requires = "run_dir")]
+    pub mlflow: Option<Server>,
     /// Address of an OpenTelemetry collector, such as http://127.0.0.1:4318, that gets a span for the run,
     /// each round, piece and checkpoint, as JSON by OTLP over HTTP
-    #[arg(long, value_name = "URI", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
-    pub otlp: Option<Uri>,
+    #[arg(long, value_name = "URI", env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_parser = ServerParser::OTLP)]
+    pub otlp: Option<Server>,
     /// Command that is run by sh -c when the run is complete, was stopped or has failed, with a line of JSON
     /// about it on its standard input. It may take 30 seconds; what becomes of it changes nothing
     #[arg(long, value_name = "COMMAND", env = "LOCKSTEP_NOTIFY", conflicts_with_all = ["sweep", "ask_tell"])]

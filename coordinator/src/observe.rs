@@ -18,6 +18,7 @@ pub(crate) mod events;
 pub mod history;
 pub mod jsonl;
 mod log;
+mod login;
 pub(crate) mod metrics;
 pub mod mlflow;
 mod otlp;
@@ -25,6 +26,7 @@ pub mod progress;
 mod queue;
 pub(crate) mod rate;
 pub(crate) mod reporter;
+pub mod server;
 pub(crate) mod shared;
 pub mod table;
 mod tensorboard;
@@ -35,7 +37,7 @@ pub mod web;
 
 use crate::observe::console::Console;
 use crate::observe::jsonl::MetricsFile;
-use crate::observe::mlflow::Uri;
+use crate::observe::server::Server;
 use common::event::Event;
 use common::ids::Step;
 use host::files::FileError;
@@ -99,16 +101,16 @@ impl Observers {
     ///
     /// # Errors
     /// When a thread can't be started.
-    pub(crate) fn add_mlflow(&mut self, uri: &Uri, folder: &Path) -> io::Result<()> {
-        self.add("mlflow", mlflow::MlFlow::start(uri, folder)?);
+    pub(crate) fn add_mlflow(&mut self, tracker: &Server, folder: &Path) -> io::Result<()> {
+        self.add("mlflow", mlflow::MlFlow::start(tracker, folder)?);
         Ok(())
     }
 
-    /// Adds spans for a collector at this address.
+    /// Adds spans for this collector.
     ///
     /// # Errors
     /// When a thread can't be started.
-    pub(crate) fn add_otlp(&mut self, collector: &str) -> io::Result<()> {
+    pub(crate) fn add_otlp(&mut self, collector: &Server) -> io::Result<()> {
         self.add("otlp", otlp::Otlp::start(collector)?);
         Ok(())
     }

@@ -41,7 +41,7 @@ use crate::net::access::Trust;
 use crate::observe::console::Console;
 use crate::observe::events::Events;
 use crate::observe::jsonl::{MetricsFile, UsablePlace};
-use crate::observe::mlflow::Uri;
+use crate::observe::server::Server;
 use crate::observe::tui::Tui;
 use crate::observe::web::{Listener, Page};
 use crate::observe::{Observer, Observers};
@@ -90,7 +90,7 @@ pub struct RunOptions {
     /// Folder for all that the run leaves, in place of `checkpoint_dir` and `metrics`.
     pub run_dir: Option<PathBuf>,
     /// Tracker that is told of the run, if it has a `run_dir`.
-    pub mlflow: Option<Uri>,
+    pub mlflow: Option<Server>,
     /// Whether to keep a file of events, where there is no `run_dir`, which has one.
     pub events: bool,
     /// Steps between checkpoints besides those at the end of each epoch; 0 for none.
@@ -116,7 +116,7 @@ pub struct RunOptions {
     /// Where metrics go, if not into the checkpoint directory.
     pub metrics: Option<PathBuf>,
     /// Collector of traces, if there is to be one.
-    pub otlp: Option<Uri>,
+    pub otlp: Option<Server>,
     /// Whether the run is drawn on the terminal.
     pub tui: bool,
     /// Address of a page about the run, if there is to be one.

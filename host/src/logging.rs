@@ -11,12 +11,16 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 use std::io::Write as _;
 use tracing::Level;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// Where the HTTP client logs each byte that it sends, with the headers by which it logs in. Nobody gets to
+/// read that, whatever `RUST_LOG` asks for.
+const BYTES_SENT: &str = "ureq_proto::util";
 
 /// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -76,10 +80,11 @@ where
 /// What is logged: `asked` is the text of `RUST_LOG`, such as `debug` or `info,h2=warn`.
 fn filter(asked: Option<&str>, quiet: &[&str]) -> Targets {
     let asked = asked.filter(|text| !text.trim().is_empty());
-    asked.and_then(|text| text.parse().ok()).unwrap_or_else(|| {
+    let asked: Targets = asked.and_then(|text| text.parse().ok()).unwrap_or_else(|| {
         let all = Targets::new().with_default(Level::INFO);
         all.with_targets(quiet.iter().map(|&target| (target, Level::WARN)))
-    })
+    });
+    asked.with_target(BYTES_SENT, LevelFilter::OFF)
 }
 
 /// The present time in the form that lines of the log have.
@@ -112,6 +117,9 @@ mod tests {
             assert!(filter.would_enable("coordinator", &Level::INFO), "{asked:?}");
             assert!(!filter.would_enable("coordinator", &Level::DEBUG), "{asked:?}");
             assert!(!filter.would_enable("object_store::client", &Level::INFO), "{asked:?}");
+        }
+        for asked in ["trace", "ureq_proto=trace", "ureq_proto::util=trace"] {
+            assert!(!filter(Some(asked), &[]).would_enable("ureq_proto::util", &Level::TRACE), "{asked}");
         }
         let filter = filter(Some("warn,worker=trace"), &["object_store"]);
         assert!(filter.would_enable("worker::net", &Level::TRACE));

@@ -20,6 +20,7 @@ use self::sender::{Sender, Told};
 use self::tracker::Tracker;
 pub use self::tracker::Uri;
 use super::Observer;
+use super::server::Server;
 use crate::run_folder;
 use crate::store::directory;
 use common::event::Event;
@@ -53,10 +54,10 @@ impl MlFlow {
     ///
     /// # Errors
     /// When the thread can't be started.
-    pub(crate) fn start(uri: &Uri, folder: &Path) -> io::Result<Self> {
+    pub(crate) fn start(tracker: &Server, folder: &Path) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
-        let mut sender = Sender::new(Tracker::new(uri), folder);
+        let mut sender = Sender::new(Tracker::new(tracker), folder);
         let thread = std::thread::Builder::new().name("mlflow-send".to_owned());
         thread.spawn(move || theirs.send(&mut sender))?;
         Ok(Self { shared, checkpoints: run_folder::checkpoints(folder) })

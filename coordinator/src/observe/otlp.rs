@@ -11,6 +11,7 @@
 mod spans;
 
 use super::Observer;
+use super::server::Server;
 use super::wall_offset::WallOffset;
 use common::event::{Event, RunOutcome, RunRecord};
 use common::ids::Incarnation;
@@ -22,7 +23,6 @@ use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 use tracing::warn;
-use ureq::Agent;
 
 /// Path of traces, behind the collector's address.
 const PATH: &str = "/v1/traces";
@@ -52,16 +52,16 @@ pub(crate) struct Otlp {
 }
 
 impl Otlp {
-    /// Starts the thread that sends to the collector at this address.
+    /// Starts the thread that sends to this collector.
     ///
     /// # Errors
     /// When the thread can't be started.
-    pub(crate) fn start(collector: &str) -> io::Result<Self> {
+    pub(crate) fn start(collector: &Server) -> io::Result<Self> {
         let (requests, waiting) = sync_channel(WAITING_MAX);
         let (ends, sender_ended) = sync_channel(0);
-        let uri = format!("{}{PATH}", collector.trim_end_matches('/'));
+        let collector = collector.clone();
         std::thread::Builder::new().name("otlp-send".to_owned()).spawn(move || {
-            send(&uri, &waiting);
+            send(&collector, &waiting);
             drop::<SyncSender<()>>(ends);
         })?;
         Ok(Self {
@@ -140,13 +140,16 @@ impl Drop for Otlp {
 }
 
 /// Body of the sender's thread.
-fn send(uri: &str, requests: &Receiver<Vec<u8>>) {
-    let config = Agent::config_builder().timeout_global(Some(REQUEST_TIMEOUT));
-    let agent = config.build().new_agent();
+fn send(collector: &Server, requests: &Receiver<Vec<u8>>) {
+    let (agent, uri) = (collector.agent(REQUEST_TIMEOUT), format!("{}{PATH}", collector.uri()));
     let mut has_failed = false;
     while let Ok(request) = requests.recv() {
-        let answer = agent.post(uri).header("Content-Type", "application/json").send(&request[..]);
-        if let Err(error) = answer
+        let post = collector.show_login(agent.post(&uri)).header("Content-Type", "application/json");
+        let taken = post.send(&request[..]).and_then(|answer| match answer.status() {
+            status if status.is_success() => Ok(()),
+            status => Err(ureq::Error::StatusCode(status.as_u16())),
+        });
+        if let Err(error) = taken
             && !std::mem::replace(&mut has_failed, true)
         {
             warn!(uri, %error, "the collector of traces does not take them; it is asked on, without a word");

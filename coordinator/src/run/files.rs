@@ -83,8 +83,9 @@ pub(super) fn add_tensorboard(
 /// # Errors
 /// When a thread can't be started.
 pub(super) fn add_mlflow(observers: &mut Observers, options: &RunOptions) -> Result<(), RunError> {
-    let (Some(uri), Some(folder)) = (&options.mlflow, &options.run_dir) else { return Ok(()) };
-    let started = observers.add_mlflow(uri, folder);
+    let (Some(tracker), Some(folder)) = (&options.mlflow, &options.run_dir) else { return Ok(()) };
+    tracker.warn_of_readers("--mlflow");
+    let started = observers.add_mlflow(tracker, folder);
     started.map_err(|source| RunError::Thread { name: "mlflow-send", source })
 }
 
@@ -94,7 +95,8 @@ pub(super) fn add_mlflow(observers: &mut Observers, options: &RunOptions) -> Res
 /// When a thread can't be started.
 pub(super) fn add_otlp(observers: &mut Observers, options: &RunOptions) -> Result<(), RunError> {
     let Some(collector) = &options.otlp else { return Ok(()) };
-    let started = observers.add_otlp(&collector.to_string());
+    collector.warn_of_readers("--otlp");
+    let started = observers.add_otlp(collector);
     started.map_err(|source| RunError::Thread { name: "otlp-send", source })
 }
 

@@ -1,5 +1,6 @@
 use super::state::STATE_FILE;
 use super::*;
+use crate::observe::login::Login;
 use crate::run_folder::METRICS_FILE;
 use common::event::{RunOutcome, RunRecord};
 use common::ids::Step;
@@ -17,7 +18,7 @@ fn run() -> RunRecord {
 }
 
 fn start(fake: &Fake, folder: &TempDir) -> MlFlow {
-    let mut observer = MlFlow::start(&fake.uri(), folder.path()).unwrap();
+    let mut observer = MlFlow::start(&fake.server(), folder.path()).unwrap();
     observer.observe(&Event::RunStarted(run()));
     observer
 }
@@ -189,9 +190,42 @@ fn a_run_that_goes_on_where_nothing_is_left_has_its_checkpoint() {
     let (fake, folder) = (Fake::start(), tempfile::tempdir().unwrap());
     let checkpoint = folder.path().join("checkpoints/step-000000000005");
     fs::create_dir_all(&checkpoint).unwrap();
-    let mut observer = MlFlow::start(&fake.uri(), folder.path()).unwrap();
+    let mut observer = MlFlow::start(&fake.server(), folder.path()).unwrap();
     observer.observe(&Event::RunResumed(RunRecord { step: Step(5), ..run() }));
     append(&folder, &steps(0..5, 10.0));
     end(observer, &folder, RunOutcome::Complete);
     assert_eq!(fake.info()["tags"]["lockstep.checkpoint"], checkpoint.display().to_string());
+}
+
+#[test]
+fn a_tracker_that_wants_a_login_gets_it_with_each_request() {
+    for (variables, header) in [
+        (&["MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"][..], "authorization: Basic YTph"),
+        (&["MLFLOW_TRACKING_TOKEN"], "authorization: Bearer a"),
+    ] {
+        let (fake, folder) = (Fake::start(), tempfile::tempdir().unwrap());
+        fake.want(header);
+        append(&folder, &steps(0..3, 1.0));
+        end(start(&fake, &folder), &folder, RunOutcome::Stopped);
+        assert_eq!(fake.runs(), 0, "without one it lets nobody in");
+        let login = Login::of_mlflow(&|name| variables.contains(&name).then(|| "a".into())).unwrap();
+        let mut observer = MlFlow::start(&fake.server_for(login), folder.path()).unwrap();
+        observer.observe(&Event::RunStarted(run()));
+        end(observer, &folder, RunOutcome::Complete);
+        assert_eq!(of_key(&fake, "train/loss"), [0, 1, 2]);
+        assert_eq!(fake.info()["status"], "FINISHED");
+        let kept = fs::read_to_string(folder.path().join(STATE_FILE)).unwrap();
+        assert!(!kept.contains("Basic") && !kept.contains("Bearer"), "{kept}");
+    }
+}
+
+#[test]
+fn a_tracker_that_lets_nobody_in_is_said_to_do_so() {
+    let fake = Fake::start();
+    fake.want("authorization: Bearer other");
+    let login =
+        Login::of_mlflow(&|name| (name == "MLFLOW_TRACKING_TOKEN").then(|| "hunter2".into())).unwrap();
+    let error = Tracker::new(&fake.server_for(login)).run("k", "n", 0).unwrap_err();
+    assert!(error.to_string().contains("how to log in"), "{error}");
+    assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
 }

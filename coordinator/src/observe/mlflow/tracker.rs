@@ -2,6 +2,7 @@
 
 use super::lines::Metric;
 use super::state::is_run_id;
+use crate::observe::server::Server;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -37,7 +38,11 @@ impl FromStr for Uri {
             return Err("it is no address of a server, such as http://127.0.0.1:5000".to_owned());
         }
         if host.contains('@') {
-            return Err("it must have no user name or password, which files and logs would show".to_owned());
+            return Err(
+                "it must have no user name or password, which files and logs would show; docs/metrics.md names \
+                 environment variables for them"
+                    .to_owned(),
+            );
         }
         Ok(Self(text.trim_end_matches('/').to_owned()))
     }
@@ -58,6 +63,9 @@ pub(super) enum TrackerError {
     /// It refuses.
     #[error("it answers with HTTP status {status} {code}")]
     Refused { status: u16, code: String },
+    /// It does not take the login, or misses one.
+    #[error("it does not let this program in (HTTP status {0}); docs/metrics.md says how to log in")]
+    Stranger(u16),
     /// The answer is another one than MLflow's.
     #[error("it does not answer as MLflow does; check the address")]
     Foreign,
@@ -86,18 +94,18 @@ pub(super) enum Status {
 /// A tracker.
 pub(super) struct Tracker {
     agent: Agent,
-    uri: Uri,
+    server: Server,
+    uri: String,
 }
 
 impl Tracker {
-    pub(super) fn new(uri: &Uri) -> Self {
-        let config =
-            Agent::config_builder().http_status_as_error(false).timeout_global(Some(REQUEST_TIMEOUT));
-        Self { agent: config.build().new_agent(), uri: uri.clone() }
+    pub(super) fn new(server: &Server) -> Self {
+        let (agent, uri) = (server.agent(REQUEST_TIMEOUT), server.uri().to_string());
+        Self { agent, server: server.clone(), uri }
     }
 
     pub(super) fn uri(&self) -> &str {
-        &self.uri.0
+        &self.uri
     }
 
     /// The run that has this key; a new one if there is none.
@@ -201,11 +209,12 @@ impl Tracker {
     }
 
     fn get(&self, path: &str) -> Result<Value, TrackerError> {
-        answer(self.agent.get(self.address(path)).call())
+        answer(self.server.show_login(self.agent.get(self.address(path))).call())
     }
 
     fn post(&self, path: &str, body: &Value) -> Result<Value, TrackerError> {
-        let request = self.agent.post(self.address(path)).content_type("application/json");
+        let request = self.server.show_login(self.agent.post(self.address(path)));
+        let request = request.content_type("application/json");
         answer(request.send(body.to_string()))
     }
 
@@ -219,8 +228,10 @@ fn answer(result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Resu
     let status = response.status().as_u16();
     let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
     let body: Option<Value> = serde_json::from_slice(&body.map_err(TrackerError::Silent)?).ok();
-    if status == 200 {
-        return body.ok_or(TrackerError::Foreign);
+    match status {
+        200 => return body.ok_or(TrackerError::Foreign),
+        401 | 403 => return Err(TrackerError::Stranger(status)),
+        _ => {}
     }
     let code = body.as_ref().and_then(|body| body["error_code"].as_str()).unwrap_or_default();
     let code: String = code.chars().filter(|c| c.is_ascii_uppercase() || *c == '_').take(60).collect();

@@ -1,12 +1,18 @@
 use super::*;
+use crate::observe::login::Login;
 use common::event::{PieceTime, RoundKind, RoundRecord};
 use common::ids::{Rank, Round, Step};
 use common::reduce::tree::Node;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
-/// A collector that takes so many requests; returns their bodies.
-fn collector(requests: usize) -> (String, std::thread::JoinHandle<Vec<Value>>) {
+const TAKEN: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
+
+/// A collector that gives this answer to so many requests; returns their heads and bodies.
+fn collector(
+    requests: usize,
+    answer: &'static str,
+) -> (String, std::thread::JoinHandle<Vec<(String, Value)>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let uri = format!("http://{}", listener.local_addr().unwrap());
     let bodies = std::thread::spawn(move || {
@@ -22,9 +28,8 @@ fn collector(requests: usize) -> (String, std::thread::JoinHandle<Vec<Value>>) {
                         .find_map(|line| line.strip_prefix("content-length: ")?.trim().parse::<usize>().ok());
                     if body.len() >= length.unwrap() {
                         assert!(head.starts_with("POST /v1/traces HTTP/1.1"), "{head}");
-                        let answer = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
                         stream.write_all(answer.as_bytes()).unwrap();
-                        return serde_json::from_str(body).unwrap();
+                        return (head.to_owned(), serde_json::from_str(body).unwrap());
                     }
                 }
                 let count = stream.read(&mut more).unwrap();
@@ -34,6 +39,16 @@ fn collector(requests: usize) -> (String, std::thread::JoinHandle<Vec<Value>>) {
         (0..requests).map(body).collect()
     });
     (uri, bodies)
+}
+
+fn start(uri: &str, login: Login) -> Otlp {
+    Otlp::start(&Server::new(uri.parse().unwrap(), login)).unwrap()
+}
+
+/// A login of two headers.
+fn login() -> Login {
+    let list = "Authorization=Basic%20YTpi,x-key=k";
+    Login::of_otlp(&|name| (name == "OTEL_EXPORTER_OTLP_HEADERS").then(|| list.into())).unwrap()
 }
 
 fn run(observer: &mut Otlp) {
@@ -64,11 +79,11 @@ fn run(observer: &mut Otlp) {
 
 #[test]
 fn a_run_is_one_trace_of_rounds_and_pieces() {
-    let (uri, bodies) = collector(1);
-    let mut observer = Otlp::start(&uri).unwrap();
+    let (uri, requests) = collector(1, TAKEN);
+    let mut observer = start(&uri, Login::default());
     run(&mut observer);
     drop(observer);
-    let body = bodies.join().unwrap().remove(0);
+    let (_, body) = requests.join().unwrap().remove(0);
     let spans = body["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().unwrap();
     let names: Vec<&str> = spans.iter().map(|span| span["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["train", "piece", "run"]);
@@ -87,9 +102,39 @@ fn a_collector_that_is_away_or_silent_holds_nothing_up() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let away = "http://127.0.0.1:1".to_owned();
     for uri in [away, format!("http://{}", silent.local_addr().unwrap())] {
-        let mut observer = Otlp::start(&uri).unwrap();
+        let mut observer = start(&uri, Login::default());
         (0..2 * WAITING_MAX).for_each(|_| run(&mut observer));
         assert!(observer.spans.len() <= BATCH);
         drop(observer);
     }
+}
+
+#[test]
+fn a_collector_gets_the_login_with_each_request() {
+    let (uri, requests) = collector(2, TAKEN);
+    let mut observer = start(&uri, login());
+    (0..2).for_each(|_| run(&mut observer));
+    drop(observer);
+    for (head, _) in requests.join().unwrap() {
+        let lines: Vec<&str> = head.lines().collect();
+        for line in ["authorization: Basic YTpi", "x-key: k", "content-type: application/json"] {
+            assert_eq!(lines.iter().filter(|has| **has == line).count(), 1, "{line}: {head}");
+        }
+    }
+}
+
+#[test]
+fn a_login_is_not_taken_along_to_another_server() {
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    other.set_nonblocking(true).unwrap();
+    let answer = format!(
+        "HTTP/1.1 302 Found\r\nLocation: http://{}/\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+        other.local_addr().unwrap()
+    );
+    let (uri, requests) = collector(1, answer.leak());
+    let mut observer = start(&uri, login());
+    run(&mut observer);
+    drop(observer);
+    assert_eq!(requests.join().unwrap().len(), 1);
+    assert!(other.accept().is_err(), "it was asked");
 }

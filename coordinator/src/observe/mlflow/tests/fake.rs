@@ -1,7 +1,8 @@
 //! A small tracker in this process, with MLflow's rule for equal numbers. It can go away, and break off an
 //! answer after it has done what was asked.
 
-use super::super::tracker::Uri;
+use crate::observe::login::Login;
+use crate::observe::server::Server;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -26,6 +27,8 @@ struct Kept {
     breaks_off: bool,
     largest_batch: usize,
     asked: usize,
+    /// The header that asks to be let in, if others are not.
+    wanted: Option<String>,
 }
 
 impl Fake {
@@ -42,8 +45,17 @@ impl Fake {
         Self { address, shared }
     }
 
-    pub(super) fn uri(&self) -> Uri {
-        format!("http://{}/", self.address).parse().unwrap()
+    pub(super) fn server(&self) -> Server {
+        self.server_for(Login::default())
+    }
+
+    pub(super) fn server_for(&self, login: Login) -> Server {
+        Server::new(format!("http://{}/", self.address).parse().unwrap(), login)
+    }
+
+    /// From now on it answers only to requests that have this header.
+    pub(super) fn want(&self, header: &str) {
+        self.kept(|kept| kept.wanted = Some(header.to_owned()));
     }
 
     fn kept<T>(&self, get: impl FnOnce(&mut Kept) -> T) -> T {
@@ -100,16 +112,17 @@ impl Fake {
 fn answer(stream: TcpStream, shared: &(Mutex<Kept>, Condvar)) -> std::io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     let mut reader = BufReader::new(&stream);
-    let (mut first, mut length) = (String::new(), 0);
+    let (mut first, mut length, mut headers) = (String::new(), 0, Vec::new());
     reader.read_line(&mut first)?;
     loop {
         let mut line = String::new();
         reader.read_line(&mut line)?;
-        let line = line.trim().to_lowercase();
+        let line = line.trim();
         if line.is_empty() {
             break;
         }
-        if let Some(bytes) = line.strip_prefix("content-length:") {
+        headers.push(line.to_owned());
+        if let Some(bytes) = line.to_lowercase().strip_prefix("content-length:") {
             length = bytes.trim().parse().unwrap();
         }
     }
@@ -122,7 +135,8 @@ fn answer(stream: TcpStream, shared: &(Mutex<Kept>, Condvar)) -> std::io::Result
         return Ok(());
     }
     kept.asked += 1;
-    let reply = kept.reply(&path, &body);
+    let is_let_in = kept.wanted.as_ref().is_none_or(|wanted| headers.contains(wanted));
+    let reply = if is_let_in { kept.reply(&path, &body) } else { None };
     let is_batch = body["metrics"].is_array();
     shared.1.notify_all();
     if is_batch && std::mem::take(&mut kept.breaks_off) {
@@ -131,6 +145,7 @@ fn answer(stream: TcpStream, shared: &(Mutex<Kept>, Condvar)) -> std::io::Result
     drop(kept);
     let (status, reply) = match reply {
         Some(reply) => ("200 OK", reply),
+        None if !is_let_in => ("401 Unauthorized", json!({})),
         None => ("404 Not Found", json!({"error_code": "RESOURCE_DOES_NOT_EXIST"})),
     };
     let reply = reply.to_string();
