@@ -244,6 +244,8 @@ pub(crate) fn files_needed(members: u32, local: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::access::ProvedKey;
+    use trust::key::Pin;
 
     fn places(members: u32, files: Option<u64>) -> (usize, usize) {
         let limits = Limits::of(members, 64, files);
@@ -256,5 +258,58 @@ mod tests {
         assert_eq!(places(8, Some(960)), places(8, None));
         assert_eq!(places(8, Some(36)), (36, 18));
         assert_eq!(places(1000, Some(0)), (2, 1));
+    }
+
+    /// A connection from an address, with its state and the word that it is to be closed.
+    type Arrived = (Arc<ConnectionState>, Evicted);
+
+    fn arrives(limits: &Limits, pending: &Pending, address: &str, has_key: bool) -> Arrived {
+        let address = Some(address.parse().unwrap());
+        let (state, evicted) = limits.register(pending, Peer { address, ..Peer::default() });
+        if has_key {
+            let token = "default".parse().unwrap();
+            state.has_proved(ProvedKey { pin: Pin([1; 32]), token });
+        }
+        (state, evicted)
+    }
+
+    fn closed(connections: &mut [Arrived]) -> Vec<bool> {
+        connections.iter_mut().map(|(_, evicted)| evicted.try_recv().is_ok()).collect()
+    }
+
+    #[test]
+    fn the_oldest_is_closed_for_a_new_one_and_who_has_proved_a_key_last() {
+        let limits = Limits::of(1, 0, Some(6));
+        assert_eq!(limits.pending_max, 3);
+        let pending = Pending::default();
+        let keys = [true, false, false, false, true, true, true];
+        let at = |(number, &has_key)| arrives(&limits, &pending, &format!("10.0.0.{number}"), has_key);
+        let mut connections: Vec<Arrived> = keys.iter().enumerate().map(at).collect();
+        // What is closed leaves the queue at once: the first stranger for the fourth connection, and so on.
+        assert_eq!(closed(&mut connections), [true, true, true, true, false, false, false]);
+    }
+
+    #[test]
+    fn a_crowd_from_one_address_closes_its_own_oldest_and_nobody_elses() {
+        let limits = Limits::of(8, 64, None);
+        let pending = Pending::default();
+        let mut connections: Vec<Arrived> = [
+            ("10.0.0.9", false),
+            ("10.0.0.1", true),
+            ("10.0.0.1", false),
+            ("10.0.0.1", false),
+            ("10.0.0.1", false),
+        ]
+        .map(|(address, has_key)| arrives(&limits, &pending, address, has_key))
+        .into();
+        let crowd = "10.0.0.1".parse().unwrap();
+        pending.evict_from(crowd, 3, Duration::ZERO);
+        assert_eq!(closed(&mut connections), [false; 5], "three without a key are not too many");
+        pending.evict_from(crowd, 2, Duration::from_secs(60));
+        assert_eq!(closed(&mut connections), [false; 5], "the oldest is young");
+        pending.evict_from(crowd, 2, Duration::ZERO);
+        assert_eq!(closed(&mut connections), [false, false, true, false, false]);
+        pending.evict_from(crowd, 2, Duration::ZERO);
+        assert_eq!(closed(&mut connections), [false; 5], "two are left");
     }
 }
