@@ -13,7 +13,7 @@ use tracing::warn;
 use ureq::{Agent, RequestBuilder};
 use url::{Host, Url};
 
-/// The server.
+/// Its address and the login for it.
 #[derive(Clone, Debug)]
 pub struct Server {
     uri: Uri,
