@@ -247,10 +247,16 @@ pub fn config(bytes: &[u8]) -> bool {
 }
 
 /// The text of a network.
+///
+/// # Panics
+/// When a network that is taken does not say itself again.
 #[must_use]
 pub fn architecture(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else { return false };
-    Architecture::parse(SPEC, text).is_ok()
+    let Ok(network) = Architecture::parse(SPEC, text) else { return false };
+    let again = network.to_string();
+    assert!(Architecture::parse(SPEC, &again).is_ok_and(|other| other == network), "{again}");
+    true
 }
 
 /// First values in safetensors.

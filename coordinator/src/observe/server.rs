@@ -1,4 +1,4 @@
-//! A server that is told of a run: its address, which anybody may read, and the [`Login`] that nobody may.
+//! A server that is told of a run: its address, which anybody may read, and the login, which nobody may.
 
 use super::login::{Login, LoginError, Read};
 use super::mlflow::Uri;
