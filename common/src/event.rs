@@ -5,10 +5,12 @@
 //! can be parsed again, so readers of a JSON log match values instead of prose. The text for people is
 //! `Display`'s, in `text`. Nothing here decides which event is emitted when, or to whom.
 
+mod mistakes;
 mod record;
 mod round;
 mod text;
 
+pub use self::mistakes::{Mistake, MistakesRecord};
 pub use self::record::{
     Evaluation, NamedQuality, PseudoLabelsRecord, RunRecord, StepRecord, ValidationRecord,
 };
@@ -161,6 +163,8 @@ pub enum Event {
     Validation(ValidationRecord),
     /// The model was evaluated on the test samples.
     Test(Evaluation),
+    /// The test samples that the model gets most wrong, if somebody is to see them.
+    Mistakes(MistakesRecord),
     /// Unlabelled samples have labels for the epoch that begins.
     PseudoLabels(PseudoLabelsRecord),
     /// A checkpoint is on disk.

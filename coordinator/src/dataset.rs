@@ -2,7 +2,8 @@
 //!
 //! There are these sources: the embedded digits; data sets with a name, whose files are on disk or come from
 //! a public mirror; any folder of four files like MNIST's, or of pictures; tables in CSV; and NumPy's arrays.
-//! `choice` is the value of `--dataset`, `inspect` shows what was read, and `sheet` draws it. `find` says
+//! `choice` is the value of `--dataset`, `inspect` shows what was read, `sheet` draws it, and
+//! `picture` draws one sample. `find` says
 //! where in a folder the four files lie, `parts` reads them, `named` knows the names and what is odd about
 //! each, `download` fetches. `pictures` reads pictures, `csv` tables and `npz` arrays; `join` makes a data
 //! set of what the last two read. The formats are defined in [`common::data::idx`], [`common::data::cifar`],
@@ -20,6 +21,7 @@ mod join;
 mod named;
 mod npz;
 mod parts;
+mod picture;
 mod pictures;
 mod sheet;
 
@@ -32,6 +34,7 @@ pub use find::Lacking;
 pub use named::{Emnist, Named, Of};
 pub(crate) use npz::Archive;
 pub use npz::{HeaderError, NpzError, ZipError};
+pub use picture::{picture, png};
 pub use pictures::{Decoding, Fit, ImageSize, PictureOptions, PicturesError, Pixels, TestSplit, fill};
 pub use sheet::{Sheet, SheetError};
 

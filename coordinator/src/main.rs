@@ -5,6 +5,7 @@
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
+use common::event::MistakesRecord;
 use coordinator::RunError;
 use coordinator::ask_tell::{self, AskTellError};
 use coordinator::cli::tokens::TokenFlags;
@@ -146,17 +147,19 @@ async fn told(
     let took = began.elapsed();
     // Signals are still heard meanwhile.
     tokio::task::block_in_place(|| {
-        reports.run_dir.iter().for_each(|folder| write_report(folder, console));
+        let mistakes = result.as_ref().ok().and_then(|summary| summary.mistakes.clone());
+        reports.run_dir.iter().for_each(|folder| write_report(folder, mistakes.clone(), console));
         reports.notify.iter().for_each(|command| Outcome::of(&result, took).tell(command));
     });
     result
 }
 
 /// Writes the page of a run that has ended. One that can't be written costs a warning, and not the run.
-fn write_report(folder: &Path, console: &Console) {
-    let mistakes = Mistakes::Absent(
-        "They are left out of the page that a run writes at its end: lockstep report makes it anew with them.".to_owned(),
-    );
+fn write_report(folder: &Path, mistakes: Option<MistakesRecord>, console: &Console) {
+    let mistakes = match mistakes {
+        Some(record) => Mistakes::Shown(record),
+        None => Mistakes::Absent("They are known of a complete run.".to_owned()),
+    };
     match write_into(folder, &mistakes) {
         Ok(path) => console.line(&format!("the report is in {}", path.display())),
         Err(error) => tracing::warn!(%error, "there is no report of the run"),

@@ -152,6 +152,7 @@ mod tests {
             steps_total: 9,
             test: None,
             other_tests: Vec::new(),
+            mistakes: None,
             best_weights: common::train::average::Weights::Last,
             waited_in_vain: None,
             best: None,

@@ -215,6 +215,9 @@ def watch(run, page):
     print(f"after the restart the history is whole: {steps} points before, {page.steps()} now; {stays}", flush=True)
     page.browser.evaluate("document.querySelector('input[value=whole]').click()")
     page.wait("!document.getElementById('test').hidden", "the test is shown", patience=300)
+    page.wait("!document.getElementById('mistaken').hidden", "the worst mistakes are shown")
+    if page.browser.evaluate("[...document.querySelectorAll('#mistakes img')].filter(own => own.naturalWidth).length") < 1:
+        sys.exit("no mistake has its picture")
     page.shoot_all("tested")
     if (code := run.coordinator.wait(60)) != 0:
         sys.exit(f"the coordinator ended with {code}")

@@ -61,9 +61,12 @@ fn a_killed_run_leaves_one_record_and_repeats_from_it() {
     assert_eq!(steps, (0..STEPS).collect::<Vec<_>>());
 
     let report = fs::read_to_string(folder.join("report.html")).expect("a report");
-    for part in
-        ["<span class=\"state complete\">", "resumed, after one that ended without a word", "--run-dir OTHER"]
-    {
+    for part in [
+        "<span class=\"state complete\">",
+        "resumed, after one that ended without a word",
+        "--run-dir OTHER",
+        "src=\"data:image/png;base64,",
+    ] {
         assert!(report.contains(part), "{part}:\n{report}");
     }
     assert!(report.contains(&golden()[0]), "the digest that it must give: {report}");

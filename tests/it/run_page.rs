@@ -95,7 +95,10 @@ fn the_page_shows_what_happens_and_what_was_before_a_crash() {
     let kinds = after["marks"].as_array().expect("marks").iter().map(|mark| mark["kind"].as_str().unwrap());
     let kinds: Vec<&str> = kinds.filter(|kind| *kind != "checkpoint").collect();
     assert_eq!(kinds, ["start", "restart"]);
+    let mut stream = connect(&at);
+    send(&mut stream, &request("/api/events", "127.0.0.1"));
     let _worker = Process::worker(&address, "second");
+    let _ = read_until(&mut stream, "\"picture\":\"data:image/png;base64,");
     assert_golden(&run.wait());
 }
 

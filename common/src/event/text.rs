@@ -1,7 +1,9 @@
 //! An event as a line for people: what happened, then its fields as `key=value`. A value with a space is
 //! quoted, so that it can't be read as two.
 
-use super::{Departure, Event, Phases, PseudoLabelsRecord, RoundRecord, RunOutcome, RunRecord};
+use super::{
+    Departure, Event, MistakesRecord, Phases, PseudoLabelsRecord, RoundRecord, RunOutcome, RunRecord,
+};
 use std::fmt::{self, Display, Formatter};
 
 impl Event {
@@ -41,6 +43,7 @@ impl Event {
             Self::Step(_) => "step",
             Self::Validation(_) => "validation",
             Self::Test(_) => "test",
+            Self::Mistakes(_) => "what the model gets most wrong",
             Self::PseudoLabels(_) => "unlabelled samples have labels",
             Self::CheckpointWritten { .. } => "checkpoint written",
             Self::CheckpointFailed { .. } => {
@@ -67,6 +70,11 @@ impl Display for Event {
             Self::WorkersUsage { workers, step } => {
                 line.field("step", step)?;
                 line.field("workers", &workers.len())
+            }
+            Self::Mistakes(MistakesRecord { step, count, worst }) => {
+                line.field("step", step)?;
+                line.field("count", count)?;
+                line.field("shown", &worst.len())
             }
             Self::PseudoLabels(PseudoLabelsRecord { step, epoch, samples, labelled, right, .. }) => {
                 line.field("step", step)?;

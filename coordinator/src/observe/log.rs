@@ -52,6 +52,7 @@ pub(super) fn level(event: &Event, format: LogFormat) -> Level {
         | Event::Listening { .. }
         | Event::Validation(_)
         | Event::Test(_)
+        | Event::Mistakes(_)
         | Event::PseudoLabels(_)
         | Event::CheckpointWritten { .. } => match format {
             LogFormat::Text => Level::DEBUG,

@@ -88,6 +88,7 @@ fn concerns_all(event: &Event) -> bool {
         | Event::Step(_)
         | Event::Validation(_)
         | Event::Test(_)
+        | Event::Mistakes(_)
         | Event::PseudoLabels(_)
         | Event::CheckpointWritten { .. }
         | Event::Stopping { .. }

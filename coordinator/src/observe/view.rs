@@ -9,6 +9,7 @@
 //! that a reader gets everything once and then little at a time.
 
 pub mod curve;
+pub mod mistakes;
 pub mod pieces;
 pub mod snapshot;
 pub mod workers;
@@ -20,6 +21,7 @@ use common::event::{Evaluation, Event, Phases, RunOutcome, RunRecord, StepRecord
 use common::train::average::Weights;
 use curve::{Curve, Point};
 use host::logging::LogFormat;
+use mistakes::Mistakes;
 use pieces::Pieces;
 use serde::Serialize;
 use std::collections::VecDeque;
@@ -61,6 +63,7 @@ pub struct View {
     marks: VecDeque<Mark>,
     messages: VecDeque<Message>,
     test: Option<Tested>,
+    mistakes: Option<Mistakes>,
     /// Parts of the round whose step is told next.
     phases: Option<Phases>,
     /// When a refusal was said last: whoever is not admitted can cause any number of them.
@@ -200,6 +203,10 @@ impl View {
             }
             Event::Validation(record) => self.evaluation(time, "validation", &record.evaluation, record.best),
             Event::Test(record) => self.test(time, record),
+            Event::Mistakes(record) => {
+                self.mistakes = Some(Mistakes::of(record));
+                self.fresh.is_other = true;
+            }
             _ => self.other(time, event),
         }
         self.say(time, event);
@@ -257,6 +264,7 @@ impl View {
         self.curve.cut(step);
         self.evaluations.retain(|evaluated| evaluated.step < step);
         self.test = None;
+        self.mistakes = None;
         self.steps_done = step;
         self.state = State::Waiting;
         self.run = Some(run.clone());
@@ -319,6 +327,7 @@ impl View {
         match event {
             Event::Round(_)
             | Event::Step(_)
+            | Event::Mistakes(_)
             | Event::WorkersUsage { .. }
             | Event::Listening { .. }
             | Event::CheckpointWritten { .. } => return,

@@ -9,7 +9,7 @@ mod mistakes;
 mod quality;
 mod repeat;
 
-pub use mistakes::{Mistake, Mistakes};
+pub use mistakes::Mistakes;
 pub use repeat::quoted;
 
 use super::html::{self, Cell};

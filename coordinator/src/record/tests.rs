@@ -4,7 +4,7 @@ use super::testing::{dropped, ended, evaluation_line, event_line, folder, joined
 use super::write::{CARD_FILE, REPORT_FILE, WriteError, write_into};
 use super::*;
 use crate::run_folder::{EVENTS_FILE, METRICS_FILE};
-use common::event::Event;
+use common::event::{Event, Mistake, MistakesRecord};
 use common::ids::Step;
 use proptest::prelude::*;
 use std::fs;
@@ -161,14 +161,18 @@ fn nothing_in_the_files_is_markup_of_the_page_or_the_card() {
         + &event_line(1e9 + 1.0, &dropped(evil, 1, evil))
         + &event_line(1e9 + 2.0, &ended(1, failed));
     let folder = folder(&text, Some(&events));
-    let mistake = report::Mistake {
+    let mistake = Mistake {
         png: vec![1, 2, 3],
         index: 7,
         class: evil.to_owned(),
         answer: evil.to_owned(),
         probability: 0.5,
     };
-    let page = write_into(folder.path(), &Mistakes::Shown(vec![mistake], 1)).unwrap();
+    let page = write_into(
+        folder.path(),
+        &Mistakes::Shown(MistakesRecord { step: Step(0), count: 1, worst: vec![mistake] }),
+    )
+    .unwrap();
     let html = fs::read_to_string(page).unwrap();
     assert!(html.matches("&lt;script&gt;").count() > 12, "{html}");
     for forbidden in ["<script", "alert('", "\u{202e}", "http:", "https:"] {

@@ -23,7 +23,7 @@ use crate::observe::events::Events;
 use crate::store::Saved;
 use crate::store::writer::{Done, Writer};
 use common::checkpoint::Best;
-use common::event::{Event as RunEvent, RoundRecord};
+use common::event::{Event as RunEvent, MistakesRecord, RoundRecord};
 use common::ids::{Leaf, ParamsId, Process, Round, SetupId, Step};
 use common::reduce::tree::Node;
 use common::train::average::Weights;
@@ -56,6 +56,8 @@ pub(crate) struct Rules {
 pub(crate) struct Ended {
     /// The final tests, if the run is complete; that of the last weights first.
     pub(crate) tests: Vec<Evaluated>,
+    /// What the model gets most wrong of the test samples, if that was asked for.
+    pub(crate) mistakes: Option<MistakesRecord>,
     /// The validations of the last weights and of their average.
     pub(crate) validations: [Option<Totals>; 2],
     /// Epochs since the best validation, if the run ended because they were too many.
@@ -141,6 +143,8 @@ pub(crate) struct RunInProgress {
     shutdown: Shutdown,
     /// Results of the final tests so far, that of the last weights first.
     tests: Vec<Evaluated>,
+    /// What the model gets most wrong, once that is known.
+    mistakes: Option<MistakesRecord>,
 }
 
 impl RunInProgress {
@@ -168,6 +172,7 @@ impl RunInProgress {
             params: None,
             shutdown: Shutdown::default(),
             tests: Vec::new(),
+            mistakes: None,
         }
     }
 
@@ -205,9 +210,9 @@ impl RunInProgress {
         self.begin_round(cluster);
     }
 
-    /// Whether all is done, with the tests.
+    /// Whether all is done, with the tests. What is only shown may be missing.
     pub(super) fn is_complete(&self) -> bool {
-        self.has_nothing_left() && self.trainer.paused().is_none()
+        matches!(self.trainer.next(), None | Some(Work::Mistakes)) && self.trainer.paused().is_none()
     }
 
     /// Whether no round is left, because all is done or the run pauses.
@@ -310,7 +315,7 @@ impl RunInProgress {
     pub(crate) fn end(self, result: Result<(), RunError>) -> Over {
         self.tell_end(&result);
         let is_complete = self.is_complete();
-        let Self { tests, trainer, records, shutdown, writer, events, .. } = self;
+        let Self { tests, mistakes, trainer, records, shutdown, writer, events, .. } = self;
         let lost = || RunError::Internal("the run ended without a checkpoint".to_owned());
         let saved = result.and_then(|()| shutdown.into_saved().ok_or_else(lost));
         let trained = records.trained();
@@ -318,6 +323,7 @@ impl RunInProgress {
         let result = match saved {
             Ok(saved) => Ok(Ended {
                 tests: if is_complete { tests } else { Vec::new() },
+                mistakes: mistakes.filter(|_| is_complete),
                 validations: trainer.validations(),
                 best: trainer.best(),
                 waited_in_vain: trainer.waited_in_vain(),
@@ -342,7 +348,9 @@ impl RunInProgress {
         let Some(work) = self.work else { return cluster.end_round(now_us, self.setup) };
         match work {
             Work::Train => self.records.begin_step(now_us),
-            Work::Validate(_) | Work::Test(_) | Work::TestViews(_) | Work::Guess(_) => self.records.pause(),
+            Work::Validate(_) | Work::Test(_) | Work::TestViews(_) | Work::Mistakes | Work::Guess(_) => {
+                self.records.pause()
+            }
         }
         let params = (self.trainer.step(), work.weights());
         if self.params.replace(params).is_some_and(|before| before != params) {
@@ -379,6 +387,10 @@ impl RunInProgress {
                 RunEvent::Step(self.records.step(self.clock.now_us(), &stepped, workers, out_of_line))
             }
             Outcome::Validated(evaluated) => RunEvent::Validation(self.records.validation(&evaluated)),
+            Outcome::Mistaken(mistakes) => {
+                self.mistakes = Some(mistakes.clone());
+                RunEvent::Mistakes(mistakes)
+            }
             Outcome::Guessed(guessed) => RunEvent::PseudoLabels(pseudo_labels(&guessed)),
             Outcome::Tested(evaluated) => {
                 let event = RunEvent::Test(evaluation(&evaluated));

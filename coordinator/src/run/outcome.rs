@@ -2,6 +2,7 @@
 
 use crate::cluster::RoundTimes;
 use common::data::classes::ClassNames;
+use common::event::MistakesRecord;
 use common::ids::{Epoch, Round, Step};
 use common::train::average::Weights;
 use common::train::metrics::{Confusion, Totals};
@@ -24,6 +25,8 @@ pub enum Outcome {
     Validated(Evaluated),
     /// The test samples were evaluated.
     Tested(Evaluated),
+    /// The test samples were guessed, to show what the model gets wrong.
+    Mistaken(MistakesRecord),
     /// The unlabelled samples were guessed.
     Guessed(Guessed),
 }

@@ -5,6 +5,7 @@ use super::outcome::Evaluated;
 use crate::mirror::Mirrored;
 use crate::store::Saved;
 use common::checkpoint::Best;
+use common::event::MistakesRecord;
 use common::train::average::Weights;
 use std::path::PathBuf;
 
@@ -21,6 +22,8 @@ pub struct Summary {
     pub test: Option<Evaluated>,
     /// The tests of other versions of the weights and with views, if the run is complete.
     pub other_tests: Vec<Evaluated>,
+    /// What the model gets most wrong of the test samples, if the run is complete and that was asked for.
+    pub mistakes: Option<MistakesRecord>,
     /// The version of the weights with the best validation, of those that are tested; the last ones where
     /// there is no other or no validation.
     pub best_weights: Weights,
@@ -56,8 +59,16 @@ impl Facts {
     pub(crate) fn summarize(self, ended: Ended) -> Summary {
         let Self { dataset, steps_total } = self;
         let best_weights = ended.best_weights();
-        let Ended { tests, best, waited_in_vain, saved, trained: (train_seconds, samples), paused, .. } =
-            ended;
+        let Ended {
+            tests,
+            mistakes,
+            best,
+            waited_in_vain,
+            saved,
+            trained: (train_seconds, samples),
+            paused,
+            ..
+        } = ended;
         let mut tests = tests.into_iter();
         let Saved { path, step, model_sha256, optimizer_sha256 } = saved;
         Summary {
@@ -66,6 +77,7 @@ impl Facts {
             steps_total,
             test: tests.next(),
             other_tests: tests.collect(),
+            mistakes,
             best_weights,
             waited_in_vain,
             best,

@@ -16,6 +16,8 @@ pub enum Work {
     Test(Weights),
     /// The same with nine views of each image.
     TestViews(Weights),
+    /// What the trained weights take the test samples for, after the tests, to show what they get wrong.
+    Mistakes,
     /// What these weights take the unlabelled samples for, before an epoch.
     Guess(Weights),
 }
@@ -27,7 +29,7 @@ impl Work {
         match self {
             Self::Train => AnswerKind::Gradient,
             Self::Validate(_) | Self::Test(_) | Self::TestViews(_) => AnswerKind::Confusion,
-            Self::Guess(_) => AnswerKind::Guesses,
+            Self::Mistakes | Self::Guess(_) => AnswerKind::Guesses,
         }
     }
 
@@ -35,7 +37,7 @@ impl Work {
     #[must_use]
     pub fn weights(self) -> Weights {
         match self {
-            Self::Train => Weights::Last,
+            Self::Train | Self::Mistakes => Weights::Last,
             Self::Validate(weights)
             | Self::Test(weights)
             | Self::TestViews(weights)
@@ -48,7 +50,7 @@ impl Work {
         match self {
             Self::Train => RoundKind::Train,
             Self::Validate(_) => RoundKind::Validation,
-            Self::Test(_) | Self::TestViews(_) => RoundKind::Test,
+            Self::Test(_) | Self::TestViews(_) | Self::Mistakes => RoundKind::Test,
             Self::Guess(_) => RoundKind::PseudoLabels,
         }
     }
@@ -60,7 +62,7 @@ impl Work {
             Self::Train => Task::Train,
             Self::Validate(_) | Self::Test(_) => Task::Evaluate,
             Self::TestViews(_) => Task::EvaluateViews,
-            Self::Guess(_) => Task::Guess,
+            Self::Mistakes | Self::Guess(_) => Task::Guess,
         }
     }
 }

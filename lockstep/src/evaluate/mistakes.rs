@@ -7,7 +7,7 @@
 use super::Judged;
 use common::data::classes::ClassNames;
 use common::data::samples::Samples;
-use image::{DynamicImage, GrayImage, RgbImage};
+use coordinator::dataset::picture;
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -78,20 +78,6 @@ pub fn worst_first(judged: &[Judged]) -> Vec<usize> {
 /// A class's name with nothing in it that means something in a path or a table.
 fn in_file_name(name: &str) -> String {
     name.chars().take(NAME_CHARS).map(|c| if c.is_alphanumeric() { c } else { '_' }).collect()
-}
-
-/// A sample as a picture; transparency is not shown.
-pub(crate) fn picture(samples: &Samples, index: usize) -> DynamicImage {
-    let spec = samples.spec();
-    let [width, height] = [spec.width() as u32, spec.height() as u32];
-    let pixels = samples.image(index).chunks_exact(spec.channels());
-    let made = if spec.channels() < 3 {
-        GrayImage::from_raw(width, height, pixels.map(|pixel| pixel[0]).collect()).map(DynamicImage::from)
-    } else {
-        let bytes = pixels.flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
-        RgbImage::from_raw(width, height, bytes).map(DynamicImage::from)
-    };
-    made.expect("a sample has all its pixels")
 }
 
 #[cfg(test)]

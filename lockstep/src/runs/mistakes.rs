@@ -1,18 +1,15 @@
 //! The worst mistakes of a run's model, where its data set is at hand.
 
 use crate::cli::Data;
-use crate::evaluate::mistakes::{picture, worst_first};
-use crate::evaluate::{judged, logits};
+use crate::evaluate::{Judged, judged, logits};
 use crate::model;
+use common::ids::Step;
+use common::train::pseudo::Guess;
 use coordinator::observe::console::Console;
 use coordinator::record::Recorded;
-use coordinator::record::report::{Mistake, Mistakes};
-use image::ImageFormat;
-use std::io::Cursor;
+use coordinator::record::report::Mistakes;
+use coordinator::run::mistakes;
 use std::num::NonZeroUsize;
-
-/// Most pictures that are made.
-const PICTURES_MAX: usize = 24;
 
 /// The worst mistakes, or why there are none to be shown. Nothing is downloaded.
 #[must_use]
@@ -32,20 +29,8 @@ fn find(run: &Recorded, data: &Data, threads: NonZeroUsize, console: &Console) -
         anyhow::bail!("the data set at hand is not the one that the run was trained on");
     }
     let judged = judged(&logits(&model, &data.test, threads)?, &data.test);
-    let all = worst_first(&judged);
-    let shown = all.iter().take(PICTURES_MAX).map(|&index| {
-        let answer = judged[index].answer;
-        let mut png = Vec::new();
-        picture(&data.test, index).write_to(&mut Cursor::new(&mut png), ImageFormat::Png)?;
-        let [class, answered] =
-            [judged[index].label, answer.class].map(|class| model.classes.get(class.into()));
-        Ok(Mistake {
-            png,
-            index,
-            class: class.to_owned(),
-            answer: answered.to_owned(),
-            probability: answer.probability,
-        })
-    });
-    Ok(Mistakes::Shown(shown.collect::<anyhow::Result<_>>()?, all.len()))
+    let guesses: Vec<Guess> =
+        judged.iter().map(|Judged { answer, .. }| Guess::new(answer.class, answer.probability)).collect();
+    let last = Step(saved.step.0.saturating_sub(1));
+    Ok(Mistakes::Shown(mistakes::of(last, &guesses, &data.test, &model.classes)))
 }

@@ -1,6 +1,7 @@
 //! What a reader of the page is sent: all at once, and then what is new.
 
 use super::curve::Columns;
+use super::mistakes::Mistakes;
 use super::pieces::Bar;
 use super::workers::Row;
 use super::{Evaluated, Mark, Message, State, Tested, View};
@@ -13,6 +14,7 @@ use serde::Serialize;
 pub struct Snapshot {
     pub run: Option<RunRecord>,
     pub test: Option<Tested>,
+    pub mistakes: Option<Mistakes>,
     /// All that updates add to.
     #[serde(flatten)]
     pub shown: Update,
@@ -58,7 +60,7 @@ impl View {
             messages: but_newest(&self.messages, fresh.messages),
             bars: self.pieces.but_fresh(),
         };
-        Snapshot { run: self.run.clone(), test: self.test.clone(), shown }
+        Snapshot { run: self.run.clone(), test: self.test.clone(), mistakes: self.mistakes.clone(), shown }
     }
 
     /// What is new since the last call; `None` if that would not do, and a reader needs all.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::observe::step_record;
 use common::data::classes::ClassNames;
-use common::event::{Departure, PieceTime, RoundKind, RoundRecord, WorkerUsage};
+use common::event::{Departure, Mistake, MistakesRecord, PieceTime, RoundKind, RoundRecord, WorkerUsage};
 use common::ids::{Epoch, Incarnation, Rank, Round, Step};
 use common::protocol::coordinator::Cause;
 use common::reduce::tree::Node;
@@ -107,6 +107,20 @@ fn all_and_then_what_is_new_is_everything_once() {
     }
     assert_eq!(seen, (0..12).collect::<Vec<_>>());
     assert_eq!(seen, view.snapshot(0.0).shown.curve.step);
+}
+
+#[test]
+fn the_worst_mistakes_are_shown_as_pictures_until_the_run_goes_on() {
+    let mut view = View::default();
+    view.apply(1.0, &Event::RunStarted(run(0)));
+    let worst = vec![Mistake { index: 4, png: vec![1, 2, 3], ..Mistake::default() }];
+    view.apply(2.0, &Event::Mistakes(MistakesRecord { step: Step(9), count: 30, worst }));
+    let shown = serde_json::to_value(view.snapshot(4.0)).unwrap();
+    let own = &shown["mistakes"]["worst"][0];
+    assert_eq!((&shown["mistakes"]["count"], &own["index"]), (&30.into(), &4.into()));
+    assert_eq!(own["picture"], "data:image/png;base64,AQID");
+    view.apply(3.0, &Event::RunResumed(run(5)));
+    assert!(serde_json::to_value(view.snapshot(4.0)).unwrap()["mistakes"].is_null());
 }
 
 #[test]

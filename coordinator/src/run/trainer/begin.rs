@@ -99,6 +99,7 @@ impl Trainer {
             pauses: false,
             tested: 0,
             test_views: false,
+            mistakes: false,
             first: None,
             teacher: None,
             threads: NonZeroUsize::MIN,

@@ -89,6 +89,7 @@ fn advance(trainer: &mut Trainer) -> Option<(Work, Vec<u8>)> {
         Work::Validate(_) | Work::Test(_) | Work::TestViews(_) => {
             SumBody::Confusion(Box::new(Confusion::new(10)))
         }
+        Work::Mistakes => SumBody::Guesses(guesses(trainer, Weights::Last, &seen)),
         Work::Guess(weights) => SumBody::Guesses(guesses(trainer, weights, &seen)),
     };
     trainer.finish(work, totals, body).unwrap();
@@ -111,6 +112,21 @@ fn an_epoch_has_every_training_sample_once_then_its_validation() {
         assert_eq!(seen, (0..20).collect::<Vec<u8>>());
     }
     assert_eq!((held, &rounds[8].1), (&rounds[7].1, &(0..5).collect()));
+}
+
+#[test]
+fn the_worst_mistakes_are_found_after_the_tests_where_that_is_asked_and_change_nothing() {
+    let mut plain = trainer();
+    let mut asked = trainer();
+    asked.set_mistakes(true);
+    while let Some(round) = advance(&mut plain) {
+        assert_eq!(Some(round), advance(&mut asked));
+    }
+    assert_eq!(asked.next(), Some(Work::Mistakes));
+    assert_eq!(asked.checkpoint(), plain.checkpoint());
+    let test: Vec<u8> = (0..5).collect();
+    assert_eq!(advance(&mut asked), Some((Work::Mistakes, test)));
+    assert_eq!((asked.next(), asked.checkpoint()), (None, plain.checkpoint()));
 }
 
 #[test]

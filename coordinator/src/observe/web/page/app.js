@@ -28,6 +28,7 @@
     tables.messages(state.messages);
     tables.settings(state.run);
     tables.test(state);
+    tables.mistakes(state);
     show();
   }
 

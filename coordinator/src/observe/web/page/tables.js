@@ -94,6 +94,26 @@ const tables = (() => {
     });
   }
 
+  function mistakes({ mistakes }) {
+    document.getElementById("mistaken").hidden = !mistakes;
+    if (!mistakes) return;
+    const { count, worst } = mistakes;
+    document.getElementById("mistakes-count").textContent = count
+      ? `${worst.length} of ${count.toLocaleString("en")} test samples that the model gets wrong, those first of whose answer it is surest.`
+      : "The model gets every test sample right.";
+    document.getElementById("mistakes").replaceChildren(...worst.map(own => {
+      const item = document.createElement("li"), words = `${own.class}, taken for ${own.answer} at ${percent(own.probability)}`;
+      if (own.picture) {
+        const picture = document.createElement("img");
+        picture.src = own.picture;
+        picture.alt = `test sample ${own.index}`;
+        item.append(picture);
+      }
+      item.append(cell("span", words), cell("span", `sample ${own.index}`, "quiet"));
+      return item;
+    }));
+  }
+
   function settings(run) {
     if (run) fill("config", "What the numbers depend on", ["setting", "value"], Object.entries(run.config), [1]);
   }
@@ -114,5 +134,5 @@ const tables = (() => {
     while (list.children.length > 200) list.lastChild.remove();
   }
 
-  return { workers, evaluations, test, settings, messages, duration };
+  return { workers, evaluations, test, mistakes, settings, messages, duration };
 })();
