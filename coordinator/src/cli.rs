@@ -242,11 +242,12 @@ pub struct Reports {
     pub run_dir: Option<PathBuf>,
     /// Address of an MLflow tracking server, such as http://127.0.0.1:5000, that gets the settings, the
     /// numbers and the end of the run, into the experiment lockstep. What it misses while it is away it gets
-    /// later
+    /// later. The login is in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN
     #[arg(long, value_name = "URI", env = "LOCKSTEP_MLFLOW", value_parser = ServerParser::MLFLOW, requires = "run_dir")]
     pub mlflow: Option<Server>,
     /// Address of an OpenTelemetry collector, such as http://127.0.0.1:4318, that gets a span for the run,
-    /// each round, piece and checkpoint, as JSON by OTLP over HTTP
+    /// each round, piece and checkpoint, as JSON by OTLP over HTTP. Headers, such as those of a login, are in
+    /// OTEL_EXPORTER_OTLP_HEADERS
     #[arg(long, value_name = "URI", env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_parser = ServerParser::OTLP)]
     pub otlp: Option<Server>,
     /// Command that is run by sh -c when the run is complete, was stopped or has failed, with a line of JSON
