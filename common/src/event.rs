@@ -163,7 +163,7 @@ pub enum Event {
     Validation(ValidationRecord),
     /// The model was evaluated on the test samples.
     Test(Evaluation),
-    /// The test samples that the model gets most wrong, if somebody is to see them.
+    /// The test samples that the model gets most wrong.
     Mistakes(MistakesRecord),
     /// Unlabelled samples have labels for the epoch that begins.
     PseudoLabels(PseudoLabelsRecord),

@@ -336,7 +336,6 @@ impl Flags {
             stop_at: self.checkpoints.max_time.map(|time| Instant::now() + time),
             max_steps: self.checkpoints.max_steps,
             test_views: self.checkpoints.test_views,
-            mistakes: self.reports.http.is_some() || self.reports.run_dir.is_some(),
             pause_after: None,
             workers_start: start,
             metrics: self.reports.metrics.clone(),

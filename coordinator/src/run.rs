@@ -110,8 +110,6 @@ pub struct RunOptions {
     pub max_steps: Option<u64>,
     /// Whether each test is done once more with nine views of each image.
     pub test_views: bool,
-    /// Whether the worst mistakes are found after the tests, for the page and the report.
-    pub mistakes: bool,
     /// Whole epochs after which the run pauses, without a test; it can go on later.
     pub pause_after: Option<u64>,
     /// Workers with which the run begins; more may join, and any may leave.
@@ -275,7 +273,6 @@ fn gather_on(data: Option<&Dataset>, options: &RunOptions, console: &Console) ->
     brought.hand_to(&mut trainer);
     trainer.end_after(options.max_steps);
     trainer.set_test_views(options.test_views);
-    trainer.set_mistakes(options.mistakes);
     options.pause_after.into_iter().for_each(|epochs| trainer.pause_after(epochs));
     let place = files::metrics_place(options, &store);
     let metrics = UsablePlace::find(&place, &trainer.config().fingerprint())?;

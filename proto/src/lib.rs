@@ -31,7 +31,7 @@ pub mod values;
 pub use error::WireError;
 
 /// Version of the protocol. Both sides must speak the same; a worker of another one is refused.
-pub const PROTOCOL_VERSION: u32 = 10;
+pub const PROTOCOL_VERSION: u32 = 11;
 
 /// Largest encoded message that either side accepts, in bytes: 512 KiB of samples, or the counts of a piece's
 /// evaluation.

@@ -113,7 +113,7 @@ pub enum AnswerBody {
     Gradient(Values),
     /// Confusion matrix of an evaluation.
     Confusion(Box<Confusion>),
-    /// Guesses of samples without a label, in their order.
+    /// Guesses of samples, in their order.
     Guesses(Vec<Guess>),
 }
 
@@ -229,6 +229,8 @@ pub enum Task {
     EvaluateViews,
     /// The most likely class of each sample, whose label means nothing.
     Guess,
+    /// The same with the loss and the number of correct predictions by the labels.
+    EvaluateEach,
 }
 
 /// A node of the reduction tree, with everything that its leaves need.

@@ -159,6 +159,7 @@ fn to_piece(piece: Piece) -> Vec<wire::FromCoordinator> {
         Task::Evaluate => wire::Task::Evaluate,
         Task::EvaluateViews => wire::Task::EvaluateViews,
         Task::Guess => wire::Task::Guess,
+        Task::EvaluateEach => wire::Task::EvaluateEach,
     };
     let head = wire::Piece {
         round: piece.round.0,

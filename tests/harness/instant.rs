@@ -88,6 +88,10 @@ fn answer(incarnation: Incarnation, piece: &Piece, elements: usize, parameters: 
             AnswerBody::Gradient(if missing == 0 { std::mem::take(parameters) } else { zeros() })
         }
         Task::Evaluate | Task::EvaluateViews => AnswerBody::Confusion(Box::new(confusion)),
+        Task::EvaluateEach => {
+            let labels = piece.leaves.iter().flat_map(|leaf| leaf.labels());
+            AnswerBody::Guesses(labels.map(|&class| Guess { class, confidence: 0 }).collect())
+        }
         Task::Guess => AnswerBody::Guesses(vec![Guess::default(); samples as usize]),
     };
     let correct = if piece.task == Task::Guess { 0 } else { samples };

@@ -260,6 +260,10 @@ fn compute(
             precision.round(&mut leaf.gradient);
             (leaf.loss_sum, leaf.predictions, AnswerBody::Gradient(leaf.gradient.into()))
         }
+        Task::EvaluateEach => {
+            let (leaf, guesses) = network.evaluate_each(samples)?;
+            (leaf.loss_sum, leaf.predictions, AnswerBody::Guesses(guesses))
+        }
         Task::Evaluate | Task::EvaluateViews => {
             let leaf = match task {
                 Task::EvaluateViews => network.evaluate_views(samples)?,

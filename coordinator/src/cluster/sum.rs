@@ -31,7 +31,7 @@ pub enum SumBody {
     Gradient(GradientSum<Values>),
     /// Confusion matrix of an evaluation.
     Confusion(Box<Confusion>),
-    /// Guesses of samples without a label, in their order.
+    /// Guesses of samples, in their order.
     Guesses(Vec<Guess>),
 }
 

@@ -105,7 +105,7 @@ impl Leaves {
     pub(crate) fn count(&self, work: Work, step: Step) -> u32 {
         match work {
             Work::Train => self.plan.leaves(step),
-            Work::Validate(_) | Work::Test(_) | Work::TestViews(_) | Work::Mistakes | Work::Guess(_) => {
+            Work::Validate(_) | Work::Test(_) | Work::TestViews(_) | Work::Guess(_) => {
                 leaves_of(self.samples(work, step) as u32, self.micro_batch)
             }
         }
@@ -120,7 +120,7 @@ impl Leaves {
         match work {
             Work::Train => self.plan.step_range(step).len(),
             Work::Validate(_) => self.split.validation.len(),
-            Work::Test(_) | Work::TestViews(_) | Work::Mistakes => self.test.len(),
+            Work::Test(_) | Work::TestViews(_) => self.test.len(),
             Work::Guess(_) => self.split.rest.len(),
         }
     }
@@ -151,7 +151,7 @@ impl Leaves {
                 let range = leaf_of(held.len() as u32, self.micro_batch, leaf);
                 self.train.gather(&held[range.start as usize..range.end as usize])
             }
-            Work::Test(_) | Work::TestViews(_) | Work::Mistakes => {
+            Work::Test(_) | Work::TestViews(_) => {
                 let range = leaf_of(self.test.len() as u32, self.micro_batch, leaf);
                 self.test.gather(&range.collect::<Vec<u32>>())
             }

@@ -164,9 +164,9 @@ impl RunInProgress {
         self.begin_round(cluster);
     }
 
-    /// Whether all is done, with the tests. What is only shown may be missing.
+    /// Whether all is done, with the tests.
     pub(super) fn is_complete(&self) -> bool {
-        matches!(self.trainer.next(), None | Some(Work::Mistakes)) && self.trainer.paused().is_none()
+        self.has_nothing_left() && self.trainer.paused().is_none()
     }
 
     /// Whether no round is left, because all is done or the run pauses.
@@ -249,6 +249,9 @@ impl RunInProgress {
         let kind = work.round_kind();
         self.tell(RunEvent::Round(RoundRecord { step, round, kind, begun_us, summed_us, done_us, pieces }));
         self.tell(event);
+        if let (Work::Test(Weights::Last), Some(mistakes)) = (work, &self.mistakes) {
+            self.tell(RunEvent::Mistakes(mistakes.clone()));
+        }
         self.checkpoint_if_due(cluster, work);
         self.begin_round(cluster);
         Ok(())
@@ -302,9 +305,7 @@ impl RunInProgress {
         let Some(work) = self.work else { return cluster.end_round(now_us, self.setup) };
         match work {
             Work::Train => self.records.begin_step(now_us),
-            Work::Validate(_) | Work::Test(_) | Work::TestViews(_) | Work::Mistakes | Work::Guess(_) => {
-                self.records.pause()
-            }
+            Work::Validate(_) | Work::Test(_) | Work::TestViews(_) | Work::Guess(_) => self.records.pause(),
         }
         let params = (self.trainer.step(), work.weights());
         if self.params.replace(params).is_some_and(|before| before != params) {
@@ -341,14 +342,11 @@ impl RunInProgress {
                 RunEvent::Step(self.records.step(self.clock.now_us(), &stepped, workers, out_of_line))
             }
             Outcome::Validated(evaluated) => RunEvent::Validation(self.records.validation(&evaluated)),
-            Outcome::Mistaken(mistakes) => {
-                self.mistakes = Some(mistakes.clone());
-                RunEvent::Mistakes(mistakes)
-            }
             Outcome::Guessed(guessed) => RunEvent::PseudoLabels(pseudo_labels(&guessed)),
-            Outcome::Tested(evaluated) => {
+            Outcome::Tested(evaluated, mistakes) => {
                 let event = RunEvent::Test(evaluation(&evaluated));
                 self.tests.push(evaluated);
+                self.mistakes = self.mistakes.take().or(mistakes);
                 event
             }
         })

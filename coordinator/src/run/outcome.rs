@@ -23,10 +23,8 @@ pub enum Outcome {
     Stepped(Stepped),
     /// The validation samples were evaluated.
     Validated(Evaluated),
-    /// The test samples were evaluated.
-    Tested(Evaluated),
-    /// The test samples were guessed, to show what the model gets wrong.
-    Mistaken(MistakesRecord),
+    /// The test samples were evaluated; with what the trained weights get most wrong.
+    Tested(Evaluated, Option<MistakesRecord>),
     /// The unlabelled samples were guessed.
     Guessed(Guessed),
 }

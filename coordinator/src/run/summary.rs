@@ -22,7 +22,7 @@ pub struct Summary {
     pub test: Option<Evaluated>,
     /// The tests of other versions of the weights and with views, if the run is complete.
     pub other_tests: Vec<Evaluated>,
-    /// What the model gets most wrong of the test samples, if the run is complete and that was asked for.
+    /// What the model gets most wrong of the test samples, if the run is complete.
     pub mistakes: Option<MistakesRecord>,
     /// The version of the weights with the best validation, of those that are tested; the last ones where
     /// there is no other or no validation.

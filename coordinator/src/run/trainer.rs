@@ -51,8 +51,6 @@ pub struct Trainer {
     tested: usize,
     /// Whether each test is done once more with views.
     test_views: bool,
-    /// Whether the worst mistakes are to be found after the tests.
-    mistakes: bool,
     /// Number of threads for the arithmetic; it never affects the results.
     threads: NonZeroUsize,
 }
@@ -118,11 +116,6 @@ impl Trainer {
         self.test_views = test_views;
     }
 
-    /// Finds the worst mistakes after the tests, or not. It affects neither the training nor the tests.
-    pub fn set_mistakes(&mut self, mistakes: bool) {
-        self.mistakes = mistakes;
-    }
-
     /// Number of steps after which the run is over.
     #[must_use]
     pub fn end(&self) -> Step {
@@ -172,7 +165,7 @@ impl Trainer {
         self.config.training().average.has_begun(step.0, epoch.0)
     }
 
-    /// The tests at the end, that of the trained weights first, and what follows them.
+    /// The tests at the end, that of the trained weights first.
     fn tests(&self) -> impl Iterator<Item = Work> {
         let averaged = self.has_average().then_some(Weights::Averaged);
         let is_earlier = |best: &Best| best.step != self.position.step;
@@ -180,7 +173,7 @@ impl Trainer {
         let best = self.position.best.filter(|best| is_kept && is_earlier(best)).map(|_| Weights::Best);
         let versions = [Some(Weights::Last), averaged, best].into_iter().flatten();
         let with_views = versions.clone().filter(|_| self.test_views).map(Work::TestViews);
-        versions.map(Work::Test).chain(with_views).chain(self.mistakes.then_some(Work::Mistakes))
+        versions.map(Work::Test).chain(with_views)
     }
 
     /// Whether an epoch has just ended.
@@ -251,17 +244,21 @@ impl Trainer {
                 self.position.averaged_validation = Some(totals);
                 Ok(Outcome::Validated(self.evaluated(weights, totals, *confusion, false)))
             }
-            (Work::Test(weights) | Work::TestViews(weights), SumBody::Confusion(confusion)) => {
+            (Work::Test(weights), SumBody::Guesses(guesses)) => {
                 self.tested += 1;
-                let has_views = matches!(work, Work::TestViews(_));
-                let evaluated = self.evaluated(weights, totals, *confusion, false);
-                Ok(Outcome::Tested(Evaluated { has_views, ..evaluated }))
-            }
-            (Work::Mistakes, SumBody::Guesses(guesses)) => {
-                self.tested += 1;
-                let step = Step(self.position.step.0.saturating_sub(1));
+                let confusion = mistakes::confusion(&guesses, self.leaves.test());
+                // A worker's own count is its word alone.
+                let totals = Totals { correct: confusion.correct(), ..totals };
+                let evaluated = self.evaluated(weights, totals, confusion, false);
                 let classes = &self.config.data().classes;
-                Ok(Outcome::Mistaken(mistakes::of(step, &guesses, self.leaves.test(), classes)))
+                let of = || mistakes::of(evaluated.step, &guesses, self.leaves.test(), classes);
+                let mistakes = (weights == Weights::Last).then(of);
+                Ok(Outcome::Tested(evaluated, mistakes))
+            }
+            (Work::TestViews(weights), SumBody::Confusion(confusion)) => {
+                self.tested += 1;
+                let evaluated = self.evaluated(weights, totals, *confusion, false);
+                Ok(Outcome::Tested(Evaluated { has_views: true, ..evaluated }, None))
             }
             (Work::Guess(weights), SumBody::Guesses(guesses)) => {
                 Ok(Outcome::Guessed(self.learn(weights, &guesses)))

@@ -16,8 +16,6 @@ pub enum Work {
     Test(Weights),
     /// The same with nine views of each image.
     TestViews(Weights),
-    /// What the trained weights take the test samples for, after the tests, to show what they get wrong.
-    Mistakes,
     /// What these weights take the unlabelled samples for, before an epoch.
     Guess(Weights),
 }
@@ -28,8 +26,8 @@ impl Work {
     pub fn answer_kind(self) -> AnswerKind {
         match self {
             Self::Train => AnswerKind::Gradient,
-            Self::Validate(_) | Self::Test(_) | Self::TestViews(_) => AnswerKind::Confusion,
-            Self::Mistakes | Self::Guess(_) => AnswerKind::Guesses,
+            Self::Validate(_) | Self::TestViews(_) => AnswerKind::Confusion,
+            Self::Test(_) | Self::Guess(_) => AnswerKind::Guesses,
         }
     }
 
@@ -37,7 +35,7 @@ impl Work {
     #[must_use]
     pub fn weights(self) -> Weights {
         match self {
-            Self::Train | Self::Mistakes => Weights::Last,
+            Self::Train => Weights::Last,
             Self::Validate(weights)
             | Self::Test(weights)
             | Self::TestViews(weights)
@@ -50,7 +48,7 @@ impl Work {
         match self {
             Self::Train => RoundKind::Train,
             Self::Validate(_) => RoundKind::Validation,
-            Self::Test(_) | Self::TestViews(_) | Self::Mistakes => RoundKind::Test,
+            Self::Test(_) | Self::TestViews(_) => RoundKind::Test,
             Self::Guess(_) => RoundKind::PseudoLabels,
         }
     }
@@ -60,9 +58,10 @@ impl Work {
     pub fn task(self) -> Task {
         match self {
             Self::Train => Task::Train,
-            Self::Validate(_) | Self::Test(_) => Task::Evaluate,
+            Self::Validate(_) => Task::Evaluate,
+            Self::Test(_) => Task::EvaluateEach,
             Self::TestViews(_) => Task::EvaluateViews,
-            Self::Mistakes | Self::Guess(_) => Task::Guess,
+            Self::Guess(_) => Task::Guess,
         }
     }
 }

@@ -315,6 +315,7 @@ fn check_piece(piece: &wire::Piece) -> Result<(Piece, usize), WireError> {
         wire::Task::Evaluate => Task::Evaluate,
         wire::Task::EvaluateViews => Task::EvaluateViews,
         wire::Task::Guess => Task::Guess,
+        wire::Task::EvaluateEach => Task::EvaluateEach,
         wire::Task::Unspecified => return Err(WireError::Missing("a task")),
     };
     in_range("tree_leaves", piece.tree_leaves.into(), 1, LEAVES_MAX.into())?;

@@ -270,11 +270,18 @@ impl Network {
         let classes = samples.spec().classes();
         let predictions = loss::predictions(&logits, classes);
         let loss_sum = loss::loss_sum(&logits, classes, &predictions);
-        let rows = logits.chunks_exact(classes).zip(&predictions);
-        let guess = |(row, &class): (&[f32], &u16)| {
-            Guess::new(class, loss::softmax(row).nth(usize::from(class)).unwrap_or(0.0))
-        };
-        Ok(LeafGuesses { loss_sum, guesses: rows.map(guess).collect() })
+        Ok(LeafGuesses { loss_sum, guesses: guesses(&logits, classes, &predictions) })
+    }
+
+    /// Forward pass over one leaf, and what each of its samples is taken for.
+    ///
+    /// # Errors
+    /// When there are no samples, or they are of another form, or the tensor library fails.
+    pub fn evaluate_each(&mut self, samples: &Samples) -> Result<(LeafEvaluation, Vec<Guess>), NetworkError> {
+        let logits = self.logits(samples)?;
+        let evaluation = score(&logits, samples);
+        let guesses = guesses(&logits, samples.spec().classes(), &evaluation.predictions);
+        Ok((evaluation, guesses))
     }
 
     /// Output of the last layer, `[n, classes]`, before softmax.
@@ -298,6 +305,14 @@ impl Network {
         let x = Tensor::from_vec(self.input.apply(samples.pixels()), shape, &Device::Cpu)?;
         Ok(self.layers.forward(Pass { parameters: &self.parameters, training }, x)?)
     }
+}
+
+/// The predictions with their probabilities.
+fn guesses(logits: &[f32], classes: usize, predictions: &[u16]) -> Vec<Guess> {
+    let guess = |(row, &class): (&[f32], &u16)| {
+        Guess::new(class, loss::softmax(row).nth(usize::from(class)).unwrap_or(0.0))
+    };
+    logits.chunks_exact(classes).zip(predictions).map(guess).collect()
 }
 
 fn score(logits: &[f32], samples: &Samples) -> LeafEvaluation {

@@ -191,7 +191,7 @@ pub enum AnswerKind {
     Gradient,
     /// A confusion matrix.
     Confusion,
-    /// Guesses of samples without a label.
+    /// Guesses of samples.
     Guesses,
 }
 

@@ -12,7 +12,7 @@ use common::train::metrics::Totals;
 pub(crate) struct Ended {
     /// The final tests, if the run is complete; that of the last weights first.
     pub(crate) tests: Vec<Evaluated>,
-    /// What the model gets most wrong of the test samples, if that was asked for.
+    /// What the model gets most wrong of the test samples, if the run is complete.
     pub(crate) mistakes: Option<MistakesRecord>,
     /// The validations of the last weights and of their average.
     pub(crate) validations: [Option<Totals>; 2],

@@ -91,7 +91,7 @@ impl RunInProgress {
             _ if matches!(self.trainer.next(), Some(Work::Validate(_))) => false,
             Work::Train => every > 0 && step.is_multiple_of(every) || self.trainer.is_between_epochs(),
             Work::Validate(_) => true,
-            Work::Test(_) | Work::TestViews(_) | Work::Mistakes | Work::Guess(_) => false,
+            Work::Test(_) | Work::TestViews(_) | Work::Guess(_) => false,
         };
         if is_due {
             self.checkpoint(cluster);
@@ -179,21 +179,13 @@ impl RunInProgress {
                 Ok(false)
             };
         }
-        if !self.shutdown.is_ending()
-            && !self.has_nothing_left()
-            && self.stop_us().is_some_and(|at| at <= now_us)
+        if !self.shutdown.is_ending() && !self.is_complete() && self.stop_us().is_some_and(|at| at <= now_us)
         {
             info!("the run's time is over (--max-time); it can go on later");
             self.stop(cluster);
         }
         match self.shutdown.phase {
             Phase::Running if self.has_nothing_left() => self.save_last(now_us, cluster),
-            // What is only shown is not waited for.
-            Phase::Running
-                if self.work == Some(Work::Mistakes) && cluster.machine().members().next().is_none() =>
-            {
-                self.save_last(now_us, cluster);
-            }
             Phase::Stopping { until_us } if self.work.is_none() || until_us <= now_us => {
                 self.work = None;
                 cluster.end_round(now_us, self.setup);

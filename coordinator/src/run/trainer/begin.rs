@@ -99,7 +99,6 @@ impl Trainer {
             pauses: false,
             tested: 0,
             test_views: false,
-            mistakes: false,
             first: None,
             teacher: None,
             threads: NonZeroUsize::MIN,

@@ -86,11 +86,8 @@ fn advance(trainer: &mut Trainer) -> Option<(Work, Vec<u8>)> {
     let totals = Totals { samples: seen.len() as u64, correct: trainer.step().0.min(3), loss_sum: 1.5 };
     let body = match work {
         Work::Train => gradient(trainer, trainer.step().0 as f32 + 1.0 + f32::from(labels) / 64.0),
-        Work::Validate(_) | Work::Test(_) | Work::TestViews(_) => {
-            SumBody::Confusion(Box::new(Confusion::new(10)))
-        }
-        Work::Mistakes => SumBody::Guesses(guesses(trainer, Weights::Last, &seen)),
-        Work::Guess(weights) => SumBody::Guesses(guesses(trainer, weights, &seen)),
+        Work::Validate(_) | Work::TestViews(_) => SumBody::Confusion(Box::new(Confusion::new(10))),
+        Work::Test(weights) | Work::Guess(weights) => SumBody::Guesses(guesses(trainer, weights, &seen)),
     };
     trainer.finish(work, totals, body).unwrap();
     Some((work, seen))
@@ -115,18 +112,21 @@ fn an_epoch_has_every_training_sample_once_then_its_validation() {
 }
 
 #[test]
-fn the_worst_mistakes_are_found_after_the_tests_where_that_is_asked_and_change_nothing() {
-    let mut plain = trainer();
-    let mut asked = trainer();
-    asked.set_mistakes(true);
-    while let Some(round) = advance(&mut plain) {
-        assert_eq!(Some(round), advance(&mut asked));
+fn a_test_counts_what_the_guesses_say_and_has_the_worst_mistakes_of_the_last_weights() {
+    let mut trainer = trainer();
+    while !matches!(trainer.next(), Some(Work::Test(_))) {
+        advance(&mut trainer).unwrap();
     }
-    assert_eq!(asked.next(), Some(Work::Mistakes));
-    assert_eq!(asked.checkpoint(), plain.checkpoint());
-    let test: Vec<u8> = (0..5).collect();
-    assert_eq!(advance(&mut asked), Some((Work::Mistakes, test)));
-    assert_eq!((asked.next(), asked.checkpoint()), (None, plain.checkpoint()));
+    // The labels are 0 to 4.
+    let guesses = [0, 1, 7, 3, 7].map(|class| Guess { class, confidence: 9 }).to_vec();
+    let claimed = Totals { samples: 5, correct: 5, loss_sum: 1.5 };
+    let outcome = trainer.finish(Work::Test(Weights::Last), claimed, SumBody::Guesses(guesses));
+    let Ok(Outcome::Tested(evaluated, Some(mistakes))) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(evaluated.totals, Totals { correct: 3, ..claimed });
+    assert_eq!((evaluated.confusion.get(2, 7), evaluated.confusion.correct()), (1, 3));
+    let worst: Vec<usize> = mistakes.worst.iter().map(|mistake| mistake.index).collect();
+    assert_eq!((mistakes.step, mistakes.count, worst), (evaluated.step, 2, vec![2, 4]));
+    assert_eq!(trainer.next(), None);
 }
 
 #[test]
@@ -240,7 +240,8 @@ fn rates(config: &RunConfig) -> Vec<f64> {
         let totals = Totals { samples: 4, correct: 1, loss_sum: 1.5 };
         let body = match work {
             Work::Train => gradient(&trainer, 1.0),
-            _ => SumBody::Confusion(Box::new(Confusion::new(10))),
+            Work::Test(_) | Work::Guess(_) => SumBody::Guesses(vec![Guess::default(); 5]),
+            Work::Validate(_) | Work::TestViews(_) => SumBody::Confusion(Box::new(Confusion::new(10))),
         };
         if let Outcome::Stepped(stepped) = trainer.finish(work, totals, body).unwrap() {
             rates.push(stepped.learning_rate);

@@ -1,4 +1,4 @@
-//! What may come as guesses of samples without a label.
+//! What may come as guesses of samples.
 
 use super::*;
 
@@ -21,8 +21,12 @@ fn guesses_are_one_for_each_sample_and_of_classes() {
         let error = received(guessed(outside)).unwrap_err();
         assert!(matches!(error, WireError::Range { field: "class of a guess", max: 4, .. }), "{error}");
     }
-    let knowing = Answer { totals: answer(AnswerBody::Guesses(Vec::new())).totals, ..guessed(right.clone()) };
-    assert!(matches!(received(knowing), Err(WireError::Range { field: "correct", max: 0, .. })));
+    let counting = |correct| {
+        let answer = guessed(right.clone());
+        Answer { totals: Totals { correct, ..answer.totals }, ..answer }
+    };
+    assert!(received(counting(3)).is_ok());
+    assert!(matches!(received(counting(4)), Err(WireError::Range { field: "correct", max: 3, .. })));
     let sent = outbound::from_worker(WorkerMessage::Answer(guessed(right.clone())), |_, _| None).next();
     let Some(wire::from_worker::Message::Answer(mut sent)) = sent.unwrap().message else { panic!("another") };
     sent.body = Some(wire::answer::Body::Guesses(wire::Guesses { guesses: vec![0; 13].into() }));

@@ -232,6 +232,8 @@ fn a_guess_is_the_largest_softmax_and_no_labels_matter() {
         losses -= libm::log(probability);
     }
     assert!((loss_sum - losses).abs() < 1e-9);
+    let evaluation = network.evaluate(&samples).unwrap();
+    assert_eq!(network.evaluate_each(&samples).unwrap(), (evaluation, guesses.clone()));
     let (pixels, labels) = samples.into_parts();
     let others = Samples::new(SPEC, pixels, vec![0; labels.len()]).unwrap();
     assert_eq!(network.guess(&others).unwrap(), LeafGuesses { loss_sum, guesses });
