@@ -34,7 +34,7 @@ pub use find::Lacking;
 pub use named::{Emnist, Named, Of};
 pub(crate) use npz::Archive;
 pub use npz::{HeaderError, NpzError, ZipError};
-pub use picture::{picture, png};
+pub use picture::{picture, png, png_data_url};
 pub use pictures::{Decoding, Fit, ImageSize, PictureOptions, PicturesError, Pixels, TestSplit, fill};
 pub use sheet::{Sheet, SheetError};
 

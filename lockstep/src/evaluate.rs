@@ -106,8 +106,8 @@ impl Report {
     /// Measures a model's answers; with `other`, against those of another model.
     #[must_use]
     pub fn of(model: &Model, judged: &[Judged], other: Option<&[Judged]>) -> Self {
-        let mut confusion = Confusion::new(model.architecture.input().classes());
-        judged.iter().for_each(|of| confusion.count(of.label, of.answer.class, 1));
+        let predictions = judged.iter().map(|of| (of.label, of.answer.class));
+        let confusion = Confusion::of(model.architecture.input().classes(), predictions);
         let of_class = |class: usize| {
             let quality = confusion.class(class);
             let hits = confusion.get(class, class);

@@ -269,10 +269,8 @@ fn compute(
                 Task::EvaluateViews => network.evaluate_views(samples)?,
                 _ => network.evaluate(samples)?,
             };
-            let mut confusion = Confusion::new(samples.spec().classes());
-            for (&label, &prediction) in samples.labels().iter().zip(&leaf.predictions) {
-                confusion.count(label, prediction, 1);
-            }
+            let predictions = samples.labels().iter().copied().zip(leaf.predictions.iter().copied());
+            let confusion = Confusion::of(samples.spec().classes(), predictions);
             (leaf.loss_sum, leaf.predictions, AnswerBody::Confusion(Box::new(confusion)))
         }
     };

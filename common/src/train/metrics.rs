@@ -87,6 +87,17 @@ impl Confusion {
         Self { classes, counts: vec![0; classes * classes] }
     }
 
+    /// The matrix of these predictions, each with its sample's label: `(label, prediction)`.
+    ///
+    /// # Panics
+    /// When either is not a class.
+    #[must_use]
+    pub fn of(classes: usize, predictions: impl IntoIterator<Item = (u16, u16)>) -> Self {
+        let mut confusion = Self::new(classes);
+        predictions.into_iter().for_each(|(label, prediction)| confusion.count(label, prediction, 1));
+        confusion
+    }
+
     /// Number of classes that are counted.
     #[must_use]
     pub fn classes(&self) -> usize {

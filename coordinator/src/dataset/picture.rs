@@ -1,5 +1,7 @@
 //! A sample as a picture.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use common::data::samples::Samples;
 use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
 use std::io::Cursor;
@@ -31,4 +33,10 @@ pub fn png(samples: &Samples, index: usize) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     picture(samples, index).write_to(&mut bytes, ImageFormat::Png).expect("memory takes any picture");
     bytes.into_inner()
+}
+
+/// A PNG file as a `data:` URL (RFC 2397), for a page that loads nothing.
+#[must_use]
+pub fn png_data_url(png: &[u8]) -> String {
+    format!("data:image/png;base64,{}", STANDARD.encode(png))
 }

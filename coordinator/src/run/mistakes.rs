@@ -1,30 +1,15 @@
-//! What follows from what a model takes each test sample for: the confusion matrix, and the samples that it
-//! gets most wrong.
+//! The test samples that a model gets most wrong, by what it takes each of them for.
 
 use crate::dataset::png;
 use common::data::classes::ClassNames;
 use common::data::samples::Samples;
 use common::event::{Mistake, MistakesRecord};
 use common::ids::Step;
-use common::train::metrics::Confusion;
 use common::train::pseudo::{CONFIDENCE_ONE, Guess};
 use std::cmp::Reverse;
 
 /// Most mistakes that are told.
 const MISTAKES_MAX: usize = 24;
-
-/// The confusion matrix of these guesses of all test samples.
-///
-/// # Panics
-/// When a guess is not one of the classes.
-#[must_use]
-pub fn confusion(guesses: &[Guess], test: &Samples) -> Confusion {
-    let mut confusion = Confusion::new(test.spec().classes());
-    for (&label, guess) in test.labels().iter().zip(guesses) {
-        confusion.count(label, guess.class, 1);
-    }
-    confusion
-}
 
 /// What is told of these guesses of all test samples, after that step: the worst are those of whose answer
 /// the model is surest.

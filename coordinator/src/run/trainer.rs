@@ -246,7 +246,9 @@ impl Trainer {
             }
             (Work::Test(weights), SumBody::Guesses(guesses)) => {
                 self.tested += 1;
-                let confusion = mistakes::confusion(&guesses, self.leaves.test());
+                let labels = self.leaves.test().labels().iter().copied();
+                let predictions = labels.zip(guesses.iter().map(|guess| guess.class));
+                let confusion = Confusion::of(self.config.data().spec.classes(), predictions);
                 // A worker's own count is its word alone.
                 let totals = Totals { correct: confusion.correct(), ..totals };
                 let evaluated = self.evaluated(weights, totals, confusion, false);

@@ -3,9 +3,8 @@
 
 use crate::predict::Seen;
 use crate::predict::report::{Answer, row_text};
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use common::checkpoint::Model;
+use coordinator::dataset::png_data_url;
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use serde::Serialize;
@@ -105,5 +104,5 @@ fn data_url(pixels: &[u8], model: &Model) -> anyhow::Result<String> {
     let colors = if input.channels() == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
     let mut png = Vec::new();
     PngEncoder::new(&mut png).write_image(pixels, input.width() as u32, input.height() as u32, colors)?;
-    Ok(format!("data:image/png;base64,{}", BASE64_STANDARD.encode(png)))
+    Ok(png_data_url(&png))
 }

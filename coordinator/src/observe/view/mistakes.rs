@@ -1,7 +1,6 @@
 //! The test samples that the model gets most wrong, as the page shows them.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use crate::dataset::png_data_url;
 use common::event::{Mistake, MistakesRecord};
 use serde::Serialize;
 
@@ -20,17 +19,14 @@ pub struct Shown {
     /// Place, class, answer and probability.
     #[serde(flatten)]
     pub mistake: Mistake,
-    /// The picture as a `data:` address; empty where it is not known any more.
+    /// The picture as a `data:` URL; empty where it is not known any more.
     pub picture: String,
 }
 
 impl Mistakes {
     pub(super) fn of(record: &MistakesRecord) -> Self {
-        let shown = |mistake: &Mistake| Shown { picture: address(&mistake.png), mistake: mistake.clone() };
+        let picture = |png: &[u8]| if png.is_empty() { String::new() } else { png_data_url(png) };
+        let shown = |mistake: &Mistake| Shown { picture: picture(&mistake.png), mistake: mistake.clone() };
         Self { count: record.count, worst: record.worst.iter().map(shown).collect() }
     }
-}
-
-fn address(png: &[u8]) -> String {
-    if png.is_empty() { String::new() } else { format!("data:image/png;base64,{}", STANDARD.encode(png)) }
 }

@@ -2,8 +2,7 @@
 
 use super::super::html;
 use super::super::units::percent;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use crate::dataset::png_data_url;
 use common::event::{Mistake, MistakesRecord};
 use std::fmt::Write as _;
 
@@ -37,9 +36,9 @@ impl Mistakes {
             // Writing to a string can't fail.
             let _ = writeln!(
                 markup,
-                "<figure><img src=\"data:image/png;base64,{}\" alt=\"test sample {index}: {words}\">\
+                "<figure><img src=\"{}\" alt=\"test sample {index}: {words}\">\
                  <figcaption>{words}<br><span class=\"soft\">sample {index}</span></figcaption></figure>",
-                STANDARD.encode(png)
+                png_data_url(png)
             );
         }
         markup + "</div>\n"
