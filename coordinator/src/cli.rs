@@ -101,8 +101,8 @@ pub struct Cluster {
     #[arg(long, value_name = "HOST:PORT", env = "LOCKSTEP_BIND", value_parser = host::address::to_listen_on)]
     pub bind: Option<String>,
     /// Folder of this coordinator's key and tokens, for workers and readers of --http beyond loopback; with
-    /// this flag, workers on loopback need a token too [default: lockstep/identity in the user's configuration
-    /// folder]
+    /// this flag, workers on loopback need a token too [default: lockstep/identity in the user's
+    /// configuration folder]
     #[arg(long, value_name = "FOLDER", env = "LOCKSTEP_IDENTITY", conflicts_with = "insecure")]
     pub identity: Option<PathBuf>,
     /// Let whoever reaches the ports join, and read the page of --http, without a token and without

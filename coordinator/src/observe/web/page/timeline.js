@@ -1,4 +1,5 @@
-// The cluster on a time axis, as SVG: who computed what in the last seconds, or who was there in the whole run.
+// The cluster on a time axis, as SVG: who computed what in the last seconds, or who was there in the whole
+// run.
 "use strict";
 
 const timeline = (() => {
